@@ -1,0 +1,30 @@
+/* Files: mapped read-only, read whole, written atomically (temporary file, fsync, rename). */
+#ifndef LATHE_BASE_FILE_H
+#define LATHE_BASE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+
+typedef struct File { /* a read-only mapping; an empty file has size 0 and a valid pointer */
+    const uint8_t *at;
+    size_t size;
+} File;
+
+/* Maps `path`; unmapped when the arena is freed. Refuses what is not a regular file. */
+int file_map(Arena *a, const char *path, File *out, Error *e);
+/* Whole file, NUL-terminated after `size` bytes. */
+int file_read(Arena *a, const char *path, File *out, Error *e);
+int file_write(const char *path, const void *at, size_t size, Error *e);
+bool file_exists(const char *path);
+int file_make_dirs(const char *path, Error *e); /* like mkdir -p */
+/* "dir/of/path" of a path, "." if it has none. */
+const char *path_dir(Arena *a, const char *path);
+const char *path_join(Arena *a, const char *dir, const char *name);
+
+double time_now(void); /* monotonic seconds */
+
+#endif
