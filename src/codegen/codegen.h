@@ -1,0 +1,26 @@
+/* Expanded loops -> machine code. The only folder that includes LLVM's headers.
+ *
+ * One call compiles one kernel: each phase becomes a function NAME_pK of the kernel ABI (runtime/abi.h) with the loop over [begin, end)
+ * in it. Explicit vectors come from the expanded form; LLVM runs `function(mem2reg,early-cse)` and code generation only.
+ * Thread safe: each call has its own LLVM context and target machine. */
+#ifndef LATHE_CODEGEN_CODEGEN_H
+#define LATHE_CODEGEN_CODEGEN_H
+
+#include "loop/loops.h"
+#include "runtime/image.h"
+#include "target/target.h"
+
+typedef struct CodegenResult {
+    Image image;          /* entry k is phase k; memory of the context's arena */
+    const char *assembly; /* only if asked for */
+    const char *ir;       /* only if asked for */
+} CodegenResult;
+
+typedef struct CodegenOptions {
+    bool want_assembly, want_ir;
+} CodegenOptions;
+
+CodegenResult codegen_compile(Context *ctx, const Loops *expanded, const Target *target,
+                              const CodegenOptions *options);
+
+#endif

@@ -1,0 +1,102 @@
+/* Loops: how a group is computed. One representation, two forms, each with a verifier; both are run
+ * by the loop interpreter (loop/interp.h).
+ *
+ * Structured form (made by lower, shown in golden text): loads are EX_LOAD(buffer, logical index...),
+ * stores have logical indices; FOR loops carry marks; expressions are scalar.
+ *
+ * Expanded form (made by expand, all that back ends see): no vector, unroll or parallel mark is left. Memory is
+ * reached by element offsets: EX_VLOAD (lanes contiguous elements from a scalar i64 offset; lanes 1 is a plain scalar load),
+ * EX_MLOAD (first `count` lanes, the others are not touched and read 0), EX_GATHER (i64 offsets, one a lane).
+ * Buffers of scope REG are gone: registers (EX_REG, L_SET) hold scalars or vectors. A load's type is the
+ * compute type of its buffer, a store takes the compute type: the back end converts storage types
+ * (f16, bf16, fp8, fp4: round to nearest even, overflow as dtype_write without saturation; i4 u4 i2 u2: truncate to the low bits).
+ *
+ * Every offset is in bounds whatever the data: lowering clamps what it cannot prove.
+ *
+ * A kernel is a list of phases. A phase is one parallel loop: its variable `par` runs over [0, extent);
+ * a caller runs any partition of that range on any threads, then the next phase. Scratch is private
+ * to the caller's thread; nothing survives in it from one value of `par` to the next.
+ */
+#ifndef LATHE_LOOP_LOOPS_H
+#define LATHE_LOOP_LOOPS_H
+
+#include "expr/expr.h"
+#include "tensor/layout.h"
+
+typedef enum BufferScope {
+    SCOPE_ARG,     /* a pointer from bufs[]: inputs, constants, outputs, temporaries shared by phases */
+    SCOPE_SCRATCH, /* at a constant byte offset from `scratch`, 64-byte aligned */
+    SCOPE_REG,     /* structured form only: constant extents, indices constant after unrolling */
+} BufferScope;
+
+typedef struct LoopBuffer {
+    const char *name;
+    DType dtype;
+    int rank;
+    Expr dim[MAX_RANK];
+    Layout layout;
+    BufferScope scope;
+    int arg;         /* SCOPE_ARG: index in bufs[] */
+    int64_t offset;  /* SCOPE_SCRATCH: bytes */
+    bool written;    /* stored to by some phase */
+    bool alias;      /* may overlap another buffer (in place): gets no noalias */
+} LoopBuffer;
+
+typedef enum LoopMark { MARK_SERIAL, MARK_PARALLEL, MARK_VECTOR, MARK_UNROLL } LoopMark;
+
+typedef enum LoopOp {
+    L_BLOCK, /* children in order */
+    L_FOR,   /* var from 0 to extent-1: children */
+    L_IF,    /* if value (bool scalar): children */
+    L_LET,   /* var (i64 scalar or any scalar type) = value, visible to the statements after it in the block */
+    L_STORE, /* buffer[index...] = value; expanded: index[0] is the offset (i64; with lanes: a scatter),
+                index[1], if any, is the count of lanes stored (from lane 0) */
+    L_SET,   /* expanded: register `buffer` = value */
+} LoopOp;
+
+typedef struct LoopStmt {
+    LoopOp op;
+    LoopMark mark;
+    Expr var;    /* FOR, LET: VAR node */
+    Expr extent; /* FOR: i64 */
+    Expr value;
+    int buffer;  /* STORE: buffer id; SET: register id */
+    int nindex;
+    Expr index[MAX_RANK];
+    VEC(int) child; /* statement ids */
+} LoopStmt;
+
+typedef struct LoopPhase {
+    Expr par;    /* VAR node of the parallel loop */
+    Expr extent; /* i64 over symbols */
+    int body;    /* statement id (a BLOCK) */
+} LoopPhase;
+
+typedef struct LoopReg {
+    DType dtype;
+    int lanes;
+} LoopReg;
+
+typedef struct Loops {
+    Context *ctx;
+    Exprs *x;
+    const char *name;
+    bool expanded;
+    VEC(LoopBuffer) buffer;
+    VEC(LoopStmt) stmt;
+    VEC(LoopPhase) phase;
+    VEC(LoopReg) reg;       /* expanded */
+    VEC(Expr) sym;          /* VAR nodes of the symbols in the order of syms[] */
+    int64_t scratch_bytes;  /* a thread needs this much */
+    int nargs;              /* length of bufs[] */
+} Loops;
+
+Loops *loops_new(Context *ctx, Exprs *x, const char *name);
+int loops_stmt(Loops *l, LoopOp op); /* a new statement, its id */
+void loops_append(Loops *l, int parent, int child);
+
+/* False, and why: forms, types, scopes, constant extents of vector loops, registers in range. */
+bool loops_verify(const Loops *l, Str *why);
+void loops_print(const Loops *l, Str *out);
+
+#endif

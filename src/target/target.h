@@ -1,0 +1,40 @@
+/* Targets: what a CPU can do, as data. Code generation and templates read these fields and nothing else;
+ * nothing assumes the CPU of the machine that builds or compiles.
+ *
+ * Levels (lathe --target NAME): "avx2" (AVX2, FMA, F16C: the lowest supported), "avx512" (F, BW, DQ, VL),
+ * "avx512-vnni", "avx512-bf16", "amx"; "native" detects. A level above the machine's can be compiled for but not run. */
+#ifndef LATHE_TARGET_TARGET_H
+#define LATHE_TARGET_TARGET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+typedef struct Target {
+    const char *name;       /* level */
+    const char *cpu;        /* LLVM's name for tuning and features, e.g. "znver3" */
+    const char *features;   /* LLVM feature string: exactly what may be used */
+    int vector_bytes;       /* 32 or 64 */
+    int vector_regs;        /* 16 or 32 */
+    bool masks;             /* masked vector loads and stores at no cost (AVX-512) */
+    bool vnni, bf16, amx;
+    int fma_per_cycle;      /* vector FMAs */
+    int64_t l1, l2, l3;     /* data cache bytes per core (l3: total); 0 unknown */
+    int l1_ways;
+} Target;
+
+static inline int target_lanes(const Target *t, int element_bytes)
+{
+    return t->vector_bytes / element_bytes;
+}
+/* The machine this runs on; strings are static. */
+Target target_native(void);
+/* By level name; cache sizes are the machine's. ERR_INVALID names the levels there are. */
+int target_find(const char *name, Target *out, Error *e);
+/* May code for `t` run here? If not, `missing` names the feature. */
+bool target_runs(const Target *t, const char **missing);
+/* "avx2 znver3 l1 32768 l2 524288": for keys and reports. */
+const char *target_describe(Arena *a, const Target *t);
+
+#endif
