@@ -1,0 +1,102 @@
+/* Schedules: how a Stages is computed. One record, one canonical line.
+ *
+ *     s1 def=direct | out: tile m 8 14 shift, n 4 2 8; order m0 n0 m1 n1 m2 n2 n3; parallel m0; unroll m2 n2; vector n3
+ *       | acc: at out.n1; scope reg; order k0 m0 n0; ... | b: layout 1 0 1:16
+ *
+ * (one line; broken here for the page). After the format version and the definition variant come structural steps (inline S; cache_write S;
+ * cache_read T S NAME), applied in order, then one entry per stage or re-laid tensor, separated by " | ".
+ *
+ * Entry of a stage, named by its first result; fields may be absent (defaults in parentheses):
+ *   tile A f1 .. fk [MODE]   axis A of extent E becomes loops A0 (ceil(E / (f1*..*fk))), A1 (f1), .. Ak (fk).
+ *                            MODE says what happens where the factors do not divide E (default guard):
+ *       pad    the last tile computes elements beyond E: legal for temporaries and padded layouts, whose storage is rounded up
+ *       shift  the last tile starts at E - T (T = f1*..*fk): needs E >= T, no in-place, domain axes only
+ *       peel   A0 runs floor(E / T) full tiles, then the rest as a loop of single elements (levels 1..k of extent 1 but the
+ *              innermost, which is serial)
+ *       mask   loads and stores of the innermost (vector) loop are masked; others guarded; needs target masks for speed, not for meaning
+ *       guard  an `if` around the innermost statement
+ *   order L ..               all loops of the stage, outermost first (default: domain axes then reduction axes, level 0 of all axes, level 1 of all..)
+ *   parallel L ..            the outermost loops of the order, fused into the phase's parallel loop (root stages only)
+ *   unroll L .. / vector L   constant extents; the vector loop is the innermost
+ *   at S.L                   computed inside loop L of stage S, for what is needed there (default: root: a phase of its own)
+ *   scope reg | scratch      where its result lives while `at` (default scratch; root temporaries are shared buffers)
+ *   layout ...               of its result (temporaries only)
+ * Entry of an input constant: layout only (the constant is re-laid at compile time).
+ *
+ * `schedule_check` says whether the record is legal for the stages (a reason code, for the search); `lower` trusts it.
+ */
+#ifndef LATHE_LOOP_SCHEDULE_H
+#define LATHE_LOOP_SCHEDULE_H
+
+#include "loop/loops.h"
+#include "loop/stage.h"
+#include "target/target.h"
+
+#define SCHEDULE_FORMAT 1
+#define MAX_FACTORS 4                       /* loops of an axis are at most MAX_FACTORS + 1 */
+#define MAX_LOOPS 40
+
+typedef enum TailMode { TAIL_GUARD, TAIL_PAD, TAIL_SHIFT, TAIL_PEEL, TAIL_MASK } TailMode;
+
+typedef struct AxisTile {
+    int n;                        /* factors; 0: one loop */
+    int32_t factor[MAX_FACTORS];
+    TailMode tail;
+} AxisTile;
+
+typedef struct LoopRef { /* level `level` of axis `axis` (reduction axes follow the domain axes) */
+    int8_t axis, level;
+} LoopRef;
+
+typedef struct StageSchedule {
+    const char *name;             /* first result */
+    AxisTile tile[MAX_AXES];
+    int norder;                   /* 0: default order */
+    LoopRef order[MAX_LOOPS];
+    int nparallel;                /* the first `nparallel` of the order */
+    uint64_t unroll;              /* bit by position in the order */
+    int vector;                   /* position in the order of the vector loop; -1 none */
+    const char *at_stage;         /* NULL: root */
+    LoopRef at_loop;
+    BufferScope scope;
+    bool has_layout;
+    Layout layout;
+} StageSchedule;
+
+typedef enum StepKind { STEP_INLINE, STEP_CACHE_WRITE, STEP_CACHE_READ } StepKind;
+typedef struct ScheduleStep {
+    StepKind kind;
+    const char *a, *b, *c;
+} ScheduleStep;
+
+typedef struct Schedule {
+    const char *variant;          /* definition variant; "default" */
+    VEC(ScheduleStep) step;
+    VEC(StageSchedule) stage;     /* stages after the steps, and re-laid constants (has_layout only) */
+} Schedule;
+
+void schedule_print(const Schedule *s, const Stages *after_steps, Str *out); /* canonical */
+/* Axis names are those of the stages after the steps. */
+Schedule *schedule_parse(Context *ctx, const Stages *stages, const char *line);
+
+/* Applies the structural steps to s (in place). */
+bool schedule_apply_steps(const Schedule *sc, Stages *s, Str *why);
+
+typedef enum ScheduleVerdict {
+    SCHEDULE_OK, SCHEDULE_NO_STAGE, SCHEDULE_BAD_LOOP, SCHEDULE_BAD_ORDER, SCHEDULE_BAD_TAIL, SCHEDULE_BAD_AT,
+    SCHEDULE_NOT_CONSTANT, SCHEDULE_BAD_SCOPE, SCHEDULE_BAD_LAYOUT, SCHEDULE_TOO_BIG,
+} ScheduleVerdict;
+ScheduleVerdict schedule_check(const Schedule *sc, const Stages *after_steps, const Target *t, Str *why);
+
+/* ---- lowering (loop/lower.c) and expansion (loop/expand.c) ---- */
+/* bufs[] of the kernel: inputs and constants, then outputs, then root temporaries, each in order of the tensors.
+ * `tensor_buffer[tensor]` is the buffer id (== its bufs[] index for SCOPE_ARG), -1 if it has none. */
+typedef struct Lowered {
+    Loops *loops;
+    int *tensor_buffer;
+    int ntensors;
+} Lowered;
+Lowered lower(Context *ctx, const Stages *after_steps, const Schedule *sc, const Target *t);
+Loops *expand(Context *ctx, const Loops *structured, const Target *t);
+
+#endif
