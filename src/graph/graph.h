@@ -14,6 +14,7 @@
 #ifndef LATHE_GRAPH_GRAPH_H
 #define LATHE_GRAPH_GRAPH_H
 
+#include "base/map.h"
 #include "expr/expr.h"
 #include "tensor/tensor.h"
 
@@ -100,6 +101,7 @@ typedef struct Graph {
     VEC(Block) block;        /* 0: the model */
     VEC(Assumption) assume;
     const char *origin;      /* file name, for messages */
+    StrMap names;            /* value names taken */
 } Graph;
 
 Graph *graph_new(Context *ctx);
