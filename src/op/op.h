@@ -1,7 +1,8 @@
 /* What each op means: shape inference and definition in stages.
  *
  * An op is a row of graph/op.def: its class and the names of two functions in this folder,
- * `infer_NAME` and `define_NAME` (shared by ops of one family; NONE where there is none).
+ * `infer_NAME` and `define_NAME` (shared by ops of one family; `none` where there is none), which
+ * op/table.h declares:  void infer_NAME(const Infer *f);  void define_NAME(Define *d);
  *
  * infer   sets dtype, rank and dims of the outputs, all ops; checks attributes and shapes; fails with graph_fail. May ask for
  *         the *values* of inputs (op_ints, op_elems): shape, axes, pads... If they are not known, ERR_NEED_VALUE:
@@ -18,6 +19,9 @@
 #include "graph/graph.h"
 #include "loop/stage.h"
 
+/* Element k of a row-major constant, in its compute type. */
+Expr constant_element(Exprs *x, const Tensor *t, int64_t k);
+
 /* ---- inference ---- */
 typedef struct Infer {
     Context *ctx;
@@ -27,22 +31,29 @@ typedef struct Infer {
     const Node *node; /* of g; do not keep across graph_node/graph_value */
 } Infer;
 
-/* Infers every node of every block in order, propagating element values. Output dims that the model itself declares are
+/* Infers every node of the model in order, propagating element values. Output dims that the model itself declares are
  * not needed. Fails with the first node that does not fit. */
 void op_infer_graph(Graph *g);
+/* A block whose inputs are inferred: what the infer functions of If, Loop and Scan call for their bodies. */
+void op_infer_block(Graph *g, int block);
 void op_infer_node(Graph *g, NodeId n);
 
 const Value *infer_in(const Infer *f, int k);         /* NULL if absent */
 bool infer_has(const Infer *f, int k);
 void infer_out(const Infer *f, int k, DType t, int rank, const Expr *dims); /* no-op for an absent output */
 void infer_same(const Infer *f, int k, int in);        /* output k like input `in` */
+/* Sets the element values of output k (after infer_out): i64 or whatever its compute type is. */
+void infer_set_elems(const Infer *f, int k, int n, const Expr *elems);
 /* Elements of input k as expressions; fails with ERR_NEED_VALUE if unknown. *n gets the count. */
 const Expr *infer_elems(const Infer *f, int k, int *n);
 /* The same as constants; fails with ERR_NEED_VALUE if they are not numbers. Returns the count, at most `max`. */
 int infer_ints(const Infer *f, int k, int64_t *v, int max);
 /* Attribute `name` if present, else input k's constants: forms that moved from attribute to input. -1: neither. */
 int infer_ints_or_attr(const Infer *f, const char *attr, int k, int64_t *v, int max);
+bool infer_known(const Infer *f, int k);               /* are infer_elems of input k known? */
 int infer_axis(const Infer *f, int64_t axis, int rank); /* negative wraps; out of range fails */
+bool infer_dim_is(const Infer *f, Expr dim, int64_t *v); /* a constant dim? */
+Expr infer_product(const Infer *f, int n, const Expr *dims);
 /* Multidirectional broadcasting of two shapes; records assumptions for symbolic dims that must be equal. */
 int infer_broadcast(const Infer *f, int ra, const Expr *a, int rb, const Expr *b, Expr *out);
 /* a == b: if provably different fails; if unknown records an assumption. */
@@ -85,6 +96,12 @@ Expr stages_load_broadcast(Stages *s, int tensor, int rank, const Expr *index, c
 const Expr *define_elems(const Define *d, int k, int *n);
 int define_ints(const Define *d, int k, int64_t *v, int max);
 int define_ints_or_attr(const Define *d, const char *attr, int k, int64_t *v, int max);
+double define_float(const Define *d, const char *attr, double missing); /* attributes of the node */
+int64_t define_int(const Define *d, const char *attr, int64_t missing);
+int define_axis(int64_t axis, int rank); /* checked by infer: negative wraps */
+_Noreturn void define_fail(const Define *d, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The element of a one-element input k, whatever its rank, in its compute type. */
+Expr define_load_scalar(const Define *d, int k);
 void define_out(Define *d, int k, int tensor); /* cast or copy stage added if type differs or it is an input */
 /* Elementwise helper: output k = value over its own axes: begin gives the build, then define_map. */
 StageBuild define_begin(const Define *d, int k);
@@ -93,12 +110,17 @@ void define_map(Define *d, int k, const StageBuild *b, Expr value); /* value is 
 /* Building blocks used by several families (op/blocks.c): all return a TEMP tensor id. */
 int block_cast(Stages *s, int tensor, DType to);
 int block_reshape(Stages *s, int tensor, int rank, const Expr *dims); /* same elements, row-major order */
+/* The index into `dims` of the element at `index` of the row-major tensor reshaped to `to`. Dims that
+ * the two shapes share keep their index as it is. */
+void reshape_index(Exprs *x, int rank, const Expr *dims, int to_rank, const Expr *to, const Expr *index, Expr *out);
 int block_transpose(Stages *s, int tensor, const int *perm);
 /* (...,M,K) x (...,K,N) -> (...,M,N), batch dims broadcast; f32 (or wider) accumulation. */
 int block_matmul(Stages *s, int a, int b, bool trans_a, bool trans_b, DType acc);
 int block_softmax(Stages *s, int tensor, int axis); /* f32 inside; three stages */
 /* Reduction over the axes in mask (bit k = axis k). */
 typedef enum ReduceKind { REDUCE_SUM, REDUCE_MEAN, REDUCE_MAX, REDUCE_MIN, REDUCE_PROD, REDUCE_SUMSQ } ReduceKind;
+/* The value that changes nothing: 0, 1, the type's lowest (-inf) or highest (+inf). Compute types. */
+Expr reduce_identity(Exprs *x, ReduceKind kind, DType t);
 int block_reduce(Stages *s, int tensor, uint32_t axes, bool keep, ReduceKind kind, DType acc);
 
 /* Contraction structure of the *stages* (not the op) is derived by loop/classify. */
