@@ -35,7 +35,13 @@ void arena_defer(Arena *a, void (*fn)(void *), void *arg);
 
 void arena_set_limit(Arena *a, size_t bytes);       /* 0: none */
 size_t arena_used(const Arena *a);                  /* bytes handed out */
-void arena_on_fail(Arena *a, void (*fn)(void *, size_t wanted), void *arg); /* must not return */
+
+typedef struct ArenaFail {
+    void (*fn)(void *arg, size_t wanted); /* must not return; NULL: abort */
+    void *arg;
+} ArenaFail;
+/* Installs a handler; returns the one before, for nested jobs to put back. */
+ArenaFail arena_on_fail(Arena *a, ArenaFail f);
 
 #define arena_new_of(a, T) ((T *)arena_alloc((a), sizeof(T)))
 #define arena_array_of(a, n, T) ((T *)arena_array((a), (size_t)(n), sizeof(T)))

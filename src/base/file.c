@@ -1,0 +1,170 @@
+/* Files. */
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/str.h"
+
+/* An open descriptor of a regular file and its size. */
+static int open_regular(const char *path, int *fd, size_t *size, Error *e)
+{
+    /* O_NONBLOCK: opening a FIFO must not hang; it is refused below. */
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (*fd < 0)
+        return error_set(e, ERR_IO, "%s: %s", path, strerror(errno));
+    struct stat st;
+    if (fstat(*fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        close(*fd);
+        return error_set(e, ERR_IO, "%s: not a regular file", path);
+    }
+    *size = (size_t)st.st_size;
+    return 0;
+}
+
+typedef struct Mapping {
+    void *at;
+    size_t size;
+} Mapping;
+
+static void unmap(void *arg)
+{
+    const Mapping *m = arg;
+    munmap(m->at, m->size);
+}
+
+int file_map(Arena *a, const char *path, File *out, Error *e)
+{
+    int fd;
+    size_t size;
+    const int code = open_regular(path, &fd, &size, e);
+    if (code != 0)
+        return code;
+    if (size == 0) {
+        close(fd);
+        *out = (File){.at = arena_alloc(a, 1)};
+        return 0;
+    }
+    void *at = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+    close(fd);
+    if (at == MAP_FAILED)
+        return error_set(e, ERR_IO, "%s: %s", path, strerror(errno));
+    Mapping *m = arena_new_of(a, Mapping);
+    *m = (Mapping){at, size};
+    arena_defer(a, unmap, m);
+    *out = (File){.at = at, .size = size};
+    return 0;
+}
+
+int file_read(Arena *a, const char *path, File *out, Error *e)
+{
+    int fd;
+    size_t size;
+    const int code = open_regular(path, &fd, &size, e);
+    if (code != 0)
+        return code;
+    uint8_t *at = arena_array(a, size + 1, 1);
+    size_t got = 0;
+    while (got < size) {
+        const ssize_t n = read(fd, at + got, size - got);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        got += (size_t)n;
+    }
+    close(fd);
+    if (got != size)
+        return error_set(e, ERR_IO, "%s: read %zu of %zu bytes", path, got, size);
+    *out = (File){.at = at, .size = size};
+    return 0;
+}
+
+static int write_all(int fd, const uint8_t *at, size_t size)
+{
+    while (size > 0) {
+        const ssize_t n = write(fd, at, size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        at += n;
+        size -= (size_t)n;
+    }
+    return 0;
+}
+
+int file_write(const char *path, const void *at, size_t size, Error *e)
+{
+    char temporary[PATH_MAX];
+    const int n = snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);
+    if (n < 0 || n >= (int)sizeof temporary)
+        return error_set(e, ERR_IO, "%s: name too long", path);
+    const int fd = mkostemp(temporary, O_CLOEXEC);
+    if (fd < 0)
+        return error_set(e, ERR_IO, "%s: %s", path, strerror(errno));
+    /* mkstemp makes it private; an ordinary file is readable as the user's mask says. */
+    const bool ok = write_all(fd, at, size) == 0 && fchmod(fd, 0644) == 0 && fsync(fd) == 0;
+    const int first_errno = errno;
+    close(fd);
+    if (ok && rename(temporary, path) == 0)
+        return 0;
+    const int code = error_set(e, ERR_IO, "%s: %s", path, strerror(ok ? errno : first_errno));
+    unlink(temporary);
+    return code;
+}
+
+bool file_exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+int file_make_dirs(const char *path, Error *e)
+{
+    char part[PATH_MAX];
+    const size_t len = strlen(path);
+    if (len >= sizeof part)
+        return error_set(e, ERR_IO, "%s: name too long", path);
+    for (size_t i = 1; i <= len; i++) {
+        if (i < len && path[i] != '/')
+            continue;
+        memcpy(part, path, i);
+        part[i] = 0;
+        if (mkdir(part, 0777) != 0 && errno != EEXIST)
+            return error_set(e, ERR_IO, "%s: %s", part, strerror(errno));
+    }
+    struct stat st;
+    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
+        return error_set(e, ERR_IO, "%s: not a directory", path);
+    return 0;
+}
+
+const char *path_dir(Arena *a, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL)
+        return ".";
+    return slash == path ? "/" : arena_strndup(a, path, (size_t)(slash - path));
+}
+
+const char *path_join(Arena *a, const char *dir, const char *name)
+{
+    if (name[0] == '/' || dir[0] == 0)
+        return arena_strdup(a, name);
+    return arena_printf(a, "%s%s%s", dir, str_ends(dir, "/") ? "" : "/", name);
+}
+
+double time_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}

@@ -1,0 +1,12 @@
+/* Memory that is freed singly: tensors, handles of the public API, buffers of the runtime.
+ * (Everything with a common lifetime goes into an arena.) */
+#ifndef LATHE_BASE_HEAP_H
+#define LATHE_BASE_HEAP_H
+
+#include <stddef.h>
+
+/* Zeroed, aligned to `align` (a power of two up to 2 MiB); NULL if memory is out. */
+void *heap_alloc(size_t size, size_t align);
+void heap_free(void *p); /* NULL is allowed */
+
+#endif
