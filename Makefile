@@ -1,0 +1,50 @@
+# A thin wrapper: Meson and Ninja do the work (meson.build), scripts/ the rest. Every target first
+# installs what is missing of scripts/deps, so that on a fresh Debian 12 with git, make and root
+# one command is enough.
+
+BUILD ?= build
+
+.PHONY: all demo check quick check-all peers bench install clean FORCE
+
+all: lathe
+
+# The program, here for convenience.
+lathe: FORCE
+	@scripts/setup build
+	@[ -e $(BUILD)/build.ninja ] || meson setup $(BUILD)
+	@ninja -C $(BUILD)
+	@ln -sf $(BUILD)/src/lathe lathe
+
+# Reads text from pictures with real models and prints it beside the truth.
+demo: lathe
+	@scripts/setup demo
+	@scripts/demo
+
+# Every test but the long ones; the last line is "N passed, N failed".
+check: lathe
+	@scripts/setup check
+	@meson configure $(BUILD) -Dtests=enabled
+	@ninja -C $(BUILD)
+	@scripts/check $(BUILD)
+
+# The tests that take seconds.
+quick: lathe
+	@meson test -C $(BUILD) --suite quick
+
+# Sanitizers, the second compiler, longer fuzzing.
+check-all: check
+	@scripts/setup all
+	@scripts/check-all
+
+# Our times beside those of other runtimes.
+peers: lathe
+	@scripts/setup peers demo check
+	@.venv/bin/python scripts/peers
+
+install: lathe
+	@meson install -C $(BUILD)
+
+clean:
+	rm -rf build build-* lathe
+
+FORCE:
