@@ -166,7 +166,7 @@ static void dim_index(const Define *d, const Plan *p, int k, const StageBuild *b
         const Expr moved = expr_sub(x, expr_add(x, o, w->pad[k]), expr_muli(x, tap, w->dilation[k]));
         const Expr rest = expr_modi(x, moved, w->stride[k]);
         *inside = expr_and(x, *inside, expr_eq(x, rest, expr_int(x, 0)));
-        *xi = index_clamp(x, expr_divi(x, moved, w->stride[k]), w->in[k], inside);
+        *xi = window_clamp(x, expr_divi(x, moved, w->stride[k]), w->in[k], inside);
         *wi = tap;
         return;
     }

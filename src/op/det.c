@@ -62,7 +62,7 @@ static Expr load_row(const Define *d, const Step *st, const Expr *batch, int64_t
 {
     Expr inside = expr_true(d->x);
     const Expr row = stages_load(d->s, st->row, batch);
-    return index_clamp(d->x, row, expr_int(d->x, m), &inside);
+    return window_clamp(d->x, row, expr_int(d->x, m), &inside);
 }
 
 static int next_product(const Define *d, const Step *st, int n, int64_t m)

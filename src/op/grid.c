@@ -67,7 +67,7 @@ static void set_tap(const Sample *p, Taps *t, int k, Expr i, Expr extent, Expr w
     Exprs *x = p->s->x;
     Expr inside = expr_true(x);
     const Expr moved = p->padding == SAMPLE_REFLECTION ? reflect_index(p, i, extent) : i;
-    t->index[k] = index_clamp(x, moved, extent, &inside);
+    t->index[k] = window_clamp(x, moved, extent, &inside);
     t->inside[k] = p->padding == SAMPLE_ZEROS ? inside : expr_true(x);
     t->weight[k] = weight;
 }

@@ -352,7 +352,7 @@ void define_lrn(Define *d)
     Expr index[MAX_RANK], inside = expr_true(x);
     memcpy(index, b.i, sizeof index);
     const Expr c = expr_addi(x, expr_add(x, b.i[1], b.r[0]), -((size - 1) / 2));
-    index[1] = index_clamp(x, c, define_dim(d, 0, 1), &inside);
+    index[1] = window_clamp(x, c, define_dim(d, 0, 1), &inside);
     const Expr v = expr_select(x, inside, define_load(d, 0, index), expr_const(x, t, 0));
     const Expr state = expr_state(x, t, 0);
     const int sum = stage_reduce(d->s, &b, "sum", t, expr_const(x, t, 0), expr_fma(x, v, v, state),

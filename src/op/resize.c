@@ -265,7 +265,7 @@ static Expr place_of(const Resize *r, const ResizeAxis *a, Expr o)
 static Expr clamp_to(Exprs *x, Expr i, Expr extent)
 {
     Expr inside = expr_true(x);
-    return index_clamp(x, i, extent, &inside);
+    return window_clamp(x, i, extent, &inside);
 }
 
 /* ---- nearest ---- */
@@ -344,7 +344,7 @@ static Expr tap_weight(const Resize *r, const ResizeAxis *a, Expr at, Expr i, Ex
     if (!r->exclude_outside)
         return w;
     Expr inside = expr_true(x);
-    index_clamp(x, i, a->in, &inside);
+    window_clamp(x, i, a->in, &inside);
     return expr_select(x, inside, w, num(x, 0));
 }
 

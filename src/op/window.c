@@ -147,7 +147,7 @@ static Expr clamp_high(Exprs *x, Expr i, Expr extent, Expr *inside)
     return expr_min(x, i, expr_addi(x, extent, -1));
 }
 
-Expr index_clamp(Exprs *x, Expr i, Expr extent, Expr *inside)
+Expr window_clamp(Exprs *x, Expr i, Expr extent, Expr *inside)
 {
     return clamp_low(x, i, clamp_high(x, i, extent, inside), inside);
 }
@@ -163,7 +163,7 @@ Expr window_index(Exprs *x, const Window *w, int dim, Expr o, Expr k, Expr *insi
 void window_taps(Stages *s, StageBuild *b, int n, const Expr *dims, const char *const *names,
                  Expr *tap)
 {
-    Expr extent[MAX_RANK];
+    Expr extent[MAX_RANK] = {0};
     int axis[MAX_RANK], count = 0;
     for (int k = 0; k < n; k++) {
         tap[k] = expr_int(s->x, 0);
@@ -197,7 +197,7 @@ int block_pad(Stages *s, int tensor, const char *name, int first, int n, const E
     Expr inside = expr_true(x);
     memcpy(index, b.i, sizeof index);
     for (int k = first; k < first + n; k++)
-        index[k] = index_clamp(x, expr_sub(x, b.i[k], before[k - first]), t.dim[k], &inside);
+        index[k] = window_clamp(x, expr_sub(x, b.i[k], before[k - first]), t.dim[k], &inside);
     const Expr v = expr_select(x, inside, stages_load(s, tensor, index), fill);
     return stage_map(s, &b, name, t.dtype, v);
 }

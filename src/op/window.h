@@ -37,7 +37,7 @@ void window_taps(Stages *s, StageBuild *b, int n, const Expr *dims, const char *
                  Expr *tap);
 
 /* i brought into [0, extent); *inside gets "and it was in". What is proven costs nothing. */
-Expr index_clamp(Exprs *x, Expr i, Expr extent, Expr *inside);
+Expr window_clamp(Exprs *x, Expr i, Expr extent, Expr *inside);
 Expr expr_true(Exprs *x);
 
 /* A copy of the tensor with `before` and `after` elements of `fill` around the n dims from
