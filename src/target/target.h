@@ -2,7 +2,8 @@
  * nothing assumes the CPU of the machine that builds or compiles.
  *
  * Levels (lathe --target NAME): "avx2" (AVX2, FMA, F16C: the lowest supported), "avx512" (F, BW, DQ, VL),
- * "avx512-vnni", "avx512-bf16", "amx"; "native" detects. A level above the machine's can be compiled for but not run. */
+ * "avx512-vnni", "avx512-bf16", "amx"; "native" detects. A level above the machine's can be compiled for but not run.
+ * Each level includes the ones before it. */
 #ifndef LATHE_TARGET_TARGET_H
 #define LATHE_TARGET_TARGET_H
 
@@ -13,8 +14,8 @@
 
 typedef struct Target {
     const char *name;       /* level */
-    const char *cpu;        /* LLVM's name for tuning and features, e.g. "znver3" */
-    const char *features;   /* LLVM feature string: exactly what may be used */
+    const char *cpu;        /* LLVM's name to tune for (scheduling only), e.g. "znver3" */
+    const char *features;   /* LLVM feature string over plain x86-64: exactly what may be used */
     int vector_bytes;       /* 32 or 64 */
     int vector_regs;        /* 16 or 32 */
     bool masks;             /* masked vector loads and stores at no cost (AVX-512) */
@@ -28,7 +29,8 @@ static inline int target_lanes(const Target *t, int element_bytes)
 {
     return t->vector_bytes / element_bytes;
 }
-/* The machine this runs on; strings are static. */
+/* The machine this runs on; strings are static. A machine below the lowest level gives that level,
+ * which target_runs then refuses. */
 Target target_native(void);
 /* By level name; cache sizes are the machine's. ERR_INVALID names the levels there are. */
 int target_find(const char *name, Target *out, Error *e);

@@ -1,0 +1,198 @@
+/* Loads and stores: contiguous, partial (the first `count` lanes), gather and scatter.
+ *
+ * Addresses are base + offset, the constant part of an offset split off so that the loads of a tile
+ * share one address computation and differ by displacements. */
+#include "codegen/gen.h"
+
+#include <assert.h>
+
+static void set_alias(const Gen *g, const GenBuffer *b, LLVMValueRef access)
+{
+    if (b->scope) {
+        LLVMSetMetadata(access, g->scope_kind, b->scope);
+        if (b->noalias)
+            LLVMSetMetadata(access, g->noalias_kind, b->noalias);
+    }
+}
+
+static LLVMValueRef advance(const Gen *g, const GenBuffer *b, LLVMValueRef at, LLVMValueRef offset)
+{
+    return LLVMBuildInBoundsGEP2(g->b, b->element, at, &offset, 1, "");
+}
+
+/* Address of the element at a scalar offset. A sum has its constant last. */
+static LLVMValueRef address(Gen *g, const GenBuffer *b, Expr offset)
+{
+    const ExprNode *n = expr_node(g->x, offset);
+    int64_t constant;
+    if (n->op != EX_ADD || !expr_is_int(g->x, expr_arg(g->x, offset, n->nargs - 1), &constant))
+        return advance(g, b, b->base, gen_expr(g, offset));
+    LLVMValueRef at = advance(g, b, b->base, gen_chain(g, offset, n->nargs - 1));
+    return advance(g, b, at, LLVMConstInt(g->i64, (unsigned long long)constant, true));
+}
+
+/* Address of lane k for a vector of offsets: a ramp needs no vector at all. */
+static LLVMValueRef lane_address(Gen *g, const GenBuffer *b, Expr offsets, int lane)
+{
+    const ExprNode *n = expr_node(g->x, offsets);
+    if (n->op == EX_RAMP) {
+        LLVMValueRef first = address(g, b, expr_arg(g->x, offsets, 0));
+        return advance(g, b, first,
+                       LLVMConstInt(g->i64, (unsigned long long)(lane * n->imm.i), true));
+    }
+    return advance(g, b, b->base, gen_lane(g, gen_expr(g, offsets), n->lanes, lane));
+}
+
+static LLVMValueRef load_at(const Gen *g, const GenBuffer *b, LLVMValueRef at, int lanes)
+{
+    LLVMValueRef v = LLVMBuildLoad2(g->b, gen_vector(b->element, lanes), at, "");
+    LLVMSetAlignment(v, (unsigned)dtype_size(b->of->dtype));
+    set_alias(g, b, v);
+    return v;
+}
+
+static void store_at(const Gen *g, const GenBuffer *b, LLVMValueRef at, LLVMValueRef v)
+{
+    LLVMValueRef s = LLVMBuildStore(g->b, v, at);
+    LLVMSetAlignment(s, (unsigned)dtype_size(b->of->dtype));
+    set_alias(g, b, s);
+}
+
+/* count clipped to [0, lanes]. */
+static LLVMValueRef clip_count(Gen *g, Expr count, int lanes)
+{
+    LLVMValueRef c = gen_expr(g, count);
+    LLVMValueRef zero = LLVMConstInt(g->i64, 0, false);
+    LLVMValueRef all = LLVMConstInt(g->i64, (unsigned)lanes, false);
+    if (expr_low(g->x, count) < 0)
+        c = gen_select(g, gen_icmp(g, LLVMIntSLT, c, zero), zero, c);
+    if (expr_high(g->x, count) > lanes)
+        c = gen_select(g, gen_icmp(g, LLVMIntSGT, c, all), all, c);
+    return c;
+}
+
+/* The first `count` lanes as a vector of i1. With mask registers: the low bits of an integer. */
+static LLVMValueRef count_mask(Gen *g, Expr count, int lanes, int element_bytes)
+{
+    LLVMBuilderRef b = g->b;
+    LLVMValueRef c = clip_count(g, count, lanes);
+    if (g->target->masks && lanes < 64 && lanes > 1) {
+        LLVMValueRef above = LLVMBuildShl(b, LLVMConstAllOnes(g->i64), c, "");
+        LLVMTypeRef bits = LLVMIntTypeInContext(g->c, (unsigned)lanes);
+        LLVMValueRef low = LLVMBuildTrunc(b, LLVMBuildNot(b, above, ""), bits, "");
+        return LLVMBuildBitCast(b, low, gen_vector(g->i1, lanes), "");
+    }
+    enum { MAX_LANES = 256 };
+    assert(lanes <= MAX_LANES);
+    /* Compared at the width of the elements, so that the mask needs no conversion; never below
+     * 16 bits, for a count of 256 to fit. */
+    LLVMTypeRef t = element_bytes >= 8 ? g->i64 : element_bytes >= 4 ? g->i32 : g->i16;
+    LLVMValueRef lane[MAX_LANES];
+    for (int k = 0; k < lanes; k++)
+        lane[k] = LLVMConstInt(t, (unsigned)k, false);
+    LLVMValueRef n = t == g->i64 ? c : LLVMBuildTrunc(b, c, t, "");
+    LLVMValueRef index = lanes == 1 ? lane[0] : LLVMConstVector(lane, (unsigned)lanes);
+    return gen_icmp(g, LLVMIntSLT, index, gen_splat(g, n, lanes));
+}
+
+/* The masked intrinsics know vectors only. */
+static LLVMValueRef as_vector(const Gen *g, LLVMValueRef v, int lanes)
+{
+    return lanes == 1 ? LLVMBuildBitCast(g->b, v, LLVMVectorType(LLVMTypeOf(v), 1), "") : v;
+}
+
+static LLVMValueRef masked_load(Gen *g, const GenBuffer *b, Expr offset, Expr count, int lanes)
+{
+    LLVMTypeRef vector = LLVMVectorType(b->element, (unsigned)lanes);
+    LLVMTypeRef types[2] = {vector, g->ptr};
+    LLVMValueRef args[4] = {
+        address(g, b, offset),
+        LLVMConstInt(g->i32, (unsigned)dtype_size(b->of->dtype), false),
+        as_vector(g, count_mask(g, count, lanes, dtype_size(b->of->dtype)), lanes),
+        LLVMConstNull(vector),
+    };
+    LLVMValueRef v = gen_intrinsic(g, "llvm.masked.load", 2, types, 4, args);
+    set_alias(g, b, v);
+    return lanes == 1 ? LLVMBuildBitCast(g->b, v, b->element, "") : v;
+}
+
+static void masked_store(Gen *g, const GenBuffer *b, Expr offset, Expr count, LLVMValueRef v,
+                         int lanes)
+{
+    LLVMTypeRef types[2] = {LLVMVectorType(b->element, (unsigned)lanes), g->ptr};
+    LLVMValueRef args[4] = {
+        as_vector(g, v, lanes),
+        address(g, b, offset),
+        LLVMConstInt(g->i32, (unsigned)dtype_size(b->of->dtype), false),
+        as_vector(g, count_mask(g, count, lanes, dtype_size(b->of->dtype)), lanes),
+    };
+    set_alias(g, b, gen_intrinsic(g, "llvm.masked.store", 2, types, 4, args));
+}
+
+/* One load a lane: hardware gathers are no faster on the CPUs this is for. */
+static LLVMValueRef gather(Gen *g, const GenBuffer *b, Expr offsets, int lanes)
+{
+    if (lanes == 1)
+        return load_at(g, b, address(g, b, offsets), 1);
+    LLVMValueRef v = LLVMGetPoison(LLVMVectorType(b->element, (unsigned)lanes));
+    for (int k = 0; k < lanes; k++) {
+        LLVMValueRef one = load_at(g, b, lane_address(g, b, offsets, k), 1);
+        v = LLVMBuildInsertElement(g->b, v, one, LLVMConstInt(g->i64, (unsigned)k, false), "");
+    }
+    return v;
+}
+
+LLVMValueRef gen_load(Gen *g, Expr e)
+{
+    const ExprNode *n = expr_node(g->x, e);
+    const GenBuffer *b = &g->buffer[n->imm.i];
+    const Expr offset = expr_arg(g->x, e, 0);
+    LLVMValueRef raw;
+    if (n->op == EX_VLOAD)
+        raw = load_at(g, b, address(g, b, offset), n->lanes);
+    else if (n->op == EX_MLOAD)
+        raw = masked_load(g, b, offset, expr_arg(g->x, e, 1), n->lanes);
+    else
+        raw = gather(g, b, offset, n->lanes);
+    return storage_decode(g, b->of->dtype, raw, n->lanes);
+}
+
+/* One store a lane. */
+static void scatter(Gen *g, const GenBuffer *b, const LoopStmt *s, LLVMValueRef v, int lanes)
+{
+    LLVMValueRef count = s->nindex > 1 ? gen_expr(g, s->index[1]) : NULL;
+    LLVMBasicBlockRef end = NULL;
+    if (count)
+        end = LLVMAppendBasicBlockInContext(g->c, g->fn, "");
+    for (int k = 0; k < lanes; k++) {
+        if (count) { /* the lanes are a prefix: the first one beyond it ends the store */
+            LLVMBasicBlockRef next = LLVMAppendBasicBlockInContext(g->c, g->fn, "");
+            LLVMValueRef lane = LLVMConstInt(g->i64, (unsigned)k, false);
+            LLVMBuildCondBr(g->b, gen_icmp(g, LLVMIntSLT, lane, count), next, end);
+            LLVMPositionBuilderAtEnd(g->b, next);
+        }
+        store_at(g, b, lane_address(g, b, s->index[0], k), gen_lane(g, v, lanes, k));
+    }
+    if (count) {
+        LLVMBuildBr(g->b, end);
+        LLVMPositionBuilderAtEnd(g->b, end);
+    }
+}
+
+void gen_store(Gen *g, const LoopStmt *s)
+{
+    const GenBuffer *b = &g->buffer[s->buffer];
+    const int lanes = expr_node(g->x, s->value)->lanes;
+    LLVMValueRef v = storage_encode(g, b->of->dtype, gen_expr(g, s->value), lanes);
+    if (expr_node(g->x, s->index[0])->lanes > 1) {
+        gen_expr(g, s->index[0]); /* before the branches, which would hide it from the memo */
+        const int mark = gen_open(g);
+        scatter(g, b, s, v, lanes);
+        gen_close(g, mark);
+    } else if (s->nindex > 1) {
+        masked_store(g, b, s->index[0], s->index[1], v, lanes);
+    } else {
+        store_at(g, b, address(g, b, s->index[0]), v);
+    }
+    g->mem_epoch++;
+}

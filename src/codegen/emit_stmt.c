@@ -1,0 +1,206 @@
+/* Statements and phases: the function of one phase, its loop over [begin, end), and what is in it.
+ *
+ *     entry:  bases, symbols, allocas of registers;  begin < end ? body : exit
+ *     body:   par = phi;  ...;  par + 1 < end ? body : exit
+ *     exit:   ret 0
+ *
+ * Loops are rotated as written (a guard, then do-while): no pass runs that would do it. None that
+ * would unroll or vectorise runs either, so loops carry no metadata. */
+#include "codegen/gen.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct Loop {
+    LLVMBasicBlockRef body, exit;
+    LLVMValueRef var, end;
+    int mark;
+} Loop;
+
+static LLVMBasicBlockRef block(const Gen *g, const char *name)
+{
+    return LLVMAppendBasicBlockInContext(g->c, g->fn, name);
+}
+
+static Loop open_loop(Gen *g, Expr var, LLVMValueRef begin, LLVMValueRef end, bool runs)
+{
+    Loop loop = {.body = block(g, "loop"), .exit = block(g, "exit"), .end = end};
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(g->b);
+    if (runs)
+        LLVMBuildBr(g->b, loop.body);
+    else
+        LLVMBuildCondBr(g->b, gen_icmp(g, LLVMIntSLT, begin, end), loop.body, loop.exit);
+    LLVMPositionBuilderAtEnd(g->b, loop.body);
+    loop.var = LLVMBuildPhi(g->b, g->i64, "");
+    LLVMAddIncoming(loop.var, &begin, &before, 1);
+    loop.mark = gen_open(g);
+    gen_bind(g, var, loop.var);
+    return loop;
+}
+
+static void close_loop(Gen *g, const Loop *loop)
+{
+    LLVMValueRef next = LLVMBuildNSWAdd(g->b, loop->var, LLVMConstInt(g->i64, 1, false), "");
+    LLVMBasicBlockRef last = LLVMGetInsertBlock(g->b);
+    LLVMAddIncoming(loop->var, &next, &last, 1);
+    LLVMBuildCondBr(g->b, gen_icmp(g, LLVMIntSLT, next, loop->end), loop->body, loop->exit);
+    LLVMPositionBuilderAtEnd(g->b, loop->exit);
+    gen_close(g, loop->mark);
+}
+
+static void gen_stmt(Gen *g, int id);
+
+static void gen_children(Gen *g, const LoopStmt *s)
+{
+    for (int k = 0; k < s->child.len; k++)
+        gen_stmt(g, s->child.at[k]);
+}
+
+static void gen_if(Gen *g, const LoopStmt *s)
+{
+    LLVMValueRef c = gen_expr(g, s->value);
+    LLVMBasicBlockRef then = block(g, "then"), end = block(g, "end");
+    LLVMBuildCondBr(g->b, c, then, end);
+    LLVMPositionBuilderAtEnd(g->b, then);
+    const int mark = gen_open(g);
+    gen_children(g, s);
+    LLVMBuildBr(g->b, end);
+    LLVMPositionBuilderAtEnd(g->b, end);
+    gen_close(g, mark);
+}
+
+static void gen_stmt(Gen *g, int id)
+{
+    const LoopStmt *s = &g->l->stmt.at[id];
+    switch (s->op) {
+    case L_BLOCK: gen_children(g, s); break;
+    case L_FOR: {
+        LLVMValueRef end = gen_expr(g, s->extent);
+        const Loop loop = open_loop(g, s->var, LLVMConstInt(g->i64, 0, false), end,
+                                    expr_low(g->x, s->extent) > 0);
+        gen_children(g, s);
+        close_loop(g, &loop);
+        break;
+    }
+    case L_IF: gen_if(g, s); break;
+    case L_LET: gen_bind(g, s->var, gen_expr(g, s->value)); break;
+    case L_STORE: gen_store(g, s); break;
+    case L_SET:
+        LLVMBuildStore(g->b, gen_expr(g, s->value), g->reg[s->buffer]);
+        g->reg_epoch++;
+        break;
+    }
+}
+
+/* The scope of a buffer: its own for an argument, one for all of the scratch, where buffers of
+ * disjoint lifetimes may share bytes; none for what may overlap another. */
+static LLVMMetadataRef scope_of(const Gen *g, const LoopBuffer *b, LLVMMetadataRef domain)
+{
+    if (b->alias)
+        return NULL;
+    char name[32];
+    snprintf(name, sizeof name, "%s%d", b->scope == SCOPE_ARG ? "arg" : "scratch",
+             b->scope == SCOPE_ARG ? b->arg : 0);
+    LLVMMetadataRef parts[2] = {LLVMMDStringInContext2(g->c, name, strlen(name)), domain};
+    return LLVMMDNodeInContext2(g->c, parts, 2);
+}
+
+static void set_scopes(Gen *g)
+{
+    const Loops *l = g->l;
+    LLVMMetadataRef name = LLVMMDStringInContext2(g->c, "buffers", 7);
+    LLVMMetadataRef domain = LLVMMDNodeInContext2(g->c, &name, 1);
+    LLVMMetadataRef *scope = arena_array_of(g->ctx->arena, l->buffer.len + 1, LLVMMetadataRef);
+    LLVMMetadataRef *others = arena_array_of(g->ctx->arena, l->buffer.len + 1, LLVMMetadataRef);
+    for (int k = 0; k < l->buffer.len; k++)
+        scope[k] = scope_of(g, &l->buffer.at[k], domain); /* equal nodes are one node */
+    for (int k = 0; k < l->buffer.len; k++) {
+        if (!scope[k])
+            continue;
+        size_t n = 0;
+        for (int i = 0; i < l->buffer.len; i++)
+            if (scope[i] && scope[i] != scope[k])
+                others[n++] = scope[i];
+        g->buffer[k].scope = LLVMMetadataAsValue(g->c, LLVMMDNodeInContext2(g->c, &scope[k], 1));
+        if (n > 0)
+            g->buffer[k].noalias = LLVMMetadataAsValue(g->c, LLVMMDNodeInContext2(g->c, others, n));
+    }
+}
+
+static LLVMValueRef load_entry(const Gen *g, LLVMTypeRef type, LLVMValueRef array, int index)
+{
+    LLVMValueRef k = LLVMConstInt(g->i64, (unsigned)index, false);
+    LLVMValueRef at = LLVMBuildInBoundsGEP2(g->b, g->i64, array, &k, 1, "");
+    LLVMValueRef v = LLVMBuildLoad2(g->b, type, at, "");
+    const unsigned kind = LLVMGetMDKindIDInContext(g->c, "invariant.load", 14);
+    LLVMMetadataRef empty = LLVMMDNodeInContext2(g->c, NULL, 0);
+    LLVMSetMetadata(v, kind, LLVMMetadataAsValue(g->c, empty));
+    return v;
+}
+
+static void gen_entry(Gen *g)
+{
+    const Loops *l = g->l;
+    LLVMValueRef bufs = LLVMGetParam(g->fn, 1), syms = LLVMGetParam(g->fn, 2);
+    LLVMValueRef scratch = LLVMGetParam(g->fn, 3);
+    for (int k = 0; k < l->buffer.len; k++) {
+        const LoopBuffer *b = &l->buffer.at[k];
+        GenBuffer *out = &g->buffer[k];
+        out->of = b;
+        out->element = storage_type(g, b->dtype);
+        LLVMValueRef offset = LLVMConstInt(g->i64, (unsigned long long)b->offset, true);
+        out->base = b->scope == SCOPE_ARG ? load_entry(g, g->ptr, bufs, b->arg)
+                                          : LLVMBuildInBoundsGEP2(g->b, g->i8, scratch, &offset, 1, "");
+    }
+    for (int k = 0; k < l->sym.len; k++)
+        gen_bind(g, l->sym.at[k], load_entry(g, g->i64, syms, k));
+    for (int k = 0; k < l->reg.len; k++) /* in the entry block, or mem2reg leaves them */
+        g->reg[k] = LLVMBuildAlloca(g->b, gen_type(g, l->reg.at[k].dtype, l->reg.at[k].lanes), "");
+}
+
+static void set_attribute(const Gen *g, const char *name, const char *value)
+{
+    LLVMAddAttributeAtIndex(g->fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
+                            LLVMCreateStringAttribute(g->c, name, (unsigned)strlen(name), value,
+                                                      (unsigned)strlen(value)));
+}
+
+static void set_flag(const Gen *g, LLVMAttributeIndex index, const char *name, uint64_t value)
+{
+    const unsigned kind = LLVMGetEnumAttributeKindForName(name, strlen(name));
+    LLVMAddAttributeAtIndex(g->fn, index, LLVMCreateEnumAttribute(g->c, kind, value));
+}
+
+static void set_attributes(const Gen *g)
+{
+    const LLVMAttributeIndex function = (LLVMAttributeIndex)LLVMAttributeFunctionIndex;
+    set_attribute(g, "target-cpu", "x86-64");
+    set_attribute(g, "tune-cpu", g->target->cpu);
+    set_attribute(g, "target-features", g->target->features);
+    if (g->target->vector_bytes == 64) { /* both, or LLVM splits the vectors */
+        set_attribute(g, "prefer-vector-width", "512");
+        set_attribute(g, "min-legal-vector-width", "512");
+    }
+    set_flag(g, function, "nounwind", 0);
+    set_flag(g, function, "noredzone", 0); /* Windows keeps none */
+    for (LLVMAttributeIndex k = 2; k <= 4; k++) /* bufs, syms, scratch */
+        set_flag(g, k, "noalias", 0);
+    set_flag(g, 4, "align", 64);
+}
+
+void gen_phase(Gen *g, int phase, const char *name)
+{
+    const LoopPhase *p = &g->l->phase.at[phase];
+    LLVMTypeRef params[6] = {g->ptr, g->ptr, g->ptr, g->ptr, g->i64, g->i64};
+    g->fn = LLVMAddFunction(g->m, name, LLVMFunctionType(g->i32, params, 6, false));
+    set_attributes(g);
+    LLVMPositionBuilderAtEnd(g->b, block(g, "entry"));
+    memset(g->memo, 0, sizeof *g->memo * (size_t)g->x->node.len);
+    g->undo.len = 0;
+    gen_entry(g);
+    set_scopes(g);
+    const Loop loop = open_loop(g, p->par, LLVMGetParam(g->fn, 4), LLVMGetParam(g->fn, 5), false);
+    gen_stmt(g, p->body);
+    close_loop(g, &loop);
+    LLVMBuildRet(g->b, LLVMConstInt(g->i32, 0, false));
+}

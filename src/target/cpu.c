@@ -1,0 +1,127 @@
+/* cpuid: features, model and caches.
+ *
+ * A feature counts only if the operating system saves its registers (xgetbv): a CPU with AVX-512
+ * under a system without it must run AVX2 code. Caches come from the deterministic cache leaves
+ * (4 on Intel, 0x8000001d on AMD: the same format), else from sysconf. */
+#include "target/cpu.h"
+
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+typedef struct Regs {
+    unsigned a, b, c, d;
+} Regs;
+
+static Regs cpuid(unsigned leaf, unsigned sub)
+{
+    Regs r = {0};
+    const unsigned max = __get_cpuid_max(leaf & 0x80000000u, NULL);
+    if (max >= leaf)
+        __cpuid_count(leaf, sub, r.a, r.b, r.c, r.d);
+    return r;
+}
+
+static uint64_t xcr0(void)
+{
+    if (!(cpuid(1, 0).c >> 27 & 1)) /* OSXSAVE */
+        return 0;
+    uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (uint64_t)high << 32 | low;
+}
+
+static bool has_bit(unsigned leaf, unsigned sub, char reg, int bit)
+{
+    if (leaf == 7 && sub > cpuid(7, 0).a)
+        return false;
+    const Regs r = cpuid(leaf, sub);
+    const unsigned v = reg == 'a' ? r.a : reg == 'b' ? r.b : reg == 'c' ? r.c : r.d;
+    return v >> bit & 1;
+}
+
+static void detect_features(Cpu *cpu)
+{
+    const uint64_t saved = xcr0();
+#define X(id, text, leaf, sub, reg, bit, xcr)                                                      \
+    cpu->has[CPU_##id] = has_bit(leaf, sub, reg, bit) && (saved & (xcr)) == (xcr);
+    CPU_FEATURES(X)
+#undef X
+}
+
+static void detect_model(Cpu *cpu)
+{
+    const Regs id = cpuid(0, 0);
+    char vendor[12];
+    memcpy(vendor, &id.b, 4);
+    memcpy(vendor + 4, &id.d, 4);
+    memcpy(vendor + 8, &id.c, 4);
+    if (memcmp(vendor, "GenuineIntel", 12) == 0)
+        cpu->vendor = CPU_INTEL;
+    else if (memcmp(vendor, "AuthenticAMD", 12) == 0)
+        cpu->vendor = CPU_AMD;
+    const unsigned v = cpuid(1, 0).a;
+    cpu->family = (int)(v >> 8 & 15);
+    cpu->model = (int)(v >> 4 & 15) | (int)(v >> 12 & 0xf0);
+    if (cpu->family == 15)
+        cpu->family += (int)(v >> 20 & 255);
+}
+
+static void detect_caches(Cpu *cpu)
+{
+    const unsigned leaf = cpu->vendor == CPU_AMD ? 0x8000001du : 4;
+    for (unsigned sub = 0; sub < 16; sub++) {
+        const Regs r = cpuid(leaf, sub);
+        const unsigned type = r.a & 31, level = r.a >> 5 & 7; /* 1 data, 2 instruction, 3 both */
+        if (type == 0)
+            break;
+        const int64_t ways = (r.b >> 22) + 1, parts = (r.b >> 12 & 1023) + 1;
+        const int64_t bytes = ways * parts * ((r.b & 4095) + 1) * ((int64_t)r.c + 1);
+        if (type == 2)
+            continue;
+        if (level == 1) {
+            cpu->l1 = bytes;
+            cpu->l1_ways = (int)ways;
+        } else if (level == 2) {
+            cpu->l2 = bytes;
+        } else if (level == 3) {
+            cpu->l3 = bytes;
+        }
+    }
+}
+#else
+static void detect_features(Cpu *cpu) { (void)cpu; }
+static void detect_model(Cpu *cpu) { (void)cpu; }
+static void detect_caches(Cpu *cpu) { (void)cpu; }
+#endif
+
+static int64_t cache_or(int64_t known, int name)
+{
+    const long v = known ? 0 : sysconf(name);
+    return known ? known : v > 0 ? v : 0;
+}
+
+Cpu cpu_detect(void)
+{
+    Cpu cpu = {0};
+    detect_features(&cpu);
+    detect_model(&cpu);
+    detect_caches(&cpu);
+    cpu.l1 = cache_or(cpu.l1, _SC_LEVEL1_DCACHE_SIZE);
+    cpu.l2 = cache_or(cpu.l2, _SC_LEVEL2_CACHE_SIZE);
+    cpu.l3 = cache_or(cpu.l3, _SC_LEVEL3_CACHE_SIZE);
+    return cpu;
+}
+
+const char *cpu_feature_text(CpuFeature f)
+{
+    static const char *const texts[CPU_FEATURE_COUNT] = {
+#define X(id, text, leaf, sub, reg, bit, xcr) [CPU_##id] = text,
+        CPU_FEATURES(X)
+#undef X
+    };
+    return texts[f];
+}

@@ -1,0 +1,50 @@
+/* What cpuid says: features that the CPU has and the system saves, model, caches. */
+#ifndef LATHE_TARGET_CPU_H
+#define LATHE_TARGET_CPU_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* id, text for messages, cpuid leaf, subleaf, register (a b c d), bit, what xgetbv must have set */
+#define CPU_FEATURES(X)                                                                            \
+    X(SSE42, "SSE4.2", 1, 0, 'c', 20, 0)                                                           \
+    X(POPCNT, "POPCNT", 1, 0, 'c', 23, 0)                                                          \
+    X(FMA, "FMA", 1, 0, 'c', 12, 0x6)                                                              \
+    X(F16C, "F16C", 1, 0, 'c', 29, 0x6)                                                            \
+    X(AVX, "AVX", 1, 0, 'c', 28, 0x6)                                                              \
+    X(AVX2, "AVX2", 7, 0, 'b', 5, 0x6)                                                             \
+    X(BMI, "BMI1", 7, 0, 'b', 3, 0)                                                                \
+    X(BMI2, "BMI2", 7, 0, 'b', 8, 0)                                                               \
+    X(LZCNT, "LZCNT", 0x80000001, 0, 'c', 5, 0)                                                    \
+    X(AVX512F, "AVX-512 F", 7, 0, 'b', 16, 0xe6)                                                   \
+    X(AVX512DQ, "AVX-512 DQ", 7, 0, 'b', 17, 0xe6)                                                 \
+    X(AVX512CD, "AVX-512 CD", 7, 0, 'b', 28, 0xe6)                                                 \
+    X(AVX512BW, "AVX-512 BW", 7, 0, 'b', 30, 0xe6)                                                 \
+    X(AVX512VL, "AVX-512 VL", 7, 0, 'b', 31, 0xe6)                                                 \
+    X(AVX512VNNI, "AVX-512 VNNI", 7, 0, 'c', 11, 0xe6)                                             \
+    X(AVX512BF16, "AVX-512 BF16", 7, 1, 'a', 5, 0xe6)                                              \
+    X(AMX_BF16, "AMX BF16", 7, 0, 'd', 22, 0x600e6)                                                \
+    X(AMX_TILE, "AMX TILE", 7, 0, 'd', 24, 0x600e6)                                                \
+    X(AMX_INT8, "AMX INT8", 7, 0, 'd', 25, 0x600e6)
+
+typedef enum CpuFeature {
+#define X(id, text, leaf, sub, reg, bit, xcr) CPU_##id,
+    CPU_FEATURES(X)
+#undef X
+    CPU_FEATURE_COUNT
+} CpuFeature;
+
+typedef enum CpuVendor { CPU_OTHER, CPU_INTEL, CPU_AMD } CpuVendor;
+
+typedef struct Cpu {
+    bool has[CPU_FEATURE_COUNT];
+    CpuVendor vendor;
+    int family, model;
+    int64_t l1, l2, l3; /* data cache bytes; 0 unknown */
+    int l1_ways;
+} Cpu;
+
+Cpu cpu_detect(void);
+const char *cpu_feature_text(CpuFeature f);
+
+#endif

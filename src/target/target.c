@@ -1,0 +1,160 @@
+/* The levels, as a table, and which of them this machine has.
+ *
+ * A level is a list of CPU features; what may be used is exactly that, whatever else the machine
+ * has, so code for a level is the same wherever it is compiled. Only tuning (`cpu`) and the cache
+ * sizes, which choose tiles, are the machine's. */
+#include "target/target.h"
+
+#include <string.h>
+
+#include "base/str.h"
+#include "target/cpu.h"
+
+#define F(id) (1u << CPU_##id)
+#define NEED_AVX2                                                                                  \
+    (F(SSE42) | F(POPCNT) | F(FMA) | F(F16C) | F(AVX) | F(AVX2) | F(BMI) | F(BMI2) | F(LZCNT))
+#define NEED_AVX512                                                                                \
+    (NEED_AVX2 | F(AVX512F) | F(AVX512DQ) | F(AVX512CD) | F(AVX512BW) | F(AVX512VL))
+#define NEED_VNNI (NEED_AVX512 | F(AVX512VNNI))
+#define NEED_BF16 (NEED_VNNI | F(AVX512BF16))
+#define NEED_AMX (NEED_BF16 | F(AMX_TILE) | F(AMX_INT8) | F(AMX_BF16))
+
+#define LLVM_AVX2 "+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+avx,+avx2,+fma,+f16c,+bmi,+bmi2,+lzcnt"
+#define LLVM_AVX512 LLVM_AVX2 ",+avx512f,+avx512dq,+avx512cd,+avx512bw,+avx512vl,+evex512"
+#define LLVM_VNNI LLVM_AVX512 ",+avx512vnni"
+#define LLVM_BF16 LLVM_VNNI ",+avx512bf16"
+#define LLVM_AMX LLVM_BF16 ",+amx-tile,+amx-int8,+amx-bf16"
+
+typedef struct Level {
+    const char *name;
+    uint32_t need; /* bits by CpuFeature */
+    const char *features;
+    const char *intel, *amd; /* the typical CPU, to tune for where the machine's is not known */
+    int vector_bytes, vector_regs;
+    bool masks, vnni, bf16, amx;
+} Level;
+
+static const Level levels[] = {
+    {"avx2", NEED_AVX2, LLVM_AVX2, "haswell", "znver3", 32, 16, false, false, false, false},
+    {"avx512", NEED_AVX512, LLVM_AVX512, "skylake-avx512", "znver4", 64, 32, true, false, false,
+     false},
+    {"avx512-vnni", NEED_VNNI, LLVM_VNNI, "icelake-server", "znver4", 64, 32, true, true, false,
+     false},
+    {"avx512-bf16", NEED_BF16, LLVM_BF16, "cooperlake", "znver5", 64, 32, true, true, true, false},
+    {"amx", NEED_AMX, LLVM_AMX, "sapphirerapids", "znver5", 64, 32, true, true, true, true},
+};
+enum { LEVELS = sizeof levels / sizeof levels[0] };
+
+static const Level *level_find(const char *name)
+{
+    for (int k = 0; k < LEVELS; k++)
+        if (strcmp(levels[k].name, name) == 0)
+            return &levels[k];
+    return NULL;
+}
+
+/* The first feature that `level` needs and the CPU lacks; -1. */
+static int level_missing(const Level *level, const Cpu *cpu)
+{
+    for (int f = 0; f < CPU_FEATURE_COUNT; f++)
+        if ((level->need >> f & 1) && !cpu->has[f])
+            return f;
+    return -1;
+}
+
+/* LLVM's name of the machine's CPU, or NULL. Families: AMD's PPRs, Intel's SDM. */
+static const char *cpu_tuning(const Cpu *cpu)
+{
+    if (cpu->vendor == CPU_AMD) {
+        if (cpu->family >= 0x1a)
+            return "znver5";
+        if (cpu->family == 0x19)
+            return cpu->has[CPU_AVX512F] ? "znver4" : "znver3";
+        if (cpu->family == 0x17)
+            return cpu->model >= 0x30 ? "znver2" : "znver1";
+    }
+    if (cpu->vendor == CPU_INTEL && cpu->family == 6) {
+        if (cpu->has[CPU_AMX_TILE])
+            return "sapphirerapids";
+        if (cpu->has[CPU_AVX512BF16])
+            return "cooperlake";
+        if (cpu->has[CPU_AVX512VNNI])
+            return cpu->model == 0x55 ? "cascadelake" : "icelake-server";
+        if (cpu->has[CPU_AVX512F])
+            return "skylake-avx512";
+        if (cpu->model >= 0x97)
+            return "alderlake";
+    }
+    return NULL;
+}
+
+/* Vector FMAs a cycle: two everywhere, but one of 512 bits on Zen 4, which splits them in halves. */
+static int fma_rate(const Level *level, const Cpu *cpu)
+{
+    const bool halves = cpu->vendor == CPU_AMD && cpu->family == 0x19;
+    return level->vector_bytes == 64 && halves ? 1 : 2;
+}
+
+static Target make_target(const Level *level, const Cpu *cpu)
+{
+    const char *own = level_missing(level, cpu) < 0 ? cpu_tuning(cpu) : NULL;
+    return (Target){
+        .name = level->name,
+        .cpu = own ? own : cpu->vendor == CPU_AMD ? level->amd : level->intel,
+        .features = level->features,
+        .vector_bytes = level->vector_bytes,
+        .vector_regs = level->vector_regs,
+        .masks = level->masks,
+        .vnni = level->vnni,
+        .bf16 = level->bf16,
+        .amx = level->amx,
+        .fma_per_cycle = fma_rate(level, cpu),
+        .l1 = cpu->l1,
+        .l2 = cpu->l2,
+        .l3 = cpu->l3,
+        .l1_ways = cpu->l1_ways,
+    };
+}
+
+Target target_native(void)
+{
+    const Cpu cpu = cpu_detect();
+    int best = 0;
+    for (int k = 1; k < LEVELS; k++)
+        if (level_missing(&levels[k], &cpu) < 0)
+            best = k;
+    return make_target(&levels[best], &cpu);
+}
+
+int target_find(const char *name, Target *out, Error *e)
+{
+    if (strcmp(name, "native") == 0) {
+        *out = target_native();
+        return ERR_OK;
+    }
+    const Level *level = level_find(name);
+    if (!level)
+        return error_set(e, ERR_INVALID,
+                         "target '%s' is not known: use native, avx2, avx512, avx512-vnni, "
+                         "avx512-bf16 or amx",
+                         name);
+    const Cpu cpu = cpu_detect();
+    *out = make_target(level, &cpu);
+    return ERR_OK;
+}
+
+bool target_runs(const Target *t, const char **missing)
+{
+    const Cpu cpu = cpu_detect();
+    const Level *level = level_find(t->name);
+    const int lacks = level ? level_missing(level, &cpu) : -1;
+    if (missing)
+        *missing = !level ? "a known level" : lacks < 0 ? NULL : cpu_feature_text((CpuFeature)lacks);
+    return level && lacks < 0;
+}
+
+const char *target_describe(Arena *a, const Target *t)
+{
+    return arena_printf(a, "%s %s l1 %lld l2 %lld", t->name, t->cpu, (long long)t->l1,
+                        (long long)t->l2);
+}

@@ -1,0 +1,77 @@
+/* Targets: levels by name, what the machine has, what is refused. */
+#include "check.h"
+
+#include "target/target.h"
+
+static void levels_are_found(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"avx2", "avx512", "avx512-vnni", "avx512-bf16", "amx"};
+    int before = 0; /* each level has at least what the one before has */
+    for (int k = 0; k < 5; k++) {
+        Target t;
+        assert_int_equal(target_find(names[k], &t, NULL), ERR_OK);
+        assert_string_equal(t.name, names[k]);
+        assert_true((int)strlen(t.features) > before);
+        before = (int)strlen(t.features);
+        assert_int_equal(t.vector_bytes, k == 0 ? 32 : 64);
+        assert_int_equal(t.vector_regs, k == 0 ? 16 : 32);
+        assert_int_equal(target_lanes(&t, 4), t.vector_bytes / 4);
+        assert_int_equal(t.masks, k > 0);
+        assert_int_equal(t.vnni, k >= 2);
+        assert_int_equal(t.bf16, k >= 3);
+        assert_int_equal(t.amx, k == 4);
+    }
+}
+
+static void native_is_the_highest_that_runs(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"avx2", "avx512", "avx512-vnni", "avx512-bf16", "amx"};
+    const Target native = target_native();
+    const char *missing = "";
+    assert_true(target_runs(&native, &missing));
+    assert_null(missing);
+    bool above = false;
+    for (int k = 0; k < 5; k++) {
+        Target t;
+        assert_int_equal(target_find(names[k], &t, NULL), ERR_OK);
+        assert_int_equal(target_runs(&t, &missing), !above);
+        assert_true(above == (missing != NULL));
+        above = above || strcmp(names[k], native.name) == 0;
+    }
+    assert_true(above);
+    assert_true(native.l1 >= 16 << 10 && native.l1 <= 1 << 20);
+    assert_true(native.l1_ways > 0 && native.l1 % native.l1_ways == 0);
+    assert_true(native.l2 > native.l1);
+}
+
+static void unknown_is_refused(void **state)
+{
+    (void)state;
+    Target t;
+    Error e;
+    assert_int_equal(target_find("sse9", &t, &e), ERR_INVALID);
+    assert_non_null(strstr(e.message, "sse9"));
+    assert_non_null(strstr(e.message, "avx512-vnni"));
+}
+
+static void description(void **state)
+{
+    (void)state;
+    const Target t = {.name = "avx2", .cpu = "znver3", .l1 = 32768, .l2 = 524288};
+    Arena *a = arena_new();
+    assert_string_equal(target_describe(a, &t), "avx2 znver3 l1 32768 l2 524288");
+    arena_free(a);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(levels_are_found),
+        cmocka_unit_test(native_is_the_highest_that_runs),
+        cmocka_unit_test(unknown_is_refused),
+        cmocka_unit_test(description),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
