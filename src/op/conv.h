@@ -1,0 +1,22 @@
+/* What the convolutions share. */
+#ifndef LATHE_OP_CONV_H
+#define LATHE_OP_CONV_H
+
+#include "op/window.h"
+
+/* Channels (C/group) and outputs of a group (K/group), and where the channels of output k begin. */
+typedef struct ConvGroup {
+    int64_t count;
+    Expr channels, outputs;
+} ConvGroup;
+
+/* (k / outputs) * channels + c; k and c variables. Just c for one group. */
+Expr conv_channel(Exprs *x, const ConvGroup *g, Expr k, Expr c);
+/* Spatial dims of the weight, from the tensor. */
+Window conv_window(const Define *d, int x_input, int w_input);
+/* Checks x (N,C,...), w (K,C/group,...) and bias (K), and gives the window. */
+Window conv_check(const Infer *f, int x_input, int w_input, int bias_input);
+/* acc (N,K,...) plus bias (K), input `bias` (absent: acc itself) as output 0. */
+void conv_finish(Define *d, int acc, int bias);
+
+#endif
