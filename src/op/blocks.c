@@ -25,8 +25,8 @@ int block_transpose(Stages *s, int tensor, const int *perm)
 
 /* ---- reshape ---- */
 
-/* The next pair of dim runs (of n[0] and n[1] dims) with one product: (a,b,c)->(a*b,c) gives the runs
- * a,b | a*b and c | c. When no equal product is found the runs take all that is left. */
+/* The next pair of dim runs (of n[0] and n[1] dims) with one product: (a,b,c)->(a*b,c) gives the
+ * runs a,b | a*b and c | c. When no equal product is found the runs take all that is left. */
 static void next_runs(Exprs *x, const int left[2], const Expr *const dims[2], int n[2])
 {
     Expr p[2] = {expr_int(x, 1), expr_int(x, 1)};
@@ -121,8 +121,8 @@ int block_matmul(Stages *s, int a, int b, bool trans_a, bool trans_b, DType acc)
     const Expr va = expr_cast(x, type, stages_load_broadcast(s, a, rank, ia, NULL));
     const Expr vb = expr_cast(x, type, stages_load_broadcast(s, b, rank, ib, NULL));
     const Expr state = expr_state(x, type, 0), state2 = expr_state2(x, type, 0);
-    const Expr update = dtype_is_float(type) ? expr_fma(x, va, vb, state)
-                                             : expr_add(x, state, expr_mul(x, va, vb));
+    const Expr update =
+        dtype_is_float(type) ? expr_fma(x, va, vb, state) : expr_add(x, state, expr_mul(x, va, vb));
     return stage_reduce(s, &build, "matmul", acc, expr_const(x, type, 0), update,
                         expr_add(x, state, state2));
 }

@@ -41,14 +41,15 @@ static Expr e8m0(const Define *d, Expr x, bool saturate, const char *mode)
     if (strcmp(mode, "up") == 0) {
         up = expr_ne(p, fraction, u32(d, 0));
     } else if (strcmp(mode, "nearest") == 0) { /* a tie goes up, but from the least exponent */
-        const Expr tie = expr_and(p, expr_eq(p, fraction, u32(d, 0x400000)),
-                                  expr_ne(p, exponent, u32(d, 0)));
+        const Expr tie =
+            expr_and(p, expr_eq(p, fraction, u32(d, 0x400000)), expr_ne(p, exponent, u32(d, 0)));
         up = expr_or(p, expr_lt(p, u32(d, 0x400000), fraction), tie);
     }
     if (saturate)
         up = expr_and(p, up, expr_ne(p, exponent, u32(d, 0xfe)));
     const Expr e = expr_add(p, exponent, expr_cast(p, DT_U32, up));
-    const Expr one = expr_select(p, expr_eq(p, e, u32(d, 0)), u32(d, 0x400000), bin(d, EX_SHL, e, 23));
+    const Expr one =
+        expr_select(p, expr_eq(p, e, u32(d, 0)), u32(d, 0x400000), bin(d, EX_SHL, e, 23));
     const Expr nan = expr_or(p, expr_eq(p, exponent, u32(d, 0xff)), expr_eq(p, e, u32(d, 0xff)));
     return expr_bitcast(p, DT_F32, expr_select(p, nan, u32(d, 0x7fc00000), one));
 }
@@ -126,8 +127,10 @@ static Expr bits_of_half(const Define *d, DType from, Expr v)
     const Expr abs = expr_bitcast(x, DT_F32, magnitude);
     const Expr subnormal = expr_cast(x, DT_U32, expr_mul(x, abs, expr_float(x, DT_F32, 0x1p24)));
     const Expr normal = bin(d, EX_SHR, bin(d, EX_ADD, magnitude, -0x38000000), 13);
-    const Expr special = bin(d, EX_OR, bin(d, EX_AND, bin(d, EX_SHR, magnitude, 13), 0x3ff), 0x7c00);
-    const Expr finite = expr_select(x, expr_lt(x, magnitude, u32(d, 0x38800000)), subnormal, normal);
+    const Expr special =
+        bin(d, EX_OR, bin(d, EX_AND, bin(d, EX_SHR, magnitude, 13), 0x3ff), 0x7c00);
+    const Expr finite =
+        expr_select(x, expr_lt(x, magnitude, u32(d, 0x38800000)), subnormal, normal);
     const Expr code = expr_select(x, expr_le(x, u32(d, 0x7f800000), magnitude), special, finite);
     return expr_or(x, code, bin(d, EX_AND, bin(d, EX_SHR, bits, 16), 0x8000));
 }
@@ -140,11 +143,10 @@ static Expr half_of_bits(const Define *d, DType to, Expr bits)
     const Expr magnitude = bin(d, EX_AND, bits, 0x7fff);
     const Expr shifted = bin(d, EX_SHL, magnitude, 13);
     const Expr subnormal = expr_bitcast(
-        x, DT_U32,
-        expr_mul(x, expr_cast(x, DT_F32, magnitude), expr_float(x, DT_F32, 0x1p-24)));
-    const Expr rest = expr_select(x, expr_lt(x, magnitude, u32(d, 0x7c00)),
-                                  bin(d, EX_ADD, shifted, 0x38000000),
-                                  bin(d, EX_OR, shifted, 0x7f800000));
+        x, DT_U32, expr_mul(x, expr_cast(x, DT_F32, magnitude), expr_float(x, DT_F32, 0x1p-24)));
+    const Expr rest =
+        expr_select(x, expr_lt(x, magnitude, u32(d, 0x7c00)), bin(d, EX_ADD, shifted, 0x38000000),
+                    bin(d, EX_OR, shifted, 0x7f800000));
     const Expr code = expr_select(x, expr_lt(x, magnitude, u32(d, 0x400)), subnormal, rest);
     const Expr sign = bin(d, EX_SHL, bin(d, EX_AND, bits, 0x8000), 16);
     return expr_bitcast(x, DT_F32, expr_or(x, code, sign));

@@ -1,7 +1,7 @@
 /* Col2Im: columns (N, C * prod(block), L) added back into an image (N, C, image...).
  *
- * Each image element gathers: for each place k in the block, the window that has the element at k, if
- * there is one, starts at (i + pad - k * dilation) / stride.
+ * Each image element gathers: for each place k in the block, the window that has the element at k,
+ * if there is one, starts at (i + pad - k * dilation) / stride.
  *
  *     y[n, c, i...] = sum over k... of x[n, c * prod(block) + row(k), window(i, k)] */
 #include "op/index.h"
@@ -78,8 +78,8 @@ void define_col2im(Define *d)
     Expr row = b.i[1], window = expr_int(x, 0), hit = expr_int_of(x, DT_BOOL, 1);
     for (int k = 0; k < w.n; k++) {
         const Expr count = count_windows(x, &w, k, b.axis[2 + k].extent);
-        const Expr at = expr_sub(x, expr_addi(x, b.i[2 + k], w.pad[k]),
-                                 expr_muli(x, b.r[k], w.dilation[k]));
+        const Expr at =
+            expr_sub(x, expr_addi(x, b.i[2 + k], w.pad[k]), expr_muli(x, b.r[k], w.dilation[k]));
         const Expr l = expr_divi(x, at, w.stride[k]);
         hit = expr_and(x, hit, expr_eq(x, expr_modi(x, at, w.stride[k]), expr_int(x, 0)));
         hit = expr_and(x, hit, index_inside(x, l, count));
@@ -88,8 +88,9 @@ void define_col2im(Define *d)
     }
     const Expr index[] = {b.i[0], row, window};
     const Expr state = expr_state(x, acc, 0), state2 = expr_state2(x, acc, 0);
-    const int y = stage_reduce(d->s, &b, "col2im", t, expr_const(x, acc, 0),
-                               expr_add(x, state, define_load(d, 0, index)), expr_add(x, state, state2));
+    const int y =
+        stage_reduce(d->s, &b, "col2im", t, expr_const(x, acc, 0),
+                     expr_add(x, state, define_load(d, 0, index)), expr_add(x, state, state2));
     stage_where(d->s, y, hit);
     define_out(d, 0, y);
 }

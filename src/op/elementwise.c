@@ -1,9 +1,9 @@
 /* Every elementwise op: one row says how the op's value follows from its inputs' elements.
  *
- * A row is either one expression op (`op`), folded over the inputs from the left when there are more
- * than two (Sum), or a builder (`fn`) that gets the elements v[], in the inputs' compute types and
- * broadcast to the output; an absent input is 0. One-element constants come in as literals, so that
- * Clip's bounds or a scale are immediates of the generated code.
+ * A row is either one expression op (`op`), folded over the inputs from the left when there are
+ * more than two (Sum), or a builder (`fn`) that gets the elements v[], in the inputs' compute types
+ * and broadcast to the output; an absent input is 0. One-element constants come in as literals, so
+ * that Clip's bounds or a scale are immediates of the generated code.
  *
  * NaN: Max, Min, Clip and Relu let it through, as NumPy does. Integers wrap; x / 0 is 0. */
 #include "op/table.h"

@@ -36,7 +36,8 @@ void infer_range(const Infer *f)
     } else if (dtype_is_int(t) && expr_is_int(x, v[2], &step)) {
         const Expr from = expr_cast(x, DT_I64, v[0]), to = expr_cast(x, DT_I64, v[1]);
         const Expr span = step > 0 ? expr_sub(x, to, from) : expr_sub(x, from, to);
-        n = expr_max(x, expr_int(x, 0), expr_ceil_div(x, span, expr_int(x, step > 0 ? step : -step)));
+        n = expr_max(x, expr_int(x, 0),
+                     expr_ceil_div(x, span, expr_int(x, step > 0 ? step : -step)));
     } else {
         infer_unsupported(f, "a symbolic step or symbolic floating-point bounds");
     }
@@ -124,7 +125,8 @@ void define_one_hot(Define *d)
     for (int k = 0, to = 0; k < b.naxes; k++)
         if (k != axis)
             index[to++] = b.i[k];
-    const Expr at = index_wrap(x, expr_cast(x, DT_I64, define_load(d, 0, index)), b.axis[axis].extent);
+    const Expr at =
+        index_wrap(x, expr_cast(x, DT_I64, define_load(d, 0, index)), b.axis[axis].extent);
     const Expr zero = expr_int(x, 0), one = expr_int(x, 1);
     const Expr off = define_load(d, 2, &zero), on = define_load(d, 2, &one);
     define_map(d, 0, &b, expr_select(x, expr_eq(x, at, b.i[axis]), on, off));
@@ -145,7 +147,7 @@ void define_trilu(Define *d)
     const StageBuild b = define_begin(d, 0);
     int n = 0;
     const Expr *known = define_elems(d, 1, &n);
-    const Expr k = known && n == 1   ? known[0]
+    const Expr k = known && n == 1    ? known[0]
                    : define_has(d, 1) ? define_load_scalar(d, 1)
                                       : expr_int(x, 0);
     const Expr diagonal = expr_sub(x, b.i[b.naxes - 1], b.i[b.naxes - 2]);

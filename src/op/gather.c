@@ -1,6 +1,7 @@
-/* Gather, GatherElements, GatherND (one MAP with a load at an index that is data), and ScatterElements,
- * ScatterND, TensorScatter (one SCATTER that starts as a copy of the data). Negative indices count
- * from the end. A gather's index out of range reads the nearest element, a scatter's is skipped. */
+/* Gather, GatherElements, GatherND (one MAP with a load at an index that is data), and
+ * ScatterElements, ScatterND, TensorScatter (one SCATTER that starts as a copy of the data).
+ * Negative indices count from the end. A gather's index out of range reads the nearest element, a
+ * scatter's is skipped. */
 #include "op/index.h"
 #include "op/table.h"
 
@@ -236,7 +237,8 @@ void define_scatter_nd(Define *d)
     scatter(d, &b, target, define_load(d, 2, b.i));
 }
 
-/* ---- TensorScatter: writes the update into a cache at write_indices[batch], linear or circular ---- */
+/* ---- TensorScatter: writes the update into a cache at write_indices[batch], linear or circular
+ * ---- */
 
 void infer_tensor_scatter(const Infer *f)
 {

@@ -95,7 +95,8 @@ void define_concat(Define *d)
 
 /* ---- Split ---- */
 
-/* Where output k begins, of `n` outputs of the given sizes (NULL: equal chunks, the last smaller). */
+/* Where output k begins, of `n` outputs of the given sizes (NULL: equal chunks, the last smaller).
+ */
 static Expr split_begin(Exprs *x, const Expr *sizes, Expr dim, int n, int k)
 {
     if (!sizes)
@@ -123,7 +124,8 @@ void infer_split(const Infer *f)
     const Value *in = infer_in(f, 0);
     const int axis = infer_axis(f, node_int(f->node, "axis", 0), in->rank), count = f->node->nout;
     int n = 0;
-    const Expr *sizes = infer_has(f, 1) ? infer_elems(f, 1, &n) : attr_sizes(f->ctx, f->x, f->node, &n);
+    const Expr *sizes =
+        infer_has(f, 1) ? infer_elems(f, 1, &n) : attr_sizes(f->ctx, f->x, f->node, &n);
     if (sizes && n != count)
         infer_fail(f, "%d sizes for %d outputs", n, count);
     Expr dims[MAX_RANK], sum = expr_int(f->x, 0);
@@ -143,7 +145,8 @@ void define_split(Define *d)
 {
     const int axis = define_axis(define_int(d, "axis", 0), define_rank(d, 0));
     int n = 0;
-    const Expr *sizes = define_has(d, 1) ? define_elems(d, 1, &n) : attr_sizes(d->ctx, d->x, d->node, &n);
+    const Expr *sizes =
+        define_has(d, 1) ? define_elems(d, 1, &n) : attr_sizes(d->ctx, d->x, d->node, &n);
     for (int k = 0; k < d->node->nout; k++) {
         if (d->node->out[k] < 0)
             continue;
@@ -217,7 +220,8 @@ void infer_space_to_depth(const Infer *f)
 {
     const int64_t b = block_size(f);
     const Expr *in = infer_in(f, 0)->dim;
-    const Expr dims[] = {in[0], expr_muli(f->x, in[1], b * b), exact_div(f, in[2], b, "height in blocks"),
+    const Expr dims[] = {in[0], expr_muli(f->x, in[1], b * b),
+                         exact_div(f, in[2], b, "height in blocks"),
                          exact_div(f, in[3], b, "width in blocks")};
     infer_out(f, 0, infer_in(f, 0)->dtype, 4, dims);
 }
@@ -229,15 +233,16 @@ void define_depth_to_space(Define *d)
     const int64_t s = define_int(d, "blocksize", 1);
     const StageBuild b = define_begin(d, 0);
     const Expr c = b.i[1];
-    const Expr part = expr_add(x, expr_muli(x, expr_modi(x, b.i[2], s), s), expr_modi(x, b.i[3], s));
-    const Expr depth = depth_last(d->node)
-                           ? expr_add(x, expr_muli(x, c, s * s), part)
-                           : expr_add(x, expr_mul(x, part, b.axis[1].extent), c);
+    const Expr part =
+        expr_add(x, expr_muli(x, expr_modi(x, b.i[2], s), s), expr_modi(x, b.i[3], s));
+    const Expr depth = depth_last(d->node) ? expr_add(x, expr_muli(x, c, s * s), part)
+                                           : expr_add(x, expr_mul(x, part, b.axis[1].extent), c);
     const Expr index[] = {b.i[0], depth, expr_divi(x, b.i[2], s), expr_divi(x, b.i[3], s)};
     define_map(d, 0, &b, define_load(d, 0, index));
 }
 
-/* y[n, depth, h, w] = x[n, c, h * b + row, w * b + column] with (c, row, column) taken from depth */
+/* y[n, depth, h, w] = x[n, c, h * b + row, w * b + column] with (c, row, column) taken from depth
+ */
 void define_space_to_depth(Define *d)
 {
     Exprs *x = d->x;
@@ -258,7 +263,8 @@ void define_space_to_depth(Define *d)
 void infer_reverse_sequence(const Infer *f)
 {
     const Value *in = infer_in(f, 0), *lens = infer_in(f, 1);
-    const int64_t batch = node_int(f->node, "batch_axis", 1), time = node_int(f->node, "time_axis", 0);
+    const int64_t batch = node_int(f->node, "batch_axis", 1),
+                  time = node_int(f->node, "time_axis", 0);
     if (in->rank < 2 || batch + time != 1 || batch * time != 0)
         infer_fail(f, "batch_axis and time_axis must be 0 and 1 in some order");
     if (lens->rank != 1)
@@ -270,7 +276,8 @@ void infer_reverse_sequence(const Infer *f)
 void define_reverse_sequence(Define *d)
 {
     Exprs *x = d->x;
-    const int batch = (int)define_int(d, "batch_axis", 1), time = (int)define_int(d, "time_axis", 0);
+    const int batch = (int)define_int(d, "batch_axis", 1),
+              time = (int)define_int(d, "time_axis", 0);
     const StageBuild b = define_begin(d, 0);
     const Expr t = b.i[time], len = expr_cast(x, DT_I64, define_load(d, 1, &b.i[batch]));
     const Expr back = expr_addi(x, expr_sub(x, len, t), -1);

@@ -1,9 +1,10 @@
 /* The table of ops (from graph/op.def), and the two walks over it: inferring a graph in order, with
  * small integer values propagated, and defining one node in stages.
  *
- * Value propagation: once shapes are inferred, an op with a small output and a known input is defined
- * in scratch stages on the graph's own pool, and its output elements are evaluated as expressions.
- * So Shape -> Gather -> Mul -> Concat -> Reshape is understood without a word about it in any op. */
+ * Value propagation: once shapes are inferred, an op with a small output and a known input is
+ * defined in scratch stages on the graph's own pool, and its output elements are evaluated as
+ * expressions. So Shape -> Gather -> Mul -> Concat -> Reshape is understood without a word about it
+ * in any op. */
 #include "op/table.h"
 
 #include "loop/oracle.h"

@@ -1,7 +1,8 @@
-/* CumSum and CumProd: a SCAN along the axis, f32 at least inside. `reverse` scans the mirrored input
- * and mirrors the result; `exclusive` starts with 0 (or 1) and leaves out the element itself:
+/* CumSum and CumProd: a SCAN along the axis, f32 at least inside. `reverse` scans the mirrored
+ * input and mirrors the result; `exclusive` starts with 0 (or 1) and leaves out the element itself:
  *
- *     z[t] = t == 0 ? x[0] : z[t - 1] + x[t]          exclusive: t == 0 ? 0 : z[t - 1] + x[t - 1]  */
+ *     z[t] = t == 0 ? x[0] : z[t - 1] + x[t]          exclusive: t == 0 ? 0 : z[t - 1] + x[t - 1]
+ */
 #include "op/index.h"
 #include "op/table.h"
 
@@ -29,7 +30,8 @@ static void define_cumulative(Define *d, ExprOp op, double start)
     const int z = stage_scan_declare(d->s, "running", acc, in.rank, in.dim);
 
     const Expr t = b.i[axis], zero = expr_int(x, 0);
-    const Expr last = expr_addi(x, in.dim[axis], -1), before = expr_max(x, expr_addi(x, t, -1), zero);
+    const Expr last = expr_addi(x, in.dim[axis], -1),
+               before = expr_max(x, expr_addi(x, t, -1), zero);
     const Expr from = exclusive ? before : t;
     Expr index[MAX_RANK];
     memcpy(index, b.i, sizeof index);

@@ -95,7 +95,8 @@ static Expr product(Exprs *x, const Factors *f)
 
 /* The size that -1 stands for: the input's elements over the other output dims. Factors that both
  * have are dropped first, so that (N,12,S,S) -> (N*12,-1,S) gives S and no division. */
-static Expr missing_dim(const Infer *f, int nin, const Expr *in, int nout, const Expr *out, int skip)
+static Expr missing_dim(const Infer *f, int nin, const Expr *in, int nout, const Expr *out,
+                        int skip)
 {
     Exprs *x = f->x;
     Factors a = {.number = 1}, b = {.number = 1};

@@ -29,8 +29,9 @@ static SliceAxis slice_axis(Exprs *x, Expr dim, Expr start, Expr end, int64_t st
         s.size = expr_max(x, zero, n);
     } else {
         s.begin = expr_max(x, zero, expr_min(x, start, last));
-        const Expr to = far ? (v > 0 ? last : expr_int(x, -1))
-                            : expr_max(x, expr_int(x, -1), expr_min(x, index_wrap(x, end, dim), last));
+        const Expr to =
+            far ? (v > 0 ? last : expr_int(x, -1))
+                : expr_max(x, expr_int(x, -1), expr_min(x, index_wrap(x, end, dim), last));
         const Expr n = expr_ceil_div(x, expr_sub(x, s.begin, to), expr_int(x, -step));
         s.size = expr_max(x, zero, n);
     }
@@ -155,8 +156,8 @@ void infer_pad(const Infer *f)
         infer_fail(f, "%d pads for %d axes", npads, n);
     for (int k = 0; k < n; k++)
         axes[k] = infer_axis(f, axes[k], in->rank);
-    if (!mode_is(f->node, "constant") && !mode_is(f->node, "edge") && !mode_is(f->node, "reflect") &&
-        !mode_is(f->node, "wrap"))
+    if (!mode_is(f->node, "constant") && !mode_is(f->node, "edge") &&
+        !mode_is(f->node, "reflect") && !mode_is(f->node, "wrap"))
         infer_fail(f, "mode '%s' is not known", node_string(f->node, "mode", ""));
     Pads p;
     Expr dims[MAX_RANK];
@@ -204,7 +205,7 @@ void define_pad(Define *d)
         const DType t = expr_type(x, v);
         int n = 0;
         const Expr *known = define_elems(d, 2, &n);
-        const Expr fill = known && n > 0       ? known[0]
+        const Expr fill = known && n > 0     ? known[0]
                           : define_has(d, 2) ? define_load_scalar(d, 2)
                                              : expr_const(x, t, 0);
         v = expr_select(x, inside, v, expr_cast(x, t, fill));
@@ -239,8 +240,9 @@ void infer_center_crop_pad(const Infer *f)
     infer_out(f, 0, in->dtype, in->rank, dims);
 }
 
-/* Both centers meet; the odd element is at the end, of the crop and of the pad. So of a larger input
- * the window begins at (in - out) / 2, in a larger output the input begins at (out - in) / 2. */
+/* Both centers meet; the odd element is at the end, of the crop and of the pad. So of a larger
+ * input the window begins at (in - out) / 2, in a larger output the input begins at (out - in) / 2.
+ */
 void define_center_crop_pad(Define *d)
 {
     Exprs *x = d->x;
