@@ -21,7 +21,7 @@
 #include "tensor/dtype.h"
 #include "tensor/layout.h"
 
-#define HOST_MAX_IO   8
+#define HOST_MAX_IO 8
 #define HOST_MAX_ARGS 8
 
 typedef struct HostTensor {
@@ -70,7 +70,8 @@ int host_unique(HostCall *call);
 /* x, condition bool[n] -> y.               ints: has_axis, axis */
 int host_compress(HostCall *call);
 /* x (N,C,H,W), rois (R,4), batch i64[R] -> (R,C,P,Q).
- *                                          ints: half_pixel, max, P, Q, sampling ratio; floats: spatial scale */
+ *                                          ints: half_pixel, max, P, Q, sampling ratio; floats:
+ * spatial scale */
 int host_roi_align(HostCall *call);
 /* x (N,C,H,W), rois (R,5) -> (R,C,P,Q).    ints: P, Q; floats: spatial scale */
 int host_max_roi_pool(HostCall *call);

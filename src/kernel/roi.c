@@ -6,7 +6,8 @@
 /* ---- RoiAlign ---- */
 
 /* Samples along one side of a bin: position of sample i is at + (i + 0.5) * step. Samples outside
- * [-1, size] read zero; [lo, hi) are the others, so that a huge region costs no more than the map. */
+ * [-1, size] read zero; [lo, hi) are the others, so that a huge region costs no more than the map.
+ */
 typedef struct RoiSamples {
     double at, step;
     int64_t count, lo, hi;

@@ -24,7 +24,8 @@ typedef struct LoopParts {
     int body_in, body_out; /* block input and output of the first carried value */
 } LoopParts;
 LoopParts control_loop_parts(const Graph *g, NodeId n);
-/* Entry k of a list attribute of Scan, 0 if it is not given: axes (of `rank`, made positive), directions. */
+/* Entry k of a list attribute of Scan, 0 if it is not given: axes (of `rank`, made positive),
+ * directions. */
 int control_scan_axis(const Node *n, const char *attr, int k, int rank);
 bool control_scan_reversed(const Node *n, const char *attr, int k);
 

@@ -6,8 +6,8 @@
 #include "kernel/host.h"
 
 /* The routine of node `n`, and all of `call` that the graph knows: the count, dtype and rank of
- * inputs and outputs (DT_NONE: absent) and the attributes as ints and floats. Dims and data are left
- * to whoever runs it. */
+ * inputs and outputs (DT_NONE: absent) and the attributes as ints and floats. Dims and data are
+ * left to whoever runs it. */
 const HostRow *op_host_call(const Graph *g, NodeId n, HostCall *call);
 
 #endif

@@ -8,6 +8,7 @@
 #include "op/table.h"
 
 #include "loop/oracle.h"
+#include "op/control.h"
 
 #define infer_none NULL
 #define define_none NULL
@@ -200,4 +201,5 @@ void op_infer_block(Graph *g, int block)
 void op_infer_graph(Graph *g)
 {
     op_infer_block(g, 0);
+    control_fold(g);
 }
