@@ -9,6 +9,10 @@
  * overflow. Other integers wrap. Comparisons give bool.
  *
  * Semantics (also of generated code; it never traps whatever the data):
+ *   + *         i64 scalars only: any number of arguments. A sum is in linear form: its arguments are
+ *               terms, terms times a constant (term * int, the constant last) and last the constant;
+ *               a product has sorted factors, none of them constant. Otherwise two arguments.
+ *               (An i64 comparison is always < or == or != of two such sums without common terms.)
  *   div mod     integers: floor division, mod has the divisor's sign; x/0 = 0, x mod 0 = 0.
  *               Floats: div is IEEE; mod is fmod, plus the divisor where the signs differ.
  *   tdiv tmod   C's truncating division and remainder (floats: fmod); by zero as above.
@@ -121,6 +125,7 @@ typedef struct ExprNode {
     uint16_t nargs;
     bool varies;    /* reads memory, state or a register: no pure function of variables */
     uint32_t args;  /* index of the first argument in pool->arg */
+    uint64_t vars;  /* bit (id % 64) of every variable used, load indices included */
     union {
         int64_t i;
         double f;
@@ -149,6 +154,7 @@ typedef struct Exprs {
     VEC(ExprVar) var;
     uint32_t *table; /* hash table of ids */
     int table_cap, table_len;
+    struct ExprScratch *scratch; /* memory of walks and rewrites, reused (expr/memo.h) */
 } Exprs;
 
 Exprs *exprs_new(Context *ctx);

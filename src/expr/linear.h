@@ -1,0 +1,57 @@
+/* Inside expr/: interning, intervals, and the linear form of i64 expressions. */
+#ifndef LATHE_EXPR_LINEAR_H
+#define LATHE_EXPR_LINEAR_H
+
+#include "expr/expr.h"
+
+#define LINEAR_MAX 64 /* longer sums are nested */
+
+/* ---- pool.c ---- */
+/* The node of these fields, found or made. */
+Expr expr_intern(Exprs *x, ExprOp op, DType t, int lanes, int64_t imm, int n, const Expr *args);
+/* A structural order, the same in every pool: variables by name, constants by value. */
+int expr_compare(const Exprs *x, Expr a, Expr b);
+bool expr_op_is_compare(ExprOp op);
+
+/* ---- bounds.c: intervals; INT64_MIN and INT64_MAX also stand for "no bound" ---- */
+typedef struct Bounds {
+    int64_t low, high;
+} Bounds;
+Bounds expr_bounds_of(const Exprs *x, const ExprNode *n, const Expr *args);
+Bounds dtype_bounds(DType t);
+int64_t floor_div(int64_t a, int64_t b); /* by zero: 0 */
+int64_t floor_mod(int64_t a, int64_t b);
+int64_t wrap_mul(int64_t a, int64_t b);
+int64_t wrap_add(int64_t a, int64_t b);
+
+/* ---- linear.c: constant + sum of coef * term; no term is a sum or a constant multiple ---- */
+typedef struct Linear {
+    int64_t constant;
+    int n;
+    bool full; /* it did not fit; the form is not usable */
+    struct LinearTerm {
+        Expr e;
+        int64_t coef;
+    } term[LINEAR_MAX];
+} Linear;
+void linear_init(Linear *l);
+void linear_add(const Exprs *x, Linear *l, Expr e, int64_t coef); /* += coef * e */
+void linear_add_term(Linear *l, Expr term, int64_t coef);
+Expr linear_build(Exprs *x, Linear *l); /* canonical; l is used up */
+Expr expr_sum(Exprs *x, int n, const Expr *args);
+Expr expr_scale(Exprs *x, Expr a, int64_t n);
+Expr expr_product(Exprs *x, Expr a, Expr b);
+/* The largest known number that divides every value of e; 0 for the constant 0. */
+int64_t expr_multiple(const Exprs *x, Expr e);
+/* The factors of a term, at most `cap`; -1 if there are more. */
+int expr_factors(const Exprs *x, Expr term, Expr *factor, int cap);
+
+/* ---- divide.c ---- */
+Expr expr_floor_div(Exprs *x, Expr a, Expr b);
+Expr expr_floor_mod(Exprs *x, Expr a, Expr b);
+
+/* ---- prove.c ---- */
+bool expr_proves_nonneg(Exprs *x, Expr e);
+bool expr_is_huge(const Exprs *x, Expr e);
+
+#endif
