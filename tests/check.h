@@ -11,5 +11,6 @@
 
 #include <cmocka.h>
 #undef fail /* base/error.h has a function of this name */
+#define FAIL_MSG(...) (print_error(__VA_ARGS__), print_error("\n"), _fail(__FILE__, __LINE__))
 
 #endif

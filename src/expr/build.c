@@ -131,7 +131,8 @@ static Expr compare_i64(Exprs *x, ExprOp op, Expr a, Expr b)
     }
     const Expr diff = expr_sub(x, a, b);
     if (op == EX_LT) {
-        if (expr_high(x, diff) < 0 || expr_proves_nonneg(x, expr_addi(x, expr_scale(x, diff, -1), -1)))
+        if (expr_high(x, diff) < 0 ||
+            expr_proves_nonneg(x, expr_addi(x, expr_scale(x, diff, -1), -1)))
             return expr_bool(x, true);
         if (expr_proves_nonneg(x, diff))
             return expr_bool(x, false);

@@ -154,6 +154,7 @@ typedef struct Exprs {
     VEC(ExprVar) var;
     uint32_t *table; /* hash table of ids */
     int table_cap, table_len;
+    int proving; /* proofs under way: builders called by a proof try less hard */
     struct ExprScratch *scratch; /* memory of walks and rewrites, reused (expr/memo.h) */
 } Exprs;
 

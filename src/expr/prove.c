@@ -9,9 +9,57 @@
 #include "expr/linear.h"
 
 #define DEPTH_MAX 10
-#define STEP_MAX 60
+#define STEP_MAX 64
+#define NEST_MAX 3 /* of proofs inside proofs */
 
 static bool nonneg(Exprs *x, Expr e, int depth, int *steps);
+
+/* How e changes as a variable grows: RISES and FALLS may both be set (unknown) or neither. */
+enum { RISES = 1, FALLS = 2 };
+
+static int flip(int direction)
+{
+    return (direction & RISES ? FALLS : 0) | (direction & FALLS ? RISES : 0);
+}
+
+static int direction_in(const Exprs *x, Expr e, int var)
+{
+    const ExprNode *const n = expr_node(x, e);
+    if (e == x->var.at[var].self)
+        return RISES;
+    if (!expr_uses_var(x, e, var))
+        return 0;
+    int r = 0;
+    switch (n->op) {
+    case EX_ADD:
+    case EX_MIN:
+    case EX_MAX:
+        for (int i = 0; i < n->nargs; i++)
+            r |= direction_in(x, expr_arg(x, e, i), var);
+        return r;
+    case EX_MUL:
+        for (int i = 0; i < n->nargs; i++) {
+            const int d = direction_in(x, expr_arg(x, e, i), var);
+            bool negative = false; /* the sign of the other factors */
+            for (int k = 0; k < n->nargs; k++) {
+                const Expr other = expr_arg(x, e, k);
+                if (k == i || d == 0 || expr_low(x, other) >= 0)
+                    continue;
+                if (expr_high(x, other) > 0)
+                    return RISES | FALLS;
+                negative = !negative;
+            }
+            r |= negative ? flip(d) : d;
+        }
+        return r;
+    case EX_DIV:
+        if (expr_low(x, expr_arg(x, e, 1)) > 0 && !expr_uses_var(x, expr_arg(x, e, 1), var))
+            return direction_in(x, expr_arg(x, e, 0), var);
+        return RISES | FALLS;
+    default:
+        return RISES | FALLS;
+    }
+}
 
 /* Lowers e at one variable: a loop variable if `loop`, else a symbol. 0: none fits. */
 static Expr at_least_end(Exprs *x, Expr e, Expr var, bool loop)
@@ -22,30 +70,34 @@ static Expr at_least_end(Exprs *x, Expr e, Expr var, bool loop)
     const int id = (int)n->imm.i;
     const ExprVar v = x->var.at[id];
     Expr a, b;
-    if ((v.kind == VAR_LOOP) != loop || !expr_linear_in(x, e, id, &a, &b))
+    if ((v.kind == VAR_LOOP) != loop)
         return 0;
-    if (expr_low(x, a) >= 0)
-        return v.low == INT64_MIN ? 0 : expr_add(x, b, expr_scale(x, a, v.low));
-    if (expr_high(x, a) > 0)
+    int direction;
+    if (expr_linear_in(x, e, id, &a, &b))
+        direction = expr_low(x, a) >= 0 ? RISES : expr_high(x, a) <= 0 ? FALLS : RISES | FALLS;
+    else
+        direction = direction_in(x, e, id);
+    if (direction == (RISES | FALLS))
         return 0;
-    if (v.extent)
-        return expr_add(x, b, expr_product(x, a, expr_addi(x, v.extent, -1)));
-    return v.high == INT64_MAX ? 0 : expr_add(x, b, expr_scale(x, a, v.high));
+    Expr end;
+    if (direction == RISES)
+        end = v.low == INT64_MIN ? 0 : expr_int(x, v.low);
+    else if (v.extent)
+        end = expr_addi(x, v.extent, -1);
+    else
+        end = v.high == INT64_MAX ? 0 : expr_int(x, v.high);
+    return end ? expr_subst(x, e, 1, &var, &end) : 0;
 }
 
-static Expr lower_variable(Exprs *x, Expr e, bool loop)
+/* The first variable of e, inside divisions too, at which it can be lowered. */
+static Expr lower_in(Exprs *x, Expr e, Expr part, bool loop, int depth)
 {
-    Linear l;
-    linear_init(&l);
-    linear_add(x, &l, e, 1);
-    for (int i = 0; i < l.n && !l.full; i++) {
-        Expr factor[8];
-        const int n = expr_factors(x, l.term[i].e, factor, 8);
-        for (int k = 0; k < n; k++) {
-            const Expr r = at_least_end(x, e, factor[k], loop);
-            if (r)
-                return r;
-        }
+    if (expr_node(x, part)->op == EX_VAR)
+        return at_least_end(x, e, part, loop);
+    for (int i = 0; i < expr_node(x, part)->nargs && depth > 0; i++) {
+        const Expr r = lower_in(x, e, expr_arg(x, part, i), loop, depth - 1);
+        if (r)
+            return r;
     }
     return 0;
 }
@@ -102,12 +154,25 @@ static Expr replace_term(Exprs *x, Expr e, struct LinearTerm t, Expr r)
     return expr_sum(x, 3, part);
 }
 
+/* Where t has a factor floor(a/c) and c does not divide its coefficient: c*e >= 0 instead. */
+static void scale_for_division(Exprs *x, Expr division, Expr *e, struct LinearTerm *t)
+{
+    int64_t c;
+    if (!expr_is_int(x, expr_arg(x, division, 1), &c) || c <= 0 || c > 1 << 20 ||
+        t->coef % c == 0 || t->coef > INT32_MAX || t->coef < -INT32_MAX)
+        return;
+    *e = expr_scale(x, *e, c);
+    t->coef *= c;
+}
+
 static bool nonneg_through_term(Exprs *x, Expr e, struct LinearTerm t, int depth, int *steps)
 {
     Expr factor[8];
     const int n = expr_factors(x, t.e, factor, 8);
     for (int i = 0; i < n; i++) {
         const ExprOp op = (ExprOp)expr_node(x, factor[i])->op;
+        if (op == EX_DIV)
+            scale_for_division(x, factor[i], &e, &t);
         if (op != EX_DIV && op != EX_MOD && op != EX_MIN && op != EX_MAX && op != EX_SELECT)
             continue;
         if (op == EX_DIV || op == EX_MOD) {
@@ -140,7 +205,7 @@ static bool nonneg(Exprs *x, Expr e, int depth, int *steps)
         return true;
     if (expr_high(x, e) < 0 || depth == 0 || --*steps < 0)
         return false;
-    const Expr at_end = lower_variable(x, e, true);
+    const Expr at_end = lower_in(x, e, e, true, 4);
     if (at_end)
         return nonneg(x, at_end, depth - 1, steps);
     Linear l;
@@ -149,14 +214,21 @@ static bool nonneg(Exprs *x, Expr e, int depth, int *steps)
     for (int i = 0; i < l.n && !l.full; i++)
         if (nonneg_through_term(x, e, l.term[i], depth, steps))
             return true;
-    const Expr at_symbol = lower_variable(x, e, false);
+    const Expr at_symbol = lower_in(x, e, e, false, 4);
     return at_symbol && nonneg(x, at_symbol, depth - 1, steps);
 }
 
 bool expr_proves_nonneg(Exprs *x, Expr e)
 {
-    int steps = STEP_MAX;
-    return nonneg(x, e, DEPTH_MAX, &steps);
+    if (expr_low(x, e) >= 0)
+        return true;
+    if (expr_high(x, e) < 0 || x->proving >= NEST_MAX)
+        return false;
+    int steps = STEP_MAX >> 2 * x->proving;
+    x->proving++;
+    const bool proven = nonneg(x, e, DEPTH_MAX, &steps);
+    x->proving--;
+    return proven;
 }
 
 /* A constant near the ends of i64, as slices have: a difference with it would overflow. */
