@@ -262,7 +262,7 @@ int64_t expr_eval_int(const Exprs *x, Expr e, const int64_t *var); /* a dim, ove
 Scalar scalar_apply(ExprOp op, DType result, int n, const Scalar *args);
 Scalar scalar_cast(DType to, Scalar a);
 
-/* ---- text: infix, minimal parentheses; loads as NAME[...]; see expr/text.c ---- */
+/* ---- text: infix, minimal parentheses; loads as NAME[...]; see expr/expr_text.c ---- */
 typedef struct ExprNames {
     const char *(*tensor)(void *arg, int tensor); /* NULL: t0, t1... (buffers: b0, b1...) */
     void *arg;

@@ -6,7 +6,7 @@
 
 #define LINEAR_MAX 64 /* longer sums are nested */
 
-/* ---- pool.c ---- */
+/* ---- exprs.c ---- */
 /* The node of these fields, found or made. */
 Expr expr_intern(Exprs *x, ExprOp op, DType t, int lanes, int64_t imm, int n, const Expr *args);
 /* A structural order, the same in every pool: variables by name, constants by value. */
