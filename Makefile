@@ -4,7 +4,7 @@
 
 BUILD ?= build
 
-.PHONY: all demo check quick check-all peers bench install clean FORCE
+.PHONY: all demo check quick check-all peers install clean FORCE
 
 all: lathe
 
@@ -23,6 +23,7 @@ demo: lathe
 # Every test but the long ones; the last line is "N passed, N failed".
 check: lathe
 	@scripts/setup check
+	@.venv/bin/python tests/models/make.py .models/made resnet50 mobilenetv2 minilm
 	@meson configure $(BUILD) -Dtests=enabled
 	@ninja -C $(BUILD)
 	@scripts/check $(BUILD)
