@@ -180,6 +180,8 @@ Expr expr_const(Exprs *x, DType t, double v);     /* of any compute type */
 /* Finds the symbol of this name or makes it. */
 Expr expr_sym(Exprs *x, const char *name, int64_t low, int64_t high, int64_t multiple);
 Expr expr_loop_var(Exprs *x, const char *name, Expr extent); /* a new variable, in [0, extent) */
+/* A new variable of any scalar type, about which nothing is known: the name that an L_LET gives. */
+Expr expr_value_var(Exprs *x, const char *name, DType t);
 Expr expr_load(Exprs *x, DType compute, int tensor, int n, const Expr *index);
 Expr expr_state(Exprs *x, DType t, int k);
 Expr expr_state2(Exprs *x, DType t, int k);

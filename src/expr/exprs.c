@@ -136,12 +136,12 @@ Expr expr_const(Exprs *x, DType t, double v)
     return dtype_is_float(t) ? expr_float(x, t, s.f) : expr_int_of(x, t, s.i);
 }
 
-static Expr new_var(Exprs *x, ExprVar v)
+static Expr new_var(Exprs *x, ExprVar v, DType t)
 {
     const int id = x->var.len;
     v.name = arena_strdup(x->ctx->arena, v.name);
     vec_push(x->ctx->arena, &x->var, v);
-    const Expr self = expr_intern(x, EX_VAR, DT_I64, 1, id, 0, NULL);
+    const Expr self = expr_intern(x, EX_VAR, t, 1, id, 0, NULL);
     x->var.at[id].self = self;
     return self;
 }
@@ -156,7 +156,19 @@ Expr expr_sym(Exprs *x, const char *name, int64_t low, int64_t high, int64_t mul
                                 .kind = VAR_SYM,
                                 .low = low,
                                 .high = high,
-                                .multiple = multiple});
+                                .multiple = multiple}, DT_I64);
+}
+
+Expr expr_value_var(Exprs *x, const char *name, DType t)
+{
+    const ExprVar unknown = {.name = name,
+                             .kind = VAR_LOOP,
+                             .low = INT64_MIN,
+                             .high = INT64_MAX,
+                             .multiple = 1};
+    const Expr e = new_var(x, unknown, t);
+    x->node.at[e].varies = t != DT_I64; /* it names a value, not an index */
+    return e;
 }
 
 Expr expr_loop_var(Exprs *x, const char *name, Expr extent)
@@ -168,7 +180,7 @@ Expr expr_loop_var(Exprs *x, const char *name, Expr extent)
                                 .extent = extent,
                                 .low = 0,
                                 .high = high == INT64_MAX ? high : high > 0 ? high - 1 : 0,
-                                .multiple = 1});
+                                .multiple = 1}, DT_I64);
 }
 
 Expr expr_load(Exprs *x, DType compute, int tensor, int n, const Expr *index)

@@ -4,22 +4,21 @@
  *       | acc: at out.n1; scope reg; order k0 m0 n0; ... | b: layout 1 0 1:16
  *
  * (one line; broken here for the page). After the format version and the definition variant come structural steps (inline S; cache_write S;
- * cache_read T S NAME), applied in order, then one entry per stage or re-laid tensor, separated by " | ".
+ * cache_read T S NAME; rfactor S AXIS L), applied in order, then one entry per stage or re-laid tensor, separated by " | ".
  *
  * Entry of a stage, named by its first result; fields may be absent (defaults in parentheses):
  *   tile A f1 .. fk [MODE]   axis A of extent E becomes loops A0 (ceil(E / (f1*..*fk))), A1 (f1), .. Ak (fk).
  *                            MODE says what happens where the factors do not divide E (default guard):
- *       pad    the last tile computes elements beyond E: legal for temporaries and padded layouts, whose storage is rounded up
+ *       pad    the last tile computes elements beyond E: legal where the layout rounds the storage up to whole tiles
  *       shift  the last tile starts at E - T (T = f1*..*fk): needs E >= T, no in-place, domain axes only
- *       peel   A0 runs floor(E / T) full tiles, then the rest as a loop of single elements (levels 1..k of extent 1 but the
- *              innermost, which is serial)
+ *       peel   A0 runs floor(E / T) full tiles, then one tile of what is left (constant E: of just that size; else guarded)
  *       mask   loads and stores of the innermost (vector) loop are masked; others guarded; needs target masks for speed, not for meaning
  *       guard  an `if` around the innermost statement
  *   order L ..               all loops of the stage, outermost first (default: domain axes then reduction axes, level 0 of all axes, level 1 of all..)
  *   parallel L ..            the outermost loops of the order, fused into the phase's parallel loop (root stages only)
  *   unroll L .. / vector L   constant extents; the vector loop is the innermost
  *   at S.L                   computed inside loop L of stage S, for what is needed there (default: root: a phase of its own)
- *   scope reg | scratch      where its result lives while `at` (default scratch; root temporaries are shared buffers)
+ *   scope reg | scratch      where the box it needs lives while `at` (default: the whole tensor, a shared buffer)
  *   layout ...               of its result (temporaries only)
  * Entry of an input constant: layout only (the constant is re-laid at compile time).
  *
@@ -58,15 +57,16 @@ typedef struct StageSchedule {
     int vector;                   /* position in the order of the vector loop; -1 none */
     const char *at_stage;         /* NULL: root */
     LoopRef at_loop;
-    BufferScope scope;
+    BufferScope scope;            /* SCOPE_ARG: whole storage, also for stages computed `at` */
     bool has_layout;
     Layout layout;
 } StageSchedule;
 
-typedef enum StepKind { STEP_INLINE, STEP_CACHE_WRITE, STEP_CACHE_READ } StepKind;
+typedef enum StepKind { SCHED_INLINE, SCHED_CACHE_WRITE, SCHED_CACHE_READ, SCHED_RFACTOR } StepKind;
 typedef struct ScheduleStep {
     StepKind kind;
-    const char *a, *b, *c;
+    const char *a, *b, *c; /* inline A; cache_write A; cache_read A(tensor) B(reader) C(name); rfactor A B(axis) n */
+    int n;
 } ScheduleStep;
 
 typedef struct Schedule {
@@ -76,8 +76,13 @@ typedef struct Schedule {
 } Schedule;
 
 void schedule_print(const Schedule *s, const Stages *after_steps, Str *out); /* canonical */
-/* Axis names are those of the stages after the steps. */
-Schedule *schedule_parse(Context *ctx, const Stages *stages, const char *line);
+/* Applies the line's steps to `stages` while reading: names after them are those of the rewritten stages. */
+Schedule *schedule_parse(Context *ctx, Stages *stages, const char *line);
+/* The entry of a stage or constant; made with defaults if there is none. Pointers move when entries are made. */
+StageSchedule *schedule_stage(Schedule *sc, Context *ctx, const char *name);
+const StageSchedule *schedule_find(const Schedule *sc, const char *name); /* NULL: defaults */
+/* Level 0 of all axes, then level 1 of all...: the order where none is given. Returns the count. */
+int schedule_default_order(const Stage *st, const StageSchedule *ss, LoopRef *order);
 
 /* Applies the structural steps to s (in place). */
 bool schedule_apply_steps(const Schedule *sc, Stages *s, Str *why);

@@ -48,7 +48,7 @@ typedef struct StageTensor {
     Expr dim[MAX_RANK];
     Layout layout;
     TensorRole role;
-    int stage;  /* producer; -1 for inputs and constants */
+    int stage;  /* producer; -1 for inputs, constants, and temps that were inlined away */
     int result; /* which of its results */
 } StageTensor;
 

@@ -1,0 +1,187 @@
+/* Planning of a nest's loops: factors, tails, loop variables. See nest.h. */
+#include "loop/nest.h"
+
+#include <assert.h>
+
+static int64_t inner_product(const AxisTile *tile, int level)
+{
+    int64_t p = 1;
+    for (int k = level; k < tile->n; k++) {
+        p *= tile->factor[k];
+    }
+    return p;
+}
+
+static const AxisTile *tile_of(const Nest *n, int axis)
+{
+    static const AxisTile none = {0};
+    return n->ss ? &n->ss->tile[axis] : &none;
+}
+
+/* Makes the loop variables of `extent[]` and the axis value from them. */
+static void make_levels(Exprs *x, Nest *n, int axis, Expr base)
+{
+    AxisPlan *p = &n->plan[axis];
+    const AxisTile *tile = tile_of(n, axis);
+    const char *name = n->st->axis[axis].name;
+    Expr local = base;
+    for (int k = 0; k < p->nlevels; k++) {
+        int64_t one;
+        if (!p->var[k]) {
+            const char *var_name = arena_printf(x->ctx->arena, "%s%d", name, k);
+            p->var[k] = expr_is_int(x, p->extent[k], &one) && one == 1
+                            ? expr_int(x, 0)
+                            : expr_loop_var(x, var_name, p->extent[k]);
+        }
+        if (k > 0) {
+            local = expr_add(x, local, expr_muli(x, p->var[k], inner_product(tile, k)));
+        }
+    }
+    p->base = base;
+    p->value = expr_add(x, p->low, local);
+}
+
+static void plan_untiled(Exprs *x, Nest *n, int axis)
+{
+    AxisPlan *p = &n->plan[axis];
+    p->nlevels = 1;
+    p->tile = 1;
+    p->split = SPLIT_EXACT;
+    p->extent[0] = p->size;
+    make_levels(x, n, axis, expr_int(x, 0));
+    p->base = p->var[0];
+    p->value = expr_add(x, p->low, p->var[0]);
+}
+
+/* One tile of `size` < T elements at `base`. */
+static void plan_small(Exprs *x, Nest *n, int axis, int64_t size, Expr base)
+{
+    AxisPlan *p = &n->plan[axis];
+    const AxisTile *tile = tile_of(n, axis);
+    p->extent[0] = expr_int(x, 1);
+    p->split = SPLIT_EXACT;
+    int64_t left = size;
+    for (int k = 1; k <= tile->n; k++) {
+        const int64_t inner = inner_product(tile, k);
+        int64_t extent = (left + inner - 1) / inner;
+        if (left % inner != 0 && extent > 1) {
+            p->split = SPLIT_GUARD;
+            left = inner;
+        } else if (extent > 1 || left == inner) {
+            left = inner;
+        }
+        p->extent[k] = expr_int(x, extent);
+    }
+    for (int k = 0; k <= tile->n; k++) {
+        p->var[k] = 0;
+    }
+    make_levels(x, n, axis, base);
+}
+
+static void plan_tiled(Exprs *x, Nest *n, int axis)
+{
+    AxisPlan *p = &n->plan[axis];
+    const AxisTile *tile = tile_of(n, axis);
+    p->nlevels = tile->n + 1;
+    p->tile = inner_product(tile, 0);
+    const Expr zero = expr_int(x, 0);
+    int64_t size, rest;
+    const bool constant = expr_is_int(x, p->size, &size);
+    if (constant && size < p->tile) {
+        plan_small(x, n, axis, size, zero);
+        return;
+    }
+    const Expr whole = expr_divi(x, p->size, p->tile);
+    const bool exact = expr_is_int(x, expr_modi(x, p->size, p->tile), &rest) && rest == 0;
+    p->split = exact                     ? SPLIT_EXACT
+               : tile->tail == TAIL_PAD   ? SPLIT_EXACT
+               : tile->tail == TAIL_SHIFT ? SPLIT_SHIFT
+               : tile->tail == TAIL_PEEL  ? SPLIT_PEEL
+                                          : SPLIT_GUARD;
+    p->extent[0] = exact ? whole : expr_ceil_div(x, p->size, expr_int(x, p->tile));
+    if (p->split == SPLIT_PEEL) {
+        p->extent[0] = whole;
+    }
+    for (int k = 1; k <= tile->n; k++) {
+        p->extent[k] = expr_int(x, tile->factor[k - 1]);
+    }
+    make_levels(x, n, axis, zero);
+    Expr base = expr_muli(x, p->var[0], p->tile);
+    if (p->split == SPLIT_SHIFT) {
+        const char *name = arena_printf(x->ctx->arena, "%s_shift", n->st->axis[axis].name);
+        p->shift = expr_loop_var(x, name, expr_addi(x, p->size, 1 - p->tile));
+        base = p->shift;
+    }
+    make_levels(x, n, axis, base);
+}
+
+void nest_plan_tail(Exprs *x, Nest *n, int axis)
+{
+    AxisPlan *p = &n->plan[axis];
+    const Expr done = expr_muli(x, expr_divi(x, p->size, p->tile), p->tile);
+    int64_t rest;
+    if (expr_is_int(x, expr_sub(x, p->size, done), &rest)) {
+        plan_small(x, n, axis, rest, done);
+        return;
+    }
+    p->split = SPLIT_GUARD;
+    p->extent[0] = expr_int(x, 1);
+    for (int k = 0; k < p->nlevels; k++) {
+        p->var[k] = 0;
+    }
+    make_levels(x, n, axis, done);
+}
+
+void nest_plan_guard(Exprs *x, Nest *n, int axis)
+{
+    AxisPlan *p = &n->plan[axis];
+    p->split = SPLIT_GUARD;
+    p->shift = 0;
+    make_levels(x, n, axis, expr_muli(x, p->var[0], p->tile));
+}
+
+void nest_plan(Exprs *x, Nest *n, const Region *box)
+{
+    const Stage *st = n->st;
+    for (int a = 0; a < st->naxes + st->nreduce; a++) {
+        AxisPlan *p = &n->plan[a];
+        *p = (AxisPlan){.low = expr_int(x, 0), .size = st->axis[a].extent};
+        if (box && a < st->naxes) {
+            p->low = box->axis[a].low;
+            p->size = box->axis[a].size;
+            const Expr end = expr_add(x, p->low, p->size);
+            p->limit = expr_proves_le(x, end, st->axis[a].extent) ? 0 : st->axis[a].extent;
+        }
+        if (tile_of(n, a)->n == 0) {
+            plan_untiled(x, n, a);
+        } else {
+            plan_tiled(x, n, a);
+        }
+    }
+    if (n->ss && n->ss->norder) {
+        n->norder = n->ss->norder;
+        for (int i = 0; i < n->norder; i++) {
+            n->order[i] = n->ss->order[i];
+        }
+    } else {
+        n->norder = schedule_default_order(st, n->ss, n->order);
+    }
+    n->nparallel = n->ss ? n->ss->nparallel : 0;
+    for (int i = 0; i < n->norder; i++) {
+        n->mark[i] = !n->ss                      ? MARK_SERIAL
+                     : i == n->ss->vector        ? MARK_VECTOR
+                     : n->ss->unroll >> i & 1    ? MARK_UNROLL
+                                                 : MARK_SERIAL;
+    }
+}
+
+Expr nest_bind(Exprs *x, const Nest *n, Expr e)
+{
+    Expr from[MAX_AXES], to[MAX_AXES];
+    const int axes = n->st->naxes + n->st->nreduce;
+    for (int a = 0; a < axes; a++) {
+        from[a] = n->st->axis[a].var;
+        to[a] = n->plan[a].value;
+    }
+    return e ? expr_subst(x, e, axes, from, to) : 0;
+}

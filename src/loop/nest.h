@@ -1,0 +1,59 @@
+/* Nests: the loops of one stage at one place, planned before they are emitted. Private to lowering.
+ *
+ * An axis of size E tiled by factors f1..fk (T their product) has levels 0..k. Its local position is
+ *
+ *     exact, guard   v0*T            + v1*(f2..fk) + ... + vk
+ *     shift          min(v0*T, E-T)  + ...              the last tile overlaps
+ *     peel           v0*T + ...  for v0 < floor(E/T), then a tail tile at floor(E/T)*T
+ *
+ * and its value is low + local, where low is 0 for a root stage and the corner of the box for a
+ * stage computed at another's loop. */
+#ifndef LATHE_LOOP_NEST_H
+#define LATHE_LOOP_NEST_H
+
+#include "loop/region.h"
+#include "loop/schedule.h"
+
+typedef enum SplitKind { SPLIT_EXACT, SPLIT_GUARD, SPLIT_SHIFT, SPLIT_PEEL } SplitKind;
+
+typedef struct AxisPlan {
+    Expr low, size;   /* values [low, low + size) */
+    Expr limit;       /* not 0: the box may stick out of the axis, values stop at limit */
+    SplitKind split;
+    int64_t tile;     /* T */
+    Expr shift;       /* SPLIT_SHIFT: the LET variable min(v0*T, E-T) */
+    Expr base;        /* position of the tile */
+    Expr value;
+    int nlevels;
+    Expr var[MAX_FACTORS + 1], extent[MAX_FACTORS + 1];
+} AxisPlan;
+
+typedef struct Nest {
+    int stage;
+    const Stage *st;
+    const StageSchedule *ss; /* NULL: defaults */
+    AxisPlan plan[MAX_AXES];
+    int norder, nparallel;
+    LoopRef order[MAX_LOOPS];
+    LoopMark mark[MAX_LOOPS];
+    bool no_where;           /* inside the part of a loop where `where` is known to hold */
+} Nest;
+
+/* Plans all axes: domain axes over `box` (NULL: the whole domain). */
+void nest_plan(Exprs *x, Nest *n, const Region *box);
+/* The tail of a peeled axis: constant sizes give a tile of just that size, others a guarded one. */
+void nest_plan_tail(Exprs *x, Nest *n, int axis);
+/* The guarded form of a shifted axis, for extents below one tile. */
+void nest_plan_guard(Exprs *x, Nest *n, int axis);
+/* e over the stage's axes -> over the nest's loop variables. */
+Expr nest_bind(Exprs *x, const Nest *n, Expr e);
+static inline Expr nest_var(const Nest *n, int pos)
+{
+    return n->plan[n->order[pos].axis].var[n->order[pos].level];
+}
+static inline Expr nest_extent(const Nest *n, int pos)
+{
+    return n->plan[n->order[pos].axis].extent[n->order[pos].level];
+}
+
+#endif

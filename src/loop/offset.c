@@ -1,0 +1,56 @@
+/* See offset.h. */
+#include "loop/offset.h"
+
+/* Product of the blocks of `axis` that stand after physical dim `from`. */
+static int64_t blocks_after(const Layout *l, int axis, int from)
+{
+    int64_t p = 1;
+    for (int k = from; k < l->n; k++) {
+        if (l->dim[k].axis == axis && l->dim[k].block) {
+            p *= l->dim[k].block;
+        }
+    }
+    return p;
+}
+
+static Expr physical_extent(Exprs *x, const Layout *l, int k, const Expr *dims)
+{
+    const LayoutDim d = l->dim[k];
+    return d.block ? expr_int(x, d.block)
+                   : expr_ceil_div(x, dims[d.axis], expr_int(x, layout_block(l, d.axis)));
+}
+
+Expr buffer_offset(Exprs *x, const LoopBuffer *b, const Expr *index)
+{
+    Expr at = expr_int(x, 0);
+    if (layout_is_plain(&b->layout)) {
+        for (int k = 0; k < b->rank; k++) {
+            at = expr_add(x, expr_mul(x, at, b->dim[k]), index[k]);
+        }
+        return at;
+    }
+    const Layout *l = &b->layout;
+    for (int k = 0; k < l->n; k++) {
+        const LayoutDim d = l->dim[k];
+        Expr part = expr_divi(x, index[d.axis], blocks_after(l, d.axis, k + 1));
+        if (d.block) {
+            part = expr_modi(x, part, d.block);
+        }
+        at = expr_add(x, expr_mul(x, at, physical_extent(x, l, k, b->dim)), part);
+    }
+    return at;
+}
+
+Expr layout_elements_expr(Exprs *x, const Layout *l, int rank, const Expr *dims)
+{
+    Expr n = expr_int(x, 1);
+    for (int k = 0; k < (layout_is_plain(l) ? rank : l->n); k++) {
+        n = expr_mul(x, n, layout_is_plain(l) ? dims[k] : physical_extent(x, l, k, dims));
+    }
+    return n;
+}
+
+Expr buffer_elements(Exprs *x, const LoopBuffer *b)
+{
+    return layout_elements_expr(x, &b->layout, b->rank, b->dim);
+}

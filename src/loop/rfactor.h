@@ -1,0 +1,16 @@
+/* rfactor: splits a reduction so that `lanes` partial results run side by side (Halide's verb).
+ *
+ *     s[m] = sum over k < K of x[m, k]
+ *     ->  s.rf[m, l: L] = sum over k0 < ceil(K / L) of x[m, k0 * L + l]   where k0 * L + l < K
+ *         s[m] = sum over l < L of s.rf[m, l]
+ *
+ * Legal where every result has a combine and a neutral constant init. The order of the sum changes; nothing else does. */
+#ifndef LATHE_LOOP_RFACTOR_H
+#define LATHE_LOOP_RFACTOR_H
+
+#include "loop/stage.h"
+
+/* Returns the index of the new stage NAME.rf (the old one moves up by one), -1 if not legal. */
+int stages_rfactor(Stages *s, int stage, const char *axis, int lanes);
+
+#endif

@@ -1,0 +1,213 @@
+/* See access.h. */
+#include "record/access.h"
+
+#include "loop/offset.h"
+
+typedef struct Use {
+    const Stages *s;
+    const Stage *st;
+    uint32_t axes;
+    int tensor;     /* loads of it are counted */
+    int loads;
+    bool pointwise; /* so far */
+    int cost;
+} Use;
+
+static void visit_axes(const Exprs *x, Expr e, void *arg)
+{
+    Use *u = arg;
+    if (expr_node(x, e)->op != EX_VAR) {
+        return;
+    }
+    for (int a = 0; a < u->st->naxes + u->st->nreduce; a++) {
+        if (u->st->axis[a].var == e) {
+            u->axes |= (uint32_t)1 << a;
+        }
+    }
+}
+
+uint32_t axes_used(const Stages *s, const Stage *st, Expr e)
+{
+    Use u = {.s = s, .st = st};
+    expr_walk(s->x, e, visit_axes, &u);
+    return u.axes;
+}
+
+static bool is_load(const Exprs *x, Expr e)
+{
+    return expr_node(x, e)->op == EX_LOAD;
+}
+
+bool contraction_of(const Stages *s, int stage, Contraction *out)
+{
+    const Exprs *x = s->x;
+    const Stage *st = &s->stage.at[stage];
+    if (st->form != STAGE_REDUCE || st->nresults != 1 || st->where) {
+        return false;
+    }
+    const Expr u = st->update[0];
+    if (expr_node(x, u)->op != EX_FMA || expr_node(x, expr_arg(x, u, 2))->op != EX_STATE ||
+        !is_load(x, expr_arg(x, u, 0)) || !is_load(x, expr_arg(x, u, 1))) {
+        return false;
+    }
+    Contraction c = {.stage = stage, .a = expr_arg(x, u, 0), .b = expr_arg(x, u, 1)};
+    const int first = (int)expr_node(x, c.a)->imm.i;
+    const int second = (int)expr_node(x, c.b)->imm.i;
+    if (s->tensor.at[first].role == TENSOR_CONST && s->tensor.at[second].role != TENSOR_CONST) {
+        const Expr t = c.a;
+        c.a = c.b;
+        c.b = t;
+    }
+    c.a_tensor = (int)expr_node(x, c.a)->imm.i;
+    c.b_tensor = (int)expr_node(x, c.b)->imm.i;
+    c.in_a = axes_used(s, st, c.a);
+    c.in_b = axes_used(s, st, c.b);
+    c.vector_axis = -1;
+    for (int a = 0; a < st->naxes; a++) {
+        const bool a_has = c.in_a >> a & 1;
+        const bool b_has = c.in_b >> a & 1;
+        if (b_has && !a_has) {
+            c.vector_axis = a;
+        }
+        if (a_has && !b_has) {
+            c.row_axes |= (uint32_t)1 << a;
+        }
+    }
+    *out = c;
+    return true;
+}
+
+static void visit_loads(const Exprs *x, Expr e, void *arg)
+{
+    Use *u = arg;
+    const ExprNode *n = expr_node(x, e);
+    if (n->op != EX_LOAD || n->imm.i != u->tensor) {
+        return;
+    }
+    u->loads++;
+    for (int k = 0; k < n->nargs; k++) {
+        u->pointwise &= k < u->st->naxes && expr_arg(x, e, k) == u->st->axis[k].var;
+    }
+    u->pointwise &= n->nargs == u->st->naxes;
+}
+
+static void walk_stage(const Stages *s, const Stage *st,
+                       void (*fn)(const Exprs *, Expr, void *), void *arg)
+{
+    for (int k = 0; k < st->nresults; k++) {
+        if (st->init[k]) {
+            expr_walk(s->x, st->init[k], fn, arg);
+        }
+        if (st->update[k]) {
+            expr_walk(s->x, st->update[k], fn, arg);
+        }
+    }
+    if (st->where) {
+        expr_walk(s->x, st->where, fn, arg);
+    }
+    for (int k = 0; k < MAX_RANK && st->form == STAGE_SCATTER; k++) {
+        if (st->target[k]) {
+            expr_walk(s->x, st->target[k], fn, arg);
+        }
+    }
+}
+
+int count_readers(const Stages *s, int stage, int *reader)
+{
+    int n = 0;
+    for (int i = 0; i < s->stage.len; i++) {
+        Use u = {.s = s, .st = &s->stage.at[i]};
+        for (int k = 0; k < s->stage.at[stage].nresults; k++) {
+            u.tensor = s->stage.at[stage].result[k];
+            walk_stage(s, u.st, visit_loads, &u);
+        }
+        if (u.loads && i != stage) {
+            n++;
+            *reader = i;
+        }
+    }
+    return n;
+}
+
+bool reads_pointwise(const Stages *s, int reader, int stage)
+{
+    const Stage *r = &s->stage.at[reader];
+    if (r->form != STAGE_MAP) {
+        return false;
+    }
+    Use u = {.s = s, .st = r, .pointwise = true};
+    for (int k = 0; k < s->stage.at[stage].nresults; k++) {
+        u.tensor = s->stage.at[stage].result[k];
+        walk_stage(s, r, visit_loads, &u);
+    }
+    return u.loads > 0 && u.pointwise;
+}
+
+static void visit_cost(const Exprs *x, Expr e, void *arg)
+{
+    Use *u = arg;
+    const ExprNode *n = expr_node(x, e);
+    if (n->op >= EX_EXP && n->op <= EX_POW) {
+        u->cost += 20;
+    } else if (n->nargs > 0 && dtype_is_float((DType)n->dtype)) {
+        u->cost += n->op == EX_DIV || n->op == EX_SQRT ? 4 : 1;
+    }
+}
+
+int point_cost(const Stages *s, const Stage *st)
+{
+    Use u = {.s = s, .st = st};
+    walk_stage(s, st, visit_cost, &u);
+    return u.cost;
+}
+
+bool load_stride(const Stages *s, Expr load, Expr var, int64_t *stride)
+{
+    Exprs *x = s->x;
+    const ExprNode n = *expr_node(x, load);
+    const StageTensor *t = &s->tensor.at[n.imm.i];
+    LoopBuffer b = {.rank = t->rank, .layout = t->layout};
+    Expr index[MAX_RANK];
+    for (int k = 0; k < t->rank; k++) {
+        b.dim[k] = t->dim[k];
+        index[k] = expr_arg(x, load, k);
+    }
+    const Expr offset = buffer_offset(x, &b, index);
+    Expr coef, rest;
+    if (!expr_linear_in(x, offset, (int)expr_node(x, var)->imm.i, &coef, &rest)) {
+        return false;
+    }
+    return expr_is_int(x, coef, stride);
+}
+
+typedef struct LoadList {
+    Arena *arena;
+    VEC(Expr) load;
+} LoadList;
+
+static void collect_load(const Exprs *x, Expr e, void *arg)
+{
+    LoadList *l = arg;
+    if (expr_node(x, e)->op == EX_LOAD) {
+        vec_push(l->arena, &l->load, e);
+    }
+}
+
+bool reduction_is_contiguous(const Stages *s, int stage)
+{
+    const Stage *st = &s->stage.at[stage];
+    const Expr var = st->axis[st->naxes + st->nreduce - 1].var;
+    LoadList l = {.arena = s->ctx->arena}; /* collected first: strides build terms in the pool */
+    for (int k = 0; k < st->nresults; k++) {
+        expr_walk(s->x, st->update[k], collect_load, &l);
+    }
+    bool contiguous = false;
+    for (int k = 0; k < l.load.len; k++) {
+        int64_t stride;
+        if (!load_stride(s, l.load.at[k], var, &stride) || stride < 0 || stride > 1) {
+            return false;
+        }
+        contiguous |= stride == 1;
+    }
+    return contiguous;
+}

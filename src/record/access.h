@@ -1,0 +1,34 @@
+/* How a stage reads its tensors: what templates need to know, derived from index maps alone. */
+#ifndef LATHE_RECORD_ACCESS_H
+#define LATHE_RECORD_ACCESS_H
+
+#include "loop/stage.h"
+
+/* A product reduction: update = fma(A[..], B[..], state) with single loads as factors. */
+typedef struct Contraction {
+    int stage;
+    Expr a, b;              /* the two load terms; B is the side that is vectorised (constant if one is) */
+    int a_tensor, b_tensor;
+    uint32_t in_a, in_b;    /* axes that their indices use, bit by axis */
+    int vector_axis;        /* domain axis used by B only, the last of B's such axes; -1: none */
+    uint32_t row_axes;      /* domain axes used by A only */
+} Contraction;
+
+/* Is `stage` one? Looks at stage form and body only. */
+bool contraction_of(const Stages *s, int stage, Contraction *out);
+
+/* Axes (bit by position) that the expression uses. */
+uint32_t axes_used(const Stages *s, const Stage *st, Expr e);
+/* Stages that read any result of `stage`; the last one in *reader. */
+int count_readers(const Stages *s, int stage, int *reader);
+/* Does `reader` (a MAP) read every result of `stage` only at its own point: t[i0, i1, ...] with the
+ * axes in order? Then `stage` can be computed inside any loop of the reader. */
+bool reads_pointwise(const Stages *s, int reader, int stage);
+/* Memory stride (elements) of a load in `var`; false if it is not linear or not constant. */
+bool load_stride(const Stages *s, Expr load, Expr var, int64_t *stride);
+/* Do all loads of a REDUCE go along memory (stride 1 or 0) as its last reduction axis runs? */
+bool reduction_is_contiguous(const Stages *s, int stage);
+/* Rough cost of computing one point, in flops; transcendental functions count 20. */
+int point_cost(const Stages *s, const Stage *st);
+
+#endif

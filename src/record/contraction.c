@@ -1,0 +1,246 @@
+/* The contraction template: GEMM, batched GEMM, 1x1 and direct convolution in one.
+ *
+ *     acc[rows, n] += A[rows, k] * B[k, n]
+ *
+ * n, the vector axis, is used by B only; rows are axes used by A only. A register tile of
+ * (row tile) x (nv vectors) accumulators stays in registers through the whole reduction, fed by
+ * nv vector loads of B and one broadcast of A per row:
+ *
+ *     out: parallel (batch, rows.0, n.0), register tile inside
+ *     acc: at the innermost outer loop, scope reg, order k.. rows n; rows unrolled, n in lanes
+ *
+ * Constant B is re-laid in panels of one tile width, so its loads are contiguous and aligned.
+ *
+ * The tile is chosen analytically: the accumulators, one row of B vectors and one broadcast fit the
+ * register file; per step of k it costs max(FMA, load, latency) cycles; remainders waste work. */
+#include <string.h>
+
+#include "record/access.h"
+#include "record/templates.h"
+
+#define FMA_LATENCY 4   /* cycles; that many times two accumulators hide it */
+#define LOADS_PER_CYCLE 2
+
+typedef struct Tile {
+    int rows[2];   /* of the two innermost row axes: outer, inner */
+    int vectors;
+    double score;  /* useful FMAs per cycle; higher is better */
+} Tile;
+
+/* Share of useful work when `extent` is covered by tiles of `tile` (symbolic: as if large). */
+static double use_of(int64_t extent, int64_t tile, bool shifted)
+{
+    if (extent <= 0) {
+        return 0.97;
+    }
+    const int64_t tiles = (extent + tile - 1) / tile;
+    (void)shifted;
+    return (double)extent / (double)(tiles * tile);
+}
+
+static Tile best_tile(const Target *t, int64_t outer, int64_t inner, int64_t width)
+{
+    Tile best = {.rows = {1, 1}, .vectors = 1, .score = 0};
+    const int lanes = target_lanes(t, 4);
+    for (int nv = 1; nv <= 4; nv++) {
+        if (nv > 1 && width > 0 && width <= (nv - 1) * lanes) {
+            continue;
+        }
+        for (int ro = 1; ro <= 4; ro++) {
+            for (int ri = 1; ri <= 28; ri++) {
+                const int acc = ro * ri * nv;
+                if (acc + nv + 1 > t->vector_regs || (outer > 0 && ro > outer) ||
+                    (inner > 0 && ri > inner)) {
+                    continue;
+                }
+                const double fma = (double)acc / t->fma_per_cycle;
+                const double load = (double)(nv + ro * ri) / LOADS_PER_CYCLE;
+                double cycles = fma > load ? fma : load;
+                cycles = cycles > FMA_LATENCY ? cycles : FMA_LATENCY;
+                double score = acc / cycles * use_of(outer, ro, true) * use_of(inner, ri, true) *
+                               use_of(width, (int64_t)nv * lanes, false);
+                score *= 1 + 0.001 * acc - 0.002 * ro; /* ties: more reuse, simpler */
+                if (score > best.score) {
+                    best = (Tile){.rows = {ro, ri}, .vectors = nv, .score = score};
+                }
+            }
+        }
+    }
+    return best;
+}
+
+/* B in panels: outer parts of its dims in order (the vector axis first), its block last. */
+static bool panel_layout(const Stages *s, const Contraction *c, int width, int kblock, Layout *out)
+{
+    const Exprs *x = s->x;
+    const Stage *st = &s->stage.at[c->stage];
+    const StageTensor *b = &s->tensor.at[c->b_tensor];
+    int n_dim = -1;
+    int k_dim = -1;
+    for (int d = 0; d < b->rank; d++) {
+        const Expr index = expr_arg(x, c->b, d);
+        if (index == st->axis[c->vector_axis].var) {
+            n_dim = d;
+        }
+        if (st->nreduce > 0 && index == st->axis[st->naxes].var) {
+            k_dim = d;
+        }
+    }
+    if (n_dim < 0) {
+        return false;
+    }
+    Layout l = {0};
+    l.dim[l.n++] = (LayoutDim){.axis = (int8_t)n_dim};
+    for (int d = 0; d < b->rank; d++) {
+        if (d != n_dim) {
+            l.dim[l.n++] = (LayoutDim){.axis = (int8_t)d};
+        }
+    }
+    if (kblock > 1 && k_dim >= 0) {
+        l.dim[l.n++] = (LayoutDim){.axis = (int8_t)k_dim, .block = kblock};
+    }
+    l.dim[l.n++] = (LayoutDim){.axis = (int8_t)n_dim, .block = width};
+    *out = l;
+    return true;
+}
+
+/* The block that A's layout puts on the axis indexed by the first reduction axis; 1: none. */
+static int reduction_block(const Stages *s, const Contraction *c)
+{
+    const Stage *st = &s->stage.at[c->stage];
+    const StageTensor *a = &s->tensor.at[c->a_tensor];
+    for (int d = 0; d < a->rank && st->nreduce > 0; d++) {
+        if (expr_arg(s->x, c->a, d) == st->axis[st->naxes].var) {
+            return (int)layout_block(&a->layout, d);
+        }
+    }
+    return 1;
+}
+
+/* The stage that becomes the tiled loop nest around the accumulator: a MAP that reads it point by
+ * point, or a copy made for the purpose. *acc is the accumulator's stage. */
+static int make_epilogue(Choice *c, int stage, int *acc)
+{
+    int reader = -1;
+    Stages *s = c->s;
+    const StageTensor *t = &s->tensor.at[s->stage.at[stage].result[0]];
+    *acc = stage;
+    if (t->role == TENSOR_TEMP && count_readers(s, stage, &reader) == 1 &&
+        reads_pointwise(s, reader, stage) && !choice_has(c, reader)) {
+        return reader;
+    }
+    const char *name = t->name;
+    *acc = stages_cache_write(s, stage);
+    const ScheduleStep step = {.kind = SCHED_CACHE_WRITE, .a = name};
+    vec_push(c->ctx->arena, &c->sc->step, step);
+    return *acc + 1;
+}
+
+static void schedule_tile(Choice *c, const Contraction *k, int acc, int out, Tile tile,
+                          const int *row_axis)
+{
+    Stages *s = c->s;
+    const Stage *st = &s->stage.at[acc];
+    const int v = k->vector_axis;
+    const int width = tile.vectors * target_lanes(c->target, 4);
+    StageSchedule *os = choice_entry(c, out);
+    os->tile[v] = (AxisTile){.n = 1, .factor = {width}, .tail = TAIL_PEEL};
+    for (int r = 0; r < 2; r++) {
+        if (row_axis[r] >= 0) {
+            os->tile[row_axis[r]] =
+                (AxisTile){.n = 1, .factor = {tile.rows[r]}, .tail = TAIL_SHIFT};
+        }
+    }
+    for (int a = 0; a < st->naxes; a++) {
+        if (a != v && a != row_axis[0] && a != row_axis[1]) {
+            order_add(os, a, 0);
+        }
+    }
+    for (int r = 0; r < 2; r++) {
+        if (row_axis[r] >= 0) {
+            order_add(os, row_axis[r], 0);
+        }
+    }
+    order_add(os, v, 0);
+    os->nparallel = os->norder;
+    const LoopRef innermost = os->order[os->norder - 1];
+    for (int r = 0; r < 2; r++) {
+        if (row_axis[r] >= 0) {
+            os->unroll |= (uint64_t)1 << order_add(os, row_axis[r], 1);
+        }
+    }
+    os->vector = order_add(os, v, 1);
+
+    const char *out_name = choice_name(c, out);
+    const int kblock = reduction_block(s, k);
+    StageSchedule *as = choice_entry(c, acc);
+    as->at_stage = out_name;
+    as->at_loop = innermost;
+    as->scope = SCOPE_REG;
+    int inner_k = -1;
+    if (st->nreduce > 0) {
+        const int64_t extent = axis_extent(s, st, st->naxes, 0);
+        const int factor = kblock > 1 ? kblock : 4;
+        if (extent == 0 || extent >= factor) {
+            as->tile[st->naxes] =
+                (AxisTile){.n = 1, .factor = {factor}, .tail = TAIL_PEEL};
+            inner_k = st->naxes;
+        }
+    }
+    for (int r = st->naxes; r < st->naxes + st->nreduce; r++) {
+        order_add(as, r, 0);
+    }
+    if (inner_k >= 0) {
+        as->unroll |= (uint64_t)1 << order_add(as, inner_k, 1);
+    }
+    for (int a = 0; a < st->naxes; a++) {
+        if (a != v) {
+            as->unroll |= (uint64_t)1 << order_add(as, a, 0);
+        }
+    }
+    as->vector = order_add(as, v, 0);
+}
+
+static void choose_contraction(Choice *c, const Contraction *found)
+{
+    Stages *s = c->s;
+    Contraction k = *found;
+    const Stage *st = &s->stage.at[k.stage];
+    int row_axis[2] = {-1, -1};
+    for (int a = st->naxes - 1, n = 1; a >= 0 && n >= 0; a--) {
+        if (k.row_axes >> a & 1) {
+            row_axis[n--] = a;
+        }
+    }
+    const int64_t outer = row_axis[0] >= 0 ? axis_extent(s, st, row_axis[0], 0) : 1;
+    const int64_t inner = row_axis[1] >= 0 ? axis_extent(s, st, row_axis[1], 0) : 1;
+    const int64_t width = axis_extent(s, st, k.vector_axis, 0);
+    /* Tiling two row axes pays only where the inner one is short. */
+    const Tile tile = best_tile(c->target, inner >= 28 || inner == 0 ? 1 : outer, inner, width);
+    if (tile.rows[0] == 1) {
+        row_axis[0] = -1;
+    }
+    const int lanes = target_lanes(c->target, 4);
+    if (s->tensor.at[k.b_tensor].role == TENSOR_CONST) {
+        Layout l;
+        if (panel_layout(s, &k, tile.vectors * lanes, reduction_block(s, &k), &l)) {
+            StageSchedule *bs = schedule_stage(c->sc, c->ctx, s->tensor.at[k.b_tensor].name);
+            bs->has_layout = true;
+            bs->layout = l;
+        }
+    }
+    int acc;
+    const int out = make_epilogue(c, k.stage, &acc);
+    schedule_tile(c, &k, acc, out, tile, row_axis);
+    c->source = "contraction";
+}
+
+void choose_contractions(Choice *c)
+{
+    for (int i = 0; i < c->s->stage.len; i++) {
+        Contraction k;
+        if (!choice_has(c, i) && contraction_of(c->s, i, &k) && k.vector_axis >= 0) {
+            choose_contraction(c, &k);
+        }
+    }
+}

@@ -1,0 +1,207 @@
+/* Templates for MAPs, row reductions and ordered axes. See choose.c for the order of things. */
+#include <string.h>
+
+#include "loop/rfactor.h"
+#include "record/access.h"
+#include "record/templates.h"
+
+const char *choice_name(const Choice *c, int stage)
+{
+    return c->s->tensor.at[c->s->stage.at[stage].result[0]].name;
+}
+
+bool choice_has(const Choice *c, int stage)
+{
+    return schedule_find(c->sc, choice_name(c, stage)) != NULL;
+}
+
+StageSchedule *choice_entry(Choice *c, int stage)
+{
+    return schedule_stage(c->sc, c->ctx, choice_name(c, stage));
+}
+
+int64_t axis_extent(const Stages *s, const Stage *st, int axis, int64_t missing)
+{
+    int64_t v;
+    return expr_is_int(s->x, st->axis[axis].extent, &v) ? v : missing;
+}
+
+int order_add(StageSchedule *ss, int axis, int level)
+{
+    ss->order[ss->norder] = (LoopRef){.axis = (int8_t)axis, .level = (int8_t)level};
+    return ss->norder++;
+}
+
+typedef struct Reads {
+    int tensor;
+    bool found;
+} Reads;
+
+static void visit_reads(const Exprs *x, Expr e, void *arg)
+{
+    Reads *r = arg;
+    const ExprNode *n = expr_node(x, e);
+    r->found |= n->op == EX_LOAD && n->imm.i == r->tensor;
+}
+
+bool stage_reads(const Stages *s, int stage, int tensor)
+{
+    const Stage *st = &s->stage.at[stage];
+    Reads r = {.tensor = tensor};
+    for (int k = 0; k < st->nresults; k++) {
+        if (st->init[k]) {
+            expr_walk(s->x, st->init[k], visit_reads, &r);
+        }
+        if (st->update[k]) {
+            expr_walk(s->x, st->update[k], visit_reads, &r);
+        }
+    }
+    if (st->where) {
+        expr_walk(s->x, st->where, visit_reads, &r);
+    }
+    return r.found;
+}
+
+/* The axis whose neighbours lie side by side in the result's memory. */
+static int contiguous_axis(const Stages *s, const Stage *st)
+{
+    const StageTensor *t = &s->tensor.at[st->result[0]];
+    return layout_is_plain(&t->layout) ? st->naxes - 1 : t->layout.dim[t->layout.n - 1].axis;
+}
+
+/* Vector axis in lanes, the others in parallel, reductions inside. */
+static void fill_map(const Choice *c, const Stage *st, StageSchedule *ss)
+{
+    const Stages *s = c->s;
+    const int lanes = target_lanes(c->target, 4);
+    const int v = st->naxes ? contiguous_axis(s, st) : -1;
+    const int64_t extent = v >= 0 ? axis_extent(s, st, v, 1 << 20) : 1;
+    const bool vector = v >= 0 && extent > 1 && !(st->form == STAGE_SCAN && v == st->scan_axis);
+    const int64_t wide = st->nreduce || st->form == STAGE_SCAN ? lanes : 2 * lanes;
+    int64_t width = extent < wide ? extent : wide;
+    const StageTensor *t = &s->tensor.at[st->result[0]];
+    const bool blocked = vector && !layout_is_plain(&t->layout);
+    if (blocked) {
+        width = t->layout.dim[t->layout.n - 1].block;
+    }
+    if (vector) {
+        ss->tile[v] = (AxisTile){.n = 1, .factor = {(int32_t)width}, .tail = TAIL_PEEL};
+        if (blocked) {
+            ss->tile[v].tail = TAIL_GUARD;
+        }
+    }
+    const bool scan = st->form == STAGE_SCAN;
+    for (int a = 0; a < st->naxes; a++) {
+        if (scan && a == st->scan_axis) {
+            continue;
+        }
+        order_add(ss, a, 0);
+        if (!scan) {
+            ss->nparallel++;
+        }
+    }
+    if (scan) { /* the ordered axis outside of all that may be read at earlier points */
+        memmove(&ss->order[1], &ss->order[0], sizeof(LoopRef) * (size_t)ss->norder);
+        ss->order[0] = (LoopRef){.axis = (int8_t)st->scan_axis, .level = 0};
+        ss->norder++;
+    }
+    for (int r = st->naxes; r < st->naxes + st->nreduce; r++) {
+        order_add(ss, r, 0);
+    }
+    if (vector) {
+        ss->vector = order_add(ss, v, 1);
+    }
+}
+
+void choose_maps(Choice *c)
+{
+    for (int i = 0; i < c->s->stage.len; i++) {
+        const Stage *st = &c->s->stage.at[i];
+        if (!choice_has(c, i) && st->form != STAGE_SCATTER) {
+            fill_map(c, st, choice_entry(c, i));
+        }
+    }
+}
+
+/* A reduction whose last reduction axis is contiguous in its inputs but whose domain's last axis is
+ * not: partial results in lanes. */
+void choose_reductions(Choice *c)
+{
+    const int lanes = target_lanes(c->target, 4);
+    for (int i = 0; i < c->s->stage.len; i++) {
+        const Stage *st = &c->s->stage.at[i];
+        if (choice_has(c, i) || st->form != STAGE_REDUCE || st->nreduce == 0) {
+            continue;
+        }
+        const int last = st->naxes + st->nreduce - 1;
+        if (axis_extent(c->s, st, last, 1 << 20) < 2 * lanes || st->naxes + 1 > MAX_RANK) {
+            continue;
+        }
+        const char *axis = st->axis[last].name;
+        const char *name = choice_name(c, i);
+        const int width = 2 * lanes;
+        if (!reduction_is_contiguous(c->s, i) || stages_rfactor(c->s, i, axis, width) < 0) {
+            continue;
+        }
+        const ScheduleStep step = {.kind = SCHED_RFACTOR, .a = name, .b = axis, .n = width};
+        vec_push(c->ctx->arena, &c->sc->step, step);
+        /* now stage i is the partial one, i + 1 the final */
+        const Stage *part = &c->s->stage.at[i];
+        const Stage *final = &c->s->stage.at[i + 1];
+        StageSchedule *fs = choice_entry(c, i + 1);
+        for (int a = 0; a < final->naxes; a++) {
+            order_add(fs, a, 0);
+        }
+        fs->nparallel = final->naxes;
+        for (int r = final->naxes; r < final->naxes + final->nreduce; r++) {
+            fs->unroll |= (uint64_t)1 << order_add(fs, r, 0);
+        }
+        StageSchedule *ps = choice_entry(c, i);
+        for (int a = 0; a < part->naxes - 1; a++) {
+            order_add(ps, a, 0);
+        }
+        for (int r = part->naxes; r < part->naxes + part->nreduce; r++) {
+            order_add(ps, r, 0);
+        }
+        ps->vector = order_add(ps, part->naxes - 1, 0);
+        if (final->naxes > 0) {
+            ps->at_stage = choice_name(c, i + 1);
+            ps->at_loop = (LoopRef){.axis = (int8_t)(final->naxes - 1), .level = 0};
+            ps->scope = SCOPE_REG;
+        }
+        i++;
+    }
+}
+
+/* Members of an RNN's cycle run inside the ordered loop of its last stage. */
+void choose_scans(Choice *c)
+{
+    const Stages *s = c->s;
+    for (int i = 0; i < s->stage.len; i++) {
+        const Stage *st = &s->stage.at[i];
+        if (st->form != STAGE_SCAN) {
+            continue;
+        }
+        /* the last SCAN that an earlier stage reads from is the sink of the cycle */
+        int first = i;
+        for (int j = 0; j < i; j++) {
+            if (stage_reads(s, j, st->result[0]) && j < first) {
+                first = j;
+            }
+        }
+        StageSchedule *ss = choice_entry(c, i);
+        if (ss->norder == 0) {
+            fill_map(c, st, ss);
+        }
+        for (int j = first; j < i; j++) {
+            StageSchedule *in = choice_entry(c, j);
+            if (in->norder == 0) {
+                fill_map(c, &s->stage.at[j], in);
+            }
+            in->nparallel = 0;
+            in->at_stage = choice_name(c, i);
+            in->at_loop = (LoopRef){.axis = (int8_t)st->scan_axis, .level = 0};
+            in->scope = SCOPE_ARG;
+        }
+    }
+}

@@ -1,0 +1,29 @@
+/* Templates: each adds entries to a schedule for the stages it knows. Private to record/. */
+#ifndef LATHE_RECORD_TEMPLATES_H
+#define LATHE_RECORD_TEMPLATES_H
+
+#include "loop/schedule.h"
+
+typedef struct Choice {
+    Context *ctx;
+    Stages *s;          /* after the steps chosen so far */
+    const Target *target;
+    Schedule *sc;
+    const char *source; /* the template of the most expensive stage */
+} Choice;
+
+void choose_scans(Choice *c);        /* ordered axes and what runs inside them */
+void choose_contractions(Choice *c); /* register-tiled products */
+void choose_reductions(Choice *c);   /* row reductions in lanes */
+void choose_maps(Choice *c);         /* everything that has no entry yet */
+
+bool choice_has(const Choice *c, int stage); /* an entry exists */
+const char *choice_name(const Choice *c, int stage);
+StageSchedule *choice_entry(Choice *c, int stage);
+bool stage_reads(const Stages *s, int stage, int tensor);
+/* Constant extent of an axis, or `missing`. */
+int64_t axis_extent(const Stages *s, const Stage *st, int axis, int64_t missing);
+/* Appends a loop to the entry's order; returns its position. */
+int order_add(StageSchedule *ss, int axis, int level);
+
+#endif
