@@ -39,15 +39,21 @@ Expr quant_saturate_float(Exprs *x, Expr v, DType to)
 
 /* ---- inference ---- */
 
+static bool is_single(const Exprs *x, int rank, const Expr *dims)
+{
+    return rank == 0 || (rank == 1 && dim_is(x, dims[0], 1));
+}
+
 static void check_params(const Infer *f)
 {
     const Value *x = infer_in(f, 0), *scale = infer_in(f, 1), *zero = infer_in(f, 2);
     const int64_t block = node_int(f->node, "block_size", 0);
     if (block < 0)
         infer_fail(f, "block_size is %lld", (long long)block);
-    if (zero && zero->rank != scale->rank)
+    const bool single = is_single(f->x, scale->rank, scale->dim);
+    if (zero && (single ? !is_single(f->x, zero->rank, zero->dim) : zero->rank != scale->rank))
         infer_fail(f, "scale has rank %d, zero_point %d", scale->rank, zero->rank);
-    if (scale->rank == 0 || (scale->rank == 1 && dim_is(f->x, scale->dim[0], 1)))
+    if (single)
         return;
     const int axis = infer_axis(f, node_int(f->node, "axis", 1), x->rank);
     if (block == 0) {
@@ -104,7 +110,7 @@ static Expr load_param(const Define *d, int k, const Expr *index)
 {
     const StageTensor p = *define_in(d, k);
     Expr at[MAX_RANK];
-    if (p.rank == 0 || (p.rank == 1 && dim_is(d->x, p.dim[0], 1)))
+    if (is_single(d->x, p.rank, p.dim))
         return define_load_scalar(d, k);
     const int axis = define_axis(define_int(d, "axis", 1), define_rank(d, 0));
     const int64_t block = define_int(d, "block_size", 0);
