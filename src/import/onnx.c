@@ -252,7 +252,8 @@ static Graph *import_model(Context *ctx, const char *name, OnnxMemory *memory,
         .type_hint = intmap_new(a),
         .rank_hint = intmap_new(a),
     };
-    im->g->origin = arena_strdup(a, name);
+    const char *const slash = strrchr(name, '/');
+    im->g->origin = arena_strdup(a, slash ? slash + 1 : name);
     check_model(im);
     import_functions(im);
     read_bindings(im);

@@ -316,7 +316,8 @@ static int from_external(OnnxMemory *m, const Onnx__TensorProto *p, DType t, int
     const int code = map_external(m, location, &f, e);
     if (code != 0)
         return code;
-    const size_t want = packed_bytes(t, elements);
+    const size_t want = dtype_is_packed(t) ? packed_bytes(t, elements)
+                                           : (size_t)elements * (size_t)dtype_size(t);
     if (length == SIZE_MAX && offset <= f.size && want <= f.size - offset)
         length = want;
     if (offset > f.size || length > f.size - offset)
