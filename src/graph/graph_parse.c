@@ -137,6 +137,12 @@ static void take_elements(Parser *p, const Tensor *t)
     lex_expect(&p->lex, "}");
 }
 
+static void unref_tensor(void *t)
+{
+    tensor_unref(t);
+}
+
+/* Lives as long as the arena, though the elements may turn out malformed. */
 static Tensor *take_tensor(Parser *p, const Value *type, const char *before)
 {
     enum { BYTES_MAX = 1 << 28 };
@@ -155,6 +161,7 @@ static Tensor *take_tensor(Parser *p, const Value *type, const char *before)
     Tensor *const t = tensor_new(type->dtype, type->rank, dims, &e);
     if (!t)
         lex_fail(&p->lex, "%s", e.message);
+    arena_defer(arena_of(p), unref_tensor, t);
     take_elements(p, t);
     return t;
 }
@@ -167,15 +174,10 @@ static void parse_const(Parser *p)
         lex_fail(&p->lex, "a constant needs its type");
     if (strmap_get(&p->value, name, -1) >= 0)
         lex_fail(&p->lex, "'%s' is defined twice", name);
-    strmap_put(&p->value, name, graph_constant(p->g, name, take_tensor(p, &type, "=")));
+    strmap_put(&p->value, name, graph_constant(p->g, name, tensor_ref(take_tensor(p, &type, "="))));
 }
 
 /* ---- attributes ---- */
-
-static void unref_tensor(void *t)
-{
-    tensor_unref(t);
-}
 
 static Attr take_list(Parser *p, AttrKind kind)
 {
@@ -231,9 +233,7 @@ static Attr take_attr_value(Parser *p)
     if (p->lex.tok.kind == TOK_IDENT && dtype_parse(p->lex.tok.text) != DT_NONE) {
         Value type = {0};
         take_type(p, &type);
-        Tensor *const t = take_tensor(p, &type, "");
-        arena_defer(arena_of(p), unref_tensor, t);
-        return (Attr){.kind = ATTR_TENSOR, .tensor = t};
+        return (Attr){.kind = ATTR_TENSOR, .tensor = take_tensor(p, &type, "")};
     }
     return take_number(p);
 }
