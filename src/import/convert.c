@@ -287,6 +287,7 @@ static const ConvertRow convert_rows[] = {
     {"Split", 18, convert_split},
     {"Squeeze", 13, axes_to_input},
     {"Sub", 7, convert_aligned_binary},
+    {"TfIdfVectorizer", ALWAYS, convert_tf_idf},
     {"Tile", 6, convert_tile},
     {"TopK", 10, convert_top_k},
     {"Unsqueeze", 13, axes_to_input},

@@ -69,5 +69,6 @@ bool convert_tile(OnnxOp *o);
 bool convert_group_norm(OnnxOp *o);
 bool convert_dropout(OnnxOp *o);
 bool convert_scan(OnnxOp *o);
+bool convert_tf_idf(OnnxOp *o);
 
 #endif
