@@ -216,7 +216,7 @@ Expr expr_divi(Exprs *x, Expr a, int64_t n);
 Expr expr_modi(Exprs *x, Expr a, int64_t n);
 Expr expr_ceil_div(Exprs *x, Expr a, Expr b);
 
-/* ---- questions ---- */
+/* ---- questions; `value` may be NULL ---- */
 bool expr_is_int(const Exprs *x, Expr e, int64_t *value);  /* an integer or bool constant? */
 bool expr_is_const(const Exprs *x, Expr e, double *value); /* a constant of any type? */
 static inline int64_t expr_low(const Exprs *x, Expr e) { return x->node.at[e].low; }

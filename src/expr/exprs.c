@@ -241,13 +241,16 @@ bool expr_is_int(const Exprs *x, Expr e, int64_t *value)
     const ExprNode *const n = expr_node(x, e);
     if (n->op != EX_INT)
         return false;
-    *value = n->imm.i;
+    if (value)
+        *value = n->imm.i;
     return true;
 }
 
 bool expr_is_const(const Exprs *x, Expr e, double *value)
 {
+    double ignored;
     const ExprNode *const n = expr_node(x, e);
+    value = value ? value : &ignored;
     if (n->op == EX_FLOAT)
         *value = n->imm.f;
     else if (n->op == EX_INT)

@@ -327,6 +327,23 @@ static void regions_at(Lowerer *w, const Nest *n, int pos, Region *region)
     }
 }
 
+/* Order of a box's axes in memory: the one that is computed in lanes last. */
+static Layout box_layout(const StageSchedule *ss, int rank)
+{
+    Layout l = {0};
+    const int last = ss->vector >= 0 ? ss->order[ss->vector].axis : rank - 1;
+    if (last == rank - 1 || last >= rank) {
+        return l;
+    }
+    for (int a = 0; a < rank; a++) {
+        if (a != last) {
+            l.dim[l.n++] = (LayoutDim){.axis = (int8_t)a};
+        }
+    }
+    l.dim[l.n++] = (LayoutDim){.axis = (int8_t)last};
+    return l;
+}
+
 /* Gives the results of `stage` a private buffer for the box. */
 static void place_box(Lowerer *w, int stage, const StageSchedule *ss, const Region *r)
 {
@@ -334,7 +351,7 @@ static void place_box(Lowerer *w, int stage, const StageSchedule *ss, const Regi
     for (int k = 0; k < st->nresults; k++) {
         const StageTensor *t = &w->s->tensor.at[st->result[k]];
         LoopBuffer b = {.name = t->name, .dtype = t->dtype, .rank = t->rank, .scope = ss->scope,
-                        .written = true};
+                        .written = true, .layout = box_layout(ss, t->rank)};
         Place *p = &w->place[st->result[k]];
         int64_t bytes = dtype_size(t->dtype);
         for (int a = 0; a < t->rank; a++) {

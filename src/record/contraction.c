@@ -18,8 +18,9 @@
 #include "record/access.h"
 #include "record/templates.h"
 
-#define FMA_LATENCY 4   /* cycles; that many times two accumulators hide it */
+#define FMA_SLACK 5.0   /* cycles between uses of an accumulator: latency 4 and some slack */
 #define LOADS_PER_CYCLE 2
+#define LOAD_SLACK 1.4 /* measured: tiles that fill the load ports run at two thirds of the model */
 
 typedef struct Tile {
     int rows[2];   /* of the two innermost row axes: outer, inner */
@@ -49,14 +50,14 @@ static Tile best_tile(const Target *t, int64_t outer, int64_t inner, int64_t wid
         for (int ro = 1; ro <= 4; ro++) {
             for (int ri = 1; ri <= 28; ri++) {
                 const int acc = ro * ri * nv;
-                if (acc + nv + 1 > t->vector_regs || (outer > 0 && ro > outer) ||
+                if (acc + nv + 1 >= t->vector_regs || (outer > 0 && ro > outer) ||
                     (inner > 0 && ri > inner)) {
                     continue;
                 }
                 const double fma = (double)acc / t->fma_per_cycle;
-                const double load = (double)(nv + ro * ri) / LOADS_PER_CYCLE;
+                const double load = LOAD_SLACK * (nv + ro * ri) / LOADS_PER_CYCLE;
                 double cycles = fma > load ? fma : load;
-                cycles = cycles > FMA_LATENCY ? cycles : FMA_LATENCY;
+                cycles = cycles > FMA_SLACK ? cycles : FMA_SLACK;
                 double score = acc / cycles * use_of(outer, ro, true) * use_of(inner, ri, true) *
                                use_of(width, (int64_t)nv * lanes, false);
                 score *= 1 + 0.001 * acc - 0.002 * ro; /* ties: more reuse, simpler */
@@ -136,6 +137,34 @@ static int make_epilogue(Choice *c, int stage, int *acc)
     return *acc + 1;
 }
 
+/* Bytes of B; symbolic extents count as large. */
+static int64_t b_bytes(const Stages *s, const Contraction *k, int width)
+{
+    const Stage *st = &s->stage.at[k->stage];
+    int64_t bytes = 4;
+    for (int a = 0; a < st->naxes + st->nreduce; a++) {
+        if (k->in_b >> a & 1) {
+            const int64_t extent = axis_extent(s, st, a, 4096);
+            bytes *= a == k->vector_axis ? (extent + width - 1) / width * width : extent;
+        }
+    }
+    return bytes;
+}
+
+/* Rows of A a multiple of 4 KiB apart fall into one set of L1: they must be read as seldom as can be. */
+static bool rows_collide(const Stages *s, const Contraction *k)
+{
+    const Stage *st = &s->stage.at[k->stage];
+    for (int a = 0; a < st->naxes; a++) {
+        int64_t stride;
+        if (k->row_axes >> a & 1 && load_stride(s, k->a, st->axis[a].var, &stride) && stride > 0 &&
+            stride * 4 % 4096 == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void schedule_tile(Choice *c, const Contraction *k, int acc, int out, Tile tile,
                           const int *row_axis)
 {
@@ -156,12 +185,20 @@ static void schedule_tile(Choice *c, const Contraction *k, int acc, int out, Til
             order_add(os, a, 0);
         }
     }
-    for (int r = 0; r < 2; r++) {
-        if (row_axis[r] >= 0) {
-            order_add(os, row_axis[r], 0);
+    /* A small B stays in L2 whole: a row tile meets all panels while its rows are in L1. Otherwise one
+     * panel stays in L2 and meets all rows. */
+    const bool rows_first = b_bytes(s, k, width) <= c->target->l2 / 2 || rows_collide(s, k);
+    for (int pass = 0; pass < 2; pass++) {
+        if ((pass == 0) == rows_first) {
+            for (int r = 0; r < 2; r++) {
+                if (row_axis[r] >= 0) {
+                    order_add(os, row_axis[r], 0);
+                }
+            }
+        } else {
+            order_add(os, v, 0);
         }
     }
-    order_add(os, v, 0);
     os->nparallel = os->norder;
     const LoopRef innermost = os->order[os->norder - 1];
     for (int r = 0; r < 2; r++) {
