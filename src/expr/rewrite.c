@@ -137,8 +137,10 @@ static Expr import_var(Exprs *x, int id, const Import *m)
         return m->var_map[id];
     if (v->kind == VAR_SYM)
         m->var_map[id] = expr_sym(x, v->name, v->low, v->high, v->multiple);
-    else
+    else if (v->extent)
         m->var_map[id] = expr_loop_var(x, v->name, import(x, v->extent, m));
+    else
+        m->var_map[id] = expr_value_var(x, v->name, expr_type(m->from, v->self));
     return m->var_map[id];
 }
 

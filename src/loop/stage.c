@@ -1,140 +1,151 @@
-/* Building, copying and verifying of stages. See stage.h. */
+/* Stages: making, copying, verifying. */
 #include "loop/stage.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <string.h>
 
 Stages *stages_new(Context *ctx, Exprs *x)
 {
-    Stages *s = arena_new_of(ctx->arena, Stages);
+    Stages *const s = arena_new_of(ctx->arena, Stages);
     s->ctx = ctx;
     s->x = x;
     return s;
 }
 
+/* ---- tensors ---- */
 int stages_find_tensor(const Stages *s, const char *name)
 {
-    for (int i = 0; i < s->tensor.len; i++) {
-        if (strcmp(s->tensor.at[i].name, name) == 0) {
+    for (int i = 0; i < s->tensor.len; i++)
+        if (strcmp(s->tensor.at[i].name, name) == 0)
             return i;
-        }
-    }
     return -1;
 }
 
-/* Names are identifiers of the text form: letters, digits, '_' and '.'. */
-static const char *clean_name(Stages *s, const char *name)
+/* Words that the text form of expressions takes for something else. */
+static bool is_reserved(const char *name)
 {
-    char *clean = arena_strdup(s->ctx->arena, name && name[0] ? name : "t");
-    for (char *p = clean; *p; p++) {
-        const bool letter = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || *p == '_';
-        const bool later = (*p >= '0' && *p <= '9') || *p == '.';
-        if (!letter && !(later && p > clean)) {
-            *p = '_';
-        }
-    }
-    const char *unique = clean;
-    for (int k = 2; stages_find_tensor(s, unique) >= 0; k++) {
-        unique = arena_printf(s->ctx->arena, "%s_%d", clean, k);
-    }
-    return unique;
+    static const char *const words[] = {"true", "false", "inf", "nan", "none"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strcmp(name, words[i]) == 0)
+            return true;
+    return strncmp(name, "state", 5) == 0 && (isdigit((unsigned char)name[5]) || name[5] == '2');
+}
+
+/* The name as an identifier, with _1, _2... after it if another tensor has it. */
+static const char *unique_name(const Stages *s, const char *name)
+{
+    Arena *const a = s->ctx->arena;
+    const bool starts = isalpha((unsigned char)name[0]) || name[0] == '_';
+    char *const id = arena_printf(a, "%s%s", starts && !is_reserved(name) ? "" : "_", name);
+    for (char *c = id; *c; c++)
+        if (!isalnum((unsigned char)*c) && *c != '.')
+            *c = '_';
+    const char *result = id;
+    for (int k = 1; stages_find_tensor(s, result) >= 0; k++)
+        result = arena_printf(a, "%s_%d", id, k);
+    return result;
 }
 
 int stages_tensor(Stages *s, const char *name, TensorRole role, DType t, int rank, const Expr *dims)
 {
     assert(rank >= 0 && rank <= MAX_RANK);
-    StageTensor tensor = {.name = clean_name(s, name), .dtype = t, .rank = rank, .role = role,
-                          .stage = -1};
-    for (int k = 0; k < rank; k++) {
-        tensor.dim[k] = dims[k];
-    }
-    vec_push(s->ctx->arena, &s->tensor, tensor);
+    StageTensor made = {
+        .name = unique_name(s, name), .dtype = t, .rank = rank, .role = role, .stage = -1};
+    for (int i = 0; i < rank; i++)
+        made.dim[i] = dims[i];
+    vec_push(s->ctx->arena, &s->tensor, made);
     return s->tensor.len - 1;
 }
 
 Expr stages_load(Stages *s, int tensor, const Expr *index)
 {
-    const StageTensor *t = &s->tensor.at[tensor];
+    const StageTensor *const t = &s->tensor.at[tensor];
     return expr_load(s->x, dtype_compute(t->dtype), tensor, t->rank, index);
 }
 
+/* ---- builders ---- */
 static Axis new_axis(Stages *s, const char *name, Expr extent)
 {
     return (Axis){.name = name, .extent = extent, .var = expr_loop_var(s->x, name, extent)};
 }
 
+/* Axes are letters, so that their loops can be numbered (a schedule's i0, i1). */
 StageBuild stage_begin(Stages *s, int rank, const Expr *dims)
 {
+    static const char *const names[MAX_RANK] = {"i", "j", "k", "m", "n", "o", "p", "q"};
     StageBuild b = {.naxes = rank};
-    assert(rank <= MAX_AXES);
-    for (int k = 0; k < rank; k++) {
-        b.axis[k] = new_axis(s, arena_printf(s->ctx->arena, "i%d", k), dims[k]);
-        b.i[k] = b.axis[k].var;
+    assert(rank <= MAX_RANK);
+    for (int i = 0; i < rank; i++) {
+        b.axis[i] = new_axis(s, names[i], dims[i]);
+        b.i[i] = b.axis[i].var;
     }
     return b;
 }
 
 void stage_reduce_axes(Stages *s, StageBuild *b, int n, const Expr *dims)
 {
+    static const char *const names[MAX_AXES] = {"r", "s", "t", "u", "v", "w", "x", "y",
+                                                "z", "a", "b", "c", "d", "e", "f", "g"};
     assert(b->naxes + b->nreduce + n <= MAX_AXES);
-    for (int k = 0; k < n; k++) {
-        const int at = b->naxes + b->nreduce;
-        b->axis[at] = new_axis(s, arena_printf(s->ctx->arena, "r%d", b->nreduce), dims[k]);
-        b->r[b->nreduce++] = b->axis[at].var;
+    for (int i = 0; i < n; i++, b->nreduce++) {
+        b->axis[b->naxes + b->nreduce] = new_axis(s, names[b->nreduce], dims[i]);
+        b->r[b->nreduce] = b->axis[b->naxes + b->nreduce].var;
     }
 }
 
-static Stage from_build(const StageBuild *b, StageForm form)
+static int push_stage(Stages *s, const Stage *st)
+{
+    for (int k = 0; k < st->nresults; k++) {
+        s->tensor.at[st->result[k]].stage = s->stage.len;
+        s->tensor.at[st->result[k]].result = k;
+    }
+    vec_push(s->ctx->arena, &s->stage, *st);
+    return s->stage.len - 1;
+}
+
+static Stage stage_of(const StageBuild *b, StageForm form)
 {
     Stage st = {.form = form, .naxes = b->naxes, .nreduce = b->nreduce};
     memcpy(st.axis, b->axis, sizeof st.axis);
     return st;
 }
 
-static int add_stage(Stages *s, Stage st)
-{
-    vec_push(s->ctx->arena, &s->stage, st);
-    const int id = s->stage.len - 1;
-    for (int k = 0; k < st.nresults; k++) {
-        s->tensor.at[st.result[k]].stage = id;
-        s->tensor.at[st.result[k]].result = k;
-    }
-    return id;
-}
-
-static int result_tensor(Stages *s, const Axis *axis, int naxes, const char *name, DType t)
+/* The temporary that a stage over these axes makes. */
+static int result_tensor(Stages *s, const Axis *axis, int n, const char *name, DType t)
 {
     Expr dims[MAX_RANK];
-    assert(naxes <= MAX_RANK);
-    for (int k = 0; k < naxes; k++) {
-        dims[k] = axis[k].extent;
-    }
-    return stages_tensor(s, name, TENSOR_TEMP, t, naxes, dims);
+    assert(n <= MAX_RANK);
+    for (int i = 0; i < n; i++)
+        dims[i] = axis[i].extent;
+    return stages_tensor(s, name, TENSOR_TEMP, t, n, dims);
 }
 
 int stage_map(Stages *s, const StageBuild *b, const char *name, DType t, Expr value)
 {
-    Stage st = from_build(b, STAGE_MAP);
+    assert(b->nreduce == 0);
+    Stage st = stage_of(b, STAGE_MAP);
     st.nresults = 1;
     st.result[0] = result_tensor(s, b->axis, b->naxes, name, t);
     st.update[0] = value;
-    add_stage(s, st);
+    push_stage(s, &st);
     return st.result[0];
 }
 
 void stage_reduce_n(Stages *s, const StageBuild *b, int n, const char *const *names, const DType *t,
                     const Expr *init, const Expr *update, const Expr *combine, int *out)
 {
-    Stage st = from_build(b, STAGE_REDUCE);
     assert(n >= 1 && n <= MAX_RESULTS);
+    Stage st = stage_of(b, STAGE_REDUCE);
     st.nresults = n;
     for (int k = 0; k < n; k++) {
-        st.result[k] = out[k] = result_tensor(s, b->axis, b->naxes, names[k], t[k]);
+        st.result[k] = result_tensor(s, b->axis, b->naxes, names[k], t[k]);
         st.init[k] = init[k];
         st.update[k] = update[k];
         st.combine[k] = combine ? combine[k] : 0;
+        out[k] = st.result[k];
     }
-    add_stage(s, st);
+    push_stage(s, &st);
 }
 
 int stage_reduce(Stages *s, const StageBuild *b, const char *name, DType t, Expr init, Expr update,
@@ -147,7 +158,9 @@ int stage_reduce(Stages *s, const StageBuild *b, const char *name, DType t, Expr
 
 void stage_where(Stages *s, int tensor, Expr where)
 {
-    Stage *st = &s->stage.at[s->tensor.at[tensor].stage];
+    const int stage = s->tensor.at[tensor].stage;
+    assert(stage >= 0);
+    Stage *const st = &s->stage.at[stage];
     st->where = st->where ? expr_and(s->x, st->where, where) : where;
 }
 
@@ -158,159 +171,76 @@ int stage_scan_declare(Stages *s, const char *name, DType t, int rank, const Exp
 
 void stage_scan_define(Stages *s, const StageBuild *b, int tensor, int scan_axis, Expr value)
 {
-    Stage st = from_build(b, STAGE_SCAN);
+    assert(s->tensor.at[tensor].stage < 0 && scan_axis >= 0 && scan_axis < b->naxes);
+    Stage st = stage_of(b, STAGE_SCAN);
     st.scan_axis = scan_axis;
     st.nresults = 1;
     st.result[0] = tensor;
     st.update[0] = value;
-    add_stage(s, st);
+    push_stage(s, &st);
 }
 
 int stage_scatter(Stages *s, const StageBuild *b, const StageBuild *base, const char *name, DType t,
                   Expr init, const Expr *target, Expr update, Expr where)
 {
-    Stage st = from_build(b, STAGE_SCATTER);
-    assert(b->naxes + base->naxes <= MAX_AXES && b->nreduce == 0);
+    assert(b->nreduce == 0 && base->nreduce == 0 && b->naxes + base->naxes <= MAX_AXES);
+    Stage st = stage_of(b, STAGE_SCATTER);
     st.nreduce = base->naxes;
-    memcpy(st.axis + b->naxes, base->axis, sizeof(Axis) * (size_t)base->naxes);
+    memcpy(&st.axis[b->naxes], base->axis, sizeof(Axis) * (size_t)base->naxes);
     st.nresults = 1;
     st.result[0] = result_tensor(s, base->axis, base->naxes, name, t);
     st.init[0] = init;
     st.update[0] = update;
     st.where = where;
-    for (int k = 0; k < base->naxes; k++) {
-        st.target[k] = target[k];
-    }
-    add_stage(s, st);
+    for (int i = 0; i < base->naxes; i++)
+        st.target[i] = target[i];
+    push_stage(s, &st);
     return st.result[0];
 }
 
 /* ---- copying ---- */
+typedef struct Copy {
+    Stages *to;
+    const Stages *from;
+    Expr *var_map;
+} Copy;
 
-static void import_expr(Exprs *x, const Exprs *from, Expr *e, Expr *map)
+static Expr copy_expr(const Copy *c, Expr e)
 {
-    *e = *e ? expr_import(x, from, *e, map) : 0;
+    return expr_import(c->to->x, c->from->x, e, c->var_map);
 }
 
-Stages *stages_copy(Context *ctx, const Stages *from)
+static void copy_stage(const Copy *c, const Stage *from)
 {
-    Exprs *x = exprs_new(ctx);
-    Stages *s = stages_new(ctx, x);
-    Expr *map = arena_array_of(ctx->arena, from->x->var.len + 1, Expr);
-    for (int i = 0; i < from->tensor.len; i++) {
-        StageTensor t = from->tensor.at[i];
+    Stage st = *from;
+    for (int i = 0; i < st.naxes + st.nreduce; i++)
+        st.axis[i] = (Axis){.name = arena_strdup(c->to->ctx->arena, from->axis[i].name),
+                            .extent = copy_expr(c, from->axis[i].extent),
+                            .var = copy_expr(c, from->axis[i].var)};
+    for (int k = 0; k < st.nresults; k++) {
+        st.init[k] = copy_expr(c, from->init[k]);
+        st.update[k] = copy_expr(c, from->update[k]);
+        st.combine[k] = copy_expr(c, from->combine[k]);
+    }
+    st.where = copy_expr(c, from->where);
+    for (int i = 0; i < MAX_RANK; i++)
+        st.target[i] = copy_expr(c, from->target[i]);
+    vec_push(c->to->ctx->arena, &c->to->stage, st);
+}
+
+Stages *stages_copy(Context *ctx, const Stages *s)
+{
+    Stages *const to = stages_new(ctx, exprs_new(ctx));
+    const Copy c = {
+        .to = to, .from = s, .var_map = arena_array_of(ctx->arena, s->x->var.len + 1, Expr)};
+    for (int i = 0; i < s->tensor.len; i++) {
+        StageTensor t = s->tensor.at[i];
         t.name = arena_strdup(ctx->arena, t.name);
-        for (int k = 0; k < t.rank; k++) {
-            import_expr(x, from->x, &t.dim[k], map);
-        }
-        vec_push(ctx->arena, &s->tensor, t);
+        for (int k = 0; k < t.rank; k++)
+            t.dim[k] = copy_expr(&c, s->tensor.at[i].dim[k]);
+        vec_push(ctx->arena, &to->tensor, t);
     }
-    for (int i = 0; i < from->stage.len; i++) {
-        Stage st = from->stage.at[i];
-        for (int a = 0; a < st.naxes + st.nreduce; a++) {
-            st.axis[a].name = arena_strdup(ctx->arena, st.axis[a].name);
-            import_expr(x, from->x, &st.axis[a].extent, map);
-            import_expr(x, from->x, &st.axis[a].var, map);
-        }
-        for (int k = 0; k < st.nresults; k++) {
-            import_expr(x, from->x, &st.init[k], map);
-            import_expr(x, from->x, &st.update[k], map);
-            import_expr(x, from->x, &st.combine[k], map);
-        }
-        import_expr(x, from->x, &st.where, map);
-        for (int k = 0; k < MAX_RANK; k++) {
-            import_expr(x, from->x, &st.target[k], map);
-        }
-        vec_push(ctx->arena, &s->stage, st);
-    }
-    return s;
-}
-
-/* ---- verifying ---- */
-
-typedef struct Check {
-    const Stages *s;
-    int stage;
-    Str *why;
-    bool ok;
-} Check;
-
-static void refuse(Check *c, const char *text)
-{
-    if (c->ok) {
-        const Stage *st = &c->s->stage.at[c->stage];
-        str_addf(c->why, "stage '%s': %s", c->s->tensor.at[st->result[0]].name, text);
-    }
-    c->ok = false;
-}
-
-static void check_node(const Exprs *x, Expr e, void *arg)
-{
-    Check *c = arg;
-    const ExprNode *n = expr_node(x, e);
-    if (n->lanes != 1) {
-        refuse(c, "a vector term");
-    }
-    if (n->op == EX_LOAD) {
-        if (n->imm.i < 0 || n->imm.i >= c->s->tensor.len) {
-            refuse(c, "a load of no tensor");
-            return;
-        }
-        const StageTensor *t = &c->s->tensor.at[n->imm.i];
-        if (n->nargs != t->rank || n->dtype != dtype_compute(t->dtype)) {
-            refuse(c, "a load of the wrong rank or type");
-        }
-        const bool scan = c->s->stage.at[c->stage].form == STAGE_SCAN;
-        const bool later = t->stage > c->stage && c->s->stage.at[t->stage].form != STAGE_SCAN;
-        if ((t->stage == c->stage && !scan) || later) {
-            refuse(c, "a load of what is computed later");
-        }
-    }
-}
-
-static void check_expr(Check *c, Expr e, DType want)
-{
-    if (!e) {
-        refuse(c, "a missing term");
-        return;
-    }
-    expr_walk(c->s->x, e, check_node, c);
-    if (expr_type(c->s->x, e) != want) {
-        refuse(c, "a term of the wrong type");
-    }
-}
-
-static void check_stage(Check *c)
-{
-    const Stage *st = &c->s->stage.at[c->stage];
-    for (int k = 0; k < st->nresults; k++) {
-        const StageTensor *t = &c->s->tensor.at[st->result[k]];
-        const DType type = dtype_compute(t->dtype);
-        const int rank = st->form == STAGE_SCATTER ? st->nreduce : st->naxes;
-        if (t->rank != rank || t->stage != c->stage || t->result != k) {
-            refuse(c, "a result that does not match the domain");
-        }
-        check_expr(c, st->update[k], type);
-        if (st->form == STAGE_REDUCE || st->form == STAGE_SCATTER) {
-            check_expr(c, st->init[k], type);
-        }
-        if (st->combine[k]) {
-            check_expr(c, st->combine[k], type);
-        }
-    }
-    if (st->where) {
-        check_expr(c, st->where, DT_BOOL);
-    }
-    for (int k = 0; st->form == STAGE_SCATTER && k < st->nreduce; k++) {
-        check_expr(c, st->target[k], DT_I64);
-    }
-}
-
-bool stages_verify(const Stages *s, Str *why)
-{
-    Check c = {.s = s, .why = why, .ok = true};
-    for (c.stage = 0; c.stage < s->stage.len; c.stage++) {
-        check_stage(&c);
-    }
-    return c.ok;
+    for (int i = 0; i < s->stage.len; i++)
+        copy_stage(&c, &s->stage.at[i]);
+    return to;
 }

@@ -18,9 +18,10 @@
  * `where` (bool, over all axes) restricts the domain: elsewhere a REDUCE's or SCATTER's point is
  * skipped and a MAP gives 0.
  *
- * Text, one line each; parse(print(s)) equals s:
+ * Text, one line each; parse(print(s)) equals s (temporaries without a producer are left out). After
+ * the axes may stand `where COND`; several results and their expressions are separated by commas:
  *
- *     sym N 1 512                                  # dim symbol: low, high
+ *     sym N 1 512                                  # dim symbol: low, high (and what divides it)
  *     input a f32 [N, 768]
  *     const b f32 [768, 64] layout 1 0 1:16
  *     temp acc f32 [N, 64]
@@ -48,7 +49,7 @@ typedef struct StageTensor {
     Expr dim[MAX_RANK];
     Layout layout;
     TensorRole role;
-    int stage;  /* producer; -1 for inputs, constants, and temps that were inlined away */
+    int stage;  /* producer; -1: an input, a constant, or a temporary that was inlined away */
     int result; /* which of its results */
 } StageTensor;
 
@@ -105,7 +106,7 @@ int stage_reduce(Stages *s, const StageBuild *b, const char *name, DType t, Expr
                  Expr combine);
 void stage_reduce_n(Stages *s, const StageBuild *b, int n, const char *const *names, const DType *t,
                     const Expr *init, const Expr *update, const Expr *combine, int *out);
-void stage_where(Stages *s, int tensor, Expr where); /* sets it for the producer of tensor */
+void stage_where(Stages *s, int tensor, Expr where); /* adds it to the producer of tensor */
 /* SCAN: declare the results first so that bodies can load them, then define each. */
 int stage_scan_declare(Stages *s, const char *name, DType t, int rank, const Expr *dims);
 void stage_scan_define(Stages *s, const StageBuild *b, int tensor, int scan_axis, Expr value);
@@ -114,14 +115,15 @@ int stage_scatter(Stages *s, const StageBuild *b, const StageBuild *base, const 
                   Expr init, const Expr *target, Expr update, Expr where);
 
 /* ---- structural rewrites: the steps of a schedule; each leaves the meaning as it was ---- */
-/* Replaces loads of a MAP's result by its value and drops the stage. False (and nothing changed)
- * if it is no MAP, is an output, or is read by a SCAN at an earlier point. */
+/* Replaces loads of a MAP's result by its value and drops the stage; its tensor stays, without a
+ * producer. False (and nothing changed) if it is no MAP, is an output, has a storage-only type (the
+ * rounding would be lost), or is part of a SCAN's cycle. */
 bool stages_inline(Stages *s, int stage);
-/* Splits a stage into an accumulator (temp NAME.acc) and a MAP that copies it into the result.
- * Returns the accumulator's stage. */
+/* Splits a stage into an accumulator (temp NAME.acc, of the compute type) and a MAP that copies it
+ * into the result (one for each result). Returns the accumulator's stage; -1 for a SCAN. */
 int stages_cache_write(Stages *s, int stage);
 /* A MAP that copies `tensor` (temp `name`); every load of it in stage `reader` is redirected.
- * Returns the new stage's index; `reader` moves up by one. */
+ * Returns the new stage's index; `reader` moves up by one. -1 if `reader` is before its producer. */
 int stages_cache_read(Stages *s, int tensor, int reader, const char *name);
 
 Stages *stages_copy(Context *ctx, const Stages *s); /* with a pool of its own */

@@ -1,140 +1,172 @@
-/* Structural rewrites of stages: the steps of a schedule. Each leaves the meaning as it was. */
+/* Structural rewrites of stages: the first steps of a schedule. */
+#include <assert.h>
 #include <string.h>
 
 #include "loop/stage.h"
 
-typedef struct Inline {
-    const Stages *s;
-    const Stage *st;
-    Expr value;
-    int loads; /* of the stage's own result inside its value: a SCAN-like cycle */
-} Inline;
-
-static Expr inline_load(Exprs *x, Expr e, void *arg)
+/* ---- applying a rewrite to a stage's expressions ---- */
+static Expr rewritten(Stages *s, Expr e, ExprRewriteFn fn, void *arg)
 {
-    Inline *w = arg;
-    const ExprNode n = *expr_node(x, e);
-    if (n.op != EX_LOAD || n.imm.i != w->st->result[0]) {
-        return 0;
-    }
-    Expr from[MAX_AXES], to[MAX_AXES];
-    for (int k = 0; k < w->st->naxes; k++) {
-        from[k] = w->st->axis[k].var;
-        to[k] = expr_rewrite(x, expr_arg(x, e, k), inline_load, arg);
-    }
-    return expr_subst(x, w->value, w->st->naxes, from, to);
+    return e ? expr_rewrite(s->x, e, fn, arg) : 0;
 }
 
 static void rewrite_stage(Stages *s, Stage *st, ExprRewriteFn fn, void *arg)
 {
     for (int k = 0; k < st->nresults; k++) {
-        st->init[k] = st->init[k] ? expr_rewrite(s->x, st->init[k], fn, arg) : 0;
-        st->update[k] = st->update[k] ? expr_rewrite(s->x, st->update[k], fn, arg) : 0;
+        st->init[k] = rewritten(s, st->init[k], fn, arg);
+        st->update[k] = rewritten(s, st->update[k], fn, arg);
+        st->combine[k] = rewritten(s, st->combine[k], fn, arg);
     }
-    st->where = st->where ? expr_rewrite(s->x, st->where, fn, arg) : 0;
-    for (int k = 0; k < MAX_RANK; k++) {
-        st->target[k] = st->target[k] ? expr_rewrite(s->x, st->target[k], fn, arg) : 0;
-    }
+    st->where = rewritten(s, st->where, fn, arg);
+    for (int i = 0; i < MAX_RANK; i++)
+        st->target[i] = rewritten(s, st->target[i], fn, arg);
 }
 
-typedef struct Find {
-    int tensor;
+/* The stages moved: tensors follow. */
+static void renumber(Stages *s)
+{
+    for (int i = 0; i < s->stage.len; i++)
+        for (int k = 0; k < s->stage.at[i].nresults; k++)
+            s->tensor.at[s->stage.at[i].result[k]].stage = i;
+}
+
+static void insert_stage(Stages *s, int at, const Stage *st)
+{
+    const Stage copy = *st;
+    vec_push(s->ctx->arena, &s->stage, copy);
+    memmove(&s->stage.at[at + 1], &s->stage.at[at],
+            sizeof(Stage) * (size_t)(s->stage.len - 1 - at));
+    s->stage.at[at] = copy;
+    renumber(s);
+}
+
+/* ---- what a stage reads ---- */
+typedef struct Reads {
+    const Stages *s;
+    int latest; /* the last stage that produces something read */
+    int tensor; /* asked for */
     bool found;
-} Find;
+} Reads;
 
-static void find_load(const Exprs *x, Expr e, void *arg)
+static void see_load(const Exprs *x, Expr e, void *arg)
 {
-    Find *f = arg;
-    f->found |= expr_node(x, e)->op == EX_LOAD && expr_node(x, e)->imm.i == f->tensor;
+    Reads *const r = arg;
+    const ExprNode *const n = expr_node(x, e);
+    if (n->op != EX_LOAD)
+        return;
+    const int stage = r->s->tensor.at[n->imm.i].stage;
+    r->latest = stage > r->latest ? stage : r->latest;
+    r->found |= n->imm.i == r->tensor;
 }
 
-static bool read_before(const Stages *s, int stage, int tensor)
+static Reads reads_of(const Stages *s, const Stage *st, int tensor)
 {
-    for (int i = 0; i <= stage; i++) {
-        Find f = {.tensor = tensor};
-        for (int k = 0; k < s->stage.at[i].nresults; k++) {
-            expr_walk(s->x, s->stage.at[i].update[k], find_load, &f);
-        }
-        if (f.found) {
-            return true;
-        }
+    Reads r = {.s = s, .latest = -1, .tensor = tensor};
+    for (int k = 0; k < st->nresults; k++) {
+        const Expr e[] = {st->init[k], st->update[k], st->combine[k]};
+        for (int i = 0; i < 3; i++)
+            if (e[i])
+                expr_walk(s->x, e[i], see_load, &r);
     }
-    return false;
+    if (st->where)
+        expr_walk(s->x, st->where, see_load, &r);
+    for (int i = 0; i < MAX_RANK; i++)
+        if (st->target[i])
+            expr_walk(s->x, st->target[i], see_load, &r);
+    return r;
 }
 
-static void remove_stage(Stages *s, int stage)
+/* ---- inline ---- */
+typedef struct Inline {
+    int tensor, rank;
+    Expr var[MAX_RANK];
+    Expr value;
+} Inline;
+
+static Expr inline_load(Exprs *x, Expr e, void *arg)
 {
-    memmove(&s->stage.at[stage], &s->stage.at[stage + 1],
-            sizeof(Stage) * (size_t)(s->stage.len - 1 - stage));
-    s->stage.len--;
-    for (int t = 0; t < s->tensor.len; t++) {
-        if (s->tensor.at[t].stage > stage) {
-            s->tensor.at[t].stage--;
-        }
-    }
+    const Inline *const in = arg;
+    const ExprNode *const n = expr_node(x, e);
+    if (n->op != EX_LOAD || n->imm.i != in->tensor)
+        return 0;
+    Expr index[MAX_RANK]; /* may load the same tensor: y[y[i]] */
+    for (int i = 0; i < in->rank; i++)
+        index[i] = expr_rewrite(x, expr_arg(x, e, i), inline_load, arg);
+    return expr_subst(x, in->value, in->rank, in->var, index);
+}
+
+static bool can_inline(const Stages *s, int stage)
+{
+    const Stage *const st = &s->stage.at[stage];
+    if (st->form != STAGE_MAP || st->nresults != 1)
+        return false;
+    const StageTensor *const t = &s->tensor.at[st->result[0]];
+    if (t->role != TENSOR_TEMP || dtype_compute(t->dtype) != t->dtype ||
+        reads_of(s, st, -1).latest >= stage)
+        return false;
+    for (int i = 0; i < stage; i++)
+        if (reads_of(s, &s->stage.at[i], st->result[0]).found)
+            return false;
+    return true;
 }
 
 bool stages_inline(Stages *s, int stage)
 {
-    const Stage st = s->stage.at[stage];
-    if (st.form != STAGE_MAP || s->tensor.at[st.result[0]].role != TENSOR_TEMP ||
-        read_before(s, stage, st.result[0])) {
+    if (!can_inline(s, stage))
         return false;
-    }
-    Inline w = {.s = s, .st = &st, .value = st.update[0]};
-    const Expr zero = expr_const(s->x, expr_type(s->x, w.value), 0);
-    w.value = st.where ? expr_select(s->x, st.where, w.value, zero) : w.value;
-    /* What a storage type would have rounded must be rounded still. */
-    const DType t = s->tensor.at[st.result[0]].dtype;
-    if (dtype_compute(t) != t) {
-        return false;
-    }
-    for (int i = stage + 1; i < s->stage.len; i++) {
-        rewrite_stage(s, &s->stage.at[i], inline_load, &w);
-    }
-    remove_stage(s, stage); /* the tensor stays, without a stage: ids are stable */
-    s->tensor.at[st.result[0]].stage = -1;
+    const Stage map = s->stage.at[stage];
+    Exprs *const x = s->x;
+    Inline in = {.tensor = map.result[0], .rank = map.naxes, .value = map.update[0]};
+    if (map.where)
+        in.value = expr_select(x, map.where, in.value, expr_const(x, expr_type(x, in.value), 0));
+    for (int i = 0; i < map.naxes; i++)
+        in.var[i] = map.axis[i].var;
+    memmove(&s->stage.at[stage], &s->stage.at[stage + 1],
+            sizeof(Stage) * (size_t)(s->stage.len - 1 - stage));
+    s->stage.len--;
+    s->tensor.at[map.result[0]].stage = -1;
+    renumber(s);
+    for (int i = stage; i < s->stage.len; i++)
+        rewrite_stage(s, &s->stage.at[i], inline_load, &in);
     return true;
 }
 
-static void insert_stage(Stages *s, int at, Stage st)
+/* ---- caches ---- */
+/* A MAP over fresh axes, named as those of `like`, that copies `from` into `to`. */
+static Stage copy_stage(Stages *s, int from, int to, const Axis *like)
 {
-    vec_push(s->ctx->arena, &s->stage, st);
-    memmove(&s->stage.at[at + 1], &s->stage.at[at],
-            sizeof(Stage) * (size_t)(s->stage.len - 1 - at));
-    s->stage.at[at] = st;
-    for (int t = 0; t < s->tensor.len; t++) {
-        if (s->tensor.at[t].stage >= at) {
-            s->tensor.at[t].stage++;
-        }
+    const int rank = s->tensor.at[from].rank;
+    Stage st = {.form = STAGE_MAP, .naxes = rank, .nresults = 1, .result = {to}};
+    Expr index[MAX_RANK];
+    for (int i = 0; i < rank; i++) {
+        const Expr extent = s->tensor.at[from].dim[i];
+        st.axis[i] = (Axis){.name = like[i].name,
+                            .extent = extent,
+                            .var = expr_loop_var(s->x, like[i].name, extent)};
+        index[i] = st.axis[i].var;
     }
-    for (int k = 0; k < st.nresults; k++) {
-        s->tensor.at[st.result[k]].stage = at;
-        s->tensor.at[st.result[k]].result = k;
-    }
+    st.update[0] = stages_load(s, from, index);
+    return st;
 }
 
 int stages_cache_write(Stages *s, int stage)
 {
     const Stage old = s->stage.at[stage];
-    if (old.nresults != 1 || old.form == STAGE_SCAN || old.form == STAGE_SCATTER) {
+    if (old.form == STAGE_SCAN)
         return -1;
+    const Axis *const like = old.form == STAGE_SCATTER ? old.axis + old.naxes : old.axis;
+    for (int k = 0; k < old.nresults; k++) {
+        const StageTensor result = s->tensor.at[old.result[k]];
+        const char *const name = arena_printf(s->ctx->arena, "%s.acc", result.name);
+        /* A SCATTER's elements are read back as they are stored. */
+        const DType t = old.form == STAGE_SCATTER ? result.dtype : dtype_compute(result.dtype);
+        const int acc = stages_tensor(s, name, TENSOR_TEMP, t, result.rank, result.dim);
+        s->stage.at[stage].result[k] = acc;
+        s->tensor.at[acc].result = k;
+        s->tensor.at[old.result[k]].result = 0;
+        const Stage copy = copy_stage(s, acc, old.result[k], like);
+        insert_stage(s, stage + 1 + k, &copy);
     }
-    const int result = old.result[0];
-    const StageTensor t = s->tensor.at[result];
-    const char *name = arena_printf(s->ctx->arena, "%s.acc", t.name);
-    const int acc = stages_tensor(s, name, TENSOR_TEMP, dtype_compute(t.dtype), t.rank, t.dim);
-    StageBuild b = stage_begin(s, t.rank, t.dim);
-    Stage copy = {.form = STAGE_MAP, .naxes = t.rank, .nresults = 1, .result = {result}};
-    for (int k = 0; k < t.rank; k++) {
-        b.axis[k].name = old.axis[k].name;
-    }
-    memcpy(copy.axis, b.axis, sizeof copy.axis);
-    copy.update[0] = stages_load(s, acc, b.i);
-    Stage moved = old;
-    moved.result[0] = acc;
-    insert_stage(s, stage, moved);
-    s->stage.at[stage + 1] = copy;
     return stage;
 }
 
@@ -144,31 +176,32 @@ typedef struct Redirect {
 
 static Expr redirect_load(Exprs *x, Expr e, void *arg)
 {
-    const Redirect *r = arg;
+    const Redirect *const r = arg;
     const ExprNode n = *expr_node(x, e);
-    if (n.op != EX_LOAD) {
+    if (n.op != EX_LOAD || n.imm.i != r->from)
         return 0;
-    }
     Expr index[MAX_RANK];
-    for (int k = 0; k < n.nargs; k++) {
-        index[k] = expr_rewrite(x, expr_arg(x, e, k), redirect_load, arg);
-    }
-    return expr_load(x, (DType)n.dtype, n.imm.i == r->from ? r->to : (int)n.imm.i, n.nargs, index);
+    assert(n.nargs <= MAX_RANK);
+    for (int i = 0; i < n.nargs; i++)
+        index[i] = expr_rewrite(x, expr_arg(x, e, i), redirect_load, arg);
+    return expr_load(x, (DType)n.dtype, r->to, n.nargs, index);
 }
 
 int stages_cache_read(Stages *s, int tensor, int reader, const char *name)
 {
     const StageTensor t = s->tensor.at[tensor];
-    if (t.stage >= reader) {
+    if (t.stage >= reader)
         return -1;
+    const StageBuild b = stage_begin(s, t.rank, t.dim); /* for the names of the axes */
+    Redirect r = {.from = tensor};
+    r.to = stages_tensor(s, name, TENSOR_TEMP, t.dtype, t.rank, t.dim);
+    const Axis *like = b.axis;
+    if (t.stage >= 0) {
+        const Stage *const producer = &s->stage.at[t.stage];
+        like = producer->form == STAGE_SCATTER ? producer->axis + producer->naxes : producer->axis;
     }
-    const int copy = stages_tensor(s, name, TENSOR_TEMP, t.dtype, t.rank, t.dim);
-    const StageBuild b = stage_begin(s, t.rank, t.dim);
-    Stage st = {.form = STAGE_MAP, .naxes = t.rank, .nresults = 1, .result = {copy}};
-    memcpy(st.axis, b.axis, sizeof st.axis);
-    st.update[0] = stages_load(s, tensor, b.i);
-    Redirect r = {.from = tensor, .to = copy};
+    const Stage copy = copy_stage(s, tensor, r.to, like);
     rewrite_stage(s, &s->stage.at[reader], redirect_load, &r);
-    insert_stage(s, reader, st);
+    insert_stage(s, reader, &copy);
     return reader;
 }
