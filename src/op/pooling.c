@@ -186,11 +186,14 @@ void define_average_pool(Define *d)
     const bool with_pads = define_int(d, "count_include_pad", 0) != 0;
     const int sum = pool_sum(d, &p, define_load(d, 0, p.index));
     const StageBuild b = define_begin(d, 0);
-    Expr count = expr_int(x, 1);
-    for (int k = 0; k < p.w.n; k++)
-        count = expr_mul(x, count, count_dim(x, &p.w, k, b.i[2 + k], with_pads));
     const Expr total = stages_load(d->s, sum, b.i);
-    define_map(d, 0, &b, expr_div(x, total, expr_cast(x, expr_type(x, total), count)));
+    const DType t = expr_type(x, total);
+    Expr count = expr_const(x, t, 1);
+    for (int k = 0; k < p.w.n; k++) {
+        const Expr n = count_dim(x, &p.w, k, b.i[2 + k], with_pads);
+        count = expr_mul(x, count, expr_cast(x, t, n));
+    }
+    define_map(d, 0, &b, expr_div(x, total, count));
 }
 
 /* |v|^p */

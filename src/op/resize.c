@@ -213,6 +213,8 @@ static Resize resize_of(Define *d)
             continue;
         if (!policy)
             find_fraction(x, &a, by_scale);
+        if (a.num && !by_scale)
+            a.scale = expr_float(x, DT_F32, (double)a.num / (double)a.den);
         if (roi) {
             const Expr lo = expr_int(x, k), hi = expr_int(x, n + k);
             a.start = expr_cast(x, DT_F32, define_load(d, 1, &lo));
@@ -319,28 +321,36 @@ static Expr nearest_index(const Resize *r, const ResizeAxis *a, Expr o)
 
 /* ---- linear and cubic ---- */
 
-/* Weight of a tap at distance t >= 0: the tent, or Keys's cubic (1981). */
+/* Keys's cubic (1981) at distance 0 <= t <= 1, and at 1 <= t <= 2. */
+static Expr cubic_inner(const Resize *r, Expr t)
+{
+    Exprs *x = r->d->x;
+    const Expr c = expr_fma(x, num(x, r->a + 2), t, num(x, -(r->a + 3)));
+    return expr_fma(x, expr_mul(x, c, t), t, num(x, 1));
+}
+
+static Expr cubic_outer(const Resize *r, Expr t)
+{
+    Exprs *x = r->d->x;
+    const Expr c = expr_fma(x, expr_add(x, t, num(x, -5)), t, num(x, 8));
+    return expr_mul(x, num(x, r->a), expr_fma(x, c, t, num(x, -4)));
+}
+
+/* Weight of a tap at any distance t >= 0. */
 static Expr filter(const Resize *r, Expr t)
 {
     Exprs *x = r->d->x;
-    const Expr one = num(x, 1), zero = num(x, 0);
+    const Expr zero = num(x, 0);
     if (!r->cubic)
-        return expr_max(x, expr_sub(x, one, t), zero);
-    const Expr a = num(x, r->a), t2 = expr_mul(x, t, t);
-    const Expr near = expr_sub(x, expr_mul(x, num(x, r->a + 2), t), num(x, r->a + 3));
-    const Expr far = expr_fma(x, expr_add(x, expr_sub(x, t2, expr_mul(x, num(x, 5), t)), num(x, 8)),
-                              t, num(x, -4));
-    const Expr inner = expr_fma(x, near, t2, one), outer = expr_mul(x, a, far);
-    const Expr tail = expr_select(x, expr_lt(x, t, num(x, 2)), outer, zero);
-    return expr_select(x, expr_le(x, t, one), inner, tail);
+        return expr_max(x, expr_sub(x, num(x, 1), t), zero);
+    const Expr tail = expr_select(x, expr_lt(x, t, num(x, 2)), cubic_outer(r, t), zero);
+    return expr_select(x, expr_le(x, t, num(x, 1)), cubic_inner(r, t), tail);
 }
 
-/* Weight of input position i (floating) for place `at`; `shrink` widens the filter (antialias). */
-static Expr tap_weight(const Resize *r, const ResizeAxis *a, Expr at, Expr i, Expr shrink)
+/* w, or 0 if exclude_outside says so for input position i. */
+static Expr exclude(const Resize *r, const ResizeAxis *a, Expr i, Expr w)
 {
     Exprs *x = r->d->x;
-    const Expr away = expr_un(x, EX_ABS, expr_sub(x, expr_cast(x, DT_F32, i), at));
-    const Expr w = filter(r, shrink ? expr_mul(x, away, shrink) : away);
     if (!r->exclude_outside)
         return w;
     Expr inside = expr_true(x);
@@ -359,13 +369,20 @@ static Taps taps_of(const Resize *r, const ResizeAxis *a, Expr o)
 {
     Exprs *x = r->d->x;
     Taps t = {.n = r->cubic ? 4 : 2};
-    const Expr at = place_of(r, a, o);
-    const Expr first = expr_cast(x, DT_I64, expr_un(x, EX_FLOOR, at));
-    Expr sum = num(x, 0);
+    const Expr at = place_of(r, a, o), floor_at = expr_un(x, EX_FLOOR, at), one = num(x, 1);
+    const Expr first = expr_cast(x, DT_I64, floor_at);
+    const Expr rest = expr_sub(x, at, floor_at), other = expr_sub(x, one, rest);
+    Expr w[MAX_TAPS] = {other, rest}, sum = num(x, 0);
+    if (r->cubic) {
+        w[0] = cubic_outer(r, expr_add(x, rest, one));
+        w[1] = cubic_inner(r, rest);
+        w[2] = cubic_inner(r, other);
+        w[3] = cubic_outer(r, expr_add(x, other, one));
+    }
     for (int k = 0; k < t.n; k++) {
         const Expr i = expr_addi(x, first, r->cubic ? k - 1 : k);
         t.index[k] = clamp_to(x, i, a->in);
-        t.weight[k] = tap_weight(r, a, at, i, 0);
+        t.weight[k] = exclude(r, a, i, w[k]);
         sum = expr_add(x, sum, t.weight[k]);
     }
     for (int k = 0; k < t.n && r->exclude_outside; k++)
@@ -424,7 +441,9 @@ static int antialias_axis(const Resize *r, int tensor, const ResizeAxis *a)
     const Expr floor_at = expr_cast(x, DT_I64, expr_un(x, EX_FLOOR, at));
     const Expr i = expr_add(x, expr_add(x, floor_at, first), b.r[0]);
     index[a->axis] = clamp_to(x, i, a->in);
-    const Expr w = tap_weight(r, a, at, i, expr_min(x, a->scale, num(x, 1)));
+    const Expr away = expr_un(x, EX_ABS, expr_sub(x, expr_cast(x, DT_F32, i), at));
+    const Expr shrink = expr_min(x, a->scale, num(x, 1));
+    const Expr w = exclude(r, a, i, filter(r, expr_mul(x, away, shrink)));
     const Expr v = expr_cast(x, DT_F32, stages_load(s, tensor, index));
     const DType types[] = {DT_F32, DT_F32};
     const Expr sum = expr_state(x, DT_F32, 0), all = expr_state(x, DT_F32, 1);
