@@ -209,12 +209,19 @@ static Expr divide(const Define *d, DType t, const Expr *v, int n)
     return expr_bin(d->x, dtype_is_float(t) ? EX_DIV : EX_TDIV, v[0], v[1]);
 }
 
-/* The sign of the divisor (Python's %), or with fmod the sign of the dividend (C's). */
+/* The sign of the divisor (Python's %, zeros too), or with fmod the sign of the dividend (C's). */
 static Expr mod(const Define *d, DType t, const Expr *v, int n)
 {
-    (void)t;
     (void)n;
-    return expr_bin(d->x, define_int(d, "fmod", 0) ? EX_TMOD : EX_MOD, v[0], v[1]);
+    Exprs *x = d->x;
+    if (define_int(d, "fmod", 0))
+        return expr_bin(x, EX_TMOD, v[0], v[1]);
+    const Expr m = expr_mod(x, v[0], v[1]);
+    if (!dtype_is_float(t))
+        return m;
+    const Expr zero = lit(d, t, 0);
+    const Expr signed_zero = expr_select(x, expr_lt(x, v[1], zero), lit(d, t, -0.0), zero);
+    return expr_select(x, expr_eq(x, m, zero), signed_zero, m);
 }
 
 /* The exponent may have another type; the result has the base's. */
