@@ -1,9 +1,10 @@
-/* Runs a model with the reference executor: import, inference, then node by node through the oracle.
- * Says whether the ops' meanings are right, whatever schedules and code generation do.
+/* Runs a model with the reference executor: import, inference, then node by node through the
+ * oracle. Says whether the ops' meanings are right, whatever schedules and code generation do.
  *
  *     oracle-run MODEL --inputs A.pb B.pb --outputs DIR
  *
- * Writes DIR/output_0.pb ... Exit status 0: ran, 3: refused as not supported, 1: any other error. */
+ * Writes DIR/output_0.pb ... Exit status 0: ran, 3: refused as not supported, 1: any other error.
+ */
 #include <stdio.h>
 #include <string.h>
 
