@@ -7,13 +7,52 @@
 
 /* ---- Range ---- */
 
+/* The i64 of a number that is whole: an integer, a float constant, a cast of an integer (exact:
+ * sizes are below 2^24 where they are counted in f32). 0: it is not. */
+static Expr whole_number(Exprs *x, Expr e)
+{
+    double v;
+    if (!dtype_is_float(expr_type(x, e)))
+        return expr_cast(x, DT_I64, e);
+    if (expr_is_const(x, e, &v))
+        return v == floor(v) && fabs(v) < 1e15 ? expr_int(x, (int64_t)v) : 0;
+    if (expr_node(x, e)->op == EX_CAST && !dtype_is_float(expr_type(x, expr_arg(x, e, 0))))
+        return expr_cast(x, DT_I64, expr_arg(x, e, 0));
+    return 0;
+}
+
+/* max(0, ceil((limit - start) / delta)); v: start, limit, delta. 0: not to be had. */
+static Expr range_count(const Infer *f, const Expr *v)
+{
+    Exprs *x = f->x;
+    double c[3];
+    int64_t step;
+    Expr whole[3];
+    bool constant = true, all_whole = true;
+    for (int k = 0; k < 3; k++) {
+        whole[k] = whole_number(x, v[k]);
+        constant = expr_is_const(x, v[k], &c[k]) && constant;
+        all_whole = all_whole && whole[k];
+    }
+    if (all_whole && expr_is_int(x, whole[2], &step) && step != 0) {
+        const Expr span =
+            step > 0 ? expr_sub(x, whole[1], whole[0]) : expr_sub(x, whole[0], whole[1]);
+        const Expr n = expr_ceil_div(x, span, expr_int(x, step > 0 ? step : -step));
+        return expr_max(x, expr_int(x, 0), n);
+    }
+    if (!constant)
+        return 0;
+    const double count = ceil((c[1] - c[0]) / c[2]);
+    if (!(count < 1e15))
+        infer_fail(f, "%g elements", count);
+    return expr_int(x, count > 0 ? (int64_t)count : 0);
+}
+
 void infer_range(const Infer *f)
 {
     const DType t = infer_in(f, 0)->dtype;
-    Exprs *x = f->x;
     Expr v[3];
-    double c[3];
-    bool constant = true;
+    double delta;
     for (int k = 0; k < 3; k++) {
         int n;
         if (infer_in(f, k)->dtype != t)
@@ -22,25 +61,12 @@ void infer_range(const Infer *f)
         if (n != 1)
             infer_fail(f, "input %d has %d elements, not one", k, n);
         v[k] = e[0];
-        constant = constant && expr_is_const(x, v[k], &c[k]);
     }
-    int64_t step = 0;
-    if (expr_is_const(x, v[2], &c[2]) && c[2] == 0)
+    if (expr_is_const(f->x, v[2], &delta) && delta == 0)
         infer_fail(f, "delta is 0");
-    Expr n;
-    if (constant && dtype_is_float(t)) {
-        const double count = ceil((c[1] - c[0]) / c[2]);
-        if (!(count < 1e15))
-            infer_fail(f, "%g elements", count);
-        n = expr_int(x, count > 0 ? (int64_t)count : 0);
-    } else if (dtype_is_int(t) && expr_is_int(x, v[2], &step)) {
-        const Expr from = expr_cast(x, DT_I64, v[0]), to = expr_cast(x, DT_I64, v[1]);
-        const Expr span = step > 0 ? expr_sub(x, to, from) : expr_sub(x, from, to);
-        n = expr_max(x, expr_int(x, 0),
-                     expr_ceil_div(x, span, expr_int(x, step > 0 ? step : -step)));
-    } else {
-        infer_unsupported(f, "a symbolic step or symbolic floating-point bounds");
-    }
+    const Expr n = range_count(f, v);
+    if (!n)
+        infer_unsupported(f, "a symbolic step, or symbolic bounds that are no whole numbers");
     infer_out(f, 0, t, 1, &n);
 }
 

@@ -120,6 +120,47 @@ static bool worth_propagating(const Graph *g, const Node *node)
     return false;
 }
 
+/* Shapes are often computed in i32 by way of casts. Like all index arithmetic they are taken not to
+ * overflow, so that a dim that went through i32 is the same dim: i64(i32(N) * 2) becomes N*2. */
+static Expr in_i64(Exprs *x, Expr e)
+{
+    const ExprNode n = *expr_node(x, e);
+    int64_t v;
+    if (expr_is_int(x, e, &v))
+        return expr_int(x, v);
+    switch (n.op) {
+    case EX_CAST:
+        return expr_cast(x, DT_I64, expr_arg(x, e, 0));
+    case EX_ADD:
+    case EX_MUL:
+    case EX_DIV:
+    case EX_MOD:
+    case EX_TDIV:
+    case EX_TMOD:
+    case EX_MIN:
+    case EX_MAX: {
+        Expr r = in_i64(x, expr_arg(x, e, 0));
+        for (int k = 1; k < n.nargs; k++)
+            r = expr_bin(x, n.op, r, in_i64(x, expr_arg(x, e, k)));
+        return r;
+    }
+    default:
+        return expr_cast(x, DT_I64, e);
+    }
+}
+
+static Expr through_i32(Exprs *x, Expr e, void *arg)
+{
+    if (expr_node(x, e)->op != EX_CAST || expr_type(x, e) != DT_I64)
+        return 0;
+    const Expr inner = expr_arg(x, e, 0);
+    const ExprNode *n = expr_node(x, inner);
+    if (n->dtype != DT_I32 || (n->op == EX_CAST && expr_type(x, expr_arg(x, inner, 0)) != DT_I64))
+        return 0;
+    const Expr wide = in_i64(x, inner);
+    return wide == e ? 0 : expr_rewrite(x, wide, through_i32, arg);
+}
+
 static void propagate(Graph *g, NodeId id)
 {
     const Node *node = &g->node.at[id];
@@ -146,6 +187,8 @@ static void propagate(Graph *g, NodeId id)
             continue;
         Expr *e = arena_array_of(a, n + 1, Expr);
         if (stages_eval_symbolic(s, out[k], nknown, known, e)) {
+            for (int i = 0; i < n; i++)
+                e[i] = expr_rewrite(g->x, e[i], through_i32, NULL);
             Value *v = &g->value.at[node->out[k]];
             v->elems = e;
             v->nelems = n;
