@@ -14,7 +14,7 @@ int block_cast(Stages *s, int tensor, DType to)
 int block_transpose(Stages *s, int tensor, const int *perm)
 {
     const StageTensor t = s->tensor.at[tensor];
-    Expr dims[MAX_RANK], index[MAX_RANK];
+    Expr dims[MAX_RANK] = {0}, index[MAX_RANK];
     for (int k = 0; k < t.rank; k++)
         dims[k] = t.dim[perm[k]];
     const StageBuild b = stage_begin(s, t.rank, dims);
@@ -25,23 +25,25 @@ int block_transpose(Stages *s, int tensor, const int *perm)
 
 /* ---- reshape ---- */
 
+static Expr product(Exprs *x, int n, const Expr *dims)
+{
+    Expr p = expr_int(x, 1);
+    for (int k = 0; k < n; k++)
+        p = expr_mul(x, p, dims[k]);
+    return p;
+}
+
 /* The next pair of dim runs (of n[0] and n[1] dims) with one product: (a,b,c)->(a*b,c) gives the
  * runs a,b | a*b and c | c. When no equal product is found the runs take all that is left. */
 static void next_runs(Exprs *x, const int left[2], const Expr *const dims[2], int n[2])
 {
-    Expr p[2] = {expr_int(x, 1), expr_int(x, 1)};
     n[0] = n[1] = 0;
     for (int total = 1; total <= left[0] + left[1]; total++) {
         for (int a = 0; a <= total && a <= left[0]; a++) {
             const int b = total - a;
             if (b > left[1] || a == 0 || b == 0)
                 continue;
-            p[0] = p[1] = expr_int(x, 1);
-            for (int k = 0; k < a; k++)
-                p[0] = expr_mul(x, p[0], dims[0][k]);
-            for (int k = 0; k < b; k++)
-                p[1] = expr_mul(x, p[1], dims[1][k]);
-            if (p[0] == p[1]) {
+            if (product(x, a, dims[0]) == product(x, b, dims[1])) {
                 n[0] = a;
                 n[1] = b;
                 return;
