@@ -1,0 +1,63 @@
+/* The pipeline. */
+#include "compile/compile.h"
+
+#include "base/file.h"
+#include "compile/work.h"
+#include "op/op.h"
+
+static Work *work_new(Context *ctx, Graph *g, const CompileOptions *opt)
+{
+    Work *w = arena_new_of(ctx->arena, Work);
+    *w = (Work){.ctx = ctx, .g = g, .opt = opt, .report = arena_new_of(ctx->arena, CompileReport)};
+    w->jobs = strmap_new(ctx->arena);
+    return w;
+}
+
+/* Values that inference found in an earlier round, from shapes that are better known now. */
+static void forget_elements(Graph *g)
+{
+    for (int i = 0; i < g->value.len; i++) {
+        Value *v = &g->value.at[i];
+        if (v->producer < 0)
+            continue;
+        v->elems = NULL;
+        v->nelems = 0;
+    }
+}
+
+Compiled compile_inferred(Context *ctx, Graph *g, const CompileOptions *opt)
+{
+    Work *w = work_new(ctx, g, opt);
+    fold_elements(w);
+    units_make(w);
+    units_define(w);
+    jobs_make(w);
+    jobs_compile(w, 0);
+    return link_program(w);
+}
+
+Compiled compile_graph(Context *ctx, Graph *g, const CompileOptions *opt)
+{
+    const double start = time_now();
+    op_infer_graph(g);
+    int folded = 0;
+    /* Sizes of what was folded are known afterwards, which may tell more. */
+    for (bool again = true; again;) {
+        Work *w = work_new(ctx, g, opt);
+        fold_elements(w);
+        folded += fold_constants(ctx, g, opt, &again);
+        if (again) {
+            forget_elements(g);
+            g->assume.len = 0;
+            op_infer_graph(g);
+        }
+    }
+    const double inferred = time_now();
+    const Compiled c = compile_inferred(ctx, g, opt);
+    for (int b = 0; b < g->block.len; b++)
+        c.report->nodes += g->block.at[b].node.len;
+    c.report->folded = folded;
+    c.report->infer_seconds = inferred - start;
+    c.report->seconds = time_now() - start;
+    return c;
+}

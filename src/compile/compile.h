@@ -1,0 +1,51 @@
+/* The pipeline: a graph in, a program and its code out.
+ *
+ *     infer -> passes -> units (fused groups) -> define -> schedule -> lower -> expand -> codegen -> link
+ *
+ * Units are defined and compiled in parallel; equal ones (same stages, target) are compiled once. What depends
+ * on constants alone is computed here, by the same means, and becomes constants. */
+#ifndef LATHE_COMPILE_COMPILE_H
+#define LATHE_COMPILE_COMPILE_H
+
+#include "graph/graph.h"
+#include "runtime/run.h"
+#include "target/target.h"
+
+typedef struct KernelReport {
+    const char *name;     /* "conv_relu" */
+    const char *source;   /* where the schedule comes from: a template's name, the database */
+    const char *schedule; /* its line */
+    const char *stages, *loops, *expanded, *ir, *assembly; /* NULL unless asked for */
+    double seconds;       /* compile time */
+    double flops;         /* of one call, where all extents are numbers; else 0 */
+    int uses;
+} KernelReport;
+
+typedef struct CompileReport {
+    int nkernels;
+    KernelReport *kernel;  /* by Program.kernel id */
+    int nodes, units, folded, relaid; /* graph nodes, kernels called, nodes computed at compile time, constants re-laid */
+    double infer_seconds, define_seconds, codegen_seconds, link_seconds, seconds;
+} CompileReport;
+
+typedef struct CompileOptions {
+    Target target;
+    int threads;
+    bool want_text;     /* stages and loops */
+    bool want_code;     /* IR and assembly */
+    bool keep_all;      /* every value of block 0 an output: for `check` */
+    /* May be NULL. Called from the calling thread. */
+    void (*progress)(void *arg, const char *what, int done, int total);
+    void *progress_arg;
+} CompileOptions;
+
+typedef struct Compiled {
+    const Program *program;
+    Image image;
+    CompileReport *report;
+} Compiled;
+
+/* g comes from an importer, not inferred; it is changed. Everything is in ctx's arena. */
+Compiled compile_graph(Context *ctx, Graph *g, const CompileOptions *opt);
+
+#endif

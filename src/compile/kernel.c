@@ -1,0 +1,212 @@
+/* Kernels: from the stages of a unit to code. Equal units share one job; jobs run in parallel. */
+#include <string.h>
+
+#include "base/file.h"
+#include "base/parallel.h"
+#include "codegen/codegen.h"
+#include "compile/work.h"
+#include "record/choose.h"
+
+/* ---- estimates ---- */
+
+/* Where a symbol's value matters for an estimate only. */
+static int64_t typical(const Exprs *x, Expr e)
+{
+    int64_t v;
+    if (expr_is_int(x, e, &v))
+        return v;
+    const int64_t low = expr_low(x, e), high = expr_high(x, e);
+    return low > 64 ? low : high < 64 ? high : 64;
+}
+
+static void count_op(const Exprs *x, Expr e, void *arg)
+{
+    const ExprNode *n = expr_node(x, e);
+    double *ops = arg;
+    if (!dtype_is_float((DType)n->dtype) && n->dtype != DT_I32)
+        return; /* index arithmetic */
+    if (n->op == EX_FMA)
+        *ops += 2;
+    else if (n->op >= EX_SQRT && n->op <= EX_POW)
+        *ops += 10; /* a polynomial */
+    else if ((n->op >= EX_ADD && n->op <= EX_ABS) || n->op == EX_SELECT)
+        *ops += 1;
+}
+
+typedef struct Cost {
+    double ops, points; /* arithmetic; results and loads */
+    bool exact;
+} Cost;
+
+static Cost stages_cost(const Stages *s)
+{
+    Cost c = {.exact = true};
+    for (int i = 0; i < s->stage.len; i++) {
+        const Stage *st = &s->stage.at[i];
+        double points = 1, ops = 0;
+        for (int k = 0; k < st->naxes + st->nreduce; k++) {
+            int64_t n;
+            c.exact &= expr_is_int(s->x, st->axis[k].extent, &n);
+            points *= (double)typical(s->x, st->axis[k].extent);
+        }
+        for (int k = 0; k < st->nresults; k++)
+            expr_walk(s->x, st->update[k], count_op, &ops);
+        c.ops += points * ops;
+        c.points += points;
+    }
+    return c;
+}
+
+/* ---- one job ---- */
+
+static void find_args(Job *j, Context *ctx, const Stages *s, const Unit *u, const Lowered *low,
+                      const int *in_tensor, const int *out_tensor)
+{
+    const Loops *l = low->loops;
+    j->arg = arena_array_of(ctx->arena, l->nargs + 1, JobArg);
+    j->nread = 0;
+    for (int b = 0; b < l->buffer.len; b++)
+        if (l->buffer.at[b].scope == SCOPE_ARG && l->buffer.at[b].arg >= 0)
+            j->arg[l->buffer.at[b].arg] = (JobArg){ARG_TEMP, -1, b};
+    for (int i = 0; i < u->nin + u->nout; i++) {
+        const bool in = i < u->nin;
+        const int t = in ? in_tensor[i] : out_tensor[i - u->nin];
+        if (t < 0)
+            continue;
+        const int b = t < low->ntensors ? low->tensor_buffer[t] : -1;
+        if (b < 0)
+            fail(ctx, ERR_INTERNAL, "%s: tensor '%s' got no buffer", j->name, s->tensor.at[t].name);
+        j->arg[l->buffer.at[b].arg] = (JobArg){in ? ARG_IN : ARG_OUT, in ? i : i - u->nin, b};
+        j->nread += in;
+    }
+    for (int a = 0; a < l->nargs; a++)
+        if ((a < j->nread) != (j->arg[a].kind == ARG_IN))
+            fail(ctx, ERR_INTERNAL, "%s: arguments are out of order", j->name);
+}
+
+/* Tensor ids may change under structural steps: they are found again by name. */
+static int *find_tensors(Context *ctx, const Stages *s, const char **name, int n)
+{
+    int *out = arena_array_of(ctx->arena, n + 1, int);
+    for (int i = 0; i < n; i++)
+        out[i] = name[i] ? stages_find_tensor(s, name[i]) : -1;
+    return out;
+}
+
+static const char **tensor_names(Context *ctx, const Stages *s, const int *tensor, int n)
+{
+    const char **name = arena_array_of(ctx->arena, n + 1, const char *);
+    for (int i = 0; i < n; i++)
+        name[i] = tensor[i] < 0 ? NULL : arena_strdup(ctx->arena, s->tensor.at[tensor[i]].name);
+    return name;
+}
+
+static const char *print_loops(Context *ctx, const Loops *l)
+{
+    Str s = str_new(ctx->arena);
+    loops_print(l, &s);
+    return str_text(&s);
+}
+
+static void compile_job(Context *ctx, void *arg)
+{
+    Job *j = arg;
+    const Unit *u = j->unit;
+    Stages *s = u->s;
+    s->ctx = ctx;
+    s->x->ctx = ctx;
+    const double start = time_now();
+    const Cost cost = stages_cost(s);
+    const char **in_name = tensor_names(ctx, s, u->in_tensor, u->nin);
+    const char **out_name = tensor_names(ctx, s, u->out_tensor, u->nout);
+    const Schedule *sc = schedule_choose(ctx, s, &j->opt->target, &j->report.source);
+    Str why = str_new(ctx->arena), line = str_new(ctx->arena);
+    if (!schedule_apply_steps(sc, s, &why))
+        fail(ctx, ERR_INTERNAL, "%s: the schedule does not apply: %s", j->name, str_text(&why));
+    schedule_print(sc, s, &line);
+    j->report.schedule = str_text(&line);
+    const Lowered low = lower(ctx, s, sc, &j->opt->target);
+    j->loops = low.loops;
+    find_args(j, ctx, s, u, &low, find_tensors(ctx, s, in_name, u->nin),
+              find_tensors(ctx, s, out_name, u->nout));
+    Loops *expanded = expand(ctx, low.loops, &j->opt->target);
+    expanded->name = j->name;
+    const CodegenOptions co = {.want_assembly = j->opt->want_code, .want_ir = j->opt->want_code};
+    const CodegenResult code = codegen_compile(ctx, expanded, &j->opt->target, &co);
+    j->image = code.image;
+    if (j->opt->want_text || j->opt->want_code) {
+        j->report.stages = u->key;
+        j->report.loops = print_loops(ctx, low.loops);
+        j->report.expanded = print_loops(ctx, expanded);
+        j->report.ir = code.ir;
+        j->report.assembly = code.assembly;
+    }
+    j->report.flops = cost.exact ? cost.ops : 0;
+    double units = 0;
+    for (int i = 0; i < low.loops->phase.len; i++) {
+        const double n = (double)typical(low.loops->x, low.loops->phase.at[i].extent);
+        units = n > units ? n : units;
+    }
+    /* About 32 operations or 2 elements a nanosecond: enough to tell small from large. */
+    j->unit_ns = units > 0 ? (float)((cost.ops / 32 + cost.points / 4) / units) : 0;
+    j->report.seconds = time_now() - start;
+}
+
+static void run_job(int i, void *arg)
+{
+    Job *j = *(Job **)arg + i;
+    j->code = job_run(j->arena, compile_job, j, &j->error, NULL);
+}
+
+static const char *unit_name(Work *w, const Unit *u)
+{
+    Str s = str_new(w->ctx->arena);
+    for (int i = 0; i < u->nnode && s.len < 48; i++)
+        str_addf(&s, "%s%s", i ? "_" : "", op_rows[w->g->node.at[u->node[i]].op].name);
+    return u->nnode > 0 ? str_text(&s) : "relayout";
+}
+
+int job_add(Work *w, Unit *u)
+{
+    int id = strmap_get(&w->jobs, u->key, -1);
+    if (id < 0) {
+        id = w->job.len;
+        const char *name = unit_name(w, u);
+        Job j = {.arena = u->arena, .unit = u, .opt = w->opt, .name = name, .kernel = -1};
+        j.report.name = name;
+        vec_push(w->ctx->arena, &w->job, j);
+        strmap_put(&w->jobs, u->key, id);
+    }
+    u->job = id;
+    w->job.at[id].report.uses++;
+    return id;
+}
+
+void jobs_make(Work *w)
+{
+    for (int i = 0; i < w->unit.len; i++)
+        if (w->unit.at[i].class == 'S' && w->unit.at[i].live)
+            job_add(w, &w->unit.at[i]);
+}
+
+void jobs_compile(Work *w, int first)
+{
+    const double start = time_now();
+    /* In slices, so that progress can be told. */
+    const int slice = w->opt->threads * 8;
+    for (int i = first; i < w->job.len; i += slice) {
+        Job *at = w->job.at + i;
+        const int n = w->job.len - i < slice ? w->job.len - i : slice;
+        parallel_for(n, w->opt->threads, run_job, &at);
+        if (w->opt->progress)
+            w->opt->progress(w->opt->progress_arg, "compiling", i + n, w->job.len);
+    }
+    for (int i = first; i < w->job.len; i++) {
+        const Job *j = &w->job.at[i];
+        if (j->code == 0)
+            continue;
+        const char *node = j->unit->nnode > 0 ? graph_describe_node(w->g, j->unit->node[0]) : "a constant's layout";
+        fail(w->ctx, j->code, "%s: %s", node, j->error.message);
+    }
+    w->report->codegen_seconds += time_now() - start;
+}

@@ -1,0 +1,32 @@
+/* From a model file to a module that runs.
+ *
+ * Where inference must know a value (a shape that is an input, say) it is taken from the given inputs and bound: the
+ * module is then right for those values only. Without given inputs that is an error which names --bind. */
+#ifndef LATHE_COMPILE_MODEL_H
+#define LATHE_COMPILE_MODEL_H
+
+#include "compile/compile.h"
+#include "import/onnx.h"
+
+typedef struct ModelOptions {
+    CompileOptions compile;
+    OnnxOptions onnx;         /* --bind */
+    int ninput;               /* given tensors, by graph input; NULL: not given */
+    Tensor *const *input;
+    bool static_shapes;       /* take all dims of inputs from the given tensors */
+} ModelOptions;
+
+typedef struct Model {
+    Module *module;
+    CompileReport *report;    /* in the module's arena, as the graph is */
+    const Graph *graph;
+    int nbound;               /* inputs whose value was bound */
+    const char **bound;
+    double load_seconds;      /* import */
+} Model;
+
+int model_compile(const char *path, const ModelOptions *opt, Model *out, Error *e);
+/* The inputs alone, for making test data: a graph that is only imported, in `arena`. */
+int model_import(Arena *arena, const char *path, const OnnxOptions *opt, Graph **out, Error *e);
+
+#endif

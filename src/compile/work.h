@@ -1,0 +1,95 @@
+/* What the steps of the pipeline share. */
+#ifndef LATHE_COMPILE_WORK_H
+#define LATHE_COMPILE_WORK_H
+
+#include "compile/compile.h"
+#include "loop/schedule.h"
+#include "loop/stage.h"
+#include "runtime/program_build.h"
+
+typedef struct UnitSym { /* a symbol of the unit's pool and the graph's */
+    const char *name;
+    int var; /* id in the graph's pool */
+} UnitSym;
+
+/* A unit becomes one step: a group of class S nodes (one kernel), a host call, or control flow. */
+typedef struct Unit {
+    char class;      /* of the op */
+    int nnode;
+    NodeId *node;    /* in order */
+    int nin, nout;
+    ValueId *in, *out; /* values from outside that nodes read; values that are read outside */
+    bool live;
+    bool *in_used, *out_used;
+    /* Class S, after define: */
+    Arena *arena;    /* of its own: units are worked on in parallel */
+    Stages *s;
+    int *in_tensor, *out_tensor;
+    VEC(UnitSym) sym;
+    const char *key;
+    int job;         /* index of the Job that compiles it; -1 */
+    Error error;
+    int code, detail;
+} Unit;
+
+typedef struct JobArg { /* one of bufs[] */
+    enum { ARG_IN, ARG_OUT, ARG_TEMP } kind;
+    int index;          /* of Unit.in or Unit.out */
+    int buffer;         /* id in the loops */
+} JobArg;
+
+/* A distinct kernel. */
+typedef struct Job {
+    Arena *arena;
+    const Unit *unit;   /* the first that wants it; its stages are consumed */
+    const CompileOptions *opt;
+    const char *name;
+    Loops *loops;       /* structured: buffers, extents, symbols */
+    JobArg *arg;
+    int nread;
+    Image image;
+    KernelReport report;
+    float unit_ns;
+    int kernel;         /* id in the program; -1: not linked yet */
+    Error error;
+    int code;
+} Job;
+
+typedef struct Work {
+    Context *ctx;
+    Graph *g;
+    const CompileOptions *opt;
+    CompileReport *report;
+    VEC(Unit) unit;
+    int *unit_of;       /* by node */
+    ValueId *sym_owner; /* by symbol: the host routine's or control flow's value that gives it; -1 */
+    VEC(Job) job;
+    StrMap jobs;        /* key -> job */
+} Work;
+
+/* ---- units.c ---- */
+void units_make(Work *w);   /* from Node.group */
+void units_define(Work *w); /* stages of every class S unit, in parallel; then liveness, pruning, keys */
+
+/* ---- kernel.c ---- */
+void jobs_make(Work *w);    /* equal units share a job */
+void jobs_compile(Work *w, int first); /* in parallel */
+/* Compiles one Stages alone: for relayouts. */
+int job_add(Work *w, Unit *u);
+
+/* ---- relayout.c ---- */
+/* `t`, plain, in another layout: by a compiled kernel. */
+void relayout_run(Context *ctx, const Job *job, const Tensor *t, void *to);
+Unit *relayout_unit(Work *w, const Value *v, const Layout *layout);
+
+/* ---- fold.c ---- */
+/* Values known at compile time become constants. Returns how many nodes are gone. */
+int fold_elements(Work *w);
+/* `shapes_changed`: sizes became known that inference did not know. */
+int fold_constants(Context *ctx, Graph *g, const CompileOptions *opt, bool *shapes_changed);
+Compiled compile_inferred(Context *ctx, Graph *g, const CompileOptions *opt);
+
+/* ---- link_program.c, link_control.c: see link_program.h ---- */
+Compiled link_program(Work *w);
+
+#endif

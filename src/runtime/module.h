@@ -1,0 +1,23 @@
+/* What module.c and run.c share. */
+#ifndef LATHE_RUNTIME_MODULE_H
+#define LATHE_RUNTIME_MODULE_H
+
+#include <stdatomic.h>
+
+#include "runtime/plan.h"
+#include "runtime/run.h"
+
+struct Module {
+    Arena *arena;
+    const Program *p;
+    LoadedImage *image;  /* NULL for native code */
+    KernelPhase *phase;
+    Lifetime *life;
+    const HostRow **host; /* by text: the routine of this name, for EXTERN */
+    int64_t scratch;     /* most that any kernel needs of a worker, rounded up to 64 */
+    int max_operands;    /* of a step */
+    int ndims;           /* dims of all inputs together */
+    atomic_int refs;
+};
+
+#endif

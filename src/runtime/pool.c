@@ -1,0 +1,195 @@
+/* Thread pool: parts are claimed with a word that holds the job's number, so that a worker which wakes late can
+ * never touch a newer job, and needs no lock to find out. */
+#include "runtime/pool.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <time.h>
+
+#include "base/heap.h"
+
+#define SPIN_NS 200000 /* how long a worker waits awake for the next job */
+
+typedef struct Part {
+    _Alignas(64) atomic_uint_fast64_t claim; /* 2 * job: free; 2 * job + 1: taken */
+} Part;
+
+struct Pool {
+    int threads, started;
+    pthread_t thread[POOL_MAX_WORKERS];
+    struct Worker {
+        Pool *pool;
+        int index;
+    } worker[POOL_MAX_WORKERS];
+
+    pthread_mutex_t busy; /* held by the caller whose job runs; guards fn, arg, extent, nparts */
+    PoolFn fn;
+    void *arg;
+    int64_t extent;
+    int nparts;
+
+    _Alignas(64) atomic_uint_fast64_t job; /* number of the newest job */
+    _Alignas(64) atomic_int left;          /* parts not finished */
+    atomic_int error;
+
+    pthread_mutex_t park; /* guards parked and wake */
+    pthread_cond_t wake;
+    atomic_int parked;
+    atomic_bool stop;
+    Part part[POOL_MAX_WORKERS];
+};
+
+static inline void pause_cpu(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* Runs part `w` of job `job` if nobody else has it. */
+static void try_part(Pool *p, uint_fast64_t job, int w, int worker)
+{
+    uint_fast64_t expected = 2 * job;
+    if (!atomic_compare_exchange_strong(&p->part[w].claim, &expected, 2 * job + 1))
+        return;
+    /* Ours: the caller waits for us, so the job's fields stand still. */
+    const int64_t n = p->extent, parts = p->nparts;
+    const int64_t begin = n / parts * w + (w < n % parts ? w : n % parts);
+    const int64_t end = begin + n / parts + (w < n % parts);
+    const int code = p->fn(p->arg, worker, begin, end);
+    if (code != 0) {
+        int none = 0;
+        atomic_compare_exchange_strong(&p->error, &none, code);
+    }
+    atomic_fetch_sub(&p->left, 1);
+}
+
+/* The next job after `seen`, or `seen` if the pool stops. */
+static uint_fast64_t wait_job(Pool *p, uint_fast64_t seen)
+{
+    const int64_t until = now_ns() + SPIN_NS;
+    do {
+        for (int i = 0; i < 64; i++) {
+            const uint_fast64_t job = atomic_load_explicit(&p->job, memory_order_acquire);
+            if (job != seen)
+                return job;
+            pause_cpu();
+        }
+        if (atomic_load(&p->stop))
+            return seen;
+    } while (now_ns() < until);
+    pthread_mutex_lock(&p->park);
+    atomic_fetch_add(&p->parked, 1);
+    while (atomic_load(&p->job) == seen && !atomic_load(&p->stop))
+        pthread_cond_wait(&p->wake, &p->park);
+    atomic_fetch_sub(&p->parked, 1);
+    pthread_mutex_unlock(&p->park);
+    return atomic_load(&p->job);
+}
+
+static void *worker_main(void *arg)
+{
+    const struct Worker *me = arg;
+    Pool *p = me->pool;
+    uint_fast64_t seen = 0;
+    while (!atomic_load(&p->stop)) {
+        const uint_fast64_t job = wait_job(p, seen);
+        if (job == seen)
+            continue;
+        seen = job;
+        try_part(p, job, me->index, me->index);
+    }
+    return NULL;
+}
+
+int pool_threads(const Pool *p)
+{
+    return p->threads;
+}
+
+int pool_run(Pool *p, int threads, PoolFn fn, void *arg, int64_t extent)
+{
+    if (extent <= 0)
+        return 0;
+    if (threads > p->threads)
+        threads = p->threads;
+    if (threads > extent)
+        threads = (int)extent;
+    if (threads <= 1 || pthread_mutex_trylock(&p->busy) != 0)
+        return fn(arg, 0, 0, extent);
+
+    p->fn = fn;
+    p->arg = arg;
+    p->extent = extent;
+    p->nparts = threads;
+    atomic_store(&p->left, threads);
+    atomic_store(&p->error, 0);
+    const uint_fast64_t job = atomic_load(&p->job) + 1;
+    for (int w = 0; w < threads; w++)
+        atomic_store(&p->part[w].claim, 2 * job);
+    atomic_store(&p->job, job); /* sequentially consistent with `parked`: nobody sleeps through it */
+    if (atomic_load(&p->parked) > 0) {
+        pthread_mutex_lock(&p->park);
+        pthread_cond_broadcast(&p->wake);
+        pthread_mutex_unlock(&p->park);
+    }
+    /* Our part, then whatever nobody has started. Parts taken over run as worker 0 too: we are one thread. */
+    for (int w = 0; w < threads; w++)
+        try_part(p, job, w, 0);
+    for (int spins = 0; atomic_load_explicit(&p->left, memory_order_acquire) > 0; spins++) {
+        pause_cpu();
+        if (spins > 20000)
+            sched_yield(); /* more threads than cores: let them run */
+    }
+    const int code = atomic_load(&p->error);
+    pthread_mutex_unlock(&p->busy);
+    return code;
+}
+
+int pool_new(int threads, Pool **out, Error *e)
+{
+    *out = NULL;
+    if (threads < 1 || threads > POOL_MAX_WORKERS)
+        return error_set(e, ERR_INVALID, "%d threads: at least 1, at most %d", threads, POOL_MAX_WORKERS);
+    Pool *p = heap_alloc(sizeof *p, 64);
+    if (!p)
+        return error_set(e, ERR_MEMORY, "out of memory for the thread pool");
+    pthread_mutex_init(&p->busy, NULL);
+    pthread_mutex_init(&p->park, NULL);
+    pthread_cond_init(&p->wake, NULL);
+    p->threads = threads;
+    for (int i = 1; i < threads; i++) {
+        p->worker[i] = (struct Worker){p, i};
+        if (pthread_create(&p->thread[i], NULL, worker_main, &p->worker[i]) != 0)
+            break;
+        p->started = i;
+    }
+    p->threads = p->started + 1; /* fewer than asked for is slower, not wrong */
+    *out = p;
+    return 0;
+}
+
+void pool_free(Pool *p)
+{
+    if (!p)
+        return;
+    pthread_mutex_lock(&p->park);
+    atomic_store(&p->stop, true);
+    pthread_cond_broadcast(&p->wake);
+    pthread_mutex_unlock(&p->park);
+    for (int i = 1; i <= p->started; i++)
+        pthread_join(p->thread[i], NULL);
+    pthread_cond_destroy(&p->wake);
+    pthread_mutex_destroy(&p->park);
+    pthread_mutex_destroy(&p->busy);
+    heap_free(p);
+}

@@ -1,0 +1,396 @@
+/* Running: inputs, shapes, memory. The steps themselves are in step.c. */
+#include "runtime/run.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/heap.h"
+#include "runtime/run_state.h"
+
+static char empty_buffer[64] __attribute__((aligned(64))); /* what a buffer of no elements points to */
+
+int slot_reserve(Run *r, Slot *s, int64_t bytes, int64_t keep, Error *e)
+{
+    if (bytes <= s->capacity)
+        return 0;
+    /* Half as much again: a size that creeps up from run to run settles soon. */
+    const int64_t want = s->capacity > 0 ? bytes + bytes / 2 : bytes;
+    void *data = heap_alloc((size_t)want, want >= 2 << 20 ? 2 << 20 : 64);
+    if (!data)
+        return error_set(e, ERR_MEMORY, "out of memory: %lld bytes", (long long)want);
+    r->allocations++;
+    if (keep > 0)
+        memcpy(data, s->data, (size_t)keep);
+    heap_free(s->data);
+    *s = (Slot){data, want};
+    return 0;
+}
+
+static int new_output(Run *r, int buffer, Error *e)
+{
+    const ProgramBuffer *b = &r->m->p->buffer[buffer];
+    int64_t dim[MAX_RANK];
+    bool same = true;
+    Tensor *old = r->output[b->index];
+    for (int i = 0; i < b->rank; i++) {
+        dim[i] = r->at[b->dim[i]].i;
+        same = same && old && old->dim[i] == dim[i];
+    }
+    const bool kept = old && atomic_load(&old->refs) > 1; /* the caller holds it */
+    if (old && !kept && (same || (int64_t)old->bytes >= r->bytes[buffer])) {
+        memcpy(old->dim, dim, sizeof dim[0] * b->rank);
+        return 0;
+    }
+    Tensor *t = tensor_new((DType)b->dtype, b->rank, dim, e);
+    if (!t)
+        return ERR_MEMORY;
+    r->allocations++;
+    tensor_unref(old);
+    r->output[b->index] = t;
+    return 0;
+}
+
+static void *pointer_or_empty(void *p, int64_t bytes)
+{
+    return bytes == 0 ? empty_buffer : p;
+}
+
+int run_alloc_buffer(Run *r, int buffer, bool keep, Error *e)
+{
+    const Program *p = r->m->p;
+    const int64_t bytes = program_buffer_bytes(p, buffer, r->at), before = r->bytes[buffer];
+    int code = 0;
+    if (bytes < 0)
+        return error_set(e, ERR_INVALID, "a tensor's size is negative or too large");
+    if (p->buffer[buffer].kind == BUF_OUTPUT) {
+        Tensor *old = r->output[p->buffer[buffer].index];
+        void *data = old ? old->data : NULL;
+        if (keep && old)
+            tensor_ref(old);
+        r->bytes[buffer] = bytes;
+        code = new_output(r, buffer, e);
+        Tensor *t = r->output[p->buffer[buffer].index];
+        if (code == 0 && keep && old && data != t->data)
+            memcpy(t->data, data, (size_t)(before < bytes ? before : bytes));
+        if (keep && old)
+            tensor_unref(old);
+        if (code == 0)
+            r->ptr[buffer] = pointer_or_empty(t->data, bytes);
+        return code;
+    }
+    code = slot_reserve(r, &r->slot[buffer], bytes, keep ? (before < bytes ? before : bytes) : 0, e);
+    if (code == 0) {
+        r->bytes[buffer] = bytes;
+        r->ptr[buffer] = pointer_or_empty(r->slot[buffer].data, bytes);
+    }
+    return code;
+}
+
+int run_bind_view(Run *r, int buffer, Error *e)
+{
+    const ProgramBuffer *b = &r->m->p->buffer[buffer];
+    const int64_t offset = b->offset < 0 ? 0 : r->at[b->offset].i;
+    const int64_t bytes = program_buffer_bytes(r->m->p, buffer, r->at), room = r->bytes[b->parent];
+    if (bytes < 0 || offset < 0 || offset > room || bytes > room - offset)
+        return error_set(e, ERR_INVALID, "a view of %lld bytes at %lld lies outside its tensor of %lld bytes",
+                         (long long)bytes, (long long)offset, (long long)room);
+    r->bytes[buffer] = bytes;
+    r->ptr[buffer] = r->ptr[b->parent] ? (char *)r->ptr[b->parent] + offset : NULL;
+    return 0;
+}
+
+/* ---- shapes ---- */
+
+static const char *port_name(const Run *r, int input)
+{
+    return r->m->p->input[input].name;
+}
+
+/* Collects the dims of all inputs. */
+static int gather_dims(Run *r, Error *e)
+{
+    const Program *p = r->m->p;
+    int n = 0;
+    for (int i = 0; i < p->ninput; i++) {
+        const Tensor *t = r->input[i];
+        if (!t)
+            return error_set(e, ERR_INVALID, "input '%s' was not given", port_name(r, i));
+        for (int k = 0; k < t->rank; k++)
+            r->dims[n++] = t->dim[k];
+    }
+    return 0;
+}
+
+static int check_dims(Run *r, const ShapePlan *s, Error *e)
+{
+    const Program *p = r->m->p;
+    for (int i = 0, n = 0; i < p->ninput; i++) {
+        const ProgramBuffer *b = &p->buffer[p->input[i].buffer];
+        for (int k = 0; k < b->rank; k++, n++) {
+            const int64_t want = s->at[b->dim[k]].i;
+            if (want == s->dim[n])
+                continue;
+            const ProgramValue *v = &p->value[b->dim[k]];
+            const char *name = v->op == EX_VAR ? p->var[v->imm.i].name : NULL;
+            return error_set(e, ERR_INVALID, "input '%s': dim %d is %lld, the model wants %s%s%lld",
+                             port_name(r, i), k, (long long)s->dim[n], name ? name : "",
+                             name ? " = " : "", (long long)want);
+        }
+    }
+    return 0;
+}
+
+/* Sets variables from input dims, then every value. */
+static void eval_shape(Run *r, ShapePlan *s)
+{
+    const Program *p = r->m->p;
+    for (int i = 0; i < p->nvar; i++) {
+        const ProgramVar *v = &p->var[i];
+        int64_t value = 0;
+        if (v->input >= 0) {
+            int first = 0;
+            for (int k = 0; k < v->input; k++)
+                first += p->buffer[p->input[k].buffer].rank;
+            value = s->dim[first + v->axis];
+        }
+        s->at[v->value] = (Scalar){.dtype = DT_I64, .i = value};
+    }
+    for (int i = 0; i < p->nvalue; i++)
+        program_eval(p, i, s->at);
+}
+
+static bool buffer_is_late(const Program *p, const ProgramBuffer *b)
+{
+    for (int k = 0; k < b->rank; k++)
+        if (p->value[b->dim[k]].late)
+            return true;
+    return b->kind == BUF_VIEW && b->offset >= 0 && p->value[b->offset].late;
+}
+
+static int make_plan(Run *r, ShapePlan *s, Error *e)
+{
+    const Program *p = r->m->p;
+    memcpy(s->dim, r->dims, sizeof *s->dim * (size_t)r->m->ndims);
+    eval_shape(r, s);
+    int code = check_dims(r, s, e);
+    if (code != 0)
+        return code;
+    for (int b = 0; b < p->nbuffer; b++) {
+        s->bytes[b] = 0;
+        if (p->buffer[b].kind == BUF_SLOT || buffer_is_late(p, &p->buffer[b]))
+            continue;
+        s->bytes[b] = program_buffer_bytes(p, b, s->at);
+        if (s->bytes[b] < 0)
+            return error_set(e, ERR_INVALID, "with these inputs, a tensor inside the model gets a size that is "
+                                             "negative or too large");
+    }
+    s->slab = plan_place(p, r->m->life, s->bytes, r->order, s->offset, &s->naive);
+    s->valid = true;
+    return 0;
+}
+
+/* Finds or makes the plan for the dims in r->dims. */
+static int find_plan(Run *r, Error *e)
+{
+    ShapePlan *oldest = &r->plan[0];
+    for (int i = 0; i < PLANS_KEPT; i++) {
+        ShapePlan *s = &r->plan[i];
+        if (s->valid && memcmp(s->dim, r->dims, sizeof *s->dim * (size_t)r->m->ndims) == 0) {
+            s->used = ++r->clock;
+            r->shape = s;
+            return 0;
+        }
+        if (s->used < oldest->used)
+            oldest = s;
+    }
+    oldest->valid = false;
+    r->shape = NULL;
+    const int code = make_plan(r, oldest, e);
+    if (code != 0)
+        return code;
+    oldest->used = ++r->clock;
+    r->shape = oldest;
+    return 0;
+}
+
+static int reserve_slab(Run *r, Error *e)
+{
+    if (r->shape->slab <= r->slab_bytes)
+        return 0;
+    heap_free(r->slab);
+    r->slab_bytes = 0;
+    /* On huge pages where the system has them: fewer TLB misses. */
+    r->slab = heap_alloc((size_t)r->shape->slab, r->shape->slab >= 2 << 20 ? 2 << 20 : 64);
+    if (!r->slab)
+        return error_set(e, ERR_MEMORY, "out of memory: %lld bytes for temporaries", (long long)r->shape->slab);
+    r->allocations++;
+    r->slab_bytes = r->shape->slab;
+    return 0;
+}
+
+/* Inputs are used in place; only an unaligned one is copied. */
+static int bind_input(Run *r, int buffer, Error *e)
+{
+    Tensor *t = r->input[r->m->p->buffer[buffer].index];
+    r->ptr[buffer] = pointer_or_empty(t->data, r->bytes[buffer]);
+    if (((uintptr_t)r->ptr[buffer] & 63) == 0)
+        return 0;
+    const int code = slot_reserve(r, &r->slot[buffer], r->bytes[buffer], 0, e);
+    if (code == 0) {
+        memcpy(r->slot[buffer].data, t->data, (size_t)r->bytes[buffer]);
+        r->ptr[buffer] = r->slot[buffer].data;
+    }
+    return code;
+}
+
+static int bind_buffers(Run *r, Error *e)
+{
+    const Program *p = r->m->p;
+    const ShapePlan *s = r->shape;
+    memcpy(r->at, s->at, sizeof *r->at * (size_t)p->nvalue);
+    memcpy(r->bytes, s->bytes, sizeof *r->bytes * (size_t)p->nbuffer);
+    int code = 0;
+    for (int b = 0; b < p->nbuffer && code == 0; b++) {
+        const ProgramBuffer *buffer = &p->buffer[b];
+        r->ptr[b] = NULL;
+        switch ((BufferKind)buffer->kind) {
+        case BUF_INPUT:
+            code = bind_input(r, b, e);
+            break;
+        case BUF_CONST:
+            r->ptr[b] = pointer_or_empty((void *)p->constant[buffer->index].data, r->bytes[b]);
+            break;
+        case BUF_TEMP:
+            r->ptr[b] = s->offset[b] < 0 ? NULL : pointer_or_empty((char *)r->slab + s->offset[b], r->bytes[b]);
+            break;
+        case BUF_OUTPUT:
+            if (!buffer_is_late(p, buffer))
+                code = run_alloc_buffer(r, b, false, e);
+            break;
+        case BUF_VIEW:
+            if (!buffer_is_late(p, buffer) && r->ptr[buffer->parent])
+                code = run_bind_view(r, b, e);
+            break;
+        default:
+            break;
+        }
+    }
+    return code;
+}
+
+int run_execute(Run *r, Error *e)
+{
+    int code = gather_dims(r, e);
+    if (code == 0)
+        code = find_plan(r, e);
+    if (code == 0)
+        code = reserve_slab(r, e);
+    if (code == 0)
+        code = bind_buffers(r, e);
+    if (code == 0)
+        code = run_steps(r, e);
+    return code;
+}
+
+/* ---- making, inputs, outputs ---- */
+
+int run_new(Module *m, Pool *pool, int threads, Run **out, Error *e)
+{
+    const Program *p = m->p;
+    Arena *a = arena_new();
+    Run *r = arena_new_of(a, Run);
+    *out = NULL;
+    r->arena = a;
+    r->m = module_ref(m);
+    r->pool = pool;
+    r->threads = threads > 0 && threads < pool_threads(pool) ? threads : pool_threads(pool);
+    r->input = arena_array_of(a, p->ninput + 1, Tensor *);
+    r->output = arena_array_of(a, p->noutput + 1, Tensor *);
+    for (int i = 0; i < PLANS_KEPT; i++) {
+        ShapePlan *s = &r->plan[i];
+        s->dim = arena_array_of(a, m->ndims + 1, int64_t);
+        s->at = arena_array_of(a, p->nvalue + 1, Scalar);
+        s->bytes = arena_array_of(a, p->nbuffer + 1, int64_t);
+        s->offset = arena_array_of(a, p->nbuffer + 1, int64_t);
+    }
+    r->at = arena_array_of(a, p->nvalue + 1, Scalar);
+    r->ptr = arena_array_of(a, p->nbuffer + 1, void *);
+    r->bytes = arena_array_of(a, p->nbuffer + 1, int64_t);
+    r->slot = arena_array_of(a, p->nbuffer + 1, Slot);
+    r->dims = arena_array_of(a, m->ndims + 1, int64_t);
+    r->order = arena_array_of(a, p->nbuffer + 1, int32_t);
+    r->kernel_buffer = arena_array_of(a, m->max_operands + 1, void *);
+    r->kernel_sym = arena_array_of(a, m->max_operands + 1, int64_t);
+    if (m->scratch > 0) {
+        r->scratch = heap_alloc((size_t)m->scratch * (size_t)r->threads, 64);
+        if (!r->scratch) {
+            run_free(r);
+            return error_set(e, ERR_MEMORY, "out of memory for scratch");
+        }
+    }
+    *out = r;
+    return 0;
+}
+
+void run_free(Run *r)
+{
+    if (!r)
+        return;
+    const Program *p = r->m->p;
+    for (int i = 0; i < p->ninput; i++)
+        tensor_unref(r->input[i]);
+    for (int i = 0; i < p->noutput; i++)
+        tensor_unref(r->output[i]);
+    for (int i = 0; i < p->nbuffer; i++)
+        heap_free(r->slot[i].data);
+    heap_free(r->host_scratch.data);
+    heap_free(r->slab);
+    heap_free(r->scratch);
+    module_unref(r->m);
+    arena_free(r->arena);
+}
+
+int run_set_input(Run *r, int input, Tensor *t, Error *e)
+{
+    const Program *p = r->m->p;
+    if (input < 0 || input >= p->ninput)
+        return error_set(e, ERR_INVALID, "there is no input %d: the model has %d", input, p->ninput);
+    const ProgramBuffer *b = &p->buffer[p->input[input].buffer];
+    if (t->dtype != (DType)b->dtype)
+        return error_set(e, ERR_INVALID, "input '%s' is %s, the model wants %s", port_name(r, input),
+                         dtype_name(t->dtype), dtype_name((DType)b->dtype));
+    if (t->rank != b->rank)
+        return error_set(e, ERR_INVALID, "input '%s' has rank %d, the model wants %d", port_name(r, input),
+                         t->rank, b->rank);
+    if (!layout_is_plain(&t->layout))
+        return error_set(e, ERR_INVALID, "input '%s' is not row-major", port_name(r, input));
+    if ((int64_t)t->bytes < tensor_elements(t) * dtype_size(t->dtype))
+        return error_set(e, ERR_INVALID, "input '%s' has less data than its shape says", port_name(r, input));
+    tensor_ref(t);
+    tensor_unref(r->input[input]);
+    r->input[input] = t;
+    return 0;
+}
+
+Tensor *run_output(Run *r, int output)
+{
+    assert(output >= 0 && output < r->m->p->noutput);
+    return r->output[output];
+}
+
+RunMemory run_memory(const Run *r)
+{
+    RunMemory m = {.allocations = r->allocations};
+    if (r->shape) {
+        m.planned = r->shape->slab;
+        m.naive = r->shape->naive;
+    }
+    for (int i = 0; i < r->m->p->nbuffer; i++)
+        m.slots += r->slot[i].capacity;
+    return m;
+}
+
+void run_profile(Run *r, double *step_seconds)
+{
+    r->profile = step_seconds;
+}

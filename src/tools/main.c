@@ -1,0 +1,39 @@
+/* The program: a table of commands. */
+#include <stdio.h>
+#include <string.h>
+
+#include "tools/tool.h"
+
+const Command commands[] = {
+    {"run", "run a model once on given or random inputs", help_run, cmd_run},
+    {0},
+};
+
+static void print_help(FILE *out)
+{
+    fprintf(out, "Lathe: a compiler and runtime for trained models.\n\n");
+    for (const Command *c = commands; c->name; c++)
+        fprintf(out, "    lathe %-12s %s\n", c->name, c->summary);
+    fprintf(out, "\n`lathe COMMAND --help` explains a command, with examples.\n");
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "-h") == 0) {
+        print_help(argc < 2 ? stderr : stdout);
+        return argc < 2 ? EXIT_ERROR : EXIT_OK;
+    }
+    for (const Command *c = commands; c->name; c++) {
+        if (strcmp(c->name, argv[1]) != 0)
+            continue;
+        for (int i = 2; i < argc; i++) {
+            if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+                fputs(c->help, stdout);
+                return EXIT_OK;
+            }
+        }
+        return c->run(argc - 1, argv + 1);
+    }
+    fprintf(stderr, "lathe: unknown command '%s' (lathe --help)\n", argv[1]);
+    return EXIT_ERROR;
+}

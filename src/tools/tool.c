@@ -1,0 +1,206 @@
+/* What the commands share. */
+#include "tools/tool.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/parallel.h"
+#include "import/tensor_pb.h"
+
+/* ---- options ---- */
+
+static void remove_at(Args *a, int i, int n)
+{
+    memmove(a->argv + i, a->argv + i + n, sizeof *a->argv * (size_t)(a->argc - i - n));
+    a->argc -= n;
+}
+
+static int find(const Args *a, const char *name)
+{
+    for (int i = 1; i < a->argc; i++)
+        if (strcmp(a->argv[i], name) == 0)
+            return i;
+    return -1;
+}
+
+bool args_flag(Args *a, const char *name)
+{
+    const int i = find(a, name);
+    if (i < 0)
+        return false;
+    remove_at(a, i, 1);
+    return true;
+}
+
+const char *args_value(Args *a, const char *name, const char *missing)
+{
+    const int i = find(a, name);
+    if (i < 0)
+        return missing;
+    if (i + 1 >= a->argc) {
+        fprintf(stderr, "lathe: %s needs a value\n", name);
+        a->bad = true;
+        return missing;
+    }
+    const char *v = a->argv[i + 1];
+    remove_at(a, i, 2);
+    return v;
+}
+
+int64_t args_int(Args *a, const char *name, int64_t missing)
+{
+    const char *text = args_value(a, name, NULL);
+    if (!text)
+        return missing;
+    char *end;
+    const long long v = strtoll(text, &end, 10);
+    if (*end || end == text) {
+        fprintf(stderr, "lathe: %s: '%s' is no number\n", name, text);
+        a->bad = true;
+    }
+    return v;
+}
+
+int args_list(Args *a, const char *name, const char **out, int max)
+{
+    const int i = find(a, name);
+    int n = 0;
+    if (i < 0)
+        return 0;
+    remove_at(a, i, 1);
+    while (i < a->argc && a->argv[i][0] != '-' && n < max) {
+        out[n++] = a->argv[i];
+        remove_at(a, i, 1);
+    }
+    return n;
+}
+
+bool args_done(Args *a, int min, int max, const char *what)
+{
+    for (int i = 1; i < a->argc && !a->bad; i++) {
+        if (a->argv[i][0] == '-' && a->argv[i][1]) {
+            fprintf(stderr, "lathe %s: unknown option '%s' (lathe %s --help)\n", a->argv[0], a->argv[i], a->argv[0]);
+            a->bad = true;
+        }
+    }
+    if (!a->bad && (a->argc - 1 < min || a->argc - 1 > max)) {
+        fprintf(stderr, "lathe %s: wants %s (lathe %s --help)\n", a->argv[0], what, a->argv[0]);
+        a->bad = true;
+    }
+    return !a->bad;
+}
+
+int tool_fail(const Error *e)
+{
+    fprintf(stderr, "lathe: %s\n", e->message);
+    return e->code == ERR_UNSUPPORTED || e->code == ERR_NEED_VALUE ? EXIT_REFUSED : EXIT_ERROR;
+}
+
+int tool_threads(Args *a)
+{
+    const int64_t n = args_int(a, "--threads", parallel_cpus());
+    if (n < 1 || n > POOL_MAX_WORKERS) {
+        fprintf(stderr, "lathe: --threads: 1 to %d\n", POOL_MAX_WORKERS);
+        a->bad = true;
+        return 1;
+    }
+    return (int)n;
+}
+
+int tool_target(Args *a, Target *out, Error *e)
+{
+    const char *name = args_value(a, "--target", "native");
+    if (strcmp(name, "native") != 0)
+        return target_find(name, out, e);
+    *out = target_native();
+    return 0;
+}
+
+int tool_bind(Args *a, Arena *arena, OnnxOptions *opt, Error *e)
+{
+    VEC(OnnxBindDim) dims = {0};
+    const char *text[64];
+    for (int n; (n = args_list(a, "--bind", text, 64)) > 0;) {
+        for (int i = 0; i < n; i++) {
+            const char *eq = strrchr(text[i], '=');
+            char *end = NULL;
+            const long long v = eq ? strtoll(eq + 1, &end, 10) : 0;
+            if (!eq || eq == text[i] || !eq[1] || *end || v < 0)
+                return error_set(e, ERR_INVALID, "--bind: '%s' is not NAME=NUMBER", text[i]);
+            const OnnxBindDim dim = {arena_strndup(arena, text[i], (size_t)(eq - text[i])), v};
+            vec_push(arena, &dims, dim);
+        }
+    }
+    opt->nbind = dims.len;
+    opt->bind = dims.at;
+    return 0;
+}
+
+/* ---- tensors ---- */
+
+int tool_read_tensor(const char *path, Tensor **out, Error *e)
+{
+    if (str_ends(path, ".npy"))
+        return npy_read(path, out, e);
+    if (str_ends(path, ".pb"))
+        return tensor_pb_read(path, out, e);
+    return error_set(e, ERR_INVALID, "'%s': a tensor file ends in .npy or .pb", path);
+}
+
+static int random_input(const Graph *g, ValueId id, uint64_t seed, Tensor **out, Error *e)
+{
+    const Value *v = &g->value.at[id];
+    int64_t dim[MAX_RANK];
+    for (int k = 0; k < v->rank; k++) {
+        if (expr_is_int(g->x, v->dim[k], &dim[k]))
+            continue;
+        dim[k] = k == 0 ? 1 : 16; /* a batch of one; --bind says otherwise */
+        fprintf(stderr, "lathe: input '%s': dim %d is not fixed, %lld is taken (--bind)\n", v->name, k, (long long)dim[k]);
+    }
+    *out = tensor_new(v->dtype, v->rank, dim, e);
+    if (!*out)
+        return e->code;
+    tensor_fill_random(*out, seed);
+    return 0;
+}
+
+int tool_inputs(const Graph *g, int nfile, const char *const *file, uint64_t seed, Tensor **out, Error *e)
+{
+    const Block *b = &g->block.at[0];
+    if (nfile > b->input.len)
+        return error_set(e, ERR_INVALID, "%d input files, the model has %d inputs", nfile, b->input.len);
+    for (int i = 0; i < nfile; i++) {
+        const char *eq = strchr(file[i], '=');
+        int at = i;
+        for (int k = 0; eq && k < b->input.len; k++) {
+            const char *name = g->value.at[b->input.at[k]].name;
+            if (strlen(name) == (size_t)(eq - file[i]) && strncmp(name, file[i], strlen(name)) == 0)
+                at = k;
+        }
+        const int code = tool_read_tensor(eq ? eq + 1 : file[i], &out[at], e);
+        if (code != 0)
+            return code;
+    }
+    for (int i = 0; i < b->input.len; i++) {
+        const int code = out[i] ? 0 : random_input(g, b->input.at[i], seed + (uint64_t)i, &out[i], e);
+        if (code != 0)
+            return code;
+    }
+    return 0;
+}
+
+/* ---- progress ---- */
+
+void tool_progress(void *arg, const char *what, int done, int total)
+{
+    const double *start = arg;
+    if (!isatty(2) || time_now() - *start < 2 || total <= 0)
+        return;
+    const int width = 40, full = (int)((int64_t)done * width / total);
+    fprintf(stderr, "\r%s [%.*s%*s] %d/%d%s", what, full, "########################################", width - full, "",
+            done, total, done == total ? "\r\033[K" : "");
+    fflush(stderr);
+}

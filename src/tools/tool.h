@@ -1,0 +1,46 @@
+/* What the commands share: options, loading a model, messages. */
+#ifndef LATHE_TOOLS_TOOL_H
+#define LATHE_TOOLS_TOOL_H
+
+#include "compile/model.h"
+
+/* Exit status of the program. */
+enum { EXIT_OK = 0, EXIT_ERROR = 1, EXIT_REFUSED = 3 };
+
+typedef struct Command {
+    const char *name, *summary, *help;
+    int (*run)(int argc, char **argv); /* argv[0] is the command's name */
+} Command;
+extern const Command commands[];
+
+/* Options are taken out of argv as they are found; what stays are the positional arguments. */
+typedef struct Args {
+    int argc;
+    char **argv;
+    bool bad; /* a message was printed */
+} Args;
+bool args_flag(Args *a, const char *name);
+const char *args_value(Args *a, const char *name, const char *missing);
+int64_t args_int(Args *a, const char *name, int64_t missing);
+/* All values up to the next option; returns their number. */
+int args_list(Args *a, const char *name, const char **out, int max);
+/* Called last: complains about options that nobody took, and about the count of positional arguments. */
+bool args_done(Args *a, int min, int max, const char *what);
+
+/* Prints the error, one line, and gives the exit status. */
+int tool_fail(const Error *e);
+int tool_threads(Args *a); /* --threads, default all CPUs */
+int tool_target(Args *a, Target *out, Error *e);
+/* --bind NAME=N ..: fills opt. */
+int tool_bind(Args *a, Arena *arena, OnnxOptions *opt, Error *e);
+/* Tensor of a .npy or .pb file. */
+int tool_read_tensor(const char *path, Tensor **out, Error *e);
+/* The inputs for a model: from files in the order of its inputs (or NAME=FILE), the others seeded random. */
+int tool_inputs(const Graph *g, int nfile, const char *const *file, uint64_t seed, Tensor **out, Error *e);
+/* A bar on stderr once something takes over two seconds; only on a terminal. */
+void tool_progress(void *arg, const char *what, int done, int total);
+
+extern const char help_run[], help_compile[], help_bench[], help_inspect[], help_check[], help_doctor[], help_completion[];
+int cmd_run(int argc, char **argv);
+
+#endif
