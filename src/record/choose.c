@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#include "record/access.h"
+#include "loop/access.h"
 #include "record/templates.h"
 
 #define INLINE_COST 6 /* flops a point that may be done again for every reader */

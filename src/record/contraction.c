@@ -15,7 +15,7 @@
  * register file; per step of k it costs max(FMA, load, latency) cycles; remainders waste work. */
 #include <string.h>
 
-#include "record/access.h"
+#include "loop/access.h"
 #include "record/templates.h"
 
 #define FMA_SLACK 5.0   /* cycles between uses of an accumulator: latency 4 and some slack */

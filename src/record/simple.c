@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "loop/rfactor.h"
-#include "record/access.h"
+#include "loop/access.h"
 #include "record/templates.h"
 
 const char *choice_name(const Choice *c, int stage)

@@ -1,6 +1,6 @@
 /* How a stage reads its tensors: what templates need to know, derived from index maps alone. */
-#ifndef LATHE_RECORD_ACCESS_H
-#define LATHE_RECORD_ACCESS_H
+#ifndef LATHE_LOOP_ACCESS_H
+#define LATHE_LOOP_ACCESS_H
 
 #include "loop/stage.h"
 

@@ -1,5 +1,5 @@
 /* See access.h. */
-#include "record/access.h"
+#include "loop/access.h"
 
 #include "loop/offset.h"
 

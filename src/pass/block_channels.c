@@ -1,0 +1,60 @@
+/* block_channels: images between convolutions get their channels in vector-sized blocks.
+ *
+ *     y f32[N,C,H,W] of a convolution      layout N, C/8, H, W, 8c   (16c with 512-bit vectors)
+ *
+ * Every op understands every layout (index maps are logical), so no conversion nodes are needed: what
+ * reads a blocked value reads it where it lies. Blocked are rank-4 f32 values that are made by a
+ * convolution or window op, or pointwise from such values, if the channel count is a multiple of the
+ * block. Graph and block inputs and outputs stay plain. */
+#include "pass/edit.h"
+
+Graph *pass_block_channels(Context *ctx, const Graph *g, const PassOptions *opt, int *count);
+
+static bool can_block(const Graph *g, ValueId v, int block)
+{
+    const Value *value = &g->value.at[v];
+    int64_t channels;
+    return value->rank == 4 && value->dtype == DT_F32 && !is_block_output(g, v) &&
+           expr_is_int(g->x, value->dim[1], &channels) && channels % block == 0;
+}
+
+static bool image(const Graph *g, ValueId v)
+{
+    return v >= 0 && g->value.at[v].rank == 4 && !g->value.at[v].constant;
+}
+
+/* All images that the node reads are blocked, and there is one. */
+static bool reads_blocked(const Graph *g, const Node *n)
+{
+    bool any = false;
+    for (int k = 0; k < n->nin; k++) {
+        if (image(g, n->in[k])) {
+            if (layout_is_plain(&g->value.at[n->in[k]].layout)) {
+                return false;
+            }
+            any = true;
+        }
+    }
+    return any;
+}
+
+Graph *pass_block_channels(Context *ctx, const Graph *old, const PassOptions *opt, int *count)
+{
+    Graph *g = graph_copy(ctx, old);
+    const int block = target_lanes(&opt->target, 4);
+    const Layout blocked = {.n = 5,
+                            .dim = {{0, 0}, {1, 0}, {2, 0}, {3, 0}, {1, (int32_t)block}}};
+    const Block *b = &g->block.at[0];
+    for (int i = 0; i < b->node.len; i++) {
+        const Node *n = &g->node.at[b->node.at[i]];
+        if (n->nout < 1 || n->out[0] < 0 || !can_block(g, n->out[0], block)) {
+            continue;
+        }
+        const NodeFacts f = node_facts(g, b->node.at[i]);
+        if (f.makes_channels || (f.keeps_channels && reads_blocked(g, n))) {
+            g->value.at[n->out[0]].layout = blocked;
+            ++*count;
+        }
+    }
+    return g;
+}

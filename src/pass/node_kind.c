@@ -1,0 +1,104 @@
+/* What a node is to fusion: derived from its stages, never declared by hand. */
+#include <string.h>
+
+#include "loop/access.h"
+#include "op/op.h"
+#include "pass/edit.h"
+
+typedef struct KindJob {
+    const Graph *g;
+    NodeId node;
+    NodeFacts facts;
+} KindJob;
+
+typedef struct ReadWalk {
+    const Stages *s;
+    const Stage *st;
+    bool pointwise;
+    bool channels; /* every image is read at [i0, i1, ...] */
+} ReadWalk;
+
+static void visit(const Exprs *x, Expr e, void *arg)
+{
+    ReadWalk *w = arg;
+    const ExprNode *n = expr_node(x, e);
+    if (n->op != EX_LOAD) {
+        return;
+    }
+    const int shift = w->st->naxes - n->nargs; /* broadcasting aligns the last axes */
+    for (int k = 0; k < n->nargs; k++) {
+        const Expr index = expr_arg(x, e, k);
+        const bool own = shift + k >= 0 && index == w->st->axis[shift + k].var;
+        const bool fixed = expr_is_int(x, index, NULL);
+        w->pointwise &= own || fixed;
+    }
+    const StageTensor *t = &w->s->tensor.at[n->imm.i];
+    if (t->rank == 4 && t->role != TENSOR_CONST) {
+        w->channels &= w->st->naxes == 4 && expr_arg(x, e, 0) == w->st->axis[0].var &&
+                       expr_arg(x, e, 1) == w->st->axis[1].var;
+    }
+}
+
+static void find_kind(Context *ctx, void *arg)
+{
+    KindJob *j = arg;
+    Graph view = *j->g;
+    view.ctx = ctx;
+    const Node *n = &view.node.at[j->node];
+    Exprs *x = exprs_new(ctx);
+    Stages *s = stages_new(ctx, x);
+    Expr *map = arena_array_of(ctx->arena, view.x->var.len + 1, Expr);
+    int *in = arena_array_of(ctx->arena, n->nin + 1, int);
+    int *out = arena_array_of(ctx->arena, n->nout + 1, int);
+    for (int k = 0; k < n->nin; k++) {
+        in[k] = -1;
+        if (n->in[k] >= 0) {
+            const Value *v = &view.value.at[n->in[k]];
+            Expr dims[MAX_RANK];
+            for (int d = 0; d < v->rank; d++) {
+                dims[d] = expr_import(x, view.x, v->dim[d], map);
+            }
+            in[k] = stages_tensor(s, "x", v->constant ? TENSOR_CONST : TENSOR_INPUT, v->dtype,
+                                  v->rank, dims);
+        }
+    }
+    op_define(ctx, &view, j->node, s, map, in, out);
+    NodeFacts *f = &j->facts;
+    f->kind = NODE_POINTWISE;
+    f->keeps_channels = true;
+    for (int i = 0; i < s->stage.len; i++) {
+        const Stage *st = &s->stage.at[i];
+        Contraction c;
+        ReadWalk w = {.s = s, .st = st, .pointwise = !st->where, .channels = true};
+        expr_walk(x, st->update[0], visit, &w);
+        NodeKind kind = NODE_OTHER;
+        if (st->form == STAGE_MAP) {
+            kind = w.pointwise ? NODE_POINTWISE : NODE_MOVE;
+        } else if (st->form == STAGE_REDUCE) {
+            const bool product = contraction_of(s, i, &c) && c.vector_axis >= 0;
+            kind = product ? NODE_CONTRACTION : NODE_REDUCE;
+            f->makes_channels |= product && st->naxes == 4 && c.vector_axis == 1;
+        }
+        if (kind == NODE_OTHER) {
+            *f = (NodeFacts){.kind = NODE_OTHER};
+            return;
+        }
+        f->kind = kind > f->kind ? kind : f->kind;
+        f->keeps_channels &= w.channels;
+        f->cost += point_cost(s, st);
+    }
+}
+
+NodeFacts node_facts(const Graph *g, NodeId n)
+{
+    KindJob j = {.g = g, .node = n};
+    if (op_rows[g->node.at[n].op].class == 'S' && op_has_define(g->node.at[n].op)) {
+        Arena *scratch = arena_new();
+        Error e;
+        if (job_run(scratch, find_kind, &j, &e, NULL)) {
+            j.facts = (NodeFacts){.kind = NODE_OTHER};
+        }
+        arena_free(scratch);
+    }
+    return j.facts;
+}

@@ -1,0 +1,38 @@
+/* Passes: graph -> graph. pass.def lists them in order, with the reasons for the order.
+ *
+ * A pass is `Graph *pass_X(Context *, const Graph *, const PassOptions *, int *count)`: const in, a new graph
+ * out, nothing else observable; *count says how often it did something (tests assert it). The graph is
+ * inferred before and after. No pass measures: costs come from the target's description. */
+#ifndef LATHE_PASS_PASS_H
+#define LATHE_PASS_PASS_H
+
+#include "graph/graph.h"
+#include "target/target.h"
+
+typedef enum PassPhase {
+    PASS_EARLY, /* before constants are folded: may add nodes that compute constants */
+    PASS_LATE,  /* after: decides layouts and groups */
+} PassPhase;
+
+typedef struct PassOptions {
+    Target target;
+} PassOptions;
+
+typedef Graph *(*PassFn)(Context *ctx, const Graph *g, const PassOptions *opt, int *count);
+
+typedef struct PassRow {
+    const char *name;
+    PassPhase phase;
+    PassFn run;
+} PassRow;
+
+extern const PassRow pass_rows[];
+extern const int pass_count;
+int pass_find(const char *name); /* -1 */
+
+/* Runs all passes of a phase. `counts` (by row; may be NULL) is added to. Verifies the graph after
+ * each pass in debug builds. */
+Graph *passes_run(Context *ctx, const Graph *g, PassPhase phase, const PassOptions *opt,
+                  int *counts);
+
+#endif

@@ -1,0 +1,105 @@
+/* The table of passes and their runner. See pass.h. */
+#include <string.h>
+
+#include "base/log.h"
+#include "pass/edit.h"
+
+#define PASS(name, phase) Graph *pass_##name(Context *, const Graph *, const PassOptions *, int *);
+#include "pass/pass.def"
+#undef PASS
+
+const PassRow pass_rows[] = {
+#define PASS(name, phase) {#name, phase, pass_##name},
+#include "pass/pass.def"
+#undef PASS
+};
+const int pass_count = (int)(sizeof pass_rows / sizeof *pass_rows);
+
+int pass_find(const char *name)
+{
+    for (int k = 0; k < pass_count; k++) {
+        if (strcmp(pass_rows[k].name, name) == 0) {
+            return k;
+        }
+    }
+    return -1;
+}
+
+Graph *passes_run(Context *ctx, const Graph *g, PassPhase phase, const PassOptions *opt,
+                  int *counts)
+{
+    Graph *out = NULL;
+    for (int k = 0; k < pass_count; k++) {
+        if (pass_rows[k].phase != phase) {
+            continue;
+        }
+        int count = 0;
+        out = pass_rows[k].run(ctx, out ? out : g, opt, &count);
+        log_line(2, "pass %s: %d", pass_rows[k].name, count);
+        if (counts) {
+            counts[k] += count;
+        }
+        Str why = str_new(ctx->arena);
+        if (!graph_verify(out, true, &why)) {
+            fail(ctx, ERR_INTERNAL, "after pass %s: %s", pass_rows[k].name, str_text(&why));
+        }
+    }
+    return out;
+}
+
+/* ---- editing helpers ---- */
+
+void block_insert_before(Graph *g, NodeId node, NodeId before)
+{
+    const int home = g->node.at[before].home;
+    Block *b = &g->block.at[home];
+    /* graph_node appended it: it is the last */
+    int at = b->node.len - 1;
+    for (; at > 0 && b->node.at[at - 1] != before; at--) {
+        b->node.at[at] = b->node.at[at - 1];
+    }
+    b->node.at[at] = b->node.at[at - 1];
+    b->node.at[at - 1] = node;
+}
+
+void block_remove(Graph *g, NodeId node)
+{
+    Block *b = &g->block.at[g->node.at[node].home];
+    int n = 0;
+    for (int k = 0; k < b->node.len; k++) {
+        if (b->node.at[k] != node) {
+            b->node.at[n++] = b->node.at[k];
+        }
+    }
+    b->node.len = n;
+}
+
+bool is_block_output(const Graph *g, ValueId v)
+{
+    for (int b = 0; b < g->block.len; b++) {
+        for (int k = 0; k < g->block.at[b].output.len; k++) {
+            if (g->block.at[b].output.at[k] == v) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+bool is_constant_term(const Graph *g, ValueId v)
+{
+    const Value *value = &g->value.at[v];
+    if (value->constant) {
+        return true;
+    }
+    if (value->producer < 0) {
+        return false;
+    }
+    const Node *n = &g->node.at[value->producer];
+    for (int k = 0; k < n->nin; k++) {
+        if (n->in[k] >= 0 && !is_constant_term(g, n->in[k])) {
+            return false;
+        }
+    }
+    return op_rows[n->op].class == 'S';
+}
