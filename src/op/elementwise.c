@@ -457,8 +457,11 @@ static void broadcast_all(const Infer *f, DType t)
 {
     Expr dims[MAX_RANK];
     int rank = 0;
-    for (int k = 0; k < f->node->nin; k++)
+    for (int k = 0; k < f->node->nin; k++) {
+        if (!infer_has(f, k))
+            infer_fail(f, "input %d is missing", k);
         rank = infer_broadcast(f, rank, dims, infer_in(f, k)->rank, infer_in(f, k)->dim, dims);
+    }
     infer_out(f, 0, t, rank, dims);
 }
 
@@ -594,8 +597,11 @@ void infer_dropout(const Infer *f)
         infer_ints(f, 2, &training, 1);
     double ratio = 0.5;
     int n;
-    if (training && infer_has(f, 1) && infer_known(f, 1))
-        expr_is_const(f->x, infer_elems(f, 1, &n)[0], &ratio);
+    if (training && infer_known(f, 1)) {
+        const Expr *e = infer_elems(f, 1, &n);
+        if (n == 1)
+            expr_is_const(f->x, e[0], &ratio);
+    }
     if (training && ratio != 0)
         infer_unsupported(f, "training mode");
     infer_same(f, 0, 0);

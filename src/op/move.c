@@ -190,7 +190,7 @@ static int64_t block_size(const Infer *f)
     const int64_t b = node_int(f->node, "blocksize", 0);
     if (infer_in(f, 0)->rank != 4)
         infer_fail(f, "the input has rank %d, not 4", infer_in(f, 0)->rank);
-    if (b < 1)
+    if (b < 1 || b > 1 << 15)
         infer_fail(f, "blocksize is %lld", (long long)b);
     return b;
 }
@@ -265,7 +265,7 @@ void infer_reverse_sequence(const Infer *f)
     const Value *in = infer_in(f, 0), *lens = infer_in(f, 1);
     const int64_t batch = node_int(f->node, "batch_axis", 1),
                   time = node_int(f->node, "time_axis", 0);
-    if (in->rank < 2 || batch + time != 1 || batch * time != 0)
+    if (in->rank < 2 || !((batch == 0 && time == 1) || (batch == 1 && time == 0)))
         infer_fail(f, "batch_axis and time_axis must be 0 and 1 in some order");
     if (lens->rank != 1)
         infer_fail(f, "the lengths have rank %d, not 1", lens->rank);

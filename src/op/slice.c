@@ -89,8 +89,8 @@ void infer_slice(const Infer *f)
                    in->rank);
     for (int k = 0; k < a.n; k++) {
         a.axis[k] = infer_axis(f, a.axis[k], in->rank);
-        if (a.step[k] == 0)
-            infer_fail(f, "step is 0");
+        if (a.step[k] == 0 || a.step[k] < -INT32_MAX || a.step[k] > INT32_MAX)
+            infer_fail(f, "step is %lld", (long long)a.step[k]);
     }
     SliceAxis s[MAX_RANK];
     Expr dims[MAX_RANK];
@@ -229,6 +229,8 @@ void infer_center_crop_pad(const Infer *f)
     const Value *in = infer_in(f, 0);
     int64_t axes[MAX_RANK];
     const int n = crop_axes(f->node, in->rank, axes);
+    if (n > in->rank)
+        infer_fail(f, "%d axes for rank %d", n, in->rank);
     int count;
     const Expr *shape = infer_elems(f, 1, &count);
     if (count != n)
