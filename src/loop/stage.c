@@ -94,8 +94,30 @@ void stage_reduce_axes(Stages *s, StageBuild *b, int n, const Expr *dims)
     }
 }
 
-static int push_stage(Stages *s, const Stage *st)
+static bool axis_name_taken(const Stage *st, int axis, const char *name)
 {
+    for (int k = 0; k < axis; k++)
+        if (strcmp(st->axis[k].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* Two builds of one stage (a SCATTER's) name their axes alike: the later ones get a number. */
+static void name_axes(Stages *s, Stage *st)
+{
+    for (int k = 1; k < st->naxes + st->nreduce; k++) {
+        Axis *const a = &st->axis[k];
+        const char *const name = a->name;
+        for (int n = 1; axis_name_taken(st, k, a->name); n++)
+            a->name = arena_printf(s->ctx->arena, "%s%d", name, n);
+        if (a->name != name)
+            s->x->var.at[expr_node(s->x, a->var)->imm.i].name = a->name;
+    }
+}
+
+static int push_stage(Stages *s, Stage *st)
+{
+    name_axes(s, st);
     for (int k = 0; k < st->nresults; k++) {
         s->tensor.at[st->result[k]].stage = s->stage.len;
         s->tensor.at[st->result[k]].result = k;
