@@ -206,9 +206,15 @@ int stage_scatter(Stages *s, const StageBuild *b, const StageBuild *base, const 
                   Expr init, const Expr *target, Expr update, Expr where)
 {
     assert(b->nreduce == 0 && base->nreduce == 0 && b->naxes + base->naxes <= MAX_AXES);
+    /* letters that stage_begin does not use: both builds come from there */
+    static const char *const names[MAX_RANK] = {"a", "b", "c", "d", "e", "f", "g", "h"};
     Stage st = stage_of(b, STAGE_SCATTER);
     st.nreduce = base->naxes;
-    memcpy(&st.axis[b->naxes], base->axis, sizeof(Axis) * (size_t)base->naxes);
+    for (int i = 0; i < base->naxes; i++) {
+        st.axis[b->naxes + i] = base->axis[i];
+        st.axis[b->naxes + i].name = names[i];
+        s->x->var.at[expr_node(s->x, base->axis[i].var)->imm.i].name = names[i];
+    }
     st.nresults = 1;
     st.result[0] = result_tensor(s, base->axis, base->naxes, name, t);
     st.init[0] = init;

@@ -122,8 +122,8 @@ static int conv_reduce(const Define *d, const Window *win, const ConvArgs *a)
         names[1 + k] = kernel_names(win->n)[k];
     Expr tap[1 + MAX_SPATIAL];
     window_taps(d->s, &b, 1 + win->n, w.dim + 1, names, tap);
-    stage_name_domain(d->s, &b, 0, 2, outer);
-    stage_name_domain(d->s, &b, 2, win->n, spatial_names(win->n));
+    stage_name_axes(d->s, &b, 0, 2, outer);
+    stage_name_axes(d->s, &b, 2, win->n, spatial_names(win->n));
     Expr xi[MAX_RANK] = {b.i[0], conv_channel(x, &group, b.i[1], tap[0])};
     Expr wi[MAX_RANK] = {b.i[1], tap[0]};
     for (int k = 0; k < win->n; k++) {

@@ -180,6 +180,7 @@ static void dim_index(const Define *d, const Plan *p, int k, const StageBuild *b
 static StageBuild begin_acc(const Define *d, const Plan *p)
 {
     static const char *const outer[] = {"n", "k"};
+    static const char *const phase[] = {"u", "v", "w"};
     Expr dims[MAX_RANK], out[MAX_RANK];
     define_out_dims(d, 0, out);
     dims[0] = out[0];
@@ -190,7 +191,12 @@ static StageBuild begin_acc(const Define *d, const Plan *p)
             dims[p->at[k] + 1] = expr_int(d->x, p->w.stride[k]);
     }
     StageBuild b = stage_begin(d->s, p->rank, dims);
-    stage_name_domain(d->s, &b, 0, 2, outer);
+    stage_name_axes(d->s, &b, 0, 2, outer);
+    for (int k = 0, u = 0; k < p->w.n; k++) {
+        stage_name_axes(d->s, &b, p->at[k], 1, &spatial_names(p->w.n)[k]);
+        if (p->dim[k].phases)
+            stage_name_axes(d->s, &b, p->at[k] + 1, 1, &phase[u++]);
+    }
     return b;
 }
 

@@ -143,14 +143,14 @@ static Axes product_axes(const Define *d, const Operand *a, const Operand *b, co
 
 static void name_product_axes(const Define *d, StageBuild *b, const Axes *axes)
 {
-    static const char *const batch[] = {"b0", "b1", "b2", "b3", "b4", "b5"}, *const m = "m",
+    static const char *const batch[] = {"a", "b", "c", "d", "e", "f"}, *const m = "m",
                              *const n = "n", *const k = "k";
-    stage_name_domain(d->s, b, 0, axes->nbatch, batch);
+    stage_name_axes(d->s, b, 0, axes->nbatch, batch);
     if (axes->m)
-        stage_name_domain(d->s, b, axes->nbatch, 1, &m);
+        stage_name_axes(d->s, b, axes->nbatch, 1, &m);
     if (axes->n)
-        stage_name_domain(d->s, b, b->naxes - 1, 1, &n);
-    stage_name_domain(d->s, b, b->naxes, 1, &k);
+        stage_name_axes(d->s, b, b->naxes - 1, 1, &n);
+    stage_name_axes(d->s, b, b->naxes, 1, &k);
 }
 
 /* The REDUCE; integers of 8 bits are summed in i32. */

@@ -98,8 +98,8 @@ static Pool pool_begin(Define *d)
     p.b = define_begin(d, 0);
     Expr tap[MAX_SPATIAL];
     window_taps(d->s, &p.b, n, p.w.kernel, kernel_names(n), tap);
-    stage_name_domain(d->s, &p.b, 0, 2, outer);
-    stage_name_domain(d->s, &p.b, 2, n, spatial_names(n));
+    stage_name_axes(d->s, &p.b, 0, 2, outer);
+    stage_name_axes(d->s, &p.b, 2, n, spatial_names(n));
     p.index[0] = p.b.i[0];
     p.index[1] = p.b.i[1];
     p.inside = expr_true(d->x);

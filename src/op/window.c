@@ -175,7 +175,7 @@ void window_taps(Stages *s, StageBuild *b, int n, const Expr *dims, const char *
     stage_reduce_axes(s, b, count, extent);
     for (int k = 0; k < count; k++) {
         tap[axis[k]] = b->r[k];
-        stage_name_domain(s, b, b->naxes + k, 1, &names[axis[k]]);
+        stage_name_axes(s, b, b->naxes + k, 1, &names[axis[k]]);
     }
 }
 
@@ -210,7 +210,7 @@ static void name_axis(Stages *s, Axis *axis, const char *name)
     s->x->var.at[expr_node(s->x, axis->var)->imm.i].name = name;
 }
 
-void stage_name_domain(Stages *s, StageBuild *b, int first, int n, const char *const *names)
+void stage_name_axes(Stages *s, StageBuild *b, int first, int n, const char *const *names)
 {
     for (int k = 0; k < n; k++)
         name_axis(s, &b->axis[first + k], names[k]);
@@ -219,12 +219,12 @@ void stage_name_domain(Stages *s, StageBuild *b, int first, int n, const char *c
 /* The last n of a list of MAX_SPATIAL. */
 const char *const *spatial_names(int n)
 {
-    static const char *const names[MAX_SPATIAL] = {"o3", "o2", "o1", "o", "p", "q"};
+    static const char *const names[MAX_SPATIAL] = {"l", "i", "j", "o", "p", "q"};
     return names + MAX_SPATIAL - n;
 }
 
 const char *const *kernel_names(int n)
 {
-    static const char *const names[MAX_SPATIAL] = {"t3", "t2", "t1", "t", "r", "s"};
+    static const char *const names[MAX_SPATIAL] = {"d", "e", "f", "t", "r", "s"};
     return names + MAX_SPATIAL - n;
 }

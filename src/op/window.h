@@ -47,8 +47,9 @@ int block_pad(Stages *s, int tensor, const char *name, int first, int n, const E
 
 bool dim_is(const Exprs *x, Expr dim, int64_t value);
 
-/* Names the axes of a build, the domain's and then the reduction's. */
-void stage_name_domain(Stages *s, StageBuild *b, int first, int n, const char *const *names);
+/* Names n axes of a build from `first` on (the reduction's follow the domain's). One letter each,
+ * unique in the stage, and then for all axes: loops are numbered after them. */
+void stage_name_axes(Stages *s, StageBuild *b, int first, int n, const char *const *names);
 /* Names of n spatial axes: of outputs (p, q) and of kernels (r, s). */
 const char *const *spatial_names(int n);
 const char *const *kernel_names(int n);

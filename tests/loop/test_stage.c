@@ -141,7 +141,7 @@ static void builders_job(Context *ctx, void *arg)
                   "reduce sum (i: N; r: 5) init 0 update state0 + conv_in[i, r]\n"
                   "map y (i: N, j: 5) where j < i = conv_in[i, j] - sum[i]\n"
                   "scan z (i: N, j: 5) along i = z[max(i - 1, 0), j] + y[i, j]\n"
-                  "scatter w (i: N; i: N, j: 5) where i < 7 init z[i, j] at [i, 3] update sum[i]\n");
+                  "scatter w (i: N; a: N, b: 5) where i < 7 init z[a, b] at [i, 3] update sum[i]\n");
 }
 
 static void test_builders(void **state)
