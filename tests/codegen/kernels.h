@@ -10,7 +10,7 @@
 #include "codegen/codegen.h"
 #include "loop/interp.h"
 
-enum { MAX_BUFS = 64 };
+enum { MAX_BUFS = 96 };
 
 typedef struct Kernel {
     Context *ctx;
