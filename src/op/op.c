@@ -7,7 +7,7 @@
  * in any op. */
 #include "op/table.h"
 
-#include "op/elements.h"
+#include "loop/oracle.h"
 #include "op/control.h"
 
 #define infer_none NULL
@@ -186,7 +186,7 @@ static void propagate(Graph *g, NodeId id)
         if (n < 0 || out[k] < 0)
             continue;
         Expr *e = arena_array_of(a, n + 1, Expr);
-        if (elements_eval(s, out[k], nknown, known, e)) {
+        if (stages_eval_symbolic(s, out[k], nknown, known, e)) {
             for (int i = 0; i < n; i++)
                 e[i] = expr_rewrite(g->x, e[i], through_i32, NULL);
             Value *v = &g->value.at[node->out[k]];

@@ -12,7 +12,7 @@
  * about how they run. Class K ops have a kernel/ routine (op/host.def), class C are control flow.
  *
  * Value propagation needs no code per op: small outputs of class S ops whose inputs are known are
- * evaluated through define (elements_eval).
+ * evaluated through define (stages_eval_symbolic).
  */
 #ifndef LATHE_OP_OP_H
 #define LATHE_OP_OP_H
