@@ -214,6 +214,22 @@ static bool convert_resize_10(OnnxOp *o)
     return false;
 }
 
+/* Opsets 11 and 12: input (x + 0.5) / scale, nearest only: half_pixel's position, half a pixel further. */
+static bool convert_resize_tf(OnnxOp *o)
+{
+    static const char *const same[][2] = {{"floor", "round_prefer_ceil"}, {"round_prefer_floor", "ceil"}};
+    if (strcmp(op_attr_string(o, "coordinate_transformation_mode", ""), "tf_half_pixel_for_nn") != 0)
+        return false;
+    const char *const nearest = op_attr_string(o, "nearest_mode", "round_prefer_floor");
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++)
+        if (strcmp(same[i][0], nearest) == 0 && strcmp(op_attr_string(o, "mode", "nearest"), "nearest") == 0) {
+            op_set_string(o, "coordinate_transformation_mode", "half_pixel");
+            op_set_string(o, "nearest_mode", same[i][1]);
+            return false;
+        }
+    op_fail(o, ERR_UNSUPPORTED, "tf_half_pixel_for_nn is supported with mode nearest, and floor or round_prefer_floor");
+}
+
 /* Opset 11 had no absent roi and scales: empty tensors stood for them. */
 static bool convert_resize_empty(OnnxOp *o)
 {
@@ -277,6 +293,7 @@ static const ConvertRow convert_rows[] = {
     {"Reshape", 5, convert_reshape},
     {"Upsample", ALWAYS, convert_upsample}, /* before Resize, which it becomes */
     {"Resize", 11, convert_resize_10},
+    {"Resize", 13, convert_resize_tf},
     {"Resize", ALWAYS, convert_resize_empty},
     {"RoiAlign", 16, convert_roi_align},
     {"Scan", 9, convert_scan},

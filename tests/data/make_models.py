@@ -111,6 +111,12 @@ def old_forms():
         N("Clip", ["d"], ["clip"], min=-1.0),
     ], [f32("img", 1, 1, 4, 4), f32("rois", 1, 4), vi("batch", T.INT64, 1), vi("d", T.DOUBLE, 2)],
         [f32(n) for n in ("resize", "roi", "clip")], 10, init=[h.make_tensor("scales", T.FLOAT, [4], [1, 1, 2, 2])])
+    tf = {"coordinate_transformation_mode": "tf_half_pixel_for_nn", "mode": "nearest"}
+    save("old_11", [
+        N("Resize", ["img", "roi", "scales"], ["floor"], nearest_mode="floor", **tf),
+        N("Resize", ["img", "roi", "scales"], ["round"], **tf),
+    ], [f32("img", 1, 1, 4, 4)], [f32("floor"), f32("round")], 11,
+        init=[h.make_tensor("scales", T.FLOAT, [4], [1, 1, 2, 2]), h.make_tensor("roi", T.FLOAT, [0], [])])
     save("old_18", [
         N("GroupNormalization", ["img", "sc", "sc"], ["gn"], num_groups=2, epsilon=0.001),
         N("GridSample", ["img", "grid"], ["gs"], mode="bilinear"),
