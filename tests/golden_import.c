@@ -1,4 +1,4 @@
-/* Golden verbs of the import layer: models are the files of tests/data, written by make_models.py. */
+/* Golden verbs of the import layer: models are the files of tests/data, made by make_models.py. */
 #include <string.h>
 
 #include "base/file.h"
@@ -19,7 +19,8 @@ static OnnxShape take_shape(Lexer *l)
     return shape;
 }
 
-/* import: the name of a model, then lines `bind DIM NUMBER` and `shape INPUT NUMBER...`; prints the graph. */
+/* import: the name of a model, then lines `bind DIM NUMBER` and `shape INPUT NUMBER...`; prints the
+ * graph. */
 void golden_import(Context *ctx, const GoldenCase *c, Str *out)
 {
     enum { MOST = 8 };

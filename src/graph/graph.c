@@ -52,7 +52,8 @@ static void unref_tensor(void *t)
     tensor_unref(t);
 }
 
-/* The elements of a small plain tensor as expressions; NULL where there are too many or no arithmetic. */
+/* The elements of a small plain tensor as expressions; NULL where there are too many or no
+ * arithmetic. */
 static const Expr *constant_elems(Graph *g, const Tensor *t, int *count)
 {
     const int64_t n = tensor_elements(t);
@@ -62,8 +63,9 @@ static const Expr *constant_elems(Graph *g, const Tensor *t, int *count)
     Expr *const elems = arena_array_of(g->ctx->arena, n > 0 ? n : 1, Expr);
     for (int64_t i = 0; i < n; i++) {
         const void *const p = (const char *)t->data + i * dtype_size(t->dtype);
-        elems[i] = dtype_is_float(t->dtype) ? expr_float(g->x, compute, dtype_read(t->dtype, p))
-                                            : expr_int_of(g->x, compute, dtype_read_int(t->dtype, p));
+        elems[i] = dtype_is_float(t->dtype)
+                       ? expr_float(g->x, compute, dtype_read(t->dtype, p))
+                       : expr_int_of(g->x, compute, dtype_read_int(t->dtype, p));
     }
     *count = (int)n;
     return elems;
@@ -228,7 +230,8 @@ static const void *copy_array(Arena *a, const void *from, int n, size_t size)
     return n > 0 ? arena_dup(a, from, (size_t)n * size) : arena_alloc(a, 0);
 }
 
-/* Attribute payloads other than tensors are never written after they are set, but they live in the old graph's arena. */
+/* Attribute payloads other than tensors are never written after they are set, but they live in the
+ * old graph's arena. */
 static Attr copy_attr(Arena *a, Attr from)
 {
     Attr to = from;

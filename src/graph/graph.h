@@ -1,15 +1,18 @@
 /* Graph: ops on tensors, SSA values.
  *
- * Values and nodes live in flat arrays and are named by ids. Nodes are ordered in blocks: block 0 is the model, every
- * sub-graph of an If, Loop or Scan is another block whose nodes may use any value that is visible where the node stands
- * (so captured values need no list). Every value is defined once: as a graph input, a constant, a block input, or by one node.
+ * Values and nodes live in flat arrays and are named by ids. Nodes are ordered in blocks: block 0
+ * is the model, every sub-graph of an If, Loop or Scan is another block whose nodes may use any
+ * value that is visible where the node stands (so captured values need no list). Every value is
+ * defined once: as a graph input, a constant, a block input, or by one node.
  *
- * Shapes. A dim is an i64 expression over symbols in the graph's pool `x`. Symbols come from the model's dim_params, from
- * unknown dims (named after their input, "x.dim2"), and from results whose size depends on data. A value of up to 64
- * elements may also carry its *elements* as expressions (`elems`), so that shapes computed in the graph are understood.
+ * Shapes. A dim is an i64 expression over symbols in the graph's pool `x`. Symbols come from the
+ * model's dim_params, from unknown dims (named after their input, "x.dim2"), and from results whose
+ * size depends on data. A value of up to 64 elements may also carry its *elements* as expressions
+ * (`elems`), so that shapes computed in the graph are understood.
  *
  * Ops have one meaning, that of the newest opset (op.def); importers convert older forms.
- * Passes are functions `Graph *pass(Context *, const Graph *)`; graph_copy makes the copy they change.
+ * Passes are functions `Graph *pass(Context *, const Graph *)`; graph_copy makes the copy they
+ * change.
  */
 #ifndef LATHE_GRAPH_GRAPH_H
 #define LATHE_GRAPH_GRAPH_H
@@ -29,16 +32,24 @@ typedef enum OpCode {
 } OpCode;
 
 typedef struct OpRow {
-    const char *name;  /* snake_case: the id */
-    const char *onnx;  /* ONNX op_type */
+    const char *name;                     /* snake_case: the id */
+    const char *onnx;                     /* ONNX op_type */
     int min_in, max_in, min_out, max_out; /* max -1: variadic */
-    char class;        /* S stages, K kernel routine, C control flow */
+    char class;                           /* S stages, K kernel routine, C control flow */
 } OpRow;
 extern const OpRow op_rows[OP_COUNT];
 OpCode op_find_onnx(const char *op_type); /* OP_COUNT: unknown */
 OpCode op_find(const char *name);
 
-typedef enum AttrKind { ATTR_INT, ATTR_FLOAT, ATTR_STRING, ATTR_INTS, ATTR_FLOATS, ATTR_STRINGS, ATTR_TENSOR } AttrKind;
+typedef enum AttrKind {
+    ATTR_INT,
+    ATTR_FLOAT,
+    ATTR_STRING,
+    ATTR_INTS,
+    ATTR_FLOATS,
+    ATTR_STRINGS,
+    ATTR_TENSOR
+} AttrKind;
 
 typedef struct Attr {
     const char *name;
@@ -58,15 +69,16 @@ typedef struct Attr {
 #define MAX_ELEMS 64
 
 typedef struct Value {
-    const char *name;        /* the model's, unique in the graph */
-    DType dtype;             /* DT_NONE: not inferred yet */
-    int rank;                /* -1: not inferred yet */
+    const char *name; /* the model's, unique in the graph */
+    DType dtype;      /* DT_NONE: not inferred yet */
+    int rank;         /* -1: not inferred yet */
     Expr dim[MAX_RANK];
-    Layout layout;           /* owned by the layout pass */
-    NodeId producer;         /* -1: graph input, block input or constant */
-    int output;              /* which output of the producer */
-    Tensor *constant;        /* not NULL: a constant (held by the graph's arena) */
-    const Expr *elems;       /* elements in row-major order as expressions of the value's compute type; NULL: unknown */
+    Layout layout;     /* owned by the layout pass */
+    NodeId producer;   /* -1: graph input, block input or constant */
+    int output;        /* which output of the producer */
+    Tensor *constant;  /* not NULL: a constant (held by the graph's arena) */
+    const Expr *elems; /* elements in row-major order as expressions of the value's compute type;
+                          NULL: unknown */
     int nelems;
 } Value;
 
@@ -74,17 +86,17 @@ typedef struct Value {
 
 typedef struct Node {
     OpCode op;
-    const char *name;        /* origin: the model's node, for messages; never NULL */
+    const char *name; /* origin: the model's node, for messages; never NULL */
     int nin, nout, nattr, nblock;
-    ValueId *in, *out;       /* -1: absent */
+    ValueId *in, *out; /* -1: absent */
     Attr *attr;
     int block[MAX_BLOCKS_OF_NODE]; /* If: then, else. Loop, Scan: body */
-    int home;                /* the block it stands in */
-    int group;               /* fusion group, -1: none (pass/fuse) */
+    int home;                      /* the block it stands in */
+    int group;                     /* fusion group, -1: none (pass/fuse) */
 } Node;
 
 typedef struct Block {
-    VEC(NodeId) node;        /* in order: producers first */
+    VEC(NodeId) node; /* in order: producers first */
     VEC(ValueId) input, output;
 } Block;
 
@@ -97,28 +109,32 @@ typedef struct Graph {
     Context *ctx;
     Exprs *x;
     VEC(Value) value;
-    VEC(Node) node;          /* removed nodes stay here, in no block */
-    VEC(Block) block;        /* 0: the model */
+    VEC(Node) node;   /* removed nodes stay here, in no block */
+    VEC(Block) block; /* 0: the model */
     VEC(Assumption) assume;
-    const char *origin;      /* file name, for messages */
-    StrMap names;            /* value names taken */
+    const char *origin; /* file name, for messages */
+    StrMap names;       /* value names taken */
 } Graph;
 
 Graph *graph_new(Context *ctx);
-Graph *graph_copy(Context *ctx, const Graph *g); /* with a pool of its own; tensors are shared (ref) */
-ValueId graph_value(Graph *g, const char *name, DType t, int rank, const Expr *dims); /* name made unique */
-ValueId graph_constant(Graph *g, const char *name, Tensor *t);    /* takes over the reference */
+Graph *graph_copy(Context *ctx,
+                  const Graph *g); /* with a pool of its own; tensors are shared (ref) */
+ValueId graph_value(Graph *g, const char *name, DType t, int rank,
+                    const Expr *dims);                         /* name made unique */
+ValueId graph_constant(Graph *g, const char *name, Tensor *t); /* takes over the reference */
 ValueId graph_const_ints(Graph *g, const char *name, int n, const int64_t *v); /* i64[n] */
 ValueId graph_const_scalar(Graph *g, const char *name, DType t, double v);
 int graph_block(Graph *g);
-/* Appends a node to `block`. Output values are made (not inferred yet) for out == NULL, named after the node. */
-NodeId graph_node(Graph *g, int block, OpCode op, const char *name, int nin, const ValueId *in, int nout, const ValueId *out);
+/* Appends a node to `block`. Output values are made (not inferred yet) for out == NULL, named after
+ * the node. */
+NodeId graph_node(Graph *g, int block, OpCode op, const char *name, int nin, const ValueId *in,
+                  int nout, const ValueId *out);
 void node_set_int(Graph *g, NodeId n, const char *name, int64_t v);
 void node_set_float(Graph *g, NodeId n, const char *name, double v);
 void node_set_string(Graph *g, NodeId n, const char *name, const char *v);
 void node_set_ints(Graph *g, NodeId n, const char *name, int count, const int64_t *v);
-void node_set_attr(Graph *g, NodeId n, Attr a); /* payload is not copied */
-const Attr *node_attr(const Node *n, const char *name);           /* NULL: absent */
+void node_set_attr(Graph *g, NodeId n, Attr a);         /* payload is not copied */
+const Attr *node_attr(const Node *n, const char *name); /* NULL: absent */
 int64_t node_int(const Node *n, const char *name, int64_t missing);
 double node_float(const Node *n, const char *name, double missing);
 const char *node_string(const Node *n, const char *name, const char *missing);
@@ -135,18 +151,19 @@ _Noreturn void graph_fail(const Graph *g, NodeId n, int code, const char *format
 /* Uses of each value, graph and block outputs counted: arena array by value id. */
 int *graph_count_uses(const Graph *g);
 void graph_replace_uses(Graph *g, ValueId from, ValueId to); /* everywhere, outputs too */
-/* Structure: ids in range, one definition, order, arity per op.def, dtypes known after inference. False: why. */
+/* Structure: ids in range, one definition, order, arity per op.def, dtypes known after inference.
+ * False: why. */
 bool graph_verify(const Graph *g, bool inferred, Str *why);
 
-/* Text both ways; constants of more than 16 elements print as `const name f32[64,3,7,7] #hash` and do not parse back
- * unless a splat or short list:   
+/* Text both ways (graph_print.c tells all of the form). A constant of more than 16 elements, unless
+ * they are all equal, prints as `const name f32[64,3,7,7] #hash` and does not parse back.
  *     graph "resnet"
  *     sym N 1 64
  *     input x f32[N,3,224,224]
  *     const two f32[] = 2.0
  *     y = add(x, two) "node_name"
  *     z = conv(y, w) strides=[2,2] auto_pad="NOTSET"
- *     output z                                                                         */
+ *     output z */
 void graph_print(const Graph *g, Str *out);
 Graph *graph_parse(Context *ctx, const char *name, const char *text, size_t size);
 

@@ -6,7 +6,8 @@
 typedef struct Parser {
     Lexer lex;
     Graph *g;
-    StrMap value; /* name -> ValueId, of all blocks: names are unique in a graph; the verifier finds uses out of place */
+    StrMap value; /* name -> ValueId, of all blocks: names are unique in a graph; the verifier finds
+                     uses out of place */
     VEC(NodeId) order;
     int depth;
 } Parser;

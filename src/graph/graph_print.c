@@ -1,6 +1,6 @@
 /* Graph -> text; graph_parse.c reads it. The form, beyond what graph.h shows:
  *
- *     y f32[N,64] = relu(x) "node_name"      the type once it is inferred; the name unless it is the op's
+ *     y f32[N,64] = relu(x) "node_name"      the type once it is inferred; the name unless the op's
  *     y f32[1,8] "1 0" = relu(x) @group 3    a layout that is not row-major; the fusion group
  *     _, i = max_pool(x) kernel_shape=[2,2]  `_` is an absent value
  *     y = if(c) "pick" {                     a block is a pair of braces, its lines as in the model
@@ -8,12 +8,13 @@
  *     } {
  *         output b
  *     }
- *     assume N, 2*M node 3                   after all else; node: position in the text, from 0; may be missing
+ *     assume N, 2*M node 3                   after all else; node: position in the text, from 0;
+ *                                            may be missing
  *
- * Attributes: 1 is an int, 1.0 a float, [1,2] ints, floats[1.0,2.0], strings["a"]; tensors f32[2]{1.0,2.0} or, all
- * elements equal, f32[2]1.0. A constant's elements likewise follow ` = `. Bools are 0 and 1.
- * Names that are no identifiers, or words of this text, are quoted. Elements (Value.elems) are not printed: inference finds
- * them again. */
+ * Attributes: 1 is an int, 1.0 a float, [1,2] ints, floats[1.0,2.0], strings["a"]; tensors
+ * f32[2]{1.0,2.0} or, all elements equal, f32[2]1.0. A constant's elements likewise follow ` = `.
+ * Bools are 0 and 1. Names that are no identifiers, or words of this text, are quoted. Elements
+ * (Value.elems) are not printed: inference finds them again. */
 #include <math.h>
 #include <string.h>
 
@@ -30,7 +31,8 @@ typedef struct Printer {
 
 static bool is_plain_name(const char *s)
 {
-    static const char *const words[] = {"graph", "sym", "assume", "input", "const", "output", "_", "nan", "inf"};
+    static const char *const words[] = {"graph",  "sym", "assume", "input", "const",
+                                        "output", "_",   "nan",    "inf"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (strcmp(s, words[i]) == 0)
             return false;
@@ -177,7 +179,9 @@ static void print_attr(Str *out, const Attr *a)
     case ATTR_INTS:
     case ATTR_FLOATS:
     case ATTR_STRINGS:
-        str_add(out, a->kind == ATTR_FLOATS ? "floats[" : a->kind == ATTR_STRINGS ? "strings[" : "[");
+        str_add(out, a->kind == ATTR_FLOATS    ? "floats["
+                     : a->kind == ATTR_STRINGS ? "strings["
+                                               : "[");
         for (int i = 0; i < a->n; i++) {
             str_add(out, i > 0 ? "," : "");
             if (a->kind == ATTR_INTS)
@@ -272,7 +276,8 @@ static void print_constants(const Printer *p)
 
 void graph_print(const Graph *g, Str *out)
 {
-    Printer p = {.g = g, .out = out, .position = arena_array_of(g->ctx->arena, g->node.len + 1, int)};
+    Printer p = {
+        .g = g, .out = out, .position = arena_array_of(g->ctx->arena, g->node.len + 1, int)};
     str_add(out, "graph ");
     print_quoted(out, g->origin);
     str_addc(out, '\n');

@@ -31,7 +31,8 @@ static bool check_value(const Verify *v, NodeId n, ValueId id)
     for (int i = 0; i < value->rank; i++)
         if (value->dim[i] == 0 || (int64_t)value->dim[i] >= v->g->x->node.len)
             return wrong(v, n, "value %d has a dim that is no expression", id);
-    if (value->constant && (value->constant->dtype != value->dtype || value->constant->rank != value->rank))
+    if (value->constant &&
+        (value->constant->dtype != value->dtype || value->constant->rank != value->rank))
         return wrong(v, n, "constant %d does not have its tensor's type", id);
     return true;
 }

@@ -90,9 +90,10 @@ static bool convert_dft(OnnxOp *o)
 
 static bool convert_cast(OnnxOp *o)
 {
-    static const char *const names[] = { /* by TensorProto.DataType */
-        "UNDEFINED", "FLOAT", "UINT8", "INT8", "UINT16", "INT16", "INT32", "INT64",
-        "STRING", "BOOL", "FLOAT16", "DOUBLE", "UINT32", "UINT64",
+    static const char *const names[] = {
+        /* by TensorProto.DataType */
+        "UNDEFINED", "FLOAT",  "UINT8", "INT8",    "UINT16", "INT16",  "INT32",
+        "INT64",     "STRING", "BOOL",  "FLOAT16", "DOUBLE", "UINT32", "UINT64",
     };
     const char *const to = op_attr_string(o, "to", NULL);
     for (size_t i = 0; to && i < sizeof names / sizeof *names; i++)
@@ -157,7 +158,8 @@ static bool convert_grid_sample(OnnxOp *o)
 static bool convert_batch_norm(OnnxOp *o)
 {
     if (op_attr_int(o, "training_mode", 0) != 0)
-        op_fail(o, ERR_UNSUPPORTED, "training mode is not supported: export the model for inference");
+        op_fail(o, ERR_UNSUPPORTED,
+                "training mode is not supported: export the model for inference");
     if (op_attr_int(o, "spatial", 1) == 0)
         op_fail(o, ERR_UNSUPPORTED, "spatial=0 (statistics for every element) is not supported");
     op_drop_attr(o, "spatial");
@@ -214,20 +216,25 @@ static bool convert_resize_10(OnnxOp *o)
     return false;
 }
 
-/* Opsets 11 and 12: input (x + 0.5) / scale, nearest only: half_pixel's position, half a pixel further. */
+/* Opsets 11 and 12: input (x + 0.5) / scale, nearest only: half_pixel's position, half a pixel
+ * further. */
 static bool convert_resize_tf(OnnxOp *o)
 {
-    static const char *const same[][2] = {{"floor", "round_prefer_ceil"}, {"round_prefer_floor", "ceil"}};
-    if (strcmp(op_attr_string(o, "coordinate_transformation_mode", ""), "tf_half_pixel_for_nn") != 0)
+    static const char *const same[][2] = {{"floor", "round_prefer_ceil"},
+                                          {"round_prefer_floor", "ceil"}};
+    if (strcmp(op_attr_string(o, "coordinate_transformation_mode", ""), "tf_half_pixel_for_nn") !=
+        0)
         return false;
     const char *const nearest = op_attr_string(o, "nearest_mode", "round_prefer_floor");
     for (size_t i = 0; i < sizeof same / sizeof *same; i++)
-        if (strcmp(same[i][0], nearest) == 0 && strcmp(op_attr_string(o, "mode", "nearest"), "nearest") == 0) {
+        if (strcmp(same[i][0], nearest) == 0 &&
+            strcmp(op_attr_string(o, "mode", "nearest"), "nearest") == 0) {
             op_set_string(o, "coordinate_transformation_mode", "half_pixel");
             op_set_string(o, "nearest_mode", same[i][1]);
             return false;
         }
-    op_fail(o, ERR_UNSUPPORTED, "tf_half_pixel_for_nn is supported with mode nearest, and floor or round_prefer_floor");
+    op_fail(o, ERR_UNSUPPORTED,
+            "tf_half_pixel_for_nn is supported with mode nearest, and floor or round_prefer_floor");
 }
 
 /* Opset 11 had no absent roi and scales: empty tensors stood for them. */
@@ -324,8 +331,8 @@ static void fit_bodies(OnnxOp *o, OpCode code)
     const int nin = code == OP_IF ? 1 : b->input.len;
     const int nout = code == OP_LOOP ? b->output.len - 1 : b->output.len;
     if (o->nin > nin || o->nout > nout || nin < 1 || nout < 1)
-        op_fail(o, ERR_INVALID, "has %d inputs and %d outputs, its body has %d and %d", o->nin, o->nout,
-                b->input.len, b->output.len);
+        op_fail(o, ERR_INVALID, "has %d inputs and %d outputs, its body has %d and %d", o->nin,
+                o->nout, b->input.len, b->output.len);
     if (code == OP_IF && o->g->block.at[o->body[1]].output.len != b->output.len)
         op_fail(o, ERR_INVALID, "its branches have %d and %d outputs", b->output.len,
                 o->g->block.at[o->body[1]].output.len);

@@ -1,11 +1,13 @@
 /* Older forms of ONNX ops -> the newest, which is the only one that graph/op.def knows.
  *
- * An OnnxOp is a node on its way in: its type, opset, inputs, attributes, and the output values that it must define.
- * convert_op runs the rows of the table (convert.c) that fit: each either changes the op in place (attributes that became
- * inputs, new defaults, another name) or emits its own nodes. What is left is emitted as it stands.
+ * An OnnxOp is a node on its way in: its type, opset, inputs, attributes, and the output values
+ * that it must define. convert_op runs the rows of the table (convert.c) that fit: each either
+ * changes the op in place (attributes that became inputs, new defaults, another name) or emits its
+ * own nodes. What is left is emitted as it stands.
  *
- * Ranks and types are mostly not known yet here (inference comes later), so conversions that need them build them
- * from Shape, Size and CastLike nodes, which inference and folding turn into constants. */
+ * Ranks and types are mostly not known yet here (inference comes later), so conversions that need
+ * them build them from Shape, Size and CastLike nodes, which inference and folding turn into
+ * constants. */
 #ifndef LATHE_IMPORT_CONVERT_H
 #define LATHE_IMPORT_CONVERT_H
 
@@ -20,7 +22,7 @@ typedef struct OnnxOp {
     int block;
     int opset;
     int nin, nout;
-    ValueId *in, *out;            /* -1: absent; change `in` by op_set_in only */
+    ValueId *in, *out; /* -1: absent; change `in` by op_set_in only */
     int nattr;
     Attr *attr;
     int nblock, body[MAX_BLOCKS_OF_NODE];

@@ -1,4 +1,5 @@
-/* Conversions that build several nodes, most of them because a rank or a size is not known yet. See convert.h. */
+/* Conversions that build several nodes, most of them because a rank or a size is not known yet. See
+ * convert.h. */
 #include <string.h>
 
 #include "import/convert.h"
@@ -41,7 +42,8 @@ static ValueId emit_fill(OnnxOp *o, ValueId shape, DType t, double v)
     arena_defer(o->im->ctx->arena, unref_tensor, value);
     dtype_write(t, value->data, v, false);
     const ValueId filled = emit1(o, OP_CONSTANT_OF_SHAPE, shape);
-    node_set_attr(o->g, o->g->node.len - 1, (Attr){.name = "value", .kind = ATTR_TENSOR, .tensor = value});
+    node_set_attr(o->g, o->g->node.len - 1,
+                  (Attr){.name = "value", .kind = ATTR_TENSOR, .tensor = value});
     return filled;
 }
 
@@ -52,7 +54,8 @@ static void need_inputs(const OnnxOp *o, int n)
             op_fail(o, ERR_INVALID, "lacks input %d", k);
 }
 
-/* Before opset 13 the softmax family saw x (d0...dn) as a matrix: rows d0..d(axis-1), columns the rest.
+/* Before opset 13 the softmax family saw x (d0...dn) as a matrix: rows d0..d(axis-1), columns the
+ * rest.
  *     y = reshape(softmax(flatten(x, axis), axis=-1), shape(x)) */
 bool convert_flat_softmax(OnnxOp *o)
 {
@@ -84,7 +87,8 @@ static ValueId align(OnnxOp *o, ValueId a, ValueId b, int64_t axis)
         const int64_t ones = ra - (axis < 0 ? axis + ra : axis) - rb;
         int64_t axes[MAX_RANK];
         if (ones < 0 || rb + ones > MAX_RANK)
-            op_fail(o, ERR_INVALID, "axis %lld does not fit ranks %d and %d", (long long)axis, ra, rb);
+            op_fail(o, ERR_INVALID, "axis %lld does not fit ranks %d and %d", (long long)axis, ra,
+                    rb);
         if (ones == 0)
             return b;
         for (int i = 0; i < ones; i++)
@@ -139,7 +143,8 @@ bool convert_tile(OnnxOp *o)
     }
     const ValueId rank = emit1(o, OP_SHAPE, emit1(o, OP_SHAPE, o->in[0])); /* i64[1] */
     const ValueId ones = emit_fill(o, rank, DT_I64, 1);
-    const ValueId repeats = op_emit(o, OP_SCATTER_ELEMENTS, 3, (const ValueId[]){ones, number[1], number[0]});
+    const ValueId repeats =
+        op_emit(o, OP_SCATTER_ELEMENTS, 3, (const ValueId[]){ones, number[1], number[0]});
     op_finish(o, OP_TILE, 2, (const ValueId[]){o->in[0], repeats});
     return true;
 }
@@ -171,8 +176,10 @@ bool convert_dropout(OnnxOp *o)
     need_inputs(o, 1);
     if (op_has_in(o, 2)) {
         const Tensor *const training = o->g->value.at[o->in[2]].constant;
-        if (!training || tensor_elements(training) != 1 || dtype_read_int(DT_BOOL, training->data) != 0)
-            op_fail(o, ERR_UNSUPPORTED, "training mode is not supported: export the model for inference");
+        if (!training || tensor_elements(training) != 1 ||
+            dtype_read_int(DT_BOOL, training->data) != 0)
+            op_fail(o, ERR_UNSUPPORTED,
+                    "training mode is not supported: export the model for inference");
     }
     const ValueId x = o->in[0];
     if (o->nout > 0 && o->out[0] >= 0)
@@ -188,8 +195,8 @@ bool convert_dropout(OnnxOp *o)
     return true;
 }
 
-/* Scan-8 had a batch: states (B,...), sequences (B,T,...), after an optional input of lengths. It becomes a scan over the
- * batch, of all inputs and outputs, whose body is the scan over T. */
+/* Scan-8 had a batch: states (B,...), sequences (B,T,...), after an optional input of lengths. It
+ * becomes a scan over the batch, of all inputs and outputs, whose body is the scan over T. */
 bool convert_scan(OnnxOp *o)
 {
     if (op_has_in(o, 0))
@@ -201,7 +208,8 @@ bool convert_scan(OnnxOp *o)
     const int nin = g->block.at[body].input.len;
     const int nout = g->block.at[body].output.len;
     if (o->nin != nin + 1 || o->nout != nout)
-        op_fail(o, ERR_INVALID, "has %d inputs and %d outputs, its body has %d and %d", o->nin, o->nout, nin, nout);
+        op_fail(o, ERR_INVALID, "has %d inputs and %d outputs, its body has %d and %d", o->nin,
+                o->nout, nin, nout);
     const int outer = graph_block(g);
     ValueId *const in = arena_array_of(o->im->ctx->arena, nin + 1, ValueId);
     for (int i = 0; i < nin; i++) {

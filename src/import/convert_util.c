@@ -156,12 +156,15 @@ static void check_arity(const OnnxOp *o, OpCode code, int nin, const ValueId *in
     if (!count_fits(nin, row->min_in, row->max_in))
         op_fail(o, ERR_INVALID, "has %d inputs; %s takes %d%s", nin, row->onnx,
                 nin < row->min_in ? row->min_in : row->max_in,
-                row->min_in == row->max_in ? "" : nin < row->min_in ? " or more" : " at most");
+                row->min_in == row->max_in ? ""
+                : nin < row->min_in        ? " or more"
+                                           : " at most");
     for (int k = 0; k < row->min_in && row->class != 'C'; k++)
         if (in[k] < 0)
             op_fail(o, ERR_INVALID, "lacks input %d, which %s needs", k, row->onnx);
     if (o->nout < row->min_out)
-        op_fail(o, ERR_INVALID, "has %d outputs; %s has at least %d", o->nout, row->onnx, row->min_out);
+        op_fail(o, ERR_INVALID, "has %d outputs; %s has at least %d", o->nout, row->onnx,
+                row->min_out);
     if (row->max_out >= 0 && o->nout > row->max_out)
         op_fail(o, ERR_UNSUPPORTED, "output %d of %s is not supported", o->nout - 1, row->onnx);
 }

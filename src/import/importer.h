@@ -14,10 +14,10 @@
 #include "import/onnx.h"
 #include "import/onnx_tensor.h"
 
-#define IMPORT_MAX_DEPTH 200            /* of sub-graphs and function calls */
+#define IMPORT_MAX_DEPTH 200           /* of sub-graphs and function calls */
 #define IMPORT_MAX_NODES (1000 * 1000) /* functions inlined */
 
-/* The names that are visible in a graph: its own, then its parent's. A function body has no parent. */
+/* The names that are visible in a graph: its own, then its parent's. A function body has none. */
 typedef struct Scope {
     const struct Scope *parent;
     StrMap value;                 /* name -> ValueId */
@@ -44,10 +44,10 @@ typedef struct Importer {
     const OnnxOptions *opt;
     OnnxMemory *memory;
     const Onnx__ModelProto *model;
-    StrMap function;  /* "domain\x1fname\x1foverload" -> index */
-    StrMap dim;       /* dim_param or "input.dim2" -> its expression */
-    StrMap symbol;    /* names of symbols taken */
-    StrMap bound;     /* dim_param or symbol -> index into bound_value */
+    StrMap function; /* "domain\x1fname\x1foverload" -> index */
+    StrMap dim;      /* dim_param or "input.dim2" -> its expression */
+    StrMap symbol;   /* names of symbols taken */
+    StrMap bound;    /* dim_param or symbol -> index into bound_value */
     VEC(int64_t) bound_value;
     int visited;      /* nodes, each time they are inlined */
     IntMap type_hint; /* ValueId -> dtype, as declared by the model */

@@ -11,7 +11,8 @@
 static void bind_dim(Importer *im, const char *name, int64_t value, const char *why)
 {
     if (value < 0 || value > INT32_MAX)
-        fail(im->ctx, ERR_INVALID, "%.200s: dim '%.100s' cannot be %lld", why, name, (long long)value);
+        fail(im->ctx, ERR_INVALID, "%.200s: dim '%.100s' cannot be %lld", why, name,
+             (long long)value);
     const int k = strmap_get(&im->bound, name, -1);
     if (k >= 0 && im->bound_value.at[k] != value)
         fail(im->ctx, ERR_INVALID, "%.200s: dim '%.100s' is to be %lld, but also %lld", why, name,
@@ -20,8 +21,8 @@ static void bind_dim(Importer *im, const char *name, int64_t value, const char *
     vec_push(im->ctx->arena, &im->bound_value, value);
 }
 
-static const char *dim_key(Importer *im, const Onnx__TensorShapeProto__Dimension *d, const char *input,
-                           int axis)
+static const char *dim_key(Importer *im, const Onnx__TensorShapeProto__Dimension *d,
+                           const char *input, int axis)
 {
     if (d->dim_param && d->dim_param[0] != '\0')
         return d->dim_param;
@@ -36,8 +37,10 @@ static const Onnx__ValueInfoProto *find_input(const Importer *im, const char *na
             return p->input[i];
     Str known = str_new(im->ctx->arena);
     for (size_t i = 0; i < p->n_input && i < 8; i++)
-        str_addf(&known, "%s'%.60s'", i > 0 ? ", " : "", p->input[i]->name ? p->input[i]->name : "");
-    fail(im->ctx, ERR_INVALID, "the model has no input '%.100s'; it has %s", name, str_text(&known));
+        str_addf(&known, "%s'%.60s'", i > 0 ? ", " : "",
+                 p->input[i]->name ? p->input[i]->name : "");
+    fail(im->ctx, ERR_INVALID, "the model has no input '%.100s'; it has %s", name,
+         str_text(&known));
 }
 
 static const Onnx__TensorShapeProto *declared_shape(const Onnx__ValueInfoProto *p)
@@ -52,16 +55,17 @@ static void bind_shape(Importer *im, const char *input, int rank, const int64_t 
     if (!shape)
         return;
     if ((int)shape->n_dim != rank)
-        fail(im->ctx, ERR_INVALID, "input '%.100s': the model wants rank %zu, given is rank %d", input,
-             shape->n_dim, rank);
+        fail(im->ctx, ERR_INVALID, "input '%.100s': the model wants rank %zu, given is rank %d",
+             input, shape->n_dim, rank);
     for (int i = 0; i < rank; i++) {
         const Onnx__TensorShapeProto__Dimension *const d = shape->dim[i];
         if (dims[i] < 0)
             continue;
         if (d->has_dim_value && d->dim_value > 0) {
             if (d->dim_value != dims[i])
-                fail(im->ctx, ERR_INVALID, "input '%.100s': dim %d is %lld in the model, given is %lld",
-                     input, i, (long long)d->dim_value, (long long)dims[i]);
+                fail(im->ctx, ERR_INVALID,
+                     "input '%.100s': dim %d is %lld in the model, given is %lld", input, i,
+                     (long long)d->dim_value, (long long)dims[i]);
             continue;
         }
         bind_dim(im, dim_key(im, d, input, i), dims[i], input);
@@ -84,7 +88,8 @@ static void read_bindings(Importer *im)
 /* A dim_param as an identifier of the text form, unlike every other. */
 static const char *symbol_name(Importer *im, const char *key)
 {
-    char *const name = arena_printf(im->ctx->arena, "%s%s", key[0] >= '0' && key[0] <= '9' ? "_" : "", key);
+    char *const name =
+        arena_printf(im->ctx->arena, "%s%s", key[0] >= '0' && key[0] <= '9' ? "_" : "", key);
     for (char *c = name; *c != '\0'; c++) {
         const bool letter = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z');
         if (!letter && !(*c >= '0' && *c <= '9') && *c != '_' && *c != '.')
@@ -153,8 +158,9 @@ static int input_dims(Importer *im, const Onnx__ValueInfoProto *p, Expr *dims)
     if (shape) {
         for (size_t i = 0; i < shape->n_dim; i++) {
             const Onnx__TensorShapeProto__Dimension *const d = shape->dim[i];
-            dims[i] = d->has_dim_value && d->dim_value > 0 ? expr_int(im->g->x, d->dim_value)
-                                                           : open_dim(im, dim_key(im, d, p->name, (int)i));
+            dims[i] = d->has_dim_value && d->dim_value > 0
+                          ? expr_int(im->g->x, d->dim_value)
+                          : open_dim(im, dim_key(im, d, p->name, (int)i));
         }
         return (int)shape->n_dim;
     }
@@ -167,10 +173,12 @@ static int input_dims(Importer *im, const Onnx__ValueInfoProto *p, Expr *dims)
             given = im->opt->shape[i].dim;
         }
     if (rank < 0)
-        fail(im->ctx, ERR_UNSUPPORTED, "input '%.200s' has no stated rank: give its shape", p->name);
+        fail(im->ctx, ERR_UNSUPPORTED, "input '%.200s' has no stated rank: give its shape",
+             p->name);
     for (int i = 0; i < rank; i++)
-        dims[i] = given[i] >= 0 ? expr_int(im->g->x, given[i])
-                                : open_dim(im, arena_printf(im->ctx->arena, "%s.dim%d", p->name, i));
+        dims[i] = given[i] >= 0
+                      ? expr_int(im->g->x, given[i])
+                      : open_dim(im, arena_printf(im->ctx->arena, "%s.dim%d", p->name, i));
     return rank;
 }
 
@@ -186,8 +194,8 @@ static void import_input(Importer *im, Scope *s, const Onnx__ValueInfoProto *p)
              type_name(p->type));
     const DType t = onnx_dtype(p->type->tensor_type->elem_type);
     if (dtype_size(t) == 0)
-        fail(im->ctx, ERR_UNSUPPORTED, "input '%.200s' has elements of type %d (%s): not supported", p->name,
-             p->type->tensor_type->elem_type, t == DT_NONE ? "unknown" : dtype_name(t));
+        fail(im->ctx, ERR_UNSUPPORTED, "input '%.200s' has elements of type %d (%s): not supported",
+             p->name, p->type->tensor_type->elem_type, t == DT_NONE ? "unknown" : dtype_name(t));
     Expr dims[MAX_RANK];
     const int rank = input_dims(im, p, dims);
     const ValueId v = graph_value(im->g, p->name, t, rank, dims);
@@ -204,7 +212,8 @@ static void import_input(Importer *im, Scope *s, const Onnx__ValueInfoProto *p)
     scope_define(im, s, p->name, graph_constant(im->g, name, tensor_ref(bound->tensor)), NULL);
 }
 
-/* Callers know outputs by name, so a value that has another name (an alias made by a function) is copied. */
+/* Callers know outputs by name, so a value that has another name (an alias made by a function) is
+ * copied. */
 static void import_output(Importer *im, const Scope *s, const Onnx__ValueInfoProto *p)
 {
     const char *const name = p->name ? p->name : "";
@@ -227,7 +236,8 @@ static void check_model(const Importer *im)
     if (!m->graph)
         fail(im->ctx, ERR_INVALID, "not an ONNX model: it has no graph");
     if (m->ir_version > ONNX_MAX_IR)
-        fail(im->ctx, ERR_UNSUPPORTED, "IR version %lld: the newest known is %d; save the model with that",
+        fail(im->ctx, ERR_UNSUPPORTED,
+             "IR version %lld: the newest known is %d; save the model with that",
              (long long)m->ir_version, ONNX_MAX_IR);
     if (m->ir_version < 1)
         fail(im->ctx, ERR_INVALID, "not an ONNX model: it has no IR version");
@@ -272,7 +282,8 @@ static Graph *import_model(Context *ctx, const char *name, OnnxMemory *memory,
     return im->g;
 }
 
-static OnnxMemory *new_memory(Context *ctx, size_t size, const OnnxOptions *opt, const char *directory)
+static OnnxMemory *new_memory(Context *ctx, size_t size, const OnnxOptions *opt,
+                              const char *directory)
 {
     const size_t limit = opt->memory_limit ? opt->memory_limit : ((size_t)256 << 20) + 16 * size;
     OnnxMemory *const m = onnx_memory_new(limit, opt->directory ? opt->directory : directory);

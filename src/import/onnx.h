@@ -1,14 +1,15 @@
 /* ONNX models -> graph.
  *
- * Opsets 1 and 6 to 28 (2 to 5 are read like 6): older forms of ops are converted to their newest meaning (convert.h).
- * Functions are inlined, sub-graphs become blocks, Constant nodes become constants, weights in external files are mapped.
- * Weights are never held twice: tensors point into the unpacked message, which lives as long as the longest-lived of them.
+ * Opsets 1 and 6 to 28 (2 to 5 are read like 6): older forms of ops are converted to their newest
+ * meaning (convert.h). Functions are inlined, sub-graphs become blocks, Constant nodes become
+ * constants, weights in external files are mapped. Weights are never held twice: tensors point into
+ * the unpacked message, which lives as long as the longest-lived of them.
  *
- * Every dim of an input that is not a positive number becomes a symbol in [0, 2^31]: one a dim_param (by its name; characters
- * that identifiers lack become '_'), else "input.dim2".
+ * Every dim of an input that is not a positive number becomes a symbol in [0, 2^31]: one a
+ * dim_param (by its name; characters that identifiers lack become '_'), else "input.dim2".
  *
- * Errors (through fail): ERR_IO; ERR_INVALID, the file is malformed; ERR_UNSUPPORTED, with the node and op;
- * ERR_MEMORY, unpacking wants more than `memory_limit`. */
+ * Errors (through fail): ERR_IO; ERR_INVALID, the file is malformed; ERR_UNSUPPORTED, with the node
+ * and op; ERR_MEMORY, unpacking wants more than `memory_limit`. */
 #ifndef LATHE_IMPORT_ONNX_H
 #define LATHE_IMPORT_ONNX_H
 
@@ -23,9 +24,10 @@ typedef struct OnnxBindDim { /* --bind N=4 */
     int64_t value;
 } OnnxBindDim;
 
-typedef struct OnnxBindValue { /* the input stays in the list, but what used it reads this constant */
+typedef struct OnnxBindValue { /* the input stays in the list, but what used it reads this constant
+                                */
     const char *input;
-    Tensor *tensor;            /* a reference is taken */
+    Tensor *tensor; /* a reference is taken */
 } OnnxBindValue;
 
 typedef struct OnnxShape { /* the input's shape: a specialisation. -1: as the model says */

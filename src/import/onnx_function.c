@@ -1,8 +1,9 @@
 /* Functions of the model, inlined at each call; opset versions. See importer.h.
  *
- * A call's body gets a scope without a parent, in which the formal inputs are bound to the call's values. Its results get
- * the names that they have at the call, everything else is prefixed "call/". Attributes of body nodes may refer to
- * attributes of the call (ref_attr_name), with the function's defaults behind. */
+ * A call's body gets a scope without a parent, in which the formal inputs are bound to the call's
+ * values. Its results get the names that they have at the call, everything else is prefixed
+ * "call/". Attributes of body nodes may refer to attributes of the call (ref_attr_name), with the
+ * function's defaults behind. */
 #include <string.h>
 
 #include "import/importer.h"
@@ -21,7 +22,8 @@ static const char *domain_name(const char *domain)
 static const char *function_key(const Importer *im, const char *domain, const char *name,
                                 const char *overload)
 {
-    return arena_printf(im->ctx->arena, "%s\x1f%s\x1f%s", domain_name(domain), text(name), text(overload));
+    return arena_printf(im->ctx->arena, "%s\x1f%s\x1f%s", domain_name(domain), text(name),
+                        text(overload));
 }
 
 void import_functions(Importer *im)
@@ -38,7 +40,8 @@ const Onnx__FunctionProto *find_function(const Importer *im, const Onnx__NodePro
 {
     if (im->model->n_functions == 0)
         return NULL;
-    const int k = strmap_get(&im->function, function_key(im, p->domain, p->op_type, p->overload), -1);
+    const int k =
+        strmap_get(&im->function, function_key(im, p->domain, p->op_type, p->overload), -1);
     return k >= 0 ? im->model->functions[k] : NULL;
 }
 
@@ -50,7 +53,8 @@ int import_opset(const Importer *im, Onnx__OperatorSetId *const *set, size_t n)
         if (set[i]->version < ONNX_MIN_OPSET)
             fail(im->ctx, ERR_INVALID, "opset version %lld", (long long)set[i]->version);
         if (set[i]->version > ONNX_MAX_OPSET)
-            fail(im->ctx, ERR_UNSUPPORTED, "opset %lld: the newest known is %d; export the model with that",
+            fail(im->ctx, ERR_UNSUPPORTED,
+                 "opset %lld: the newest known is %d; export the model with that",
                  (long long)set[i]->version, ONNX_MAX_OPSET);
         return (int)set[i]->version;
     }
@@ -96,7 +100,8 @@ void import_call(Importer *im, Scope *s, const Frame *f, const Onnx__NodeProto *
 {
     Arena *const a = im->ctx->arena;
     if (p->n_input > function->n_input || p->n_output > function->n_output)
-        import_fail(im, p, ERR_INVALID, "function of %zu inputs and %zu outputs called with %zu and %zu",
+        import_fail(im, p, ERR_INVALID,
+                    "function of %zu inputs and %zu outputs called with %zu and %zu",
                     function->n_input, function->n_output, p->n_input, p->n_output);
     const Frame callee = call_frame(im, f, p, function);
     Scope body = scope_new(im, NULL, s->block);

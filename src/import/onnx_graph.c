@@ -60,7 +60,8 @@ ValueId scope_new_value(Importer *im, const Scope *s, const char *name)
 void import_initializers(Importer *im, Scope *s, const Onnx__GraphProto *p)
 {
     if (p->n_sparse_initializer > 0)
-        fail(im->ctx, ERR_UNSUPPORTED, "sparse initializers are not supported: save them as dense tensors");
+        fail(im->ctx, ERR_UNSUPPORTED,
+             "sparse initializers are not supported: save them as dense tensors");
     for (size_t i = 0; i < p->n_initializer; i++) {
         const Onnx__TensorProto *const t = p->initializer[i];
         if (!t->name || t->name[0] == '\0')
@@ -78,14 +79,15 @@ void import_initializers(Importer *im, Scope *s, const Onnx__GraphProto *p)
 
 /* ---- order ----
  *
- * Files should list producers first; where one does not, nodes are sorted, otherwise left as they are. */
+ * Files should list producers first; where one does not, nodes are sorted, otherwise left as they
+ * are. */
 
 typedef struct Order {
     Importer *im;
     Onnx__NodeProto *const *node;
-    StrMap producer;  /* name -> node */
-    VEC(int) dep;     /* nodes that a node reads from, one after the other */
-    int *start;       /* of node k's part of dep; n + 1 */
+    StrMap producer; /* name -> node */
+    VEC(int) dep;    /* nodes that a node reads from, one after the other */
+    int *start;      /* of node k's part of dep; n + 1 */
 } Order;
 
 static void add_dep(Order *o, const char *name)
@@ -142,7 +144,8 @@ static int *sort_nodes(Order *o, int n)
             }
             const int d = o->dep.at[o->start[k] + next[k]++];
             if (state[d] == OPEN)
-                import_fail(o->im, o->node[d], ERR_INVALID, "reads, through other nodes, its own result");
+                import_fail(o->im, o->node[d], ERR_INVALID,
+                            "reads, through other nodes, its own result");
             if (state[d] == NEW) {
                 state[d] = OPEN;
                 stack[depth++] = d;

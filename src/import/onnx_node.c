@@ -1,4 +1,5 @@
-/* One node: its attributes, inputs and outputs, on the way to convert_op; Constant nodes. See importer.h. */
+/* One node: its attributes, inputs and outputs, on the way to convert_op; Constant nodes. See
+ * importer.h. */
 #include <string.h>
 
 #include "import/convert.h"
@@ -6,8 +7,15 @@
 
 /* AttributeProto.type */
 enum {
-    TYPE_UNKNOWN = 0, TYPE_FLOAT = 1, TYPE_INT = 2, TYPE_STRING = 3, TYPE_TENSOR = 4, TYPE_GRAPH = 5,
-    TYPE_FLOATS = 6, TYPE_INTS = 7, TYPE_STRINGS = 8,
+    TYPE_UNKNOWN = 0,
+    TYPE_FLOAT = 1,
+    TYPE_INT = 2,
+    TYPE_STRING = 3,
+    TYPE_TENSOR = 4,
+    TYPE_GRAPH = 5,
+    TYPE_FLOATS = 6,
+    TYPE_INTS = 7,
+    TYPE_STRINGS = 8,
 };
 
 void import_fail(const Importer *im, const Onnx__NodeProto *p, int code, const char *format, ...)
@@ -47,10 +55,14 @@ static int attr_type(const Onnx__AttributeProto *p)
 {
     if (p->has_type && p->type != TYPE_UNKNOWN)
         return p->type;
-    const struct { bool there; int type; } kinds[] = {
-        {p->has_f, TYPE_FLOAT},       {p->has_i, TYPE_INT},           {p->has_s, TYPE_STRING},
-        {p->t != NULL, TYPE_TENSOR},  {p->g != NULL, TYPE_GRAPH},     {p->n_floats > 0, TYPE_FLOATS},
-        {p->n_ints > 0, TYPE_INTS},   {p->n_strings > 0, TYPE_STRINGS},
+    const struct {
+        bool there;
+        int type;
+    } kinds[] = {
+        {p->has_f, TYPE_FLOAT},     {p->has_i, TYPE_INT},
+        {p->has_s, TYPE_STRING},    {p->t != NULL, TYPE_TENSOR},
+        {p->g != NULL, TYPE_GRAPH}, {p->n_floats > 0, TYPE_FLOATS},
+        {p->n_ints > 0, TYPE_INTS}, {p->n_strings > 0, TYPE_STRINGS},
     };
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (kinds[i].there)
@@ -111,16 +123,22 @@ static Attr import_attr(const Importer *im, const Onnx__NodeProto *node, const c
     case TYPE_STRINGS:
         return strings_attr(im, name, p);
     default:
-        import_fail(im, node, ERR_UNSUPPORTED, "attribute '%.100s' has a type that is not supported (%d)",
-                    name, p->type);
+        import_fail(im, node, ERR_UNSUPPORTED,
+                    "attribute '%.100s' has a type that is not supported (%d)", name, p->type);
     }
 }
 
 /* Which block of the node an attribute is; -1: none. */
 static int body_index(const char *op_type, const char *attr)
 {
-    static const struct { const char *op, *attr; int k; } bodies[] = {
-        {"If", "then_branch", 0}, {"If", "else_branch", 1}, {"Loop", "body", 0}, {"Scan", "body", 0},
+    static const struct {
+        const char *op, *attr;
+        int k;
+    } bodies[] = {
+        {"If", "then_branch", 0},
+        {"If", "else_branch", 1},
+        {"Loop", "body", 0},
+        {"Scan", "body", 0},
     };
     for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++)
         if (strcmp(bodies[i].op, op_type) == 0 && strcmp(bodies[i].attr, attr) == 0)
@@ -234,7 +252,8 @@ static void make_outputs(OnnxOp *o, Scope *s)
 void import_node(Importer *im, Scope *s, const Frame *f, const Onnx__NodeProto *p)
 {
     if (++im->visited > IMPORT_MAX_NODES)
-        fail(im->ctx, ERR_MEMORY, "more than %d nodes once functions are inlined", IMPORT_MAX_NODES);
+        fail(im->ctx, ERR_MEMORY, "more than %d nodes once functions are inlined",
+             IMPORT_MAX_NODES);
     if (!p->op_type || p->op_type[0] == '\0')
         import_fail(im, p, ERR_INVALID, "has no op type");
     const Onnx__FunctionProto *const function = find_function(im, p);
@@ -250,7 +269,9 @@ void import_node(Importer *im, Scope *s, const Frame *f, const Onnx__NodeProto *
         import_constant(im, s, f, p);
         return;
     }
-    const char *const own_name = p->name && p->name[0] ? p->name : p->n_output > 0 ? p->output[0] : p->op_type;
+    const char *const own_name = p->name && p->name[0] ? p->name
+                                 : p->n_output > 0     ? p->output[0]
+                                                       : p->op_type;
     OnnxOp o = {
         .im = im,
         .g = im->g,

@@ -2,8 +2,8 @@
  *
  * Where the elements lie:  raw_data    as in memory, types below 8 bits packed
  *                          float_data  f32
- *                          int32_data  i32, and one number each for u8 i8 u16 i16 bool f16 bf16 fp8 (their bits);
- *                                      one packed byte each for types below 8 bits
+ *                          int32_data  i32; u8 i8 u16 i16 bool f16 bf16 fp8: one number each, their
+ *                                      bits; types below 8 bits: one packed byte each
  *                          int64_data  i64;   double_data f64;   uint64_data u64 and u32
  *                          external    like raw_data, a part of another file */
 #include "import/onnx_tensor.h"
@@ -67,7 +67,8 @@ static void unpack_job(Context *ctx, void *arg)
     ProtobufCAllocator allocator = {unpack_alloc, unpack_free, ctx->arena};
     u->message = protobuf_c_message_unpack(u->type, &allocator, u->size, u->at);
     if (!u->message)
-        fail(ctx, ERR_INVALID, "not a valid ONNX file: its fields do not have the types they should");
+        fail(ctx, ERR_INVALID,
+             "not a valid ONNX file: its fields do not have the types they should");
 }
 
 int onnx_unpack(OnnxMemory *m, WireMessage what, const uint8_t *at, size_t size, void **message,
@@ -81,7 +82,8 @@ int onnx_unpack(OnnxMemory *m, WireMessage what, const uint8_t *at, size_t size,
     if (code != 0)
         return code;
     Unpack u = {
-        .type = what == WIRE_MODEL ? &onnx__model_proto__descriptor : &onnx__tensor_proto__descriptor,
+        .type =
+            what == WIRE_MODEL ? &onnx__model_proto__descriptor : &onnx__tensor_proto__descriptor,
         .at = at,
         .size = size,
     };
@@ -307,17 +309,19 @@ static int from_external(OnnxMemory *m, const Onnx__TensorProto *p, DType t, int
                              tensor_name(p), entry->key, entry->value);
     }
     if (!location || !stays_below(location))
-        return error_set(e, ERR_INVALID, "tensor '%s': external data must lie beside the model, not in '%s'",
+        return error_set(e, ERR_INVALID,
+                         "tensor '%s': external data must lie beside the model, not in '%s'",
                          tensor_name(p), location ? location : "");
     if (!m->directory)
-        return error_set(e, ERR_INVALID, "tensor '%s': external data '%s', but no directory was given",
+        return error_set(e, ERR_INVALID,
+                         "tensor '%s': external data '%s', but no directory was given",
                          tensor_name(p), location);
     File f;
     const int code = map_external(m, location, &f, e);
     if (code != 0)
         return code;
-    const size_t want = dtype_is_packed(t) ? packed_bytes(t, elements)
-                                           : (size_t)elements * (size_t)dtype_size(t);
+    const size_t want =
+        dtype_is_packed(t) ? packed_bytes(t, elements) : (size_t)elements * (size_t)dtype_size(t);
     if (length == SIZE_MAX && offset <= f.size && want <= f.size - offset)
         length = want;
     if (offset > f.size || length > f.size - offset)

@@ -1,7 +1,8 @@
 /* TensorProto -> Tensor, without a copy where the message holds the elements as memory does.
  *
- * Owner: an unpacked message lives in an OnnxMemory, an arena with a reference count. Each tensor that points into it holds
- * a reference, so the message outlives the import only as long as it must. */
+ * Owner: an unpacked message lives in an OnnxMemory, an arena with a reference count. Each tensor
+ * that points into it holds a reference, so the message outlives the import only as long as it
+ * must. */
 #ifndef LATHE_IMPORT_ONNX_TENSOR_H
 #define LATHE_IMPORT_ONNX_TENSOR_H
 
@@ -15,7 +16,7 @@
 #include "tensor/tensor.h"
 
 typedef struct OnnxMemory {
-    Arena *arena;          /* holds this struct, too */
+    Arena *arena; /* holds this struct, too */
     atomic_int refs;
     const char *directory; /* of external data; NULL: there is none */
     StrMap file_id;        /* external files that are mapped: index into file */

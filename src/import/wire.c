@@ -6,8 +6,22 @@
 #include <stdbool.h>
 
 typedef enum Message {
-    MODEL, OPSET, FUNCTION, GRAPH, NODE, ATTRIBUTE, TENSOR, ENTRY, SEGMENT, SPARSE, VALUE, TYPE,
-    TENSOR_TYPE, SHAPE, DIM, NOT_A_MESSAGE
+    MODEL,
+    OPSET,
+    FUNCTION,
+    GRAPH,
+    NODE,
+    ATTRIBUTE,
+    TENSOR,
+    ENTRY,
+    SEGMENT,
+    SPARSE,
+    VALUE,
+    TYPE,
+    TENSOR_TYPE,
+    SHAPE,
+    DIM,
+    NOT_A_MESSAGE
 } Message;
 
 typedef struct MessageField {
@@ -19,30 +33,14 @@ typedef struct MessageField {
 
 /* Field numbers as in onnx.proto. */
 static const MessageField message_fields[] = {
-    {MODEL, 7, GRAPH, false},
-    {MODEL, 8, OPSET, true},
-    {MODEL, 25, FUNCTION, true},
-    {FUNCTION, 7, NODE, true},
-    {FUNCTION, 9, OPSET, true},
-    {FUNCTION, 11, ATTRIBUTE, true},
-    {GRAPH, 1, NODE, true},
-    {GRAPH, 5, TENSOR, true},
-    {GRAPH, 11, VALUE, true},
-    {GRAPH, 12, VALUE, true},
-    {GRAPH, 13, VALUE, true},
-    {GRAPH, 15, SPARSE, true},
-    {NODE, 5, ATTRIBUTE, true},
-    {ATTRIBUTE, 5, TENSOR, false},
-    {ATTRIBUTE, 6, GRAPH, false},
-    {ATTRIBUTE, 22, SPARSE, false},
-    {TENSOR, 3, SEGMENT, false},
-    {TENSOR, 13, ENTRY, true},
-    {SPARSE, 1, TENSOR, false},
-    {SPARSE, 2, TENSOR, false},
-    {VALUE, 2, TYPE, false},
-    {TYPE, 1, TENSOR_TYPE, false},
-    {TENSOR_TYPE, 2, SHAPE, false},
-    {SHAPE, 1, DIM, true},
+    {MODEL, 7, GRAPH, false},       {MODEL, 8, OPSET, true},        {MODEL, 25, FUNCTION, true},
+    {FUNCTION, 7, NODE, true},      {FUNCTION, 9, OPSET, true},     {FUNCTION, 11, ATTRIBUTE, true},
+    {GRAPH, 1, NODE, true},         {GRAPH, 5, TENSOR, true},       {GRAPH, 11, VALUE, true},
+    {GRAPH, 12, VALUE, true},       {GRAPH, 13, VALUE, true},       {GRAPH, 15, SPARSE, true},
+    {NODE, 5, ATTRIBUTE, true},     {ATTRIBUTE, 5, TENSOR, false},  {ATTRIBUTE, 6, GRAPH, false},
+    {ATTRIBUTE, 22, SPARSE, false}, {TENSOR, 3, SEGMENT, false},    {TENSOR, 13, ENTRY, true},
+    {SPARSE, 1, TENSOR, false},     {SPARSE, 2, TENSOR, false},     {VALUE, 2, TYPE, false},
+    {TYPE, 1, TENSOR_TYPE, false},  {TENSOR_TYPE, 2, SHAPE, false}, {SHAPE, 1, DIM, true},
 };
 
 typedef struct Level {
@@ -110,7 +108,8 @@ static int enter(Walk *w, uint32_t field, Error *e)
         top->seen |= bit;
     }
     if (w->depth == WIRE_MAX_DEPTH)
-        return error_set(e, ERR_INVALID, "not a valid ONNX file: nested more than %d deep at byte %zu",
+        return error_set(e, ERR_INVALID,
+                         "not a valid ONNX file: nested more than %d deep at byte %zu",
                          WIRE_MAX_DEPTH, w->pos);
     w->level[w->depth++] = (Level){.message = f->of, .end = w->pos + (size_t)size};
     return 0;

@@ -1,9 +1,9 @@
 /* A look at protobuf bytes before they are unpacked.
  *
- * The unpacking library recurses as deep as the bytes say and merges a message field that comes twice, so hostile
- * bytes could end the process. This walk, with a stack of fixed depth, checks that every length lies inside its parent,
- * that messages nest at most WIRE_MAX_DEPTH deep, that singular message fields come once, and that no message
- * has more fields than `max_fields` in all. */
+ * The unpacking library recurses as deep as the bytes say and merges a message field that comes
+ * twice, so hostile bytes could end the process. This walk, with a stack of fixed depth, checks
+ * that every length lies inside its parent, that messages nest at most WIRE_MAX_DEPTH deep, that
+ * singular message fields come once, and that no message has more fields than `max_fields`. */
 #ifndef LATHE_IMPORT_WIRE_H
 #define LATHE_IMPORT_WIRE_H
 

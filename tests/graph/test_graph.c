@@ -142,19 +142,58 @@ static void damage(void (*break_it)(Graph *g), bool inferred, const char *want)
     arena_free(a);
 }
 
-static void break_input(Graph *g) { g->node.at[0].in[0] = 99; }
-static void break_absent(Graph *g) { g->node.at[1].in[1] = -1; }
-static void break_order(Graph *g) { g->node.at[0].in[0] = 3; }
-static void break_arity(Graph *g) { g->node.at[0].nin = 0; }
-static void break_twice(Graph *g) { g->node.at[1].out[0] = 2; }
-static void break_producer(Graph *g) { g->value.at[3].producer = 0; }
-static void break_home(Graph *g) { g->node.at[1].home = 1; }
-static void break_output(Graph *g) { g->block.at[0].output.at[0] = -1; }
-static void break_constant(Graph *g) { g->value.at[1].dtype = DT_F32; }
-static void break_dim(Graph *g) { g->value.at[0].dim[0] = 0; }
-static void break_placed(Graph *g) { vec_push(g->ctx->arena, &g->block.at[0].node, 0); }
-static void break_blocks(Graph *g) { g->node.at[0].nblock = 1; }
-static void break_nothing(Graph *g) { (void)g; }
+static void break_input(Graph *g)
+{
+    g->node.at[0].in[0] = 99;
+}
+static void break_absent(Graph *g)
+{
+    g->node.at[1].in[1] = -1;
+}
+static void break_order(Graph *g)
+{
+    g->node.at[0].in[0] = 3;
+}
+static void break_arity(Graph *g)
+{
+    g->node.at[0].nin = 0;
+}
+static void break_twice(Graph *g)
+{
+    g->node.at[1].out[0] = 2;
+}
+static void break_producer(Graph *g)
+{
+    g->value.at[3].producer = 0;
+}
+static void break_home(Graph *g)
+{
+    g->node.at[1].home = 1;
+}
+static void break_output(Graph *g)
+{
+    g->block.at[0].output.at[0] = -1;
+}
+static void break_constant(Graph *g)
+{
+    g->value.at[1].dtype = DT_F32;
+}
+static void break_dim(Graph *g)
+{
+    g->value.at[0].dim[0] = 0;
+}
+static void break_placed(Graph *g)
+{
+    vec_push(g->ctx->arena, &g->block.at[0].node, 0);
+}
+static void break_blocks(Graph *g)
+{
+    g->node.at[0].nblock = 1;
+}
+static void break_nothing(Graph *g)
+{
+    (void)g;
+}
 
 static void verifier(void **state)
 {

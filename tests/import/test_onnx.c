@@ -1,4 +1,5 @@
-/* ONNX import: options, memory and its owners. (What the graphs look like: tests/golden/import_*.txt.) */
+/* ONNX import: options, memory and its owners. (What the graphs look like:
+ * tests/golden/import_*.txt.) */
 #include "check.h"
 
 #include "base/file.h"
@@ -108,10 +109,13 @@ static void values_are_bound(void **state)
 
     const OnnxBindValue unknown = {"m", n};
     const OnnxBindValue wrong = {"x", n};
-    refused((Import){.path = i.path, .opt = {.nvalue = 1, .value = &unknown}}, ERR_INVALID, "no input 'm'; it has 'c', 'x', 'n'");
-    refused((Import){.path = i.path, .opt = {.nvalue = 1, .value = &wrong}}, ERR_INVALID, "input 'x': the model wants rank 1");
+    refused((Import){.path = i.path, .opt = {.nvalue = 1, .value = &unknown}}, ERR_INVALID,
+            "no input 'm'; it has 'c', 'x', 'n'");
+    refused((Import){.path = i.path, .opt = {.nvalue = 1, .value = &wrong}}, ERR_INVALID,
+            "input 'x': the model wants rank 1");
     const OnnxBindValue wrong_type = {"c", n};
-    refused((Import){.path = i.path, .opt = {.nvalue = 1, .value = &wrong_type}}, ERR_INVALID, "input 'c' is bool, given is i64");
+    refused((Import){.path = i.path, .opt = {.nvalue = 1, .value = &wrong_type}}, ERR_INVALID,
+            "input 'c' is bool, given is i64");
     tensor_unref(n);
 }
 
@@ -122,7 +126,8 @@ static void files_that_are_no_models(void **state)
     refused((Import){.path = DATA}, ERR_IO, "not a regular file");
     refused((Import){.path = DATA "make_models.py"}, ERR_INVALID, "not a valid ONNX file");
     refused((Import){.path = DATA "external.bin"}, ERR_INVALID, "not a");
-    refused((Import){.path = DATA "types.onnx", .opt.memory_limit = 2048}, ERR_MEMORY, "over the limit");
+    refused((Import){.path = DATA "types.onnx", .opt.memory_limit = 2048}, ERR_MEMORY,
+            "over the limit");
 }
 
 int main(void)

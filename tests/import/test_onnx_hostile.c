@@ -1,5 +1,6 @@
-/* Hostile model bytes: deep nesting, lies about lengths, files cut off and mutated. Every import ends with a graph that
- * verifies or with one clear error; never a crash, a hang or more memory than allowed. */
+/* Hostile model bytes: deep nesting, lies about lengths, files cut off and mutated. Every import
+ * ends with a graph that verifies or with one clear error; never a crash, a hang or more memory
+ * than allowed. */
 #include "check.h"
 
 #include <dirent.h>
@@ -26,7 +27,8 @@ static void import_job(Context *ctx, void *arg)
         fail(ctx, ERR_INTERNAL, "%s", str_text(&why));
 }
 
-/* The error code; the message must be there with it. The bytes are copied so that ASan sees reads past their end. */
+/* The error code; the message must be there with it. The bytes are copied so that ASan sees reads
+ * past their end. */
 static int try_import(const uint8_t *at, size_t size, Error *e)
 {
     uint8_t *const copy = malloc(size > 0 ? size : 1);
@@ -45,10 +47,12 @@ static int try_import(const uint8_t *at, size_t size, Error *e)
     return code;
 }
 
-/* Messages nested `depth` deep: a model, its graph, a node, an attribute, a graph... Built from the inside. */
+/* Messages nested `depth` deep: a model, its graph, a node, an attribute, a graph... Built from the
+ * inside. */
 static Bytes nested(Arena *a, int depth)
 {
-    static const uint8_t keys[] = {0x0a, 0x2a, 0x32}; /* node of a graph, attribute of a node, graph of an attribute */
+    static const uint8_t keys[] = {
+        0x0a, 0x2a, 0x32}; /* node of a graph, attribute of a node, graph of an attribute */
     const size_t most = (size_t)depth * 6;
     uint8_t *const at = arena_alloc(a, most);
     size_t start = most;
@@ -98,7 +102,8 @@ static void wire(void **state)
     CHECK("\x08\x0a\x3a\x00", 0, NULL);
     CHECK("\x3a\x05\x0a", ERR_INVALID, "longer than what holds it");
     CHECK("\x3a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", ERR_INVALID, "longer than what holds it");
-    CHECK("\x3a\x02\x0a\x01", ERR_INVALID, "longer than what holds it"); /* inside the parent, not the file */
+    CHECK("\x3a\x02\x0a\x01", ERR_INVALID,
+          "longer than what holds it"); /* inside the parent, not the file */
     CHECK("\x3a\x00\x3a\x00", ERR_INVALID, "may stand once stands twice");
     CHECK("\x08", ERR_INVALID, "a number does not end");
     CHECK("\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", ERR_INVALID, "a number does not end");
@@ -107,7 +112,8 @@ static void wire(void **state)
     CHECK("\x0b", ERR_INVALID, "an unknown kind of field");
     CHECK("\x00\x01", ERR_INVALID, "no field number");
     CHECK("\x08\x01\x08\x01\x08\x01\x08\x01\x08\x01\x08\x01\x08\x01\x08\x01", 0, NULL);
-    CHECK("\x08\x01\x08\x01\x08\x01\x08\x01\x08\x01\x08\x01\x08\x01\x08\x01\x08\x01", ERR_MEMORY, "more than 8 fields");
+    CHECK("\x08\x01\x08\x01\x08\x01\x08\x01\x08\x01\x08\x01\x08\x01\x08\x01\x08\x01", ERR_MEMORY,
+          "more than 8 fields");
 #undef CHECK
 }
 
@@ -155,10 +161,12 @@ static uint64_t next_random(uint64_t *seed)
     return *seed;
 }
 
-/* A byte or a bit changed, most often; else one to four changes, also of runs: removed, copied. Returns the new size. */
+/* A byte or a bit changed, most often; else one to four changes, also of runs: removed, copied.
+ * Returns the new size. */
 static size_t mutate(uint8_t *at, size_t size, size_t room, uint64_t *seed)
 {
-    const bool light = next_random(seed) % 4 != 0; /* lengths mostly stay true: more than the first check is met */
+    const bool light =
+        next_random(seed) % 4 != 0; /* lengths mostly stay true: more than the first check is met */
     for (uint64_t k = light ? 1 : next_random(seed) % 4 + 1; k > 0 && size > 0; k--) {
         const size_t pos = next_random(seed) % size;
         const size_t run = next_random(seed) % (size - pos) % 64 + 1;

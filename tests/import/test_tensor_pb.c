@@ -1,4 +1,5 @@
-/* TensorProto files: every type there and back, and the lists that hold elements instead of raw bytes. */
+/* TensorProto files: every type there and back, and the lists that hold elements instead of raw
+ * bytes. */
 #include "check.h"
 
 #include <stdio.h>
@@ -72,7 +73,8 @@ static void lists(void **state)
     assert_true(i4[0] == -8 && i4[1] == 7 && i4[2] == 1);
     tensor_unref(t);
     /* i8 -1: ten bytes of wire; not packed in the wire sense, each with its key. */
-    assert_int_equal(PARSE(DT_I8, 2, "\x28\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x28\x7f", &t), 0);
+    assert_int_equal(PARSE(DT_I8, 2, "\x28\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x28\x7f", &t),
+                     0);
     assert_true(((const int8_t *)t->data)[0] == -1 && ((const int8_t *)t->data)[1] == 127);
     tensor_unref(t);
     /* u32 lies in uint64_data. */
@@ -100,11 +102,14 @@ static void refused(void **state)
     assert_int_equal(PARSE(DT_STRING, 1, "\x32\x01z", &t), ERR_UNSUPPORTED);
     assert_int_equal(PARSE(DT_C64, 1, "", &t), ERR_UNSUPPORTED);
     assert_int_equal(PARSE(99, 1, "", &t), ERR_INVALID);
-    assert_int_equal(PARSE(DT_F32, 1, "\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", &t), ERR_INVALID);
+    assert_int_equal(PARSE(DT_F32, 1, "\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", &t),
+                     ERR_INVALID);
     assert_non_null(strstr(e.message, "negative"));
     assert_int_equal(PARSE(DT_F32, 1, "\x08\xff\xff\xff\xff\xff\xff\xff\xff\x7f", &t), ERR_INVALID);
     assert_non_null(strstr(e.message, "overflows"));
-    assert_int_equal(PARSE(DT_F32, 1, "\x08\x01\x08\x01\x08\x01\x08\x01\x08\x01\x08\x01\x08\x01\x08\x01", &t), ERR_UNSUPPORTED);
+    assert_int_equal(
+        PARSE(DT_F32, 1, "\x08\x01\x08\x01\x08\x01\x08\x01\x08\x01\x08\x01\x08\x01\x08\x01", &t),
+        ERR_UNSUPPORTED);
     assert_int_equal(PARSE(DT_F32, 4, "\x70\x01", &t), ERR_INVALID); /* external, without a place */
     assert_int_equal(tensor_pb_read("/nonexistent.pb", &t, &e), ERR_IO);
     assert_null(t);
