@@ -3,7 +3,7 @@
  * The unpacking library recurses as deep as the bytes say and merges a message field that comes
  * twice, so hostile bytes could end the process. This walk, with a stack of fixed depth, checks
  * that every length lies inside its parent, that messages nest at most WIRE_MAX_DEPTH deep, that
- * singular message fields come once, and that no message has more fields than `max_fields`. */
+ * singular message fields come once, and that there are at most `max_fields` fields in all. */
 #ifndef LATHE_IMPORT_WIRE_H
 #define LATHE_IMPORT_WIRE_H
 
