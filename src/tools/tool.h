@@ -40,7 +40,8 @@ int tool_inputs(const Graph *g, int nfile, const char *const *file, uint64_t see
 /* A bar on stderr once something takes over two seconds; only on a terminal. */
 void tool_progress(void *arg, const char *what, int done, int total);
 
-extern const char help_run[], help_compile[], help_bench[], help_inspect[], help_check[], help_doctor[], help_completion[];
+extern const char help_run[], help_compile[], help_bench[], help_inspect[], help_check[], help_doctor[], help_completion[], help_peak[];
 int cmd_run(int argc, char **argv);
+int cmd_peak(int argc, char **argv);
 
 #endif

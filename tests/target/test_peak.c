@@ -1,0 +1,40 @@
+/* The measured peaks are possible figures, in the order that memories have. */
+#include "check.h"
+
+#include "target/peak.h"
+
+static void figures_are_possible(void **state)
+{
+    (void)state;
+    double gflops = 0;
+    Error e = {0};
+    assert_int_equal(peak_gflops(1, &gflops, &e), ERR_OK);
+    assert_true(gflops > 4 && gflops < 1000);
+    PeakResult r;
+    assert_int_equal(peak_measure(1, &r, &e), ERR_OK);
+    assert_int_equal(r.threads, 1);
+    assert_true(r.ghz > 0.3 && r.ghz < 10);
+    assert_true(r.gflops > 4 && r.gflops < r.ghz * 1.5 * 128);
+    for (int a = 0; a < PEAK_ACCESSES; a++) {
+        assert_true(r.gbs[PEAK_DRAM][a] > 0.2);
+        assert_true(r.gbs[PEAK_L1][a] > r.gbs[PEAK_DRAM][a]);
+    }
+}
+
+static void too_many_threads_are_refused(void **state)
+{
+    (void)state;
+    double gflops;
+    Error e = {0};
+    assert_int_equal(peak_gflops(0, &gflops, &e), ERR_INVALID);
+    assert_int_equal(peak_gflops(1 << 20, &gflops, &e), ERR_INVALID);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(figures_are_possible),
+        cmocka_unit_test(too_many_threads_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
