@@ -151,6 +151,9 @@ static Expr compare_i64(Exprs *x, ExprOp op, Expr a, Expr b)
         g = gcd(g, d.term[i].coef);
     if (g <= 0)
         return node2(x, op, DT_BOOL, a, b);
+    Expr quotient, rest; /* g*t + rest < 0 is t < 0 where 0 <= rest < g */
+    if (op == EX_LT && d.n > 1 && linear_group(x, &d, 0, &quotient, &rest))
+        return compare_i64(x, EX_LT, quotient, expr_int(x, 0));
     if (op != EX_LT && d.constant % g != 0)
         return expr_bool(x, op == EX_NE);
     /* g*t + c < 0 is t < ceil(-c/g). An equality has no direction: its first term goes left. */

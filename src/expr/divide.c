@@ -71,9 +71,9 @@ static bool try_group(Exprs *x, const Linear *r, int64_t g, Expr *quotient, Expr
     return true;
 }
 
-static int64_t find_group(Exprs *x, const Linear *r, int64_t c, Expr *quotient, Expr *rest)
+int64_t linear_group(Exprs *x, const Linear *r, int64_t c, Expr *quotient, Expr *rest)
 {
-    int64_t below = c;
+    int64_t below = c ? c : INT64_MAX;
     for (;;) { /* candidates, the largest first */
         int64_t g = 1;
         for (int i = 0; i < r->n; i++) {
@@ -146,7 +146,7 @@ static Expr const_div(Exprs *x, Expr a, int64_t c)
         return expr_sum(x, 2, part);
     }
     Expr quotient, rest;
-    const int64_t g = find_group(x, &r, c, &quotient, &rest);
+    const int64_t g = linear_group(x, &r, c, &quotient, &rest);
     if (g)
         return const_div(x, quotient, c / g);
     const Expr e = linear_build(x, &r);
@@ -188,7 +188,7 @@ static Expr const_mod(Exprs *x, Expr a, int64_t c)
     linear_init(&r);
     linear_add(x, &r, e, 1);
     Expr quotient, rest;
-    const int64_t g = find_group(x, &r, c, &quotient, &rest);
+    const int64_t g = linear_group(x, &r, c, &quotient, &rest);
     if (!g)
         return binary_node(x, EX_MOD, e, expr_int(x, c));
     const Expr part[] = {expr_scale(x, const_mod(x, quotient, c / g), g), rest};

@@ -49,6 +49,9 @@ int expr_factors(const Exprs *x, Expr term, Expr *factor, int cap);
 /* ---- divide.c ---- */
 Expr expr_floor_div(Exprs *x, Expr a, Expr b);
 Expr expr_floor_mod(Exprs *x, Expr a, Expr b);
+/* r = g*quotient + rest with 0 <= rest < g for the largest such g > 1 that divides c and is less
+ * (c 0: any); 0 if there is none. */
+int64_t linear_group(Exprs *x, const Linear *r, int64_t c, Expr *quotient, Expr *rest);
 
 /* ---- prove.c ---- */
 bool expr_proves_nonneg(Exprs *x, Expr e);
