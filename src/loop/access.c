@@ -211,3 +211,20 @@ bool reduction_is_contiguous(const Stages *s, int stage)
     }
     return contiguous;
 }
+
+int load_dim_of(const Stages *s, const Stage *st, int tensor, Expr var)
+{
+    LoadList l = {.arena = s->ctx->arena};
+    for (int k = 0; k < st->nresults; k++) {
+        expr_walk(s->x, st->update[k], collect_load, &l);
+    }
+    for (int k = 0; k < l.load.len; k++) {
+        const ExprNode *n = expr_node(s->x, l.load.at[k]);
+        for (int d = 0; d < n->nargs && n->imm.i == tensor; d++) {
+            if (expr_arg(s->x, l.load.at[k], d) == var) {
+                return d;
+            }
+        }
+    }
+    return -1;
+}

@@ -26,6 +26,8 @@ int count_readers(const Stages *s, int stage, int *reader);
 bool reads_pointwise(const Stages *s, int reader, int stage);
 /* Memory stride (elements) of a load in `var`; false if it is not linear or not constant. */
 bool load_stride(const Stages *s, Expr load, Expr var, int64_t *stride);
+/* The dim of `tensor` that the stage's first load of it indexes by `var` itself; -1: none. */
+int load_dim_of(const Stages *s, const Stage *st, int tensor, Expr var);
 /* Do all loads of a REDUCE go along memory (stride 1 or 0) as its last reduction axis runs? */
 bool reduction_is_contiguous(const Stages *s, int stage);
 /* Rough cost of computing one point, in flops; transcendental functions count 20. */

@@ -69,6 +69,7 @@ Schedule *schedule_choose(Context *ctx, const Stages *stages, const Target *t, c
     choose_scans(&choice);
     choose_contractions(&choice);
     choose_reductions(&choice);
+    choose_windows(&choice);
     choose_maps(&choice);
     if (source) {
         *source = choice.source;

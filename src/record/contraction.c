@@ -118,25 +118,6 @@ static int reduction_block(const Stages *s, const Contraction *c)
     return 1;
 }
 
-/* The stage that becomes the tiled loop nest around the accumulator: a MAP that reads it point by
- * point, or a copy made for the purpose. *acc is the accumulator's stage. */
-static int make_epilogue(Choice *c, int stage, int *acc)
-{
-    int reader = -1;
-    Stages *s = c->s;
-    const StageTensor *t = &s->tensor.at[s->stage.at[stage].result[0]];
-    *acc = stage;
-    if (t->role == TENSOR_TEMP && count_readers(s, stage, &reader) == 1 &&
-        reads_pointwise(s, reader, stage) && !choice_has(c, reader)) {
-        return reader;
-    }
-    const char *name = t->name;
-    *acc = stages_cache_write(s, stage);
-    const ScheduleStep step = {.kind = SCHED_CACHE_WRITE, .a = name};
-    vec_push(c->ctx->arena, &c->sc->step, step);
-    return *acc + 1;
-}
-
 /* Bytes of B; symbolic extents count as large. */
 static int64_t b_bytes(const Stages *s, const Contraction *k, int width)
 {
@@ -267,7 +248,7 @@ static void choose_contraction(Choice *c, const Contraction *found)
         }
     }
     int acc;
-    const int out = make_epilogue(c, k.stage, &acc);
+    const int out = choice_epilogue(c, k.stage, &acc);
     schedule_tile(c, &k, acc, out, tile, row_axis);
     c->source = "contraction";
 }

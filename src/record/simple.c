@@ -32,6 +32,9 @@ int order_add(StageSchedule *ss, int axis, int level)
     return ss->norder++;
 }
 
+#define WINDOW_ROWS 4   /* accumulators side by side */
+#define WINDOW_UNROLL 5 /* window extents up to this are written out */
+
 typedef struct Reads {
     int tensor;
     bool found;
@@ -46,7 +49,11 @@ static void visit_reads(const Exprs *x, Expr e, void *arg)
 
 bool stage_reads(const Stages *s, int stage, int tensor)
 {
-    const Stage *st = &s->stage.at[stage];
+    return stage_loads(s, &s->stage.at[stage], tensor);
+}
+
+bool stage_loads(const Stages *s, const Stage *st, int tensor)
+{
     Reads r = {.tensor = tensor};
     for (int k = 0; k < st->nresults; k++) {
         if (st->init[k]) {
@@ -113,13 +120,142 @@ static void fill_map(const Choice *c, const Stage *st, StageSchedule *ss)
     }
 }
 
+/* A temporary that copies an image (a halo of zeros around it) lies as the image does. */
+static void follow_layout(const Choice *c, const Stage *st, StageSchedule *ss)
+{
+    const StageTensor *t = &c->s->tensor.at[st->result[0]];
+    if (t->role != TENSOR_TEMP || st->form != STAGE_MAP || !layout_is_plain(&t->layout)) {
+        return;
+    }
+    for (int i = 0; i < c->s->tensor.len; i++) {
+        const StageTensor *from = &c->s->tensor.at[i];
+        if (from->stage < 0 && from->rank == t->rank && !layout_is_plain(&from->layout) &&
+            stage_loads(c->s, st, i)) {
+            ss->has_layout = true;
+            ss->layout = from->layout;
+            return;
+        }
+    }
+}
+
 void choose_maps(Choice *c)
 {
     for (int i = 0; i < c->s->stage.len; i++) {
         const Stage *st = &c->s->stage.at[i];
         if (!choice_has(c, i) && st->form != STAGE_SCATTER) {
-            fill_map(c, st, choice_entry(c, i));
+            StageSchedule *ss = choice_entry(c, i);
+            follow_layout(c, st, ss);
+            fill_map(c, st, ss);
         }
+    }
+}
+
+int choice_epilogue(Choice *c, int stage, int *acc)
+{
+    int reader = -1;
+    Stages *s = c->s;
+    const StageTensor *t = &s->tensor.at[s->stage.at[stage].result[0]];
+    *acc = stage;
+    if (t->role == TENSOR_TEMP && count_readers(s, stage, &reader) == 1 &&
+        reads_pointwise(s, reader, stage) && !choice_has(c, reader)) {
+        return reader;
+    }
+    const char *name = t->name;
+    *acc = stages_cache_write(s, stage);
+    if (*acc < 0) {
+        return -1;
+    }
+    const ScheduleStep step = {.kind = SCHED_CACHE_WRITE, .a = name};
+    vec_push(c->ctx->arena, &c->sc->step, step);
+    return *acc + 1;
+}
+
+/* Constants indexed by the vector axis get it innermost, in blocks. */
+static void relay_window_weights(Choice *c, const Stage *st, int v)
+{
+    const Stages *s = c->s;
+    const int lanes = target_lanes(c->target, 4);
+    for (int t = 0; t < s->tensor.len; t++) {
+        const StageTensor *w = &s->tensor.at[t];
+        if (w->role != TENSOR_CONST || w->rank < 2 || !stage_loads(s, st, t)) {
+            continue;
+        }
+        const int d = load_dim_of(s, st, t, st->axis[v].var);
+        if (d < 0) {
+            continue;
+        }
+        Layout l = {0};
+        for (int k = 0; k < w->rank; k++) {
+            l.dim[l.n++] = (LayoutDim){.axis = (int8_t)k};
+        }
+        l.dim[l.n++] = (LayoutDim){.axis = (int8_t)d, .block = lanes};
+        StageSchedule *ws = schedule_stage(c->sc, c->ctx, w->name);
+        ws->has_layout = true;
+        ws->layout = l;
+    }
+}
+
+/* Reductions over windows (depthwise convolution, pooling): the vector axis is the contiguous one, a
+ * few neighbours of another axis run side by side, and all partial results stay in registers. */
+void choose_windows(Choice *c)
+{
+    const Stages *s = c->s;
+    for (int i = 0; i < s->stage.len; i++) {
+        const Stage *st = &s->stage.at[i];
+        if (choice_has(c, i) || st->form != STAGE_REDUCE || st->naxes == 0 || st->nresults > 1) {
+            continue;
+        }
+        const int lanes = target_lanes(c->target, 4);
+        const int v = contiguous_axis(s, st);
+        if (axis_extent(s, st, v, lanes) < lanes) {
+            continue;
+        }
+        int acc;
+        const int out = choice_epilogue(c, i, &acc);
+        if (out < 0) {
+            continue;
+        }
+        st = &s->stage.at[acc];
+        relay_window_weights(c, st, v);
+        int row = -1; /* the axis that runs side by side */
+        for (int a = 0; a < st->naxes; a++) {
+            row = a != v && axis_extent(s, st, a, 4) > 1 ? a : row;
+        }
+        const StageTensor *t = &s->tensor.at[s->stage.at[out].result[0]];
+        const int width = layout_is_plain(&t->layout) ? lanes
+                                                      : t->layout.dim[t->layout.n - 1].block;
+        StageSchedule *os = choice_entry(c, out);
+        os->tile[v] = (AxisTile){.n = 1, .factor = {width}, .tail = TAIL_PEEL};
+        if (row >= 0) {
+            const int64_t extent = axis_extent(s, st, row, WINDOW_ROWS);
+            const int32_t rows = (int32_t)(extent < WINDOW_ROWS ? extent : WINDOW_ROWS);
+            os->tile[row] = (AxisTile){.n = 1, .factor = {rows}, .tail = TAIL_PEEL};
+        }
+        for (int a = 0; a < st->naxes; a++) {
+            order_add(os, a, 0);
+        }
+        os->nparallel = os->norder;
+        if (row >= 0) {
+            os->unroll |= (uint64_t)1 << order_add(os, row, 1);
+        }
+        os->vector = order_add(os, v, 1);
+        StageSchedule *as = choice_entry(c, acc);
+        as->at_stage = choice_name(c, out);
+        as->at_loop = os->order[os->nparallel - 1];
+        as->scope = SCOPE_REG;
+        for (int r = st->naxes; r < st->naxes + st->nreduce; r++) {
+            const int pos = order_add(as, r, 0);
+            if (axis_extent(s, st, r, 100) <= WINDOW_UNROLL) {
+                as->unroll |= (uint64_t)1 << pos;
+            }
+        }
+        for (int a = 0; a < st->naxes; a++) {
+            if (a != v) {
+                as->unroll |= (uint64_t)1 << order_add(as, a, 0);
+            }
+        }
+        as->vector = order_add(as, v, 0);
+        c->source = "window";
     }
 }
 

@@ -15,12 +15,17 @@ typedef struct Choice {
 void choose_scans(Choice *c);        /* ordered axes and what runs inside them */
 void choose_contractions(Choice *c); /* register-tiled products */
 void choose_reductions(Choice *c);   /* row reductions in lanes */
+void choose_windows(Choice *c);      /* depthwise, pooling: accumulators in registers */
 void choose_maps(Choice *c);         /* everything that has no entry yet */
 
 bool choice_has(const Choice *c, int stage); /* an entry exists */
 const char *choice_name(const Choice *c, int stage);
 StageSchedule *choice_entry(Choice *c, int stage);
 bool stage_reads(const Stages *s, int stage, int tensor);
+bool stage_loads(const Stages *s, const Stage *st, int tensor);
+/* The stage that becomes the tiled nest around an accumulator: a MAP that reads `stage` point by point, or a
+ * copy made for the purpose (cache_write). *acc gets the accumulator's stage. -1: not possible. */
+int choice_epilogue(Choice *c, int stage, int *acc);
 /* Constant extent of an axis, or `missing`. */
 int64_t axis_extent(const Stages *s, const Stage *st, int axis, int64_t missing);
 /* Appends a loop to the entry's order; returns its position. */
