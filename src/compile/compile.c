@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "compile/work.h"
 #include "op/op.h"
+#include "pass/pass.h"
 
 static Work *work_new(Context *ctx, Graph *g, const CompileOptions *opt)
 {
@@ -25,6 +26,27 @@ static void forget_elements(Graph *g)
     }
 }
 
+/* Nodes whose results have all become constants go; passes want one definition a value. */
+static void drop_known_nodes(Graph *g)
+{
+    for (int b = 0; b < g->block.len; b++) {
+        Block *block = &g->block.at[b];
+        int kept = 0;
+        for (int i = 0; i < block->node.len; i++) {
+            Node *n = &g->node.at[block->node.at[i]];
+            bool known = n->nout > 0;
+            for (int k = 0; k < n->nout; k++) {
+                if (n->out[k] >= 0 && g->value.at[n->out[k]].constant)
+                    n->out[k] = -1;
+                known &= n->out[k] < 0;
+            }
+            if (!known)
+                block->node.at[kept++] = block->node.at[i];
+        }
+        block->node.len = kept;
+    }
+}
+
 Compiled compile_inferred(Context *ctx, Graph *g, const CompileOptions *opt)
 {
     Work *w = work_new(ctx, g, opt);
@@ -39,7 +61,9 @@ Compiled compile_inferred(Context *ctx, Graph *g, const CompileOptions *opt)
 Compiled compile_graph(Context *ctx, Graph *g, const CompileOptions *opt)
 {
     const double start = time_now();
+    const PassOptions passes = {.target = opt->target};
     op_infer_graph(g);
+    g = passes_run(ctx, g, PASS_EARLY, &passes, NULL);
     int folded = 0;
     /* Sizes of what was folded are known afterwards, which may tell more. */
     for (bool again = true; again;) {
@@ -51,6 +75,10 @@ Compiled compile_graph(Context *ctx, Graph *g, const CompileOptions *opt)
             g->assume.len = 0;
             op_infer_graph(g);
         }
+    }
+    drop_known_nodes(g);
+    if (!opt->keep_all) {
+        g = passes_run(ctx, g, PASS_LATE, &passes, NULL);
     }
     const double inferred = time_now();
     const Compiled c = compile_inferred(ctx, g, opt);

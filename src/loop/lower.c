@@ -598,14 +598,6 @@ static void lower_phase(Lowerer *w, Nest *n)
     Expr rest = phase.par;
     for (int i = n->nparallel - 1; i >= 0; i--) {
         const Expr extent = parallel_extent(x, n, i);
-        AxisPlan *p = &n->plan[n->order[i].axis];
-        if (n->order[i].level == 0 && p->split == SPLIT_PEEL) {
-            /* its variable also counts the tail tile here */
-            const Expr var = expr_loop_var(x, "t", extent);
-            p->value = expr_subst(x, p->value, 1, &p->var[0], &var);
-            p->base = expr_subst(x, p->base, 1, &p->var[0], &var);
-            p->var[0] = var;
-        }
         const Expr var = nest_var(n, i);
         if (expr_node(x, var)->op == EX_VAR) {
             emit_let(w, body, var, i == 0 ? rest : expr_mod(x, rest, extent));

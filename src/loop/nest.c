@@ -29,9 +29,13 @@ static void make_levels(Exprs *x, Nest *n, int axis, Expr base)
         int64_t one;
         if (!p->var[k]) {
             const char *var_name = arena_printf(x->ctx->arena, "%s%d", name, k);
-            p->var[k] = expr_is_int(x, p->extent[k], &one) && one == 1
+            /* a peeled level 0 in parallel also counts the tail tile */
+            const Expr extent = k == 0 && p->split == SPLIT_PEEL
+                                    ? expr_ceil_div(x, p->size, expr_int(x, p->tile))
+                                    : p->extent[k];
+            p->var[k] = expr_is_int(x, extent, &one) && one == 1
                             ? expr_int(x, 0)
-                            : expr_loop_var(x, var_name, p->extent[k]);
+                            : expr_loop_var(x, var_name, extent);
         }
         if (k > 0) {
             local = expr_add(x, local, expr_muli(x, p->var[k], inner_product(tile, k)));
