@@ -32,12 +32,22 @@ typedef struct Elements { /* of one tensor */
 typedef struct StageRun {
     Program *init, *body; /* body: where?, targets, updates */
     int64_t extent[MAX_AXES];
+    int cycle; /* first stage of the SCAN cycle it is in; -1: in none */
 } StageRun;
+
+/* What is computed on demand: a stage, its cycle, and the time that its later stages may be read
+ * before. A load of them at that time or after can only stand in the side of a select that is not
+ * taken; following it would compute elements from others that are not done. */
+typedef struct Demand {
+    int stage, cycle;
+    int64_t time;
+} Demand;
 
 typedef struct Run {
     Oracle o;
     Elements *tensor;
     StageRun *stage;
+    Demand demand;
     Arena **arena; /* holds what the run allocates */
 } Run;
 
@@ -328,7 +338,14 @@ static void compute_element(Run *r, int id, int64_t at, const int64_t *index)
     }
     if (st->form == STAGE_SCAN)
         scan_up_to(r, st, index);
-    cell_at(r, id, at)->known = IN_PROGRESS;
+    const Demand outer = r->demand;
+    r->demand = (Demand){.stage = stage, .cycle = run->cycle, .time = INT64_MAX};
+    if (st->form == STAGE_SCAN)
+        r->demand.time = index[st->scan_axis];
+    else if (run->cycle == outer.cycle)
+        r->demand.time = outer.time;
+    if (st->form == STAGE_SCAN || run->cycle < 0)
+        cell_at(r, id, at)->known = IN_PROGRESS;
     for (int i = 0; i < st->naxes; i++)
         point[i] = index[i];
     Value *const frame = program_frame(&r->o, run->body);
@@ -340,6 +357,7 @@ static void compute_element(Run *r, int id, int64_t at, const int64_t *index)
         map_point(r, st, frame, point, -1, out);
     }
     program_done(run->body, frame);
+    r->demand = outer;
     for (int k = 0; k < st->nresults; k++)
         store(r, st->result[k], at, out[k]);
 }
@@ -362,11 +380,21 @@ static Value element(Run *r, int id, int64_t at, const int64_t *index)
     return c->value; /* 0 if in progress: the side of a select that is not taken */
 }
 
+static bool is_too_late(const Run *r, int tensor, const int64_t *index)
+{
+    const int stage = r->o.s->tensor.at[tensor].stage;
+    if (r->demand.cycle < 0 || stage < r->demand.stage || r->stage[stage].cycle != r->demand.cycle)
+        return false;
+    const Stage *const st = &r->o.s->stage.at[stage];
+    return st->form == STAGE_SCAN && index[st->scan_axis] >= r->demand.time;
+}
+
 static Value load_element(Oracle *o, int tensor, const int64_t *index)
 {
     Run *const r = (Run *)o; /* o is its first field */
     const int64_t at = position(&r->tensor[tensor], o->s->tensor.at[tensor].rank, index);
-    return at < 0 ? (Value){.w.i = 0} : element(r, tensor, at, index);
+    return at < 0 || is_too_late(r, tensor, index) ? (Value){.w.i = 0}
+                                                   : element(r, tensor, at, index);
 }
 
 /* ---- cycles of SCANs ---- */
@@ -536,8 +564,17 @@ static void start(Run *r, Context *ctx, const Stages *s, const int64_t *sym, Ten
     r->stage = arena_array_of(ctx->arena, s->stage.len + 1, StageRun);
     for (int i = 0; i < s->tensor.len; i++)
         start_tensor(r, i, tensor[i]);
-    for (int i = 0; i < s->stage.len; i++)
+    r->demand.cycle = -1;
+    for (int i = 0; i < s->stage.len; i++) {
         start_stage(r, i);
+        r->stage[i].cycle = -1;
+    }
+    for (int i = 0; i < s->stage.len; i++) {
+        const int first = i, last = cycle_end(s, i);
+        for (; i <= last; i++)
+            r->stage[i].cycle = first;
+        i = last > first ? last : first;
+    }
 }
 
 void oracle_run(const Stages *s, const int64_t *sym, Tensor **tensor)
