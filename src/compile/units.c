@@ -342,7 +342,9 @@ static Expr rewrite_part(Exprs *x, Expr e, int *map)
 static void prune_unit(Context *ctx, void *arg)
 {
     Unit *u = arg;
-    Stages *old = u->s, *s = stages_new(ctx, old->x);
+    Stages *old = u->s;
+    old->x->ctx = ctx; /* the context of the define job is gone */
+    Stages *s = stages_new(ctx, old->x);
     const bool *need = needed_tensors(ctx->arena, u);
     int *map = arena_array_of(ctx->arena, old->tensor.len + 1, int);
     int *stage_map = arena_array_of(ctx->arena, old->stage.len + 1, int);
