@@ -10,6 +10,7 @@ typedef struct Collect {
     VEC(Expr) node; /* arguments first */
     Arena *arena;
     IntMap place; /* node -> position in `node`, later its slot */
+    int *guard;   /* by position; -1: no user seen */
 } Collect;
 
 static void collect(const Exprs *x, Expr e, void *arg)
@@ -20,6 +21,51 @@ static void collect(const Exprs *x, Expr e, void *arg)
         return;
     intmap_put(&c->place, e, c->node.len);
     vec_push(c->arena, &c->node, e);
+}
+
+/* ---- guards: the sides of selects that all uses of a node stand in ---- */
+static int common_guard(const Program *p, int a, int b)
+{
+    while (a != b) { /* parents have smaller numbers */
+        if (a > b)
+            a = p->guard.at[a].parent;
+        else
+            b = p->guard.at[b].parent;
+    }
+    return a;
+}
+
+static void use_under(const Program *p, const Collect *c, Expr e, int guard)
+{
+    int *const g = &c->guard[intmap_get(&c->place, e, -1)];
+    *g = *g < 0 ? guard : common_guard(p, *g, guard);
+}
+
+/* Users before what they use. Conditions are positions here, slots once those are known. */
+static void find_guards(const Oracle *o, Program *p, Collect *c, int nroots, const Expr *roots)
+{
+    const Exprs *const x = o->s->x;
+    c->guard = arena_array_of(c->arena, c->node.len + 1, int);
+    memset(c->guard, -1, sizeof(int) * (size_t)c->node.len);
+    vec_push(c->arena, &p->guard, ((Guard){0}));
+    for (int i = 0; i < nroots; i++)
+        if (roots[i])
+            use_under(p, c, roots[i], 0);
+    for (int i = c->node.len - 1; i >= 0; i--) {
+        const ExprNode *const n = expr_node(x, c->node.at[i]);
+        for (int k = 0; k < n->nargs; k++) {
+            int guard = c->guard[i];
+            if (n->op == EX_SELECT && k > 0) {
+                const Guard g = {.condition =
+                                     intmap_get(&c->place, expr_arg(x, c->node.at[i], 0), -1),
+                                 .taken = k == 1,
+                                 .parent = guard};
+                vec_push(c->arena, &p->guard, g);
+                guard = p->guard.len - 1;
+            }
+            use_under(p, c, expr_arg(x, c->node.at[i], k), guard);
+        }
+    }
 }
 
 static int axis_of(const Axis *axis, int naxes, Expr var)
@@ -54,12 +100,18 @@ static void emit(Oracle *o, Program *p, Expr e, const Collect *c)
     vec_push(o->ctx->arena, &p->code, in);
 }
 
-static int level_of(const Oracle *o, Expr e, int axis, int naxes, const Collect *c, const int *known)
+static int level_of(const Oracle *o, const Program *p, int at, int axis, int naxes,
+                    const Collect *c, const int *known)
 {
+    const Expr e = c->node.at[at];
     const ExprNode *const n = expr_node(o->s->x, e);
     int level = n->op == EX_STATE ? naxes + 1 : axis >= 0 ? axis + 1 : 0;
     for (int i = 0; i < n->nargs; i++) {
         const int l = known[intmap_get(&c->place, expr_arg(o->s->x, e, i), -1)];
+        level = l > level ? l : level;
+    }
+    for (int g = n->op == EX_LOAD ? c->guard[at] : 0; g > 0; g = p->guard.at[g].parent) {
+        const int l = known[p->guard.at[g].condition]; /* not before the conditions are there */
         level = l > level ? l : level;
     }
     return level;
@@ -72,9 +124,10 @@ Program *program_new(Oracle *o, int naxes, const Axis *axis, int nroots, const E
     Collect c = {.arena = a, .place = intmap_new(a)};
     for (int i = 0; i < nroots; i++)
         expr_walk(o->s->x, roots[i], collect, &c);
+    find_guards(o, p, &c, nroots, roots);
     int *const level = arena_array_of(a, c.node.len + 1, int);
     for (int i = 0; i < c.node.len; i++)
-        level[i] = level_of(o, c.node.at[i], axis_of(axis, naxes, c.node.at[i]), naxes, &c, level);
+        level[i] = level_of(o, p, i, axis_of(axis, naxes, c.node.at[i]), naxes, &c, level);
     p->naxes = naxes;
     memset(p->axis, -1, sizeof p->axis);
     /* Slots in the order of levels; inside a level as collected. */
@@ -83,6 +136,8 @@ Program *program_new(Oracle *o, int naxes, const Axis *axis, int nroots, const E
         for (int i = 0; i < c.node.len; i++)
             if (level[i] == l)
                 intmap_put(&c.place, c.node.at[i], slot++);
+    for (int g = 1; g < p->guard.len; g++)
+        p->guard.at[g].condition = intmap_get(&c.place, c.node.at[p->guard.at[g].condition], -1);
     for (int l = 0; l <= naxes + 1; l++) {
         p->level[l] = p->code.len;
         for (int i = 0; i < c.node.len; i++) {
@@ -90,6 +145,7 @@ Program *program_new(Oracle *o, int naxes, const Axis *axis, int nroots, const E
                 continue;
             const int k = axis_of(axis, naxes, c.node.at[i]);
             emit(o, p, c.node.at[i], &c);
+            vec_last(&p->code).guard = c.guard[i];
             if (k >= 0) { /* set from outside: program_set */
                 p->axis[k] = p->code.len - 1;
                 p->code.at[p->axis[k]].op = EX_NONE;
@@ -175,6 +231,17 @@ static Word compute(const Instr *in, const int *slot, const Value *frame)
     return apply(in, arg);
 }
 
+/* A condition that may go either way takes both sides. */
+static bool is_needed(const Program *p, int guard, const Value *frame)
+{
+    for (; guard > 0; guard = p->guard.at[guard].parent) {
+        const Value *const v = &frame[p->guard.at[guard].condition];
+        if (v->magnitude == 0 && (v->w.i != 0) != p->guard.at[guard].taken)
+            return false;
+    }
+    return true;
+}
+
 static Value load(Oracle *o, const Instr *in, const int *slot, const Value *frame)
 {
     int64_t index[MAX_RANK];
@@ -212,7 +279,7 @@ void program_run(Oracle *o, const Program *p, Value *frame, int level, const Val
         if (in->op == EX_NONE)
             continue;
         if (in->op == EX_LOAD) {
-            frame[k] = load(o, in, slot, frame);
+            frame[k] = is_needed(p, in->guard, frame) ? load(o, in, slot, frame) : (Value){0};
             continue;
         }
         if (in->nargs == 0) {
