@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "codegen/gen.h"
+#include "codegen/link.h"
 
 /* Enough: the expanded form has its vectors, unrolled loops and hoisted invariants already. With
  * MemorySSA, or a store to one buffer would forget the loads of all others. */

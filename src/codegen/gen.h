@@ -104,8 +104,4 @@ LLVMValueRef storage_encode(Gen *g, DType t, LLVMValueRef v, int lanes);
 /* ---- emit_stmt.c ---- */
 void gen_phase(Gen *g, int phase, const char *name);
 
-/* ---- link.c: a relocatable object -> flat code; 0 or a code and why ---- */
-int link_image(Arena *a, const uint8_t *object, size_t size, int nentries,
-               const char *const *entries, Image *out, Error *e);
-
 #endif

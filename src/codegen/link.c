@@ -5,11 +5,12 @@
  * kinds of relative relocation, and refuse by name whatever else there is.
  *
  *     .text | .rodata.cst4 | .rodata.cst32 | ...     (.eh_frame is dropped: nothing unwinds) */
+#include "codegen/link.h"
+
 #include <assert.h>
 #include <elf.h>
+#include <stdbool.h>
 #include <string.h>
-
-#include "codegen/gen.h"
 
 typedef struct Linker {
     Arena *arena;
