@@ -191,8 +191,8 @@ static void set_from(const Program *p, Value *frame, const int64_t *index, int f
 }
 
 /* Runs the program at `index`, of which axis `moved` and later ones are new (-1: all). */
-static void run_at(Run *r, const Program *p, Value *frame, const int64_t *index, int moved, int naxes,
-                   const Value *state)
+static void run_at(Run *r, const Program *p, Value *frame, const int64_t *index, int moved,
+                   int naxes, const Value *state)
 {
     set_from(p, frame, index, moved < 0 ? 0 : moved, naxes);
     program_run(&r->o, p, frame, moved + 1, state);
@@ -584,7 +584,7 @@ void oracle_run(const Stages *s, const int64_t *sym, Tensor **tensor)
     start(&r, &ctx, s, sym, tensor);
     run_all(&r);
     for (int i = 0; i < s->tensor.len; i++)
-        if (s->tensor.at[i].role == TENSOR_OUTPUT && s->tensor.at[i].stage >= 0 && r.tensor[i].given)
+        if (s->tensor.at[i].role == TENSOR_OUTPUT && r.tensor[i].given)
             write_given(&r, i);
     drop_arena(r.arena);
 }

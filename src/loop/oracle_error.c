@@ -62,8 +62,9 @@ static double select_magnitude(const Instr *in, const Value *const *arg)
     const Value *const taken = arg[arg[0]->w.i ? 1 : 2];
     if (arg[0]->magnitude == 0)
         return taken->magnitude;
-    const double gap = dtype_is_float((DType)in->type) ? fabs(arg[1]->w.f - arg[2]->w.f)
-                                                       : fabs((double)arg[1]->w.i - (double)arg[2]->w.i);
+    const double gap = dtype_is_float((DType)in->type)
+                           ? fabs(arg[1]->w.f - arg[2]->w.f)
+                           : fabs((double)arg[1]->w.i - (double)arg[2]->w.i);
     const double m = fmax(arg[1]->magnitude, arg[2]->magnitude);
     return isfinite(gap) ? m + gap * JUMP : INFINITY;
 }
@@ -71,10 +72,12 @@ static double select_magnitude(const Instr *in, const Value *const *arg)
 static double cast_magnitude(const Instr *in, Word result, const Value *a)
 {
     const bool to_real = dtype_is_float((DType)in->type);
+    const bool near_zero = a->magnitude > 0 && fabs(a->w.f) <= NEAR * a->magnitude;
     if (dtype_is_float((DType)in->from))
-        return to_real                ? a->magnitude
-               : in->type == DT_BOOL ? (fabs(a->w.f) <= NEAR * a->magnitude && a->magnitude > 0 ? JUMP : 0)
-                                      : rounding_jump(EX_TRUNC, a->w.f, a->magnitude);
+        return to_real               ? a->magnitude
+               : in->type != DT_BOOL ? rounding_jump(EX_TRUNC, a->w.f, a->magnitude)
+               : near_zero           ? JUMP
+                                     : 0;
     return to_real ? fabs(result.f) + a->magnitude : a->magnitude;
 }
 

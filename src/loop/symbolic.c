@@ -86,7 +86,8 @@ static int inside(Symbolic *y, const Stage *st, int naxes, const int64_t *point)
 }
 
 /* ---- the forms ---- */
-static bool constant_extents(const Exprs *x, const Axis *axis, int n, int64_t *extent, int64_t *count)
+static bool constant_extents(const Exprs *x, const Axis *axis, int n, int64_t *extent,
+                             int64_t *count)
 {
     *count = 1;
     for (int i = 0; i < n; i++)
