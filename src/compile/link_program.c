@@ -48,12 +48,20 @@ static int convert(Link *l, const Exprs *x, Expr e, const Unit *u)
         v.imm.i = n->imm.i;
     else if (n->op == EX_FLOAT)
         v.imm.f = n->imm.f;
-    else if (n->nargs > 3 || n->op == EX_LOAD)
+    else if (n->op == EX_LOAD)
         fail(l->ctx, ERR_INTERNAL, "a size is computed by '%s'", expr_op_text((ExprOp)n->op));
-    v.narg = (uint8_t)n->nargs;
+    /* Sums and products have any number of terms in the pool, two in a program. */
+    const bool chain = (n->op == EX_ADD || n->op == EX_MUL) && n->nargs > 2;
+    v.narg = chain ? 2 : (uint8_t)n->nargs;
     for (int k = 0; k < v.narg; k++)
         v.arg[k] = convert(l, x, expr_arg(x, e, k), u);
-    return build_value(l->b, v);
+    int value = build_value(l->b, v);
+    for (int k = 2; chain && k < n->nargs; k++) {
+        v.arg[0] = value;
+        v.arg[1] = convert(l, x, expr_arg(x, e, k), u);
+        value = build_value(l->b, v);
+    }
+    return value;
 }
 
 int link_expr(Link *l, Expr e)
