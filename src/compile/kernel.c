@@ -131,6 +131,7 @@ static void compile_job(Context *ctx, void *arg)
               find_tensors(ctx, s, out_name, u->nout));
     Loops *expanded = expand(ctx, low.loops, &j->opt->target);
     expanded->name = j->name;
+    low.loops->scratch_bytes = expanded->scratch_bytes; /* what registers could not hold is in it */
     const CodegenOptions co = {.want_assembly = j->opt->want_code, .want_ir = j->opt->want_code};
     const CodegenResult code = codegen_compile(ctx, expanded, &j->opt->target, &co);
     j->image = code.image;

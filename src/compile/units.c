@@ -290,6 +290,7 @@ static void live_unit(Work *w, Unit *u, bool *live)
     if (!u->live)
         return;
     if (u->class == 'S') {
+        u->s->ctx = u->s->x->ctx = w->ctx; /* the job that made the stages is over */
         const bool *need = needed_tensors(w->ctx->arena, u);
         for (int i = 0; i < u->nin; i++) {
             u->in_used[i] = need[u->in_tensor[i]];
