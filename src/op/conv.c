@@ -50,6 +50,8 @@ static void conv_out(const Infer *f, int x_input, int w_input, int bias_input, D
     for (int k = 0; k < win.n; k++) {
         if (expr_high(f->x, win.out[k]) < 1 && expr_low(f->x, x->dim[2 + k]) > 0)
             infer_fail(f, "the kernel is larger than the padded input in spatial dim %d", k);
+        if (dim_is(f->x, x->dim[2 + k], 0) && !dim_is(f->x, win.out[k], 0))
+            infer_unsupported(f, "only padding in spatial dim %d", k);
         dims[2 + k] = win.out[k];
     }
     infer_out(f, 0, t, 2 + win.n, dims);
@@ -63,14 +65,32 @@ void infer_conv(const Infer *f)
     conv_out(f, 0, 1, 2, t);
 }
 
+/* A scale or zero point k, if present: one element, or (w) one for each output channel. */
+static void check_param(const Infer *f, int k, const Value *w)
+{
+    const Value *p = infer_in(f, k);
+    if (!p || p->rank == 0)
+        return;
+    if (p->rank > 1)
+        infer_fail(f, "input %d has rank %d", k, p->rank);
+    if (!dim_is(f->x, p->dim[0], 1))
+        infer_require_equal(f, p->dim[0], w ? w->dim[0] : expr_int(f->x, 1),
+                            "elements of a scale or zero point");
+}
+
 void infer_conv_integer(const Infer *f)
 {
     conv_out(f, 0, 1, f->node->nin, DT_I32);
+    check_param(f, 2, NULL);
+    check_param(f, 3, infer_in(f, 1));
 }
 
 void infer_qlinear_conv(const Infer *f)
 {
     conv_out(f, 0, 3, 8, infer_in(f, 7)->dtype);
+    for (int k = 1; k < 8; k++)
+        if (k != 3)
+            check_param(f, k, k == 4 || k == 5 ? infer_in(f, 3) : NULL);
 }
 
 /* ---- definition ---- */

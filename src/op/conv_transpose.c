@@ -79,6 +79,8 @@ void infer_conv_transpose(const Infer *f)
     infer_require_equal(f, expr_modi(f->x, x->dim[1], group), expr_int(f->x, 0),
                         "channels modulo group, and 0");
     Expr dims[MAX_RANK] = {x->dim[0], expr_muli(f->x, w->dim[1], group)};
+    if (bias && bias->rank != 1)
+        infer_fail(f, "bias has rank %d", bias->rank);
     if (bias)
         infer_require_equal(f, bias->dim[0], dims[1], "bias and output channels");
     const Window win = transpose_window(f->x, f->node, n, x->dim + 2, w->dim + 2);

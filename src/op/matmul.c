@@ -39,14 +39,54 @@ void infer_matmul(const Infer *f)
     infer_product_shape(f, 0, 1, infer_in(f, 0)->dtype);
 }
 
+/* A parameter k (if present) of the rows of operand a, or of the columns: a scalar, one per line, or
+ * of the result's batch dims with the other matrix dim 1. All dims may be 1. */
+static void check_line_param(const Infer *f, int k, int operand, bool rows, int batch,
+                             const Expr *out)
+{
+    const Value *p = infer_in(f, k), *a = infer_in(f, operand);
+    if (!p)
+        return;
+    const int back = rows ? 2 : 1;
+    const bool vector = a->rank < 2;
+    const Expr one = expr_int(f->x, 1), line = vector ? one : a->dim[a->rank - back];
+    if (p->rank > 2 && (vector || p->rank - 2 > batch))
+        infer_fail(f, "input %d has rank %d", k, p->rank);
+    for (int i = 0; i < p->rank; i++) {
+        const int from_end = p->rank - 1 - i;
+        Expr want = from_end == back - 1 || p->rank == 1 ? line : one;
+        if (p->rank > 2 && from_end >= 2)
+            want = out[batch - (p->rank - 2) + i];
+        if (!dim_is(f->x, p->dim[i], 1))
+            infer_require_equal(f, p->dim[i], want, "a scale or zero point and its operand");
+    }
+}
+
+/* Quantized products: parameters of a and y go by rows, those of b by columns. */
+static void check_params(const Infer *f, int a, int b, int na, const int *of_a, int nb,
+                         const int *of_b)
+{
+    const Value *va = infer_in(f, a), *vb = infer_in(f, b);
+    if (f->node->out[0] < 0)
+        return;
+    const Value *out = &f->g->value.at[f->node->out[0]];
+    const int batch = out->rank - (va->rank > 1) - (vb->rank > 1);
+    for (int k = 0; k < na; k++)
+        check_line_param(f, of_a[k], a, true, batch, out->dim);
+    for (int k = 0; k < nb; k++)
+        check_line_param(f, of_b[k], b, false, batch, out->dim);
+}
+
 void infer_matmul_integer(const Infer *f)
 {
     infer_product_shape(f, 0, 1, DT_I32);
+    check_params(f, 0, 1, 1, (const int[]){2}, 1, (const int[]){3});
 }
 
 void infer_qlinear_matmul(const Infer *f)
 {
     infer_product_shape(f, 0, 3, infer_in(f, 7)->dtype);
+    check_params(f, 0, 3, 4, (const int[]){1, 2, 6, 7}, 2, (const int[]){4, 5});
 }
 
 void infer_gemm(const Infer *f)

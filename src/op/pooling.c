@@ -29,6 +29,8 @@ void infer_pool(const Infer *f)
     for (int k = 0; k < w.n; k++) {
         if (expr_high(f->x, w.out[k]) < 1 && expr_low(f->x, x->dim[2 + k]) > 0)
             infer_fail(f, "the window is larger than the padded input in spatial dim %d", k);
+        if (dim_is(f->x, x->dim[2 + k], 0) && !dim_is(f->x, w.out[k], 0))
+            infer_unsupported(f, "only padding in spatial dim %d", k);
         dims[2 + k] = w.out[k];
     }
     infer_out(f, 0, x->dtype, x->rank, dims);

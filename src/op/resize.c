@@ -12,6 +12,31 @@
 #include <math.h>
 #include <string.h>
 
+typedef enum Transform {
+    HALF_PIXEL,
+    HALF_PIXEL_SYMMETRIC,
+    PYTORCH_HALF_PIXEL,
+    ALIGN_CORNERS,
+    ASYMMETRIC,
+    TF_CROP_AND_RESIZE,
+    TRANSFORMS
+} Transform;
+
+static const char *const transform_names[TRANSFORMS] = {
+    "half_pixel",    "half_pixel_symmetric", "pytorch_half_pixel",
+    "align_corners", "asymmetric",           "tf_crop_and_resize",
+};
+
+static Transform transform_of(const Graph *g, NodeId id)
+{
+    const Node *node = &g->node.at[id];
+    const char *name = node_string(node, "coordinate_transformation_mode", "half_pixel");
+    for (int k = 0; k < TRANSFORMS; k++)
+        if (strcmp(name, transform_names[k]) == 0)
+            return (Transform)k;
+    graph_fail(g, id, ERR_UNSUPPORTED, "coordinate_transformation_mode is '%s'", name);
+}
+
 /* ---- inference ---- */
 
 /* The list of axes, or all; returns the count. */
@@ -82,6 +107,11 @@ void infer_resize(const Infer *f)
     const Expr *e = infer_elems(f, by_scale ? 2 : 3, &count);
     if (count != n)
         infer_fail(f, "%s has %d entries, not %d", by_scale ? "scales" : "sizes", count, n);
+    if (transform_of(f->g, f->id) == TF_CROP_AND_RESIZE) {
+        if (!is_given(f, 1))
+            infer_fail(f, "tf_crop_and_resize needs a roi");
+        infer_require_equal(f, infer_in(f, 1)->dim[0], expr_int(f->x, 2 * n), "entries of roi");
+    }
     Expr dims[MAX_RANK];
     memcpy(dims, x->dim, sizeof dims);
     for (int k = 0; k < n; k++) {
@@ -95,26 +125,13 @@ void infer_resize(const Infer *f)
             dims[axes[k]] = expr_int(f->x, (int64_t)(common * (double)in + 0.5));
         else
             dims[axes[k]] = e[k];
+        if (dim_is(f->x, x->dim[axes[k]], 0) && !dim_is(f->x, dims[axes[k]], 0))
+            infer_fail(f, "axis %d has no elements to resize", axes[k]);
     }
     infer_out(f, 0, x->dtype, x->rank, dims);
 }
 
 /* ---- one axis ---- */
-
-typedef enum Transform {
-    HALF_PIXEL,
-    HALF_PIXEL_SYMMETRIC,
-    PYTORCH_HALF_PIXEL,
-    ALIGN_CORNERS,
-    ASYMMETRIC,
-    TF_CROP_AND_RESIZE,
-    TRANSFORMS
-} Transform;
-
-static const char *const transform_names[TRANSFORMS] = {
-    "half_pixel",    "half_pixel_symmetric", "pytorch_half_pixel",
-    "align_corners", "asymmetric",           "tf_crop_and_resize",
-};
 
 typedef struct ResizeAxis {
     int axis;
@@ -122,7 +139,7 @@ typedef struct ResizeAxis {
     Expr scale;      /* f32 */
     Expr width;      /* f32: scale * in, what `out` is the floor of */
     int64_t num, den; /* scale as an exact fraction; 0: it is none */
-    Expr start, end; /* f32: region of interest; 0: none */
+    Expr start, end; /* f32: region of interest of tf_crop_and_resize */
 } ResizeAxis;
 
 typedef struct Resize {
@@ -133,15 +150,6 @@ typedef struct Resize {
     int n;
     ResizeAxis axis[MAX_RANK]; /* those that change */
 } Resize;
-
-static Transform transform_of(const Define *d)
-{
-    const char *name = node_string(d->node, "coordinate_transformation_mode", "half_pixel");
-    for (int k = 0; k < TRANSFORMS; k++)
-        if (strcmp(name, transform_names[k]) == 0)
-            return (Transform)k;
-    define_fail(d, "coordinate_transformation_mode is '%s'", name);
-}
 
 /* Is the scale p/q exactly, with small p and q? */
 static void find_fraction(Exprs *x, ResizeAxis *a, bool by_scale)
@@ -186,7 +194,7 @@ static Resize resize_of(Define *d)
     Exprs *x = d->x;
     const StageTensor in = *define_in(d, 0);
     const char *mode = node_string(d->node, "mode", "nearest");
-    Resize r = {.d = d, .transform = transform_of(d)};
+    Resize r = {.d = d, .transform = transform_of(d->g, d->id)};
     r.nearest = strcmp(mode, "nearest") == 0;
     r.cubic = strcmp(mode, "cubic") == 0;
     if (!r.nearest && !r.cubic && strcmp(mode, "linear") != 0)
@@ -200,7 +208,7 @@ static Resize resize_of(Define *d)
     const bool by_scale = define_has(d, 2) && !dim_is(x, define_dim(d, 2, 0), 0);
     const Expr *scales = by_scale ? define_elems(d, 2, &count) : NULL;
     const Expr policy = by_scale ? 0 : policy_scale(d);
-    const bool roi = r.transform == TF_CROP_AND_RESIZE && define_has(d, 1);
+    const bool roi = r.transform == TF_CROP_AND_RESIZE;
     for (int k = 0; k < n; k++) {
         ResizeAxis a = {.axis = axes[k], .in = in.dim[axes[k]], .out = out[axes[k]]};
         const Expr inf = expr_cast(x, DT_F32, a.in);
@@ -251,8 +259,7 @@ static Expr place_of(const Resize *r, const ResizeAxis *a, Expr o)
         return expr_add(x, expr_mul(x, middle, expr_sub(x, one, share)), centre);
     }
     case TF_CROP_AND_RESIZE: {
-        const Expr lo = a->start ? a->start : num(x, 0), hi = a->end ? a->end : one;
-        const Expr reach = expr_mul(x, expr_sub(x, hi, lo), last);
+        const Expr lo = a->start, reach = expr_mul(x, expr_sub(x, a->end, lo), last);
         const Expr spread = expr_div(x, expr_mul(x, of, reach), gaps);
         const Expr offset = expr_select(x, single, expr_mul(x, reach, half), spread);
         return expr_add(x, expr_mul(x, lo, last), offset);

@@ -464,6 +464,10 @@ static const struct {
     {"input x f32[2]\ny = softmax(x) axis=1\noutput y\n", "axis 1"},
     {"input x f32[2]\ny = einsum(x) equation=\"ij->i\"\noutput y\n", "equation"},
     {"input x f32[2,2]\ny = einsum(x) equation=\"ij->k\"\noutput y\n", "label"},
+    {"input x u8[1,2,3]\ninput w i8[4,2,1]\ninput z u8[]\ninput v i8[3]\n"
+     "y = conv_integer(x, w, z, v)\noutput y\n", "3 and 4"},
+    {"input a u8[2,3]\ninput b u8[3,4]\ninput z u8[3]\ny = matmul_integer(a, b, z)\noutput y\n",
+     "3 and 2"},
     {"input x f32[4]\ninput s f32[3]\ny = quantize_linear(x, s) axis=0\noutput y\n", "4 and 3"},
 };
 
