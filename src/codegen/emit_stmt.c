@@ -148,6 +148,8 @@ static void gen_entry(Gen *g)
         GenBuffer *out = &g->buffer[k];
         out->of = b;
         out->element = storage_type(g, b->dtype);
+        if (b->scope != SCOPE_SCRATCH && (b->scope == SCOPE_REG || b->arg < 0))
+            continue; /* not used in the expanded form */
         LLVMValueRef offset = LLVMConstInt(g->i64, (unsigned long long)b->offset, true);
         out->base = b->scope == SCOPE_ARG ? load_entry(g, g->ptr, bufs, b->arg)
                                           : LLVMBuildInBoundsGEP2(g->b, g->i8, scratch, &offset, 1, "");

@@ -291,7 +291,9 @@ static void set_up_buffer(Interp *p, int id, void *const *bufs, const int64_t *b
     }
     const int64_t own = layout_elements(&b->layout, b->rank, out->dim);
     const int64_t bytes = own * dtype_size(b->dtype);
-    if (b->scope == SCOPE_ARG) {
+    if (b->scope == SCOPE_ARG && b->arg < 0) {
+        out->elements = 0; /* not used */
+    } else if (b->scope == SCOPE_ARG) {
         out->at = bufs[b->arg];
         out->elements = buf_elements[b->arg];
     } else if (b->scope == SCOPE_SCRATCH) {

@@ -74,6 +74,10 @@ static const LoopBuffer *buffer_of(Verify *v, int64_t id)
         return NULL;
     }
     const LoopBuffer *b = &l->buffer.at[id];
+    if (b->scope == SCOPE_ARG && b->arg < 0) {
+        complain(v, "buffer '%s' is no argument", b->name);
+        return NULL;
+    }
     if (l->expanded && b->scope == SCOPE_REG) {
         complain(v, "register buffer '%s' in the expanded form", b->name);
         return NULL;
@@ -274,7 +278,7 @@ static void verify_buffers(Verify *v)
         const LoopBuffer *b = &l->buffer.at[k];
         if (dtype_size(b->dtype) == 0)
             complain(v, "buffer '%s' is %s", b->name, dtype_name(b->dtype));
-        if (b->scope == SCOPE_ARG && (b->arg < 0 || b->arg >= l->nargs))
+        if (b->scope == SCOPE_ARG && b->arg >= l->nargs) /* below 0: not used, see buffer_of */
             complain(v, "buffer '%s' is argument %d of %d", b->name, b->arg, l->nargs);
         if (b->scope == SCOPE_SCRATCH && (b->offset % 64 != 0 || b->offset < 0 ||
                                           b->offset > l->scratch_bytes))

@@ -36,7 +36,7 @@ typedef struct LoopBuffer {
     Expr dim[MAX_RANK];
     Layout layout;
     BufferScope scope;
-    int arg;         /* SCOPE_ARG: index in bufs[] */
+    int arg;         /* SCOPE_ARG: index in bufs[]; below 0: not used (any more) */
     int64_t offset;  /* SCOPE_SCRATCH: bytes */
     bool written;    /* stored to by some phase */
     bool alias;      /* may overlap another buffer (in place): gets no noalias */

@@ -1,6 +1,8 @@
 /* Kernels written by hand, compiled and interpreted: the shapes that lowering will make. */
 #include "kernels.h"
 
+#include "base/parallel.h"
+
 static void fill(float *p, int64_t n, uint32_t seed)
 {
     for (int64_t k = 0; k < n; k++) {
@@ -230,6 +232,52 @@ static void asks_for_text(Context *ctx, void *arg)
     assert_int_equal(plain.image.size, r.image.size);
 }
 
+/* Compiles kernel number `id`, its own context and pool; keeps the code. */
+typedef struct Compiled {
+    uint8_t *code;
+    size_t size;
+} Compiled;
+
+static void compile_one(Context *ctx, void *arg)
+{
+    Compiled *out = arg;
+    Kernel k = kernel_new(ctx, "parallel", "i", 4);
+    const int a = kernel_buffer(&k, "a", DT_F32, 64, false, NULL);
+    const int y = kernel_buffer(&k, "y", DT_F32, 64, true, NULL);
+    Expr v = kernel_load(&k, a, 16, expr_muli(k.x, kernel_par(&k), 16));
+    for (int i = 0; i < 20; i++)
+        v = kernel_op2(&k, i % 3 ? EX_MUL : EX_ADD, DT_F32, 16, v, v);
+    kernel_store(&k, k.body, y, expr_muli(k.x, kernel_par(&k), 16), 0, v);
+    const Target t = target_native();
+    const CodegenResult r = codegen_compile(ctx, k.l, &t, NULL);
+    out->size = r.image.size;
+    out->code = malloc(r.image.size);
+    memcpy(out->code, r.image.code, r.image.size);
+}
+
+static void compile_job(int id, void *arg)
+{
+    Arena *a = arena_new();
+    job_run(a, compile_one, (Compiled *)arg + id, NULL, NULL);
+    arena_free(a);
+}
+
+/* Many at once, each the same code. */
+static void test_parallel(void **state)
+{
+    enum { JOBS = 12 };
+    (void)state;
+    Compiled c[JOBS] = {0};
+    parallel_for(JOBS, 4, compile_job, c);
+    for (int k = 0; k < JOBS; k++) {
+        assert_non_null(c[k].code);
+        assert_int_equal(c[k].size, c[0].size);
+        assert_memory_equal(c[k].code, c[0].code, c[0].size);
+    }
+    for (int k = 0; k < JOBS; k++)
+        free(c[k].code);
+}
+
 #define IN_JOB(name)                                                                               \
     static void test_##name(void **state)                                                          \
     {                                                                                              \
@@ -262,7 +310,7 @@ int main(void)
         cmocka_unit_test(test_masked_tail),     cmocka_unit_test(test_masked_tail_512),
         cmocka_unit_test(test_gather_scatter),  cmocka_unit_test(test_control),
         cmocka_unit_test(test_reductions),      cmocka_unit_test(test_reductions_512),
-        cmocka_unit_test(test_asks_for_text),
+        cmocka_unit_test(test_asks_for_text),   cmocka_unit_test(test_parallel),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
