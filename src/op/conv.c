@@ -3,8 +3,8 @@
  * x (N,C,in...), w (K,C/group,kernel...) -> y (N,K,out...). Stages:
  *
  *     conv.pad  x with its border, if there is one (zeros; the zero point of x for integers)
- *     acc       REDUCE (n, k, p, q; c, r, s) of pad[n, c, p*stride + r*dilation, ...] * w[k, c, r, s]
- *     conv      MAP: bias, requantization
+ *     acc       REDUCE (n, k, p, q; c, r, s) of pad[n, c, p*stride + r*dilation, ...] * w[k, c, r,
+ * s] conv      MAP: bias, requantization
  *
  * Axes of extent 1 are left out of the reduction: a 1x1 convolution reduces over c alone, a
  * depthwise one over r, s. */
@@ -109,9 +109,9 @@ Window conv_window(const Define *d, int x_input, int w_input)
 }
 
 typedef struct ConvArgs {
-    int x, w;      /* tensors; x padded */
-    Expr x_zero;   /* integers: 0 or the zero point of x */
-    int w_zero;    /* integers: tensor, scalar or (K), or -1 */
+    int x, w;    /* tensors; x padded */
+    Expr x_zero; /* integers: 0 or the zero point of x */
+    int w_zero;  /* integers: tensor, scalar or (K), or -1 */
     DType acc;
 } ConvArgs;
 

@@ -2,15 +2,15 @@
  *
  * x (N,C,in...), w (C,K/group,kernel...) -> y (N,K,out...). Input i and kernel position r reach
  * output o = i*stride + r*dilation - pad. With stride 1 that is a convolution with i = o + pad -
- * r*dilation. With stride > 1 only every stride-th r reaches a given o. Write o + pad = P*stride + u,
- * 0 <= u < stride: for dilation 1 exactly r = u + t*stride and i = P - t do, t = 0, 1... So
+ * r*dilation. With stride > 1 only every stride-th r reaches a given o. Write o + pad = P*stride +
+ * u, 0 <= u < stride: for dilation 1 exactly r = u + t*stride and i = P - t do, t = 0, 1... So
  *
  *     pad   x with the border that P - t runs into
- *     acc   REDUCE (n, k, P, u, Q, v; c, t, s) of pad[n, c, P - t, Q - s] * w[c, k, u + t*stride, ...]
- *     MAP   y[n, k, p, q] = acc[n, k, (p + pad) / stride, (p + pad) % stride, ...] + bias
+ *     acc   REDUCE (n, k, P, u, Q, v; c, t, s) of pad[n, c, P - t, Q - s] * w[c, k, u + t*stride,
+ * ...] MAP   y[n, k, p, q] = acc[n, k, (p + pad) / stride, (p + pad) % stride, ...] + bias
  *
- * wastes nothing, and acc is a plain contraction (for stride = kernel a matrix product). The weight is
- * padded with zeros where stride does not divide the kernel. A dim with both stride > 1 and
+ * wastes nothing, and acc is a plain contraction (for stride = kernel a matrix product). The weight
+ * is padded with zeros where stride does not divide the kernel. A dim with both stride > 1 and
  * dilation > 1 tests (o + pad - r*dilation) % stride instead. */
 #include "op/conv.h"
 
@@ -48,7 +48,8 @@ static Window transpose_window(Exprs *x, const Node *node, int n, const Expr *in
         const Expr full = expr_addi(x, expr_add(x, start, reach), 1 + (k < nmore ? more[k] : 0));
         const bool same = strncmp(mode, "SAME", 4) == 0;
         if (k < nsize || same) {
-            w.out[k] = k < nsize ? expr_int(x, size[nsize - n + k]) : expr_muli(x, in[k], w.stride[k]);
+            w.out[k] =
+                k < nsize ? expr_int(x, size[nsize - n + k]) : expr_muli(x, in[k], w.stride[k]);
             pads_from_size(x, node, &w, k, full);
             continue;
         }
@@ -158,14 +159,15 @@ static int pad_tensor(const Define *d, const Plan *p, int tensor, bool weight)
 }
 
 /* Index of x and w in spatial dim k for the axes of acc; *inside for tested dims. */
-static void dim_index(const Define *d, const Plan *p, int k, const StageBuild *b, Expr tap, Expr *xi,
-                      Expr *wi, Expr *inside)
+static void dim_index(const Define *d, const Plan *p, int k, const StageBuild *b, Expr tap,
+                      Expr *xi, Expr *wi, Expr *inside)
 {
     Exprs *x = d->x;
     const Window *w = &p->w;
     const Expr o = b->i[p->at[k]];
     if (p->dim[k].tested) {
-        const Expr moved = expr_sub(x, expr_add(x, o, w->pad[k]), expr_muli(x, tap, w->dilation[k]));
+        const Expr moved =
+            expr_sub(x, expr_add(x, o, w->pad[k]), expr_muli(x, tap, w->dilation[k]));
         const Expr rest = expr_modi(x, moved, w->stride[k]);
         *inside = expr_and(x, *inside, expr_eq(x, rest, expr_int(x, 0)));
         *xi = window_clamp(x, expr_divi(x, moved, w->stride[k]), w->in[k], inside);

@@ -1,8 +1,8 @@
 /* DeformConv: a convolution whose kernel positions are moved by data.
  *
- * x (N,C,in...), w (K,C/group,kernel...), offset (N,G*|kernel|*n,out...), mask (N,G*|kernel|,out...).
- * Stages: MAP columns[n, c, r..., p...], the samples, each a linear interpolation times its mask;
- * then a plain REDUCE of columns with the weight. */
+ * x (N,C,in...), w (K,C/group,kernel...), offset (N,G*|kernel|*n,out...), mask
+ * (N,G*|kernel|,out...). Stages: MAP columns[n, c, r..., p...], the samples, each a linear
+ * interpolation times its mask; then a plain REDUCE of columns with the weight. */
 #include "op/conv.h"
 #include "op/sample.h"
 #include "op/table.h"

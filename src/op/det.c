@@ -1,7 +1,7 @@
 /* Det: determinants of (..., M, M) by Gaussian elimination with partial pivoting.
  *
- * M is a constant, so the steps are written out. Step t has an (M-t)-square matrix A: the row p with
- * the largest |A[p, 0]| changes places with row 0, and
+ * M is a constant, so the steps are written out. Step t has an (M-t)-square matrix A: the row p
+ * with the largest |A[p, 0]| changes places with row 0, and
  *
  *     next[i, j] = S[i+1, j+1] - S[i+1, 0] / S[0, 0] * S[0, j+1]        S: A with the rows swapped
  *     det        = product of all S[0, 0], negated for every real swap */

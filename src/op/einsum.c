@@ -221,6 +221,7 @@ void define_einsum(Define *d)
     if (term[1])
         update = dtype_is_float(t) ? expr_fma(x, term[0], term[1], state)
                                    : expr_add(x, state, expr_mul(x, term[0], term[1]));
-    define_out(d, 0, stage_reduce(d->s, &b, "einsum", t, expr_const(x, t, 0), update,
-                                  expr_add(x, state, expr_state2(x, t, 0))));
+    define_out(d, 0,
+               stage_reduce(d->s, &b, "einsum", t, expr_const(x, t, 0), update,
+                            expr_add(x, state, expr_state2(x, t, 0))));
 }

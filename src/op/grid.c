@@ -1,8 +1,8 @@
 /* GridSample and AffineGrid, and the sampling they share with DeformConv (op/sample.h).
  *
- * x (N,C,in...), grid (N,out...,n) -> y (N,C,out...): the last axis of grid names a place in x, last
- * spatial dim first, -1 to 1 from edge to edge (align_corners: from corner centre to corner centre).
- * A place beyond the edge reads 0, the edge, or what a mirror at the edge shows. */
+ * x (N,C,in...), grid (N,out...,n) -> y (N,C,out...): the last axis of grid names a place in x,
+ * last spatial dim first, -1 to 1 from edge to edge (align_corners: from corner centre to corner
+ * centre). A place beyond the edge reads 0, the edge, or what a mirror at the edge shows. */
 #include "op/sample.h"
 
 #include "op/table.h"
@@ -36,8 +36,7 @@ static Expr bring_in(const Sample *p, Expr at, Expr extent)
     const Expr n = expr_cast(x, t, extent);
     const Expr low = expr_const(x, t, p->align_corners ? 0 : -0.5);
     const Expr range = p->align_corners ? expr_sub(x, n, expr_const(x, t, 1)) : n;
-    const Expr outside =
-        expr_or(x, expr_lt(x, at, low), expr_lt(x, expr_add(x, low, range), at));
+    const Expr outside = expr_or(x, expr_lt(x, at, low), expr_lt(x, expr_add(x, low, range), at));
     const Expr last = expr_sub(x, n, expr_const(x, t, 1)), zero = expr_const(x, t, 0);
     switch (p->padding) {
     case SAMPLE_BORDER:
@@ -58,7 +57,8 @@ static Expr reflect_index(const Sample *p, Expr i, Expr extent)
     Exprs *x = p->s->x;
     const Expr span = expr_addi(x, extent, p->align_corners ? -1 : 0);
     const Expr u = expr_mod(x, i, expr_muli(x, span, 2));
-    const Expr back = expr_addi(x, expr_sub(x, expr_muli(x, span, 2), u), p->align_corners ? 0 : -1);
+    const Expr back =
+        expr_addi(x, expr_sub(x, expr_muli(x, span, 2), u), p->align_corners ? 0 : -1);
     return expr_select(x, expr_lt(x, u, extent), u, back);
 }
 
@@ -79,7 +79,8 @@ static Expr cubic_weight(Exprs *x, Expr d, bool outer)
     const double a = -0.75;
     if (outer) {
         const Expr d2 = expr_fma(x, expr_const(x, t, a), d, expr_const(x, t, -5 * a));
-        return expr_fma(x, expr_fma(x, d2, d, expr_const(x, t, 8 * a)), d, expr_const(x, t, -4 * a));
+        return expr_fma(x, expr_fma(x, d2, d, expr_const(x, t, 8 * a)), d,
+                        expr_const(x, t, -4 * a));
     }
     const Expr c = expr_fma(x, expr_const(x, t, a + 2), d, expr_const(x, t, -(a + 3)));
     return expr_fma(x, expr_mul(x, c, d), d, expr_const(x, t, 1));

@@ -39,8 +39,8 @@ void infer_matmul(const Infer *f)
     infer_product_shape(f, 0, 1, infer_in(f, 0)->dtype);
 }
 
-/* A parameter k (if present) of the rows of operand a, or of the columns: a scalar, one per line, or
- * of the result's batch dims with the other matrix dim 1. All dims may be 1. */
+/* A parameter k (if present) of the rows of operand a, or of the columns: a scalar, one per line,
+ * or of the result's batch dims with the other matrix dim 1. All dims may be 1. */
 static void check_line_param(const Infer *f, int k, int operand, bool rows, int batch,
                              const Expr *out)
 {
@@ -120,8 +120,8 @@ typedef struct Operand {
 
 /* Element of an operand with its matrix axes at (row, col), its batch axes right-aligned with
  * the result's, of which there are nbatch. */
-static Expr operand_load(const Define *d, const Operand *o, int nbatch, const Expr *batch,
-                         Expr row, Expr col)
+static Expr operand_load(const Define *d, const Operand *o, int nbatch, const Expr *batch, Expr row,
+                         Expr col)
 {
     const StageTensor t = d->s->tensor.at[o->tensor];
     const Expr zero = expr_int(d->x, 0);
@@ -211,8 +211,8 @@ static int product(Define *d, const Operand *a, const Operand *b, DType acc)
         vb = minus_zero(d, vb, zb);
     }
     const Expr state = expr_state(x, acc, 0), state2 = expr_state2(x, acc, 0);
-    const Expr update = dtype_is_float(acc) ? expr_fma(x, va, vb, state)
-                                            : expr_add(x, state, expr_mul(x, va, vb));
+    const Expr update =
+        dtype_is_float(acc) ? expr_fma(x, va, vb, state) : expr_add(x, state, expr_mul(x, va, vb));
     return stage_reduce(d->s, &s, "acc", acc, expr_const(x, acc, 0), update,
                         expr_add(x, state, state2));
 }
@@ -248,7 +248,8 @@ void define_qlinear_matmul(Define *d)
     const Expr sy = line_param(d, d->in[6], axes.nbatch, s.i, axes.m, true);
     const Expr zy = line_param(d, d->in[7], axes.nbatch, s.i, axes.m, true);
     const Expr scale = expr_div(d->x, expr_mul(d->x, sa, sb), sy);
-    const Expr v = quant_rescale(d->x, stages_load(d->s, acc, s.i), scale, zy, define_out_type(d, 0));
+    const Expr v =
+        quant_rescale(d->x, stages_load(d->s, acc, s.i), scale, zy, define_out_type(d, 0));
     define_map(d, 0, &s, v);
 }
 

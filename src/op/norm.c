@@ -7,7 +7,6 @@
 
 /* ---- inference ---- */
 
-
 /* Ops with an `axis` along which they work; default -1. */
 void infer_norm_axis(const Infer *f)
 {
@@ -93,7 +92,8 @@ void define_softmax(Define *d)
     define_out(d, 0, block_softmax(d->s, d->in[0], axis));
 }
 
-/* A REDUCE (sum) of `tensor` over the masked axes, kept with extent 1: the caller gives the term. */
+/* A REDUCE (sum) of `tensor` over the masked axes, kept with extent 1: the caller gives the term.
+ */
 typedef struct Sum {
     StageBuild b;
     Expr index[MAX_RANK]; /* of the tensor */
@@ -304,7 +304,8 @@ void define_mean_variance(Define *d)
     kept_index(x, rank, axes, b.i, kept);
     const Expr off = expr_sub(x, define_load(d, 0, b.i), stages_load(d->s, m.mean, kept));
     const Expr floor = expr_const(x, acc_type(d), 1e-9);
-    define_map(d, 0, &b, expr_div(x, off, expr_add(x, stages_load(d->s, m.deviation, kept), floor)));
+    define_map(d, 0, &b,
+               expr_div(x, off, expr_add(x, stages_load(d->s, m.deviation, kept), floor)));
 }
 
 /* ---- given statistics ---- */
@@ -325,8 +326,9 @@ void define_batch_norm(Define *d)
     const int c = stage_map(d->s, &p, "offset", t, expr_sub(x, v[2], moved));
     const StageBuild b = define_begin(d, 0);
     const Expr channel = define_rank(d, 0) > 1 ? b.i[1] : expr_int(x, 0);
-    define_map(d, 0, &b, expr_fma(x, define_load(d, 0, b.i), stages_load(d->s, a, &channel),
-                                  stages_load(d->s, c, &channel)));
+    define_map(d, 0, &b,
+               expr_fma(x, define_load(d, 0, b.i), stages_load(d->s, a, &channel),
+                        stages_load(d->s, c, &channel)));
 }
 
 /* ---- others ---- */

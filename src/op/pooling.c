@@ -251,7 +251,8 @@ void define_global_lp_pool(Define *d)
     const StageTensor t = *define_in(d, 0);
     const StageBuild b = stage_begin(d->s, t.rank, t.dim);
     const DType acc = dtype_compute(t.dtype);
-    const int powers = stage_map(d->s, &b, "powers", acc, power_of(d->x, define_load(d, 0, b.i), p));
+    const int powers =
+        stage_map(d->s, &b, "powers", acc, power_of(d->x, define_load(d, 0, b.i), p));
     root_out(d, block_reduce(d->s, powers, spatial_axes(d), true, REDUCE_SUM, acc), p);
 }
 
@@ -265,11 +266,13 @@ void define_max_unpool(Define *d)
     const DType t = define_out_type(d, 0), type = dtype_compute(t);
     Expr left = define_load(d, 1, b.i), target[MAX_RANK];
     for (int k = in.rank - 1; k > 0; k--) {
-        const Expr dim = k == 1 ? in.dim[1] : unpooled_dim(x, d->node, in.rank - 2, k - 2, in.dim[k]);
+        const Expr dim =
+            k == 1 ? in.dim[1] : unpooled_dim(x, d->node, in.rank - 2, k - 2, in.dim[k]);
         target[k] = expr_mod(x, left, dim);
         left = expr_div(x, left, dim);
     }
     target[0] = left;
-    define_out(d, 0, stage_scatter(d->s, &b, &base, "max_unpool", t, expr_const(x, type, 0), target,
-                                   define_load(d, 0, b.i), 0));
+    define_out(d, 0,
+               stage_scatter(d->s, &b, &base, "max_unpool", t, expr_const(x, type, 0), target,
+                             define_load(d, 0, b.i), 0));
 }

@@ -170,8 +170,8 @@ void define_dynamic_quantize(Define *d)
     const StageBuild scalar = stage_begin(d->s, 0, NULL);
     const Expr same = expr_eq(x, low, high);
     const Expr range = expr_select(x, same, expr_float(x, DT_F32, 1), expr_sub(x, high, low));
-    const int scale = stage_map(d->s, &scalar, "scale", DT_F32,
-                                expr_div(x, range, expr_float(x, DT_F32, 255)));
+    const int scale =
+        stage_map(d->s, &scalar, "scale", DT_F32, expr_div(x, range, expr_float(x, DT_F32, 255)));
     const Expr s = stages_load(d->s, scale, NULL);
     const Expr shift = expr_un(x, EX_NEG, expr_div(x, low, s));
     const int zero = stage_map(d->s, &scalar, "zero", DT_U8, quant_round(x, shift, 0, DT_U8));

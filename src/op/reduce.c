@@ -1,7 +1,7 @@
 /* Reductions: ReduceSum and the nine like it, ArgMax, ArgMin, Hardmax.
  *
- * Each of the ten is a row: what is done to an element, how elements are joined, what is done to the
- * result. Without axes to reduce the two element functions remain. */
+ * Each of the ten is a row: what is done to an element, how elements are joined, what is done to
+ * the result. Without axes to reduce the two element functions remain. */
 #include "op/reduce.h"
 
 #include <math.h>

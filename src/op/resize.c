@@ -136,10 +136,10 @@ void infer_resize(const Infer *f)
 typedef struct ResizeAxis {
     int axis;
     Expr in, out;
-    Expr scale;      /* f32 */
-    Expr width;      /* f32: scale * in, what `out` is the floor of */
+    Expr scale;       /* f32 */
+    Expr width;       /* f32: scale * in, what `out` is the floor of */
     int64_t num, den; /* scale as an exact fraction; 0: it is none */
-    Expr start, end; /* f32: region of interest of tf_crop_and_resize */
+    Expr start, end;  /* f32: region of interest of tf_crop_and_resize */
 } ResizeAxis;
 
 typedef struct Resize {
@@ -295,8 +295,8 @@ static Rounding rounding_of(const Define *d)
 static bool place_fraction(const Resize *r, const ResizeAxis *a, Expr o, Expr *top, int64_t *bottom)
 {
     Exprs *x = r->d->x;
-    const bool centred = r->transform == HALF_PIXEL ||
-                         (r->transform == PYTORCH_HALF_PIXEL && !dim_is(x, a->out, 1));
+    const bool centred =
+        r->transform == HALF_PIXEL || (r->transform == PYTORCH_HALF_PIXEL && !dim_is(x, a->out, 1));
     if (a->num == 0 || (!centred && r->transform != ASYMMETRIC))
         return false;
     *bottom = a->num;

@@ -15,7 +15,7 @@ typedef struct Sample {
     Expr at[MAX_SPATIAL]; /* places, of the tensor's compute type (a float), in elements */
     SampleMode mode;
     SamplePadding padding;
-    bool align_corners;   /* reflection is about the centres of the corners, not their edges */
+    bool align_corners; /* reflection is about the centres of the corners, not their edges */
 } Sample;
 
 /* The value there, in the tensor's compute type, a float. */

@@ -1,8 +1,9 @@
 /* Windows: output sizes, padding and positions of convolutions and pools (op/window.h).
  *
- * ONNX's rules. explicit pads: out = floor((in + pads - ((k-1)*d + 1)) / stride) + 1, or ceil of it, less the
- * windows that would start behind the input and its first pad. SAME: out = ceil(in / stride),
- * and the pads are what that needs, the odd one at the end (UPPER) or at the start (LOWER). */
+ * ONNX's rules. explicit pads: out = floor((in + pads - ((k-1)*d + 1)) / stride) + 1, or ceil of
+ * it, less the windows that would start behind the input and its first pad. SAME: out = ceil(in /
+ * stride), and the pads are what that needs, the odd one at the end (UPPER) or at the start
+ * (LOWER). */
 #include "op/window.h"
 
 #include <string.h>
@@ -152,7 +153,8 @@ Expr window_clamp(Exprs *x, Expr i, Expr extent, Expr *inside)
     return clamp_low(x, i, clamp_high(x, i, extent, inside), inside);
 }
 
-/* Without an end pad the last window ends inside by the rule for `out`, which no prover has to see. */
+/* Without an end pad the last window ends inside by the rule for `out`, which no prover has to see.
+ */
 Expr window_index(Exprs *x, const Window *w, int dim, Expr o, Expr k, Expr *inside)
 {
     const Expr i = window_at(x, w, dim, o, k);

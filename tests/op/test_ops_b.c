@@ -94,7 +94,8 @@ static const char *const by_hand[] = {
     "const want2 f32[2,2] = {1, 3, 2, 4}\ny = einsum(a) equation=\"ii->i\"\n"
     "s = einsum(a) equation=\"ij->\"\nt = einsum(a) equation=\"...ij -> ...ji\"\n"
     "output y\noutput s\noutput t\n",
-    "const a f32[2] = {1, 2}\nconst b f32[3] = {1, 10, 100}\nconst want0 f32[2,3] = {1, 10, 100, 2, "
+    "const a f32[2] = {1, 2}\nconst b f32[3] = {1, 10, 100}\nconst want0 f32[2,3] = {1, 10, 100, "
+    "2, "
     "20, 200}\nconst want1 f32[] = 27\nconst want2 f32[] = 9\ny = einsum(a, b) equation=\"i,j\"\n"
     "t = einsum(a, a, a) equation=\"i,j,k->\"\nz = einsum(a, a, a) equation=\"i,i,i->\"\n"
     "output y\noutput t\noutput z\n",
@@ -105,17 +106,20 @@ static const char *const by_hand[] = {
     "const want1 f32[2] = {-1, 7}\nconst want2 f32[1,1] = 5.477225575\n"
     "y = reduce_l1(a, ax)\ns = reduce_sum(a, ax) keepdims=0\nt = reduce_l2(a)\n"
     "output y\noutput s\noutput t\n",
-    "const a f32[2] = {1000, 1000}\nconst i f32[2] = {-inf, -inf}\nconst want0 f32[] = 1000.693147\n"
+    "const a f32[2] = {1000, 1000}\nconst i f32[2] = {-inf, -inf}\nconst want0 f32[] = "
+    "1000.693147\n"
     "const want1 f32[] = -inf\ny = reduce_log_sum_exp(a) keepdims=0\n"
     "z = reduce_log_sum_exp(i) keepdims=0\noutput y\noutput z\n",
     "const a i32[2] = {-7, 2}\nconst want0 i32[1] = {-2}\nconst want1 i32[2] = {49, 4}\n"
     "const none i64[0] = {}\ny = reduce_mean(a)\n"
     "z = reduce_sum_square(a, none) noop_with_empty_axes=1\noutput y\noutput z\n",
     "const a f32[0,2] = {}\nconst ax i64[1] = {0}\nconst want0 f32[2] = {-inf, -inf}\n"
-    "const want1 f32[2] = {1, 1}\ny = reduce_max(a, ax) keepdims=0\nz = reduce_prod(a, ax) keepdims=0\n"
+    "const want1 f32[2] = {1, 1}\ny = reduce_max(a, ax) keepdims=0\nz = reduce_prod(a, ax) "
+    "keepdims=0\n"
     "output y\noutput z\n",
     "const a bool[2,2] = {1, 0, 0, 0}\nconst ax i64[1] = {1}\nconst want0 bool[2] = {1, 0}\n"
-    "const want1 bool[2] = {0, 0}\ny = reduce_max(a, ax) keepdims=0\nz = reduce_min(a, ax) keepdims=0\n"
+    "const want1 bool[2] = {0, 0}\ny = reduce_max(a, ax) keepdims=0\nz = reduce_min(a, ax) "
+    "keepdims=0\n"
     "output y\noutput z\n",
     "const a i8[4] = {3, 7, 7, -1}\nconst want0 i64[1] = {1}\nconst want1 i64[] = 2\n"
     "const want2 i64[] = 3\ny = arg_max(a)\nz = arg_max(a) keepdims=0 select_last_index=1\n"
@@ -126,7 +130,8 @@ static const char *const by_hand[] = {
     "const a f32[2] = {1000, 1001}\nconst want0 f32[2] = {0.2689414, 0.7310586}\n"
     "const want1 f32[2] = {-1.3132617, -0.3132617}\ny = softmax(a)\nz = log_softmax(a)\n"
     "output y\noutput z\n",
-    "const a f32[1,4] = {1, 3, 5, 7}\nconst s f32[4] = {1, 1, 1, 2}\nconst b f32[4] = {0, 0, 0, 1}\n"
+    "const a f32[1,4] = {1, 3, 5, 7}\nconst s f32[4] = {1, 1, 1, 2}\nconst b f32[4] = {0, 0, 0, "
+    "1}\n"
     "const want0 f32[1,4] = {-1.341641, -0.4472136, 0.4472136, 3.683282}\n"
     "const want1 f32[1,1] = 4\nconst want2 f32[1,1] = 0.4472136\n"
     "y, m, v = layer_normalization(a, s, b) epsilon=0\noutput y\noutput m\noutput v\n",
@@ -160,17 +165,20 @@ static const char *const by_hand[] = {
     "const a f32[3] = {0, 2, -0.55}\nconst want0 u8[3] = {55, 255, 0}\nconst want1 f32[] = 0.01\n"
     "const want2 u8[] = 55\ny, s, z = dynamic_quantize_linear(a)\noutput y\noutput s\noutput z\n",
     /* windows */
-    "const a f32[1,1,3] = {4, 6, 5}\nconst want0 f32[1,1,2] = {6, 6}\nconst want1 i64[1,1,2] = {1, 1}\n"
+    "const a f32[1,1,3] = {4, 6, 5}\nconst want0 f32[1,1,2] = {6, 6}\nconst want1 i64[1,1,2] = {1, "
+    "1}\n"
     "y, i = max_pool(a) kernel_shape=[2]\noutput y\noutput i\n",
     "const a f32[1,1,2,2] = {1, 2, 3, 4}\nconst i i64[1,1,2,2] = {5, 7, 13, 15}\n"
     "const s i64[4] = {1, 1, 4, 5}\n"
     "const want0 f32[1,1,4,5] = {0, 0, 0, 0, 0, 0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3, 0, 4, 0}\n"
     "y = max_unpool(a, i, s) kernel_shape=[2,2] strides=[2,2]\noutput y\n",
-    "const a f32[1,1,2,2] = {3, -4, 0, 0}\nconst want0 f32[1,1,1,1] = 5\nconst want1 f32[1,1,1,1] = 3\n"
+    "const a f32[1,1,2,2] = {3, -4, 0, 0}\nconst want0 f32[1,1,1,1] = 5\nconst want1 f32[1,1,1,1] "
+    "= 3\n"
     "const want2 f32[1,1,1,1] = -0.25\nx = lp_pool(a) kernel_shape=[2,2]\n"
     "y = global_max_pool(a)\nz = global_average_pool(a)\noutput x\noutput y\noutput z\n",
     /* resampling */
-    "const a f32[1,1,2] = {1, 2}\nconst s f32[3] = {1, 1, 2}\nconst want0 f32[1,1,4] = {1, 1, 2, 2}\n"
+    "const a f32[1,1,2] = {1, 2}\nconst s f32[3] = {1, 1, 2}\nconst want0 f32[1,1,4] = {1, 1, 2, "
+    "2}\n"
     "const want1 f32[1,1,4] = {1, 1.25, 1.75, 2}\nconst want2 f32[1,1,3] = {1, 1.5, 2}\n"
     "const z i64[3] = {1, 1, 3}\ny = resize(a, _, s)\nl = resize(a, _, s) mode=\"linear\"\n"
     "c = resize(a, _, _, z) mode=\"linear\" coordinate_transformation_mode=\"align_corners\"\n"
@@ -290,8 +298,10 @@ static void test_conv(void **state)
         Arena *a = arena_new();
         int64_t y[4] = {s->n, s->k};
         for (int d = 0; d < 2; d++)
-            y[2 + d] = (s->in[d] + s->pad[d] + s->pad[2 + d] - (s->kernel[d] - 1) * s->dilation[d] - 1) /
-                           s->stride[d] + 1;
+            y[2 + d] =
+                (s->in[d] + s->pad[d] + s->pad[2 + d] - (s->kernel[d] - 1) * s->dilation[d] - 1) /
+                    s->stride[d] +
+                1;
         Tensor *in[] = {
             filled(4, (int64_t[]){s->n, s->c, s->in[0], s->in[1]}, 1),
             filled(4, (int64_t[]){s->k, s->c / s->group, s->kernel[0], s->kernel[1]}, 2),
@@ -300,8 +310,9 @@ static void test_conv(void **state)
         Tensor *want = tensor_new(DT_F32, 4, y, NULL);
         conv_loops(s, in[0], in[1], in[2], want);
         const char *text = arena_printf(
-            a, "graph \"t\"\nsym N 1 8\nsym H 4 64\ninput x f32[N,%d,H,%d]\ninput w f32[%d,%d,%d,%d]\n"
-               "input b f32[%d]\ny = conv(x, w, b) %s\noutput y\n",
+            a,
+            "graph \"t\"\nsym N 1 8\nsym H 4 64\ninput x f32[N,%d,H,%d]\ninput w f32[%d,%d,%d,%d]\n"
+            "input b f32[%d]\ny = conv(x, w, b) %s\noutput y\n",
             (int)s->c, (int)s->in[1], (int)s->k, (int)(s->c / s->group), (int)s->kernel[0],
             (int)s->kernel[1], (int)s->k, window_attrs(a, s));
         check_loops(text, 3, in, want);
@@ -355,8 +366,9 @@ static void test_conv_transpose(void **state)
         Tensor *want = tensor_new(DT_F32, 4, y, NULL);
         transpose_loops(s, in[0], in[1], want);
         const char *text = arena_printf(
-            a, "graph \"t\"\nsym H 1 64\ninput x f32[%d,%d,H,%d]\ninput w f32[%d,%d,%d,%d]\n"
-               "y = conv_transpose(x, w) %s output_padding=[%d,%d]\noutput y\n",
+            a,
+            "graph \"t\"\nsym H 1 64\ninput x f32[%d,%d,H,%d]\ninput w f32[%d,%d,%d,%d]\n"
+            "y = conv_transpose(x, w) %s output_padding=[%d,%d]\noutput y\n",
             (int)s->n, (int)s->c, (int)s->in[1], (int)s->c, (int)(s->k / s->group),
             (int)s->kernel[0], (int)s->kernel[1], window_attrs(a, s), (int)s->more[0],
             (int)s->more[1]);
@@ -402,8 +414,8 @@ static void check_pool(const Shape *s, PoolKind kind, int ceil_mode)
     Arena *a = arena_new();
     int64_t y[4] = {1, s->c};
     for (int d = 0; d < 2; d++) {
-        const int64_t room = s->in[d] + s->pad[d] + s->pad[2 + d] -
-                             (s->kernel[d] - 1) * s->dilation[d] - 1;
+        const int64_t room =
+            s->in[d] + s->pad[d] + s->pad[2 + d] - (s->kernel[d] - 1) * s->dilation[d] - 1;
         y[2 + d] = room / s->stride[d] + 1;
         if (ceil_mode && room % s->stride[d] && y[2 + d] * s->stride[d] < s->in[d] + s->pad[d])
             y[2 + d]++;
@@ -412,8 +424,9 @@ static void check_pool(const Shape *s, PoolKind kind, int ceil_mode)
     Tensor *want = tensor_new(DT_F32, 4, y, NULL);
     pool_loops(s, kind, in[0], want);
     const char *text = arena_printf(
-        a, "graph \"t\"\nsym W 4 64\ninput x f32[1,%d,%d,W]\ny = %s(x) kernel_shape=[%d,%d] "
-           "ceil_mode=%d count_include_pad=%d %s\noutput y\n",
+        a,
+        "graph \"t\"\nsym W 4 64\ninput x f32[1,%d,%d,W]\ny = %s(x) kernel_shape=[%d,%d] "
+        "ceil_mode=%d count_include_pad=%d %s\noutput y\n",
         (int)s->c, (int)s->in[0], kind == POOL_MAX ? "max_pool" : "average_pool", (int)s->kernel[0],
         (int)s->kernel[1], ceil_mode, kind == POOL_AVERAGE_PADS, window_attrs(a, s));
     check_loops(text, 1, in, want);
@@ -448,7 +461,8 @@ static void test_matmul(void **state)
                     *y++ = (float)sum;
                 }
     check_loops("graph \"t\"\nsym B 1 9\nsym K 1 9\ninput x f32[B,1,2,K]\ninput w f32[3,K,4]\n"
-                "y = matmul(x, w)\noutput y\n", 2, in, want);
+                "y = matmul(x, w)\noutput y\n",
+                2, in, want);
 }
 
 /* ---- what is refused ---- */
@@ -465,7 +479,8 @@ static const struct {
     {"input x f32[2]\ny = einsum(x) equation=\"ij->i\"\noutput y\n", "equation"},
     {"input x f32[2,2]\ny = einsum(x) equation=\"ij->k\"\noutput y\n", "label"},
     {"input x u8[1,2,3]\ninput w i8[4,2,1]\ninput z u8[]\ninput v i8[3]\n"
-     "y = conv_integer(x, w, z, v)\noutput y\n", "3 and 4"},
+     "y = conv_integer(x, w, z, v)\noutput y\n",
+     "3 and 4"},
     {"input a u8[2,3]\ninput b u8[3,4]\ninput z u8[3]\ny = matmul_integer(a, b, z)\noutput y\n",
      "3 and 2"},
     {"input x f32[4]\ninput s f32[3]\ny = quantize_linear(x, s) axis=0\noutput y\n", "4 and 3"},
@@ -493,9 +508,9 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_by_hand), cmocka_unit_test(test_conv),
+        cmocka_unit_test(test_by_hand),        cmocka_unit_test(test_conv),
         cmocka_unit_test(test_conv_transpose), cmocka_unit_test(test_pools),
-        cmocka_unit_test(test_matmul), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_matmul),         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
