@@ -42,6 +42,7 @@ void tool_progress(void *arg, const char *what, int done, int total);
 
 extern const char help_run[], help_compile[], help_bench[], help_inspect[], help_check[], help_doctor[], help_completion[], help_peak[];
 int cmd_run(int argc, char **argv);
+int cmd_inspect(int argc, char **argv);
 int cmd_peak(int argc, char **argv);
 
 #endif

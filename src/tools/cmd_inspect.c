@@ -1,0 +1,103 @@
+/* lathe inspect: what the compiler made of a model, at every stage. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "tools/tool.h"
+
+const char help_inspect[] =
+    "lathe inspect MODEL [options]\n"
+    "\n"
+    "Shows what becomes of a model. Without options: the graph after all passes.\n"
+    "\n"
+    "    --imported        the graph as the importer made it\n"
+    "    --program         values, buffers and steps that the runtime runs\n"
+    "    --kernels         one line for each kernel: uses, time to compile, schedule\n"
+    "    --stages --loops --expanded --ir --asm\n"
+    "                      of each kernel; several may be given\n"
+    "    --kernel TEXT     only kernels whose name contains TEXT\n"
+    "    --bind N=4 ..     sizes that the model leaves open\n"
+    "    --target LEVEL    avx2, avx512 .. (default: what this CPU has)\n"
+    "\n"
+    "    lathe inspect model.onnx --kernels\n"
+    "    lathe inspect model.onnx --kernel conv --stages --loops\n";
+
+enum { SHOW_STAGES = 1, SHOW_LOOPS = 2, SHOW_EXPANDED = 4, SHOW_IR = 8, SHOW_ASM = 16 };
+
+static void show_kernel(const KernelReport *k, int show)
+{
+    printf("# %s: %d uses, %.1f ms, %s\n#   %s\n", k->name, k->uses, k->seconds * 1e3, k->source, k->schedule);
+    if (show & SHOW_STAGES)
+        printf("%s\n", k->stages);
+    if (show & SHOW_LOOPS)
+        printf("%s\n", k->loops);
+    if (show & SHOW_EXPANDED)
+        printf("%s\n", k->expanded);
+    if (show & SHOW_IR)
+        printf("%s\n", k->ir);
+    if (show & SHOW_ASM)
+        printf("%s\n", k->assembly);
+}
+
+static void show_graph(const Graph *g)
+{
+    Arena *a = arena_new();
+    Str s = str_new(a);
+    graph_print(g, &s);
+    fputs(str_text(&s), stdout);
+    arena_free(a);
+}
+
+static void show_program(const Program *p)
+{
+    Arena *a = arena_new();
+    Str s = str_new(a);
+    program_print(p, &s);
+    fputs(str_text(&s), stdout);
+    arena_free(a);
+}
+
+int cmd_inspect(int argc, char **argv)
+{
+    Args a = {argc, argv, false};
+    Error e = {0};
+    Arena *arena = arena_new();
+    double began = time_now();
+    const bool imported = args_flag(&a, "--imported"), program = args_flag(&a, "--program");
+    const bool kernels = args_flag(&a, "--kernels");
+    const int show = args_flag(&a, "--stages") * SHOW_STAGES | args_flag(&a, "--loops") * SHOW_LOOPS |
+                     args_flag(&a, "--expanded") * SHOW_EXPANDED | args_flag(&a, "--ir") * SHOW_IR |
+                     args_flag(&a, "--asm") * SHOW_ASM;
+    const char *only = args_value(&a, "--kernel", "");
+    ModelOptions opt = {0};
+    opt.compile = (CompileOptions){.threads = tool_threads(&a), .progress = tool_progress, .progress_arg = &began,
+                                   .want_text = show != 0, .want_code = (show & (SHOW_IR | SHOW_ASM)) != 0};
+    Model model = {0};
+    Graph *g = NULL;
+    int code = tool_target(&a, &opt.compile.target, &e);
+    if (code == 0)
+        code = tool_bind(&a, arena, &opt.onnx, &e);
+    if (code == 0 && !args_done(&a, 1, 1, "one model file")) {
+        arena_free(arena);
+        return EXIT_ERROR;
+    }
+    if (code == 0 && imported) {
+        code = model_import(arena, argv[1], &opt.onnx, &g, &e);
+        if (code == 0)
+            show_graph(g);
+    } else if (code == 0) {
+        code = model_compile(argv[1], &opt, &model, &e);
+    }
+    if (code == 0 && !imported) {
+        if (program)
+            show_program(module_program(model.module));
+        for (int i = 0; i < model.report->nkernels && (kernels || show || *only); i++)
+            if (strstr(model.report->kernel[i].name, only))
+                show_kernel(&model.report->kernel[i], show);
+        if (!program && !kernels && !show && !*only)
+            show_graph(model.graph);
+    }
+    module_unref(model.module);
+    arena_free(arena);
+    return code == 0 ? EXIT_OK : tool_fail(&e);
+}
