@@ -7,19 +7,11 @@
 
 #include <string.h>
 
-static void require_index_type(const Infer *f, int k)
-{
-    const DType t = infer_in(f, k)->dtype;
-    if (t != DT_I32 && t != DT_I64)
-        infer_fail(f, "the indices are %s, not i32 or i64", dtype_name(t));
-}
-
 /* ---- Gather: y[a..., j..., b...] = x[a..., indices[j...], b...] ---- */
 
 void infer_gather(const Infer *f)
 {
     const Value *x = infer_in(f, 0), *idx = infer_in(f, 1);
-    require_index_type(f, 1);
     const int axis = infer_axis(f, node_int(f->node, "axis", 0), x->rank);
     Expr dims[2 * MAX_RANK];
     int rank = 0;
@@ -58,7 +50,6 @@ void define_gather(Define *d)
 void infer_gather_elements(const Infer *f)
 {
     const Value *x = infer_in(f, 0), *idx = infer_in(f, 1);
-    require_index_type(f, 1);
     infer_axis(f, node_int(f->node, "axis", 0), x->rank);
     if (idx->rank != x->rank)
         infer_fail(f, "the indices have rank %d, the data rank %d", idx->rank, x->rank);
@@ -81,7 +72,6 @@ void define_gather_elements(Define *d)
 void infer_gather_nd(const Infer *f)
 {
     const Value *x = infer_in(f, 0), *idx = infer_in(f, 1);
-    require_index_type(f, 1);
     const int batch = (int)node_int(f->node, "batch_dims", 0);
     int64_t depth;
     if (idx->rank < 1 || !infer_dim_is(f, idx->dim[idx->rank - 1], &depth))
@@ -146,7 +136,6 @@ static void check_reduction(const Infer *f)
 
 static void check_scatter(const Infer *f)
 {
-    require_index_type(f, 1);
     check_reduction(f);
     if (infer_in(f, 0)->dtype != infer_in(f, 2)->dtype)
         infer_fail(f, "data and updates differ in type");

@@ -9,6 +9,7 @@
 
 #include "loop/oracle.h"
 #include "op/control.h"
+#include "op/types.h"
 
 #define infer_none NULL
 #define define_none NULL
@@ -226,6 +227,7 @@ void op_infer_node(Graph *g, NodeId n)
     if (!op_table[node->op].infer)
         graph_fail(g, n, ERR_UNSUPPORTED, "this op is not supported");
     const Infer f = {.ctx = g->ctx, .g = g, .x = g->x, .id = n, .node = node};
+    types_check(&f);
     op_table[node->op].infer(&f);
     for (int k = 0; k < node->nout; k++)
         if (node->out[k] >= 0 && g->value.at[node->out[k]].rank < 0)
