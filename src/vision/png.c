@@ -1,0 +1,54 @@
+/* PNG in and out, through libpng's simplified interface, which reports errors by return value. */
+#include "vision/picture.h"
+
+#if HAVE_PNG
+
+#include <png.h>
+
+int png_decode(Arena *a, const char *name, const uint8_t *at, size_t size, Picture **out, Error *e)
+{
+    png_image image = {.version = PNG_IMAGE_VERSION};
+    if (!png_image_begin_read_from_memory(&image, at, size))
+        return error_set(e, ERR_INVALID, "%s: %s", name, image.message);
+    const int code = picture_check_size(image.width, image.height, name, e);
+    if (code != 0) {
+        png_image_free(&image);
+        return code;
+    }
+    image.format = PNG_FORMAT_RGB;
+    Picture *const p = picture_new(a, (int)image.width, (int)image.height);
+    const png_color white = {255, 255, 255};
+    if (!png_image_finish_read(&image, &white, p->rgb, 0, NULL))
+        return error_set(e, ERR_INVALID, "%s: %s", name, image.message);
+    *out = p;
+    return 0;
+}
+
+int picture_write_png(const char *path, const Picture *p, Error *e)
+{
+    png_image image = {
+        .version = PNG_IMAGE_VERSION,
+        .width = (png_uint_32)p->width,
+        .height = (png_uint_32)p->height,
+        .format = PNG_FORMAT_RGB,
+    };
+    if (!png_image_write_to_file(&image, path, 0, p->rgb, 0, NULL))
+        return error_set(e, ERR_IO, "%s: %s", path, image.message);
+    return 0;
+}
+
+#else
+
+int png_decode(Arena *a, const char *name, const uint8_t *at, size_t size, Picture **out, Error *e)
+{
+    (void)a, (void)at, (void)size, (void)out;
+    return error_set(e, ERR_UNSUPPORTED, "%s: this build has no libpng", name);
+}
+
+int picture_write_png(const char *path, const Picture *p, Error *e)
+{
+    (void)p;
+    return error_set(e, ERR_UNSUPPORTED, "%s: this build has no libpng", path);
+}
+
+#endif
