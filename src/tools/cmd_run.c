@@ -119,7 +119,7 @@ int cmd_run(int argc, char **argv)
         code = model_import(arena, argv[1], &opt.onnx, &g, &e);
     if (code == 0) {
         input = arena_array_of(arena, g->block.at[0].input.len + 1, Tensor *);
-        code = tool_inputs(g, nfile, file, seed, input, &e);
+        code = tool_inputs(g, nfile, file, seed, 1, input, &e);
         opt.input = input;
         opt.ninput = g->block.at[0].input.len;
     }

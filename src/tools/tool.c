@@ -150,14 +150,16 @@ int tool_read_tensor(const char *path, Tensor **out, Error *e)
     return error_set(e, ERR_INVALID, "'%s': a tensor file ends in .npy or .pb", path);
 }
 
-static int random_input(const Graph *g, ValueId id, uint64_t seed, Tensor **out, Error *e)
+static int random_input(const Graph *g, ValueId id, uint64_t seed, int64_t batch, Tensor **out, Error *e)
 {
     const Value *v = &g->value.at[id];
     int64_t dim[MAX_RANK];
     for (int k = 0; k < v->rank; k++) {
         if (expr_is_int(g->x, v->dim[k], &dim[k]))
             continue;
-        dim[k] = k == 0 ? 1 : 16; /* a batch of one; --bind says otherwise */
+        dim[k] = k == 0 ? batch : 16;
+        if (k == 0 && batch > 1)
+            continue; /* asked for */
         fprintf(stderr, "lathe: input '%s': dim %d is not fixed, %lld is taken (--bind)\n", v->name, k, (long long)dim[k]);
     }
     *out = tensor_new(v->dtype, v->rank, dim, e);
@@ -167,7 +169,8 @@ static int random_input(const Graph *g, ValueId id, uint64_t seed, Tensor **out,
     return 0;
 }
 
-int tool_inputs(const Graph *g, int nfile, const char *const *file, uint64_t seed, Tensor **out, Error *e)
+int tool_inputs(const Graph *g, int nfile, const char *const *file, uint64_t seed, int64_t batch,
+                Tensor **out, Error *e)
 {
     const Block *b = &g->block.at[0];
     if (nfile > b->input.len)
@@ -185,7 +188,7 @@ int tool_inputs(const Graph *g, int nfile, const char *const *file, uint64_t see
             return code;
     }
     for (int i = 0; i < b->input.len; i++) {
-        const int code = out[i] ? 0 : random_input(g, b->input.at[i], seed + (uint64_t)i, &out[i], e);
+        const int code = out[i] ? 0 : random_input(g, b->input.at[i], seed + (uint64_t)i, batch, &out[i], e);
         if (code != 0)
             return code;
     }

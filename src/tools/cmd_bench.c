@@ -1,0 +1,186 @@
+/* lathe bench: latency of a model, and what each kernel takes of it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#include "base/file.h"
+#include "target/peak.h"
+#include "tools/tool.h"
+
+const char help_bench[] =
+    "lathe bench MODEL [options]\n"
+    "\n"
+    "Compiles a model, runs it many times on random inputs and shows latency and the time of each kernel.\n"
+    "\n"
+    "    --threads N      (default: all CPUs)\n"
+    "    --batch N        first dim of inputs whose first dim is open (default 1)\n"
+    "    --bind N=4 ..    other sizes that the model leaves open\n"
+    "    --inputs F ..    as for `lathe run`\n"
+    "    --seconds S      how long to measure (default 2)\n"
+    "    --symbolic       keep open sizes open in the code\n"
+    "    --top N          lines of the table of kernels (default 30)\n"
+    "    --json           no table; the last line is JSON\n"
+    "\n"
+    "    lathe bench resnet50.onnx --threads 1\n"
+    "    lathe bench bert.onnx --bind batch=1 sequence=128 --json\n";
+
+#define MAX_RUNS 100000
+
+typedef struct Timing {
+    int n;
+    double *seconds; /* sorted */
+} Timing;
+
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static int measure(Run *r, double budget, Timing *t, Error *e)
+{
+    for (int i = 0; i < 3; i++) { /* memory, caches, clocks */
+        const int code = run_execute(r, e);
+        if (code != 0)
+            return code;
+    }
+    const double start = time_now();
+    for (t->n = 0; t->n < MAX_RUNS && (t->n < 5 || time_now() - start < budget); t->n++) {
+        const double before = time_now();
+        const int code = run_execute(r, e);
+        if (code != 0)
+            return code;
+        t->seconds[t->n] = time_now() - before;
+    }
+    qsort(t->seconds, (size_t)t->n, sizeof *t->seconds, by_value);
+    return 0;
+}
+
+typedef struct Line {
+    const char *what;
+    const KernelReport *kernel; /* NULL: not a kernel */
+    double seconds;
+} Line;
+
+static int by_time(const void *a, const void *b)
+{
+    const double x = ((const Line *)a)->seconds, y = ((const Line *)b)->seconds;
+    return (x < y) - (x > y);
+}
+
+/* One line a step, slowest first. */
+static int print_profile(Arena *a, const Model *m, Run *r, int threads, int top, Error *e)
+{
+    const Program *p = module_program(m->module);
+    double *seconds = arena_array_of(a, p->nstep + 1, double);
+    const int rounds = 10;
+    PeakResult peak = {0};
+    int code = peak_measure(threads, &peak, e);
+    run_profile(r, seconds);
+    for (int i = 0; i < rounds && code == 0; i++)
+        code = run_execute(r, e);
+    run_profile(r, NULL);
+    if (code != 0)
+        return code;
+    Line *line = arena_array_of(a, p->nstep + 1, Line);
+    double total = 0;
+    for (int i = 0; i < p->nstep; i++) {
+        const ProgramStep *s = &p->step[i];
+        line[i] = (Line){s->origin >= 0 ? p->text[s->origin] : "", NULL, seconds[i] / rounds};
+        if (s->code == PSTEP_KERNEL)
+            line[i].kernel = &m->report->kernel[p->arg[s->arg]];
+        total += line[i].seconds;
+    }
+    qsort(line, (size_t)p->nstep, sizeof *line, by_time);
+    printf("%10s %6s %10s %7s  %-16s %-24s %s\n", "us", "share", "GFLOP/s", "of peak", "schedule", "kernel", "node");
+    for (int i = 0; i < p->nstep && i < top; i++) {
+        const KernelReport *k = line[i].kernel;
+        const double rate = k && line[i].seconds > 0 ? k->flops / line[i].seconds / 1e9 : 0;
+        printf("%10.1f %5.1f%% %10.1f %6.1f%%  %-16s %-24.24s %s\n", line[i].seconds * 1e6, 100 * line[i].seconds / total, rate,
+               100 * rate / peak.gflops, k ? k->source : "", k ? k->name : "host", line[i].what);
+    }
+    return 0;
+}
+
+static void print_json(const Timing *t, const Model *m)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    printf("{\"min_ms\": %.4f, \"median_ms\": %.4f, \"p99_ms\": %.4f, \"load_ms\": %.2f, \"compile_ms\": %.2f, \"rss_mb\": %.1f, "
+           "\"runs\": %d}\n",
+           t->seconds[0] * 1e3, t->seconds[t->n / 2] * 1e3, t->seconds[t->n * 99 / 100] * 1e3, m->load_seconds * 1e3,
+           m->report->seconds * 1e3, (double)usage.ru_maxrss / 1024, t->n);
+}
+
+static int bench(Arena *a, const Model *m, Tensor *const *input, int threads, double budget, int top, bool json, Error *e)
+{
+    Pool *pool = NULL;
+    Run *r = NULL;
+    Timing t = {0, arena_array_of(a, MAX_RUNS, double)};
+    int code = pool_new(threads, &pool, e);
+    if (code == 0)
+        code = run_new(m->module, pool, 0, &r, e);
+    for (int i = 0; code == 0 && i < module_program(m->module)->ninput; i++)
+        code = run_set_input(r, i, input[i], e);
+    if (code == 0)
+        code = measure(r, budget, &t, e);
+    if (code == 0 && !json) {
+        const CompileReport *c = m->report;
+        const RunMemory mem = run_memory(r);
+        code = print_profile(a, m, r, threads, top, e);
+        printf("\n%d threads, %d runs: min %.3f ms, median %.3f, p99 %.3f\n", threads, t.n, t.seconds[0] * 1e3,
+               t.seconds[t.n / 2] * 1e3, t.seconds[t.n * 99 / 100] * 1e3);
+        printf("compiled in %.2f s: %d kernels for %d steps, %d nodes folded, %d constants re-laid\n", c->seconds, c->nkernels,
+               c->units, c->folded, c->relaid);
+        printf("temporaries %.2f MB, %.2f without sharing\n", (double)mem.planned / 1e6, (double)mem.naive / 1e6);
+    }
+    if (code == 0)
+        print_json(&t, m);
+    run_free(r);
+    pool_free(pool);
+    return code;
+}
+
+int cmd_bench(int argc, char **argv)
+{
+    Args a = {argc, argv, false};
+    Error e = {0};
+    Arena *arena = arena_new();
+    const char *file[256];
+    double began = time_now();
+    const int nfile = args_list(&a, "--inputs", file, 256);
+    const int threads = tool_threads(&a);
+    const int64_t batch = args_int(&a, "--batch", 1);
+    const double budget = (double)args_int(&a, "--seconds", 2);
+    const int top = (int)args_int(&a, "--top", 30);
+    const bool json = args_flag(&a, "--json"), symbolic = args_flag(&a, "--symbolic");
+    ModelOptions opt = {.static_shapes = !symbolic};
+    opt.compile = (CompileOptions){.threads = threads, .progress = tool_progress, .progress_arg = &began};
+    Model model = {0};
+    Tensor **input = NULL;
+    Graph *g = NULL;
+    int code = tool_target(&a, &opt.compile.target, &e);
+    if (code == 0)
+        code = tool_bind(&a, arena, &opt.onnx, &e);
+    if (code == 0 && !args_done(&a, 1, 1, "one model file")) {
+        arena_free(arena);
+        return EXIT_ERROR;
+    }
+    if (code == 0)
+        code = model_import(arena, argv[1], &opt.onnx, &g, &e);
+    if (code == 0) {
+        input = arena_array_of(arena, g->block.at[0].input.len + 1, Tensor *);
+        opt.input = input;
+        opt.ninput = g->block.at[0].input.len;
+        code = tool_inputs(g, nfile, file, 0, batch, input, &e);
+    }
+    if (code == 0)
+        code = model_compile(argv[1], &opt, &model, &e);
+    if (code == 0)
+        code = bench(arena, &model, input, threads, budget, top, json, &e);
+    for (int i = 0; i < opt.ninput; i++)
+        tensor_unref(input[i]);
+    module_unref(model.module);
+    arena_free(arena);
+    return code == 0 ? EXIT_OK : tool_fail(&e);
+}
