@@ -77,6 +77,15 @@ bool contraction_of(const Stages *s, int stage, Contraction *out)
     return true;
 }
 
+bool is_axis(const Exprs *x, const Stage *st, int axis, Expr index)
+{
+    int64_t one, zero;
+    return axis >= 0 && axis < st->naxes &&
+           (index == st->axis[axis].var ||
+            (expr_is_int(x, st->axis[axis].extent, &one) && one == 1 &&
+             expr_is_int(x, index, &zero) && zero == 0));
+}
+
 static void visit_loads(const Exprs *x, Expr e, void *arg)
 {
     Use *u = arg;
@@ -86,7 +95,7 @@ static void visit_loads(const Exprs *x, Expr e, void *arg)
     }
     u->loads++;
     for (int k = 0; k < n->nargs; k++) {
-        u->pointwise &= k < u->st->naxes && expr_arg(x, e, k) == u->st->axis[k].var;
+        u->pointwise &= is_axis(x, u->st, k, expr_arg(x, e, k));
     }
     u->pointwise &= n->nargs == u->st->naxes;
 }

@@ -30,6 +30,8 @@ bool load_stride(const Stages *s, Expr load, Expr var, int64_t *stride);
 int load_dim_of(const Stages *s, const Stage *st, int tensor, Expr var);
 /* Do all loads of a REDUCE go along memory (stride 1 or 0) as its last reduction axis runs? */
 bool reduction_is_contiguous(const Stages *s, int stage);
+/* Is the index the stage's domain axis itself? (Of an axis of extent 1 the pool makes 0.) */
+bool is_axis(const Exprs *x, const Stage *st, int axis, Expr index);
 /* Rough cost of computing one point, in flops; transcendental functions count 20. */
 int point_cost(const Stages *s, const Stage *st);
 

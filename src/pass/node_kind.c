@@ -28,14 +28,14 @@ static void visit(const Exprs *x, Expr e, void *arg)
     const int shift = w->st->naxes - n->nargs; /* broadcasting aligns the last axes */
     for (int k = 0; k < n->nargs; k++) {
         const Expr index = expr_arg(x, e, k);
-        const bool own = shift + k >= 0 && index == w->st->axis[shift + k].var;
+        const bool own = is_axis(x, w->st, shift + k, index);
         const bool fixed = expr_is_int(x, index, NULL);
         w->pointwise &= own || fixed;
     }
     const StageTensor *t = &w->s->tensor.at[n->imm.i];
     if (t->rank == 4 && t->role != TENSOR_CONST) {
-        w->channels &= w->st->naxes == 4 && expr_arg(x, e, 0) == w->st->axis[0].var &&
-                       expr_arg(x, e, 1) == w->st->axis[1].var;
+        w->channels &= w->st->naxes == 4 && is_axis(x, w->st, 0, expr_arg(x, e, 0)) &&
+                       is_axis(x, w->st, 1, expr_arg(x, e, 1));
     }
 }
 

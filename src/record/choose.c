@@ -66,6 +66,7 @@ Schedule *schedule_choose(Context *ctx, const Stages *stages, const Target *t, c
     sc->variant = "default";
     inline_all(ctx, s, sc);
     Choice choice = {.ctx = ctx, .s = s, .target = t, .sc = sc, .source = "default"};
+    choose_layouts(&choice);
     choose_scans(&choice);
     choose_contractions(&choice);
     choose_reductions(&choice);

@@ -12,7 +12,8 @@ const char *choice_name(const Choice *c, int stage)
 
 bool choice_has(const Choice *c, int stage)
 {
-    return schedule_find(c->sc, choice_name(c, stage)) != NULL;
+    const StageSchedule *ss = schedule_find(c->sc, choice_name(c, stage));
+    return ss && ss->norder > 0; /* one that only has a layout is still to be filled */
 }
 
 StageSchedule *choice_entry(Choice *c, int stage)
@@ -121,19 +122,24 @@ static void fill_map(const Choice *c, const Stage *st, StageSchedule *ss)
 }
 
 /* A temporary that copies an image (a halo of zeros around it) lies as the image does. */
-static void follow_layout(const Choice *c, const Stage *st, StageSchedule *ss)
+void choose_layouts(Choice *c)
 {
-    const StageTensor *t = &c->s->tensor.at[st->result[0]];
-    if (t->role != TENSOR_TEMP || st->form != STAGE_MAP || !layout_is_plain(&t->layout)) {
-        return;
-    }
-    for (int i = 0; i < c->s->tensor.len; i++) {
-        const StageTensor *from = &c->s->tensor.at[i];
-        if (from->stage < 0 && from->rank == t->rank && !layout_is_plain(&from->layout) &&
-            stage_loads(c->s, st, i)) {
-            ss->has_layout = true;
-            ss->layout = from->layout;
-            return;
+    Stages *s = c->s;
+    for (int i = 0; i < s->stage.len; i++) {
+        const Stage *st = &s->stage.at[i];
+        StageTensor *t = &s->tensor.at[st->result[0]];
+        if (t->role != TENSOR_TEMP || st->form != STAGE_MAP || !layout_is_plain(&t->layout)) {
+            continue;
+        }
+        for (int k = 0; k < s->tensor.len; k++) {
+            const StageTensor *from = &s->tensor.at[k];
+            if (from->stage < 0 && from->role == TENSOR_INPUT && from->rank == t->rank &&
+                !layout_is_plain(&from->layout) && stage_loads(s, st, k)) {
+                StageSchedule *ss = choice_entry(c, i);
+                ss->has_layout = true;
+                ss->layout = t->layout = from->layout;
+                break;
+            }
         }
     }
 }
@@ -144,7 +150,6 @@ void choose_maps(Choice *c)
         const Stage *st = &c->s->stage.at[i];
         if (!choice_has(c, i) && st->form != STAGE_SCATTER) {
             StageSchedule *ss = choice_entry(c, i);
-            follow_layout(c, st, ss);
             fill_map(c, st, ss);
         }
     }

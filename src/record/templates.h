@@ -12,6 +12,7 @@ typedef struct Choice {
     const char *source; /* the template of the most expensive stage */
 } Choice;
 
+void choose_layouts(Choice *c);      /* of temporaries, first: templates look at them */
 void choose_scans(Choice *c);        /* ordered axes and what runs inside them */
 void choose_contractions(Choice *c); /* register-tiled products */
 void choose_reductions(Choice *c);   /* row reductions in lanes */
