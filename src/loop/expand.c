@@ -215,7 +215,7 @@ static Expr vec_node(Expander *w, Expr e)
         return vec_load(w, e);
     }
     if (n.op == EX_VAR) {
-        for (int k = 0; k < w->wide_var.len; k++) {
+        for (int k = w->wide_var.len - 1; k >= 0; k--) { /* the latest copy */
             if (w->wide_var.at[k] == e) {
                 return w->wide_reg.at[k];
             }
@@ -379,6 +379,9 @@ static void emit_let(Expander *w, const LoopStmt *in, int parent)
     if (var != in->var) {
         vec_push(w->ctx->arena, &w->from, in->var);
         vec_push(w->ctx->arena, &w->to, var);
+    } else { /* no longer the wide one of an earlier chunk */
+        vec_push(w->ctx->arena, &w->wide_var, var);
+        vec_push(w->ctx->arena, &w->wide_reg, var);
     }
 }
 

@@ -56,12 +56,16 @@ DType define_out_type(const Define *d, int k)
 }
 
 /* Builds only in the stages' pool: definitions of one graph may be made on several threads. */
+#define MAX_STEERING 4096
+
 const Expr *define_elems(const Define *d, int k, int *n)
 {
     if (!define_has(d, k))
         return NULL;
     const Value *v = &d->g->value.at[d->node->in[k]];
-    const bool constant = v->constant && layout_is_plain(&v->constant->layout);
+    /* Values that steer an op are small; weights are data and are loaded. */
+    const bool constant = v->constant && layout_is_plain(&v->constant->layout) &&
+                          tensor_elements(v->constant) <= MAX_STEERING;
     if (!v->elems && !constant)
         return NULL;
     *n = v->elems ? v->nelems : (int)tensor_elements(v->constant);

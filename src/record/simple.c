@@ -211,15 +211,12 @@ void choose_windows(Choice *c)
             continue;
         }
         const int lanes = target_lanes(c->target, 4);
-        const int v = contiguous_axis(s, st);
-        if (axis_extent(s, st, v, lanes) < lanes) {
-            continue;
-        }
         int acc;
         const int out = choice_epilogue(c, i, &acc);
         if (out < 0) {
             continue;
         }
+        const int v = contiguous_axis(s, &s->stage.at[out]);
         st = &s->stage.at[acc];
         relay_window_weights(c, st, v);
         int row = -1; /* the axis that runs side by side */
