@@ -1,0 +1,241 @@
+/* Graphs through the whole pipeline against the reference executor: shapes that change, folding, equal kernels,
+ * control flow, sizes from data, any number of threads. */
+#include "check.h"
+
+#include "compile/compile.h"
+#include "op/op.h"
+#include "op/reference.h"
+
+/* Ends the test with a message. */
+#define give_up(...)                                                                               \
+    do {                                                                                           \
+        print_error(__VA_ARGS__);                                                                  \
+        print_error("\n");                                                                         \
+        assert_true(false);                                                                        \
+    } while (0)
+
+typedef struct Built {
+    const char *text;
+    Compiled c;
+    Error error;
+} Built;
+
+static CompileOptions options(void)
+{
+    return (CompileOptions){.target = target_native(), .threads = 2};
+}
+
+static void build_job(Context *ctx, void *arg)
+{
+    Built *b = arg;
+    const CompileOptions opt = options();
+    Graph *g = graph_parse(ctx, "test", b->text, strlen(b->text));
+    b->c = compile_graph(ctx, g, &opt);
+}
+
+static Module *build(Built *b)
+{
+    Arena *a = arena_new();
+    Module *m;
+    if (job_run(a, build_job, b, &b->error, NULL) != 0)
+        give_up("%s", b->error.message);
+    if (module_new(a, b->c.program, &b->c.image, &m, &b->error) != 0)
+        give_up("%s", b->error.message);
+    return m;
+}
+
+typedef struct Want {
+    const char *text;
+    Tensor *const *in;
+    Tensor *out[4];
+} Want;
+
+static void reference_job(Context *ctx, void *arg)
+{
+    Want *w = arg;
+    Graph *g = graph_parse(ctx, "test", w->text, strlen(w->text));
+    op_infer_graph(g);
+    reference_run(ctx, g, w->in, w->out);
+}
+
+/* Runs with these inputs and compares all outputs with the reference's. */
+static void compare(Run *r, const Module *m, const char *text, Tensor *const *in)
+{
+    Arena *a = arena_new();
+    Want w = {.text = text, .in = in};
+    Error e = {0};
+    if (job_run(a, reference_job, &w, &e, NULL) != 0)
+        give_up("reference: %s", e.message);
+    for (int i = 0; i < module_program(m)->ninput; i++)
+        if (run_set_input(r, i, in[i], &e) != 0)
+            give_up("%s", e.message);
+    if (run_execute(r, &e) != 0)
+        give_up("%s", e.message);
+    for (int i = 0; i < module_program(m)->noutput; i++) {
+        const TensorDiff d = tensor_compare(run_output(r, i), w.out[i], 1e-5, 1e-6);
+        if (!d.same_type || !d.same_shape || d.mismatches)
+            give_up("output %d: %s, expected %s, %lld differ", i, tensor_describe(a, run_output(r, i)),
+                     tensor_describe(a, w.out[i]), (long long)d.mismatches);
+        tensor_unref(w.out[i]);
+    }
+    arena_free(a);
+}
+
+static Tensor *tensor_of(DType t, int rank, const int64_t *dims, uint64_t seed)
+{
+    Error e;
+    Tensor *x = tensor_new(t, rank, dims, &e);
+    tensor_fill_random(x, seed);
+    return x;
+}
+
+/* f32 of one size. */
+static Tensor *random2(int64_t m, int64_t n, uint64_t seed)
+{
+    return tensor_of(DT_F32, 2, (const int64_t[]){m, n}, seed);
+}
+
+typedef struct Fixture {
+    Built b;
+    Module *m;
+    Pool *pool;
+    Run *r;
+} Fixture;
+
+static Fixture fixture(const char *text)
+{
+    Fixture f = {.b.text = text};
+    Error e;
+    f.m = build(&f.b);
+    assert_int_equal(pool_new(3, &f.pool, &e), 0);
+    assert_int_equal(run_new(f.m, f.pool, 0, &f.r, &e), 0);
+    return f;
+}
+
+static void finish(Fixture *f)
+{
+    run_free(f->r);
+    pool_free(f->pool);
+    module_unref(f->m);
+}
+
+static void check2(Fixture *f, int64_t m, int64_t n)
+{
+    Tensor *x = random2(m, n, (uint64_t)(m * 100 + n));
+    compare(f->r, f->m, f->b.text, &x);
+    tensor_unref(x);
+}
+
+static void open_sizes(void **state)
+{
+    (void)state;
+    Fixture f = fixture("graph \"open\"\nsym M 0 1000\nsym N 0 1000\ninput x f32[M,N]\nconst two f32[] = 2.0\n"
+                        "a = mul(x, two) \"a\"\nb = reduce_max(a) \"b\" keepdims=1\ny = sub(a, b) \"y\"\n"
+                        "t = transpose(y) \"t\" perm=[1,0]\noutput t\n");
+    const int64_t sizes[] = {3, 17, 1, 64, 33};
+    for (int i = 0; i < 5; i++)
+        check2(&f, sizes[i], sizes[4 - i]);
+    const int64_t before = run_memory(f.r).allocations;
+    for (int i = 1; i < 5; i++)
+        check2(&f, sizes[i], sizes[4 - i]);
+    assert_int_equal(run_memory(f.r).allocations, before);
+    finish(&f);
+}
+
+static void constants_are_folded(void **state)
+{
+    (void)state;
+    Fixture f = fixture("graph \"fold\"\ninput x f32[4,6]\nconst w f32[6,8] = 0.5\nconst b f32[8] = {1,2,3,4,5,6,7,8}\n"
+                        "v = mul(w, b) \"v\"\nu = exp(v) \"u\"\ny = matmul(x, u) \"y\"\noutput y\n");
+    assert_int_equal(f.b.c.report->folded, 2);
+    assert_int_equal(f.b.c.report->units, 1);
+    check2(&f, 4, 6);
+    finish(&f);
+}
+
+static void equal_kernels_are_compiled_once(void **state)
+{
+    (void)state;
+    Fixture f = fixture("graph \"same\"\ninput x f32[8,8]\nconst w f32[8,8] = 0.25\nconst v f32[8,8] = 0.5\n"
+                        "a = matmul(x, w) \"a\"\nb = matmul(a, v) \"b\"\nc = matmul(b, w) \"c\"\noutput c\n");
+    assert_int_equal(f.b.c.report->units, 3);
+    assert_int_equal(f.b.c.report->nkernels, 1);
+    check2(&f, 8, 8);
+    finish(&f);
+}
+
+static void sizes_from_data(void **state)
+{
+    (void)state;
+    Fixture f = fixture("graph \"nonzero\"\nsym N 0 100\ninput x f32[N,3]\nconst zero f32[] = 0.0\n"
+                        "p = relu(x) \"p\"\ni = non_zero(p) \"i\"\nf = cast(i) \"f\" to=1\ng = exp(f) \"g\"\n"
+                        "s = shape(g) \"s\"\noutput i\noutput g\noutput s\n");
+    check2(&f, 5, 3);
+    check2(&f, 40, 3);
+    check2(&f, 2, 3);
+    finish(&f);
+}
+
+static void branches(void **state)
+{
+    (void)state;
+    const char *text = "graph \"if\"\ninput c bool[]\ninput x f32[4,5]\n"
+                       "y = if(c) \"choose\" {\n    a = relu(x)\n    output a\n} {\n    b = exp(x)\n    output b\n}\n"
+                       "z = neg(y) \"z\"\noutput z\n";
+    Fixture f = fixture(text);
+    for (int side = 0; side < 2; side++) {
+        Tensor *in[2] = {tensor_of(DT_BOOL, 0, NULL, 0), random2(4, 5, 7)};
+        *(uint8_t *)in[0]->data = (uint8_t)side;
+        compare(f.r, f.m, text, in);
+        tensor_unref(in[0]);
+        tensor_unref(in[1]);
+    }
+    finish(&f);
+}
+
+/* Fibonacci by a loop whose state grows a collected list; the count comes at run time. */
+static void counted_loop(void **state)
+{
+    (void)state;
+    const char *text = "graph \"loop\"\ninput n i64[]\ninput x f32[3]\n"
+                       "l, k = loop(n, _, x) \"l\" {\n    input i i64[]\n    input go bool[]\n    input acc\n"
+                       "    f = cast(i) \"f\" to=1\n    next = add(acc, f) \"next\"\n    keep = identity(go) \"keep\"\n"
+                       "    output keep, next, next\n}\nm = neg(k) \"m\"\noutput l, m\n";
+    Fixture f = fixture(text);
+    for (int64_t n = 0; n < 6; n += 5) {
+        Tensor *in[2] = {tensor_of(DT_I64, 0, NULL, 0), tensor_of(DT_F32, 1, (const int64_t[]){3}, 7)};
+        *(int64_t *)in[0]->data = n;
+        compare(f.r, f.m, text, in);
+        tensor_unref(in[0]);
+        tensor_unref(in[1]);
+    }
+    finish(&f);
+}
+
+/* A running sum along the second axis, backwards, with the results put together along the second axis too. */
+static void scan_along_an_axis(void **state)
+{
+    (void)state;
+    Fixture f = fixture("graph \"scan\"\nsym M 0 100\nsym N 0 100\ninput x f32[M,N]\nconst zero f32[] = 0.0\nconst axes i64[1] = {1}\n"
+                        "s = reduce_sum(x, axes) \"s\" keepdims=0\nstart = mul(s, zero) \"start\"\n"
+                        "e, c = scan(start, x) \"scan\" num_scan_inputs=1 scan_input_axes=[1] scan_input_directions=[1] "
+                        "scan_output_axes=[1] {\n    input acc\n    input part\n"
+                        "    next = add(acc, part) \"next\"\n    output next, next\n}\noutput e, c\n");
+    check2(&f, 4, 7);
+    check2(&f, 3, 1);
+    finish(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(open_sizes),
+        cmocka_unit_test(constants_are_folded),
+        cmocka_unit_test(equal_kernels_are_compiled_once),
+        cmocka_unit_test(sizes_from_data),
+        cmocka_unit_test(branches),
+        cmocka_unit_test(counted_loop),
+        cmocka_unit_test(scan_along_an_axis),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
