@@ -104,7 +104,7 @@ int model_compile(const char *path, const ModelOptions *opt, Model *out, Error *
         j.g = NULL;
         code = job_run(arena, model_job, &j, e, &detail);
         if (code == 0) {
-            *out = (Model){.report = j.c.report, .graph = j.g, .load_seconds = j.load_seconds};
+            *out = (Model){.report = j.c.report, .graph = j.g, .image = j.c.image, .load_seconds = j.load_seconds};
             out->bound = arena_array_of(arena, opt->ninput + 1, const char *);
             for (int i = 0; i < opt->ninput; i++)
                 if (j.bind[i])

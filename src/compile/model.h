@@ -20,6 +20,7 @@ typedef struct Model {
     Module *module;
     CompileReport *report;    /* in the module's arena, as the graph is */
     const Graph *graph;
+    Image image;              /* of the module, for saving */
     int nbound;               /* inputs whose value was bound */
     const char **bound;
     double load_seconds;      /* import */

@@ -42,7 +42,7 @@ typedef struct ProgramValue {
     uint8_t op;    /* ExprOp: EX_INT, EX_FLOAT, EX_VAR, or an operation of scalar_apply */
     uint8_t dtype;
     uint8_t narg;
-    bool late;     /* depends on a variable that a step sets */
+    uint8_t late;  /* depends on a variable that a step sets */
     int32_t arg[3]; /* earlier values */
     union {
         int64_t i; /* EX_INT; EX_VAR: index of the variable */

@@ -169,10 +169,11 @@ int cmd_bench(int argc, char **argv)
     if (code == 0)
         code = model_import(arena, argv[1], &opt.onnx, &g, &e);
     if (code == 0) {
-        input = arena_array_of(arena, g->block.at[0].input.len + 1, Tensor *);
+        const Ports ports = tool_graph_ports(arena, g);
+        input = arena_array_of(arena, ports.n + 1, Tensor *);
         opt.input = input;
-        opt.ninput = g->block.at[0].input.len;
-        code = tool_inputs(g, nfile, file, 0, batch, input, &e);
+        opt.ninput = ports.n;
+        code = tool_inputs(&ports, nfile, file, 0, batch, input, &e);
     }
     if (code == 0)
         code = model_compile(argv[1], &opt, &model, &e);

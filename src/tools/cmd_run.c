@@ -2,13 +2,15 @@
 #include <stdio.h>
 
 #include "base/file.h"
+#include "base/str.h"
 #include "import/tensor_pb.h"
+#include "runtime/module_file.h"
 #include "tools/tool.h"
 
 const char help_run[] =
     "lathe run MODEL [options]\n"
     "\n"
-    "Compiles a model for this machine and runs it once.\n"
+    "Compiles a model for this machine and runs it once; or runs a module file (.lathe).\n"
     "\n"
     "    --inputs F ..    .pb or .npy files in the order of the model's inputs, or NAME=FILE;\n"
     "                     inputs that are not given are random\n"
@@ -69,13 +71,15 @@ static int execute(const Model *model, Tensor *const *input, int threads, const 
     const double start = time_now();
     if (code == 0)
         code = run_execute(r, e);
-    if (code == 0 && verbose) {
-        const RunMemory m = run_memory(r);
+    if (code == 0 && verbose && model->report) {
         const CompileReport *c = model->report;
         fprintf(stderr, "load %.3f s, infer %.3f, define %.3f, codegen %.3f, link %.3f, compile %.3f s\n", model->load_seconds,
                 c->infer_seconds, c->define_seconds, c->codegen_seconds, c->link_seconds, c->seconds);
         fprintf(stderr, "%d nodes, %d folded, %d steps, %d kernels, %d constants re-laid\n", c->nodes, c->folded, c->units,
                 c->nkernels, c->relaid);
+    }
+    if (code == 0 && verbose) {
+        const RunMemory m = run_memory(r);
         fprintf(stderr, "run %.3f ms, temporaries %lld bytes (%lld without sharing)\n", (time_now() - start) * 1e3,
                 (long long)m.planned, (long long)m.naive);
         for (int i = 0; i < model->nbound; i++)
@@ -115,15 +119,24 @@ int cmd_run(int argc, char **argv)
     const char *missing = NULL;
     if (code == 0 && !target_runs(&opt.compile.target, &missing))
         code = error_set(&e, ERR_INVALID, "this CPU cannot run code for '%s': it lacks %s", opt.compile.target.name, missing);
-    if (code == 0)
+    const bool is_module = code == 0 && str_ends(argv[1], ".lathe");
+    Ports ports = {0};
+    if (code == 0 && is_module) {
+        code = module_load(argv[1], &model.module, &e);
+        if (code == 0)
+            ports = tool_module_ports(arena, model.module);
+    } else if (code == 0) {
         code = model_import(arena, argv[1], &opt.onnx, &g, &e);
-    if (code == 0) {
-        input = arena_array_of(arena, g->block.at[0].input.len + 1, Tensor *);
-        code = tool_inputs(g, nfile, file, seed, 1, input, &e);
-        opt.input = input;
-        opt.ninput = g->block.at[0].input.len;
+        if (code == 0)
+            ports = tool_graph_ports(arena, g);
     }
-    if (code == 0)
+    if (code == 0) {
+        input = arena_array_of(arena, ports.n + 1, Tensor *);
+        opt.input = input;
+        opt.ninput = ports.n;
+        code = tool_inputs(&ports, nfile, file, seed, 1, input, &e);
+    }
+    if (code == 0 && !is_module)
         code = model_compile(argv[1], &opt, &model, &e);
     if (code == 0)
         code = execute(&model, input, threads, dir, verbose, &e);

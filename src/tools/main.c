@@ -7,6 +7,7 @@
 const Command commands[] = {
     {"run", "run a model once on given or random inputs", help_run, cmd_run},
     {"peak", "measure what this machine can do", help_peak, cmd_peak},
+    {"compile", "a model to one module file", help_compile, cmd_compile},
     {"bench", "latency, and where the time goes", help_bench, cmd_bench},
     {"inspect", "graph, program, stages, schedules, loops, code", help_inspect, cmd_inspect},
     {0},

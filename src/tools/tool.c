@@ -150,45 +150,72 @@ int tool_read_tensor(const char *path, Tensor **out, Error *e)
     return error_set(e, ERR_INVALID, "'%s': a tensor file ends in .npy or .pb", path);
 }
 
-static int random_input(const Graph *g, ValueId id, uint64_t seed, int64_t batch, Tensor **out, Error *e)
+Ports tool_graph_ports(Arena *a, const Graph *g)
 {
-    const Value *v = &g->value.at[id];
+    const Block *b = &g->block.at[0];
+    Ports p = {b->input.len, arena_array_of(a, b->input.len + 1, struct Port)};
+    for (int i = 0; i < p.n; i++) {
+        const Value *v = &g->value.at[b->input.at[i]];
+        p.at[i] = (struct Port){.name = v->name, .dtype = v->dtype, .rank = v->rank};
+        for (int k = 0; k < v->rank; k++)
+            if (!expr_is_int(g->x, v->dim[k], &p.at[i].dim[k]))
+                p.at[i].dim[k] = -1;
+    }
+    return p;
+}
+
+Ports tool_module_ports(Arena *a, const Module *m)
+{
+    const Program *program = module_program(m);
+    Ports p = {program->ninput, arena_array_of(a, program->ninput + 1, struct Port)};
+    for (int i = 0; i < p.n; i++) {
+        const ProgramBuffer *b = &program->buffer[program->input[i].buffer];
+        p.at[i] = (struct Port){.name = program->input[i].name, .dtype = (DType)b->dtype, .rank = b->rank};
+        for (int k = 0; k < b->rank; k++) {
+            const ProgramValue *v = &program->value[b->dim[k]];
+            p.at[i].dim[k] = v->op == EX_INT ? v->imm.i : -1;
+        }
+    }
+    return p;
+}
+
+static int random_input(const struct Port *p, uint64_t seed, int64_t batch, Tensor **out, Error *e)
+{
     int64_t dim[MAX_RANK];
-    for (int k = 0; k < v->rank; k++) {
-        if (expr_is_int(g->x, v->dim[k], &dim[k]))
+    for (int k = 0; k < p->rank; k++) {
+        dim[k] = p->dim[k];
+        if (dim[k] >= 0)
             continue;
         dim[k] = k == 0 ? batch : 16;
-        if (k == 0 && batch > 1)
-            continue; /* asked for */
-        fprintf(stderr, "lathe: input '%s': dim %d is not fixed, %lld is taken (--bind)\n", v->name, k, (long long)dim[k]);
+        if (k > 0 || batch == 1)
+            fprintf(stderr, "lathe: input '%s': dim %d is not fixed, %lld is taken (--bind)\n", p->name, k, (long long)dim[k]);
     }
-    *out = tensor_new(v->dtype, v->rank, dim, e);
+    *out = tensor_new(p->dtype, p->rank, dim, e);
     if (!*out)
         return e->code;
     tensor_fill_random(*out, seed);
     return 0;
 }
 
-int tool_inputs(const Graph *g, int nfile, const char *const *file, uint64_t seed, int64_t batch,
+int tool_inputs(const Ports *p, int nfile, const char *const *file, uint64_t seed, int64_t batch,
                 Tensor **out, Error *e)
 {
-    const Block *b = &g->block.at[0];
-    if (nfile > b->input.len)
-        return error_set(e, ERR_INVALID, "%d input files, the model has %d inputs", nfile, b->input.len);
+    if (nfile > p->n)
+        return error_set(e, ERR_INVALID, "%d input files, the model has %d inputs", nfile, p->n);
     for (int i = 0; i < nfile; i++) {
         const char *eq = strchr(file[i], '=');
         int at = i;
-        for (int k = 0; eq && k < b->input.len; k++) {
-            const char *name = g->value.at[b->input.at[k]].name;
-            if (strlen(name) == (size_t)(eq - file[i]) && strncmp(name, file[i], strlen(name)) == 0)
+        for (int k = 0; eq && k < p->n; k++) {
+            const size_t len = strlen(p->at[k].name);
+            if (len == (size_t)(eq - file[i]) && strncmp(p->at[k].name, file[i], len) == 0)
                 at = k;
         }
         const int code = tool_read_tensor(eq ? eq + 1 : file[i], &out[at], e);
         if (code != 0)
             return code;
     }
-    for (int i = 0; i < b->input.len; i++) {
-        const int code = out[i] ? 0 : random_input(g, b->input.at[i], seed + (uint64_t)i, batch, &out[i], e);
+    for (int i = 0; i < p->n; i++) {
+        const int code = out[i] ? 0 : random_input(&p->at[i], seed + (uint64_t)i, batch, &out[i], e);
         if (code != 0)
             return code;
     }

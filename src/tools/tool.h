@@ -35,15 +35,28 @@ int tool_target(Args *a, Target *out, Error *e);
 int tool_bind(Args *a, Arena *arena, OnnxOptions *opt, Error *e);
 /* Tensor of a .npy or .pb file. */
 int tool_read_tensor(const char *path, Tensor **out, Error *e);
+/* The inputs that a model wants; open dims are -1. */
+typedef struct Ports {
+    int n;
+    struct Port {
+        const char *name;
+        DType dtype;
+        int rank;
+        int64_t dim[MAX_RANK];
+    } *at;
+} Ports;
+Ports tool_graph_ports(Arena *a, const Graph *g);
+Ports tool_module_ports(Arena *a, const Module *m);
 /* The inputs for a model: from files in the order of its inputs (or NAME=FILE), the others seeded random.
  * Open sizes: the first dim is `batch`, others 16. */
-int tool_inputs(const Graph *g, int nfile, const char *const *file, uint64_t seed, int64_t batch,
+int tool_inputs(const Ports *p, int nfile, const char *const *file, uint64_t seed, int64_t batch,
                 Tensor **out, Error *e);
 /* A bar on stderr once something takes over two seconds; only on a terminal. */
 void tool_progress(void *arg, const char *what, int done, int total);
 
 extern const char help_run[], help_compile[], help_bench[], help_inspect[], help_check[], help_doctor[], help_completion[], help_peak[];
 int cmd_run(int argc, char **argv);
+int cmd_compile(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_peak(int argc, char **argv);

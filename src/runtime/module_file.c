@@ -1,0 +1,329 @@
+/* Module files: records without pointers, names as offsets into one section of text. */
+#include "runtime/module_file.h"
+
+#include <string.h>
+
+#include "base/file.h"
+#include "base/map.h"
+#include "target/target.h"
+
+#define SECTIONS(X)                                                                                \
+    X(VALUES) X(VARS) X(BUFFERS) X(CONSTS) X(INPUTS) X(OUTPUTS) X(KERNELS) X(STEPS) X(ARGS) X(TEXTS) X(BLOBS) \
+    X(ENTRIES) X(NAMES) X(CODE) X(DATA)
+
+typedef enum Section {
+#define X(name) SECTION_##name,
+    SECTIONS(X)
+#undef X
+    SECTION_COUNT
+} Section;
+
+typedef struct FileSection {
+    uint64_t offset, size, hash;
+} FileSection;
+
+typedef struct FileHeader {
+    char magic[8];
+    uint32_t format, abi;
+    uint64_t file_size;
+    char target[32];
+    FileSection section[SECTION_COUNT];
+    uint64_t hash; /* of all before it */
+} FileHeader;
+
+typedef struct FileVar {
+    uint32_t name;
+    int32_t value, input, axis;
+} FileVar;
+typedef struct FileSpan { /* a constant or a blob: place in DATA */
+    uint64_t offset, size;
+} FileSpan;
+typedef struct FilePort {
+    uint32_t name;
+    int32_t buffer;
+} FilePort;
+typedef struct FileKernel {
+    uint32_t name;
+    int32_t entry, nphase;
+    float unit_ns;
+    int64_t scratch_bytes;
+} FileKernel;
+typedef struct FileEntry {
+    uint32_t name, offset, size;
+} FileEntry;
+
+static const char magic[8] = {'L', 'A', 'T', 'H', 'E', 'M', 'O', 'D'};
+
+static uint64_t align64(uint64_t n)
+{
+    return (n + 63) & ~(uint64_t)63;
+}
+
+/* ---- writing ---- */
+
+typedef struct Writer {
+    Arena *a;
+    Str section[SECTION_COUNT];
+} Writer;
+
+static void put(Writer *w, Section s, const void *at, size_t size)
+{
+    if (size > 0)
+        str_addn(&w->section[s], at, size);
+}
+
+static uint32_t put_name(Writer *w, const char *name)
+{
+    const uint32_t at = (uint32_t)w->section[SECTION_NAMES].len;
+    put(w, SECTION_NAMES, name, strlen(name) + 1);
+    return at;
+}
+
+static FileSpan put_data(Writer *w, const void *data, size_t size)
+{
+    static const char zeros[64];
+    Str *s = &w->section[SECTION_DATA];
+    put(w, SECTION_DATA, zeros, (size_t)(align64(s->len) - s->len));
+    const FileSpan span = {s->len, size};
+    put(w, SECTION_DATA, data, size);
+    return span;
+}
+
+static void write_sections(Writer *w, const Program *p, const Image *image)
+{
+    put(w, SECTION_VALUES, p->value, sizeof *p->value * (size_t)p->nvalue);
+    put(w, SECTION_BUFFERS, p->buffer, sizeof *p->buffer * (size_t)p->nbuffer);
+    put(w, SECTION_STEPS, p->step, sizeof *p->step * (size_t)p->nstep);
+    put(w, SECTION_ARGS, p->arg, sizeof *p->arg * (size_t)p->narg);
+    for (int i = 0; i < p->nvar; i++) {
+        const ProgramVar *v = &p->var[i];
+        const FileVar f = {put_name(w, v->name), v->value, v->input, v->axis};
+        put(w, SECTION_VARS, &f, sizeof f);
+    }
+    for (int i = 0; i < p->nconst; i++) {
+        const FileSpan f = put_data(w, p->constant[i].data, p->constant[i].bytes);
+        put(w, SECTION_CONSTS, &f, sizeof f);
+    }
+    for (int i = 0; i < p->nblob; i++) {
+        const FileSpan f = put_data(w, p->blob[i].data, p->blob[i].bytes);
+        put(w, SECTION_BLOBS, &f, sizeof f);
+    }
+    for (int i = 0; i < p->ninput + p->noutput; i++) {
+        const bool in = i < p->ninput;
+        const ProgramPort *port = in ? &p->input[i] : &p->output[i - p->ninput];
+        const FilePort f = {put_name(w, port->name), port->buffer};
+        put(w, in ? SECTION_INPUTS : SECTION_OUTPUTS, &f, sizeof f);
+    }
+    for (int i = 0; i < p->nkernel; i++) {
+        const ProgramKernel *k = &p->kernel[i];
+        const FileKernel f = {put_name(w, k->name), k->entry, k->nphase, k->unit_ns, k->scratch_bytes};
+        put(w, SECTION_KERNELS, &f, sizeof f);
+    }
+    for (int i = 0; i < p->ntext; i++) {
+        const uint32_t at = put_name(w, p->text[i]);
+        put(w, SECTION_TEXTS, &at, sizeof at);
+    }
+    for (int i = 0; i < image->nentries; i++) {
+        const FileEntry f = {put_name(w, image->entry[i].name), image->entry[i].offset, image->entry[i].size};
+        put(w, SECTION_ENTRIES, &f, sizeof f);
+    }
+    put(w, SECTION_CODE, image->code, image->size);
+}
+
+int module_save(const char *path, const Program *p, const Image *image, const char *target, Error *e)
+{
+    Arena *a = arena_new();
+    Writer w = {.a = a};
+    for (int s = 0; s < SECTION_COUNT; s++)
+        w.section[s] = str_new(a);
+    write_sections(&w, p, image);
+    FileHeader h = {.format = PROGRAM_FORMAT, .abi = KERNEL_ABI_VERSION};
+    memcpy(h.magic, magic, sizeof magic);
+    strncpy(h.target, target, sizeof h.target - 1);
+    uint64_t at = align64(sizeof h);
+    for (int s = 0; s < SECTION_COUNT; s++) {
+        h.section[s] = (FileSection){at, w.section[s].len, hash_bytes(str_text(&w.section[s]), w.section[s].len, 0)};
+        at = align64(at + w.section[s].len);
+    }
+    h.file_size = at;
+    h.hash = hash_bytes(&h, offsetof(FileHeader, hash), 0);
+    char *file = arena_alloc(a, at);
+    memcpy(file, &h, sizeof h);
+    for (int s = 0; s < SECTION_COUNT; s++)
+        memcpy(file + h.section[s].offset, str_text(&w.section[s]), w.section[s].len);
+    const int code = file_write(path, file, at, e);
+    arena_free(a);
+    return code;
+}
+
+/* ---- reading ---- */
+
+typedef struct Reader {
+    Arena *a;
+    File file;
+    const FileHeader *h;
+    bool bad; /* an offset or a size that is not right */
+} Reader;
+
+static const void *section(const Reader *r, Section s)
+{
+    return r->file.at + r->h->section[s].offset;
+}
+
+/* Number of records; a size that is no multiple is damage. */
+static int records(Reader *r, Section s, size_t size)
+{
+    const uint64_t n = r->h->section[s].size / size;
+    r->bad |= n * size != r->h->section[s].size || n > INT32_MAX;
+    return r->bad ? 0 : (int)n;
+}
+
+static const char *name_at(Reader *r, uint32_t at)
+{
+    if (at < r->h->section[SECTION_NAMES].size)
+        return (const char *)section(r, SECTION_NAMES) + at;
+    r->bad = true;
+    return "";
+}
+
+static const void *span_at(Reader *r, FileSpan s)
+{
+    const uint64_t size = r->h->section[SECTION_DATA].size;
+    if (s.offset <= size && s.size <= size - s.offset && s.offset % 64 == 0)
+        return (const char *)section(r, SECTION_DATA) + s.offset;
+    r->bad = true;
+    return "";
+}
+
+static ProgramPort *read_ports(Reader *r, Section s, int *n)
+{
+    *n = records(r, s, sizeof(FilePort));
+    ProgramPort *port = arena_array_of(r->a, *n + 1, ProgramPort);
+    for (int i = 0; i < *n; i++) {
+        const FilePort *f = (const FilePort *)section(r, s) + i;
+        port[i] = (ProgramPort){name_at(r, f->name), f->buffer};
+    }
+    return port;
+}
+
+static void read_data(Reader *r, Program *p)
+{
+    p->nconst = records(r, SECTION_CONSTS, sizeof(FileSpan));
+    p->nblob = records(r, SECTION_BLOBS, sizeof(FileSpan));
+    ProgramConst *constant = arena_array_of(r->a, p->nconst + 1, ProgramConst);
+    ProgramBlob *blob = arena_array_of(r->a, p->nblob + 1, ProgramBlob);
+    for (int i = 0; i < p->nconst; i++) {
+        const FileSpan s = ((const FileSpan *)section(r, SECTION_CONSTS))[i];
+        constant[i] = (ProgramConst){span_at(r, s), s.size};
+    }
+    for (int i = 0; i < p->nblob; i++) {
+        const FileSpan s = ((const FileSpan *)section(r, SECTION_BLOBS))[i];
+        blob[i] = (ProgramBlob){span_at(r, s), s.size};
+    }
+    p->constant = constant;
+    p->blob = blob;
+}
+
+static void read_named(Reader *r, Program *p)
+{
+    p->nvar = records(r, SECTION_VARS, sizeof(FileVar));
+    p->nkernel = records(r, SECTION_KERNELS, sizeof(FileKernel));
+    p->ntext = records(r, SECTION_TEXTS, sizeof(uint32_t));
+    ProgramVar *var = arena_array_of(r->a, p->nvar + 1, ProgramVar);
+    ProgramKernel *kernel = arena_array_of(r->a, p->nkernel + 1, ProgramKernel);
+    const char **text = arena_array_of(r->a, p->ntext + 1, const char *);
+    for (int i = 0; i < p->nvar; i++) {
+        const FileVar *f = (const FileVar *)section(r, SECTION_VARS) + i;
+        var[i] = (ProgramVar){name_at(r, f->name), f->value, f->input, f->axis};
+    }
+    for (int i = 0; i < p->nkernel; i++) {
+        const FileKernel *f = (const FileKernel *)section(r, SECTION_KERNELS) + i;
+        kernel[i] = (ProgramKernel){name_at(r, f->name), f->entry, f->nphase, f->scratch_bytes, f->unit_ns};
+    }
+    for (int i = 0; i < p->ntext; i++)
+        text[i] = name_at(r, ((const uint32_t *)section(r, SECTION_TEXTS))[i]);
+    p->var = var;
+    p->kernel = kernel;
+    p->text = text;
+}
+
+static Program *read_program(Reader *r)
+{
+    Program *p = arena_new_of(r->a, Program);
+    const uint64_t names = r->h->section[SECTION_NAMES].size;
+    r->bad |= names > 0 && ((const char *)section(r, SECTION_NAMES))[names - 1] != 0;
+    p->nvalue = records(r, SECTION_VALUES, sizeof *p->value);
+    p->value = section(r, SECTION_VALUES);
+    p->nbuffer = records(r, SECTION_BUFFERS, sizeof *p->buffer);
+    p->buffer = section(r, SECTION_BUFFERS);
+    p->nstep = records(r, SECTION_STEPS, sizeof *p->step);
+    p->step = section(r, SECTION_STEPS);
+    p->narg = records(r, SECTION_ARGS, sizeof *p->arg);
+    p->arg = section(r, SECTION_ARGS);
+    p->input = read_ports(r, SECTION_INPUTS, &p->ninput);
+    p->output = read_ports(r, SECTION_OUTPUTS, &p->noutput);
+    read_named(r, p);
+    read_data(r, p);
+    return p;
+}
+
+static Image read_image(Reader *r)
+{
+    const uint64_t size = r->h->section[SECTION_CODE].size;
+    const int n = records(r, SECTION_ENTRIES, sizeof(FileEntry));
+    ImageEntry *entry = arena_array_of(r->a, n + 1, ImageEntry);
+    for (int i = 0; i < n; i++) {
+        const FileEntry *f = (const FileEntry *)section(r, SECTION_ENTRIES) + i;
+        entry[i] = (ImageEntry){name_at(r, f->name), f->offset, f->size};
+        r->bad |= f->offset >= size || f->size > size - f->offset;
+    }
+    return (Image){.code = section(r, SECTION_CODE), .size = size, .nentries = n, .entry = entry};
+}
+
+static int check_header(Reader *r, const char *path, Error *e)
+{
+    const FileHeader *h = r->h = (const FileHeader *)r->file.at;
+    if (r->file.size < sizeof *h || memcmp(h->magic, magic, sizeof magic) != 0)
+        return error_set(e, ERR_INVALID, "'%s' is no module file", path);
+    if (h->format != PROGRAM_FORMAT || h->abi != KERNEL_ABI_VERSION)
+        return error_set(e, ERR_UNSUPPORTED, "'%s' has format %u.%u, this version reads %u.%u: compile the model again",
+                         path, h->format, h->abi, (unsigned)PROGRAM_FORMAT, (unsigned)KERNEL_ABI_VERSION);
+    if (hash_bytes(h, offsetof(FileHeader, hash), 0) != h->hash || h->file_size != r->file.size)
+        return error_set(e, ERR_INVALID, "'%s' is damaged or cut short", path);
+    for (int s = 0; s < SECTION_COUNT; s++) {
+        const FileSection *f = &h->section[s];
+        if (f->offset % 64 != 0 || f->offset > r->file.size || f->size > r->file.size - f->offset ||
+            hash_bytes(r->file.at + f->offset, f->size, 0) != f->hash)
+            return error_set(e, ERR_INVALID, "'%s' is damaged (section %d)", path, s);
+    }
+    Target t;
+    const char *missing = NULL;
+    if (memchr(h->target, 0, sizeof h->target) == NULL)
+        return error_set(e, ERR_INVALID, "'%s' is damaged", path);
+    const int code = target_find(h->target, &t, e);
+    if (code != 0)
+        return code;
+    if (!target_runs(&t, &missing))
+        return error_set(e, ERR_UNSUPPORTED, "'%s' was compiled for '%s': this CPU lacks %s", path, h->target, missing);
+    return 0;
+}
+
+int module_load(const char *path, Module **out, Error *e)
+{
+    Reader r = {.a = arena_new()};
+    *out = NULL;
+    int code = file_map(r.a, path, &r.file, e);
+    if (code == 0)
+        code = check_header(&r, path, e);
+    if (code != 0) {
+        arena_free(r.a);
+        return code;
+    }
+    const Program *p = read_program(&r);
+    const Image image = read_image(&r);
+    if (r.bad) {
+        arena_free(r.a);
+        return error_set(e, ERR_INVALID, "'%s' is damaged", path);
+    }
+    return module_new(r.a, p, &image, out, e);
+}
