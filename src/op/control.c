@@ -139,6 +139,38 @@ static void merge_output(const Infer *f, int k, const bool *vars, ValueId then_v
         infer_set_elems(f, k, a.nelems, a.elems);
 }
 
+typedef struct BranchJob {
+    Graph *g;
+    int block;
+} BranchJob;
+
+static void infer_branch(Context *ctx, void *arg)
+{
+    const BranchJob *j = arg;
+    j->g->ctx = j->g->x->ctx = ctx;
+    op_infer_block(j->g, j->block);
+}
+
+/* A branch that does not fit these shapes is not taken with them: which one is must be known. */
+static void try_branch(const Infer *f, int block)
+{
+    Graph *const g = f->g;
+    BranchJob j = {.g = g, .block = block};
+    Error e;
+    int detail = -1;
+    const int code = job_run(f->ctx->arena, infer_branch, &j, &e, &detail);
+    g->ctx = g->x->ctx = f->ctx;
+    if (code == 0)
+        return;
+    f->ctx->detail = code == ERR_NEED_VALUE ? detail : f->node->in[0];
+    if (code == ERR_NEED_VALUE)
+        fail(f->ctx, code, "%s", e.message);
+    graph_fail(g, f->id, code == ERR_MEMORY ? code : ERR_NEED_VALUE,
+               "a branch does not fit these shapes, so the value of the condition '%s' must be "
+               "known (%s)",
+               infer_in(f, 0)->name, e.message);
+}
+
 void infer_if(const Infer *f)
 {
     Graph *const g = f->g;
@@ -157,8 +189,8 @@ void infer_if(const Infer *f)
             copy_output(f, k, g->block.at[taken].output.at[k]);
         return;
     }
-    op_infer_block(g, node->block[0]);
-    op_infer_block(g, node->block[1]);
+    try_branch(f, node->block[0]);
+    try_branch(f, node->block[1]);
     const bool *const vars = outer_symbols(g, node);
     for (int k = 0; k < node->nout; k++)
         merge_output(f, k, vars, g->block.at[node->block[0]].output.at[k],
