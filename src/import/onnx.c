@@ -306,22 +306,43 @@ Graph *onnx_import_bytes(Context *ctx, const char *name, const uint8_t *at, size
     return import_model(ctx, name, m, model, opt);
 }
 
-Graph *onnx_import(Context *ctx, const char *path, const OnnxOptions *opt)
+/* The message in the file; the mapping goes as soon as it is unpacked. */
+static const Onnx__ModelProto *read_model(Context *ctx, const char *path, const OnnxOptions *opt,
+                                          OnnxMemory **memory)
 {
-    opt = opt ? opt : &no_options;
     Error e;
     File f;
-    Arena *const a = arena_new(); /* the mapping goes as soon as the model is unpacked */
+    Arena *const a = arena_new();
     int code = file_map(a, path, &f, &e);
     if (code != 0) {
         arena_free(a);
         fail(ctx, code, "%s", e.message);
     }
     void *model = NULL;
-    OnnxMemory *const m = new_memory(ctx, f.size, opt, path_dir(ctx->arena, path));
-    code = onnx_unpack(m, WIRE_MODEL, f.at, f.size, &model, &e);
+    *memory = new_memory(ctx, f.size, opt, path_dir(ctx->arena, path));
+    code = onnx_unpack(*memory, WIRE_MODEL, f.at, f.size, &model, &e);
     arena_free(a);
     if (code != 0)
         fail(ctx, code, "%s: %s", path, e.message);
-    return import_model(ctx, path, m, model, opt);
+    return model;
+}
+
+Graph *onnx_import(Context *ctx, const char *path, const OnnxOptions *opt)
+{
+    opt = opt ? opt : &no_options;
+    OnnxMemory *memory;
+    const Onnx__ModelProto *const model = read_model(ctx, path, opt, &memory);
+    return import_model(ctx, path, memory, model, opt);
+}
+
+const char *onnx_metadata(Context *ctx, const char *path, const char *key)
+{
+    OnnxMemory *memory;
+    const Onnx__ModelProto *const m = read_model(ctx, path, &no_options, &memory);
+    for (size_t i = 0; i < m->n_metadata_props; i++) {
+        const Onnx__StringStringEntry *const entry = m->metadata_props[i];
+        if (entry->key && entry->value && strcmp(entry->key, key) == 0)
+            return entry->value;
+    }
+    return NULL;
 }

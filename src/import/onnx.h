@@ -51,4 +51,8 @@ Graph *onnx_import(Context *ctx, const char *path, const OnnxOptions *opt);
 Graph *onnx_import_bytes(Context *ctx, const char *name, const uint8_t *at, size_t size,
                          const OnnxOptions *opt);
 
+/* What the model's metadata says of `key` (a character list, labels, a licence); NULL: nothing. In
+ * the arena. */
+const char *onnx_metadata(Context *ctx, const char *path, const char *key);
+
 #endif

@@ -34,6 +34,7 @@ typedef struct MessageField {
 /* Field numbers as in onnx.proto. */
 static const MessageField message_fields[] = {
     {MODEL, 7, GRAPH, false},       {MODEL, 8, OPSET, true},        {MODEL, 25, FUNCTION, true},
+    {MODEL, 14, ENTRY, true},
     {FUNCTION, 7, NODE, true},      {FUNCTION, 9, OPSET, true},     {FUNCTION, 11, ATTRIBUTE, true},
     {GRAPH, 1, NODE, true},         {GRAPH, 5, TENSOR, true},       {GRAPH, 11, VALUE, true},
     {GRAPH, 12, VALUE, true},       {GRAPH, 13, VALUE, true},       {GRAPH, 15, SPARSE, true},

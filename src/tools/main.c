@@ -10,6 +10,7 @@ const Command commands[] = {
     {"compile", "a model to one module file", help_compile, cmd_compile},
     {"bench", "latency, and where the time goes", help_bench, cmd_bench},
     {"inspect", "graph, program, stages, schedules, loops, code", help_inspect, cmd_inspect},
+    {"read", "read text from pictures", help_read, cmd_read},
     {0},
 };
 

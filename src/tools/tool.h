@@ -54,8 +54,9 @@ int tool_inputs(const Ports *p, int nfile, const char *const *file, uint64_t see
 /* A bar on stderr once something takes over two seconds; only on a terminal. */
 void tool_progress(void *arg, const char *what, int done, int total);
 
-extern const char help_run[], help_compile[], help_bench[], help_inspect[], help_check[], help_doctor[], help_completion[], help_peak[];
+extern const char help_run[], help_compile[], help_bench[], help_inspect[], help_check[], help_doctor[], help_completion[], help_peak[], help_read[];
 int cmd_run(int argc, char **argv);
+int cmd_read(int argc, char **argv);
 int cmd_compile(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);

@@ -30,6 +30,15 @@ static int most_probable(const float *prob, int n)
     return best;
 }
 
+static const char *trimmed(Arena *a, const char *s)
+{
+    s += strspn(s, " ");
+    size_t n = strlen(s);
+    while (n > 0 && s[n - 1] == ' ')
+        n--;
+    return arena_strndup(a, s, n);
+}
+
 OcrText ocr_text_decode(Arena *a, const float *prob, int steps, const OcrAlphabet *alphabet)
 {
     Str text = str_new(a);
@@ -45,7 +54,7 @@ OcrText ocr_text_decode(Arena *a, const float *prob, int steps, const OcrAlphabe
         }
         before = k;
     }
-    return (OcrText){.text = str_text(&text), .confidence = kept > 0 ? (float)(sum / kept) : 0};
+    return (OcrText){.text = trimmed(a, str_text(&text)), .confidence = kept > 0 ? (float)(sum / kept) : 0};
 }
 
 static float edge(const Quad *q, int i, int k)

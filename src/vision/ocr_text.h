@@ -20,7 +20,8 @@ typedef struct OcrText {
 } OcrText;
 
 /* prob (steps, alphabet->n). A class is kept where it is the most probable of its step, no blank,
- * and another than the step before's. */
+ * and another than the step before's. Spaces at the ends of the text, which come from the margins of
+ * its box, are cut off. */
 OcrText ocr_text_decode(Arena *a, const float *prob, int steps, const OcrAlphabet *alphabet);
 
 /* The box as one reads it: upright text of boxes that stand on end (height at least 1.5 widths) is

@@ -3,6 +3,9 @@
 #include "check.h"
 
 #include "base/file.h"
+#include <unistd.h>
+
+#include "base/file.h"
 #include "import/onnx.h"
 
 #define DATA TEST_DIR "/data/"
@@ -130,6 +133,37 @@ static void files_that_are_no_models(void **state)
             "over the limit");
 }
 
+typedef struct MetadataOf {
+    const char *path, *list, *absent;
+} MetadataOf;
+
+static void read_metadata(Context *ctx, void *arg)
+{
+    MetadataOf *const m = arg;
+    m->list = onnx_metadata(ctx, m->path, "list");
+    m->absent = onnx_metadata(ctx, m->path, "lis");
+}
+
+static void metadata_of_a_model(void **state)
+{
+    (void)state;
+    /* metadata_props (field 14) twice: {"a": "x"}, {"list": "1\n2"} */
+    static const char model[] = "\x72\x06\x0a\x01" "a\x12\x01" "x"
+                                "\x72\x0b\x0a\x04" "list\x12\x03" "1\n2";
+    char path[] = "/tmp/lathe_metadata_XXXXXX";
+    close(mkstemp(path));
+    Error e = {0};
+    assert_int_equal(file_write(path, model, sizeof model - 1, &e), 0);
+    Arena *const a = arena_new();
+    MetadataOf m = {.path = path};
+    assert_int_equal(job_run(a, read_metadata, &m, &e, NULL), 0);
+    assert_string_equal(m.list, "1\n2");
+    assert_null(m.absent);
+    unlink(path);
+    assert_int_equal(job_run(a, read_metadata, &m, &e, NULL), ERR_IO);
+    arena_free(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -138,6 +172,7 @@ int main(void)
         cmocka_unit_test(from_bytes),
         cmocka_unit_test(values_are_bound),
         cmocka_unit_test(files_that_are_no_models),
+        cmocka_unit_test(metadata_of_a_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
