@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/heap.h"
+
 enum { FIRST_BLOCK = 4096, LARGEST_BLOCK = 1 << 20, ALIGN = 16 };
 
 typedef struct Block {
@@ -41,7 +43,7 @@ static _Noreturn void out_of_memory(Arena *a, size_t wanted)
 
 Arena *arena_new(void)
 {
-    Arena *a = calloc(1, sizeof *a);
+    Arena *a = heap_alloc(sizeof *a, 16);
     if (a == NULL)
         out_of_memory(NULL, sizeof *a);
     a->next_size = FIRST_BLOCK;
@@ -57,15 +59,15 @@ void arena_free(Arena *a)
         d->fn(d->arg);
     for (Block *b = a->block; b != NULL;) {
         Block *next = b->next;
-        free(b);
+        heap_free(b);
         b = next;
     }
-    free(a);
+    heap_free(a);
 }
 
 static Block *new_block(Arena *a, size_t size)
 {
-    Block *b = size <= SIZE_MAX - sizeof *b ? calloc(1, sizeof *b + size) : NULL;
+    Block *b = size <= SIZE_MAX - sizeof *b ? heap_alloc(sizeof *b + size, 16) : NULL;
     if (b == NULL)
         out_of_memory(a, size);
     b->size = size;

@@ -8,11 +8,23 @@
 
 enum { CALLOC_ALIGN = 16 };
 
+/* The one setting of the process: see heap_set_hooks. */
+static HeapHooks hooks;
+
+void heap_set_hooks(HeapHooks h)
+{
+    hooks = h;
+}
+
 void *heap_alloc(size_t size, size_t align)
 {
     assert(align > 0 && (align & (align - 1)) == 0 && align <= (size_t)2 << 20);
     if (size == 0)
         size = 1;
+    if (hooks.alloc) {
+        void *at = hooks.alloc(hooks.arg, size, align < CALLOC_ALIGN ? CALLOC_ALIGN : align);
+        return at ? memset(at, 0, size) : NULL;
+    }
     if (align <= CALLOC_ALIGN)
         return calloc(1, size);
     if (size > SIZE_MAX - align)
@@ -25,5 +37,8 @@ void *heap_alloc(size_t size, size_t align)
 
 void heap_free(void *p)
 {
-    free(p);
+    if (p && hooks.free)
+        hooks.free(hooks.arg, p);
+    else
+        free(p);
 }

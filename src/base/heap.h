@@ -9,4 +9,12 @@
 void *heap_alloc(size_t size, size_t align);
 void heap_free(void *p); /* NULL is allowed */
 
+/* Where memory comes from instead of the C library; arenas too. Set once, before anything is allocated. */
+typedef struct HeapHooks {
+    void *(*alloc)(void *arg, size_t size, size_t align); /* NULL: the C library */
+    void (*free)(void *arg, void *p);
+    void *arg;
+} HeapHooks;
+void heap_set_hooks(HeapHooks h);
+
 #endif

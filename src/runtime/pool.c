@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/heap.h"
+#include "base/parallel.h"
 
 #define SPIN_NS 200000 /* how long a worker waits awake for the next job */
 
@@ -192,4 +193,38 @@ void pool_free(Pool *p)
     pthread_mutex_destroy(&p->park);
     pthread_mutex_destroy(&p->busy);
     heap_free(p);
+}
+
+/* The one thing that all sessions of a process share, whoever made them: cores. */
+static struct Shared {
+    pthread_mutex_t lock; /* guards pool and users */
+    Pool *pool;
+    int users;
+} shared = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+int pool_acquire(Pool **out, Error *e)
+{
+    int code = 0;
+    pthread_mutex_lock(&shared.lock);
+    if (shared.users == 0) {
+        const int cpus = parallel_cpus();
+        code = pool_new(cpus < POOL_MAX_WORKERS ? cpus : POOL_MAX_WORKERS, &shared.pool, e);
+    }
+    if (code == 0)
+        shared.users++;
+    *out = code == 0 ? shared.pool : NULL;
+    pthread_mutex_unlock(&shared.lock);
+    return code;
+}
+
+void pool_release(Pool *p)
+{
+    if (!p)
+        return;
+    pthread_mutex_lock(&shared.lock);
+    if (--shared.users == 0) {
+        pool_free(shared.pool);
+        shared.pool = NULL;
+    }
+    pthread_mutex_unlock(&shared.lock);
 }

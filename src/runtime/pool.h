@@ -21,6 +21,9 @@ typedef int (*PoolFn)(void *arg, int worker, int64_t begin, int64_t end); /* 0 o
 /* Starts threads - 1 threads: the caller of pool_run is worker 0. */
 int pool_new(int threads, Pool **out, Error *e);
 void pool_free(Pool *p); /* NULL is allowed */
+/* The pool of the process, a worker for each CPU: made by the first that wants it, gone with the last. */
+int pool_acquire(Pool **out, Error *e);
+void pool_release(Pool *p); /* NULL is allowed */
 int pool_threads(const Pool *p);
 /* Runs fn over [0, extent) on up to `threads` workers; worker numbers are below pool_threads. The first error, or 0. */
 int pool_run(Pool *p, int threads, PoolFn fn, void *arg, int64_t extent);
