@@ -168,7 +168,10 @@ static void schedule_tile(Choice *c, const Contraction *k, int acc, int out, Til
     }
     /* A small B stays in L2 whole: a row tile meets all panels while its rows are in L1. Otherwise one
      * panel stays in L2 and meets all rows. */
-    const bool rows_first = b_bytes(s, k, width) <= c->target->l2 / 2 || rows_collide(s, k);
+    const int64_t panels = (axis_extent(s, st, v, 4096) + width - 1) / width;
+    const int64_t b = b_bytes(s, k, width);
+    const bool rows_first = b <= c->target->l2 / 2 || b / panels > c->target->l2 / 2 ||
+                            rows_collide(s, k);
     for (int pass = 0; pass < 2; pass++) {
         if ((pass == 0) == rows_first) {
             for (int r = 0; r < 2; r++) {
