@@ -104,7 +104,10 @@ static void fold(Graph *g, NodeId bn_id)
     in[2] = bias;
     changed->in = in;
     changed->nin = 3;
-    graph_replace_uses(g, bn.out[0], conv.out[0]);
+    /* The convolution makes the normalised value itself, under its name: it may be an output. */
+    changed->out[0] = bn.out[0];
+    g->value.at[bn.out[0]].producer = f.conv;
+    g->value.at[bn.out[0]].output = 0;
     block_remove(g, bn_id);
 }
 

@@ -1,7 +1,7 @@
 /* fuse: nodes that become one kernel get one group.
  *
  *     conv -> add(residual) -> relu      one group: the contraction and its epilogue
- *     mul -> add -> reduce_mean           one group: the maps are computed where they are read
+ *     relu -> reduce_mean                 one group: a cheap map is computed where it is read
  *
  * Node P joins the group of its reader C when all of P's results are read in that group only, so a
  * group is a tree that ends in one node and always stands where that node stands. Then:

@@ -11,6 +11,8 @@ const Command commands[] = {
     {"bench", "latency, and where the time goes", help_bench, cmd_bench},
     {"inspect", "graph, program, stages, schedules, loops, code", help_inspect, cmd_inspect},
     {"read", "read text from pictures", help_read, cmd_read},
+    {"doctor", "what is present, what is missing and what that costs", help_doctor, cmd_doctor},
+    {"completion", "completion for bash", help_completion, cmd_completion},
     {0},
 };
 

@@ -1,0 +1,75 @@
+/* lathe doctor: what this machine and this build have, what is missing, and what that costs.
+ * lathe completion: the words of the commands for a shell. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/parallel.h"
+#include "tools/tool.h"
+
+const char help_doctor[] =
+    "lathe doctor\n\n"
+    "Says what this CPU can run and which optional parts this build has; for each missing part what\n"
+    "that costs. Exit status 0 whatever it finds.\n\n"
+    "    lathe doctor\n";
+
+const char help_completion[] =
+    "lathe completion\n\n"
+    "Prints a completion for bash.\n\n"
+    "    eval \"$(lathe completion)\"\n";
+
+typedef struct Part {
+    const char *name;
+    int present;
+    const char *without; /* what its absence costs */
+    const char *remedy;
+} Part;
+
+static const Part parts[] = {
+    {"libpng", HAVE_PNG, "`lathe read` takes no PNG and writes no picture", "libpng-dev, rebuild"},
+    {"libjpeg", HAVE_JPEG, "`lathe read` takes no JPEG", "libjpeg62-turbo-dev, rebuild"},
+    {"freetype", HAVE_FREETYPE, "no text is drawn: no demonstration pictures",
+     "libfreetype-dev, rebuild"},
+};
+
+int cmd_doctor(int argc, char **argv)
+{
+    Args a = {argc, argv, false};
+    if (!args_done(&a, 0, 0, "no arguments")) {
+        return EXIT_ERROR;
+    }
+    Arena *arena = arena_new();
+    const Target t = target_native();
+    const char *missing = NULL;
+    printf("cpu          %s, %d usable\n", target_describe(arena, &t), parallel_cpus());
+    printf("vectors      %d bytes, %d registers\n", t.vector_bytes, t.vector_regs);
+    if (!target_runs(&t, &missing)) {
+        printf("missing      %s: generated code cannot run here, only be compiled\n", missing);
+    }
+    if (t.vector_bytes < 64) {
+        printf("note         no AVX-512: about half the peak of a CPU that has it\n");
+    }
+    for (size_t k = 0; k < sizeof parts / sizeof *parts; k++) {
+        const Part *p = &parts[k];
+        if (p->present) {
+            printf("%-12s present\n", p->name);
+        } else {
+            printf("%-12s MISSING: %s (install %s)\n", p->name, p->without, p->remedy);
+        }
+    }
+    arena_free(arena);
+    return EXIT_OK;
+}
+
+int cmd_completion(int argc, char **argv)
+{
+    Args a = {argc, argv, false};
+    if (!args_done(&a, 0, 0, "no arguments")) {
+        return EXIT_ERROR;
+    }
+    printf("complete -o default -W '");
+    for (const Command *c = commands; c->name; c++) {
+        printf("%s ", c->name);
+    }
+    printf("' lathe\n");
+    return EXIT_OK;
+}
