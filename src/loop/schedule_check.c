@@ -1,0 +1,408 @@
+/* Is a record legal for its stages? (schedule.h) Everything that can be read off the record is
+ * checked here; what depends on the boxes of stages computed `at` a loop is found by a trial
+ * lowering. Where legality would need a proof the answer is no: the search then leaves it out. */
+#include <string.h>
+
+#include "loop/schedule.h"
+
+#define MAX_UNROLL 1024 /* copies of the innermost statement */
+#define MAX_BOX_BYTES ((int64_t)1 << 26)
+
+typedef struct Check {
+    const Schedule *sc;
+    const Stages *s;
+    Str *why;
+} Check;
+
+static ScheduleVerdict no(const Check *c, ScheduleVerdict v, const StageSchedule *ss,
+                          const char *what)
+{
+    str_addf(c->why, "%s: %s", ss->name, what);
+    return v;
+}
+
+static int stage_of(const Stages *s, const char *name)
+{
+    const int t = stages_find_tensor(s, name);
+    return t < 0 ? -1 : s->tensor.at[t].stage;
+}
+
+/* ---- loads ---- */
+
+typedef struct LoadScan {
+    const Stages *s;
+    const Stage *st;
+    int tensor;    /* looked for */
+    int axis;      /* looked at */
+    int64_t tile;
+    bool reads;    /* the tensor is loaded */
+    bool unpadded; /* a load by the axis that is not padded to whole tiles */
+    bool crosses;  /* the tensor is loaded at another place of some unordered axis */
+} LoadScan;
+
+static void scan_load(const Exprs *x, Expr e, void *arg)
+{
+    LoadScan *l = arg;
+    const ExprNode *n = expr_node(x, e);
+    if (n->op != EX_LOAD) {
+        return;
+    }
+    const StageTensor *t = &l->s->tensor.at[n->imm.i];
+    for (int k = 0; k < n->nargs; k++) {
+        const Expr index = expr_arg(x, e, k);
+        const Expr var = l->st->axis[l->axis].var;
+        if (expr_uses_var(x, index, (int)expr_node(x, var)->imm.i) &&
+            (index != var || layout_block(&t->layout, k) % l->tile != 0)) {
+            l->unpadded = true;
+        }
+        if (n->imm.i == l->tensor && k != l->st->scan_axis && index != l->st->axis[k].var) {
+            l->crosses = true;
+        }
+    }
+    l->reads |= n->imm.i == l->tensor;
+}
+
+static void scan_bodies(LoadScan *l, bool init_only)
+{
+    for (int k = 0; k < l->st->nresults; k++) {
+        if (l->st->init[k]) {
+            expr_walk(l->s->x, l->st->init[k], scan_load, l);
+        }
+        if (!init_only) {
+            expr_walk(l->s->x, l->st->update[k], scan_load, l);
+        }
+    }
+    if (!init_only && l->st->where) {
+        expr_walk(l->s->x, l->st->where, scan_load, l);
+    }
+}
+
+static bool reads_stage(const Stages *s, const Stage *reader, const Stage *producer, bool init_only)
+{
+    for (int k = 0; k < producer->nresults; k++) {
+        LoadScan l = {.s = s, .st = reader, .tensor = producer->result[k], .tile = 1};
+        scan_bodies(&l, init_only);
+        if (l.reads) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- loops of one stage ---- */
+
+static bool loop_exists(const Stage *st, const StageSchedule *ss, LoopRef r)
+{
+    return r.axis >= 0 && r.axis < st->naxes + st->nreduce && r.level >= 0 &&
+           r.level <= (ss ? ss->tile[r.axis].n : 0);
+}
+
+static ScheduleVerdict check_order(const Check *c, const Stage *st, const StageSchedule *ss)
+{
+    int next[MAX_AXES] = {0}; /* level of the axis that comes next */
+    int total = 0;
+    for (int a = 0; a < st->naxes + st->nreduce; a++) {
+        total += ss->tile[a].n + 1;
+    }
+    if (total > MAX_LOOPS) {
+        return no(c, SCHEDULE_TOO_BIG, ss, "too many loops");
+    }
+    if (ss->norder == 0) {
+        const bool marked = ss->nparallel || ss->unroll || ss->vector >= 0;
+        return marked ? no(c, SCHEDULE_BAD_ORDER, ss, "marks without an order") : SCHEDULE_OK;
+    }
+    if (ss->norder != total) {
+        return no(c, SCHEDULE_BAD_ORDER, ss, "the order does not name every loop once");
+    }
+    for (int i = 0; i < ss->norder; i++) {
+        const LoopRef r = ss->order[i];
+        if (!loop_exists(st, ss, r)) {
+            return no(c, SCHEDULE_BAD_LOOP, ss, "no such loop");
+        }
+        if (r.level != next[r.axis]++) {
+            return no(c, SCHEDULE_BAD_ORDER, ss, "levels of an axis out of order");
+        }
+    }
+    return SCHEDULE_OK;
+}
+
+static int first_reduction(const Stage *st, const LoopRef *order, int n)
+{
+    for (int i = 0; i < n; i++) {
+        if (order[i].axis >= st->naxes) {
+            return i;
+        }
+    }
+    return n;
+}
+
+static int position_of(const LoopRef *order, int n, LoopRef r)
+{
+    for (int i = 0; i < n; i++) {
+        if (order[i].axis == r.axis && order[i].level == r.level) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static ScheduleVerdict check_tails(const Check *c, const Stage *st, const StageSchedule *ss)
+{
+    LoopRef order[MAX_LOOPS];
+    const int n = ss->norder ? ss->norder : schedule_default_order(st, ss, order);
+    if (ss->norder) {
+        memcpy(order, ss->order, sizeof order);
+    }
+    for (int a = 0; a < st->naxes + st->nreduce; a++) {
+        const AxisTile *tile = &ss->tile[a];
+        int64_t t = 1;
+        for (int k = 0; k < tile->n; k++) {
+            t *= tile->factor[k];
+            if (tile->factor[k] < 1 || t > INT32_MAX) {
+                return no(c, SCHEDULE_TOO_BIG, ss, "tile too big");
+            }
+        }
+        int64_t rest;
+        if (expr_is_int(c->s->x, expr_modi(c->s->x, st->axis[a].extent, t), &rest) && rest == 0 &&
+            !ss->at_stage) {
+            continue; /* no tail */
+        }
+        if (tile->n == 0 || (tile->tail != TAIL_SHIFT && tile->tail != TAIL_PAD)) {
+            continue;
+        }
+        if (a >= st->naxes || (st->form == STAGE_SCAN && a == st->scan_axis)) {
+            return no(c, SCHEDULE_BAD_TAIL, ss, "shift or pad of an ordered or reduction axis");
+        }
+        /* The overlap is accumulated twice if the tiles run inside a reduction, and by two threads
+         * at once if they run in parallel. */
+        const int at = position_of(order, n, (LoopRef){.axis = (int8_t)a});
+        if (tile->tail == TAIL_SHIFT && st->form == STAGE_REDUCE &&
+            (at < ss->nparallel || at > first_reduction(st, order, n))) {
+            return no(c, SCHEDULE_BAD_TAIL, ss, "overlapping tiles of a sum");
+        }
+        if (tile->tail == TAIL_PAD) {
+            LoadScan l = {.s = c->s, .st = st, .axis = a, .tensor = -1, .tile = t};
+            scan_bodies(&l, false);
+            const StageTensor *out = &c->s->tensor.at[st->result[0]];
+            const Layout *layout = ss->has_layout ? &ss->layout : &out->layout;
+            if (l.unpadded || ss->at_stage || st->nresults > 1 ||
+                layout_block(layout, a) % t != 0) {
+                return no(c, SCHEDULE_BAD_TAIL, ss, "pad without padded storage");
+            }
+        }
+    }
+    return SCHEDULE_OK;
+}
+
+static ScheduleVerdict check_marks(const Check *c, const Stage *st, const StageSchedule *ss)
+{
+    const Exprs *x = c->s->x;
+    if (ss->nparallel < 0 || ss->nparallel > ss->norder || (ss->nparallel && ss->at_stage)) {
+        return no(c, SCHEDULE_BAD_ORDER, ss, "parallel loops of a stage that is not a root");
+    }
+    int64_t copies = 1;
+    for (int i = 0; i < ss->norder; i++) {
+        const LoopRef r = ss->order[i];
+        const bool ordered = r.axis >= st->naxes ||
+                             (st->form == STAGE_SCAN && r.axis == st->scan_axis);
+        const bool unrolled = ss->unroll >> i & 1, vector = ss->vector == i;
+        if (ordered && (i < ss->nparallel || vector)) {
+            return no(c, SCHEDULE_BAD_ORDER, ss, "a parallel or vector loop that carries values");
+        }
+        if ((unrolled || vector) && i < ss->nparallel) {
+            return no(c, SCHEDULE_BAD_ORDER, ss, "a loop with two marks");
+        }
+        if (vector && (i != ss->norder - 1 || unrolled)) {
+            return no(c, SCHEDULE_BAD_ORDER, ss, "the vector loop is not the innermost");
+        }
+        if (!unrolled && !vector) {
+            continue;
+        }
+        int64_t extent = 1;
+        if (r.level > 0) {
+            extent = ss->tile[r.axis].factor[r.level - 1];
+        } else if (!ss->at_stage && !expr_is_int(x, st->axis[r.axis].extent, &extent)) {
+            return no(c, SCHEDULE_NOT_CONSTANT, ss, "unrolled or vector loop");
+        }
+        copies *= unrolled && extent > 0 ? extent : 1;
+        if (copies > MAX_UNROLL) {
+            return no(c, SCHEDULE_TOO_BIG, ss, "unrolled too far");
+        }
+    }
+    return SCHEDULE_OK;
+}
+
+/* A scan whose elements read other places of the axes beside: nothing may run ahead of the order. */
+static ScheduleVerdict check_scan(const Check *c, const Stage *st, const StageSchedule *ss)
+{
+    LoadScan l = {.s = c->s, .st = st, .axis = 0, .tensor = st->result[0], .tile = 1};
+    scan_bodies(&l, false);
+    if (!l.crosses) {
+        return SCHEDULE_OK;
+    }
+    for (int i = 0; i < ss->norder && i <= ss->tile[st->scan_axis].n; i++) {
+        if (ss->order[i].axis != st->scan_axis) {
+            return no(c, SCHEDULE_BAD_ORDER, ss, "the ordered axis of this scan must be outermost");
+        }
+    }
+    if (ss->norder == 0 && (st->scan_axis != 0 || ss->tile[0].n)) {
+        return no(c, SCHEDULE_BAD_ORDER, ss, "this scan needs an order");
+    }
+    return SCHEDULE_OK;
+}
+
+/* ---- places ---- */
+
+/* Is stage `i` computed, at any depth, inside the loop of `target` that `child` is computed at? */
+static bool within(const Check *c, int i, int target, const StageSchedule *child)
+{
+    const Stage *st = &c->s->stage.at[target];
+    const StageSchedule *ts = schedule_find(c->sc, child->at_stage);
+    LoopRef order[MAX_LOOPS];
+    int n = ts && ts->norder ? ts->norder : schedule_default_order(st, ts, order);
+    if (ts && ts->norder) {
+        memcpy(order, ts->order, sizeof order);
+    }
+    const int pos = position_of(order, n, child->at_loop);
+    for (int depth = 0; depth < c->s->stage.len; depth++) {
+        if (i == target) {
+            return true; /* its own statement */
+        }
+        const StageSchedule *ss =
+            schedule_find(c->sc, c->s->tensor.at[c->s->stage.at[i].result[0]].name);
+        if (!ss || !ss->at_stage) {
+            return false;
+        }
+        i = stage_of(c->s, ss->at_stage);
+        if (i == target) {
+            return position_of(order, n, ss->at_loop) >= pos;
+        }
+        if (i < 0) {
+            return false;
+        }
+    }
+    return false;
+}
+
+static ScheduleVerdict check_at(const Check *c, int stage, const StageSchedule *ss)
+{
+    const Stage *st = &c->s->stage.at[stage];
+    if (!ss->at_stage) {
+        return ss->scope == SCOPE_ARG ? SCHEDULE_OK
+                                      : no(c, SCHEDULE_BAD_SCOPE, ss, "a root needs a buffer");
+    }
+    const int target = stage_of(c->s, ss->at_stage);
+    if (target <= stage) { /* a later one: so no cycles either */
+        return no(c, SCHEDULE_BAD_AT, ss, "not computed at a later stage");
+    }
+    const Stage *ts = &c->s->stage.at[target];
+    const StageSchedule *tss = schedule_find(c->sc, ss->at_stage);
+    const bool plain = st->form == STAGE_MAP || st->form == STAGE_REDUCE;
+    if (!plain || ts->form == STAGE_SCAN || ts->form == STAGE_SCATTER ||
+        ts->result[0] != stages_find_tensor(c->s, ss->at_stage) ||
+        !loop_exists(ts, tss, ss->at_loop)) {
+        return no(c, SCHEDULE_BAD_AT, ss, "no such loop to be computed at");
+    }
+    for (int k = 0; k < st->nresults; k++) {
+        /* only what is read inside is computed, perhaps not all of it; and overlapping boxes of a
+         * shared buffer would be summed by two threads at once */
+        if (c->s->tensor.at[st->result[k]].role != TENSOR_TEMP || ss->scope == SCOPE_ARG) {
+            return no(c, SCHEDULE_BAD_SCOPE, ss, "computed at a loop without a box");
+        }
+    }
+    bool read = false;
+    for (int i = 0; i < c->s->stage.len; i++) {
+        if (i == stage || !reads_stage(c->s, &c->s->stage.at[i], st, false)) {
+            continue;
+        }
+        read = true;
+        if (!within(c, i, target, ss)) {
+            return no(c, SCHEDULE_BAD_AT, ss, "read outside of the loop it is computed at");
+        }
+    }
+    if (!read) {
+        return no(c, SCHEDULE_BAD_AT, ss, "nothing there reads it");
+    }
+    LoopRef order[MAX_LOOPS];
+    int n = tss && tss->norder ? tss->norder : schedule_default_order(ts, tss, order);
+    if (tss && tss->norder) {
+        memcpy(order, tss->order, sizeof order);
+    }
+    if (position_of(order, n, ss->at_loop) >= first_reduction(ts, order, n) &&
+        reads_stage(c->s, ts, st, true)) {
+        return no(c, SCHEDULE_BAD_AT, ss, "read before the loop it is computed at");
+    }
+    return SCHEDULE_OK;
+}
+
+static ScheduleVerdict check_entry(const Check *c, const StageSchedule *ss)
+{
+    const int t = stages_find_tensor(c->s, ss->name);
+    if (t < 0) {
+        return no(c, SCHEDULE_NO_STAGE, ss, "no such stage or constant");
+    }
+    const StageTensor *tensor = &c->s->tensor.at[t];
+    if (ss->has_layout && (!layout_valid(&ss->layout, tensor->rank) ||
+                           (tensor->role != TENSOR_TEMP && tensor->role != TENSOR_CONST))) {
+        return no(c, SCHEDULE_BAD_LAYOUT, ss, "layout");
+    }
+    if (tensor->stage < 0) {
+        return tensor->role == TENSOR_CONST ? SCHEDULE_OK
+                                            : no(c, SCHEDULE_NO_STAGE, ss, "nothing computes it");
+    }
+    const Stage *st = &c->s->stage.at[tensor->stage];
+    if (st->result[0] != t) {
+        return no(c, SCHEDULE_NO_STAGE, ss, "a stage goes by its first result");
+    }
+    if (st->form == STAGE_SCATTER && ss->norder) {
+        return no(c, SCHEDULE_BAD_ORDER, ss, "a scatter runs in its own order");
+    }
+    ScheduleVerdict v = check_order(c, st, ss);
+    v = v ? v : check_marks(c, st, ss);
+    v = v ? v : check_tails(c, st, ss);
+    v = v || st->form != STAGE_SCAN ? v : check_scan(c, st, ss);
+    return v ? v : check_at(c, tensor->stage, ss);
+}
+
+/* ---- trial lowering: sizes of boxes ---- */
+
+typedef struct Trial {
+    const Check *c;
+    const Target *t;
+    ScheduleVerdict verdict;
+} Trial;
+
+static void try_lowering(Context *ctx, void *arg)
+{
+    Trial *trial = arg;
+    const Lowered low = lower(ctx, trial->c->s, trial->c->sc, trial->t);
+    if (!loops_verify(low.loops, trial->c->why)) {
+        /* Boxes of no constant size; and nests that lowering gets wrong, with a variable that is
+         * not in scope where a stage is computed at a loop: left out until it handles them. */
+        trial->verdict = SCHEDULE_NOT_CONSTANT;
+    } else if (low.loops->scratch_bytes > MAX_BOX_BYTES) {
+        str_add(trial->c->why, "too much scratch");
+        trial->verdict = SCHEDULE_TOO_BIG;
+    }
+}
+
+ScheduleVerdict schedule_check(const Schedule *sc, const Stages *after_steps, const Target *t,
+                               Str *why)
+{
+    const Check c = {.sc = sc, .s = after_steps, .why = why};
+    for (int i = 0; i < sc->stage.len; i++) {
+        const ScheduleVerdict v = check_entry(&c, &sc->stage.at[i]);
+        if (v != SCHEDULE_OK) {
+            return v;
+        }
+    }
+    Trial trial = {.c = &c, .t = t};
+    Error e = {0};
+    Arena *arena = arena_new();
+    if (job_run(arena, try_lowering, &trial, &e, NULL) != 0) {
+        str_add(why, e.message);
+        trial.verdict = SCHEDULE_NOT_CONSTANT;
+    }
+    arena_free(arena);
+    return trial.verdict;
+}
