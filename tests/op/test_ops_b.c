@@ -265,7 +265,7 @@ static void conv_loops(const Shape *s, const Tensor *x, const Tensor *w, const T
                         for (int64_t r = 0; r < s->kernel[0]; r++)
                             for (int64_t t = 0; t < s->kernel[1]; t++) {
                                 int64_t i, j;
-                                if (position(s, 0, p, r, &i) & position(s, 1, q, t, &j))
+                                if ((int)position(s, 0, p, r, &i) & (int)position(s, 1, q, t, &j))
                                     sum += (double)*at4(x, n, k / outs * per + c, i, j) *
                                            *at4(w, k, c, r, t);
                             }
@@ -390,7 +390,7 @@ static void pool_loops(const Shape *s, PoolKind kind, const Tensor *x, Tensor *y
                 for (int64_t r = 0; r < s->kernel[0]; r++)
                     for (int64_t t = 0; t < s->kernel[1]; t++) {
                         int64_t i, j;
-                        const bool inside = position(s, 0, p, r, &i) & position(s, 1, q, t, &j);
+                        const bool inside = (int)position(s, 0, p, r, &i) & (int)position(s, 1, q, t, &j);
                         count += inside || (kind == POOL_AVERAGE_PADS && i < s->in[0] + s->pad[2] &&
                                             j < s->in[1] + s->pad[3]);
                         if (!inside)
