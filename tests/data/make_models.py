@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto as T
 from onnx import helper as h
+from onnx import numpy_helper
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -178,8 +179,8 @@ def structure():
     for t in types:
         name = h.tensor_dtype_to_string(t).split(".")[1].lower()
         typed = h.make_tensor(name + "_list", t, [3], [1, 0, 1])
-        array = onnx.numpy_helper.to_array(typed)
-        raw = onnx.numpy_helper.from_array(array, name + "_raw")
+        array = numpy_helper.to_array(typed)
+        raw = numpy_helper.from_array(array, name + "_raw")
         for tensor in (typed, raw):
             init.append(tensor)
             nodes.append(N("Identity", [tensor.name], [tensor.name + "_out"]))
@@ -240,7 +241,26 @@ def refused():
          x + [vi("c", T.BOOL)], y, 17)
 
 
+def classifier():
+    """A small classifier with a free batch and size, for the examples and the API's test."""
+    rng = np.random.default_rng(1)
+
+    def weight(name, *shape):
+        return numpy_helper.from_array(rng.uniform(-1, 1, shape).astype(np.float32), name)
+
+    save("classify", [
+        N("Conv", ["x", "w0", "b0"], ["conv"], strides=[2, 2], pads=[1, 1, 1, 1]),
+        N("Relu", ["conv"], ["relu"]),
+        N("GlobalAveragePool", ["relu"], ["pool"]),
+        N("Flatten", ["pool"], ["flat"]),
+        N("Gemm", ["flat", "w1", "b1"], ["logits"], transB=1),
+        N("Softmax", ["logits"], ["scores"], axis=-1),
+    ], [f32("x", "N", 3, "H", "W")], [f32("scores", "N", 10)], 17,
+         init=[weight("w0", 8, 3, 3, 3), weight("b0", 8), weight("w1", 10, 8), weight("b1", 10)])
+
+
 if __name__ == "__main__":
+    classifier()
     old_forms()
     structure()
     refused()
