@@ -5,7 +5,7 @@
 
 #include "base/file.h"
 #include "target/peak.h"
-#include "tools/tool.h"
+#include "tools/setup.h"
 
 const char help_bench[] =
     "lathe bench MODEL [options]\n"
@@ -15,7 +15,7 @@ const char help_bench[] =
     "    --threads N      (default: all CPUs)\n"
     "    --batch N        first dim of inputs whose first dim is open (default 1)\n"
     "    --bind N=4 ..    other sizes that the model leaves open\n"
-    "    --inputs F ..    as for `lathe run`\n"
+    "    --inputs F ..    as for `lathe run`, and --seed\n"
     "    --seconds S      how long to measure (default 2)\n"
     "    --symbolic       keep open sizes open in the code\n"
     "    --top N          lines of the table of kernels (default 30)\n"
@@ -112,30 +112,31 @@ static void print_json(const Timing *t, const Model *m)
            m->report->seconds * 1e3, (double)usage.ru_maxrss / 1024, t->n);
 }
 
-static int bench(Arena *a, const Model *m, Tensor *const *input, int threads, double budget, int top, bool json, Error *e)
+static void print_summary(const Setup *s, const Run *r, const Timing *t)
+{
+    const CompileReport *c = s->model.report;
+    const RunMemory mem = run_memory(r);
+    printf("\n%d threads, %d runs: min %.3f ms, median %.3f, p99 %.3f\n", s->threads, t->n, t->seconds[0] * 1e3,
+           t->seconds[t->n / 2] * 1e3, t->seconds[t->n * 99 / 100] * 1e3);
+    printf("compiled in %.2f s: %d kernels for %d steps, %d nodes folded, %d constants re-laid\n", c->seconds, c->nkernels,
+           c->units, c->folded, c->relaid);
+    printf("temporaries %.2f MB, %.2f without sharing\n", (double)mem.planned / 1e6, (double)mem.naive / 1e6);
+}
+
+static int bench(const Setup *s, double budget, int top, bool json, Error *e)
 {
     Pool *pool = NULL;
     Run *r = NULL;
-    Timing t = {0, arena_array_of(a, MAX_RUNS, double)};
-    int code = pool_new(threads, &pool, e);
-    if (code == 0)
-        code = run_new(m->module, pool, 0, &r, e);
-    for (int i = 0; code == 0 && i < module_program(m->module)->ninput; i++)
-        code = run_set_input(r, i, input[i], e);
+    Timing t = {0, arena_array_of(s->arena, MAX_RUNS, double)};
+    int code = setup_run(s, &pool, &r, e);
     if (code == 0)
         code = measure(r, budget, &t, e);
-    if (code == 0 && !json) {
-        const CompileReport *c = m->report;
-        const RunMemory mem = run_memory(r);
-        code = print_profile(a, m, r, threads, top, e);
-        printf("\n%d threads, %d runs: min %.3f ms, median %.3f, p99 %.3f\n", threads, t.n, t.seconds[0] * 1e3,
-               t.seconds[t.n / 2] * 1e3, t.seconds[t.n * 99 / 100] * 1e3);
-        printf("compiled in %.2f s: %d kernels for %d steps, %d nodes folded, %d constants re-laid\n", c->seconds, c->nkernels,
-               c->units, c->folded, c->relaid);
-        printf("temporaries %.2f MB, %.2f without sharing\n", (double)mem.planned / 1e6, (double)mem.naive / 1e6);
-    }
+    if (code == 0 && !json)
+        code = print_profile(s->arena, &s->model, r, s->threads, top, e);
+    if (code == 0 && !json)
+        print_summary(s, r, &t);
     if (code == 0)
-        print_json(&t, m);
+        print_json(&t, &s->model);
     run_free(r);
     pool_free(pool);
     return code;
@@ -143,45 +144,18 @@ static int bench(Arena *a, const Model *m, Tensor *const *input, int threads, do
 
 int cmd_bench(int argc, char **argv)
 {
-    Args a = {argc, argv, false};
     Error e = {0};
-    Arena *arena = arena_new();
-    const char *file[256];
-    double began = time_now();
-    const int nfile = args_list(&a, "--inputs", file, 256);
-    const int threads = tool_threads(&a);
-    const int64_t batch = args_int(&a, "--batch", 1);
-    const double budget = (double)args_int(&a, "--seconds", 2);
-    const int top = (int)args_int(&a, "--top", 30);
-    const bool json = args_flag(&a, "--json"), symbolic = args_flag(&a, "--symbolic");
-    ModelOptions opt = {.static_shapes = !symbolic};
-    opt.compile = (CompileOptions){.threads = threads, .progress = tool_progress, .progress_arg = &began};
-    Model model = {0};
-    Tensor **input = NULL;
-    Graph *g = NULL;
-    int code = tool_target(&a, &opt.compile.target, &e);
+    Setup s = setup_begin(argc, argv);
+    const int64_t batch = args_int(&s.args, "--batch", 1);
+    const double budget = (double)args_int(&s.args, "--seconds", 2);
+    const int top = (int)args_int(&s.args, "--top", 30);
+    const bool json = args_flag(&s.args, "--json");
+    int code = setup_options(&s, SETUP_INPUTS, &e);
     if (code == 0)
-        code = tool_bind(&a, arena, &opt.onnx, &e);
-    if (code == 0 && !args_done(&a, 1, 1, "one model file")) {
-        arena_free(arena);
-        return EXIT_ERROR;
-    }
+        code = setup_open(&s, batch, &e);
     if (code == 0)
-        code = model_import(arena, argv[1], &opt.onnx, &g, &e);
-    if (code == 0) {
-        const Ports ports = tool_graph_ports(arena, g);
-        input = arena_array_of(arena, ports.n + 1, Tensor *);
-        opt.input = input;
-        opt.ninput = ports.n;
-        code = tool_inputs(&ports, nfile, file, 0, batch, input, &e);
-    }
+        code = setup_compile(&s, &e);
     if (code == 0)
-        code = model_compile(argv[1], &opt, &model, &e);
-    if (code == 0)
-        code = bench(arena, &model, input, threads, budget, top, json, &e);
-    for (int i = 0; i < opt.ninput; i++)
-        tensor_unref(input[i]);
-    module_unref(model.module);
-    arena_free(arena);
-    return code == 0 ? EXIT_OK : tool_fail(&e);
+        code = bench(&s, budget, top, json, &e);
+    return setup_end(&s, code, &e);
 }

@@ -1,9 +1,8 @@
 /* lathe compile: a model to one module file. */
 #include <stdio.h>
 
-#include "base/file.h"
 #include "runtime/module_file.h"
-#include "tools/tool.h"
+#include "tools/setup.h"
 
 const char help_compile[] =
     "lathe compile MODEL -o FILE [options]\n"
@@ -20,33 +19,21 @@ const char help_compile[] =
 
 int cmd_compile(int argc, char **argv)
 {
-    Args a = {argc, argv, false};
     Error e = {0};
-    Arena *arena = arena_new();
-    double began = time_now();
-    const char *path = args_value(&a, "-o", NULL);
-    ModelOptions opt = {0};
-    opt.compile = (CompileOptions){.threads = tool_threads(&a), .progress = tool_progress, .progress_arg = &began};
-    Model model = {0};
-    int code = tool_target(&a, &opt.compile.target, &e);
-    if (code == 0)
-        code = tool_bind(&a, arena, &opt.onnx, &e);
-    if (code == 0 && !args_done(&a, 1, 1, "one model file")) {
-        arena_free(arena);
-        return EXIT_ERROR;
-    }
+    Setup s = setup_begin(argc, argv);
+    const char *path = args_value(&s.args, "-o", NULL);
+    int code = setup_options(&s, 0, &e);
     if (code == 0 && !path)
         code = error_set(&e, ERR_INVALID, "compile: -o FILE is missing");
     if (code == 0)
-        code = model_compile(argv[1], &opt, &model, &e);
+        code = setup_compile(&s, &e);
+    const Model *m = &s.model;
     if (code == 0)
-        code = module_save(path, module_program(model.module), &model.image, opt.compile.target.name, &e);
+        code = module_save(path, module_program(m->module), &m->image, s.opt.compile.target.name, &e);
     if (code == 0)
-        printf("%s: %d kernels for %d steps, compiled in %.2f s\n", path, model.report->nkernels, model.report->units,
-               model.report->seconds);
+        printf("%s: %d kernels for %d steps, compiled in %.2f s\n", path, m->report->nkernels, m->report->units,
+               m->report->seconds);
     if (code == ERR_NEED_VALUE)
         fprintf(stderr, "lathe: give sizes with --bind NAME=N, or use `lathe run`, which takes values from the inputs\n");
-    module_unref(model.module);
-    arena_free(arena);
-    return code == 0 ? EXIT_OK : tool_fail(&e);
+    return setup_end(&s, code, &e);
 }

@@ -2,8 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/file.h"
-#include "tools/tool.h"
+#include "tools/setup.h"
 
 const char help_inspect[] =
     "lathe inspect MODEL [options]\n"
@@ -18,6 +17,7 @@ const char help_inspect[] =
     "    --kernel TEXT     only kernels whose name contains TEXT\n"
     "    --bind N=4 ..     sizes that the model leaves open\n"
     "    --target LEVEL    avx2, avx512 .. (default: what this CPU has)\n"
+    "    --threads N       to compile with (default: all CPUs)\n"
     "\n"
     "    lathe inspect model.onnx --kernels\n"
     "    lathe inspect model.onnx --kernel conv --stages --loops\n";
@@ -57,47 +57,43 @@ static void show_program(const Program *p)
     arena_free(a);
 }
 
+static int show_model(Setup *s, bool program, bool kernels, int show, const char *only, Error *e)
+{
+    const int code = setup_compile(s, e);
+    if (code != 0)
+        return code;
+    const Model *m = &s->model;
+    if (program)
+        show_program(module_program(m->module));
+    for (int i = 0; i < m->report->nkernels && (kernels || show || *only); i++)
+        if (strstr(m->report->kernel[i].name, only))
+            show_kernel(&m->report->kernel[i], show);
+    if (!program && !kernels && !show && !*only)
+        show_graph(m->graph);
+    return 0;
+}
+
 int cmd_inspect(int argc, char **argv)
 {
-    Args a = {argc, argv, false};
     Error e = {0};
-    Arena *arena = arena_new();
-    double began = time_now();
-    const bool imported = args_flag(&a, "--imported"), program = args_flag(&a, "--program");
-    const bool kernels = args_flag(&a, "--kernels");
-    const int show = args_flag(&a, "--stages") * SHOW_STAGES | args_flag(&a, "--loops") * SHOW_LOOPS |
-                     args_flag(&a, "--expanded") * SHOW_EXPANDED | args_flag(&a, "--ir") * SHOW_IR |
-                     args_flag(&a, "--asm") * SHOW_ASM;
-    const char *only = args_value(&a, "--kernel", "");
-    ModelOptions opt = {0};
-    opt.compile = (CompileOptions){.threads = tool_threads(&a), .progress = tool_progress, .progress_arg = &began,
-                                   .want_text = show != 0, .want_code = (show & (SHOW_IR | SHOW_ASM)) != 0};
-    Model model = {0};
-    Graph *g = NULL;
-    int code = tool_target(&a, &opt.compile.target, &e);
-    if (code == 0)
-        code = tool_bind(&a, arena, &opt.onnx, &e);
-    if (code == 0 && !args_done(&a, 1, 1, "one model file")) {
-        arena_free(arena);
-        return EXIT_ERROR;
-    }
+    Setup s = setup_begin(argc, argv);
+    Args *const a = &s.args;
+    const bool imported = args_flag(a, "--imported"), program = args_flag(a, "--program");
+    const bool kernels = args_flag(a, "--kernels");
+    const int show = args_flag(a, "--stages") * SHOW_STAGES | args_flag(a, "--loops") * SHOW_LOOPS |
+                     args_flag(a, "--expanded") * SHOW_EXPANDED | args_flag(a, "--ir") * SHOW_IR |
+                     args_flag(a, "--asm") * SHOW_ASM;
+    const char *only = args_value(a, "--kernel", "");
+    s.opt.compile.want_text = show != 0;
+    s.opt.compile.want_code = (show & (SHOW_IR | SHOW_ASM)) != 0;
+    int code = setup_options(&s, 0, &e);
+    Graph *g;
     if (code == 0 && imported) {
-        code = model_import(arena, argv[1], &opt.onnx, &g, &e);
+        code = model_import(s.arena, s.path, &s.opt.onnx, &g, &e);
         if (code == 0)
             show_graph(g);
     } else if (code == 0) {
-        code = model_compile(argv[1], &opt, &model, &e);
+        code = show_model(&s, program, kernels, show, only, &e);
     }
-    if (code == 0 && !imported) {
-        if (program)
-            show_program(module_program(model.module));
-        for (int i = 0; i < model.report->nkernels && (kernels || show || *only); i++)
-            if (strstr(model.report->kernel[i].name, only))
-                show_kernel(&model.report->kernel[i], show);
-        if (!program && !kernels && !show && !*only)
-            show_graph(model.graph);
-    }
-    module_unref(model.module);
-    arena_free(arena);
-    return code == 0 ? EXIT_OK : tool_fail(&e);
+    return setup_end(&s, code, &e);
 }

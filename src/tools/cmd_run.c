@@ -2,10 +2,8 @@
 #include <stdio.h>
 
 #include "base/file.h"
-#include "base/str.h"
 #include "import/tensor_pb.h"
-#include "runtime/module_file.h"
-#include "tools/tool.h"
+#include "tools/setup.h"
 
 const char help_run[] =
     "lathe run MODEL [options]\n"
@@ -59,34 +57,34 @@ static int write_outputs(const Module *m, Run *r, const char *dir, Error *e)
     return code;
 }
 
-static int execute(const Model *model, Tensor *const *input, int threads, const char *dir, bool verbose, Error *e)
+static void print_times(const Setup *s, const Run *r, double run_seconds)
 {
-    Pool *pool = NULL;
-    Run *r = NULL;
-    int code = pool_new(threads, &pool, e);
-    if (code == 0)
-        code = run_new(model->module, pool, 0, &r, e);
-    for (int i = 0; code == 0 && i < module_program(model->module)->ninput; i++)
-        code = run_set_input(r, i, input[i], e);
-    const double start = time_now();
-    if (code == 0)
-        code = run_execute(r, e);
-    if (code == 0 && verbose && model->report) {
-        const CompileReport *c = model->report;
-        fprintf(stderr, "load %.3f s, infer %.3f, define %.3f, codegen %.3f, link %.3f, compile %.3f s\n", model->load_seconds,
-                c->infer_seconds, c->define_seconds, c->codegen_seconds, c->link_seconds, c->seconds);
+    const CompileReport *c = s->model.report;
+    if (c) {
+        fprintf(stderr, "load %.3f s, infer %.3f, define %.3f, codegen %.3f, link %.3f, compile %.3f s\n",
+                s->model.load_seconds, c->infer_seconds, c->define_seconds, c->codegen_seconds, c->link_seconds, c->seconds);
         fprintf(stderr, "%d nodes, %d folded, %d steps, %d kernels, %d constants re-laid\n", c->nodes, c->folded, c->units,
                 c->nkernels, c->relaid);
     }
-    if (code == 0 && verbose) {
-        const RunMemory m = run_memory(r);
-        fprintf(stderr, "run %.3f ms, temporaries %lld bytes (%lld without sharing)\n", (time_now() - start) * 1e3,
-                (long long)m.planned, (long long)m.naive);
-        for (int i = 0; i < model->nbound; i++)
-            fprintf(stderr, "bound to its value: %s\n", model->bound[i]);
-    }
+    const RunMemory m = run_memory(r);
+    fprintf(stderr, "run %.3f ms, temporaries %lld bytes (%lld without sharing)\n", run_seconds * 1e3, (long long)m.planned,
+            (long long)m.naive);
+    for (int i = 0; i < s->model.nbound; i++)
+        fprintf(stderr, "bound to its value: %s\n", s->model.bound[i]);
+}
+
+static int execute(const Setup *s, const char *dir, bool verbose, Error *e)
+{
+    Pool *pool = NULL;
+    Run *r = NULL;
+    int code = setup_run(s, &pool, &r, e);
+    const double start = time_now();
     if (code == 0)
-        code = write_outputs(model->module, r, dir, e);
+        code = run_execute(r, e);
+    if (code == 0 && verbose)
+        print_times(s, r, time_now() - start);
+    if (code == 0)
+        code = write_outputs(s->model.module, r, dir, e);
     run_free(r);
     pool_free(pool);
     return code;
@@ -94,55 +92,20 @@ static int execute(const Model *model, Tensor *const *input, int threads, const 
 
 int cmd_run(int argc, char **argv)
 {
-    Args a = {argc, argv, false};
     Error e = {0};
-    Arena *arena = arena_new();
-    const char *file[256];
-    double began = time_now();
-    const int nfile = args_list(&a, "--inputs", file, 256);
-    const char *dir = args_value(&a, "--outputs", NULL);
-    const uint64_t seed = (uint64_t)args_int(&a, "--seed", 0);
-    const bool symbolic = args_flag(&a, "--symbolic"), verbose = args_flag(&a, "--verbose");
-    const int threads = tool_threads(&a);
-    ModelOptions opt = {.static_shapes = !symbolic};
-    opt.compile = (CompileOptions){.threads = threads, .progress = tool_progress, .progress_arg = &began};
-    Model model = {0};
-    Tensor **input = NULL;
-    Graph *g = NULL;
-    int code = tool_target(&a, &opt.compile.target, &e);
-    if (code == 0)
-        code = tool_bind(&a, arena, &opt.onnx, &e);
-    if (code == 0 && !args_done(&a, 1, 1, "one model file")) {
-        arena_free(arena);
-        return EXIT_ERROR;
-    }
+    Setup s = setup_begin(argc, argv);
+    const char *dir = args_value(&s.args, "--outputs", NULL);
+    const bool verbose = args_flag(&s.args, "--verbose");
+    int code = setup_options(&s, SETUP_INPUTS, &e);
+    const Target *t = &s.opt.compile.target;
     const char *missing = NULL;
-    if (code == 0 && !target_runs(&opt.compile.target, &missing))
-        code = error_set(&e, ERR_INVALID, "this CPU cannot run code for '%s': it lacks %s", opt.compile.target.name, missing);
-    const bool is_module = code == 0 && str_ends(argv[1], ".lathe");
-    Ports ports = {0};
-    if (code == 0 && is_module) {
-        code = module_load(argv[1], &model.module, &e);
-        if (code == 0)
-            ports = tool_module_ports(arena, model.module);
-    } else if (code == 0) {
-        code = model_import(arena, argv[1], &opt.onnx, &g, &e);
-        if (code == 0)
-            ports = tool_graph_ports(arena, g);
-    }
-    if (code == 0) {
-        input = arena_array_of(arena, ports.n + 1, Tensor *);
-        opt.input = input;
-        opt.ninput = ports.n;
-        code = tool_inputs(&ports, nfile, file, seed, 1, input, &e);
-    }
-    if (code == 0 && !is_module)
-        code = model_compile(argv[1], &opt, &model, &e);
+    if (code == 0 && !target_runs(t, &missing))
+        code = error_set(&e, ERR_INVALID, "this CPU cannot run code for '%s': it lacks %s", t->name, missing);
     if (code == 0)
-        code = execute(&model, input, threads, dir, verbose, &e);
-    for (int i = 0; i < opt.ninput; i++)
-        tensor_unref(input[i]);
-    module_unref(model.module);
-    arena_free(arena);
-    return code == 0 ? EXIT_OK : tool_fail(&e);
+        code = setup_open(&s, 1, &e);
+    if (code == 0)
+        code = setup_compile(&s, &e);
+    if (code == 0)
+        code = execute(&s, dir, verbose, &e);
+    return setup_end(&s, code, &e);
 }

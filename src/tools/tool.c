@@ -95,7 +95,8 @@ bool args_done(Args *a, int min, int max, const char *what)
 
 int tool_fail(const Error *e)
 {
-    fprintf(stderr, "lathe: %s\n", e->message);
+    if (e->message[0])
+        fprintf(stderr, "lathe: %s\n", e->message);
     return e->code == ERR_UNSUPPORTED || e->code == ERR_NEED_VALUE ? EXIT_REFUSED : EXIT_ERROR;
 }
 

@@ -27,7 +27,7 @@ int args_list(Args *a, const char *name, const char **out, int max);
 /* Called last: complains about options that nobody took, and about the count of positional arguments. */
 bool args_done(Args *a, int min, int max, const char *what);
 
-/* Prints the error, one line, and gives the exit status. */
+/* Prints the error, one line (none if its message is empty), and gives the exit status. */
 int tool_fail(const Error *e);
 int tool_threads(Args *a); /* --threads, default all CPUs */
 int tool_target(Args *a, Target *out, Error *e);

@@ -1,0 +1,88 @@
+/* What commands on one model start with. See setup.h. */
+#include "tools/setup.h"
+
+#include "base/file.h"
+#include "base/str.h"
+#include "runtime/module_file.h"
+
+Setup setup_begin(int argc, char **argv)
+{
+    return (Setup){.args = {argc, argv, false}, .arena = arena_new(), .began = time_now()};
+}
+
+int setup_options(Setup *s, int what, Error *e)
+{
+    Args *const a = &s->args;
+    s->threads = tool_threads(a);
+    if (what & SETUP_INPUTS) {
+        s->nfile = args_list(a, "--inputs", s->file, SETUP_MAX_FILES);
+        s->seed = (uint64_t)args_int(a, "--seed", 0);
+        s->opt.static_shapes = !args_flag(a, "--symbolic");
+    }
+    s->opt.compile.threads = s->threads;
+    s->opt.compile.progress = tool_progress;
+    int code = tool_target(a, &s->opt.compile.target, e);
+    if (code == 0)
+        code = tool_bind(a, s->arena, &s->opt.onnx, e);
+    if (code == 0 && !args_done(a, 1, 1, "one model file"))
+        code = ERR_INVALID;
+    if (code == 0)
+        s->path = a->argv[1];
+    return code;
+}
+
+static int open_model(Setup *s, Error *e)
+{
+    Graph *g;
+    const int code = model_import(s->arena, s->path, &s->opt.onnx, &g, e);
+    if (code == 0)
+        s->ports = tool_graph_ports(s->arena, g);
+    return code;
+}
+
+static int open_module(Setup *s, Error *e)
+{
+    const int code = module_load(s->path, &s->model.module, e);
+    if (code == 0)
+        s->ports = tool_module_ports(s->arena, s->model.module);
+    return code;
+}
+
+int setup_open(Setup *s, int64_t batch, Error *e)
+{
+    s->is_module = str_ends(s->path, ".lathe");
+    const int code = s->is_module ? open_module(s, e) : open_model(s, e);
+    if (code != 0)
+        return code;
+    s->input = arena_array_of(s->arena, s->ports.n + 1, Tensor *);
+    s->opt.input = s->input;
+    s->opt.ninput = s->ports.n;
+    return tool_inputs(&s->ports, s->nfile, s->file, s->seed, batch, s->input, e);
+}
+
+int setup_compile(Setup *s, Error *e)
+{
+    if (s->is_module)
+        return 0;
+    s->opt.compile.progress_arg = &s->began;
+    return model_compile(s->path, &s->opt, &s->model, e);
+}
+
+int setup_run(const Setup *s, Pool **pool, Run **run, Error *e)
+{
+    int code = pool_new(s->threads, pool, e);
+    if (code == 0)
+        code = run_new(s->model.module, *pool, 0, run, e);
+    for (int i = 0; code == 0 && i < module_program(s->model.module)->ninput; i++)
+        code = run_set_input(*run, i, s->input[i], e);
+    return code;
+}
+
+int setup_end(Setup *s, int code, const Error *e)
+{
+    for (int i = 0; i < s->opt.ninput; i++)
+        tensor_unref(s->input[i]);
+    module_unref(s->model.module);
+    arena_free(s->arena);
+    return code == 0 ? EXIT_OK : tool_fail(e);
+}

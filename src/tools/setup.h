@@ -1,0 +1,53 @@
+/* What commands on one model start with: its options, the file, its inputs, the compiled module.
+ *
+ *     Setup s = setup_begin(argc, argv);
+ *     const char *dir = args_value(&s.args, "--outputs", NULL);     // the command's own options first
+ *     int code = setup_options(&s, SETUP_INPUTS, &e);               // the common ones; nothing may be left over
+ *     if (code == 0)
+ *         code = setup_open(&s, 1, &e);                             // what the model wants; its inputs
+ *     if (code == 0)
+ *         code = setup_compile(&s, &e);
+ *     ...
+ *     return setup_end(&s, code, &e);
+ *
+ * Fields that a command wants otherwise (what the compiler keeps, static shapes) it changes between. */
+#ifndef LATHE_TOOLS_SETUP_H
+#define LATHE_TOOLS_SETUP_H
+
+#include "tools/tool.h"
+
+#define SETUP_MAX_FILES 256
+
+typedef struct Setup {
+    Args args;
+    Arena *arena;     /* until setup_end */
+    const char *path; /* the model */
+    int threads;
+    ModelOptions opt;
+    int nfile;        /* --inputs */
+    const char *file[SETUP_MAX_FILES];
+    uint64_t seed;
+    Ports ports;      /* after setup_open: what the model wants */
+    Tensor **input;   /* one each; also opt.input */
+    bool is_module;   /* a file of `lathe compile`, loaded by setup_open */
+    Model model;      /* after setup_compile; of a module file only .module */
+    double began;
+} Setup;
+
+enum { SETUP_INPUTS = 1 }; /* --inputs, --seed and --symbolic too */
+
+Setup setup_begin(int argc, char **argv);
+/* --threads, --target, --bind, and with SETUP_INPUTS what gives the inputs; then exactly one positional argument
+ * must be left. A complaint about the command line is printed at once and leaves *e empty. */
+int setup_options(Setup *s, int what, Error *e);
+/* Reads the model's ports and makes its inputs: from the files, the others random; open sizes: `batch` for a
+ * first dim, else 16. */
+int setup_open(Setup *s, int64_t batch, Error *e);
+/* Compiles for this machine or --target; nothing for a module file. */
+int setup_compile(Setup *s, Error *e);
+/* A Run of the module with the inputs set. Both are the caller's, also after a failure. */
+int setup_run(const Setup *s, Pool **pool, Run **run, Error *e);
+/* Frees everything; prints the error if there is one; the exit status. */
+int setup_end(Setup *s, int code, const Error *e);
+
+#endif
