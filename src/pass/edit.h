@@ -7,10 +7,31 @@
 
 /* Moves `node`, which graph_node has just appended to the block of `before`, in front of it. */
 void block_insert_before(Graph *g, NodeId node, NodeId before);
-void block_remove(Graph *g, NodeId node);
+void block_remove(Graph *g, NodeId node); /* its home is -1 from then on */
 bool is_block_output(const Graph *g, ValueId v);
 /* A constant, or computed from constants alone. */
 bool is_constant_term(const Graph *g, ValueId v);
+/* Same element type, rank and dims. */
+bool is_same_type(const Graph *g, ValueId a, ValueId b);
+/* Every reader of `from` reads `to`, a value of the same type that is visible wherever `from` is. A
+ * graph or block output keeps its name: whatever makes `to` makes `from` instead. False, and
+ * nothing is changed, where that cannot be (`to` is an input, a constant, another output). The
+ * node that made `from` is to be removed. */
+bool forward_value(Graph *g, ValueId from, ValueId to);
+
+/* The elements of a value that are numbers already: a constant's, or those that inference found. */
+typedef struct Known {
+    DType dtype;
+    int64_t count;
+    const Tensor *tensor; /* plain; NULL: elems */
+    const Expr *elems;
+    const Exprs *x;
+} Known;
+bool known_elements(const Graph *g, ValueId v, Known *k);
+double known_float(const Known *k, int64_t i);  /* as dtype_read */
+int64_t known_int(const Known *k, int64_t i);   /* integers and bool */
+/* All elements are equal, bit by bit but for NaN: their number. False: no elements, or unknown. */
+bool known_uniform(const Graph *g, ValueId v, double *number);
 
 /* What a node is to fusion, derived from its stages. */
 typedef enum NodeKind {

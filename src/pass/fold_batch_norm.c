@@ -119,7 +119,7 @@ Graph *pass_fold_batch_norm(Context *ctx, const Graph *old, const PassOptions *o
     const int n = g->node.len;
     for (int i = 0; i < n; i++) {
         const Node *bn = &g->node.at[i];
-        if (bn->nin >= 5 && bn->in[0] >= 0 && foldable(g, bn, uses) &&
+        if (bn->home >= 0 && bn->nin >= 5 && bn->in[0] >= 0 && foldable(g, bn, uses) &&
             terms_ready(g, bn, g->value.at[bn->in[0]].producer)) {
             fold(g, i);
             ++*count;

@@ -1,4 +1,5 @@
 /* The table of passes and their runner. See pass.h. */
+#include <math.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -72,6 +73,7 @@ void block_remove(Graph *g, NodeId node)
         }
     }
     b->node.len = n;
+    g->node.at[node].home = -1;
 }
 
 bool is_block_output(const Graph *g, ValueId v)
@@ -102,4 +104,100 @@ bool is_constant_term(const Graph *g, ValueId v)
         }
     }
     return op_rows[n->op].class == 'S';
+}
+
+bool is_same_type(const Graph *g, ValueId a, ValueId b)
+{
+    const Value *va = &g->value.at[a], *vb = &g->value.at[b];
+    bool same = va->rank == vb->rank && va->dtype == vb->dtype;
+    for (int k = 0; same && k < va->rank; k++) {
+        same = va->dim[k] == vb->dim[k];
+    }
+    return same;
+}
+
+bool forward_value(Graph *g, ValueId from, ValueId to)
+{
+    if (!is_block_output(g, from)) {
+        graph_replace_uses(g, from, to);
+        return true;
+    }
+    Value *named = &g->value.at[from], *made = &g->value.at[to];
+    const NodeId maker = made->producer;
+    if (maker < 0 || is_block_output(g, to) ||
+        g->node.at[maker].home != g->node.at[named->producer].home) {
+        return false;
+    }
+    g->node.at[maker].out[made->output] = from;
+    named->producer = maker;
+    named->output = made->output;
+    made->producer = -1;
+    if (!named->elems) {
+        named->elems = made->elems;
+        named->nelems = made->nelems;
+    }
+    graph_replace_uses(g, to, from);
+    return true;
+}
+
+/* ---- known elements ---- */
+
+bool known_elements(const Graph *g, ValueId id, Known *k)
+{
+    if (id < 0) {
+        return false;
+    }
+    const Value *v = &g->value.at[id];
+    *k = (Known){.dtype = v->dtype, .x = g->x};
+    if (v->constant && layout_is_plain(&v->constant->layout) && dtype_size(v->dtype) > 0) {
+        k->tensor = v->constant;
+        k->count = tensor_elements(v->constant);
+        return true;
+    }
+    for (int i = 0; i < v->nelems; i++) {
+        if (!expr_is_const(g->x, v->elems[i], NULL)) {
+            return false;
+        }
+    }
+    k->elems = v->elems;
+    k->count = v->nelems;
+    return v->elems != NULL;
+}
+
+double known_float(const Known *k, int64_t i)
+{
+    double v = 0;
+    if (k->tensor) {
+        const char *p = k->tensor->data;
+        return dtype_read(k->dtype, p + i * dtype_size(k->dtype));
+    }
+    expr_is_const(k->x, k->elems[i], &v);
+    return v;
+}
+
+int64_t known_int(const Known *k, int64_t i)
+{
+    int64_t v = 0;
+    if (k->tensor) {
+        const char *p = k->tensor->data;
+        return dtype_read_int(k->dtype, p + i * dtype_size(k->dtype));
+    }
+    expr_is_int(k->x, k->elems[i], &v);
+    return v;
+}
+
+bool known_uniform(const Graph *g, ValueId v, double *number)
+{
+    Known k;
+    if (!known_elements(g, v, &k) || k.count == 0) {
+        return false;
+    }
+    *number = known_float(&k, 0);
+    for (int64_t i = 1; i < k.count; i++) {
+        const double other = known_float(&k, i);
+        if (other != *number || signbit(other) != signbit(*number)) {
+            return false;
+        }
+    }
+    return true;
 }

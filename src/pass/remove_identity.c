@@ -2,27 +2,20 @@
  *
  *     b = identity(a); c = relu(b)   ->   c = relu(a)
  *
- * Identity, Dropout without a used mask, Cast to the same type, Reshape and Expand to the same shape. A node
- * that makes a graph or block output stays. Requires inference; leaves shapes as they were. */
+ * Identity, Dropout without a used mask, Cast to the same type, Reshape and Expand to the same shape.
+ * Graph and block outputs keep their names: what makes the input makes the output then, unless the
+ * input is an output too, or of another block, or nobody makes it. Requires inference; leaves shapes
+ * as they were. */
 #include "pass/edit.h"
 
 Graph *pass_remove_identity(Context *ctx, const Graph *g, const PassOptions *opt, int *count);
-
-static bool same_shape(const Value *a, const Value *b)
-{
-    bool same = a->rank == b->rank && a->dtype == b->dtype;
-    for (int k = 0; same && k < a->rank; k++) {
-        same = a->dim[k] == b->dim[k];
-    }
-    return same;
-}
 
 static bool does_nothing(const Graph *g, const Node *n)
 {
     const bool may = n->op == OP_IDENTITY || n->op == OP_DROPOUT || n->op == OP_CAST ||
                      n->op == OP_RESHAPE || n->op == OP_EXPAND;
-    return may && n->in[0] >= 0 && n->out[0] >= 0 &&
-           same_shape(&g->value.at[n->in[0]], &g->value.at[n->out[0]]);
+    return may && n->home >= 0 && n->in[0] >= 0 && n->out[0] >= 0 &&
+           is_same_type(g, n->in[0], n->out[0]);
 }
 
 Graph *pass_remove_identity(Context *ctx, const Graph *old, const PassOptions *opt, int *count)
@@ -33,12 +26,10 @@ Graph *pass_remove_identity(Context *ctx, const Graph *old, const PassOptions *o
     for (int i = 0; i < g->node.len; i++) {
         const Node *n = &g->node.at[i];
         const bool mask = n->nout > 1 && n->out[1] >= 0 && uses[n->out[1]] > 0;
-        if (!does_nothing(g, n) || mask || is_block_output(g, n->out[0])) {
-            continue;
+        if (does_nothing(g, n) && !mask && forward_value(g, n->out[0], n->in[0])) {
+            block_remove(g, i);
+            ++*count;
         }
-        graph_replace_uses(g, n->out[0], n->in[0]);
-        block_remove(g, i);
-        ++*count;
     }
     return g;
 }
