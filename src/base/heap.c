@@ -2,9 +2,11 @@
 #include "base/heap.h"
 
 #include <assert.h>
-#include <stdint.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { CALLOC_ALIGN = 16 };
 
@@ -41,4 +43,17 @@ void heap_free(void *p)
         hooks.free(hooks.arg, p);
     else
         free(p);
+}
+
+int64_t heap_physical(void)
+{
+    const int64_t pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    int64_t bytes = pages > 0 && page > 0 ? pages * page : INT64_MAX, group;
+    FILE *f = fopen("/sys/fs/cgroup/memory.max", "r"); /* "max" or a number */
+    if (f) {
+        if (fscanf(f, "%" SCNd64, &group) == 1 && group > 0 && group < bytes)
+            bytes = group;
+        fclose(f);
+    }
+    return bytes;
 }

@@ -4,6 +4,7 @@
 #define LATHE_BASE_HEAP_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* Zeroed, aligned to `align` (a power of two up to 2 MiB); NULL if memory is out. */
 void *heap_alloc(size_t size, size_t align);
@@ -16,5 +17,9 @@ typedef struct HeapHooks {
     void *arg;
 } HeapHooks;
 void heap_set_hooks(HeapHooks h);
+
+/* Bytes of memory of this machine, or of the control group we are in if that is less: the default of every
+ * limit that a user may set. */
+int64_t heap_physical(void);
 
 #endif

@@ -47,12 +47,18 @@ static void drop_known_nodes(Graph *g)
     }
 }
 
-Compiled compile_inferred(Context *ctx, Graph *g, const CompileOptions *opt)
+Work *work_define(Context *ctx, Graph *g, const CompileOptions *opt)
 {
     Work *w = work_new(ctx, g, opt);
     fold_elements(w);
     units_make(w);
+    limits_check(w);
     units_define(w);
+    return w;
+}
+
+Compiled work_compile(Work *w)
+{
     jobs_make(w);
     jobs_compile(w, 0);
     return link_program(w);
@@ -65,11 +71,12 @@ Compiled compile_graph(Context *ctx, Graph *g, const CompileOptions *opt)
     op_infer_graph(g);
     g = passes_run(ctx, g, PASS_EARLY, &passes, NULL);
     int folded = 0;
+    FoldBudget budget = fold_budget(g);
     /* Sizes of what was folded are known afterwards, which may tell more. */
     for (bool again = true; again;) {
         Work *w = work_new(ctx, g, opt);
         fold_elements(w);
-        folded += fold_constants(ctx, g, opt, &again);
+        folded += fold_constants(ctx, g, opt, &budget, &again);
         if (again) {
             forget_elements(g);
             g->assume.len = 0;
@@ -81,7 +88,7 @@ Compiled compile_graph(Context *ctx, Graph *g, const CompileOptions *opt)
         g = passes_run(ctx, g, PASS_LATE, &passes, NULL);
     }
     const double inferred = time_now();
-    const Compiled c = compile_inferred(ctx, g, opt);
+    const Compiled c = work_compile(work_define(ctx, g, opt));
     for (int b = 0; b < g->block.len; b++)
         c.report->nodes += g->block.at[b].node.len;
     c.report->folded = folded;

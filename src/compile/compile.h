@@ -34,6 +34,7 @@ typedef struct CompileOptions {
     bool want_text;     /* stages and loops */
     bool want_code;     /* IR and assembly */
     bool keep_all;      /* every value of block 0 an output: for `check` */
+    int64_t memory_limit; /* bytes for one stored tensor, and for what compiling itself takes; 0: the machine's memory */
     /* May be NULL. Called from the calling thread. */
     void (*progress)(void *arg, const char *what, int done, int total);
     void *progress_arg;
@@ -45,6 +46,8 @@ typedef struct Compiled {
     CompileReport *report;
 } Compiled;
 
+/* The limit in force. */
+int64_t compile_memory_limit(const CompileOptions *opt);
 /* g comes from an importer, not inferred; it is changed. Everything is in ctx's arena. */
 Compiled compile_graph(Context *ctx, Graph *g, const CompileOptions *opt);
 

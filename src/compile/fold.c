@@ -1,5 +1,9 @@
 /* What is known at compile time becomes constants: values whose elements inference found, and whatever depends on
- * constants alone, which is compiled and run here. */
+ * constants alone, which is compiled and run here.
+ *
+ * Within a budget, as a few bytes of a model can ask for any amount of memory and time (an Expand to [2^40]): values
+ * up to FOLD_BYTES, or the size of the model's constants together if that is more; and seconds of work. What is beyond
+ * that is computed by each run. */
 #include <string.h>
 
 #include "compile/work.h"
@@ -71,13 +75,48 @@ int fold_elements(Work *w)
 
 /* ---- nodes of constants ---- */
 
+#define FOLD_BYTES ((int64_t)16 << 20)
+#define FOLD_WORK 0x1p32      /* points, and .. */
+#define FOLD_WORK_A_BYTE 16.0 /* .. for the constants' size: weights are transposed, scaled, added up */
+
+FoldBudget fold_budget(const Graph *g)
+{
+    int64_t bytes = 0;
+    for (int v = 0; v < g->value.len; v++)
+        if (g->value.at[v].constant)
+            bytes += (int64_t)g->value.at[v].constant->bytes;
+    bytes = bytes > FOLD_BYTES ? bytes : FOLD_BYTES;
+    return (FoldBudget){.value_bytes = bytes, .bytes = 4 * bytes, .work = FOLD_WORK + FOLD_WORK_A_BYTE * (double)bytes};
+}
+
 typedef struct FoldJob {
     const Graph *g;
     const CompileOptions *opt;
     const bool *node;    /* of block 0: to be computed here */
     const bool *wanted;  /* values */
-    Compiled out;
+    bool *refused;       /* nodes: too much work */
+    double work;         /* in: what is allowed; out: what is left */
+    Compiled out;        /* no program: look at `refused` */
 } FoldJob;
+
+/* In order, so that what is refused does not depend on the threads. */
+static bool within_work(const Work *w, FoldJob *j)
+{
+    bool all = true;
+    for (int i = 0; i < w->unit.len; i++) {
+        const Unit *u = &w->unit.at[i];
+        if (u->class != 'S' || !u->live)
+            continue;
+        const double work = limits_work(u->s);
+        if (work <= j->work) {
+            j->work -= work;
+            continue;
+        }
+        j->refused[u->node[0]] = true; /* fusing comes later: one node a unit */
+        all = false;
+    }
+    return all;
+}
 
 static void compile_folded(Context *ctx, void *arg)
 {
@@ -98,10 +137,13 @@ static void compile_folded(Context *ctx, void *arg)
     CompileOptions opt = *j->opt;
     opt.progress = NULL;
     opt.want_text = opt.want_code = opt.keep_all = false;
-    j->out = compile_inferred(ctx, g, &opt);
+    Work *w = work_define(ctx, g, &opt);
+    if (within_work(w, j))
+        j->out = work_compile(w);
 }
 
-static void run_folded(Context *ctx, const FoldJob *j, Arena *arena, Tensor **out)
+/* False: it took too much memory. */
+static bool run_folded(Context *ctx, const FoldJob *j, Arena *arena, int64_t limit, Tensor **out)
 {
     Error e = {0};
     Module *m = NULL;
@@ -112,32 +154,53 @@ static void run_folded(Context *ctx, const FoldJob *j, Arena *arena, Tensor **ou
         code = pool_new(j->opt->threads, &pool, &e);
     if (code == 0)
         code = run_new(m, pool, 0, &r, &e);
-    if (code == 0)
+    if (code == 0) {
+        run_set_limit(r, limit);
         code = run_execute(r, &e);
+    }
     for (int i = 0; code == 0 && i < j->out.program->noutput; i++)
         out[i] = tensor_ref(run_output(r, i));
     run_free(r);
     pool_free(pool);
     module_unref(m);
-    if (code != 0)
+    if (code != 0 && code != ERR_MEMORY)
         fail(ctx, code, "computing what depends on constants alone: %s", e.message);
+    return code == 0;
+}
+
+/* Takes the node's results out of the budget; false if they are too large. */
+static bool take_bytes(const Graph *g, const Node *n, FoldBudget *budget)
+{
+    int64_t bytes = 0;
+    for (int k = 0; k < n->nout; k++) {
+        const int64_t one = n->out[k] < 0 ? 0 : limits_value_bytes(g, &g->value.at[n->out[k]]);
+        if (one > budget->value_bytes)
+            return false;
+        bytes += one > 0 ? one : 0; /* open sizes: the run has a limit too */
+    }
+    if (bytes > budget->bytes)
+        return false;
+    budget->bytes -= bytes;
+    return true;
 }
 
 /* Marks nodes that depend on constants alone, and those of their values that others read. */
-static int find_folded(const Graph *g, bool *fold, bool *wanted)
+static int find_folded(const Graph *g, const bool *refused, FoldBudget *budget, bool *fold, bool *wanted)
 {
     const Block *b = &g->block.at[0];
     int count = 0;
+    memset(fold, 0, (size_t)g->node.len);
+    memset(wanted, 0, (size_t)g->value.len);
     for (int i = 0; i < b->node.len; i++) {
         const Node *n = &g->node.at[b->node.at[i]];
-        bool constant = op_rows[n->op].class != 'C', known = true;
+        bool constant = op_rows[n->op].class != 'C' && !refused[b->node.at[i]], known = true;
         for (int k = 0; k < n->nin; k++) {
             const Value *v = n->in[k] < 0 ? NULL : &g->value.at[n->in[k]];
             constant &= !v || v->constant || (v->producer >= 0 && fold[v->producer]);
         }
         for (int k = 0; k < n->nout; k++)
             known &= n->out[k] < 0 || g->value.at[n->out[k]].constant;
-        fold[b->node.at[i]] = constant && !known;
+        fold[b->node.at[i]] = constant && !known && take_bytes(g, n, budget);
         count += fold[b->node.at[i]];
     }
     for (int bl = 0; bl < g->block.len; bl++) {
@@ -157,27 +220,39 @@ static int find_folded(const Graph *g, bool *fold, bool *wanted)
     return count;
 }
 
-int fold_constants(Context *ctx, Graph *g, const CompileOptions *opt, bool *shapes_changed)
+int fold_constants(Context *ctx, Graph *g, const CompileOptions *opt, FoldBudget *budget, bool *shapes_changed)
 {
     bool *fold = arena_array_of(ctx->arena, g->node.len + 1, bool);
     bool *wanted = arena_array_of(ctx->arena, g->value.len + 1, bool);
-    const int count = find_folded(g, fold, wanted);
-    int nwanted = 0;
-    *shapes_changed = false;
-    for (int v = 0; v < g->value.len; v++)
-        nwanted += wanted[v];
-    if (nwanted == 0)
-        return 0;
-    Arena *arena = arena_new();
     FoldJob j = {.g = g, .opt = opt, .node = fold, .wanted = wanted};
-    Error e = {0};
-    const int code = job_run(arena, compile_folded, &j, &e, &ctx->detail);
-    if (code != 0) {
-        arena_free(arena);
-        fail(ctx, code, "%s", e.message);
-    }
+    j.refused = arena_array_of(ctx->arena, g->node.len + 1, bool);
+    FoldBudget left;
+    Arena *arena;
+    int count, nwanted;
+    *shapes_changed = false;
+    do {
+        left = *budget;
+        j.work = budget->work;
+        count = find_folded(g, j.refused, &left, fold, wanted);
+        nwanted = 0;
+        for (int v = 0; v < g->value.len; v++)
+            nwanted += wanted[v];
+        if (nwanted == 0)
+            return 0;
+        arena = arena_new();
+        Error e = {0};
+        const int code = job_run(arena, compile_folded, &j, &e, &ctx->detail);
+        if (code != 0 || !j.out.program)
+            arena_free(arena);
+        if (code != 0)
+            fail(ctx, code, "%s", e.message);
+    } while (!j.out.program);
     Tensor **out = arena_array_of(ctx->arena, nwanted + 1, Tensor *);
-    run_folded(ctx, &j, arena, out);
+    const int64_t most = compile_memory_limit(opt), room = 2 * budget->bytes + FOLD_BYTES;
+    if (!run_folded(ctx, &j, arena, room < most ? room : most, out))
+        return 0;
+    *budget = left;
+    budget->work = j.work;
     for (int v = 0, k = 0; v < g->value.len; v++) {
         int64_t dim[MAX_RANK];
         if (!wanted[v])

@@ -306,6 +306,7 @@ static void link_checks(Link *l, const Unit *u)
 void link_block(Link *l, int block)
 {
     const Block *b = &l->g->block.at[block];
+    const int outer = l->b->origin;
     for (int i = 0; i < b->node.len; i++) {
         const Unit *u = &l->w->unit.at[l->w->unit_of[b->node.at[i]]];
         if (u->node[u->nnode - 1] != b->node.at[i] || !u->live)
@@ -319,6 +320,7 @@ void link_block(Link *l, int block)
         else
             link_control(l, u);
     }
+    l->b->origin = outer; /* what follows a body belongs to its node again */
 }
 
 /* ---- the whole ---- */

@@ -100,6 +100,7 @@ int model_compile(const char *path, const ModelOptions *opt, Model *out, Error *
     int code = 0;
     for (int round = 0;; round++) {
         Arena *arena = arena_new();
+        arena_set_limit(arena, (size_t)compile_memory_limit(&opt->compile));
         int detail = -1;
         j.g = NULL;
         code = job_run(arena, model_job, &j, e, &detail);

@@ -71,6 +71,14 @@ typedef struct Work {
 void units_make(Work *w);   /* from Node.group */
 void units_define(Work *w); /* stages of every class S unit, in parallel; then liveness, pruning, keys */
 
+/* ---- limits.c ---- */
+/* Bytes of a value whose dims are numbers; -1: a symbol is among them. INT64_MAX: more than that. */
+int64_t limits_value_bytes(const Graph *g, const Value *v);
+/* Fails for a value that would be stored and is over the limit. After units_make. */
+void limits_check(const Work *w);
+/* Points that all stages visit; symbols count with their least value. */
+double limits_work(const Stages *s);
+
 /* ---- kernel.c ---- */
 void jobs_make(Work *w);    /* equal units share a job */
 void jobs_compile(Work *w, int first); /* in parallel */
@@ -85,9 +93,18 @@ Unit *relayout_unit(Work *w, const Value *v, const Layout *layout);
 /* ---- fold.c ---- */
 /* Values known at compile time become constants. Returns how many nodes are gone. */
 int fold_elements(Work *w);
+/* What folding may still make and do; the rest is left to the run. */
+typedef struct FoldBudget {
+    int64_t value_bytes; /* most for one value */
+    int64_t bytes;       /* for all together */
+    double work;         /* points of stages */
+} FoldBudget;
+FoldBudget fold_budget(const Graph *g);
 /* `shapes_changed`: sizes became known that inference did not know. */
-int fold_constants(Context *ctx, Graph *g, const CompileOptions *opt, bool *shapes_changed);
-Compiled compile_inferred(Context *ctx, Graph *g, const CompileOptions *opt);
+int fold_constants(Context *ctx, Graph *g, const CompileOptions *opt, FoldBudget *budget, bool *shapes_changed);
+/* Stages of an inferred graph's units; and from there to a program. */
+Work *work_define(Context *ctx, Graph *g, const CompileOptions *opt);
+Compiled work_compile(Work *w);
 
 /* ---- link_program.c, link_control.c: see link_program.h ---- */
 Compiled link_program(Work *w);

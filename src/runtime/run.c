@@ -13,8 +13,12 @@ int slot_reserve(Run *r, Slot *s, int64_t bytes, int64_t keep, Error *e)
 {
     if (bytes <= s->capacity)
         return 0;
+    const int code = memory_check(r, bytes - s->capacity, e);
+    if (code != 0)
+        return code;
     /* Half as much again: a size that creeps up from run to run settles soon. */
-    const int64_t want = s->capacity > 0 ? bytes + bytes / 2 : bytes;
+    const bool more = s->capacity > 0 && memory_check(r, bytes + bytes / 2 - s->capacity, NULL) == 0;
+    const int64_t want = more ? bytes + bytes / 2 : bytes;
     void *data = heap_alloc((size_t)want, want >= 2 << 20 ? 2 << 20 : 64);
     if (!data)
         return error_set(e, ERR_MEMORY, "out of memory: %lld bytes", (long long)want);
@@ -41,6 +45,9 @@ static int new_output(Run *r, int buffer, Error *e)
         memcpy(old->dim, dim, sizeof dim[0] * b->rank);
         return 0;
     }
+    const int code = memory_check(r, r->bytes[buffer], e);
+    if (code != 0)
+        return code;
     Tensor *t = tensor_new((DType)b->dtype, b->rank, dim, e);
     if (!t)
         return ERR_MEMORY;
@@ -185,8 +192,13 @@ static int make_plan(Run *r, ShapePlan *s, Error *e)
                                              "negative or too large");
     }
     s->slab = plan_place(p, r->m->life, s->bytes, r->order, s->offset, &s->naive);
-    s->valid = true;
-    return 0;
+    s->total = s->slab;
+    for (int b = 0; b < p->nbuffer; b++)
+        if (p->buffer[b].kind == BUF_INPUT || p->buffer[b].kind == BUF_OUTPUT)
+            s->total += s->bytes[b];
+    code = memory_check_plan(r, s, e);
+    s->valid = code == 0;
+    return code;
 }
 
 /* Finds or makes the plan for the dims in r->dims. */
@@ -303,6 +315,7 @@ int run_new(Module *m, Pool *pool, int threads, Run **out, Error *e)
     r->arena = a;
     r->m = module_ref(m);
     r->pool = pool;
+    run_set_limit(r, 0);
     r->threads = threads > 0 && threads < pool_threads(pool) ? threads : pool_threads(pool);
     r->input = arena_array_of(a, p->ninput + 1, Tensor *);
     r->output = arena_array_of(a, p->noutput + 1, Tensor *);

@@ -37,6 +37,9 @@ const char *module_describe_buffer(Arena *a, const Module *m, int buffer);
 /* `threads`: at most this many of the pool's; 0: all. Holds a reference to the module, not to the pool. */
 int run_new(Module *m, Pool *pool, int threads, Run **out, Error *e);
 void run_free(Run *r);
+/* Most bytes for inputs, temporaries and outputs together; 0: the machine's memory, as in a new Run. What needs more
+ * fails with ERR_MEMORY before it is allocated. */
+void run_set_limit(Run *r, int64_t bytes);
 /* Keeps a reference until another tensor takes its place. */
 int run_set_input(Run *r, int input, Tensor *t, Error *e);
 int run_execute(Run *r, Error *e);

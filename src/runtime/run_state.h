@@ -19,6 +19,7 @@ typedef struct ShapePlan { /* what follows from the dims of the inputs */
     int64_t *bytes;    /* by buffer, where not late */
     int64_t *offset;   /* in the slab, by buffer; -1: not planned */
     int64_t slab, naive;
+    int64_t total;     /* inputs, slab and outputs, where not late */
 } ShapePlan;
 
 struct Run {
@@ -45,9 +46,17 @@ struct Run {
     void **kernel_buffer; /* arguments of the kernel being run */
     int64_t *kernel_sym;
     double *profile;
+    int64_t limit;        /* see run_set_limit */
     int64_t allocations;
 };
 
+/* ---- memory.c ---- */
+/* ERR_MEMORY if the buffers of this plan, which `s->bytes` has, go over the limit; names the largest. */
+int memory_check_plan(const Run *r, const ShapePlan *s, Error *e);
+/* May `bytes` more be taken now? For what the plan does not know. */
+int memory_check(const Run *r, int64_t bytes, Error *e);
+
+/* ---- run.c ---- */
 /* Room for `bytes` in the slot; keeps the first `keep` bytes. */
 int slot_reserve(Run *r, Slot *s, int64_t bytes, int64_t keep, Error *e);
 /* Memory for a SLOT or OUTPUT buffer of the current dims. */

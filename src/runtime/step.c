@@ -219,6 +219,15 @@ static int run_step(Run *r, int i, int *next, Error *e)
     return error_set(e, ERR_INTERNAL, "unknown step %d", s->code);
 }
 
+/* Whose step it was, where the message does not say: those of kernels and checks do. */
+static void add_origin(const Program *p, const ProgramStep *s, int code, Error *e)
+{
+    if (!e || s->origin < 0 || s->code == PSTEP_KERNEL || s->code == PSTEP_CHECK)
+        return;
+    const Error said = *e;
+    error_set(e, code, "'%s': %s", p->text[s->origin], said.message);
+}
+
 int run_steps(Run *r, Error *e)
 {
     const Program *p = r->m->p;
@@ -229,6 +238,8 @@ int run_steps(Run *r, Error *e)
         code = run_step(r, i, &next, e);
         if (r->profile)
             r->profile[i] += time_now() - start;
+        if (code != 0)
+            add_origin(p, &p->step[i], code, e);
         i = next;
     }
     return code;

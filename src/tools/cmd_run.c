@@ -18,6 +18,8 @@ const char help_run[] =
     "    --symbolic       keep open sizes open instead of compiling for the shapes given\n"
     "    --threads N      (default: all CPUs)\n"
     "    --target LEVEL   avx2, avx512 .. (default: what this CPU has)\n"
+    "    --memory-limit N most bytes for inputs, temporaries and outputs: 512M, 2G .. (default:\n"
+    "                     this machine's memory)\n"
     "    --verbose        times and memory\n"
     "\n"
     "Exit status: 0 ran, 3 the model needs something that is not supported, 1 any other error.\n"

@@ -20,6 +20,7 @@ int setup_options(Setup *s, int what, Error *e)
         s->opt.static_shapes = !args_flag(a, "--symbolic");
     }
     s->opt.compile.threads = s->threads;
+    s->opt.compile.memory_limit = tool_memory_limit(a);
     s->opt.compile.progress = tool_progress;
     int code = tool_target(a, &s->opt.compile.target, e);
     if (code == 0)
@@ -55,6 +56,7 @@ int setup_open(Setup *s, int64_t batch, Error *e)
     if (code != 0)
         return code;
     s->input = arena_array_of(s->arena, s->ports.n + 1, Tensor *);
+    s->ports.memory_limit = s->opt.compile.memory_limit;
     s->opt.input = s->input;
     s->opt.ninput = s->ports.n;
     return tool_inputs(&s->ports, s->nfile, s->file, s->seed, batch, s->input, e);
@@ -73,6 +75,8 @@ int setup_run(const Setup *s, Pool **pool, Run **run, Error *e)
     int code = pool_new(s->threads, pool, e);
     if (code == 0)
         code = run_new(s->model.module, *pool, 0, run, e);
+    if (code == 0)
+        run_set_limit(*run, s->opt.compile.memory_limit);
     for (int i = 0; code == 0 && i < module_program(s->model.module)->ninput; i++)
         code = run_set_input(*run, i, s->input[i], e);
     return code;

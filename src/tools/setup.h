@@ -37,7 +37,7 @@ typedef struct Setup {
 enum { SETUP_INPUTS = 1 }; /* --inputs, --seed and --symbolic too */
 
 Setup setup_begin(int argc, char **argv);
-/* --threads, --target, --bind, and with SETUP_INPUTS what gives the inputs; then exactly one positional argument
+/* --threads, --target, --bind, --memory-limit, and with SETUP_INPUTS what gives the inputs; then exactly one positional argument
  * must be left. A complaint about the command line is printed at once and leaves *e empty. */
 int setup_options(Setup *s, int what, Error *e);
 /* Reads the model's ports and makes its inputs: from the files, the others random; open sizes: `batch` for a

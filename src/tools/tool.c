@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/heap.h"
 #include "base/parallel.h"
 #include "import/tensor_pb.h"
 
@@ -111,6 +112,25 @@ int tool_threads(Args *a)
     return (int)n;
 }
 
+int64_t tool_memory_limit(Args *a)
+{
+    const char *text = args_value(a, "--memory-limit", NULL);
+    if (!text)
+        return 0;
+    static const char units[] = "KMGT";
+    char *end;
+    long long n = strtoll(text, &end, 10);
+    const char *unit = *end ? strchr(units, *end) : NULL;
+    for (int i = 0; unit && i <= unit - units; i++)
+        n = n > INT64_MAX / 1024 ? INT64_MAX : n * 1024;
+    if (end == text || n <= 0 || end[unit ? 1 : 0]) {
+        fprintf(stderr, "lathe: --memory-limit: '%s' is no number of bytes (such as 512M or 2G)\n", text);
+        a->bad = true;
+        return 0;
+    }
+    return n;
+}
+
 int tool_target(Args *a, Target *out, Error *e)
 {
     const char *name = args_value(a, "--target", "native");
@@ -154,7 +174,7 @@ int tool_read_tensor(const char *path, Tensor **out, Error *e)
 Ports tool_graph_ports(Arena *a, const Graph *g)
 {
     const Block *b = &g->block.at[0];
-    Ports p = {b->input.len, arena_array_of(a, b->input.len + 1, struct Port)};
+    Ports p = {.n = b->input.len, .at = arena_array_of(a, b->input.len + 1, struct Port)};
     for (int i = 0; i < p.n; i++) {
         const Value *v = &g->value.at[b->input.at[i]];
         p.at[i] = (struct Port){.name = v->name, .dtype = v->dtype, .rank = v->rank};
@@ -168,7 +188,7 @@ Ports tool_graph_ports(Arena *a, const Graph *g)
 Ports tool_module_ports(Arena *a, const Module *m)
 {
     const Program *program = module_program(m);
-    Ports p = {program->ninput, arena_array_of(a, program->ninput + 1, struct Port)};
+    Ports p = {.n = program->ninput, .at = arena_array_of(a, program->ninput + 1, struct Port)};
     for (int i = 0; i < p.n; i++) {
         const ProgramBuffer *b = &program->buffer[program->input[i].buffer];
         p.at[i] = (struct Port){.name = program->input[i].name, .dtype = (DType)b->dtype, .rank = b->rank};
@@ -180,17 +200,31 @@ Ports tool_module_ports(Arena *a, const Module *m)
     return p;
 }
 
-static int random_input(const struct Port *p, uint64_t seed, int64_t batch, Tensor **out, Error *e)
+static int input_too_large(const struct Port *p, const int64_t *dim, int64_t bytes, int64_t room, Error *e)
 {
-    int64_t dim[MAX_RANK];
+    char dims[MAX_RANK * 24] = "";
+    for (int k = 0, n = 0; k < p->rank; k++)
+        n += snprintf(dims + n, sizeof dims - (size_t)n, "%s%lld", k ? "," : "", (long long)dim[k]);
+    return error_set(e, ERR_MEMORY, "input '%s' %s[%s] needs %s%lld bytes, more than the limit leaves (%lld): "
+                                    "use a smaller one or set --memory-limit", p->name, dtype_name(p->dtype), dims,
+                     bytes == INT64_MAX ? "over " : "", (long long)bytes, (long long)(room > 0 ? room : 0));
+}
+
+/* `room`: the bytes that are left for inputs. */
+static int random_input(const struct Port *p, uint64_t seed, int64_t batch, int64_t *room, Tensor **out, Error *e)
+{
+    int64_t dim[MAX_RANK], bytes = dtype_size(p->dtype);
+    bool over = false, empty = false;
     for (int k = 0; k < p->rank; k++) {
-        dim[k] = p->dim[k];
-        if (dim[k] >= 0)
-            continue;
-        dim[k] = k == 0 ? batch : 16;
-        if (k > 0 || batch == 1)
+        dim[k] = p->dim[k] >= 0 ? p->dim[k] : k == 0 ? batch : 16;
+        over |= __builtin_mul_overflow(bytes, dim[k], &bytes);
+        empty |= dim[k] == 0;
+        if (p->dim[k] < 0 && (k > 0 || batch == 1))
             fprintf(stderr, "lathe: input '%s': dim %d is not fixed, %lld is taken (--bind)\n", p->name, k, (long long)dim[k]);
     }
+    if (!empty && (over || bytes > *room))
+        return input_too_large(p, dim, over ? INT64_MAX : bytes, *room, e);
+    *room -= empty ? 0 : bytes;
     *out = tensor_new(p->dtype, p->rank, dim, e);
     if (!*out)
         return e->code;
@@ -215,8 +249,11 @@ int tool_inputs(const Ports *p, int nfile, const char *const *file, uint64_t see
         if (code != 0)
             return code;
     }
+    int64_t room = p->memory_limit > 0 ? p->memory_limit : heap_physical();
+    for (int i = 0; i < p->n; i++)
+        room -= out[i] ? (int64_t)out[i]->bytes : 0;
     for (int i = 0; i < p->n; i++) {
-        const int code = out[i] ? 0 : random_input(&p->at[i], seed + (uint64_t)i, batch, &out[i], e);
+        const int code = out[i] ? 0 : random_input(&p->at[i], seed + (uint64_t)i, batch, &room, &out[i], e);
         if (code != 0)
             return code;
     }

@@ -30,6 +30,7 @@ bool args_done(Args *a, int min, int max, const char *what);
 /* Prints the error, one line (none if its message is empty), and gives the exit status. */
 int tool_fail(const Error *e);
 int tool_threads(Args *a); /* --threads, default all CPUs */
+int64_t tool_memory_limit(Args *a); /* --memory-limit 2G, bytes; 0: not given */
 int tool_target(Args *a, Target *out, Error *e);
 /* --bind NAME=N ..: fills opt. */
 int tool_bind(Args *a, Arena *arena, OnnxOptions *opt, Error *e);
@@ -38,6 +39,7 @@ int tool_read_tensor(const char *path, Tensor **out, Error *e);
 /* The inputs that a model wants; open dims are -1. */
 typedef struct Ports {
     int n;
+    int64_t memory_limit; /* bytes for all of them; 0: the machine's memory */
     struct Port {
         const char *name;
         DType dtype;
