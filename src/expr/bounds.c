@@ -1,7 +1,8 @@
 /* Intervals of integer nodes, computed once when a node is made.
  *
- * i64 arithmetic is assumed not to overflow, so its intervals saturate: INT64_MIN and INT64_MAX
- * mean "no bound". Narrower integers wrap: an interval that leaves the type becomes the whole type.
+ * i64 arithmetic is assumed not to overflow: its intervals are those of unbounded integers. A low
+ * end of INT64_MIN and a high end of INT64_MAX mean "no bound", so an end that leaves i64 on its own
+ * side says nothing; on the other side it saturates and says less. Narrower integers wrap: an interval that leaves the type becomes the whole type.
  * u64 values do not fit i64; they have no interval (the widest one, which nothing uses). */
 #include "expr/linear.h"
 
@@ -32,39 +33,61 @@ int64_t wrap_add(int64_t a, int64_t b)
     return (int64_t)((uint64_t)a + (uint64_t)b);
 }
 
-static bool unbounded(int64_t a)
+bool bounds_le(const Exprs *x, Expr a, Expr b)
 {
-    return a == INT64_MIN || a == INT64_MAX;
+    const int64_t high = expr_high(x, a);
+    const int64_t low = expr_low(x, b);
+    return high <= low && (x->proving == 0 || (high != INT64_MAX && low != INT64_MIN));
 }
 
-/* Bounds: where an end has no bound, the sum has none on that side. */
-static int64_t add_end(int64_t a, int64_t b, int64_t none)
+/* ---- ends: exact, with infinities where there is no bound ---- */
+__extension__ typedef __int128 Wide;
+
+#define INFINITE ((Wide)1 << 126)
+
+static Wide low_end(Bounds b)
 {
-    int64_t r;
-    if (a == none || b == none)
-        return none;
-    if (__builtin_add_overflow(a, b, &r))
-        return a < 0 ? INT64_MIN : INT64_MAX;
-    return r;
+    return b.low == INT64_MIN ? -INFINITE : b.low;
 }
 
-static int64_t mul_end(int64_t a, int64_t b)
+static Wide high_end(Bounds b)
 {
-    int64_t r;
+    return b.high == INT64_MAX ? INFINITE : b.high;
+}
+
+static Wide add_end(Wide a, Wide b)
+{
+    return a == INFINITE || a == -INFINITE ? a : b == INFINITE || b == -INFINITE ? b : a + b;
+}
+
+static Wide mul_end(Wide a, Wide b)
+{
+    const Wide infinite = (a < 0) == (b < 0) ? INFINITE : -INFINITE;
     if (a == 0 || b == 0)
         return 0;
-    if (unbounded(a) || unbounded(b) || __builtin_mul_overflow(a, b, &r))
-        return (a < 0) == (b < 0) ? INT64_MAX : INT64_MIN;
-    return r;
+    return a == INFINITE || a == -INFINITE || b == INFINITE || b == -INFINITE ? infinite : a * b;
 }
 
-static int64_t div_end(int64_t a, int64_t b)
+/* floor(a / b), b > 0 */
+static Wide div_end(Wide a, Wide b)
 {
-    if (unbounded(a))
-        return (a < 0) == (b < 0) ? INT64_MAX : INT64_MIN;
-    if (unbounded(b))
-        return a == 0 || (a < 0) == (b < 0) ? 0 : -1;
-    return floor_div(a, b);
+    if (a == INFINITE || a == -INFINITE)
+        return a;
+    return a / b - (a % b < 0);
+}
+
+static int64_t saturate(Wide a)
+{
+    return a < INT64_MIN ? INT64_MIN : a > INT64_MAX ? INT64_MAX : (int64_t)a;
+}
+
+/* A low end above i64 becomes INT64_MAX, which is below it; so for a high end below. */
+static Bounds hull(Wide a, Wide b, Wide c, Wide d)
+{
+    const Wide ab[] = {a < b ? a : b, a < b ? b : a};
+    const Wide cd[] = {c < d ? c : d, c < d ? d : c};
+    return (Bounds){saturate(ab[0] < cd[0] ? ab[0] : cd[0]),
+                    saturate(ab[1] > cd[1] ? ab[1] : cd[1])};
 }
 
 static int64_t min_i64(int64_t a, int64_t b)
@@ -77,20 +100,16 @@ static int64_t max_i64(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-static Bounds hull4(int64_t a, int64_t b, int64_t c, int64_t d)
-{
-    return (Bounds){min_i64(min_i64(a, b), min_i64(c, d)), max_i64(max_i64(a, b), max_i64(c, d))};
-}
-
 static Bounds add_bounds(Bounds a, Bounds b)
 {
-    return (Bounds){add_end(a.low, b.low, INT64_MIN), add_end(a.high, b.high, INT64_MAX)};
+    return (Bounds){saturate(add_end(low_end(a), low_end(b))),
+                    saturate(add_end(high_end(a), high_end(b)))};
 }
 
 static Bounds mul_bounds(Bounds a, Bounds b)
 {
-    return hull4(mul_end(a.low, b.low), mul_end(a.low, b.high), mul_end(a.high, b.low),
-                 mul_end(a.high, b.high));
+    return hull(mul_end(low_end(a), low_end(b)), mul_end(low_end(a), high_end(b)),
+                mul_end(high_end(a), low_end(b)), mul_end(high_end(a), high_end(b)));
 }
 
 static Bounds neg_bounds(Bounds a)
@@ -102,8 +121,8 @@ static Bounds neg_bounds(Bounds a)
 static Bounds div_bounds(Bounds a, Bounds b, bool truncates)
 {
     if (b.low > 0 && (!truncates || a.low >= 0))
-        return hull4(div_end(a.low, b.low), div_end(a.low, b.high), div_end(a.high, b.low),
-                     div_end(a.high, b.high));
+        return hull(div_end(low_end(a), low_end(b)), div_end(low_end(a), high_end(b)),
+                    div_end(high_end(a), low_end(b)), div_end(high_end(a), high_end(b)));
     if (b.low >= 0 && a.low >= 0)
         return (Bounds){0, a.high};
     const Bounds n = neg_bounds(a);
@@ -113,16 +132,16 @@ static Bounds div_bounds(Bounds a, Bounds b, bool truncates)
 static Bounds mod_bounds(Bounds a, Bounds b)
 {
     if (a.low >= 0 && b.low >= 0)
-        return (Bounds){0, min_i64(a.high, unbounded(b.high) ? b.high : max_i64(b.high - 1, 0))};
-    return (Bounds){unbounded(b.low) ? b.low : min_i64(b.low + 1, 0),
-                    unbounded(b.high) ? b.high : max_i64(b.high - 1, 0)};
+        return (Bounds){0, min_i64(a.high, b.high == INT64_MAX ? b.high : max_i64(b.high - 1, 0))};
+    return (Bounds){b.low == INT64_MIN ? b.low : min_i64(saturate((Wide)b.low + 1), 0),
+                    b.high == INT64_MAX ? b.high : max_i64(saturate((Wide)b.high - 1), 0)};
 }
 
 /* The remainder has the dividend's sign and is smaller than either. */
 static Bounds tmod_bounds(Bounds a, Bounds b)
 {
     Bounds r = {min_i64(a.low, 0), max_i64(a.high, 0)};
-    if (!unbounded(b.low) && !unbounded(b.high)) {
+    if (b.low != INT64_MIN && b.high != INT64_MAX) {
         const int64_t most = max_i64(max_i64(b.high, -b.low) - 1, 0);
         r = (Bounds){max_i64(r.low, -most), min_i64(r.high, most)};
     }

@@ -109,36 +109,48 @@ static void split_sides(Exprs *x, const Linear *d, Expr *left, Expr *right)
 
 static Expr compare_bounds(Exprs *x, ExprOp op, Expr a, Expr b)
 {
-    const int64_t al = expr_low(x, a), ah = expr_high(x, a);
-    const int64_t bl = expr_low(x, b), bh = expr_high(x, b);
-    if (op == EX_LT && (ah < bl || al >= bh))
-        return expr_bool(x, ah < bl);
-    if (op == EX_LE && (ah <= bl || al > bh))
-        return expr_bool(x, ah <= bl);
-    if ((op == EX_EQ || op == EX_NE) && (ah < bl || al > bh))
+    const bool le = bounds_le(x, a, b), ge = bounds_le(x, b, a);
+    const bool lt = le && expr_high(x, a) < expr_low(x, b);
+    const bool gt = ge && expr_low(x, a) > expr_high(x, b);
+    if (op == EX_LT && (lt || ge))
+        return expr_bool(x, lt);
+    if (op == EX_LE && (le || gt))
+        return expr_bool(x, le);
+    if ((op == EX_EQ || op == EX_NE) && (lt || gt))
         return expr_bool(x, op == EX_NE);
     return node2(x, op, DT_BOOL, a, b);
+}
+
+/* a - b, b - a - 1 and a - b - 1: false if one of them leaves i64. */
+static bool differences(Exprs *x, Expr a, Expr b, Expr *diff, Expr *less, Expr *more)
+{
+    const bool before = wrap_watch(x);
+    *diff = expr_sub(x, a, b);
+    *less = expr_addi(x, expr_scale(x, *diff, -1), -1);
+    *more = expr_addi(x, *diff, -1);
+    return !wrap_seen(x, before);
 }
 
 /* i64 a < b, a == b, a != b by the sign of d = a - b. */
 static Expr compare_i64(Exprs *x, ExprOp op, Expr a, Expr b)
 {
-    if (expr_is_huge(x, a) || expr_is_huge(x, b))
-        return compare_bounds(x, op, a, b);
     if (op == EX_LE) {
+        const bool before = wrap_watch(x);
+        const Expr next = expr_addi(x, b, 1);
+        if (wrap_seen(x, before))
+            return compare_bounds(x, op, a, b);
         op = EX_LT;
-        b = expr_addi(x, b, 1);
+        b = next;
     }
-    const Expr diff = expr_sub(x, a, b);
+    Expr diff, less, more;
+    if (!differences(x, a, b, &diff, &less, &more))
+        return compare_bounds(x, op, a, b);
     if (op == EX_LT) {
-        if (expr_high(x, diff) < 0 ||
-            expr_proves_nonneg(x, expr_addi(x, expr_scale(x, diff, -1), -1)))
+        if (expr_proves_nonneg(x, less))
             return expr_bool(x, true);
         if (expr_proves_nonneg(x, diff))
             return expr_bool(x, false);
-    } else if (is_int(x, diff, 0) || expr_low(x, diff) > 0 || expr_high(x, diff) < 0 ||
-               expr_proves_nonneg(x, expr_addi(x, diff, -1)) ||
-               expr_proves_nonneg(x, expr_addi(x, expr_scale(x, diff, -1), -1))) {
+    } else if (is_int(x, diff, 0) || expr_proves_nonneg(x, more) || expr_proves_nonneg(x, less)) {
         return expr_bool(x, is_int(x, diff, 0) == (op == EX_EQ));
     }
     Linear d;
@@ -346,7 +358,8 @@ Expr expr_bin(Exprs *x, ExprOp op, Expr a, Expr b)
     assert(a && b && t == expr_type(x, b) && expr_node(x, a)->lanes == expr_node(x, b)->lanes);
     if (expr_node(x, a)->lanes > 1)
         return node2(x, op, result, a, b);
-    const Expr folded = fold(x, op, result, 2, args);
+    const bool linear = t == DT_I64 && (op == EX_ADD || op == EX_SUB || op == EX_MUL);
+    const Expr folded = linear ? 0 : fold(x, op, result, 2, args); /* sums note what wraps */
     if (folded)
         return folded;
     if (expr_op_is_compare(op))
@@ -384,13 +397,13 @@ Expr expr_un(Exprs *x, ExprOp op, Expr a)
     const ExprOp inner = (ExprOp)expr_node(x, a)->op;
     if (expr_node(x, a)->lanes > 1)
         return node(x, op, t, 1, &a);
+    if (t == DT_I64 && op == EX_NEG)
+        return expr_scale(x, a, -1);
     const Expr folded = fold(x, op, t, 1, &a);
     if (folded)
         return folded;
     if (op == EX_NOT)
         return build_not(x, a);
-    if (t == DT_I64 && op == EX_NEG)
-        return expr_scale(x, a, -1);
     if (op == EX_NEG && inner == EX_NEG)
         return expr_arg(x, a, 0);
     if (op == EX_ABS && (inner == EX_NEG || inner == EX_ABS))

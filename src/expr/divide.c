@@ -67,7 +67,7 @@ static bool try_group(Exprs *x, const Linear *r, int64_t g, Expr *quotient, Expr
         return false;
     q.constant = shift;
     *quotient = linear_build(x, &q);
-    *rest = expr_addi(x, e, wrap_mul(shift, -g));
+    *rest = expr_addi(x, e, noted_mul(x, shift, -g));
     return true;
 }
 
@@ -137,7 +137,7 @@ static Expr const_div(Exprs *x, Expr a, int64_t c)
         else
             linear_add_term(&r, t.e, rest);
     }
-    q.constant = wrap_add(q.constant, floor_div(l.constant, c));
+    linear_add_constant(&q, floor_div(l.constant, c));
     r.constant = floor_mod(l.constant, c);
     if (q.full)
         return binary_node(x, EX_DIV, a, expr_int(x, c));
@@ -161,7 +161,7 @@ static Expr const_mod(Exprs *x, Expr a, int64_t c)
     if (c == 1)
         return expr_int(x, 0);
     if (single_quotient(x, a, c, &k))
-        return expr_addi(x, a, wrap_mul(k, -c));
+        return expr_addi(x, a, noted_mul(x, k, -c));
     Linear l, r;
     linear_init(&l);
     linear_init(&r);
@@ -179,7 +179,8 @@ static Expr const_mod(Exprs *x, Expr a, int64_t c)
         else
             linear_add_term(&r, t.e, t.coef);
     }
-    r.constant = floor_mod(wrap_add(r.constant, l.constant), c);
+    linear_add_constant(&r, floor_mod(l.constant, c));
+    r.constant = floor_mod(r.constant, c);
     if (r.full)
         return binary_node(x, EX_MOD, a, expr_int(x, c));
     const Expr e = linear_build(x, &r);
@@ -215,8 +216,7 @@ static Expr term_quotient(Exprs *x, Expr term, Expr by)
     return used == m ? r : 0;
 }
 
-/* a = d*q + r by polynomial division with d's term of most factors. False: nothing divided. */
-static bool polynomial_split(Exprs *x, Expr a, Expr d, Expr *q, Expr *r)
+static bool polynomial_steps(Exprs *x, Expr a, Expr d, Expr *q, Expr *r)
 {
     Linear ld;
     linear_init(&ld);
@@ -236,8 +236,10 @@ static bool polynomial_split(Exprs *x, Expr a, Expr d, Expr *q, Expr *r)
         linear_add(x, &l, *r, 1);
         Expr part = 0;
         for (int i = 0; i < l.n && !part && !l.full; i++) {
-            const Expr t = l.term[i].coef / lead.coef ? term_quotient(x, l.term[i].e, lead.e) : 0;
-            part = t ? expr_scale(x, t, l.term[i].coef / lead.coef) : 0;
+            const int64_t k = lead.coef == -1 ? noted_mul(x, l.term[i].coef, -1)
+                                              : l.term[i].coef / lead.coef;
+            const Expr t = k ? term_quotient(x, l.term[i].e, lead.e) : 0;
+            part = t ? expr_scale(x, t, k) : 0;
         }
         if (!part)
             break;
@@ -247,9 +249,25 @@ static bool polynomial_split(Exprs *x, Expr a, Expr d, Expr *q, Expr *r)
     return true;
 }
 
+/* a = d*q + r by polynomial division with d's term of most factors. False: nothing divided. */
+static bool polynomial_split(Exprs *x, Expr a, Expr d, Expr *q, Expr *r)
+{
+    const bool before = wrap_watch(x);
+    const bool split = polynomial_steps(x, a, d, q, r);
+    return !wrap_seen(x, before) && split;
+}
+
 static bool proves_within(Exprs *x, Expr r, Expr d)
 {
     return expr_proves_nonneg(x, r) && expr_proves_lt(x, r, d);
+}
+
+/* 0 <= r + d < d proven? Then a remainder of r is one of r + d too. */
+static bool proves_below(Exprs *x, Expr r, Expr d)
+{
+    const bool before = wrap_watch(x);
+    const Expr sum = expr_add(x, r, d);
+    return !wrap_seen(x, before) && proves_within(x, sum, d);
 }
 
 /* d = f*rest for a factor f with a = f*quotient + low, 0 <= low < f. */
@@ -284,17 +302,17 @@ Expr expr_floor_div(Exprs *x, Expr a, Expr b)
         return a;
     if (proves_within(x, a, b))
         return expr_int(x, 0);
-    Expr q, r, f, rest;
+    Expr q, r, f, rest, outer, low;
     if (!polynomial_split(x, a, b, &q, &r))
         return binary_node(x, EX_DIV, a, b);
     if (proves_within(x, r, b))
         return q;
-    if (proves_within(x, expr_add(x, r, b), b))
+    if (proves_below(x, r, b))
         return expr_addi(x, q, -1);
     if (expr_low(x, b) <= 0 || expr_node(x, b)->op == EX_ADD)
         return binary_node(x, EX_DIV, a, b);
-    if (factor_split(x, r, b, &f, &rest, &a, &r))
-        return expr_add(x, q, expr_floor_div(x, a, rest));
+    if (factor_split(x, r, b, &f, &rest, &outer, &low))
+        return expr_add(x, q, expr_floor_div(x, outer, rest));
     return expr_add(x, q, r == expr_int(x, 0) ? r : binary_node(x, EX_DIV, r, b));
 }
 
@@ -311,16 +329,16 @@ Expr expr_floor_mod(Exprs *x, Expr a, Expr b)
         return a;
     if (proves_within(x, a, b))
         return a;
-    Expr q, r, f, rest;
+    Expr q, r, f, rest, outer, low;
     if (!polynomial_split(x, a, b, &q, &r))
         return binary_node(x, EX_MOD, a, b);
     if (proves_within(x, r, b))
         return r;
-    if (proves_within(x, expr_add(x, r, b), b))
+    if (proves_below(x, r, b))
         return expr_add(x, r, b);
     if (expr_low(x, b) <= 0 || expr_node(x, b)->op == EX_ADD)
         return binary_node(x, EX_MOD, a, b);
-    if (factor_split(x, r, b, &f, &rest, &q, &a))
-        return expr_add(x, expr_product(x, f, expr_floor_mod(x, q, rest)), a);
+    if (factor_split(x, r, b, &f, &rest, &outer, &low))
+        return expr_add(x, expr_product(x, f, expr_floor_mod(x, outer, rest)), low);
     return binary_node(x, EX_MOD, r, b);
 }

@@ -155,6 +155,7 @@ typedef struct Exprs {
     uint32_t *table; /* hash table of ids */
     int table_cap, table_len;
     int proving; /* proofs under way: builders called by a proof try less hard */
+    bool wrapped; /* inside expr/: a coefficient or constant left i64 (expr/linear.h) */
     struct ExprScratch *scratch; /* memory of walks and rewrites, reused (expr/memo.h) */
 } Exprs;
 

@@ -18,13 +18,33 @@ void linear_init(Linear *l)
     l->constant = 0;
     l->n = 0;
     l->full = false;
+    l->wrapped = false;
+}
+
+static int64_t mul(Linear *l, int64_t a, int64_t b)
+{
+    int64_t r;
+    l->wrapped |= __builtin_mul_overflow(a, b, &r);
+    return r;
+}
+
+static int64_t add(Linear *l, int64_t a, int64_t b)
+{
+    int64_t r;
+    l->wrapped |= __builtin_add_overflow(a, b, &r);
+    return r;
+}
+
+void linear_add_constant(Linear *l, int64_t v)
+{
+    l->constant = add(l, l->constant, v);
 }
 
 void linear_add_term(Linear *l, Expr term, int64_t coef)
 {
     for (int i = 0; i < l->n; i++) {
         if (l->term[i].e == term) {
-            l->term[i].coef = wrap_add(l->term[i].coef, coef);
+            l->term[i].coef = add(l, l->term[i].coef, coef);
             return;
         }
     }
@@ -41,9 +61,9 @@ static void add_multiple(const Exprs *x, Linear *l, Expr e, int64_t coef)
     int64_t c;
     const ExprNode *const n = expr_node(x, e);
     if (n->op == EX_INT)
-        l->constant = wrap_add(l->constant, wrap_mul(coef, n->imm.i));
+        linear_add_constant(l, mul(l, coef, n->imm.i));
     else if (n->op == EX_MUL && n->nargs == 2 && expr_is_int(x, expr_arg(x, e, 1), &c))
-        linear_add_term(l, expr_arg(x, e, 0), wrap_mul(coef, c));
+        linear_add_term(l, expr_arg(x, e, 0), mul(l, coef, c));
     else
         linear_add_term(l, e, coef);
 }
@@ -78,11 +98,11 @@ static bool join_remainder(Exprs *x, Linear *l, int i)
 {
     const struct LinearTerm t = l->term[i];
     const Expr a = expr_arg(x, t.e, 0);
-    int64_t n, p;
+    int64_t n, p, coef;
     if (!expr_is_int(x, expr_arg(x, t.e, 1), &n) || n <= 0 ||
+        __builtin_mul_overflow(t.coef, n, &coef) ||
         l->n + expr_node(x, a)->nargs > LINEAR_MAX)
         return false;
-    const int64_t coef = wrap_mul(t.coef, n);
     const Expr quotient = expr_floor_div(x, a, expr_arg(x, t.e, 1));
     for (int j = 0; j < l->n; j++) {
         const Expr other = l->term[j].e;
@@ -159,6 +179,7 @@ Expr linear_build(Exprs *x, Linear *l)
     while (cancel_division(x, l))
         ;
     assert(!l->full);
+    x->wrapped |= l->wrapped;
     sort_terms(x, l);
     Expr arg[LINEAR_MAX + 1];
     int n = 0;
@@ -252,12 +273,12 @@ Expr expr_product(Exprs *x, Expr a, Expr b)
     for (int i = 0; i < la.n; i++)
         for (int j = 0; j < lb.n; j++)
             linear_add_term(&r, term_product(x, la.term[i].e, lb.term[j].e),
-                            wrap_mul(la.term[i].coef, lb.term[j].coef));
+                            mul(&r, la.term[i].coef, lb.term[j].coef));
     for (int i = 0; i < la.n; i++)
-        linear_add_term(&r, la.term[i].e, wrap_mul(la.term[i].coef, lb.constant));
+        linear_add_term(&r, la.term[i].e, mul(&r, la.term[i].coef, lb.constant));
     for (int j = 0; j < lb.n; j++)
-        linear_add_term(&r, lb.term[j].e, wrap_mul(lb.term[j].coef, la.constant));
-    r.constant = wrap_mul(la.constant, lb.constant);
+        linear_add_term(&r, lb.term[j].e, mul(&r, lb.term[j].coef, la.constant));
+    linear_add_constant(&r, mul(&r, la.constant, lb.constant));
     return linear_build(x, &r);
 }
 

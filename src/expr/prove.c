@@ -5,7 +5,10 @@
  * which may be symbolic: that is the point), a division or remainder to the linear bound of itself,
  * min and max to their sides; at last symbols to the ends of their ranges. For
  *     m0*8 + m1 < N + 7      m0 in [0, (N + 7)/8), m1 in [0, 8)
- * the difference N + 6 - m0*8 - m1 becomes N + 6 - ((N + 7)/8 - 1)*8 - 7, then N + 7 - (N + 7). */
+ * the difference N + 6 - m0*8 - m1 becomes N + 6 - ((N + 7)/8 - 1)*8 - 7, then N + 7 - (N + 7).
+ *
+ * All of this is about unbounded integers. The ends of several ranges at once may well not fit i64
+ * (H*W*N at their largest); what wrapped on the way to a smaller expression ends that way. */
 #include "expr/linear.h"
 
 #define DEPTH_MAX 10
@@ -150,7 +153,7 @@ static Expr lower_division(Exprs *x, int64_t coef, int n, Expr *factor, int i)
 /* One term replaced by another: e with term i gone, plus r. */
 static Expr replace_term(Exprs *x, Expr e, struct LinearTerm t, Expr r)
 {
-    const Expr part[] = {e, expr_scale(x, t.e, wrap_mul(t.coef, -1)), r};
+    const Expr part[] = {e, expr_scale(x, t.e, noted_mul(x, t.coef, -1)), r};
     return expr_sum(x, 3, part);
 }
 
@@ -161,7 +164,11 @@ static void scale_for_division(Exprs *x, Expr division, Expr *e, struct LinearTe
     if (!expr_is_int(x, expr_arg(x, division, 1), &c) || c <= 0 || c > 1 << 20 ||
         t->coef % c == 0 || t->coef > INT32_MAX || t->coef < -INT32_MAX)
         return;
-    *e = expr_scale(x, *e, c);
+    const bool before = wrap_watch(x);
+    const Expr scaled = expr_scale(x, *e, c);
+    if (wrap_seen(x, before))
+        return;
+    *e = scaled;
     t->coef *= c;
 }
 
@@ -199,8 +206,11 @@ static bool nonneg_through_term(Exprs *x, Expr e, struct LinearTerm t, int depth
     return false;
 }
 
+/* e was just made, and all since the last call served to make it. */
 static bool nonneg(Exprs *x, Expr e, int depth, int *steps)
 {
+    if (wrap_seen(x, false))
+        return false;
     if (expr_low(x, e) >= 0)
         return true;
     if (expr_high(x, e) < 0 || depth == 0 || --*steps < 0)
@@ -225,35 +235,30 @@ bool expr_proves_nonneg(Exprs *x, Expr e)
     if (expr_high(x, e) < 0 || x->proving >= NEST_MAX)
         return false;
     int steps = STEP_MAX >> 2 * x->proving;
+    const bool before = wrap_watch(x);
     x->proving++;
     const bool proven = nonneg(x, e, DEPTH_MAX, &steps);
     x->proving--;
+    x->wrapped = before;
     return proven;
 }
 
-/* A constant near the ends of i64, as slices have: a difference with it would overflow. */
-bool expr_is_huge(const Exprs *x, Expr e)
+/* b - a >= least */
+static bool proves_apart(Exprs *x, Expr a, Expr b, int64_t least)
 {
-    int64_t v;
-    return expr_is_int(x, e, &v) && (v > INT64_MAX / 2 || v < -INT64_MAX / 2);
-}
-
-static bool differs(const Exprs *x, Expr a, Expr b)
-{
-    return !expr_is_huge(x, a) && !expr_is_huge(x, b);
+    const bool before = wrap_watch(x);
+    const Expr e = expr_addi(x, expr_sub(x, b, a), -least);
+    return !wrap_seen(x, before) && expr_proves_nonneg(x, e);
 }
 
 bool expr_proves_le(Exprs *x, Expr a, Expr b)
 {
-    return expr_high(x, a) <= expr_low(x, b) ||
-           (differs(x, a, b) && expr_proves_nonneg(x, expr_sub(x, b, a)));
+    return bounds_le(x, a, b) || proves_apart(x, a, b, 0);
 }
 
 bool expr_proves_lt(Exprs *x, Expr a, Expr b)
 {
-    return expr_high(x, a) < expr_low(x, b) ||
-           (differs(x, a, b) &&
-            expr_proves_nonneg(x, expr_addi(x, expr_sub(x, b, a), -1)));
+    return (bounds_le(x, a, b) && expr_high(x, a) < expr_low(x, b)) || proves_apart(x, a, b, 1);
 }
 
 bool expr_linear_in(Exprs *x, Expr e, int var, Expr *a, Expr *b)

@@ -594,8 +594,7 @@ static void lower_phase(Lowerer *w, Nest *n)
     for (int i = 0; i < n->nparallel; i++) {
         phase.extent = expr_mul(x, phase.extent, parallel_extent(x, n, i));
     }
-    /* Only "not negative" is said of it: products of free extents are beyond the proofs. */
-    phase.par = expr_loop_var(x, "par", expr_int(x, INT64_MAX));
+    phase.par = expr_loop_var(x, "par", phase.extent);
     Expr rest = phase.par;
     for (int i = n->nparallel - 1; i >= 0; i--) {
         const Expr extent = parallel_extent(x, n, i);

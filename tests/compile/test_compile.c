@@ -2,6 +2,8 @@
  * control flow, sizes from data, any number of threads. */
 #include "check.h"
 
+#include <stdio.h>
+
 #include "compile/compile.h"
 #include "op/op.h"
 #include "op/reference.h"
@@ -315,6 +317,39 @@ static void data_has_a_limit(void **state)
     finish(&f);
 }
 
+/* A convolution of free sizes: its parallel loops are split by extents whose product fits no i64. */
+static void convolution_of_open_sizes(void **state)
+{
+    (void)state;
+    static const char *const attributes[] = {
+        "",
+        "pads=[1,1,1,1]",
+        "pads=[0,1,2,1] strides=[2,2]",
+        "pads=[2,2,2,2] dilations=[2,2]",
+        "strides=[3,1] dilations=[1,2]",
+        "pads=[3,0,3,0] strides=[2,3] dilations=[3,1]",
+    };
+    static const int64_t sizes[][3] = {{1, 7, 9}, {2, 16, 16}, {1, 31, 13}, {3, 8, 29}, {1, 9, 65}};
+    for (int k = 0; k < 6; k++) {
+        char text[512];
+        snprintf(text, sizeof text,
+                 "graph \"conv\"\nsym N 1 2147483647\nsym H 7 2147483647\n"
+                 "sym W 7 2147483647\ninput x f32[N,3,H,W]\ninput w f32[20,3,3,3]\n"
+                 "a = conv(x, w) \"a\" %s\ny = relu(a) \"y\"\noutput y\n",
+                 attributes[k]);
+        Fixture f = fixture(text);
+        for (int i = 0; i < 5; i++) {
+            const int64_t x[] = {sizes[i][0], 3, sizes[i][1], sizes[i][2]};
+            Tensor *in[2] = {tensor_of(DT_F32, 4, x, (uint64_t)i + 1),
+                             tensor_of(DT_F32, 4, (const int64_t[]){20, 3, 3, 3}, 9)};
+            compare(f.r, f.m, text, in);
+            tensor_unref(in[0]);
+            tensor_unref(in[1]);
+        }
+        finish(&f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -330,6 +365,7 @@ int main(void)
         cmocka_unit_test(memory_has_a_limit),
         cmocka_unit_test(a_run_has_a_limit),
         cmocka_unit_test(data_has_a_limit),
+        cmocka_unit_test(convolution_of_open_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
