@@ -4,6 +4,7 @@
 #include <lathe.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 int main(int argc, char **argv)
 {
@@ -28,7 +29,9 @@ int main(int argc, char **argv)
     float *x = calloc(n ? n : 1, sizeof *x);
     for (size_t i = 0; i < n; i++)
         x[i] = (float)rand() / (float)RAND_MAX;
-    int code = lathe_set_input(s, 0, in.dtype, in.rank, in.dim, x, &e);
+    lathe_tensor input = {.dtype = in.dtype, .rank = in.rank, .data = x, .bytes = n * sizeof *x};
+    memcpy(input.dim, in.dim, sizeof in.dim);
+    int code = lathe_set_input(s, 0, &input, &e);
     if (code == 0)
         code = lathe_run(s, &e);
     lathe_tensor y;

@@ -18,10 +18,9 @@ int main(int argc, char **argv)
             lathe_port p;
             if ((side ? lathe_output : lathe_input)(m, i, &p) != 0)
                 continue;
-            printf("%s %s: type %d, dims", side ? "output" : "input", p.name, (int)p.dtype);
-            for (int k = 0; k < p.rank; k++)
-                printf(" %lld", (long long)p.dim[k]);
-            printf("\n");
+            char text[256];
+            lathe_port_text(&p, text, sizeof text);
+            printf("%s %s: %s\n", side ? "output" : "input", p.name, text);
         }
     }
     lathe_module_free(m);

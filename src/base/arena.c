@@ -28,38 +28,81 @@ typedef struct Deferred {
 
 struct Arena {
     Block *block; /* the one being filled comes first */
+    Arena *parent, *child, *previous, *next; /* NULL: none; the last two: of the same parent */
     Deferred *deferred;
     size_t used, limit, next_size;
     ArenaFail fail;
+    Block first; /* with FIRST_BLOCK bytes: the smallest things never fail */
 };
 
-static _Noreturn void out_of_memory(Arena *a, size_t wanted)
+static _Noreturn void out_of_memory(const Arena *a, size_t wanted)
 {
-    if (a != NULL && a->fail.fn != NULL)
-        a->fail.fn(a->fail.arg, wanted);
+    for (; a != NULL; a = a->parent)
+        if (a->fail.fn != NULL)
+            a->fail.fn(a->fail.arg, wanted);
     fprintf(stderr, "lathe: out of memory (%zu bytes wanted)\n", wanted);
     abort();
 }
 
+Arena *arena_try_new(void)
+{
+    Arena *a = heap_alloc(sizeof *a + FIRST_BLOCK, ALIGN);
+    if (a == NULL)
+        return NULL;
+    a->first.size = FIRST_BLOCK;
+    a->block = &a->first;
+    a->next_size = 2 * FIRST_BLOCK;
+    return a;
+}
+
+static Arena *new_or_fail(const Arena *parent)
+{
+    Arena *a = arena_try_new();
+    if (a == NULL)
+        out_of_memory(parent, sizeof *a + FIRST_BLOCK);
+    return a;
+}
+
 Arena *arena_new(void)
 {
-    Arena *a = heap_alloc(sizeof *a, 16);
-    if (a == NULL)
-        out_of_memory(NULL, sizeof *a);
-    a->next_size = FIRST_BLOCK;
+    return new_or_fail(NULL);
+}
+
+Arena *arena_child(Arena *parent)
+{
+    Arena *a = new_or_fail(parent);
+    a->parent = parent;
+    a->next = parent->child;
+    if (a->next != NULL)
+        a->next->previous = a;
+    parent->child = a;
     return a;
+}
+
+static void leave_parent(const Arena *a)
+{
+    if (a->next != NULL)
+        a->next->previous = a->previous;
+    if (a->previous != NULL)
+        a->previous->next = a->next;
+    else if (a->parent != NULL)
+        a->parent->child = a->next;
 }
 
 void arena_free(Arena *a)
 {
     if (a == NULL)
         return;
+    leave_parent(a);
     /* A deferred function may still look at the arena's memory, so blocks go after them. */
     for (Deferred *d = a->deferred; d != NULL; d = d->next)
         d->fn(d->arg);
+    while (a->child != NULL)
+        arena_free(a->child);
     for (Block *b = a->block; b != NULL;) {
         Block *next = b->next;
-        heap_free(b);
+        if (b != &a->first)
+            heap_free(b);
         b = next;
     }
     heap_free(a);
@@ -83,8 +126,8 @@ static void *take(Arena *a, size_t size)
         out_of_memory(a, size);
 
     Block *b = a->block;
-    if (b == NULL || b->size - b->used < size) {
-        if (size > a->next_size / 4 && b != NULL) {
+    if (b->size - b->used < size) {
+        if (size > a->next_size / 4) {
             /* Its own block, second in the list: the current one still has room for small things. */
             Block *own = new_block(a, size);
             own->used = size;

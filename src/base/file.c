@@ -102,17 +102,30 @@ static int write_all(int fd, const uint8_t *at, size_t size)
     return 0;
 }
 
+static bool write_parts(int fd, int n, const FilePart *part)
+{
+    for (int i = 0; i < n; i++)
+        if (write_all(fd, part[i].at, part[i].size) != 0)
+            return false;
+    return true;
+}
+
 int file_write(const char *path, const void *at, size_t size, Error *e)
 {
+    return file_write_parts(path, 1, &(FilePart){at, size}, true, e);
+}
+
+int file_write_parts(const char *path, int n, const FilePart *part, bool sync, Error *e)
+{
     char temporary[PATH_MAX];
-    const int n = snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);
-    if (n < 0 || n >= (int)sizeof temporary)
+    const int len = snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);
+    if (len < 0 || len >= (int)sizeof temporary)
         return error_set(e, ERR_IO, "%s: name too long", path);
     const int fd = mkostemp(temporary, O_CLOEXEC);
     if (fd < 0)
         return error_set(e, ERR_IO, "%s: %s", path, strerror(errno));
     /* mkstemp makes it private; an ordinary file is readable as the user's mask says. */
-    const bool ok = write_all(fd, at, size) == 0 && fchmod(fd, 0644) == 0 && fsync(fd) == 0;
+    const bool ok = write_parts(fd, n, part) && fchmod(fd, 0644) == 0 && (!sync || fsync(fd) == 0);
     const int first_errno = errno;
     close(fd);
     if (ok && rename(temporary, path) == 0)

@@ -19,6 +19,12 @@ int file_map(Arena *a, const char *path, File *out, Error *e);
 /* Whole file, NUL-terminated after `size` bytes. */
 int file_read(Arena *a, const char *path, File *out, Error *e);
 int file_write(const char *path, const void *at, size_t size, Error *e);
+typedef struct FilePart {
+    const void *at;
+    size_t size;
+} FilePart;
+/* The parts one after another. Without `sync` a crash of the system may leave a damaged file, and it is quicker. */
+int file_write_parts(const char *path, int n, const FilePart *part, bool sync, Error *e);
 bool file_exists(const char *path);
 int file_make_dirs(const char *path, Error *e); /* like mkdir -p */
 /* "dir/of/path" of a path, "." if it has none. */

@@ -239,7 +239,7 @@ int fold_constants(Context *ctx, Graph *g, const CompileOptions *opt, FoldBudget
             nwanted += wanted[v];
         if (nwanted == 0)
             return 0;
-        arena = arena_new();
+        arena = arena_child(ctx->arena);
         Error e = {0};
         const int code = job_run(arena, compile_folded, &j, &e, &ctx->detail);
         if (code != 0 || !j.out.program)

@@ -8,11 +8,16 @@
 typedef struct ModelJob {
     const char *path;
     const ModelOptions *opt;
-    bool *bind; /* by input: read its given value as a constant */
+    bool *bind; /* by input: read its given value as a constant; NULL: none */
     Graph *g;
-    Compiled c;
-    double load_seconds;
+    Model model;
+    const Program *program;
 } ModelJob;
+
+static bool is_bound(const ModelJob *j, int input)
+{
+    return j->bind && j->bind[input];
+}
 
 static void specialise(Context *ctx, ModelJob *j)
 {
@@ -33,23 +38,37 @@ static void specialise(Context *ctx, ModelJob *j)
                 fail(ctx, ERR_INVALID, "input '%s': got %s, the model wants %s", v->name,
                      tensor_describe(ctx->arena, t), graph_describe_value(g, id));
         }
-        for (int k = 0; k < v->rank && (j->opt->static_shapes || j->bind[i]); k++)
+        for (int k = 0; k < v->rank && (j->opt->static_shapes || is_bound(j, i)); k++)
             v->dim[k] = expr_int(g->x, t->dim[k]);
-        if (j->bind[i]) {
+        if (is_bound(j, i)) {
             const ValueId c = graph_constant(g, arena_printf(ctx->arena, "%s.bound", v->name), tensor_ref(t));
             graph_replace_uses(g, id, c);
         }
     }
 }
 
+static Graph *import(Context *ctx, const char *path, const ModelOptions *opt)
+{
+    return opt->bytes ? onnx_import_bytes(ctx, path, opt->bytes, opt->size, &opt->onnx)
+                      : onnx_import(ctx, path, &opt->onnx);
+}
+
 static void model_job(Context *ctx, void *arg)
 {
     ModelJob *j = arg;
     const double start = time_now();
-    j->g = onnx_import(ctx, j->path, &j->opt->onnx);
-    j->load_seconds = time_now() - start;
+    j->g = import(ctx, j->path, j->opt);
+    Model *m = &j->model;
+    *m = (Model){.graph = j->g, .load_seconds = time_now() - start};
     specialise(ctx, j);
-    j->c = compile_graph(ctx, j->g, &j->opt->compile);
+    m->bound = arena_array_of(ctx->arena, j->opt->ninput + 1, const char *);
+    for (int i = 0; i < j->opt->ninput; i++)
+        if (is_bound(j, i))
+            m->bound[m->nbound++] = j->g->value.at[j->g->block.at[0].input.at[i]].name;
+    const Compiled c = compile_graph(ctx, j->g, &j->opt->compile);
+    m->report = c.report;
+    m->image = c.image;
+    j->program = c.program;
 }
 
 /* Marks the graph inputs on which `v` depends; returns how many were not marked before. */
@@ -78,47 +97,56 @@ static int trace_inputs(const Graph *g, ValueId v, bool *seen, bool *bind)
 }
 
 /* After ERR_NEED_VALUE: binds what the value needs. False: nothing to bind, or not given. */
-static bool bind_more(const ModelJob *j, int value)
+static bool bind_more(Context *ctx, ModelJob *j, int value)
 {
     const Graph *g = j->g;
     if (!g || value < 0 || value >= g->value.len)
         return false;
-    Arena *a = arena_new();
-    const int n = trace_inputs(g, value, arena_array_of(a, g->value.len + 1, bool), j->bind);
-    arena_free(a);
+    if (!j->bind)
+        j->bind = arena_array_of(ctx->arena, g->block.at[0].input.len + j->opt->ninput + 1, bool);
+    const int n = trace_inputs(g, value, arena_array_of(ctx->arena, g->value.len + 1, bool), j->bind);
     for (int i = 0; i < g->block.at[0].input.len; i++)
         if (j->bind[i] && (i >= j->opt->ninput || !j->opt->input[i]))
             return false;
     return n > 0;
 }
 
+/* Rounds, each in an arena of its own, which becomes the module's. */
+static void model_rounds(Context *ctx, void *arg)
+{
+    ModelJob *j = arg;
+    for (int round = 0;; round++) {
+        Arena *arena = arena_try_new();
+        if (!arena)
+            fail(ctx, ERR_MEMORY, "out of memory");
+        arena_set_limit(arena, (size_t)compile_memory_limit(&j->opt->compile));
+        int detail = -1;
+        j->g = NULL;
+        const int code = job_run(arena, model_job, j, ctx->error, &detail);
+        const bool again = code == ERR_NEED_VALUE && round < MAX_ROUNDS && bind_more(ctx, j, detail);
+        if (code == 0)
+            module_new(arena, j->program, &j->model.image, &j->model.module, ctx->error);
+        else
+            arena_free(arena);
+        if (!again)
+            return;
+    }
+}
+
 int model_compile(const char *path, const ModelOptions *opt, Model *out, Error *e)
 {
+    Error own;
+    ModelJob j = {.path = path, .opt = opt};
+    Arena *keep = arena_try_new();
     *out = (Model){0};
-    Arena *keep = arena_new();
-    ModelJob j = {.path = path, .opt = opt, .bind = arena_array_of(keep, opt->ninput + 4096, bool)};
-    int code = 0;
-    for (int round = 0;; round++) {
-        Arena *arena = arena_new();
-        arena_set_limit(arena, (size_t)compile_memory_limit(&opt->compile));
-        int detail = -1;
-        j.g = NULL;
-        code = job_run(arena, model_job, &j, e, &detail);
-        if (code == 0) {
-            *out = (Model){.report = j.c.report, .graph = j.g, .image = j.c.image, .load_seconds = j.load_seconds};
-            out->bound = arena_array_of(arena, opt->ninput + 1, const char *);
-            for (int i = 0; i < opt->ninput; i++)
-                if (j.bind[i])
-                    out->bound[out->nbound++] = j.g->value.at[j.g->block.at[0].input.at[i]].name;
-            code = module_new(arena, j.c.program, &j.c.image, &out->module, e);
-            break;
-        }
-        const bool again = code == ERR_NEED_VALUE && round < MAX_ROUNDS && bind_more(&j, detail);
-        arena_free(arena);
-        if (!again)
-            break;
-    }
+    if (!keep)
+        return error_set(e, ERR_MEMORY, "out of memory");
+    const int code = job_run(keep, model_rounds, &j, e ? e : &own, NULL);
     arena_free(keep);
+    if (code == 0) {
+        *out = j.model;
+        module_set_target(out->module, opt->compile.target.name);
+    }
     return code;
 }
 

@@ -14,6 +14,8 @@ typedef struct ModelOptions {
     int ninput;               /* given tensors, by graph input; NULL: not given */
     Tensor *const *input;
     bool static_shapes;       /* take all dims of inputs from the given tensors */
+    const uint8_t *bytes;     /* the model's file in memory, of `size`; `path` is its name then. NULL: read `path` */
+    size_t size;
 } ModelOptions;
 
 typedef struct Model {

@@ -3,17 +3,11 @@
 
 #include "compile/work.h"
 
-static void free_arena(void *a)
-{
-    arena_free(a);
-}
-
 Unit *relayout_unit(Work *w, const Value *v, const Layout *layout)
 {
     Unit *u = arena_new_of(w->ctx->arena, Unit);
     *u = (Unit){.class = 'S', .nin = 1, .nout = 1, .live = true, .job = -1};
-    u->arena = arena_new();
-    arena_defer(w->ctx->arena, free_arena, u->arena);
+    u->arena = arena_child(w->ctx->arena);
     /* The stages belong to this job's context until the job takes them over. */
     Context *ctx = arena_new_of(u->arena, Context);
     *ctx = *w->ctx;

@@ -429,19 +429,13 @@ static void find_symbol_owners(Work *w)
     }
 }
 
-static void free_arena(void *a)
-{
-    arena_free(a);
-}
-
 void units_define(Work *w)
 {
     const double start = time_now();
     const size_t limit = (size_t)compile_memory_limit(w->opt);
     for (int i = 0; i < w->unit.len; i++) {
-        w->unit.at[i].arena = arena_new();
+        w->unit.at[i].arena = arena_child(w->ctx->arena);
         arena_set_limit(w->unit.at[i].arena, limit);
-        arena_defer(w->ctx->arena, free_arena, w->unit.at[i].arena);
     }
     parallel_for(w->unit.len, w->opt->threads, define_job, w);
     check_units(w);

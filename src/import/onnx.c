@@ -287,6 +287,8 @@ static OnnxMemory *new_memory(Context *ctx, size_t size, const OnnxOptions *opt,
 {
     const size_t limit = opt->memory_limit ? opt->memory_limit : ((size_t)256 << 20) + 16 * size;
     OnnxMemory *const m = onnx_memory_new(limit, opt->directory ? opt->directory : directory);
+    if (!m)
+        fail(ctx, ERR_MEMORY, "out of memory for the model");
     arena_defer(ctx->arena, onnx_memory_unref, m);
     return m;
 }
@@ -312,7 +314,7 @@ static const Onnx__ModelProto *read_model(Context *ctx, const char *path, const 
 {
     Error e;
     File f;
-    Arena *const a = arena_new();
+    Arena *const a = arena_child(ctx->arena);
     int code = file_map(a, path, &f, &e);
     if (code != 0) {
         arena_free(a);

@@ -12,13 +12,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/heap.h"
 #include "tensor/pack.h"
 
 /* ---- memory ---- */
 
 OnnxMemory *onnx_memory_new(size_t limit, const char *directory)
 {
-    Arena *const a = arena_new();
+    Arena *const a = arena_try_new();
+    if (!a)
+        return NULL;
     OnnxMemory *const m = arena_new_of(a, OnnxMemory);
     m->arena = a;
     atomic_init(&m->refs, 1);
@@ -185,12 +188,15 @@ static int from_int32(const Onnx__TensorProto *p, DType t, int64_t elements, Ten
     if (!tensor)
         return e->code;
     if (dtype_is_packed(t)) {
-        Arena *const a = arena_new();
-        uint8_t *const packed = arena_alloc(a, (size_t)want);
+        uint8_t *const packed = heap_alloc((size_t)want, 1);
+        if (!packed) {
+            tensor_unref(tensor);
+            return error_set(e, ERR_MEMORY, "out of memory for a tensor's %lld bytes", (long long)want);
+        }
         for (int64_t i = 0; i < want; i++)
             packed[i] = (uint8_t)p->int32_data[i];
         unpack_elements(t, packed, elements, tensor->data);
-        arena_free(a);
+        heap_free(packed);
     } else if (t == DT_BOOL) {
         for (int64_t i = 0; i < elements; i++)
             ((uint8_t *)tensor->data)[i] = p->int32_data[i] != 0;

@@ -23,7 +23,7 @@ typedef struct OnnxMemory {
     VEC(File) file;
 } OnnxMemory;
 
-OnnxMemory *onnx_memory_new(size_t limit, const char *directory);
+OnnxMemory *onnx_memory_new(size_t limit, const char *directory); /* NULL: out of memory */
 void onnx_memory_unref(void *memory);
 
 /* Checks (wire.h) and unpacks a ModelProto or TensorProto into the memory. */

@@ -13,6 +13,8 @@ int tensor_pb_parse(const uint8_t *at, size_t size, Tensor **out, Error *e)
     Error ignored;
     e = e ? e : &ignored;
     OnnxMemory *const m = onnx_memory_new(((size_t)64 << 20) + 16 * size, NULL);
+    if (!m)
+        return error_set(e, ERR_MEMORY, "out of memory");
     void *message = NULL;
     int code = onnx_unpack(m, WIRE_TENSOR, at, size, &message, e);
     if (code == 0)

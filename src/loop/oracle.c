@@ -48,7 +48,7 @@ typedef struct Run {
     Elements *tensor;
     StageRun *stage;
     Demand demand;
-    Arena **arena; /* holds what the run allocates */
+    Arena *arena; /* holds what the run allocates */
 } Run;
 
 /* ---- elements of given tensors ---- */
@@ -540,22 +540,12 @@ static void start_stage(Run *r, int i)
         run->init = program_new(&r->o, st->nreduce, st->axis + st->naxes, 1, st->init);
 }
 
-/* Memory of a run is its own: given back at its end, or with the job if it fails. */
-static void drop_arena(void *arg)
-{
-    Arena **const own = arg;
-    if (*own)
-        arena_free(*own);
-    *own = NULL;
-}
-
 static void start(Run *r, Context *ctx, const Stages *s, const int64_t *sym, Tensor **tensor)
 {
-    r->arena = arena_new_of(s->ctx->arena, Arena *);
-    *r->arena = arena_new();
-    arena_defer(s->ctx->arena, drop_arena, r->arena);
+    /* Memory of a run is its own: given back at its end, or with the job if it fails. */
+    r->arena = arena_child(s->ctx->arena);
     *ctx = *s->ctx;
-    ctx->arena = *r->arena;
+    ctx->arena = r->arena;
     r->o.ctx = ctx;
     r->o.s = s;
     r->o.sym = sym;
@@ -586,7 +576,7 @@ void oracle_run(const Stages *s, const int64_t *sym, Tensor **tensor)
     for (int i = 0; i < s->tensor.len; i++)
         if (s->tensor.at[i].role == TENSOR_OUTPUT && r.tensor[i].given)
             write_given(&r, i);
-    drop_arena(r.arena);
+    arena_free(r.arena);
 }
 
 void oracle_elements(const Stages *s, const int64_t *sym, Tensor **tensor, OracleMode mode,
@@ -610,5 +600,5 @@ void oracle_elements(const Stages *s, const int64_t *sym, Tensor **tensor, Oracl
         if (magnitude)
             magnitude[k] = v.magnitude;
     }
-    drop_arena(r.arena);
+    arena_free(r.arena);
 }

@@ -398,7 +398,7 @@ ScheduleVerdict schedule_check(const Schedule *sc, const Stages *after_steps, co
     }
     Trial trial = {.c = &c, .t = t};
     Error e = {0};
-    Arena *arena = arena_new();
+    Arena *arena = arena_child(after_steps->ctx->arena);
     if (job_run(arena, try_lowering, &trial, &e, NULL) != 0) {
         str_add(why, e.message);
         trial.verdict = SCHEDULE_NOT_CONSTANT;

@@ -93,7 +93,7 @@ NodeFacts node_facts(const Graph *g, NodeId n)
 {
     KindJob j = {.g = g, .node = n};
     if (op_rows[g->node.at[n].op].class == 'S' && op_has_define(g->node.at[n].op)) {
-        Arena *scratch = arena_new();
+        Arena *scratch = arena_child(g->ctx->arena);
         Error e;
         if (job_run(scratch, find_kind, &j, &e, NULL)) {
             j.facts = (NodeFacts){.kind = NODE_OTHER};

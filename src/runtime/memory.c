@@ -62,7 +62,9 @@ int memory_check_plan(const Run *r, const ShapePlan *s, Error *e)
     if (largest < 0)
         return error_set(e, ERR_MEMORY, "the model needs %lld bytes, more than the limit of %lld (--memory-limit)",
                          (long long)s->total, (long long)r->limit);
-    Arena *a = arena_new();
+    Arena *a = arena_try_new();
+    if (!a)
+        return error_set(e, ERR_MEMORY, "out of memory");
     Str dims = str_new(a);
     for (int k = 0; k < p->buffer[largest].rank; k++)
         str_addf(&dims, "%s%lld", k ? "," : "", (long long)s->at[p->buffer[largest].dim[k]].i);

@@ -11,6 +11,8 @@ struct Module {
     Arena *arena;
     const Program *p;
     LoadedImage *image;  /* NULL for native code */
+    Image code;          /* the same as it is in a file, for saving */
+    char target[32];     /* level that the code needs; "": not said, any */
     KernelPhase *phase;
     Lifetime *life;
     const HostRow **host; /* by text: the routine of this name, for EXTERN */

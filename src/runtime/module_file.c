@@ -1,10 +1,12 @@
-/* Module files: records without pointers, names as offsets into one section of text. */
+/* Module files: records without pointers, names as offsets into one section of text. Constants are hashed one by one
+ * and written from where they lie: a file of gigabytes is made without a copy of them. */
 #include "runtime/module_file.h"
 
 #include <string.h>
 
 #include "base/file.h"
 #include "base/map.h"
+#include "base/vec.h"
 #include "target/target.h"
 
 #define SECTIONS(X)                                                                                \
@@ -19,7 +21,7 @@ typedef enum Section {
 } Section;
 
 typedef struct FileSection {
-    uint64_t offset, size, hash;
+    uint64_t offset, size, hash; /* DATA has none of its own: each span has one */
 } FileSection;
 
 typedef struct FileHeader {
@@ -36,7 +38,7 @@ typedef struct FileVar {
     int32_t value, input, axis;
 } FileVar;
 typedef struct FileSpan { /* a constant or a blob: place in DATA */
-    uint64_t offset, size;
+    uint64_t offset, size, hash;
 } FileSpan;
 typedef struct FilePort {
     uint32_t name;
@@ -63,7 +65,9 @@ static uint64_t align64(uint64_t n)
 
 typedef struct Writer {
     Arena *a;
-    Str section[SECTION_COUNT];
+    Str section[SECTION_COUNT]; /* but DATA, which is: */
+    VEC(FilePart) data;
+    uint64_t data_size;
 } Writer;
 
 static void put(Writer *w, Section s, const void *at, size_t size)
@@ -79,13 +83,20 @@ static uint32_t put_name(Writer *w, const char *name)
     return at;
 }
 
+static const char zeros[64];
+
+static void put_data_part(Writer *w, const void *at, size_t size)
+{
+    const FilePart part = {at, size};
+    vec_push(w->a, &w->data, part);
+    w->data_size += size;
+}
+
 static FileSpan put_data(Writer *w, const void *data, size_t size)
 {
-    static const char zeros[64];
-    Str *s = &w->section[SECTION_DATA];
-    put(w, SECTION_DATA, zeros, (size_t)(align64(s->len) - s->len));
-    const FileSpan span = {s->len, size};
-    put(w, SECTION_DATA, data, size);
+    put_data_part(w, zeros, (size_t)(align64(w->data_size) - w->data_size));
+    const FileSpan span = {w->data_size, size, hash_bytes(data, size, 0)};
+    put_data_part(w, data, size);
     return span;
 }
 
@@ -130,28 +141,52 @@ static void write_sections(Writer *w, const Program *p, const Image *image)
     put(w, SECTION_CODE, image->code, image->size);
 }
 
-int module_save(const char *path, const Program *p, const Image *image, const char *target, Error *e)
+typedef struct SaveJob {
+    const char *path, *target;
+    const Program *p;
+    const Image *image;
+    bool sync;
+} SaveJob;
+
+static void save_job(Context *ctx, void *arg)
 {
-    Arena *a = arena_new();
-    Writer w = {.a = a};
+    const SaveJob *j = arg;
+    Writer w = {.a = ctx->arena};
     for (int s = 0; s < SECTION_COUNT; s++)
-        w.section[s] = str_new(a);
-    write_sections(&w, p, image);
+        w.section[s] = str_new(w.a);
+    write_sections(&w, j->p, j->image);
     FileHeader h = {.format = PROGRAM_FORMAT, .abi = KERNEL_ABI_VERSION};
     memcpy(h.magic, magic, sizeof magic);
-    strncpy(h.target, target, sizeof h.target - 1);
-    uint64_t at = align64(sizeof h);
+    strncpy(h.target, j->target, sizeof h.target - 1);
+    FilePart *part = arena_array_of(w.a, 2 * SECTION_COUNT + 2 + w.data.len, FilePart);
+    int n = 0;
+    part[n++] = (FilePart){&h, sizeof h};
+    uint64_t at = sizeof h;
     for (int s = 0; s < SECTION_COUNT; s++) {
-        h.section[s] = (FileSection){at, w.section[s].len, hash_bytes(str_text(&w.section[s]), w.section[s].len, 0)};
-        at = align64(at + w.section[s].len);
+        const size_t size = s == SECTION_DATA ? (size_t)w.data_size : w.section[s].len;
+        part[n++] = (FilePart){zeros, (size_t)(align64(at) - at)};
+        h.section[s] = (FileSection){align64(at), size, hash_bytes(str_text(&w.section[s]), w.section[s].len, 0)};
+        if (s != SECTION_DATA)
+            part[n++] = (FilePart){str_text(&w.section[s]), size};
+        at = align64(at) + size;
     }
+    for (int i = 0; i < w.data.len; i++)
+        part[n++] = w.data.at[i];
     h.file_size = at;
     h.hash = hash_bytes(&h, offsetof(FileHeader, hash), 0);
-    char *file = arena_alloc(a, at);
-    memcpy(file, &h, sizeof h);
-    for (int s = 0; s < SECTION_COUNT; s++)
-        memcpy(file + h.section[s].offset, str_text(&w.section[s]), w.section[s].len);
-    const int code = file_write(path, file, at, e);
+    Error e;
+    const int code = file_write_parts(j->path, n, part, j->sync, &e);
+    if (code != 0)
+        fail(ctx, code, "%s", e.message);
+}
+
+int module_save(const char *path, const Program *p, const Image *image, const char *target, bool sync, Error *e)
+{
+    SaveJob j = {path, target, p, image, sync};
+    Arena *a = arena_try_new();
+    if (!a)
+        return error_set(e, ERR_MEMORY, "out of memory");
+    const int code = job_run(a, save_job, &j, e, NULL);
     arena_free(a);
     return code;
 }
@@ -160,9 +195,12 @@ int module_save(const char *path, const Program *p, const Image *image, const ch
 
 typedef struct Reader {
     Arena *a;
+    const char *path, *name; /* NULL: the bytes are in memory; for messages */
     File file;
     const FileHeader *h;
-    bool bad; /* an offset or a size that is not right */
+    bool bad; /* an offset, a size or a hash that is not right */
+    const Program *program;
+    Image image;
 } Reader;
 
 static const void *section(const Reader *r, Section s)
@@ -189,8 +227,10 @@ static const char *name_at(Reader *r, uint32_t at)
 static const void *span_at(Reader *r, FileSpan s)
 {
     const uint64_t size = r->h->section[SECTION_DATA].size;
-    if (s.offset <= size && s.size <= size - s.offset && s.offset % 64 == 0)
-        return (const char *)section(r, SECTION_DATA) + s.offset;
+    const char *data = section(r, SECTION_DATA);
+    if (s.offset <= size && s.size <= size - s.offset && s.offset % 64 == 0 &&
+        hash_bytes(data + s.offset, s.size, 0) == s.hash)
+        return data + s.offset;
     r->bad = true;
     return "";
 }
@@ -280,50 +320,102 @@ static Image read_image(Reader *r)
     return (Image){.code = section(r, SECTION_CODE), .size = size, .nentries = n, .entry = entry};
 }
 
-static int check_header(Reader *r, const char *path, Error *e)
+static void check_sections(Context *ctx, const Reader *r)
+{
+    for (int s = 0; s < SECTION_COUNT; s++) {
+        const FileSection *f = &r->h->section[s];
+        if (f->offset % 64 != 0 || f->offset > r->file.size || f->size > r->file.size - f->offset ||
+            (s != SECTION_DATA && hash_bytes(r->file.at + f->offset, f->size, 0) != f->hash))
+            fail(ctx, ERR_INVALID, "'%s' is damaged (section %d)", r->name, s);
+    }
+}
+
+static void check_target(Context *ctx, const Reader *r)
+{
+    Target t;
+    Error e;
+    const char *missing = NULL, *target = r->h->target;
+    if (memchr(target, 0, sizeof r->h->target) == NULL)
+        fail(ctx, ERR_INVALID, "'%s' is damaged", r->name);
+    const int code = target_find(target, &t, &e);
+    if (code != 0)
+        fail(ctx, code, "'%s': %s", r->name, e.message);
+    if (!target_runs(&t, &missing))
+        fail(ctx, ERR_UNSUPPORTED, "'%s' was compiled for '%s': this CPU lacks %s", r->name, target, missing);
+}
+
+static void check_header(Context *ctx, Reader *r)
 {
     const FileHeader *h = r->h = (const FileHeader *)r->file.at;
     if (r->file.size < sizeof *h || memcmp(h->magic, magic, sizeof magic) != 0)
-        return error_set(e, ERR_INVALID, "'%s' is no module file", path);
+        fail(ctx, ERR_INVALID, "'%s' is no module file", r->name);
     if (h->format != PROGRAM_FORMAT || h->abi != KERNEL_ABI_VERSION)
-        return error_set(e, ERR_UNSUPPORTED, "'%s' has format %u.%u, this version reads %u.%u: compile the model again",
-                         path, h->format, h->abi, (unsigned)PROGRAM_FORMAT, (unsigned)KERNEL_ABI_VERSION);
+        fail(ctx, ERR_UNSUPPORTED, "'%s' has format %u.%u, this version reads %u.%u: compile the model again", r->name,
+             h->format, h->abi, (unsigned)PROGRAM_FORMAT, (unsigned)KERNEL_ABI_VERSION);
     if (hash_bytes(h, offsetof(FileHeader, hash), 0) != h->hash || h->file_size != r->file.size)
-        return error_set(e, ERR_INVALID, "'%s' is damaged or cut short", path);
-    for (int s = 0; s < SECTION_COUNT; s++) {
-        const FileSection *f = &h->section[s];
-        if (f->offset % 64 != 0 || f->offset > r->file.size || f->size > r->file.size - f->offset ||
-            hash_bytes(r->file.at + f->offset, f->size, 0) != f->hash)
-            return error_set(e, ERR_INVALID, "'%s' is damaged (section %d)", path, s);
-    }
-    Target t;
-    const char *missing = NULL;
-    if (memchr(h->target, 0, sizeof h->target) == NULL)
-        return error_set(e, ERR_INVALID, "'%s' is damaged", path);
-    const int code = target_find(h->target, &t, e);
+        fail(ctx, ERR_INVALID, "'%s' is damaged or cut short", r->name);
+}
+
+/* r->file is mapped already, or will be: r->path. */
+static void load_job(Context *ctx, void *arg)
+{
+    Reader *r = arg;
+    Error e;
+    const int code = r->path ? file_map(ctx->arena, r->path, &r->file, &e) : 0;
     if (code != 0)
+        fail(ctx, code, "%s", e.message);
+    check_header(ctx, r);
+    check_sections(ctx, r);
+    check_target(ctx, r);
+    r->program = read_program(r);
+    r->image = read_image(r);
+    if (r->bad)
+        fail(ctx, ERR_INVALID, "'%s' is damaged", r->name);
+}
+
+static int load(Reader *r, Module **out, Error *e)
+{
+    *out = NULL;
+    int code = job_run(r->a, load_job, r, e, NULL);
+    if (code != 0) {
+        arena_free(r->a);
         return code;
-    if (!target_runs(&t, &missing))
-        return error_set(e, ERR_UNSUPPORTED, "'%s' was compiled for '%s': this CPU lacks %s", path, h->target, missing);
-    return 0;
+    }
+    code = module_new(r->a, r->program, &r->image, out, e);
+    if (code == 0)
+        module_set_target(*out, r->h->target);
+    return code;
 }
 
 int module_load(const char *path, Module **out, Error *e)
 {
-    Reader r = {.a = arena_new()};
-    *out = NULL;
-    int code = file_map(r.a, path, &r.file, e);
-    if (code == 0)
-        code = check_header(&r, path, e);
-    if (code != 0) {
-        arena_free(r.a);
-        return code;
-    }
-    const Program *p = read_program(&r);
-    const Image image = read_image(&r);
-    if (r.bad) {
-        arena_free(r.a);
-        return error_set(e, ERR_INVALID, "'%s' is damaged", path);
-    }
-    return module_new(r.a, p, &image, out, e);
+    Reader r = {.a = arena_try_new(), .path = path, .name = path};
+    return r.a ? load(&r, out, e) : error_set(e, ERR_MEMORY, "out of memory");
+}
+
+typedef struct Given { /* memory that goes back to whoever gave it, once it is ours */
+    void (*done)(void *arg);
+    void *arg;
+    bool ours;
+} Given;
+
+static void give_back(void *arg)
+{
+    const Given *g = arg;
+    if (g->ours)
+        g->done(g->arg);
+}
+
+int module_load_bytes(const char *name, const void *at, size_t size, void (*done)(void *arg), void *arg, Module **out,
+                      Error *e)
+{
+    Reader r = {.a = arena_try_new(), .name = name, .file = {at, size}};
+    if (!r.a)
+        return error_set(e, ERR_MEMORY, "out of memory");
+    Given *g = arena_new_of(r.a, Given); /* with its deferral, fits a fresh arena */
+    arena_defer(r.a, give_back, g);
+    const int code = load(&r, out, e);
+    if (code == 0 && done)
+        *g = (Given){done, arg, true};
+    return code;
 }

@@ -10,8 +10,12 @@
 
 #include "runtime/run.h"
 
-/* `target`: level that the code needs, e.g. "avx2". */
-int module_save(const char *path, const Program *p, const Image *image, const char *target, Error *e);
+/* `target`: level that the code needs, e.g. "avx2". `sync`: safe on the disk when this returns. */
+int module_save(const char *path, const Program *p, const Image *image, const char *target, bool sync, Error *e);
 int module_load(const char *path, Module **out, Error *e);
+/* From 64-byte aligned memory, which must stay until `done(arg)` says that it is not needed any more (NULL: nobody
+ * cares). A failure leaves it to the caller: `done` is not called. `name` is for messages. */
+int module_load_bytes(const char *name, const void *at, size_t size, void (*done)(void *arg), void *arg, Module **out,
+                      Error *e);
 
 #endif

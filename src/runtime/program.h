@@ -36,7 +36,7 @@
 #include "runtime/image.h"
 #include "tensor/layout.h"
 
-#define PROGRAM_FORMAT 1
+#define PROGRAM_FORMAT 2
 
 typedef struct ProgramValue {
     uint8_t op;    /* ExprOp: EX_INT, EX_FLOAT, EX_VAR, or an operation of scalar_apply */

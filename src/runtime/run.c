@@ -306,22 +306,16 @@ int run_execute(Run *r, Error *e)
 
 /* ---- making, inputs, outputs ---- */
 
-int run_new(Module *m, Pool *pool, int threads, Run **out, Error *e)
+static void make_run(Context *ctx, void *arg)
 {
-    const Program *p = m->p;
-    Arena *a = arena_new();
-    Run *r = arena_new_of(a, Run);
-    *out = NULL;
-    r->arena = a;
-    r->m = module_ref(m);
-    r->pool = pool;
-    run_set_limit(r, 0);
-    r->threads = threads > 0 && threads < pool_threads(pool) ? threads : pool_threads(pool);
+    Run *r = arg;
+    Arena *a = ctx->arena;
+    const Program *p = r->m->p;
     r->input = arena_array_of(a, p->ninput + 1, Tensor *);
     r->output = arena_array_of(a, p->noutput + 1, Tensor *);
     for (int i = 0; i < PLANS_KEPT; i++) {
         ShapePlan *s = &r->plan[i];
-        s->dim = arena_array_of(a, m->ndims + 1, int64_t);
+        s->dim = arena_array_of(a, r->m->ndims + 1, int64_t);
         s->at = arena_array_of(a, p->nvalue + 1, Scalar);
         s->bytes = arena_array_of(a, p->nbuffer + 1, int64_t);
         s->offset = arena_array_of(a, p->nbuffer + 1, int64_t);
@@ -330,16 +324,35 @@ int run_new(Module *m, Pool *pool, int threads, Run **out, Error *e)
     r->ptr = arena_array_of(a, p->nbuffer + 1, void *);
     r->bytes = arena_array_of(a, p->nbuffer + 1, int64_t);
     r->slot = arena_array_of(a, p->nbuffer + 1, Slot);
-    r->dims = arena_array_of(a, m->ndims + 1, int64_t);
+    r->dims = arena_array_of(a, r->m->ndims + 1, int64_t);
     r->order = arena_array_of(a, p->nbuffer + 1, int32_t);
-    r->kernel_buffer = arena_array_of(a, m->max_operands + 1, void *);
-    r->kernel_sym = arena_array_of(a, m->max_operands + 1, int64_t);
-    if (m->scratch > 0) {
-        r->scratch = heap_alloc((size_t)m->scratch * (size_t)r->threads, 64);
-        if (!r->scratch) {
-            run_free(r);
-            return error_set(e, ERR_MEMORY, "out of memory for scratch");
-        }
+    r->kernel_buffer = arena_array_of(a, r->m->max_operands + 1, void *);
+    r->kernel_sym = arena_array_of(a, r->m->max_operands + 1, int64_t);
+    if (r->m->scratch == 0)
+        return;
+    r->scratch = heap_alloc((size_t)r->m->scratch * (size_t)r->threads, 64);
+    if (!r->scratch)
+        fail(ctx, ERR_MEMORY, "out of memory: %lld bytes of scratch for each of %d threads", (long long)r->m->scratch,
+             r->threads);
+}
+
+int run_new(Module *m, Pool *pool, int threads, Run **out, Error *e)
+{
+    *out = NULL;
+    Arena *a = arena_try_new();
+    if (!a)
+        return error_set(e, ERR_MEMORY, "out of memory");
+    Run *r = arena_new_of(a, Run); /* fits a fresh arena */
+    r->arena = a;
+    r->m = module_ref(m);
+    r->pool = pool;
+    run_set_limit(r, 0);
+    r->threads = threads > 0 && threads < pool_threads(pool) ? threads : pool_threads(pool);
+    const int code = job_run(a, make_run, r, e, NULL);
+    if (code != 0) {
+        module_unref(m);
+        arena_free(a);
+        return code;
     }
     *out = r;
     return 0;

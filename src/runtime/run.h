@@ -26,6 +26,10 @@ int module_new(Arena *arena, const Program *p, const Image *image, Module **out,
 /* The same with code that is in memory already: for tests of the runtime alone. */
 int module_new_native(Arena *arena, const Program *p, const KernelPhase *phase, int nphases,
                       Module **out, Error *e);
+/* The level that the code needs ("avx2"), for files and for module_runs_here. Before others see the module. */
+void module_set_target(Module *m, const char *target);
+/* ERR_UNSUPPORTED if this CPU lacks what the code needs. */
+int module_runs_here(const Module *m, Error *e);
 Module *module_ref(Module *m);
 void module_unref(Module *m);
 const Program *module_program(const Module *m);

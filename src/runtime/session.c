@@ -1,19 +1,32 @@
 /* The public API: all of include/lathe.h but compiling. */
 #include <lathe.h>
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/heap.h"
+#include "runtime/module.h"
 #include "runtime/module_file.h"
-#include "runtime/run.h"
 
 _Static_assert(sizeof(lathe_error) == sizeof(Error), "the same struct");
 _Static_assert(LATHE_MAX_RANK == MAX_RANK, "the same limit");
+
+/* An input has two headers that take turns: the next is filled and checked while the last is still in place, and
+ * setting an input allocates nothing. */
+typedef struct SessionInput {
+    Tensor header[2]; /* the session's reference to them never goes */
+    int turn;         /* the one to fill next */
+    void (*free)(void *arg); /* of the one in place; NULL: nobody wants to know */
+    void *arg;
+} SessionInput;
 
 struct lathe_session {
     Pool *pool;
     Run *run;
     Module *module;
+    bool ran; /* the last lathe_run succeeded */
+    int ninput;
+    SessionInput input[];
 };
 
 /* A lathe_module is a Module under its public name. */
@@ -32,6 +45,18 @@ const char *lathe_version(void)
     return LATHE_VERSION;
 }
 
+int lathe_dtype_size(int dtype)
+{
+    return dtype > 0 && dtype < DT_COUNT ? dtype_size((DType)dtype) : 0;
+}
+
+const char *lathe_dtype_name(int dtype)
+{
+    return lathe_dtype_size(dtype) > 0 ? dtype_name((DType)dtype) : NULL;
+}
+
+/* ---- modules ---- */
+
 lathe_module *lathe_load(const char *path, lathe_error *error)
 {
     Module *m = NULL;
@@ -39,12 +64,38 @@ lathe_module *lathe_load(const char *path, lathe_error *error)
     return (lathe_module *)m;
 }
 
+lathe_module *lathe_load_memory(const void *data, size_t size, void (*free)(void *arg), void *arg, lathe_error *error)
+{
+    Error *e = (Error *)error;
+    Module *m = NULL;
+    if (free && ((uintptr_t)data & 63) == 0) {
+        module_load_bytes("module", data, size, free, arg, &m, e);
+        return (lathe_module *)m;
+    }
+    void *copy = heap_alloc(size, 64);
+    if (!copy) {
+        error_set(e, ERR_MEMORY, "out of memory: %zu bytes for the module", size);
+        return NULL;
+    }
+    if (size > 0)
+        memcpy(copy, data, size);
+    if (module_load_bytes("module", copy, size, heap_free, copy, &m, e) != 0)
+        heap_free(copy);
+    else if (free)
+        free(arg);
+    return (lathe_module *)m;
+}
+
+int lathe_save(const lathe_module *module, const char *path, lathe_error *error)
+{
+    const Module *m = inside(module);
+    return module_save(path, m->p, &m->code, m->target, true, (Error *)error);
+}
+
 void lathe_module_free(lathe_module *m)
 {
     module_unref(inside(m));
 }
-
-/* ---- description ---- */
 
 int lathe_input_count(const lathe_module *m)
 {
@@ -61,10 +112,11 @@ static int describe(const Program *p, const ProgramPort *port, int n, int index,
     if (index < 0 || index >= n)
         return LATHE_INVALID;
     const ProgramBuffer *b = &p->buffer[port[index].buffer];
-    *out = (lathe_port){.name = port[index].name, .dtype = (lathe_dtype)b->dtype, .rank = b->rank};
+    *out = (lathe_port){.name = port[index].name, .dtype = b->dtype, .rank = b->rank};
     for (int k = 0; k < b->rank; k++) {
         const ProgramValue *v = &p->value[b->dim[k]];
         out->dim[k] = v->op == EX_INT ? v->imm.i : -1;
+        out->dim_name[k] = v->op == EX_VAR && !v->late ? p->var[v->imm.i].name : NULL;
     }
     return LATHE_OK;
 }
@@ -81,6 +133,36 @@ int lathe_output(const lathe_module *m, int index, lathe_port *out)
     return describe(p, p->output, p->noutput, index, out);
 }
 
+typedef struct Text { /* as snprintf does: counts on where it has stopped writing */
+    char *at;
+    size_t size, length;
+} Text;
+
+static void add_text(Text *t, const char *s)
+{
+    for (; *s; s++, t->length++)
+        if (t->length + 1 < t->size)
+            t->at[t->length] = *s;
+}
+
+int lathe_port_text(const lathe_port *port, char *text, size_t size)
+{
+    const char *type = lathe_dtype_name(port->dtype);
+    Text t = {text, size, 0};
+    add_text(&t, type ? type : "?");
+    add_text(&t, "[");
+    for (int k = 0; k < port->rank; k++) {
+        char number[24];
+        snprintf(number, sizeof number, "%lld", (long long)port->dim[k]);
+        add_text(&t, k > 0 ? "," : "");
+        add_text(&t, port->dim[k] >= 0 ? number : port->dim_name[k] ? port->dim_name[k] : "?");
+    }
+    add_text(&t, "]");
+    if (size > 0)
+        text[t.length < size ? t.length : size - 1] = 0;
+    return (int)t.length;
+}
+
 int lathe_find_input(const lathe_module *m, const char *name)
 {
     return module_find_input(inside(m), name);
@@ -93,20 +175,38 @@ int lathe_find_output(const lathe_module *m, const char *name)
 
 /* ---- sessions ---- */
 
-lathe_session *lathe_session_new(lathe_module *m, int threads, lathe_error *error)
+lathe_session *lathe_session_new(lathe_module *module, int threads, lathe_error *error)
 {
     Error *e = (Error *)error;
-    lathe_session *s = heap_alloc(sizeof *s, 16);
+    Module *m = inside(module);
+    if (threads < 0) {
+        error_set(e, ERR_INVALID, "%d threads: 0 for all CPUs, or more", threads);
+        return NULL;
+    }
+    if (module_runs_here(m, e) != 0)
+        return NULL;
+    lathe_session *s = heap_alloc(sizeof *s + sizeof *s->input * (size_t)m->p->ninput, 16);
     if (!s) {
         error_set(e, ERR_MEMORY, "out of memory");
         return NULL;
     }
-    s->module = inside(m);
-    if (pool_acquire(&s->pool, e) != 0 || run_new(s->module, s->pool, threads, &s->run, e) != 0) {
+    s->module = m;
+    s->ninput = m->p->ninput;
+    for (int i = 0; i < m->p->ninput; i++)
+        for (int k = 0; k < 2; k++)
+            atomic_init(&s->input[i].header[k].refs, 1);
+    if (pool_acquire(&s->pool, e) != 0 || run_new(m, s->pool, threads, &s->run, e) != 0) {
         lathe_session_free(s);
         return NULL;
     }
     return s;
+}
+
+static void release_input(SessionInput *in)
+{
+    if (in->free)
+        in->free(in->arg);
+    in->free = NULL;
 }
 
 void lathe_session_free(lathe_session *s)
@@ -114,42 +214,109 @@ void lathe_session_free(lathe_session *s)
     if (!s)
         return;
     run_free(s->run);
+    for (int i = 0; i < s->ninput; i++)
+        release_input(&s->input[i]);
     pool_release(s->pool);
     heap_free(s);
 }
 
-int lathe_set_input(lathe_session *s, int index, lathe_dtype dtype, int rank, const int64_t *dims, const void *data,
-                    lathe_error *error)
+/* ---- inputs ---- */
+
+static int check_tensor(const lathe_tensor *x, const char *name, Error *e)
+{
+    const int size = lathe_dtype_size(x->dtype);
+    if (size == 0)
+        return error_set(e, ERR_INVALID, "input '%s': %d is no element type", name, x->dtype);
+    if (x->rank < 0 || x->rank > MAX_RANK)
+        return error_set(e, ERR_INVALID, "input '%s' has rank %d: 0 to %d", name, x->rank, MAX_RANK);
+    size_t room = (size_t)size; /* bytes if dims of 0 were 1: no product of some dims may overflow either */
+    bool empty = false;
+    for (int k = 0; k < x->rank; k++) {
+        const int64_t d = x->dim[k];
+        empty |= d == 0;
+        if (d < 0 || __builtin_mul_overflow(room, d > 0 ? (size_t)d : 1, &room) || room > INT64_MAX / 4)
+            return error_set(e, ERR_INVALID, "input '%s': dim %d, %lld, is negative or too large", name, k, (long long)d);
+    }
+    if (!empty && !x->data)
+        return error_set(e, ERR_INVALID, "input '%s' has no data", name);
+    return !empty && x->bytes < room ? error_set(e, ERR_INVALID, "input '%s' has %zu bytes, its shape says %zu", name,
+                                                 x->bytes, room)
+                                     : 0;
+}
+
+int lathe_give_input(lathe_session *s, int index, const lathe_tensor *x, void (*free)(void *arg), void *arg,
+                     lathe_error *error)
 {
     Error *e = (Error *)error;
-    size_t bytes = (size_t)dtype_size((DType)dtype);
-    if ((int)dtype <= 0 || (int)dtype >= DT_COUNT || bytes == 0 || rank < 0 || rank > MAX_RANK)
-        return error_set(e, ERR_INVALID, "input %d: type %d, rank %d", index, (int)dtype, rank);
-    for (int k = 0; k < rank; k++)
-        if (dims[k] < 0 || __builtin_mul_overflow(bytes, (size_t)dims[k], &bytes))
-            return error_set(e, ERR_INVALID, "input %d: dim %d is %lld", index, k, (long long)dims[k]);
-    Tensor *t = tensor_wrap((DType)dtype, rank, dims, (void *)data, bytes, NULL, NULL);
-    if (!t)
-        return error_set(e, ERR_MEMORY, "out of memory");
-    const int code = run_set_input(s->run, index, t, e);
-    tensor_unref(t);
-    return code;
+    if (index < 0 || index >= s->ninput)
+        return error_set(e, ERR_INVALID, "there is no input %d: the model has %d", index, s->ninput);
+    SessionInput *in = &s->input[index];
+    Tensor *t = &in->header[in->turn];
+    int code = check_tensor(x, s->module->p->input[index].name, e);
+    if (code != 0)
+        return code;
+    t->dtype = (DType)x->dtype;
+    t->rank = x->rank;
+    memcpy(t->dim, x->dim, sizeof t->dim);
+    t->data = x->data;
+    t->bytes = x->bytes;
+    code = run_set_input(s->run, index, t, e);
+    if (code != 0)
+        return code;
+    release_input(in);
+    in->free = free;
+    in->arg = arg;
+    in->turn = !in->turn;
+    return 0;
 }
+
+int lathe_set_input(lathe_session *s, int index, const lathe_tensor *x, lathe_error *error)
+{
+    return lathe_give_input(s, index, x, NULL, NULL, error);
+}
+
+/* "there is no input 'z'; the model has 'x', 'y'" */
+static int no_name(const char *what, const char *name, int n, const ProgramPort *port, Error *e)
+{
+    char known[512] = "";
+    for (int i = 0, at = 0; i < n && at < (int)sizeof known - 64; i++)
+        at += snprintf(known + at, sizeof known - (size_t)at, "%s'%.50s'", i > 0 ? ", " : "", port[i].name);
+    return error_set(e, ERR_INVALID, "there is no %s '%.200s'; the model has %s", what, name, known);
+}
+
+int lathe_set_input_named(lathe_session *s, const char *name, const lathe_tensor *x, lathe_error *error)
+{
+    const int i = module_find_input(s->module, name);
+    return i < 0 ? no_name("input", name, s->ninput, s->module->p->input, (Error *)error) : lathe_set_input(s, i, x, error);
+}
+
+/* ---- outputs ---- */
 
 int lathe_run(lathe_session *s, lathe_error *error)
 {
-    return run_execute(s->run, (Error *)error);
+    const int code = run_execute(s->run, (Error *)error);
+    s->ran = code == 0;
+    return code;
 }
 
-int lathe_get_output(lathe_session *s, int index, lathe_tensor *out, lathe_error *error)
+int lathe_get_output(const lathe_session *s, int index, lathe_tensor *out, lathe_error *error)
 {
-    const Program *p = module_program(s->module);
     Error *e = (Error *)error;
-    const Tensor *t = index >= 0 && index < p->noutput ? run_output(s->run, index) : NULL;
-    if (!t)
-        return error_set(e, ERR_INVALID, "there is no output %d, or lathe_run has not run", index);
-    *out = (lathe_tensor){.dtype = (lathe_dtype)t->dtype, .rank = t->rank, .data = t->data};
+    const int n = s->module->p->noutput;
+    if (index < 0 || index >= n)
+        return error_set(e, ERR_INVALID, "there is no output %d: the model has %d", index, n);
+    if (!s->ran)
+        return error_set(e, ERR_INVALID, "there are no outputs: lathe_run has not succeeded");
+    const Tensor *t = run_output(s->run, index);
+    *out = (lathe_tensor){.dtype = (int)t->dtype, .rank = t->rank, .data = t->data};
     memcpy(out->dim, t->dim, sizeof *t->dim * (size_t)t->rank);
     out->bytes = (size_t)tensor_elements(t) * (size_t)dtype_size(t->dtype);
     return LATHE_OK;
+}
+
+int lathe_get_output_named(const lathe_session *s, const char *name, lathe_tensor *out, lathe_error *error)
+{
+    const Program *p = s->module->p;
+    const int i = module_find_output(s->module, name);
+    return i < 0 ? no_name("output", name, p->noutput, p->output, (Error *)error) : lathe_get_output(s, i, out, error);
 }

@@ -30,7 +30,7 @@ int cmd_compile(int argc, char **argv)
         code = setup_compile(&s, &e);
     const Model *m = &s.model;
     if (code == 0)
-        code = module_save(path, module_program(m->module), &m->image, s.opt.compile.target.name, &e);
+        code = module_save(path, module_program(m->module), &m->image, s.opt.compile.target.name, true, &e);
     if (code == 0)
         printf("%s: %d kernels for %d steps, compiled in %.2f s\n", path, m->report->nkernels, m->report->units,
                m->report->seconds);

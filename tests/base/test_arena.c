@@ -1,4 +1,4 @@
-/* Arena and vector: alignment, zeroing, limits, deferred functions. */
+/* Arena and vector: alignment, zeroing, limits, deferred functions, children. */
 #include "check.h"
 
 #include "base/arena.h"
@@ -89,6 +89,39 @@ static void test_limit(void **state)
     arena_free(a);
 }
 
+static int children_gone;
+
+static void child_gone(void *arg)
+{
+    children_gone += *(int *)arg; /* in the parent's memory, which is still there */
+}
+
+/* A child that runs out: its parent's job fails, and it ends with the parent. */
+static void fail_in_child(Context *ctx, void *arg)
+{
+    (void)arg;
+    int *one = arena_new_of(ctx->arena, int);
+    *one = 1;
+    for (int i = 0; i < 3; i++)
+        arena_defer(arena_child(ctx->arena), child_gone, one);
+    Arena *child = arena_child(ctx->arena), *grandchild = arena_child(child);
+    arena_free(arena_child(ctx->arena));
+    arena_set_limit(grandchild, 1000);
+    arena_alloc(grandchild, 1001);
+    assert_true(0 > 1);
+}
+
+static void test_child(void **state)
+{
+    (void)state;
+    Arena *a = arena_new();
+    Error e;
+    assert_int_equal(job_run(a, fail_in_child, NULL, &e, NULL), ERR_MEMORY);
+    assert_int_equal(children_gone, 0);
+    arena_free(a);
+    assert_int_equal(children_gone, 3);
+}
+
 static void test_vec(void **state)
 {
     (void)state;
@@ -111,7 +144,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_alloc), cmocka_unit_test(test_text), cmocka_unit_test(test_defer),
-        cmocka_unit_test(test_limit), cmocka_unit_test(test_vec),
+        cmocka_unit_test(test_limit), cmocka_unit_test(test_vec), cmocka_unit_test(test_child),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,7 +33,7 @@ static int save(const char *path)
     Arena *a = arena_new();
     Error e = {0};
     const Image none = {0};
-    const int code = module_save(path, copy_program(a), &none, "avx2", &e);
+    const int code = module_save(path, copy_program(a), &none, "avx2", true, &e);
     arena_free(a);
     return code;
 }
