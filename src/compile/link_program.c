@@ -150,11 +150,12 @@ static int constant_buffer(Link *l, const Tensor *t)
     return build_const(l->b, t->dtype, t->rank, t->dim, &t->layout, data, t->bytes);
 }
 
-int link_buffer(Link *l, ValueId id)
+int link_buffer(Link *l, ValueId v)
 {
+    const ValueId id = graph_home(l->g, v);
     if (l->buffer[id] < 0) {
-        const Value *v = &l->g->value.at[id];
-        l->buffer[id] = v->constant ? constant_buffer(l, v->constant) : build_buffer(l->b, value_buffer(l, v));
+        const Value *home = &l->g->value.at[id];
+        l->buffer[id] = home->constant ? constant_buffer(l, home->constant) : build_buffer(l->b, value_buffer(l, home));
     }
     return l->buffer[id];
 }
@@ -317,7 +318,7 @@ void link_block(Link *l, int block)
             link_kernel(l, u);
         else if (u->class == 'K')
             link_extern(l, u);
-        else
+        else if (u->class != 'V')
             link_control(l, u);
     }
     l->b->origin = outer; /* what follows a body belongs to its node again */

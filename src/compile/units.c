@@ -73,7 +73,7 @@ void units_make(Work *w)
             int unit = n->group >= 0 ? intmap_get(&groups, (uint64_t)n->group, -1) : -1;
             if (unit < 0) {
                 unit = w->unit.len;
-                const Unit fresh = {.class = op_rows[n->op].class, .job = -1};
+                const Unit fresh = {.class = node_is_view(g, id) ? 'V' : op_rows[n->op].class, .job = -1};
                 vec_push(w->ctx->arena, &w->unit, fresh);
                 if (n->group >= 0)
                     intmap_put(&groups, (uint64_t)n->group, unit);
@@ -117,6 +117,30 @@ static void map_value_symbols(DefineJob *j, ValueId id)
         expr_walk(j->g->x, v->dim[k], map_symbols, j);
     for (int k = 0; v->elems && k < v->nelems; k++)
         expr_walk(j->g->x, v->elems[k], map_symbols, j);
+    for (; v->within >= 0 && v->at; v = &j->g->value.at[v->within]) {
+        const Value *whole = &j->g->value.at[v->within];
+        for (int k = 0; k < v->rank; k++) {
+            expr_walk(j->g->x, v->at[k], map_symbols, j);
+            expr_walk(j->g->x, whole->dim[k], map_symbols, j);
+        }
+    }
+}
+
+/* Where the value lies in the largest array that holds it. */
+static Part value_part(DefineJob *j, ValueId id)
+{
+    Part p = {0};
+    const Value *v = &j->g->value.at[id];
+    for (int k = 0; k < v->rank; k++)
+        p.at[k] = expr_int(j->x, 0);
+    for (; v->within >= 0 && v->at; v = &j->g->value.at[v->within]) {
+        p.is_part = true;
+        for (int k = 0; k < v->rank; k++)
+            p.at[k] = expr_add(j->x, p.at[k], expr_import(j->x, j->g->x, v->at[k], j->var_map));
+    }
+    for (int k = 0; k < v->rank; k++)
+        p.whole[k] = expr_import(j->x, j->g->x, v->dim[k], j->var_map);
+    return p;
 }
 
 static int value_tensor(DefineJob *j, ValueId id, const char *name)
@@ -127,6 +151,7 @@ static int value_tensor(DefineJob *j, ValueId id, const char *name)
         dim[k] = expr_import(j->x, j->g->x, v->dim[k], j->var_map);
     const int t = stages_tensor(j->s, name, v->constant ? TENSOR_CONST : TENSOR_INPUT, v->dtype, v->rank, dim);
     j->s->tensor.at[t].layout = v->layout;
+    j->s->tensor.at[t].part = value_part(j, id);
     return t;
 }
 
@@ -208,7 +233,9 @@ static void define_unit(Context *ctx, void *arg)
         u->out_tensor[i] = intmap_get(&tensor, (uint64_t)u->out[i], -1);
         if (u->out_tensor[i] < 0)
             fail(ctx, ERR_INTERNAL, "%s: an output was not defined", graph_describe_node(&view, u->node[0]));
-        u->s->tensor.at[u->out_tensor[i]].layout = view.value.at[u->out[i]].layout;
+        StageTensor *t = &u->s->tensor.at[u->out_tensor[i]];
+        t->layout = view.value.at[u->out[i]].layout;
+        t->part = value_part(j, u->out[i]);
     }
 }
 
@@ -385,6 +412,9 @@ static void prune_unit(Context *ctx, void *arg)
         if (u->out_tensor[i] >= 0)
             s->tensor.at[u->out_tensor[i]].role = TENSOR_OUTPUT;
     }
+    for (int t = 0; t < s->tensor.len; t++)
+        if (s->tensor.at[t].role == TENSOR_TEMP)
+            s->tensor.at[t].part.is_part = false; /* a result that nobody wants after all */
     u->s = s;
     Str why = str_new(ctx->arena), text = str_new(ctx->arena);
     if (!stages_verify(s, &why))

@@ -14,7 +14,7 @@ typedef struct UnitSym { /* a symbol of the unit's pool and the graph's */
 
 /* A unit becomes one step: a group of class S nodes (one kernel), a host call, or control flow. */
 typedef struct Unit {
-    char class;      /* of the op */
+    char class;      /* of the op; V: a node that does nothing, as its results are views */
     int nnode;
     NodeId *node;    /* in order */
     int nin, nout;

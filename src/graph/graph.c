@@ -40,6 +40,7 @@ ValueId graph_value(Graph *g, const char *name, DType t, int rank, const Expr *d
         .dtype = t,
         .rank = rank,
         .producer = -1,
+        .within = -1,
     };
     for (int i = 0; i < rank; i++)
         v.dim[i] = dims[i];
@@ -278,6 +279,12 @@ static Value copy_value(Graph *to, const Graph *from, const Value *old, Expr *va
             elems[i] = expr_import(to->x, from->x, old->elems[i], var_map);
         v.elems = elems;
     }
+    if (old->at) {
+        Expr *const at = arena_array_of(a, MAX_RANK, Expr);
+        for (int i = 0; i < v.rank; i++)
+            at[i] = expr_import(to->x, from->x, old->at[i], var_map);
+        v.at = at;
+    }
     strmap_put(&to->names, v.name, 1);
     return v;
 }
@@ -428,4 +435,22 @@ void graph_fail(const Graph *g, NodeId n, int code, const char *format, ...)
     const char *const what = arena_vprintf(g->ctx->arena, format, args);
     va_end(args);
     fail(g->ctx, code, "%s: %s", graph_describe_node(g, n), what);
+}
+
+ValueId graph_home(const Graph *g, ValueId v)
+{
+    while (g->value.at[v].within >= 0)
+        v = g->value.at[v].within;
+    return v;
+}
+
+bool node_is_view(const Graph *g, NodeId id)
+{
+    const Node *const n = &g->node.at[id];
+    bool in_input = n->nout > 0, in_output = n->nin > 0 && n->nout == 1;
+    for (int k = 0; k < n->nout; k++)
+        in_input &= n->nin > 0 && n->out[k] >= 0 && g->value.at[n->out[k]].within == n->in[0];
+    for (int k = 0; k < n->nin && in_output; k++)
+        in_output &= n->in[k] >= 0 && g->value.at[n->in[k]].within == n->out[0];
+    return in_input || in_output;
 }

@@ -74,6 +74,9 @@ typedef struct Value {
     int rank;         /* -1: not inferred yet */
     Expr dim[MAX_RANK];
     Layout layout;     /* owned by the layout pass */
+    ValueId within;    /* a view: it lies in this value's memory (pass/views); -1: in its own */
+    const Expr *at;    /* of a view: element i is element i + at there; NULL: the same elements in
+                          the same order under other dims, both row-major */
     NodeId producer;   /* -1: graph input, block input or constant */
     int output;        /* which output of the producer */
     Tensor *constant;  /* not NULL: a constant (held by the graph's arena) */
@@ -151,6 +154,10 @@ _Noreturn void graph_fail(const Graph *g, NodeId n, int code, const char *format
 /* Uses of each value, graph and block outputs counted: arena array by value id. */
 int *graph_count_uses(const Graph *g);
 void graph_replace_uses(Graph *g, ValueId from, ValueId to); /* everywhere, outputs too */
+/* The value whose memory v lies in: itself, if it is no view. */
+ValueId graph_home(const Graph *g, ValueId v);
+/* Does the node do nothing, because its results are views of its first input or its inputs of its result? */
+bool node_is_view(const Graph *g, NodeId n);
 /* Structure: ids in range, one definition, order, arity per op.def, dtypes known after inference.
  * False: why. */
 bool graph_verify(const Graph *g, bool inferred, Str *why);

@@ -3,12 +3,20 @@
 
 #include "graph/graph.h"
 
+typedef struct PendingView {
+    ValueId value;
+    const char *within; /* NULL: no view */
+    const Expr *at;
+    Token at_token;
+} PendingView;
+
 typedef struct Parser {
     Lexer lex;
     Graph *g;
     StrMap value; /* name -> ValueId, of all blocks: names are unique in a graph; the verifier finds
                      uses out of place */
     VEC(NodeId) order;
+    VEC(PendingView) view;
     int depth;
 } Parser;
 
@@ -80,6 +88,44 @@ static bool take_type(Parser *p, Value *v)
             lex_fail(&p->lex, "layout \"%s\" does not fit the type before it", text);
     }
     return true;
+}
+
+/* " in z at [0,8]" or " as x" after the type of a result. */
+static void take_view(Parser *p, PendingView *view)
+{
+    const bool part = lex_accept(&p->lex, "in");
+    if (!part && !lex_accept(&p->lex, "as"))
+        return;
+    view->at_token = p->lex.tok;
+    view->within = take_name(p);
+    if (!part)
+        return;
+    Expr *const at = arena_array_of(arena_of(p), MAX_RANK, Expr);
+    lex_expect(&p->lex, "at");
+    lex_expect(&p->lex, "[");
+    for (int n = 0; !lex_accept(&p->lex, "]"); n++) {
+        if (n > 0)
+            lex_expect(&p->lex, ",");
+        if (n == MAX_RANK)
+            lex_fail(&p->lex, "a rank over %d", MAX_RANK);
+        at[n] = take_expr(p);
+    }
+    view->at = at;
+}
+
+/* What views lie in is known when all lines are read. */
+static void resolve_views(Parser *p)
+{
+    for (int i = 0; i < p->view.len; i++) {
+        const PendingView *const view = &p->view.at[i];
+        const ValueId within = strmap_get(&p->value, view->within, -1);
+        if (within < 0) {
+            p->lex.tok = view->at_token;
+            lex_fail(&p->lex, "'%s' is not defined", view->within);
+        }
+        p->g->value.at[view->value].within = within;
+        p->g->value.at[view->value].at = view->at;
+    }
 }
 
 static ValueId define(Parser *p, const char *name, const Value *type)
@@ -244,7 +290,7 @@ static Attr take_attr_value(Parser *p)
 static void parse_block(Parser *p, int block, bool model);
 
 /* y f32[2], _, z = */
-static int take_results(Parser *p, const char **names, Value *types, int max)
+static int take_results(Parser *p, const char **names, Value *types, PendingView *views, int max)
 {
     int n = 0;
     while (!lex_accept(&p->lex, "=")) {
@@ -256,7 +302,8 @@ static int take_results(Parser *p, const char **names, Value *types, int max)
         names[n] = NULL;
         if (!lex_accept(&p->lex, "_")) {
             names[n] = take_name(p);
-            take_type(p, &types[n]);
+            if (take_type(p, &types[n]))
+                take_view(p, &views[n]);
         }
         n++;
     }
@@ -286,7 +333,8 @@ static void parse_node(Parser *p, int block)
     Arena *const a = arena_of(p);
     const char **const names = arena_array_of(a, RESULTS_MAX, const char *);
     Value *const types = arena_array_of(a, RESULTS_MAX, Value);
-    const int nout = take_results(p, names, types, RESULTS_MAX);
+    PendingView *const views = arena_array_of(a, RESULTS_MAX, PendingView);
+    const int nout = take_results(p, names, types, views, RESULTS_MAX);
     const OpCode op = p->lex.tok.kind == TOK_IDENT ? op_find(p->lex.tok.text) : OP_COUNT;
     if (op == OP_COUNT)
         lex_fail(&p->lex, "'%s' is no op", p->lex.tok.text ? p->lex.tok.text : "");
@@ -325,6 +373,9 @@ static void parse_node(Parser *p, int block)
         p->g->node.at[id].out[i] = v;
         p->g->value.at[v].producer = id;
         p->g->value.at[v].output = i;
+        views[i].value = v;
+        if (views[i].within)
+            vec_push(a, &p->view, views[i]);
     }
 }
 
@@ -404,6 +455,7 @@ Graph *graph_parse(Context *ctx, const char *name, const char *text, size_t size
     parse_block(&p, 0, true);
     if (p.lex.tok.kind != TOK_END)
         lex_fail(&p.lex, "no block is open");
+    resolve_views(&p);
     Str why = str_new(ctx->arena);
     if (!graph_verify(p.g, false, &why))
         fail(ctx, ERR_INVALID, "%s: %s", name, str_text(&why));

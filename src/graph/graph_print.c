@@ -2,6 +2,8 @@
  *
  *     y f32[N,64] = relu(x) "node_name"      the type once it is inferred; the name unless the op's
  *     y f32[1,8] "1 0" = relu(x) @group 3    a layout that is not row-major; the fusion group
+ *     y f32[1,4] in z at [0,8] = relu(x)     a view: lies in z, which may be defined further down
+ *     y f32[8,1] as x = reshape(x, s)        a view of all of x under other dims
  *     _, i = max_pool(x) kernel_shape=[2,2]  `_` is an absent value
  *     y = if(c) "pick" {                     a block is a pair of braces, its lines as in the model
  *         output a
@@ -85,6 +87,20 @@ static void print_names(const Printer *p, int n, const ValueId *v)
     }
 }
 
+/* " in x at [0,3]", " as x" */
+static void print_view(const Printer *p, const Value *v)
+{
+    if (v->within < 0)
+        return;
+    str_add(p->out, v->at ? " in " : " as ");
+    print_value_name(p, v->within);
+    for (int i = 0; i < v->rank && v->at; i++) {
+        str_add(p->out, i > 0 ? "," : " at [");
+        expr_print(p->g->x, v->at[i], NULL, p->out);
+    }
+    str_add(p->out, v->at && v->rank > 0 ? "]" : "");
+}
+
 /* " f32[N,3]", nothing before inference. */
 static void print_type(const Printer *p, const Value *v)
 {
@@ -101,6 +117,7 @@ static void print_type(const Printer *p, const Value *v)
         layout_print(&v->layout, p->out);
         str_addc(p->out, '"');
     }
+    print_view(p, v);
 }
 
 /* Floats show that they are floats. */

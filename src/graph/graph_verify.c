@@ -21,6 +21,26 @@ static bool wrong(const Verify *v, NodeId n, const char *what, int k)
     return false;
 }
 
+/* In a value that exists and is no constant, of its type; not round in a circle. */
+static bool check_view(const Verify *v, ValueId id)
+{
+    const Value *const value = &v->g->value.at[id];
+    if (value->within >= v->g->value.len)
+        return false;
+    const Value *const whole = &v->g->value.at[value->within];
+    if (value->constant || whole->constant || whole->dtype != value->dtype ||
+        (value->at && (whole->rank != value->rank || !layout_equal(&whole->layout, &value->layout))))
+        return false;
+    for (int i = 0; i < value->rank && value->at; i++)
+        if (value->at[i] == 0)
+            return false;
+    int steps = 0;
+    for (ValueId at = id; at >= 0; at = v->g->value.at[at].within)
+        if (++steps > v->g->value.len || at >= v->g->value.len)
+            return false;
+    return true;
+}
+
 static bool check_value(const Verify *v, NodeId n, ValueId id)
 {
     const Value *const value = &v->g->value.at[id];
@@ -31,6 +51,8 @@ static bool check_value(const Verify *v, NodeId n, ValueId id)
     for (int i = 0; i < value->rank; i++)
         if (value->dim[i] == 0 || (int64_t)value->dim[i] >= v->g->x->node.len)
             return wrong(v, n, "value %d has a dim that is no expression", id);
+    if (value->within >= 0 && !check_view(v, id))
+        return wrong(v, n, "value %d is a view of what it cannot lie in", id);
     if (value->constant &&
         (value->constant->dtype != value->dtype || value->constant->rank != value->rank))
         return wrong(v, n, "constant %d does not have its tensor's type", id);

@@ -175,7 +175,7 @@ bool load_stride(const Stages *s, Expr load, Expr var, int64_t *stride)
     Exprs *x = s->x;
     const ExprNode n = *expr_node(x, load);
     const StageTensor *t = &s->tensor.at[n.imm.i];
-    LoopBuffer b = {.rank = t->rank, .layout = t->layout};
+    LoopBuffer b = {.rank = t->rank, .layout = t->layout, .part = t->part};
     Expr index[MAX_RANK];
     for (int k = 0; k < t->rank; k++) {
         b.dim[k] = t->dim[k];

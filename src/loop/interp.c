@@ -10,7 +10,8 @@
 typedef struct InterpBuffer {
     uint8_t *at;
     int64_t elements; /* that may be reached */
-    int64_t dim[MAX_RANK], rounded[MAX_RANK];
+    int64_t dim[MAX_RANK]; /* a part's: those of the whole */
+    int64_t rounded[MAX_RANK], at_index[MAX_RANK];
 } InterpBuffer;
 
 typedef struct InterpMemo {
@@ -75,7 +76,10 @@ static int64_t logical_offset(Interp *p, int id, const int64_t *index)
     for (int k = 0; k < b->rank; k++)
         if (index[k] < 0 || index[k] >= p->buffer[id].rounded[k])
             wrong(p, "index of", b->name, index[k], p->buffer[id].rounded[k]);
-    return checked_offset(p, id, layout_offset(&b->layout, b->rank, p->buffer[id].dim, index));
+    int64_t moved[MAX_RANK];
+    for (int k = 0; k < b->rank; k++)
+        moved[k] = index[k] + p->buffer[id].at_index[k];
+    return checked_offset(p, id, layout_offset(&b->layout, b->rank, p->buffer[id].dim, moved));
 }
 
 /* ---- expressions ---- */
@@ -285,9 +289,11 @@ static void set_up_buffer(Interp *p, int id, void *const *bufs, const int64_t *b
     const LoopBuffer *b = &p->l->buffer.at[id];
     InterpBuffer *out = &p->buffer[id];
     for (int k = 0; k < b->rank; k++) {
-        out->dim[k] = eval_int(p, b->dim[k]);
+        const int64_t dim = eval_int(p, b->dim[k]);
         const int64_t block = layout_is_plain(&b->layout) ? 1 : layout_block(&b->layout, k);
-        out->rounded[k] = (out->dim[k] + block - 1) / block * block;
+        out->rounded[k] = (dim + block - 1) / block * block;
+        out->dim[k] = b->part.is_part ? eval_int(p, b->part.whole[k]) : dim;
+        out->at_index[k] = b->part.is_part ? eval_int(p, b->part.at[k]) : 0;
     }
     const int64_t own = layout_elements(&b->layout, b->rank, out->dim);
     const int64_t bytes = own * dtype_size(b->dtype);

@@ -20,8 +20,7 @@
 #ifndef LATHE_LOOP_LOOPS_H
 #define LATHE_LOOP_LOOPS_H
 
-#include "expr/expr.h"
-#include "tensor/layout.h"
+#include "loop/part.h"
 
 typedef enum BufferScope {
     SCOPE_ARG,     /* a pointer from bufs[]: inputs, constants, outputs, temporaries shared by phases */
@@ -35,6 +34,7 @@ typedef struct LoopBuffer {
     int rank;
     Expr dim[MAX_RANK];
     Layout layout;
+    Part part;       /* SCOPE_ARG: the pointer is the whole's */
     BufferScope scope;
     int arg;         /* SCOPE_ARG: index in bufs[]; below 0: not used (any more) */
     int64_t offset;  /* SCOPE_SCRATCH: bytes */

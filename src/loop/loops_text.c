@@ -36,6 +36,16 @@ static void put_indent(Printer *p, int depth)
         str_add(p->out, "  ");
 }
 
+static void put_sizes(Printer *p, const char *word, const Expr *e, int n)
+{
+    str_addf(p->out, " %s[", word);
+    for (int d = 0; d < n; d++) {
+        str_add(p->out, d ? ", " : "");
+        put(p, e[d]);
+    }
+    str_add(p->out, "]");
+}
+
 static void print_buffer(Printer *p, const LoopBuffer *b)
 {
     Str *out = p->out;
@@ -45,15 +55,15 @@ static void print_buffer(Printer *p, const LoopBuffer *b)
         str_addf(out, "  scratch %lld ", (long long)b->offset);
     else
         str_add(out, "  local ");
-    str_addf(out, "%s %s [", b->name, dtype_name(b->dtype));
-    for (int d = 0; d < b->rank; d++) {
-        str_add(out, d ? ", " : "");
-        put(p, b->dim[d]);
-    }
-    str_add(out, "]");
+    str_addf(out, "%s %s", b->name, dtype_name(b->dtype));
+    put_sizes(p, "", b->dim, b->rank);
     if (!layout_is_plain(&b->layout)) {
         str_add(out, " layout ");
         layout_print(&b->layout, out);
+    }
+    if (b->part.is_part) {
+        put_sizes(p, "in ", b->part.whole, b->rank);
+        put_sizes(p, "at ", b->part.at, b->rank);
     }
     str_add(out, b->written ? " written" : "");
     str_add(out, b->alias ? " alias\n" : "\n");

@@ -651,6 +651,7 @@ static void make_buffers(Lowerer *w, Lowered *out)
         const StageSchedule *ss = schedule_find(w->sc, st->name);
         LoopBuffer b = {.name = st->name, .dtype = st->dtype, .rank = st->rank, .arg = -1,
                         .layout = ss && ss->has_layout ? ss->layout : st->layout,
+                        .part = st->part,
                         .scope = SCOPE_ARG};
         memcpy(b.dim, st->dim, sizeof b.dim);
         vec_push(w->ctx->arena, &w->l->buffer, b);

@@ -155,7 +155,7 @@ void region_add_loads(Exprs *x, Expr e, int tensor, int rank, const Expr *dims, 
 
 static Expr rounded_dim(Exprs *x, const StageTensor *t, int axis)
 {
-    const int64_t block = layout_block(&t->layout, axis);
+    const int64_t block = t->part.is_part ? 1 : layout_block(&t->layout, axis);
     return block == 1 ? t->dim[axis]
                       : expr_muli(x, expr_ceil_div(x, t->dim[axis], expr_int(x, block)), block);
 }

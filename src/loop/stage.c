@@ -266,6 +266,10 @@ Stages *stages_copy(Context *ctx, const Stages *s)
         t.name = arena_strdup(ctx->arena, t.name);
         for (int k = 0; k < t.rank; k++)
             t.dim[k] = copy_expr(&c, s->tensor.at[i].dim[k]);
+        for (int k = 0; k < t.rank && t.part.is_part; k++) {
+            t.part.whole[k] = copy_expr(&c, s->tensor.at[i].part.whole[k]);
+            t.part.at[k] = copy_expr(&c, s->tensor.at[i].part.at[k]);
+        }
         vec_push(ctx->arena, &to->tensor, t);
     }
     for (int i = 0; i < s->stage.len; i++)

@@ -24,6 +24,7 @@
  *     sym N 1 512                                  # dim symbol: low, high (and what divides it)
  *     input a f32 [N, 768]
  *     const b f32 [768, 64] layout 1 0 1:16
+ *     input h f32 [4, 64] in [4, 192] at [0, 64]   # part of a larger array (loop/part.h)
  *     temp acc f32 [N, 64]
  *     output y f32 [N, 64]
  *     reduce acc (m: N, n: 64; k: 768) init 0 update fma(a[m, k], b[k, n], state0) combine state0 + state2_0
@@ -34,8 +35,7 @@
 #ifndef LATHE_LOOP_STAGE_H
 #define LATHE_LOOP_STAGE_H
 
-#include "expr/expr.h"
-#include "tensor/layout.h"
+#include "loop/part.h"
 
 #define MAX_AXES 16   /* domain plus reduction axes of a stage */
 #define MAX_RESULTS 4 /* results of a REDUCE */
@@ -48,6 +48,7 @@ typedef struct StageTensor {
     int rank;
     Expr dim[MAX_RANK];
     Layout layout;
+    Part part;  /* inputs and outputs only */
     TensorRole role;
     int stage;  /* producer; -1: an input, a constant, or a temporary that was inlined away */
     int result; /* which of its results */

@@ -53,8 +53,11 @@ static void print_symbols(const Printer *p)
 {
     const Stages *const s = p->s;
     for (int i = 0; i < s->tensor.len; i++)
-        for (int k = 0; k < s->tensor.at[i].rank && is_printed(&s->tensor.at[i]); k++)
+        for (int k = 0; k < s->tensor.at[i].rank && is_printed(&s->tensor.at[i]); k++) {
             mark(p, s->tensor.at[i].dim[k]);
+            mark(p, s->tensor.at[i].part.whole[k]);
+            mark(p, s->tensor.at[i].part.at[k]);
+        }
     for (int i = 0; i < s->stage.len; i++)
         mark_stage(p, &s->stage.at[i]);
     for (int i = 0; i < s->x->var.len; i++) {
@@ -80,18 +83,28 @@ static const char *const role_word[] = {
     [TENSOR_OUTPUT] = "output",
 };
 
-static void print_tensor(const Printer *p, const StageTensor *t)
+static void print_sizes(const Printer *p, const char *word, const Expr *e, int n)
 {
-    str_addf(p->out, "%s %s %s [", role_word[t->role], t->name, dtype_name(t->dtype));
-    for (int i = 0; i < t->rank; i++) {
+    str_addf(p->out, " %s[", word);
+    for (int i = 0; i < n; i++) {
         if (i)
             str_add(p->out, ", ");
-        print_expr(p, t->dim[i]);
+        print_expr(p, e[i]);
     }
     str_addc(p->out, ']');
+}
+
+static void print_tensor(const Printer *p, const StageTensor *t)
+{
+    str_addf(p->out, "%s %s %s", role_word[t->role], t->name, dtype_name(t->dtype));
+    print_sizes(p, "", t->dim, t->rank);
     if (!layout_is_plain(&t->layout)) {
         str_add(p->out, " layout ");
         layout_print(&t->layout, p->out);
+    }
+    if (t->part.is_part) {
+        print_sizes(p, "in ", t->part.whole, t->rank);
+        print_sizes(p, "at ", t->part.at, t->rank);
     }
     str_addc(p->out, '\n');
 }
@@ -246,6 +259,18 @@ static void parse_symbol(Parser *p)
     expr_sym(p->s->x, name, low, high, multiple);
 }
 
+static int parse_sizes(Parser *p, Expr *dims)
+{
+    int rank = 0;
+    lex_expect(&p->lex, "[");
+    while (!lex_accept(&p->lex, "]")) {
+        if (rank == MAX_RANK || (rank && !lex_accept(&p->lex, ",")))
+            lex_fail(&p->lex, "']' is needed after at most %d dims", MAX_RANK);
+        dims[rank++] = parse_expr(p, DT_I64);
+    }
+    return rank;
+}
+
 static void parse_tensor(Parser *p, TensorRole role)
 {
     const char *const name = lex_ident(&p->lex);
@@ -255,17 +280,19 @@ static void parse_tensor(Parser *p, TensorRole role)
     if (t == DT_NONE || dtype_size(t) == 0)
         lex_fail(&p->lex, "'%s' has no type of numbers", name);
     Expr dims[MAX_RANK];
-    int rank = 0;
     see_axes(p, 0, 0);
-    lex_expect(&p->lex, "[");
-    while (!lex_accept(&p->lex, "]")) {
-        if (rank == MAX_RANK || (rank && !lex_accept(&p->lex, ",")))
-            lex_fail(&p->lex, "']' is needed after at most %d dims", MAX_RANK);
-        dims[rank++] = parse_expr(p, DT_I64);
-    }
+    const int rank = parse_sizes(p, dims);
     const int id = stages_tensor(p->s, name, role, t, rank, dims);
     if (lex_accept(&p->lex, "layout"))
         p->s->tensor.at[id].layout = layout_parse(&p->lex);
+    if (lex_accept(&p->lex, "in")) {
+        Part part = {.is_part = true};
+        const int whole = parse_sizes(p, part.whole);
+        lex_expect(&p->lex, "at");
+        if (parse_sizes(p, part.at) != rank || whole != rank)
+            lex_fail(&p->lex, "'%s' and what it is in differ in rank", name);
+        p->s->tensor.at[id].part = part;
+    }
 }
 
 static void parse_axes(Parser *p, const char *end, int *count)

@@ -208,6 +208,29 @@ static void check_stage(Verify *v, const Stage *st)
         check_expr(v, "the target", st->target[i], DT_I64, domain);
 }
 
+static bool is_size(const Exprs *x, Expr e)
+{
+    return e != 0 && expr_type(x, e) == DT_I64 && !expr_node(x, e)->varies;
+}
+
+static void check_part(Verify *v, const StageTensor *t)
+{
+    Exprs *x = v->s->x;
+    if (t->role != TENSOR_INPUT && t->role != TENSOR_OUTPUT)
+        wrong(v, "'%s' is part of an array, but neither an input nor an output", t->name);
+    for (int i = 0; i < t->rank && v->good; i++) {
+        if (!is_size(x, t->part.whole[i]) || !is_size(x, t->part.at[i]))
+            wrong(v, "'%s' lies nowhere along dim %d", t->name, i);
+        else if (!expr_proves_le(x, expr_int(x, 0), t->part.at[i]) ||
+                 !expr_proves_le(x, expr_add(x, t->part.at[i], t->dim[i]), t->part.whole[i]))
+            wrong(v, "'%s' is not inside its array along dim %d", t->name, i);
+        const int64_t block = layout_block(&t->layout, i);
+        if (v->good && block > 1 &&
+            (expr_modi(x, t->dim[i], block) != expr_int(x, 0) || expr_modi(x, t->part.at[i], block) != expr_int(x, 0)))
+            wrong(v, "'%s' cuts a block along dim %d", t->name, i);
+    }
+}
+
 static void check_tensor(Verify *v, const StageTensor *t, int id)
 {
     const DType c = dtype_compute(t->dtype);
@@ -220,11 +243,12 @@ static void check_tensor(Verify *v, const StageTensor *t, int id)
     if (!v->good)
         return;
     for (int i = 0; i < t->rank; i++)
-        if (t->dim[i] == 0 || expr_type(v->s->x, t->dim[i]) != DT_I64 ||
-            expr_node(v->s->x, t->dim[i])->varies)
+        if (!is_size(v->s->x, t->dim[i]))
             wrong(v, "dim %d of '%s' is no size", i, t->name);
     if (!layout_is_plain(&t->layout) && !layout_valid(&t->layout, t->rank))
         wrong(v, "the layout of '%s' does not fit its rank", t->name);
+    if (t->part.is_part)
+        check_part(v, t);
     if (t->role == TENSOR_OUTPUT && t->stage < 0)
         wrong(v, "nothing computes the output '%s'", t->name);
     if (t->stage >= v->s->stage.len)

@@ -4,11 +4,29 @@
  *
  * Every op understands every layout (index maps are logical), so no conversion nodes are needed: what
  * reads a blocked value reads it where it lies. Blocked are rank-4 f32 values that are made by a
- * convolution or window op, or pointwise from such values, if the channel count is a multiple of the
- * block. Graph and block inputs and outputs stay plain. */
+ * convolution or window op, or pointwise from such values, or are concatenations and slices of them
+ * that keep blocks whole, if the channel count is a multiple of the block. Graph and block inputs and
+ * outputs stay plain, and so does what routines of kernel/ and control flow read. */
 #include "pass/edit.h"
 
 Graph *pass_block_channels(Context *ctx, const Graph *g, const PassOptions *opt, int *count);
+
+/* By value: read by a node that is not compiled from stages. */
+static bool *read_by_others(const Graph *g)
+{
+    bool *found = arena_array_of(g->ctx->arena, g->value.len + 1, bool);
+    for (int b = 0; b < g->block.len; b++) {
+        for (int i = 0; i < g->block.at[b].node.len; i++) {
+            const Node *n = &g->node.at[g->block.at[b].node.at[i]];
+            for (int k = 0; k < n->nin && op_rows[n->op].class != 'S'; k++) {
+                if (n->in[k] >= 0) {
+                    found[n->in[k]] = true;
+                }
+            }
+        }
+    }
+    return found;
+}
 
 static bool can_block(const Graph *g, ValueId v, int block)
 {
@@ -38,23 +56,53 @@ static bool reads_blocked(const Graph *g, const Node *n)
     return any;
 }
 
+/* Boxes of whole blocks of channels, in one array or from several. */
+static bool moves_blocks(Graph *g, NodeId id, int block)
+{
+    const NodeViews views = node_views(g, id);
+    if (views.kind != VIEW_SLICES && views.kind != VIEW_CONCAT) {
+        return false;
+    }
+    const Node *n = &g->node.at[id];
+    const bool slices = views.kind == VIEW_SLICES;
+    for (int k = 0; k < (slices ? n->nout : n->nin); k++) {
+        int64_t at, channels;
+        const Value *part = &g->value.at[slices ? n->out[k] : n->in[k]];
+        if (!expr_is_int(g->x, views.at[k][1], &at) || at % block != 0 ||
+            !expr_is_int(g->x, part->dim[1], &channels) || channels % block != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 Graph *pass_block_channels(Context *ctx, const Graph *old, const PassOptions *opt, int *count)
 {
     Graph *g = graph_copy(ctx, old);
     const int block = target_lanes(&opt->target, 4);
     const Layout blocked = {.n = 5,
                             .dim = {{0, 0}, {1, 0}, {2, 0}, {3, 0}, {1, (int32_t)block}}};
+    const bool *others = read_by_others(g);
     const Block *b = &g->block.at[0];
     for (int i = 0; i < b->node.len; i++) {
         const Node *n = &g->node.at[b->node.at[i]];
-        if (n->nout < 1 || n->out[0] < 0 || !can_block(g, n->out[0], block)) {
+        bool can = n->nout > 0;
+        for (int k = 0; k < n->nout; k++) {
+            can &= n->out[k] < 0 || (can_block(g, n->out[k], block) && !others[n->out[k]]);
+        }
+        if (!can) {
             continue;
         }
         const NodeFacts f = node_facts(g, b->node.at[i]);
-        if (f.makes_channels || (f.keeps_channels && reads_blocked(g, n))) {
-            g->value.at[n->out[0]].layout = blocked;
-            ++*count;
+        if (!f.makes_channels && !(reads_blocked(g, n) && (f.keeps_channels || moves_blocks(g, b->node.at[i], block)))) {
+            continue;
         }
+        for (int k = 0; k < n->nout; k++) {
+            if (n->out[k] >= 0) {
+                g->value.at[n->out[k]].layout = blocked;
+            }
+        }
+        ++*count;
     }
     return g;
 }

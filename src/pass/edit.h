@@ -50,4 +50,21 @@ typedef struct NodeFacts {
 } NodeFacts;
 NodeFacts node_facts(const Graph *g, NodeId n);
 
+/* A node that only puts elements elsewhere, in boxes: derived from its stages. */
+typedef enum ViewKind {
+    VIEW_NONE,
+    VIEW_SAME,    /* the result is the first input in row-major order: Reshape, Identity */
+    VIEW_SLICES,  /* every result is a box of the first input: Slice, Split */
+    VIEW_CONCAT,  /* the result is its inputs, one after another */
+} ViewKind;
+typedef struct NodeViews {
+    ViewKind kind;
+    const Expr *const *at; /* SLICES: by result, CONCAT: by input: where the box begins. Graph's pool */
+} NodeViews;
+NodeViews node_views(Graph *g, NodeId n);
+
+/* The stages of one node alone, with the tensors of its inputs and results. */
+Stages *node_stages(Context *ctx, const Graph *g, NodeId n, int **in, int **out);
+bool node_has_stages(const Graph *g, NodeId n);
+
 #endif

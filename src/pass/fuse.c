@@ -153,7 +153,7 @@ Graph *pass_fuse(Context *ctx, const Graph *old, const PassOptions *opt, int *co
             const NodeId id = g->block.at[b].node.at[i];
             const Node *n = &g->node.at[id];
             const NodeFacts facts = node_facts(g, id);
-            f.kind[id] = facts.kind;
+            f.kind[id] = node_is_view(g, id) ? NODE_OTHER : facts.kind;
             f.cost[id] = facts.cost;
             for (int k = 0; k < n->nin; k++) {
                 const NodeId p = n->in[k] < 0 ? -1 : g->value.at[n->in[k]].producer;

@@ -39,30 +39,44 @@ static void visit(const Exprs *x, Expr e, void *arg)
     }
 }
 
-static void find_kind(Context *ctx, void *arg)
+Stages *node_stages(Context *ctx, const Graph *g, NodeId id, int **in_tensor, int **out_tensor)
 {
-    KindJob *j = arg;
-    Graph view = *j->g;
-    view.ctx = ctx;
-    const Node *n = &view.node.at[j->node];
+    const Node *n = &g->node.at[id];
     Exprs *x = exprs_new(ctx);
     Stages *s = stages_new(ctx, x);
-    Expr *map = arena_array_of(ctx->arena, view.x->var.len + 1, Expr);
-    int *in = arena_array_of(ctx->arena, n->nin + 1, int);
-    int *out = arena_array_of(ctx->arena, n->nout + 1, int);
+    Expr *map = arena_array_of(ctx->arena, g->x->var.len + 1, Expr);
+    int *in = *in_tensor = arena_array_of(ctx->arena, n->nin + 1, int);
+    int *out = *out_tensor = arena_array_of(ctx->arena, n->nout + 1, int);
     for (int k = 0; k < n->nin; k++) {
         in[k] = -1;
         if (n->in[k] >= 0) {
-            const Value *v = &view.value.at[n->in[k]];
+            const Value *v = &g->value.at[n->in[k]];
             Expr dims[MAX_RANK];
             for (int d = 0; d < v->rank; d++) {
-                dims[d] = expr_import(x, view.x, v->dim[d], map);
+                dims[d] = expr_import(x, g->x, v->dim[d], map);
             }
             in[k] = stages_tensor(s, "x", v->constant ? TENSOR_CONST : TENSOR_INPUT, v->dtype,
                                   v->rank, dims);
         }
     }
-    op_define(ctx, &view, j->node, s, map, in, out);
+    op_define(ctx, g, id, s, map, in, out);
+    return s;
+}
+
+bool node_has_stages(const Graph *g, NodeId n)
+{
+    const OpCode op = g->node.at[n].op;
+    return op_rows[op].class == 'S' && op_has_define(op);
+}
+
+static void find_kind(Context *ctx, void *arg)
+{
+    KindJob *j = arg;
+    Graph view = *j->g;
+    view.ctx = ctx;
+    int *in, *out;
+    const Stages *s = node_stages(ctx, &view, j->node, &in, &out);
+    const Exprs *x = s->x;
     NodeFacts *f = &j->facts;
     f->kind = NODE_POINTWISE;
     f->keeps_channels = true;
@@ -92,7 +106,7 @@ static void find_kind(Context *ctx, void *arg)
 NodeFacts node_facts(const Graph *g, NodeId n)
 {
     KindJob j = {.g = g, .node = n};
-    if (op_rows[g->node.at[n].op].class == 'S' && op_has_define(g->node.at[n].op)) {
+    if (node_has_stages(g, n)) {
         Arena *scratch = arena_child(g->ctx->arena);
         Error e;
         if (job_run(scratch, find_kind, &j, &e, NULL)) {

@@ -350,6 +350,53 @@ static void convolution_of_open_sizes(void **state)
     }
 }
 
+static int count_kernels(const Fixture *f)
+{
+    const Program *p = module_program(f->m);
+    int n = 0;
+    for (int i = 0; i < p->nstep; i++)
+        n += p->step[i].code == PSTEP_KERNEL;
+    return n;
+}
+
+/* Concats, splits, slices and reshapes of rows cost nothing; a matmul reads a part and writes one. */
+static void views_of_rows(void **state)
+{
+    (void)state;
+    Fixture f = fixture("graph \"rows\"\nsym M 0 100\ninput x f32[M,6]\nconst w f32[8,5] = {"
+                        "1,2,3,4,5,6,7,8,9,1,2,3,4,5,6,7,8,9,1,2,3,4,5,6,7,8,9,1,2,3,4,5,6,7,8,9,1,2,3,4}\n"
+                        "const b i64[1] = {1}\nconst e i64[1] = {9}\n"
+                        "const k i64[1] = {1}\nconst v f32[8,8] = 0.125\n"
+                        "a = relu(x)\nc = exp(x)\nd = concat(a, c, x) axis=1\n" /* two in place, one copied: 3 */
+                        "g = abs(d)\nh = tanh(d)\nj, l = split(g) axis=1 num_outputs=2\n" /* 2 */
+                        "q = mul(j, l)\n" /* 1 */
+                        "s = slice(h, b, e, k)\nt = matmul(s, w)\n" /* 1 */
+                        "u = matmul(s, v)\nn = concat(t, u) axis=1\no = neg(n)\n" /* 2 */
+                        "output q, o, j\n"); /* j is copied out: 1 */
+    check2(&f, 5, 6);
+    check2(&f, 1, 6);
+    check2(&f, 33, 6);
+    assert_int_equal(count_kernels(&f), 9);
+    finish(&f);
+}
+
+/* The same for images whose channels lie in blocks, and a reshape. */
+static void views_of_images(void **state)
+{
+    (void)state;
+    const char *text = "graph \"images\"\ninput x f32[2,3,9,9]\nconst w f32[16,3,3,3] = 0.125\nconst v f32[32,3,3,3] = 0.25\n"
+                       "const u f32[16,48,1,1] = 0.0625\nconst t f32[16,16,1,1] = 0.5\n"
+                       "a = conv(x, w)\nb = conv(x, v)\nc = concat(a, b) axis=1\nd = conv(c, u)\n"
+                       "e, f, g = split(c) axis=1 num_outputs=3\nh = conv(f, t)\ni = max_pool(g) kernel_shape=[3,3] pads=[1,1,1,1]\n"
+                       "j = concat(h, i) axis=1\nk = relu(j)\nl = add(e, d)\noutput k, l\n";
+    Fixture f = fixture(text);
+    Tensor *x = tensor_of(DT_F32, 4, (const int64_t[]){2, 3, 9, 9}, 5);
+    compare(f.r, f.m, text, &x);
+    assert_int_equal(count_kernels(&f), 6); /* four convolutions (one with the add), a pool, a relu */
+    tensor_unref(x);
+    finish(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -366,6 +413,8 @@ int main(void)
         cmocka_unit_test(a_run_has_a_limit),
         cmocka_unit_test(data_has_a_limit),
         cmocka_unit_test(convolution_of_open_sizes),
+        cmocka_unit_test(views_of_rows),
+        cmocka_unit_test(views_of_images),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
