@@ -114,13 +114,13 @@ static void map_value_symbols(DefineJob *j, ValueId id)
 {
     const Value *v = &j->g->value.at[id];
     for (int k = 0; k < v->rank; k++)
-        expr_walk(j->g->x, v->dim[k], map_symbols, j);
+        expr_walk_shared(j->x, j->g->x, v->dim[k], map_symbols, j);
     for (int k = 0; v->elems && k < v->nelems; k++)
-        expr_walk(j->g->x, v->elems[k], map_symbols, j);
+        expr_walk_shared(j->x, j->g->x, v->elems[k], map_symbols, j);
     for (; v->within >= 0 && v->at; v = &j->g->value.at[v->within]) {
         const Value *whole = &j->g->value.at[v->within];
         for (int k = 0; k < v->rank; k++) {
-            expr_walk(j->g->x, v->at[k], map_symbols, j);
+            expr_walk_shared(j->x, j->g->x, v->at[k], map_symbols, j);
             expr_walk(j->g->x, whole->dim[k], map_symbols, j);
         }
     }

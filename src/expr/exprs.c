@@ -259,6 +259,7 @@ bool expr_is_const(const Exprs *x, Expr e, double *value)
 }
 
 typedef struct Walk {
+    const Exprs *scratch;
     Memo *seen;
     void (*fn)(const Exprs *x, Expr e, void *arg);
     void *arg;
@@ -271,15 +272,21 @@ static void walk(const Exprs *x, Expr e, const Walk *w)
         return;
     for (int i = 0; i < expr_node(x, e)->nargs; i++)
         walk(x, expr_arg(x, e, i), w);
-    memo_put(x, w->seen, e, 0);
+    memo_put(w->scratch, w->seen, e, 0);
     w->fn(x, e, w->arg);
 }
 
 void expr_walk(const Exprs *x, Expr e, void (*fn)(const Exprs *x, Expr e, void *arg), void *arg)
 {
-    const Walk w = {.seen = memo_take(x), .fn = fn, .arg = arg};
+    expr_walk_shared(x, x, e, fn, arg);
+}
+
+void expr_walk_shared(const Exprs *scratch, const Exprs *x, Expr e, void (*fn)(const Exprs *x, Expr e, void *arg),
+                      void *arg)
+{
+    const Walk w = {.scratch = scratch, .seen = memo_take(scratch), .fn = fn, .arg = arg};
     walk(x, e, &w);
-    memo_give(x, w.seen);
+    memo_give(scratch, w.seen);
 }
 
 static bool uses_var(const Exprs *x, Expr e, Expr var, uint64_t bit, Memo *seen)
