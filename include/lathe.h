@@ -17,7 +17,7 @@
  *
  * Tensors are dense and row-major (last dim fastest), at most LATHE_MAX_RANK dims, counted in elements. Types below 8
  * bits take one byte an element, signed ones sign-extended; booleans are one byte, 0 or 1. Strings and complex numbers
- * do not occur.
+ * do not occur. lathe_dlpack.h has tensors with strides.
  *
  * Memory. Once a session has run a shape, running it again allocates nothing.
  *

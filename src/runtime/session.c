@@ -5,29 +5,11 @@
 #include <string.h>
 
 #include "base/heap.h"
-#include "runtime/module.h"
 #include "runtime/module_file.h"
+#include "runtime/session.h"
 
 _Static_assert(sizeof(lathe_error) == sizeof(Error), "the same struct");
 _Static_assert(LATHE_MAX_RANK == MAX_RANK, "the same limit");
-
-/* An input has two headers that take turns: the next is filled and checked while the last is still in place, and
- * setting an input allocates nothing. */
-typedef struct SessionInput {
-    Tensor header[2]; /* the session's reference to them never goes */
-    int turn;         /* the one to fill next */
-    void (*free)(void *arg); /* of the one in place; NULL: nobody wants to know */
-    void *arg;
-} SessionInput;
-
-struct lathe_session {
-    Pool *pool;
-    Run *run;
-    Module *module;
-    bool ran; /* the last lathe_run succeeded */
-    int ninput;
-    SessionInput input[];
-};
 
 /* A lathe_module is a Module under its public name. */
 static Module *inside(const lathe_module *m)
@@ -299,15 +281,22 @@ int lathe_run(lathe_session *s, lathe_error *error)
     return code;
 }
 
+Tensor *session_output(const lathe_session *s, int index, Error *e)
+{
+    const int n = s->module->p->noutput;
+    if (index < 0 || index >= n)
+        error_set(e, ERR_INVALID, "there is no output %d: the model has %d", index, n);
+    else if (!s->ran)
+        error_set(e, ERR_INVALID, "there are no outputs: lathe_run has not succeeded");
+    return index >= 0 && index < n && s->ran ? run_output(s->run, index) : NULL;
+}
+
 int lathe_get_output(const lathe_session *s, int index, lathe_tensor *out, lathe_error *error)
 {
     Error *e = (Error *)error;
-    const int n = s->module->p->noutput;
-    if (index < 0 || index >= n)
-        return error_set(e, ERR_INVALID, "there is no output %d: the model has %d", index, n);
-    if (!s->ran)
-        return error_set(e, ERR_INVALID, "there are no outputs: lathe_run has not succeeded");
-    const Tensor *t = run_output(s->run, index);
+    const Tensor *t = session_output(s, index, e);
+    if (!t)
+        return ERR_INVALID;
     *out = (lathe_tensor){.dtype = (int)t->dtype, .rank = t->rank, .data = t->data};
     memcpy(out->dim, t->dim, sizeof *t->dim * (size_t)t->rank);
     out->bytes = (size_t)tensor_elements(t) * (size_t)dtype_size(t->dtype);
