@@ -47,6 +47,27 @@ static void drop_known_nodes(Graph *g)
     }
 }
 
+/* Appends what live units of block 0 hand on to the graph's outputs. After liveness and pruning: the kernels
+ * are the same as without. */
+static void keep_values(Work *w)
+{
+    Graph *g = w->g;
+    Block *b = &g->block.at[0];
+    bool *kept = arena_array_of(w->ctx->arena, g->value.len + 1, bool);
+    for (int i = 0; i < b->output.len; i++)
+        kept[b->output.at[i]] = true;
+    for (int i = 0; i < b->node.len; i++) {
+        const Unit *u = &w->unit.at[w->unit_of[b->node.at[i]]];
+        for (int k = 0; k < u->nout && u->live; k++) {
+            const ValueId home = graph_home(g, u->out[k]);
+            if (!u->out_used[k] || kept[home] || g->value.at[home].producer < 0)
+                continue;
+            kept[home] = true;
+            vec_push(w->ctx->arena, &b->output, home);
+        }
+    }
+}
+
 Work *work_define(Context *ctx, Graph *g, const CompileOptions *opt)
 {
     Work *w = work_new(ctx, g, opt);
@@ -54,6 +75,8 @@ Work *work_define(Context *ctx, Graph *g, const CompileOptions *opt)
     units_make(w);
     limits_check(w);
     units_define(w);
+    if (opt->keep_values)
+        keep_values(w);
     return w;
 }
 
@@ -84,7 +107,7 @@ Compiled compile_graph(Context *ctx, Graph *g, const CompileOptions *opt)
         }
     }
     drop_known_nodes(g);
-    if (!opt->keep_all) {
+    if (!opt->unfused) {
         g = passes_run(ctx, g, PASS_LATE, &passes, NULL);
     }
     const double inferred = time_now();

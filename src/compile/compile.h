@@ -33,7 +33,10 @@ typedef struct CompileOptions {
     int threads;
     bool want_text;     /* stages and loops */
     bool want_code;     /* IR and assembly */
-    bool keep_all;      /* every value of block 0 an output: for `check` */
+    /* What kernels of block 0 hand on becomes an output too, after the model's: for `check`. Views do not, but what
+     * they lie in. The elements lie in the value's layout, though the tensors say row-major. */
+    bool keep_values;
+    bool unfused;       /* no late passes: each node is a kernel of its own, all layouts are plain */
     int64_t memory_limit; /* bytes for one stored tensor, and for what compiling itself takes; 0: the machine's memory */
     /* May be NULL. Called from the calling thread. */
     void (*progress)(void *arg, const char *what, int done, int total);
@@ -44,6 +47,7 @@ typedef struct Compiled {
     const Program *program;
     Image image;
     CompileReport *report;
+    const Graph *graph; /* after all passes; its outputs are the program's */
 } Compiled;
 
 /* The limit in force. */

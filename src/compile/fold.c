@@ -136,7 +136,7 @@ static void compile_folded(Context *ctx, void *arg)
         g->block.at[i].node.len = g->block.at[i].output.len = 0;
     CompileOptions opt = *j->opt;
     opt.progress = NULL;
-    opt.want_text = opt.want_code = opt.keep_all = false;
+    opt.want_text = opt.want_code = opt.keep_values = false;
     Work *w = work_define(ctx, g, &opt);
     if (within_work(w, j))
         j->out = work_compile(w);

@@ -486,5 +486,5 @@ Compiled link_program(Work *w)
     copy_report(l);
     const Program *p = build_finish(l->b);
     w->report->link_seconds = time_now() - start;
-    return (Compiled){.program = p, .image = image, .report = w->report};
+    return (Compiled){.program = p, .image = image, .report = w->report, .graph = g};
 }

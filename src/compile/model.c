@@ -67,6 +67,7 @@ static void model_job(Context *ctx, void *arg)
             m->bound[m->nbound++] = j->g->value.at[j->g->block.at[0].input.at[i]].name;
     const Compiled c = compile_graph(ctx, j->g, &j->opt->compile);
     m->report = c.report;
+    m->graph = c.graph;
     m->image = c.image;
     j->program = c.program;
 }

@@ -5,6 +5,7 @@
  * are checked without anything of scheduling or code generation. */
 #include "op/reference.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "loop/oracle.h"
@@ -177,6 +178,85 @@ static void run_stages(Reference *r, NodeId id)
     for (int k = 0; k < n->nout; k++)
         if (n->out[k] >= 0)
             reference_set(r, n->out[k], tensors[out[k]]);
+}
+
+/* ---- groups ---- */
+
+Reference *reference_fork(Context *ctx, const Reference *r)
+{
+    Reference *f = arena_new_of(ctx->arena, Reference);
+    Graph *view = arena_new_of(ctx->arena, Graph);
+    *view = *r->g;
+    view->ctx = ctx; /* failures of graph_fail */
+    *f = (Reference){.ctx = ctx, .g = view};
+    f->value = arena_dup(ctx->arena, r->value, sizeof(Tensor *) * ((size_t)view->value.len + 1));
+    f->sym = arena_dup(ctx->arena, r->sym, sizeof(int64_t) * ((size_t)view->x->var.len + 1));
+    f->bound = arena_dup(ctx->arena, r->bound, sizeof(bool) * ((size_t)view->x->var.len + 1));
+    return f;
+}
+
+/* The tensor of a value from outside of the group; one that only lends its shape has no data. */
+static int outer_tensor(const Reference *r, Stages *s, NodeId reader, ValueId id, Tensor **data)
+{
+    const Value *v = &r->g->value.at[id];
+    *data = r->value[id] ? r->value[id] : v->constant;
+    if (*data)
+        return input_tensor(r, s, id);
+    Expr dims[MAX_RANK];
+    for (int k = 0; k < v->rank; k++) {
+        int64_t dim;
+        if (!reference_eval(r, v->dim[k], &dim))
+            graph_fail(r->g, reader, ERR_INTERNAL, "'%s' is read before it is computed", v->name);
+        dims[k] = expr_int(s->x, dim);
+    }
+    return stages_tensor(s, v->name, TENSOR_INPUT, v->dtype, v->rank, dims);
+}
+
+typedef struct Group { /* of nodes that are defined in one Stages */
+    Stages *s;
+    IntMap tensor; /* value -> tensor of s */
+    VEC(Tensor *) data; /* by tensor: of those from outside */
+} Group;
+
+static void define_in_group(const Reference *r, Group *group, NodeId id)
+{
+    Arena *a = r->ctx->arena;
+    const Node *n = &r->g->node.at[id];
+    int *in = arena_array_of(a, n->nin + 1, int), *out = arena_array_of(a, n->nout + 1, int);
+    for (int k = 0; k < n->nin; k++) {
+        in[k] = n->in[k] < 0 ? -1 : intmap_get(&group->tensor, (uint64_t)n->in[k], -1);
+        if (n->in[k] < 0 || in[k] >= 0)
+            continue;
+        Tensor *data;
+        in[k] = outer_tensor(r, group->s, id, n->in[k], &data);
+        intmap_put(&group->tensor, (uint64_t)n->in[k], in[k]);
+        while (group->data.len < in[k])
+            vec_push(a, &group->data, NULL);
+        vec_push(a, &group->data, data);
+    }
+    op_define(r->ctx, r->g, id, group->s, known_symbols(r, group->s->x), in, out);
+    for (int k = 0; k < n->nout; k++)
+        if (n->out[k] >= 0)
+            intmap_put(&group->tensor, (uint64_t)n->out[k], out[k]);
+}
+
+void reference_elements(Context *ctx, const Reference *shared, int nnode, const NodeId *node,
+                        ValueId out, int64_t n, const int64_t *index, Scalar *value,
+                        double *magnitude)
+{
+    const Reference *r = reference_fork(ctx, shared);
+    Group group = {.s = stages_new(ctx, exprs_new(ctx)), .tensor = intmap_new(ctx->arena)};
+    for (int i = 0; i < nnode; i++)
+        define_in_group(r, &group, node[i]);
+    const int which = intmap_get(&group.tensor, (uint64_t)out, -1);
+    assert(which >= 0);
+    group.s->tensor.at[which].role = TENSOR_OUTPUT;
+    Str why = str_new(ctx->arena);
+    if (!stages_verify(group.s, &why))
+        graph_fail(r->g, node[nnode - 1], ERR_INTERNAL, "wrong stages: %s", str_text(&why));
+    while (group.data.len < group.s->tensor.len)
+        vec_push(ctx->arena, &group.data, NULL);
+    oracle_elements(group.s, NULL, group.data.at, ORACLE_DOUBLE, which, n, index, value, magnitude);
 }
 
 /* ---- the walk ---- */

@@ -152,6 +152,8 @@ int cmd_bench(int argc, char **argv)
     const bool json = args_flag(&s.args, "--json");
     int code = setup_options(&s, SETUP_INPUTS, &e);
     if (code == 0)
+        code = setup_runs_here(&s, &e);
+    if (code == 0)
         code = setup_open(&s, batch, &e);
     if (code == 0)
         code = setup_compile(&s, &e);

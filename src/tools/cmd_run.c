@@ -99,10 +99,8 @@ int cmd_run(int argc, char **argv)
     const char *dir = args_value(&s.args, "--outputs", NULL);
     const bool verbose = args_flag(&s.args, "--verbose");
     int code = setup_options(&s, SETUP_INPUTS, &e);
-    const Target *t = &s.opt.compile.target;
-    const char *missing = NULL;
-    if (code == 0 && !target_runs(t, &missing))
-        code = error_set(&e, ERR_INVALID, "this CPU cannot run code for '%s': it lacks %s", t->name, missing);
+    if (code == 0)
+        code = setup_runs_here(&s, &e);
     if (code == 0)
         code = setup_open(&s, 1, &e);
     if (code == 0)

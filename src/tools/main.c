@@ -9,6 +9,7 @@ const Command commands[] = {
     {"peak", "measure what this machine can do", help_peak, cmd_peak},
     {"compile", "a model to one module file", help_compile, cmd_compile},
     {"bench", "latency, and where the time goes", help_bench, cmd_bench},
+    {"check", "compare every layer with the reference; name the first bad one", help_check, cmd_check},
     {"inspect", "graph, program, stages, schedules, loops, code", help_inspect, cmd_inspect},
     {"read", "read text from pictures", help_read, cmd_read},
     {"doctor", "what is present, what is missing and what that costs", help_doctor, cmd_doctor},

@@ -32,12 +32,23 @@ int setup_options(Setup *s, int what, Error *e)
     return code;
 }
 
+int setup_runs_here(const Setup *s, Error *e)
+{
+    const Target *t = &s->opt.compile.target;
+    const char *missing = NULL;
+    if (target_runs(t, &missing))
+        return 0;
+    return error_set(e, ERR_INVALID, "this CPU cannot run code for '%s': it lacks %s", t->name, missing);
+}
+
 static int open_model(Setup *s, Error *e)
 {
     Graph *g;
     const int code = model_import(s->arena, s->path, &s->opt.onnx, &g, e);
     if (code == 0)
         s->ports = tool_graph_ports(s->arena, g);
+    if (code == 0)
+        s->noutputs = g->block.at[0].output.len;
     return code;
 }
 
@@ -46,6 +57,8 @@ static int open_module(Setup *s, Error *e)
     const int code = module_load(s->path, &s->model.module, e);
     if (code == 0)
         s->ports = tool_module_ports(s->arena, s->model.module);
+    if (code == 0)
+        s->noutputs = module_program(s->model.module)->noutput;
     return code;
 }
 

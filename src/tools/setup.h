@@ -28,6 +28,7 @@ typedef struct Setup {
     const char *file[SETUP_MAX_FILES];
     uint64_t seed;
     Ports ports;      /* after setup_open: what the model wants */
+    int noutputs;     /* that the model has */
     Tensor **input;   /* one each; also opt.input */
     bool is_module;   /* a file of `lathe compile`, loaded by setup_open */
     Model model;      /* after setup_compile; of a module file only .module */
@@ -40,6 +41,8 @@ Setup setup_begin(int argc, char **argv);
 /* --threads, --target, --bind, --memory-limit, and with SETUP_INPUTS what gives the inputs; then exactly one positional argument
  * must be left. A complaint about the command line is printed at once and leaves *e empty. */
 int setup_options(Setup *s, int what, Error *e);
+/* Refuses a --target that this CPU cannot run. */
+int setup_runs_here(const Setup *s, Error *e);
 /* Reads the model's ports and makes its inputs: from the files, the others random; open sizes: `batch` for a
  * first dim, else 16. */
 int setup_open(Setup *s, int64_t batch, Error *e);

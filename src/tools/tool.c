@@ -1,6 +1,7 @@
 /* What the commands share. */
 #include "tools/tool.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,6 +60,20 @@ int64_t args_int(Args *a, const char *name, int64_t missing)
     char *end;
     const long long v = strtoll(text, &end, 10);
     if (*end || end == text) {
+        fprintf(stderr, "lathe: %s: '%s' is no number\n", name, text);
+        a->bad = true;
+    }
+    return v;
+}
+
+double args_double(Args *a, const char *name, double missing)
+{
+    const char *text = args_value(a, name, NULL);
+    if (!text)
+        return missing;
+    char *end;
+    const double v = strtod(text, &end);
+    if (*end || end == text || !isfinite(v)) {
         fprintf(stderr, "lathe: %s: '%s' is no number\n", name, text);
         a->bad = true;
     }

@@ -22,6 +22,7 @@ typedef struct Args {
 bool args_flag(Args *a, const char *name);
 const char *args_value(Args *a, const char *name, const char *missing);
 int64_t args_int(Args *a, const char *name, int64_t missing);
+double args_double(Args *a, const char *name, double missing);
 /* All values up to the next option; returns their number. */
 int args_list(Args *a, const char *name, const char **out, int max);
 /* Called last: complains about options that nobody took, and about the count of positional arguments. */
@@ -59,6 +60,7 @@ void tool_progress(void *arg, const char *what, int done, int total);
 extern const char help_run[], help_compile[], help_bench[], help_inspect[], help_check[], help_doctor[], help_completion[], help_peak[], help_read[];
 int cmd_run(int argc, char **argv);
 int cmd_read(int argc, char **argv);
+int cmd_check(int argc, char **argv);
 int cmd_compile(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);

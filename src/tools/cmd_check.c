@@ -1,0 +1,246 @@
+/* lathe check: is what a compiled model computes right, layer by layer? */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/str.h"
+#include "tools/check_layers.h"
+#include "tools/setup.h"
+
+const char help_check[] =
+    "lathe check MODEL [options]\n"
+    "\n"
+    "Compiles a model, runs it, and compares each layer with the reference executor, which evaluates the definition of\n"
+    "its operators in double, from the values that the layer really read. Prints the worst layers and names the first\n"
+    "bad one. A layer is what a fused kernel hands on. Of large layers a sample is compared.\n"
+    "\n"
+    "    --expected DIR   compare with given values instead: DIR/output_0.pb .. for the outputs of the model, DIR/NAME.npy\n"
+    "                     (or .pb) for any layer, with each character of its name but letters, digits, . _ - as _\n"
+    "    --every          compile without fusing, so that each node of the graph is a layer\n"
+    "    --tolerance T    how many roundings of float32 a result may be off, relative to the terms that it is summed\n"
+    "                     from (default 1000); with --expected relative to the value and the layer's mean (default 0.001)\n"
+    "    --samples N      elements compared of each layer (default 256; 0: all, which may take hours)\n"
+    "    --top N          lines of the table (default 10)\n"
+    "    --inputs F ..    .pb or .npy files in the order of the model's inputs, or NAME=FILE;\n"
+    "                     inputs that are not given are random\n"
+    "    --seed N         of the random inputs (default 0)\n"
+    "    --bind N=4 ..    sizes that the model leaves open\n"
+    "    --symbolic       keep open sizes open instead of compiling for the shapes given\n"
+    "    --threads N      (default: all CPUs)\n"
+    "    --target LEVEL   avx2, avx512 .. (default: what this CPU has)\n"
+    "\n"
+    "Exit status: 0 all layers are right, 1 one is wrong (or any other error), 3 the model is not supported.\n"
+    "\n"
+    "    lathe check resnet50.onnx\n"
+    "    lathe check model.onnx --inputs input_0.pb --expected test_data_set_0\n"
+    "    lathe check model.onnx --every --top 50\n";
+
+#define MAX_NAME 200 /* of a file in --expected */
+
+typedef struct CheckArgs {
+    const char *expected;
+    bool every;
+    double tolerance; /* 0: the default */
+    int samples, top;
+} CheckArgs;
+
+/* ---- values ---- */
+
+static int run_values(const Setup *s, Tensor **got, Error *e)
+{
+    Pool *pool = NULL;
+    Run *r = NULL;
+    int code = setup_run(s, &pool, &r, e);
+    if (code == 0)
+        code = run_execute(r, e);
+    const int n = module_program(s->model.module)->noutput;
+    Tensor **output = arena_array_of(s->arena, n + 1, Tensor *);
+    for (int i = 0; i < n && code == 0; i++)
+        output[i] = run_output(r, i);
+    if (code == 0)
+        code = check_take(s->model.graph, s->input, output, got, e);
+    run_free(r);
+    pool_free(pool);
+    return code;
+}
+
+static const char *file_name(Arena *a, const char *value)
+{
+    char *name = arena_strndup(a, value, MAX_NAME);
+    for (char *p = name; *p; p++)
+        if (!((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || strchr("._-", *p)))
+            *p = '_';
+    return name;
+}
+
+static int read_expected(Arena *a, const char *dir, const char *name, Tensor **out, Error *e)
+{
+    static const char *const suffix[] = {".npy", ".pb"};
+    for (int i = 0; i < 2 && !*out; i++) {
+        const char *path = path_join(a, dir, arena_printf(a, "%s%s", name, suffix[i]));
+        const int code = file_exists(path) ? tool_read_tensor(path, out, e) : 0;
+        if (code != 0)
+            return code;
+    }
+    return 0;
+}
+
+/* want: by value. */
+static int read_all_expected(const Setup *s, const char *dir, Tensor *const *got, Tensor **want, Error *e)
+{
+    const Graph *g = s->model.graph;
+    const Block *b = &g->block.at[0];
+    int code = 0, found = 0;
+    for (int i = 0; i < s->noutputs && code == 0; i++)
+        if (!want[b->output.at[i]])
+            code = read_expected(s->arena, dir, arena_printf(s->arena, "output_%d", i), &want[b->output.at[i]], e);
+    for (int v = 0; v < g->value.len && code == 0; v++) {
+        if (got[v] && g->value.at[v].producer >= 0)
+            code = read_expected(s->arena, dir, file_name(s->arena, g->value.at[v].name), &want[v], e);
+        found += want[v] != NULL;
+    }
+    if (code == 0 && found == 0)
+        code = error_set(e, ERR_INVALID, "'%s' holds no expected values: neither output_0.pb nor a layer's NAME.npy", dir);
+    return code;
+}
+
+/* ---- showing ---- */
+
+static int by_worst(const void *p, const void *q)
+{
+    const Layer *a = *(const Layer *const *)p, *b = *(const Layer *const *)q;
+    return a->worst != b->worst ? (a->worst < b->worst) - (a->worst > b->worst) : (a > b) - (a < b);
+}
+
+static void print_table(Arena *a, const CheckReport *r, int top)
+{
+    const Layer **line = arena_array_of(a, r->n + 1, const Layer *);
+    int n = 0;
+    for (int i = 0; i < r->n; i++)
+        if (!r->layer[i].failed)
+            line[n++] = &r->layer[i];
+    qsort(line, (size_t)n, sizeof *line, by_worst);
+    printf("%9s %10s %10s %8s  %-22s %-28s %s\n", "of limit", "max abs", "max rel", "compared", "shape", "op", "node");
+    for (int i = 0; i < n && i < top; i++)
+        printf("%8.1f%% %10.3g %10.3g %8lld  %-22s %-28.28s %s\n", 100 * line[i]->worst, line[i]->max_abs, line[i]->max_rel,
+               (long long)line[i]->checked, line[i]->shape, line[i]->op, line[i]->node);
+    if (n > top)
+        printf("%9s (%d more)\n", "", n - top);
+    for (int i = 0; i < r->n; i++)
+        if (r->layer[i].failed)
+            printf("not compared: %s '%s': %s\n", r->layer[i].op, r->layer[i].node, r->layer[i].failed);
+}
+
+static void print_first_bad(Arena *a, const Setup *s, Tensor *const *got, const CheckReport *r)
+{
+    const Layer *l = &r->layer[r->first_bad];
+    printf("\nfirst bad layer: %s '%s' -> '%s' %s\n", l->op, l->node, s->model.graph->value.at[l->value].name, l->shape);
+    if (l->at < 0) {
+        printf("    expected is a tensor of another type or shape\n");
+        return;
+    }
+    printf("    %lld of %lld elements wrong, max abs error %g, max rel error %g\n", (long long)l->wrong,
+           (long long)l->checked, l->max_abs, l->max_rel);
+    printf("    worst element %s: got %.9g, expected %.9g\n", check_index(a, got[l->value], l->at), l->got, l->want);
+}
+
+/* ---- buffers ---- */
+
+/* That all values are kept hides errors in sharing memory. So the program is compiled once more as it is run: its
+ * kernels are the same, and so must be its outputs, bit by bit. */
+static int check_sharing(Setup *s, Tensor *const *got, bool *same, Error *e)
+{
+    const Block *b = &s->model.graph->block.at[0];
+    ModelOptions opt = s->opt;
+    opt.compile.keep_values = false;
+    Setup plain = {.input = s->input, .threads = s->threads};
+    Pool *pool = NULL;
+    Run *r = NULL;
+    int code = model_compile(s->path, &opt, &plain.model, e);
+    if (code == 0)
+        code = setup_run(&plain, &pool, &r, e);
+    for (int round = 0; round < 2 && code == 0; round++) /* a second run meets what the first one left */
+        code = run_execute(r, e);
+    *same = true;
+    for (int i = 0; i < s->noutputs && code == 0; i++) {
+        const Tensor *x = run_output(r, i), *y = got[b->output.at[i]];
+        const bool equal = y->bytes == 0 || (x->bytes == y->bytes && memcmp(x->data, y->data, y->bytes) == 0);
+        if (*same && !equal)
+            printf("\noutput '%s' is another when buffers share memory\n", s->model.graph->value.at[b->output.at[i]].name);
+        *same &= equal;
+    }
+    run_free(r);
+    pool_free(pool);
+    module_unref(plain.model.module);
+    return code;
+}
+
+/* ---- the command ---- */
+
+static int check(Setup *s, const CheckArgs *a, Tensor **got, Tensor **want, bool *good, Error *e)
+{
+    CheckOptions opt = {.tolerance = a->tolerance, .samples = a->samples, .threads = s->threads,
+                        .progress = tool_progress, .progress_arg = &s->began};
+    if (opt.tolerance == 0)
+        opt.tolerance = a->expected ? CHECK_RELATIVE : CHECK_ROUNDINGS;
+    CheckReport r;
+    int code = run_values(s, got, e);
+    if (code == 0 && a->expected)
+        code = read_all_expected(s, a->expected, got, want, e);
+    if (code == 0)
+        code = check_values(s->arena, s->model.graph, got, a->expected ? want : NULL, &opt, &r, e);
+    bool same = true;
+    if (code == 0)
+        print_table(s->arena, &r, a->top);
+    if (code == 0 && !a->every)
+        code = check_sharing(s, got, &same, e);
+    if (code != 0)
+        return code;
+    if (r.nbad > 0)
+        print_first_bad(s->arena, s, got, &r);
+    printf("\n%d layers: %d right, %d wrong, %d not compared\n", r.n, r.n - r.nbad - r.nfailed, r.nbad, r.nfailed);
+    *good = r.nbad == 0 && same;
+    return 0;
+}
+
+static int check_model(Setup *s, const CheckArgs *a, bool *good, Error *e)
+{
+    int code = setup_open(s, 1, e);
+    if (code == 0 && s->is_module)
+        code = error_set(e, ERR_INVALID, "check: '%s' is a module file, which has no layers; give the model", s->path);
+    if (code == 0)
+        code = setup_compile(s, e);
+    if (code != 0)
+        return code;
+    const Graph *g = s->model.graph;
+    Tensor **got = arena_array_of(s->arena, g->value.len + 1, Tensor *);
+    Tensor **want = arena_array_of(s->arena, g->value.len + 1, Tensor *);
+    code = check(s, a, got, want, good, e);
+    for (int v = 0; v < g->value.len; v++) {
+        tensor_unref(got[v]);
+        tensor_unref(want[v]);
+    }
+    return code;
+}
+
+int cmd_check(int argc, char **argv)
+{
+    Error e = {0};
+    Setup s = setup_begin(argc, argv);
+    CheckArgs a = {.expected = args_value(&s.args, "--expected", NULL)};
+    a.every = args_flag(&s.args, "--every");
+    a.tolerance = args_double(&s.args, "--tolerance", 0);
+    a.samples = (int)args_int(&s.args, "--samples", 256);
+    a.top = (int)args_int(&s.args, "--top", 10);
+    s.opt.compile.keep_values = true;
+    s.opt.compile.unfused = a.every;
+    bool good = false;
+    int code = setup_options(&s, SETUP_INPUTS, &e);
+    if (code == 0)
+        code = setup_runs_here(&s, &e);
+    if (code == 0)
+        code = check_model(&s, &a, &good, &e);
+    const int status = setup_end(&s, code, &e);
+    return status == EXIT_OK && !good ? EXIT_ERROR : status;
+}
