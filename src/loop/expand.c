@@ -38,6 +38,9 @@ typedef struct Expander {
     VEC(Expr) wide_var; /* LET variables with lanes: pairs (VAR, REG expression) */
     VEC(Expr) wide_reg;
     IntMap named;       /* LET variables that are in use */
+    IntMap cleared;     /* registers that are 0 before the phase begins */
+    int body;           /* of the phase */
+    int guards;         /* open L_IFs */
 } Expander;
 
 static void emit(Expander *w, int stmt, int parent);
@@ -304,6 +307,24 @@ static void emit_set(Expander *w, int reg, Expr value, int parent)
     s->value = value;
 }
 
+/* What a masked or guarded set may leave out has a value from the start: pad elements, and idle
+ * lanes, are computed from it. (Where nothing reads it, it costs nothing.) */
+static void clear_first(Expander *w, int reg)
+{
+    const LoopReg r = w->out->reg.at[reg];
+    if (!intmap_put(&w->cleared, (uint32_t)reg, 1)) {
+        return;
+    }
+    const Expr zero = expr_const(w->x, r.dtype, 0);
+    emit_set(w, reg, r.lanes == 1 ? zero
+                                  : expr_raw(w->x, EX_BROADCAST, r.dtype, r.lanes, 0, 1, &zero),
+             w->body);
+    LoopStmt *body = &w->out->stmt.at[w->body];
+    const int set = vec_last(&body->child);
+    memmove(body->child.at + 1, body->child.at, sizeof set * (size_t)(body->child.len - 1));
+    body->child.at[0] = set;
+}
+
 static void emit_store(Expander *w, const LoopStmt *in, int parent)
 {
     Exprs *x = w->x;
@@ -326,6 +347,9 @@ static void emit_store(Expander *w, const LoopStmt *in, int parent)
             return;
         }
         value = lanes > 1 ? widen(w, value) : value;
+        if (w->guards > 0 || (w->count && lanes > 1)) {
+            clear_first(w, reg);
+        }
         if (w->count && lanes > 1) {
             const Expr args[3] = {active_mask(w), value, reg_expr(w, reg)};
             value = expr_raw(x, EX_SELECT, expr_type(x, value), lanes, 0, 3, args);
@@ -425,12 +449,23 @@ static void emit_if(Expander *w, int stmt, int parent)
         count = expr_min(x, count, expr_int(x, w->lanes));
         w->count = w->count ? expr_min(x, w->count, count) : count;
         test = expr_lt(x, expr_int(x, 0), w->count);
+        if (expr_is_int(x, w->count, &known) && known == w->lanes) {
+            w->count = 0;
+        }
     }
-    w->memo = intmap_new(w->ctx->arena);
-    int id;
-    LoopStmt *s = add_stmt(w, L_IF, parent, &id);
-    s->value = vec(w, test);
-    emit_children(w, stmt, id);
+    if (expr_is_int(x, test, &known)) {
+        if (known) {
+            emit_children(w, stmt, parent);
+        }
+    } else {
+        w->memo = intmap_new(w->ctx->arena);
+        int id;
+        LoopStmt *s = add_stmt(w, L_IF, parent, &id);
+        s->value = vec(w, test);
+        w->guards++;
+        emit_children(w, stmt, id);
+        w->guards--;
+    }
     w->count = old_count;
 }
 
@@ -606,7 +641,9 @@ static void expand_once(Expander *w)
     w->slot = arena_array_of(w->ctx->arena, in->buffer.len, RegSlot *);
     w->lane = w->count = 0;
     w->lanes = 1;
+    w->guards = 0;
     w->named = intmap_new(w->ctx->arena);
+    w->cleared = intmap_new(w->ctx->arena);
     w->wide_var.len = w->wide_reg.len = 0;
     out->expanded = true;
     out->scratch_bytes = in->scratch_bytes;
@@ -619,6 +656,7 @@ static void expand_once(Expander *w)
         LoopPhase phase = in->phase.at[k];
         const int body = loops_stmt(out, L_BLOCK);
         w->from.len = w->to.len = 0;
+        w->body = body;
         emit_children(w, phase.body, body);
         phase.body = body;
         vec_push(w->ctx->arena, &out->phase, phase);

@@ -47,6 +47,10 @@ static const StageSchedule *schedule_of(const Lowerer *w, int stage)
 
 static int emit_for(Lowerer *w, int parent, Expr var, Expr extent, LoopMark mark)
 {
+    if ((mark == MARK_VECTOR || mark == MARK_UNROLL) && !expr_is_int(w->x, extent, NULL)) {
+        fail(w->ctx, ERR_UNSUPPORTED, "loop '%s' has no constant extent",
+             w->x->var.at[expr_node(w->x, var)->imm.i].name);
+    }
     const int id = loops_stmt(w->l, L_FOR);
     LoopStmt *st = &w->l->stmt.at[id];
     st->var = var;
@@ -359,7 +363,7 @@ static void place_box(Lowerer *w, int stage, const StageSchedule *ss, const Regi
             p->low[a] = r->axis[a].low;
             int64_t size = 0;
             if (!expr_is_int(w->x, b.dim[a], &size)) {
-                fail(w->ctx, ERR_INTERNAL, "the box of '%s' has no constant size", t->name);
+                fail(w->ctx, ERR_UNSUPPORTED, "the box of '%s' has no constant size", t->name);
             }
             bytes *= size;
         }
@@ -499,8 +503,16 @@ static void open_peeled(Lowerer *w, Nest *n, int pos, int parent, bool init)
     const int axis = n->order[pos].axis;
     AxisPlan *p = &n->plan[axis];
     const Expr whole = expr_divi(x, p->size, p->tile);
+    bool inner_parallel = false; /* then `par` says where in the tile, for every tile */
+    for (int k = pos + 1; k < n->nparallel; k++) {
+        inner_parallel |= n->order[k].axis == axis;
+    }
     Nest tail = *n;
-    nest_plan_tail(x, &tail, axis);
+    if (inner_parallel) {
+        nest_plan_guard(x, &tail, axis);
+    } else {
+        nest_plan_tail(x, &tail, axis);
+    }
     Nest main = *n;
     main.plan[axis].split = SPLIT_EXACT;
     if (pos < n->nparallel) {

@@ -36,6 +36,19 @@ static bool init_is_neutral(Exprs *x, const Stage *st)
     return true;
 }
 
+/* "l", or with more of them where a stage was split before. */
+static const char *lane_name(Arena *arena, const Stage *st)
+{
+    const char *name = "l";
+    for (int k = 0; k < st->naxes + st->nreduce; k++) {
+        if (strcmp(st->axis[k].name, name) == 0) {
+            name = arena_printf(arena, "%sl", name);
+            k = -1;
+        }
+    }
+    return name;
+}
+
 int stages_rfactor(Stages *s, int stage, const char *axis, int lanes)
 {
     Exprs *x = s->x;
@@ -52,13 +65,14 @@ int stages_rfactor(Stages *s, int stage, const char *axis, int lanes)
     /* The partial stage: domain axes, the lane, then the reduction axes with `axis` shortened. */
     Stage part = old;
     const Expr width = expr_int(x, lanes);
-    const Expr lane = expr_loop_var(x, "l", width);
+    const char *const lane_axis = lane_name(arena, &old);
+    const Expr lane = expr_loop_var(x, lane_axis, width);
     const Expr extent = old.axis[a].extent;
     const Expr outer_extent = expr_ceil_div(x, extent, width);
     const Expr outer = expr_loop_var(x, axis, outer_extent);
     part.naxes = old.naxes + 1;
     memmove(&part.axis[part.naxes], &old.axis[old.naxes], sizeof(Axis) * (size_t)old.nreduce);
-    part.axis[old.naxes] = (Axis){.name = "l", .extent = width, .var = lane};
+    part.axis[old.naxes] = (Axis){.name = lane_axis, .extent = width, .var = lane};
     part.axis[a + 1] = (Axis){.name = old.axis[a].name, .extent = outer_extent, .var = outer};
     const Expr whole = expr_add(x, expr_muli(x, outer, lanes), lane);
     const Expr inside = expr_lt(x, whole, extent);
@@ -82,8 +96,9 @@ int stages_rfactor(Stages *s, int stage, const char *axis, int lanes)
     /* The final stage: starts from lane 0's partial, merges the others. */
     Stage final = old;
     final.nreduce = 1;
-    const Expr rest = expr_loop_var(x, "l", expr_int(x, lanes - 1));
-    final.axis[old.naxes] = (Axis){.name = "l", .extent = expr_int(x, lanes - 1), .var = rest};
+    const Expr rest = expr_loop_var(x, lane_axis, expr_int(x, lanes - 1));
+    final.axis[old.naxes] =
+        (Axis){.name = lane_axis, .extent = expr_int(x, lanes - 1), .var = rest};
     final.where = 0;
     Expr first[MAX_RANK], next[MAX_RANK];
     for (int k = 0; k < old.naxes; k++) {

@@ -90,6 +90,7 @@ bool schedule_apply_steps(const Schedule *sc, Stages *s, Str *why);
 typedef enum ScheduleVerdict {
     SCHEDULE_OK, SCHEDULE_NO_STAGE, SCHEDULE_BAD_LOOP, SCHEDULE_BAD_ORDER, SCHEDULE_BAD_TAIL, SCHEDULE_BAD_AT,
     SCHEDULE_NOT_CONSTANT, SCHEDULE_BAD_SCOPE, SCHEDULE_BAD_LAYOUT, SCHEDULE_TOO_BIG,
+    SCHEDULE_DEFECT, /* lowering gets it wrong: never, say the tests; if so the record is left out */
 } ScheduleVerdict;
 ScheduleVerdict schedule_check(const Schedule *sc, const Stages *after_steps, const Target *t, Str *why);
 

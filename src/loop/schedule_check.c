@@ -27,9 +27,17 @@ static int stage_of(const Stages *s, const char *name)
     return t < 0 ? -1 : s->tensor.at[t].stage;
 }
 
+/* The layout that the record leaves a tensor with. */
+static const Layout *layout_of(const Schedule *sc, const Stages *s, int tensor)
+{
+    const StageSchedule *ss = schedule_find(sc, s->tensor.at[tensor].name);
+    return ss && ss->has_layout ? &ss->layout : &s->tensor.at[tensor].layout;
+}
+
 /* ---- loads ---- */
 
 typedef struct LoadScan {
+    const Schedule *sc;
     const Stages *s;
     const Stage *st;
     int tensor;    /* looked for */
@@ -47,12 +55,12 @@ static void scan_load(const Exprs *x, Expr e, void *arg)
     if (n->op != EX_LOAD) {
         return;
     }
-    const StageTensor *t = &l->s->tensor.at[n->imm.i];
+    const Layout *layout = layout_of(l->sc, l->s, (int)n->imm.i);
     for (int k = 0; k < n->nargs; k++) {
         const Expr index = expr_arg(x, e, k);
         const Expr var = l->st->axis[l->axis].var;
         if (expr_uses_var(x, index, (int)expr_node(x, var)->imm.i) &&
-            (index != var || layout_block(&t->layout, k) % l->tile != 0)) {
+            (index != var || layout_block(layout, k) % l->tile != 0)) {
             l->unpadded = true;
         }
         if (n->imm.i == l->tensor && k != l->st->scan_axis && index != l->st->axis[k].var) {
@@ -77,10 +85,11 @@ static void scan_bodies(LoadScan *l, bool init_only)
     }
 }
 
-static bool reads_stage(const Stages *s, const Stage *reader, const Stage *producer, bool init_only)
+static bool reads_stage(const Check *c, const Stage *reader, const Stage *producer, bool init_only)
 {
     for (int k = 0; k < producer->nresults; k++) {
-        LoadScan l = {.s = s, .st = reader, .tensor = producer->result[k], .tile = 1};
+        LoadScan l = {.sc = c->sc, .s = c->s, .st = reader, .tensor = producer->result[k],
+                      .tile = 1};
         scan_bodies(&l, init_only);
         if (l.reads) {
             return true;
@@ -181,10 +190,9 @@ static ScheduleVerdict check_tails(const Check *c, const Stage *st, const StageS
             return no(c, SCHEDULE_BAD_TAIL, ss, "overlapping tiles of a sum");
         }
         if (tile->tail == TAIL_PAD) {
-            LoadScan l = {.s = c->s, .st = st, .axis = a, .tensor = -1, .tile = t};
+            LoadScan l = {.sc = c->sc, .s = c->s, .st = st, .axis = a, .tensor = -1, .tile = t};
             scan_bodies(&l, false);
-            const StageTensor *out = &c->s->tensor.at[st->result[0]];
-            const Layout *layout = ss->has_layout ? &ss->layout : &out->layout;
+            const Layout *layout = layout_of(c->sc, c->s, st->result[0]);
             if (l.unpadded || ss->at_stage || st->nresults > 1 ||
                 layout_block(layout, a) % t != 0) {
                 return no(c, SCHEDULE_BAD_TAIL, ss, "pad without padded storage");
@@ -235,7 +243,7 @@ static ScheduleVerdict check_marks(const Check *c, const Stage *st, const StageS
 /* A scan whose elements read other places of the axes beside: nothing may run ahead of the order. */
 static ScheduleVerdict check_scan(const Check *c, const Stage *st, const StageSchedule *ss)
 {
-    LoadScan l = {.s = c->s, .st = st, .axis = 0, .tensor = st->result[0], .tile = 1};
+    LoadScan l = {.sc = c->sc, .s = c->s, .st = st, .axis = 0, .tensor = st->result[0], .tile = 1};
     scan_bodies(&l, false);
     if (!l.crosses) {
         return SCHEDULE_OK;
@@ -312,7 +320,7 @@ static ScheduleVerdict check_at(const Check *c, int stage, const StageSchedule *
     }
     bool read = false;
     for (int i = 0; i < c->s->stage.len; i++) {
-        if (i == stage || !reads_stage(c->s, &c->s->stage.at[i], st, false)) {
+        if (i == stage || !reads_stage(c, &c->s->stage.at[i], st, false)) {
             continue;
         }
         read = true;
@@ -329,7 +337,7 @@ static ScheduleVerdict check_at(const Check *c, int stage, const StageSchedule *
         memcpy(order, tss->order, sizeof order);
     }
     if (position_of(order, n, ss->at_loop) >= first_reduction(ts, order, n) &&
-        reads_stage(c->s, ts, st, true)) {
+        reads_stage(c, ts, st, true)) {
         return no(c, SCHEDULE_BAD_AT, ss, "read before the loop it is computed at");
     }
     return SCHEDULE_OK;
@@ -377,9 +385,7 @@ static void try_lowering(Context *ctx, void *arg)
     Trial *trial = arg;
     const Lowered low = lower(ctx, trial->c->s, trial->c->sc, trial->t);
     if (!loops_verify(low.loops, trial->c->why)) {
-        /* Boxes of no constant size; and nests that lowering gets wrong, with a variable that is
-         * not in scope where a stage is computed at a loop: left out until it handles them. */
-        trial->verdict = SCHEDULE_NOT_CONSTANT;
+        trial->verdict = SCHEDULE_DEFECT;
     } else if (low.loops->scratch_bytes > MAX_BOX_BYTES) {
         str_add(trial->c->why, "too much scratch");
         trial->verdict = SCHEDULE_TOO_BIG;
@@ -399,9 +405,12 @@ ScheduleVerdict schedule_check(const Schedule *sc, const Stages *after_steps, co
     Trial trial = {.c = &c, .t = t};
     Error e = {0};
     Arena *arena = arena_child(after_steps->ctx->arena);
-    if (job_run(arena, try_lowering, &trial, &e, NULL) != 0) {
+    const int code = job_run(arena, try_lowering, &trial, &e, NULL);
+    if (code != 0) { /* a box, or a vector loop in one, without constant size */
         str_add(why, e.message);
-        trial.verdict = SCHEDULE_NOT_CONSTANT;
+        trial.verdict = code == ERR_UNSUPPORTED ? SCHEDULE_NOT_CONSTANT
+                        : code == ERR_MEMORY    ? SCHEDULE_TOO_BIG
+                                                : SCHEDULE_DEFECT;
     }
     arena_free(arena);
     return trial.verdict;

@@ -190,7 +190,7 @@ static Expr redirect_load(Exprs *x, Expr e, void *arg)
 int stages_cache_read(Stages *s, int tensor, int reader, const char *name)
 {
     const StageTensor t = s->tensor.at[tensor];
-    if (t.stage >= reader)
+    if (t.stage >= reader || (t.role == TENSOR_TEMP && t.stage < 0)) /* not yet; not any more */
         return -1;
     const StageBuild b = stage_begin(s, t.rank, t.dim); /* for the names of the axes */
     Redirect r = {.from = tensor};
