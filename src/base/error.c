@@ -21,14 +21,14 @@ const char *error_name(int code)
     return "unknown error";
 }
 
-/* One line, whatever a model put into its names. */
+/* One line that a terminal may show, whatever a model put into its names. */
 static void set_message(Error *e, int code, const char *format, va_list args)
 {
     e->code = code;
     vsnprintf(e->message, sizeof e->message, format, args);
     for (char *c = e->message; *c != 0; c++)
-        if (*c == '\n' || *c == '\r')
-            *c = ' ';
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            *c = *c == '\n' || *c == '\r' || *c == '\t' ? ' ' : '?';
 }
 
 int error_set(Error *e, int code, const char *format, ...)

@@ -75,6 +75,7 @@ Work *work_define(Context *ctx, Graph *g, const CompileOptions *opt)
     units_make(w);
     limits_check(w);
     units_define(w);
+    limits_check_work(w);
     if (opt->keep_values)
         keep_values(w);
     return w;

@@ -28,6 +28,9 @@ typedef struct CompileReport {
     double infer_seconds, define_seconds, codegen_seconds, link_seconds, seconds;
 } CompileReport;
 
+/* A day or more on any CPU: a mistake, or a model that means harm. */
+#define WORK_LIMIT 0x1p50
+
 typedef struct CompileOptions {
     Target target;
     int threads;
@@ -38,6 +41,7 @@ typedef struct CompileOptions {
     bool keep_values;
     bool unfused;       /* no late passes: each node is a kernel of its own, all layouts are plain */
     int64_t memory_limit; /* bytes for one stored tensor, and for what compiling itself takes; 0: the machine's memory */
+    double work_limit;  /* points that the stages of one kernel may visit; 0: WORK_LIMIT */
     /* May be NULL. Called from the calling thread. */
     void (*progress)(void *arg, const char *what, int done, int total);
     void *progress_arg;

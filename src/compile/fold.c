@@ -4,6 +4,7 @@
  * Within a budget, as a few bytes of a model can ask for any amount of memory and time (an Expand to [2^40]): values
  * up to FOLD_BYTES, or the size of the model's constants together if that is more; and seconds of work. What is beyond
  * that is computed by each run. */
+#include <math.h>
 #include <string.h>
 
 #include "compile/work.h"
@@ -136,6 +137,7 @@ static void compile_folded(Context *ctx, void *arg)
         g->block.at[i].node.len = g->block.at[i].output.len = 0;
     CompileOptions opt = *j->opt;
     opt.progress = NULL;
+    opt.work_limit = INFINITY; /* within_work looks */
     opt.want_text = opt.want_code = opt.keep_values = false;
     Work *w = work_define(ctx, g, &opt);
     if (within_work(w, j))

@@ -1,4 +1,5 @@
-/* Limits that keep a hostile or mistaken model from taking the machine: how large a stored tensor may be. Sizes that are
+/* Limits that keep a hostile or mistaken model from taking the machine: how large a stored tensor may be and how
+ * much a kernel may do. Sizes that are
  * open until a run are checked there (runtime/memory.c); what may be computed at compile time, in fold.c. */
 #include "base/heap.h"
 #include "compile/work.h"
@@ -59,4 +60,16 @@ double limits_work(const Stages *s)
         work += points;
     }
     return work;
+}
+
+void limits_check_work(const Work *w)
+{
+    const double limit = w->opt->work_limit > 0 ? w->opt->work_limit : WORK_LIMIT;
+    for (int i = 0; i < w->unit.len; i++) {
+        const Unit *u = &w->unit.at[i];
+        const double work = u->class == 'S' && u->live ? limits_work(u->s) : 0;
+        if (work > limit)
+            fail(w->ctx, ERR_MEMORY, "%s: needs %.3g steps, more than the limit of %.3g: use smaller inputs or set --work-limit",
+                 graph_describe_node(w->g, u->node[0]), work, limit);
+    }
 }

@@ -76,6 +76,8 @@ void units_define(Work *w); /* stages of every class S unit, in parallel; then l
 int64_t limits_value_bytes(const Graph *g, const Value *v);
 /* Fails for a value that would be stored and is over the limit. After units_make. */
 void limits_check(const Work *w);
+/* Fails for a unit whose stages are over the limit on work. After units_define. */
+void limits_check_work(const Work *w);
 /* Points that all stages visit; symbols count with their least value. */
 double limits_work(const Stages *s);
 

@@ -64,9 +64,32 @@ static void print_tensor(const Printer *p, int tensor, char letter)
         str_addf(p->out, "%c%d", letter, tensor);
 }
 
+/* Constants are unique by their bits: a NaN other than the two that can be written is given by them. */
+static void print_nan(const Printer *p, DType t, double v)
+{
+    union {
+        double f;
+        int64_t i;
+    } bits = {.f = v}, usual = {.f = signbit(v) ? -(double)NAN : (double)NAN};
+    union {
+        float f;
+        int32_t i;
+    } half = {.f = (float)v};
+    if (bits.i == usual.i)
+        str_add(p->out, signbit(v) ? "-nan" : "nan");
+    else if (t == DT_F32)
+        str_addf(p->out, "bitcast_f32(i32(%d))", (int)half.i);
+    else
+        str_addf(p->out, "bitcast_f64(i64(%lld))", (long long)bits.i);
+}
+
 /* The shortest text that reads back as the same value of type t. */
 static void print_float(const Printer *p, DType t, double v)
 {
+    if (isnan(v)) {
+        print_nan(p, t, v);
+        return;
+    }
     if (t != DT_F32 || !isfinite(v)) {
         str_add_double(p->out, v);
         return;

@@ -14,6 +14,7 @@ const char help_compile[] =
     "    --target LEVEL   avx2, avx512 .. (default: what this CPU has)\n"
     "    --threads N      to compile with (default: all CPUs)\n"
     "    --memory-limit N most bytes for a tensor: 512M, 2G .. (default: this machine's memory)\n"
+    "    --work-limit N   most steps of a kernel: 512G, 2T .. (default: more than a day's)\n"
     "\n"
     "    lathe compile resnet50.onnx -o resnet50.lathe\n"
     "    lathe run resnet50.lathe\n";

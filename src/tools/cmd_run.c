@@ -20,6 +20,7 @@ const char help_run[] =
     "    --target LEVEL   avx2, avx512 .. (default: what this CPU has)\n"
     "    --memory-limit N most bytes for inputs, temporaries and outputs: 512M, 2G .. (default:\n"
     "                     this machine's memory)\n"
+    "    --work-limit N   most steps of a kernel: 512G, 2T .. (default: more than a day's)\n"
     "    --verbose        times and memory\n"
     "\n"
     "Exit status: 0 ran, 3 the model needs something that is not supported, 1 any other error.\n"

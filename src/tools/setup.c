@@ -20,7 +20,8 @@ int setup_options(Setup *s, int what, Error *e)
         s->opt.static_shapes = !args_flag(a, "--symbolic");
     }
     s->opt.compile.threads = s->threads;
-    s->opt.compile.memory_limit = tool_memory_limit(a);
+    s->opt.compile.memory_limit = tool_limit(a, "--memory-limit");
+    s->opt.compile.work_limit = (double)tool_limit(a, "--work-limit");
     s->opt.compile.progress = tool_progress;
     int code = tool_target(a, &s->opt.compile.target, e);
     if (code == 0)

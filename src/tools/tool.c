@@ -112,7 +112,7 @@ bool args_done(Args *a, int min, int max, const char *what)
 int tool_fail(const Error *e)
 {
     if (e->message[0])
-        fprintf(stderr, "lathe: %s\n", e->message);
+        fprintf(stderr, "lathe: %s%s\n", e->code == ERR_INTERNAL ? "internal error: " : "", e->message);
     return e->code == ERR_UNSUPPORTED || e->code == ERR_NEED_VALUE ? EXIT_REFUSED : EXIT_ERROR;
 }
 
@@ -127,9 +127,9 @@ int tool_threads(Args *a)
     return (int)n;
 }
 
-int64_t tool_memory_limit(Args *a)
+int64_t tool_limit(Args *a, const char *option)
 {
-    const char *text = args_value(a, "--memory-limit", NULL);
+    const char *text = args_value(a, option, NULL);
     if (!text)
         return 0;
     static const char units[] = "KMGT";
@@ -139,7 +139,7 @@ int64_t tool_memory_limit(Args *a)
     for (int i = 0; unit && i <= unit - units; i++)
         n = n > INT64_MAX / 1024 ? INT64_MAX : n * 1024;
     if (end == text || n <= 0 || end[unit ? 1 : 0]) {
-        fprintf(stderr, "lathe: --memory-limit: '%s' is no number of bytes (such as 512M or 2G)\n", text);
+        fprintf(stderr, "lathe: %s: '%s' is no size (such as 512M or 2G)\n", option, text);
         a->bad = true;
         return 0;
     }

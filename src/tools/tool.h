@@ -31,7 +31,7 @@ bool args_done(Args *a, int min, int max, const char *what);
 /* Prints the error, one line (none if its message is empty), and gives the exit status. */
 int tool_fail(const Error *e);
 int tool_threads(Args *a); /* --threads, default all CPUs */
-int64_t tool_memory_limit(Args *a); /* --memory-limit 2G, bytes; 0: not given */
+int64_t tool_limit(Args *a, const char *option); /* a number with K, M, G or T behind it; 0: not given */
 int tool_target(Args *a, Target *out, Error *e);
 /* --bind NAME=N ..: fills opt. */
 int tool_bind(Args *a, Arena *arena, OnnxOptions *opt, Error *e);

@@ -274,6 +274,14 @@ static void memory_has_a_limit(void **state)
     refuse("graph \"over\"\ninput x f32[4611686018427387904,4]\ny = relu(x) \"r\"\noutput y\n", 0, "needs over ");
 }
 
+/* Little memory, but more steps than any machine makes. */
+static void work_has_a_limit(void **state)
+{
+    (void)state;
+    refuse("graph \"lrn\"\ninput x f32[5,5,5,5]\ny = lrn(x) \"norm\" size=4611686018427387904\noutput y\n", 0,
+           "lrn 'norm' (x f32[5,5,5,5]): needs 2.88e+21 steps, more than the limit of 1.13e+15");
+}
+
 /* Sizes that are open when compiling are looked at before a run takes memory. */
 static void a_run_has_a_limit(void **state)
 {
@@ -410,6 +418,7 @@ int main(void)
         cmocka_unit_test(large_constants_are_not_folded),
         cmocka_unit_test(long_work_is_not_folded),
         cmocka_unit_test(memory_has_a_limit),
+        cmocka_unit_test(work_has_a_limit),
         cmocka_unit_test(a_run_has_a_limit),
         cmocka_unit_test(data_has_a_limit),
         cmocka_unit_test(convolution_of_open_sizes),
