@@ -10,6 +10,7 @@ typedef struct Hoist {
     int ninside;
     IntMap named;     /* invariant expression -> its LET variable, for the current loop */
     VEC(int) lets;    /* LET statements to put before the current loop */
+    int *count;       /* LETs made so far, for their names */
     IntMap memo;
 } Hoist;
 
@@ -36,7 +37,8 @@ static Expr name_of(Hoist *h, Expr value)
     if (known) {
         return (Expr)known;
     }
-    const Expr var = expr_value_var(h->x, "o", DT_I64);
+    const char *name = arena_printf(h->l->ctx->arena, "o%d", (*h->count)++);
+    const Expr var = expr_value_var(h->x, name, DT_I64);
     const int id = loops_stmt(h->l, L_LET);
     h->l->stmt.at[id].var = var;
     h->l->stmt.at[id].value = value;
@@ -141,7 +143,7 @@ static void hoist_in(Hoist *outer, int parent)
         if (l->stmt.at[stmt].op != L_FOR) {
             continue;
         }
-        Hoist h = {.l = l, .x = l->x, .ninside = l->x->var.len};
+        Hoist h = {.l = l, .x = l->x, .ninside = l->x->var.len, .count = outer->count};
         h.inside = arena_array_of(l->ctx->arena, h.ninside, bool);
         h.named = intmap_new(l->ctx->arena);
         h.memo = intmap_new(l->ctx->arena);
@@ -162,7 +164,8 @@ static void hoist_in(Hoist *outer, int parent)
 
 void hoist_invariants(Loops *expanded)
 {
-    Hoist root = {.l = expanded, .x = expanded->x};
+    int count = 0;
+    Hoist root = {.l = expanded, .x = expanded->x, .count = &count};
     for (int k = 0; k < expanded->phase.len; k++) {
         hoist_in(&root, expanded->phase.at[k].body);
     }
