@@ -1,12 +1,17 @@
 /* Attention and LinearAttention.
  *
- * Attention is six kinds of stages, kept apart so that a schedule may fuse them:
+ * Attention is a list of stages, kept apart so that a schedule may fuse them:
  *
+ *     keys    (B,H,d,T)      k transposed                 map
  *     scores  (B,H,S,T; d)   sum of q k                   reduce
  *     logits  (B,H,S,T)      scale, soft cap, mask        map
- *     max     (B,H,S; t)     sum (B,H,S; t)               reduce
- *     prob    (B,H,S,T)                                   map
- *     y       (B,H,S,D; t)   sum of prob v                reduce
+ *     max     (B,H,S; t)                                  reduce
+ *     weight  (B,H,S,T)      exp(logits - max)            map
+ *     sum     (B,H,S; t)     of the weights               reduce
+ *     y       (B,H,S,D; t)   sum of weight v              reduce, then / sum
+ *
+ * exp is taken once an element, and the division is of the results, which are fewer. The keys are
+ * transposed so that scores are a product whose right side is contiguous along the result's rows.
  *
  * B batch, H query heads in groups that share one key/value head, S queries, T keys with the cache.
  */
@@ -191,17 +196,32 @@ static int contract(const Attention *a, const StageBuild *b, const char *name, E
                         expr_fma(x, u, v, state), expr_add(x, state, state2));
 }
 
+/* The keys as (B,heads,size,T). Not for one query: that reads each key once. */
+static int attention_keys(const Attention *a)
+{
+    int64_t queries;
+    if (expr_is_int(a->x, a->q[2], &queries) && queries == 1)
+        return -1;
+    const StageBuild b = stage_begin(a->d->s, 4, (const Expr[]){a->k[0], a->k[1], a->k[3], a->k[2]});
+    const Expr i[4] = {b.i[0], b.i[1], b.i[3], b.i[2]};
+    const Expr v = a->key >= 0 ? stages_load(a->d->s, a->key, i) : load_operand(a, IN_K, a->k, i);
+    return stage_map(a->d->s, &b, "keys", define_in(a->d, IN_K)->dtype, v);
+}
+
 /* scale * q k^T, (B,H,S,T). The scale is applied to the sum: products are in f32 at least. */
 static int attention_scores(const Attention *a)
 {
     Exprs *x = a->x;
     const Expr dims[4] = {a->q[0], a->q[1], a->q[2], a->k[2]};
+    const int keys = attention_keys(a);
     StageBuild b = stage_begin(a->d->s, 4, dims);
     stage_reduce_axes(a->d->s, &b, 1, &a->q[3]);
     const Expr qi[4] = {b.i[0], b.i[1], b.i[2], b.r[0]};
     const Expr q = expr_cast(x, a->acc, load_operand(a, IN_Q, a->q, qi));
-    const int sum =
-        contract(a, &b, "scores", q, load_key_value(a, true, b.i[0], b.i[1], b.i[3], b.r[0]));
+    const Expr ki[4] = {b.i[0], expr_divi(x, b.i[1], a->group), b.r[0], b.i[3]};
+    const Expr k = keys >= 0 ? expr_cast(x, a->acc, stages_load(a->d->s, keys, ki))
+                             : load_key_value(a, true, b.i[0], b.i[1], b.i[3], b.r[0]);
+    const int sum = contract(a, &b, "scores", q, k);
     const Attr *attr = node_attr(a->d->node, "scale");
     const Expr size = expr_cast(x, a->acc, a->q[3]);
     const Expr scale = attr ? expr_const(x, a->acc, attr->f)
@@ -305,29 +325,42 @@ static int attention_mask(const Attention *a, int qk)
     return stage_map(a->d->s, &b, "masked", a->acc, v);
 }
 
-/* Softmax over the keys; a row with nothing to attend to is zero. */
-static int attention_softmax(const Attention *a, int logits)
+/* Softmax over the keys, in parts. */
+typedef struct Softmax {
+    int max, weight, sum; /* weight: exp(logits - max), which is 0 where there is nothing to see */
+} Softmax;
+
+static Softmax attention_softmax(const Attention *a, int logits)
 {
     Exprs *x = a->x;
     Stages *s = a->d->s;
-    const Expr zero = expr_const(x, a->acc, 0), none = expr_float(x, a->acc, -INFINITY);
+    const Expr none = expr_float(x, a->acc, -INFINITY);
     const StageTensor t = s->tensor.at[logits];
-    const int max = block_reduce(s, logits, 1u << 3, false, REDUCE_MAX, a->acc);
-    StageBuild b = stage_begin(s, 3, t.dim);
-    stage_reduce_axes(s, &b, 1, &t.dim[3]);
-    const Expr m = stages_load(s, max, b.i);
-    const Expr shift = expr_select(x, expr_eq(x, m, none), zero, m);
-    const Expr i[4] = {b.i[0], b.i[1], b.i[2], b.r[0]};
-    const Expr e =
-        expr_un(x, EX_EXP, expr_sub(x, expr_cast(x, a->acc, stages_load(s, logits, i)), shift));
-    const Expr state = expr_state(x, a->acc, 0), state2 = expr_state2(x, a->acc, 0);
-    const int sum =
-        stage_reduce(s, &b, "sum", a->acc, zero, expr_add(x, state, e), expr_add(x, state, state2));
-    const StageBuild p = stage_begin(s, 4, t.dim);
-    const Expr top = stages_load(s, max, p.i), total = stages_load(s, sum, p.i);
-    const Expr v = expr_cast(x, a->acc, stages_load(s, logits, p.i));
-    const Expr y = expr_div(x, expr_un(x, EX_EXP, expr_sub(x, v, top)), total);
-    return stage_map(s, &p, "prob", a->acc, expr_select(x, expr_eq(x, top, none), zero, y));
+    Softmax r = {.max = block_reduce(s, logits, 1u << 3, false, REDUCE_MAX, a->acc)};
+    const StageBuild b = stage_begin(s, 4, t.dim);
+    const Expr max = stages_load(s, r.max, b.i), v = stages_load(s, logits, b.i);
+    const Expr shift = expr_select(x, expr_eq(x, max, none), expr_const(x, a->acc, 0), max);
+    const Expr e = expr_un(x, EX_EXP, expr_sub(x, expr_cast(x, a->acc, v), shift));
+    r.weight = stage_map(s, &b, "weight", a->acc, e);
+    r.sum = block_reduce(s, r.weight, 1u << 3, false, REDUCE_SUM, a->acc);
+    return r;
+}
+
+/* v over the sum of row i; a row with nothing to attend to is zero. */
+static Expr attention_divide(const Attention *a, const Softmax *m, Expr v, const Expr *i)
+{
+    Exprs *x = a->x;
+    const Expr zero = expr_const(x, a->acc, 0), sum = stages_load(a->d->s, m->sum, i);
+    return expr_select(x, expr_eq(x, sum, zero), zero, expr_div(x, v, sum));
+}
+
+/* The probabilities, where they are a result. */
+static int attention_prob(const Attention *a, const Softmax *m)
+{
+    Stages *s = a->d->s;
+    const StageBuild b = stage_begin(s, 4, s->tensor.at[m->weight].dim);
+    const Expr v = stages_load(s, m->weight, b.i);
+    return stage_map(s, &b, "prob", a->acc, attention_divide(a, m, v, b.i));
 }
 
 /* Rounds to the type that softmax shall be computed in, where that is narrower than ours. */
@@ -343,14 +376,17 @@ void define_attention(Define *d)
     Exprs *x = d->x;
     const int qk = attention_scores(&a), capped = attention_softcap(&a, qk);
     const int masked = attention_mask(&a, capped);
-    const int prob = attention_softmax(&a, attention_round(&a, masked));
+    const Softmax softmax = attention_softmax(&a, attention_round(&a, masked));
 
     const Expr dims[4] = {a.q[0], a.q[1], a.q[2], a.v[3]};
     StageBuild b = stage_begin(d->s, 4, dims);
     stage_reduce_axes(d->s, &b, 1, &a.k[2]);
     const Expr i[4] = {b.i[0], b.i[1], b.i[2], b.r[0]};
-    const int y = contract(&a, &b, "attended", stages_load(d->s, prob, i),
+    const int y = contract(&a, &b, "attended", stages_load(d->s, softmax.weight, i),
                            load_key_value(&a, false, b.i[0], b.i[1], b.r[0], b.i[3]));
+    const StageBuild h = stage_begin(d->s, 4, dims);
+    const int heads = stage_map(d->s, &h, "heads", a.acc,
+                                attention_divide(&a, &softmax, stages_load(d->s, y, h.i), h.i));
     const StageBuild m = define_begin(d, OUT_Y);
     Expr at[4] = {m.i[0], m.i[1], m.i[2], m.i[3]};
     if (m.naxes == 3) {
@@ -358,11 +394,14 @@ void define_attention(Define *d)
         at[2] = m.i[1];
         at[3] = expr_mod(x, m.i[2], a.v[3]);
     }
-    define_map(d, OUT_Y, &m, stages_load(d->s, y, at));
+    define_map(d, OUT_Y, &m, stages_load(d->s, heads, at));
     if (wants(d, OUT_PRESENT_KEY))
         define_out(d, OUT_PRESENT_KEY, a.key);
     if (wants(d, OUT_PRESENT_VALUE))
         define_out(d, OUT_PRESENT_VALUE, a.value);
-    const int modes[4] = {qk, capped, masked, prob};
-    define_out(d, OUT_QK, modes[node_int(d->node, "qk_matmul_output_mode", 0) & 3]);
+    if (wants(d, OUT_QK)) {
+        const int mode = (int)node_int(d->node, "qk_matmul_output_mode", 0) & 3;
+        const int shown[3] = {qk, capped, masked};
+        define_out(d, OUT_QK, mode == 3 ? attention_prob(&a, &softmax) : shown[mode]);
+    }
 }
