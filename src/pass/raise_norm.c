@@ -1,4 +1,5 @@
-/* raise_norm: LayerNormalization, RMSNormalization, Softmax and LogSoftmax from their chains.
+/* raise_norm: LayerNormalization, RMSNormalization, Softmax and LogSoftmax from their chains; and
+ * Softmax in the form of opset 12, over rows of a matrix, where the rows are those of the last axis.
  *
  *     c = sub(x, reduce_mean(x)); v = reduce_mean(pow(c, 2)); n = div(c, sqrt(add(v, E)))
  *     y = add(mul(n, w), b)
@@ -88,6 +89,20 @@ static bool one_axis(Graph *g, const Match *m, const RaiseRule *rule)
     return true;
 }
 
+/* Rows of the last axis: the matrix may as well be what it was made of. */
+static bool rows(Graph *g, const Match *m, const RaiseRule *rule)
+{
+    const ValueId x = match_value(m, 'x');
+    const Node *op = &g->node.at[m->node[1]], *flatten = &g->node.at[m->node[2]];
+    const int64_t axis = node_int(op, "axis", -1), first = node_int(flatten, "axis", 1);
+    const int rank = g->value.at[x].rank;
+    if ((axis != -1 && axis != 1) || (first != rank - 1 && first != -1) || rank < 1 ||
+        !same_type_and_shape(g, x, g->node.at[m->node[0]].out[0]))
+        return false;
+    node_set_int(g, match_replace(g, m, rule->op, 1, &x), "axis", -1);
+    return true;
+}
+
 /* The layer's before those of RMS: a layer is the RMS of what is centred. */
 static const RaiseRule rules[] = {
     {"add(layer_scaled(x), b)", OP_LAYER_NORMALIZATION, moments},
@@ -100,6 +115,8 @@ static const RaiseRule rules[] = {
     {"{div(exp(shifted(x)), total(x))|mul(exp(shifted(x)), inverse(total(x)))}", OP_SOFTMAX,
      one_axis},
     {"sub(shifted(x), log(total(x)))", OP_LOG_SOFTMAX, one_axis},
+    {"reshape(softmax(flatten(x)), {shape(x)|s})", OP_SOFTMAX, rows},
+    {"reshape(log_softmax(flatten(x)), {shape(x)|s})", OP_LOG_SOFTMAX, rows},
 };
 
 Graph *pass_raise_norm(Context *ctx, const Graph *g, const PassOptions *opt, int *count)
