@@ -32,6 +32,8 @@ static const Case cases[] = {
     {.name = "conv3x3_64@56", .conv = true, .c = 64, .hw = 56, .kc = 64, .rs = 3, .stride = 1},
     {.name = "conv3x3_128@28", .conv = true, .c = 128, .hw = 28, .kc = 128, .rs = 3, .stride = 1},
     {.name = "conv3x3_256@14", .conv = true, .c = 256, .hw = 14, .kc = 256, .rs = 3, .stride = 1},
+    {.name = "conv3x3_512@7", .conv = true, .c = 512, .hw = 7, .kc = 512, .rs = 3, .stride = 1},
+    {.name = "conv1x1_1024-2048@14/2", .conv = true, .c = 1024, .hw = 14, .kc = 2048, .rs = 1, .stride = 2},
     {.name = "conv1x1_128-512@28", .conv = true, .c = 128, .hw = 28, .kc = 512, .rs = 1, .stride = 1},
 };
 

@@ -130,6 +130,9 @@ void schedule_print(const Schedule *sc, const Stages *s, Str *out)
         case SCHED_INLINE:
             str_addf(out, "; inline %s", step->a);
             break;
+        case SCHED_FUSE:
+            str_addf(out, "; fuse %s %s %s", step->a, step->b, step->c);
+            break;
         case SCHED_CACHE_WRITE:
             str_addf(out, "; cache_write %s", step->a);
             break;
@@ -268,6 +271,11 @@ static void parse_step(Lexer *lex, Schedule *sc)
     if (lex_accept(lex, "inline")) {
         step.kind = SCHED_INLINE;
         step.a = lex_ident(lex);
+    } else if (lex_accept(lex, "fuse")) {
+        step.kind = SCHED_FUSE;
+        step.a = lex_ident(lex);
+        step.b = lex_ident(lex);
+        step.c = lex_ident(lex);
     } else if (lex_accept(lex, "cache_write")) {
         step.kind = SCHED_CACHE_WRITE;
         step.a = lex_ident(lex);
@@ -323,6 +331,17 @@ Schedule *schedule_parse(Context *ctx, Stages *stages, const char *line)
 
 /* ---- steps ---- */
 
+static bool fuse_axes(Stages *s, int stage, const char *first, const char *second)
+{
+    const Stage *st = &s->stage.at[stage];
+    for (int a = 0; a + 1 < st->naxes + st->nreduce; a++) {
+        if (strcmp(st->axis[a].name, first) == 0 && strcmp(st->axis[a + 1].name, second) == 0) {
+            return stages_fuse(s, stage, a);
+        }
+    }
+    return false;
+}
+
 static bool apply_step(const ScheduleStep *step, Stages *s)
 {
     const int t = stages_find_tensor(s, step->a);
@@ -333,6 +352,8 @@ static bool apply_step(const ScheduleStep *step, Stages *s)
     switch (step->kind) {
     case SCHED_INLINE:
         return stage >= 0 && stages_inline(s, stage);
+    case SCHED_FUSE:
+        return stage >= 0 && fuse_axes(s, stage, step->b, step->c);
     case SCHED_CACHE_WRITE:
         return stage >= 0 && stages_cache_write(s, stage) >= 0;
     case SCHED_CACHE_READ: {

@@ -126,6 +126,10 @@ int stages_cache_write(Stages *s, int stage);
 /* A MAP that copies `tensor` (temp `name`); every load of it in stage `reader` is redirected.
  * Returns the new stage's index; `reader` moves up by one. -1 if `reader` is before its producer. */
 int stages_cache_read(Stages *s, int tensor, int reader, const char *name);
+/* Fuses axis `axis` of `stage` with the one after it (both domain or both reduction axes), and the dims
+ * of the tensors with them: memory stays as it is (stage_fuse.c). False (and nothing changed) where
+ * that is not legal. */
+bool stages_fuse(Stages *s, int stage, int axis);
 
 Stages *stages_copy(Context *ctx, const Stages *s); /* with a pool of its own */
 /* False, and why: ranks, types, order, extents. */

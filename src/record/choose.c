@@ -1,6 +1,7 @@
 /* The default schedule of a group: which stages are inlined, which template each of the others gets.
  *
  * 1. Inline: temporary MAPs that are cheap to compute again, or read once per point by one MAP.
+ *    Axes that are always used together are fused.
  * 2. Contractions get the register-tiled template (contraction.c) and pull their pointwise reader
  *    in as epilogue.
  * 3. Other reductions over a contiguous axis are split into lanes (rfactor); all others and MAPs run
@@ -59,12 +60,28 @@ static void inline_all(Context *ctx, Stages *s, Schedule *sc)
     }
 }
 
+/* Axes that are always used together are one: longer rows, no remainder at the end of each. */
+static void fuse_all(Context *ctx, Stages *s, Schedule *sc)
+{
+    for (int i = s->stage.len - 1; i >= 0; i--) {
+        for (int a = s->stage.at[i].naxes + s->stage.at[i].nreduce - 2; a >= 0; a--) {
+            const Stage *st = &s->stage.at[i];
+            const ScheduleStep step = {.kind = SCHED_FUSE, .a = s->tensor.at[st->result[0]].name,
+                                       .b = st->axis[a].name, .c = st->axis[a + 1].name};
+            if (stages_fuse(s, i, a)) {
+                vec_push(ctx->arena, &sc->step, step);
+            }
+        }
+    }
+}
+
 Schedule *schedule_choose(Context *ctx, const Stages *stages, const Target *t, const char **source)
 {
     Stages *s = stages_copy(ctx, stages);
     Schedule *sc = arena_new_of(ctx->arena, Schedule);
     sc->variant = "default";
     inline_all(ctx, s, sc);
+    fuse_all(ctx, s, sc);
     Choice choice = {.ctx = ctx, .s = s, .target = t, .sc = sc, .source = "default"};
     choose_layouts(&choice);
     choose_scans(&choice);

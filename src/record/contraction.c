@@ -18,7 +18,7 @@
 #include "loop/access.h"
 #include "record/templates.h"
 
-#define FMA_SLACK 5.0   /* cycles between uses of an accumulator: latency 4 and some slack */
+#define FMA_SLACK 4.4   /* cycles between uses of an accumulator: latency 4 and some slack */
 #define LOADS_PER_CYCLE 2
 #define LOAD_SLACK 1.4 /* measured: tiles that fill the load ports run at two thirds of the model */
 
@@ -132,6 +132,49 @@ static int64_t b_bytes(const Stages *s, const Contraction *k, int width)
     return bytes;
 }
 
+/* Bytes of A for one point of the axes that A and B share (the batch); symbolic extents count as large. */
+static double a_bytes(const Stages *s, const Contraction *k)
+{
+    const Stage *st = &s->stage.at[k->stage];
+    const StageTensor *a = &s->tensor.at[k->a_tensor];
+    double all = 4, read = 4;
+    for (int d = 0; d < a->rank; d++) {
+        int64_t dim;
+        all *= expr_is_int(s->x, a->dim[d], &dim) ? (double)dim : 4096;
+    }
+    for (int i = 0; i < st->naxes + st->nreduce; i++) {
+        const double extent = (double)axis_extent(s, st, i, 4096);
+        const bool in_a = k->in_a >> i & 1, in_b = k->in_b >> i & 1;
+        if (in_a && in_b && i < st->naxes) {
+            all /= extent;
+        } else if (in_a) {
+            read *= extent;
+        }
+    }
+    return all < read ? all : read; /* windows overlap; strides leave gaps */
+}
+
+/* Which is outermost: row tiles, each of which meets all panels of B, or panels, each of which meets all rows? What
+ * does not stay in L2 until it is used again comes from further away, so the order that brings less is taken. */
+static bool rows_come_first(const Choice *c, const Contraction *k, Tile tile, const int *row_axis, int width)
+{
+    const Stages *s = c->s;
+    const Stage *st = &s->stage.at[k->stage];
+    const double l2 = (double)c->target->l2;
+    const double panels = (double)((axis_extent(s, st, k->vector_axis, 4096) + width - 1) / width);
+    double tiles = 1;
+    for (int a = 0; a < st->naxes; a++) {
+        if (k->row_axes >> a & 1) {
+            const int rows = a == row_axis[0] ? tile.rows[0] : a == row_axis[1] ? tile.rows[1] : 1;
+            tiles *= (double)((axis_extent(s, st, a, 4096) + rows - 1) / rows);
+        }
+    }
+    const double a = a_bytes(s, k), b = (double)b_bytes(s, k, width), panel = b / panels;
+    const double rows_first = a + (b <= l2 / 2 ? b : tiles * b);
+    const double panels_first = (a + panel <= 0.9 * l2 ? a : panels * a) + (panel <= 0.8 * l2 ? b : tiles * b);
+    return rows_first <= panels_first;
+}
+
 /* Rows of A a multiple of 4 KiB apart fall into one set of L1: they must be read as seldom as can be. */
 static bool rows_collide(const Stages *s, const Contraction *k)
 {
@@ -166,12 +209,7 @@ static void schedule_tile(Choice *c, const Contraction *k, int acc, int out, Til
             order_add(os, a, 0);
         }
     }
-    /* A small B stays in L2 whole: a row tile meets all panels while its rows are in L1. Otherwise one
-     * panel stays in L2 and meets all rows. */
-    const int64_t panels = (axis_extent(s, st, v, 4096) + width - 1) / width;
-    const int64_t b = b_bytes(s, k, width);
-    const bool rows_first = b <= c->target->l2 / 2 || b / panels > c->target->l2 / 2 ||
-                            rows_collide(s, k);
+    const bool rows_first = rows_collide(s, k) || rows_come_first(c, k, tile, row_axis, width);
     for (int pass = 0; pass < 2; pass++) {
         if ((pass == 0) == rows_first) {
             for (int r = 0; r < 2; r++) {
