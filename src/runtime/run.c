@@ -370,6 +370,7 @@ void run_free(Run *r)
     for (int i = 0; i < p->nbuffer; i++)
         heap_free(r->slot[i].data);
     heap_free(r->host_scratch.data);
+    heap_free(r->guard);
     heap_free(r->slab);
     heap_free(r->scratch);
     module_unref(r->m);

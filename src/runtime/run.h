@@ -44,6 +44,8 @@ void run_free(Run *r);
 /* Most bytes for inputs, temporaries and outputs together; 0: the machine's memory, as in a new Run. What needs more
  * fails with ERR_MEMORY before it is allocated. */
 void run_set_limit(Run *r, int64_t bytes);
+/* From now on every kernel runs on copies with guards around them, for finding defects: slow, and it allocates. */
+int run_set_guard(Run *r, Error *e);
 /* Keeps a reference until another tensor takes its place. */
 int run_set_input(Run *r, int input, Tensor *t, Error *e);
 int run_execute(Run *r, Error *e);

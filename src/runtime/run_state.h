@@ -47,6 +47,7 @@ struct Run {
     int64_t *kernel_sym;
     double *profile;
     int64_t limit;        /* see run_set_limit */
+    struct Guarded *guard; /* see run_set_guard; by operand of the step being run */
     int64_t allocations;
 };
 
@@ -55,6 +56,11 @@ struct Run {
 int memory_check_plan(const Run *r, const ShapePlan *s, Error *e);
 /* May `bytes` more be taken now? For what the plan does not know. */
 int memory_check(const Run *r, int64_t bytes, Error *e);
+
+/* ---- guard.c ---- */
+/* Puts guarded copies in the place of the operands ptr[0..n), and back; a write beyond one is ERR_INTERNAL. */
+int guard_enter(Run *r, int n, const int32_t *buffer, void **ptr, Error *e);
+int guard_leave(Run *r, int nread, int n, void **ptr, const char *name, Error *e);
 
 /* ---- run.c ---- */
 /* Room for `bytes` in the slot; keeps the first `keep` bytes. */

@@ -23,6 +23,19 @@ static int call_phase(void *arg, int worker, int64_t begin, int64_t end)
     return p->fn(&env, p->buffer, p->sym, p->scratch + p->scratch_stride * worker, begin, end);
 }
 
+static int run_phases(Run *r, const KernelStep *k, const ProgramKernel *kernel, Error *e)
+{
+    for (int i = 0; i < k->nphase; i++) {
+        const int64_t extent = r->at[k->extent[i]].i;
+        Phase phase = {r->m->phase[kernel->entry + i], r->kernel_buffer, r->kernel_sym, r->scratch, r->m->scratch};
+        const bool small = kernel->unit_ns > 0 && (float)extent * kernel->unit_ns < SPLIT_NS;
+        const int code = pool_run(r->pool, small ? 1 : r->threads, call_phase, &phase, extent);
+        if (code != 0)
+            return error_set(e, ERR_INTERNAL, "kernel '%s' failed", kernel->name);
+    }
+    return 0;
+}
+
 static int run_kernel(Run *r, const ProgramStep *s, Error *e)
 {
     const Program *p = r->m->p;
@@ -35,15 +48,15 @@ static int run_kernel(Run *r, const ProgramStep *s, Error *e)
     }
     for (int i = 0; i < k.nsym; i++)
         r->kernel_sym[i] = r->at[k.sym[i]].i;
-    for (int i = 0; i < k.nphase; i++) {
-        const int64_t extent = r->at[k.extent[i]].i;
-        Phase phase = {r->m->phase[kernel->entry + i], r->kernel_buffer, r->kernel_sym, r->scratch, r->m->scratch};
-        const bool small = kernel->unit_ns > 0 && (float)extent * kernel->unit_ns < SPLIT_NS;
-        const int code = pool_run(r->pool, small ? 1 : r->threads, call_phase, &phase, extent);
-        if (code != 0)
-            return error_set(e, ERR_INTERNAL, "kernel '%s' failed", kernel->name);
-    }
-    return 0;
+    if (!r->guard)
+        return run_phases(r, &k, kernel, e);
+    const int n = k.nread + k.nwrite;
+    int code = guard_enter(r, n, k.buffer, r->kernel_buffer, e);
+    if (code != 0)
+        return code;
+    code = run_phases(r, &k, kernel, e);
+    const int damaged = guard_leave(r, k.nread, n, r->kernel_buffer, kernel->name, code == 0 ? e : NULL);
+    return code != 0 ? code : damaged;
 }
 
 /* ---- host routines ---- */

@@ -21,6 +21,7 @@ const char help_run[] =
     "    --memory-limit N most bytes for inputs, temporaries and outputs: 512M, 2G .. (default:\n"
     "                     this machine's memory)\n"
     "    --work-limit N   most steps of a kernel: 512G, 2T .. (default: more than a day's)\n"
+    "    --guard          looks for kernels that write beyond their results (slow)\n"
     "    --verbose        times and memory\n"
     "\n"
     "Exit status: 0 ran, 3 the model needs something that is not supported, 1 any other error.\n"
@@ -76,11 +77,13 @@ static void print_times(const Setup *s, const Run *r, double run_seconds)
         fprintf(stderr, "bound to its value: %s\n", s->model.bound[i]);
 }
 
-static int execute(const Setup *s, const char *dir, bool verbose, Error *e)
+static int execute(const Setup *s, const char *dir, bool verbose, bool guard, Error *e)
 {
     Pool *pool = NULL;
     Run *r = NULL;
     int code = setup_run(s, &pool, &r, e);
+    if (code == 0 && guard)
+        code = run_set_guard(r, e);
     const double start = time_now();
     if (code == 0)
         code = run_execute(r, e);
@@ -98,7 +101,7 @@ int cmd_run(int argc, char **argv)
     Error e = {0};
     Setup s = setup_begin(argc, argv);
     const char *dir = args_value(&s.args, "--outputs", NULL);
-    const bool verbose = args_flag(&s.args, "--verbose");
+    const bool verbose = args_flag(&s.args, "--verbose"), guard = args_flag(&s.args, "--guard");
     int code = setup_options(&s, SETUP_INPUTS, &e);
     if (code == 0)
         code = setup_runs_here(&s, &e);
@@ -107,6 +110,6 @@ int cmd_run(int argc, char **argv)
     if (code == 0)
         code = setup_compile(&s, &e);
     if (code == 0)
-        code = execute(&s, dir, verbose, &e);
+        code = execute(&s, dir, verbose, guard, &e);
     return setup_end(&s, code, &e);
 }

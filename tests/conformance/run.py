@@ -3,7 +3,7 @@
 
 Each test is a model with inputs and expected outputs from the ONNX backend suite. One process a
 test: `lathe run MODEL --inputs A.pb B.pb --outputs DIR`; exit status 0 ran, 3 refused as not
-supported. Outputs must have the expected dtype and shape, and values within the tolerance of the
+supported. ONNX_SUITE_OPTIONS has more options for `lathe run`, such as --guard. Outputs must have the expected dtype and shape, and values within the tolerance of the
 test, at least rtol 1e-3 (bfloat16 2^-6, float16 2^-9) and atol 1e-5.
 
 expected_failures.txt names the tests that are known not to pass, each with its reason. Any other
@@ -22,6 +22,7 @@ import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+EXTRA = os.environ.get("ONNX_SUITE_OPTIONS", "").split()
 sys.path.insert(0, HERE)
 import suite as onnx_suite  # noqa: E402
 
@@ -66,7 +67,7 @@ def numbered(folder, kind):
 def run_set(program, model, folder, rtol, atol, timeout):
     """(verdict, detail) of one set of inputs: pass, wrong, unsupported, error, crash, timeout."""
     with tempfile.TemporaryDirectory() as out:
-        command = [program, "run", model, "--inputs", *numbered(folder, "input"), "--outputs", out]
+        command = [program, "run", model, *EXTRA, "--inputs", *numbered(folder, "input"), "--outputs", out]
         try:
             done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                   stderr=subprocess.PIPE, timeout=timeout)

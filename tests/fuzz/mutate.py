@@ -268,6 +268,8 @@ def mutant(i, a, sources, ops):
     options = ["--memory-limit", "256M", "--work-limit", "1G", "--threads", str(r.choice([1, 1, 3]))]
     if r.random() < 0.2:
         options.append("--symbolic")
+    if r.random() < 0.5:
+        options.append("--guard")
     count = len(inputs)
     structure = onnx is not None and r.random() < 0.85
     if structure:

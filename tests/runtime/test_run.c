@@ -48,7 +48,7 @@ static void kernel_step(Chain *c, int kernel, int from, int to)
 }
 
 /* in -> t0 -> t1 -> t2 -> out: each adds one. */
-static Module *chain_module(int length)
+static Module *chain_of(int length, KernelPhase phase)
 {
     Chain c = chain_start();
     int at = build_port(c.b, "x", vector(BUF_INPUT, c.n));
@@ -59,11 +59,15 @@ static Module *chain_module(int length)
         kernel_step(&c, kernel, at, to);
         at = to;
     }
-    const KernelPhase phase = add_one;
     Module *m;
     Error e = {0};
     assert_int_equal(module_new_native(c.arena, build_finish(c.b), &phase, 1, &m, &e), 0);
     return m;
+}
+
+static Module *chain_module(int length)
+{
+    return chain_of(length, add_one);
 }
 
 static Tensor *ramp(int64_t n)
@@ -301,6 +305,39 @@ static void damage_is_found(void **state)
     arena_free(c.arena);
 }
 
+/* As add_one, but one element too many. */
+static int KERNEL_CALL adds_beyond(const KernelEnv *env, void *const *bufs, const int64_t *syms, void *scratch,
+                                   int64_t begin, int64_t end)
+{
+    add_one(env, bufs, syms, scratch, begin, end);
+    if (syms[0] > 20)
+        ((float *)bufs[1])[syms[0]] = 0;
+    return 0;
+}
+
+static void guards_find_damage(void **state)
+{
+    (void)state;
+    for (int bad = 0; bad < 2; bad++) {
+        Module *m = chain_of(2, bad ? adds_beyond : add_one);
+        Pool *pool;
+        Run *r;
+        Error e = {0};
+        assert_int_equal(pool_new(1, &pool, &e), 0);
+        assert_int_equal(run_new(m, pool, 0, &r, &e), 0);
+        assert_int_equal(run_set_guard(r, &e), 0);
+        run_size(r, 20, 2);
+        Tensor *x = ramp(21);
+        assert_int_equal(run_set_input(r, 0, x, &e), 0);
+        assert_int_equal(run_execute(r, &e), bad ? ERR_INTERNAL : 0);
+        assert_string_equal(e.message, bad ? "'add_one' wrote 1 bytes after operand 1 (84 bytes)" : "");
+        tensor_unref(x);
+        run_free(r);
+        pool_free(pool);
+        module_unref(m);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -311,6 +348,7 @@ int main(void)
         cmocka_unit_test(sizes_from_data),
         cmocka_unit_test(several_threads_one_module),
         cmocka_unit_test(damage_is_found),
+        cmocka_unit_test(guards_find_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
