@@ -123,6 +123,9 @@ typedef struct lathe_options {
     const lathe_shape *shape;
     const lathe_value *value;
     const char *directory; /* of weights in files of their own; NULL: the model's */
+    const char *cache;     /* folder for compiled models, to be found there next time; "": $LATHE_CACHE, else
+                            * $XDG_CACHE_HOME/lathe, else ~/.cache/lathe; NULL: compile, keep nothing. One that cannot
+                            * be used, or that others may write, is passed over without a word */
 } lathe_options;
 
 /* From an ONNX file; options may be NULL. */

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/parallel.h"
-#include "compile/model.h"
+#include "compile/cache.h"
 
 typedef struct CompileJob {
     const char *path;
@@ -82,7 +82,8 @@ static void compile_job(Context *ctx, void *arg)
     opt.compile.target = target_native();
     int code = o->target ? target_find(o->target, &opt.compile.target, &e) : 0;
     if (code == 0)
-        code = model_compile(j->path, &opt, &model, &e);
+        code = cache_compile(j->path, &opt, o->cache && !o->cache[0] ? cache_directory(ctx->arena) : o->cache, CACHE_LIMIT,
+                             &model, &e);
     if (code != 0)
         fail(ctx, code, "%s", e.message);
     j->module = model.module;

@@ -181,3 +181,10 @@ CodegenResult codegen_compile(Context *ctx, const Loops *expanded, const Target 
         fail(ctx, code, "%s", error.message);
     return job.result;
 }
+
+int codegen_version(void)
+{
+    unsigned major, minor, patch;
+    LLVMGetVersion(&major, &minor, &patch);
+    return (int)(major * 10000 + minor * 100 + patch);
+}

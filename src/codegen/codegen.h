@@ -20,6 +20,9 @@ typedef struct CodegenOptions {
     bool want_assembly, want_ir;
 } CodegenOptions;
 
+/* LLVM's: 190107 is 19.1.7. For keys of what is kept. */
+int codegen_version(void);
+
 CodegenResult codegen_compile(Context *ctx, const Loops *expanded, const Target *target,
                               const CodegenOptions *options);
 

@@ -190,7 +190,8 @@ static int kernel_id(Link *l, Job *j)
 {
     if (j->kernel < 0) {
         const ProgramKernel k = {.name = j->name, .nphase = j->loops->phase.len,
-                                 .scratch_bytes = j->loops->scratch_bytes, .unit_ns = j->unit_ns};
+                                 .scratch_bytes = j->loops->scratch_bytes, .unit_ns = j->unit_ns,
+                                 .flops = j->report.flops, .source = j->report.source};
         j->kernel = build_kernel(l->b, k);
     }
     return j->kernel;

@@ -2,6 +2,7 @@
 #include "compile/model.h"
 
 #include "base/file.h"
+#include "runtime/module.h"
 
 #define MAX_ROUNDS 8 /* of binding values that inference asks for */
 
@@ -62,9 +63,13 @@ static void model_job(Context *ctx, void *arg)
     *m = (Model){.graph = j->g, .load_seconds = time_now() - start};
     specialise(ctx, j);
     m->bound = arena_array_of(ctx->arena, j->opt->ninput + 1, const char *);
-    for (int i = 0; i < j->opt->ninput; i++)
-        if (is_bound(j, i))
-            m->bound[m->nbound++] = j->g->value.at[j->g->block.at[0].input.at[i]].name;
+    m->bound_input = arena_array_of(ctx->arena, j->opt->ninput + 1, int);
+    for (int i = 0; i < j->opt->ninput; i++) {
+        if (!is_bound(j, i))
+            continue;
+        m->bound_input[m->nbound] = i;
+        m->bound[m->nbound++] = j->g->value.at[j->g->block.at[0].input.at[i]].name;
+    }
     const Compiled c = compile_graph(ctx, j->g, &j->opt->compile);
     m->report = c.report;
     m->graph = c.graph;
@@ -149,6 +154,23 @@ int model_compile(const char *path, const ModelOptions *opt, Model *out, Error *
         module_set_target(out->module, opt->compile.target.name);
     }
     return code;
+}
+
+CompileReport *model_loaded_report(const Module *m)
+{
+    const Program *p = m->p;
+    CompileReport *r = arena_new_of(m->arena, CompileReport);
+    r->nkernels = p->nkernel;
+    r->kernel = arena_array_of(m->arena, p->nkernel + 1, KernelReport);
+    for (int i = 0; i < p->nkernel; i++)
+        r->kernel[i] = (KernelReport){.name = p->kernel[i].name, .source = p->kernel[i].source, .flops = p->kernel[i].flops};
+    for (int i = 0; i < p->nstep; i++) {
+        const bool kernel = p->step[i].code == PSTEP_KERNEL;
+        r->units += kernel || p->step[i].code == PSTEP_EXTERN;
+        if (kernel)
+            r->kernel[p->arg[p->step[i].arg]].uses++;
+    }
+    return r;
 }
 
 typedef struct ImportJob {

@@ -21,14 +21,18 @@ typedef struct ModelOptions {
 typedef struct Model {
     Module *module;
     CompileReport *report;    /* in the module's arena, as the graph is */
-    const Graph *graph;
+    const Graph *graph;       /* NULL if cached */
     Image image;              /* of the module, for saving */
     int nbound;               /* inputs whose value was bound */
     const char **bound;
+    int *bound_input;         /* their numbers */
     double load_seconds;      /* import */
+    bool cached;              /* nothing was compiled: see compile/cache.h */
 } Model;
 
 int model_compile(const char *path, const ModelOptions *opt, Model *out, Error *e);
+/* What a module that was loaded says of its kernels: names, sources, flops; counts of steps. In its arena. */
+CompileReport *model_loaded_report(const Module *m);
 /* The inputs alone, for making test data: a graph that is only imported, in `arena`. */
 int model_import(Arena *arena, const char *path, const OnnxOptions *opt, Graph **out, Error *e);
 

@@ -279,6 +279,9 @@ static Graph *import_model(Context *ctx, const char *name, OnnxMemory *memory,
     import_nodes(im, &s, &f, p->node, p->n_node);
     for (size_t i = 0; i < p->n_output; i++)
         import_output(im, &s, p->output[i]);
+    for (int i = 0; opt->on_file && i < memory->file_id.cap; i++)
+        if (memory->file_id.slot[i].key)
+            opt->on_file(opt->on_file_arg, memory->file_id.slot[i].key);
     return im->g;
 }
 

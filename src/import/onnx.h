@@ -42,6 +42,8 @@ typedef struct OnnxOptions {
     const OnnxBindValue *value;
     const OnnxShape *shape;
     size_t memory_limit;   /* of the unpacked message; 0: 256 MiB + 16 times the file's size */
+    void (*on_file)(void *arg, const char *location); /* may be NULL: told of each file of external data, as the model names it */
+    void *on_file_arg;
     const char *directory; /* where external data lies; NULL: beside the model (onnx_import only) */
 } OnnxOptions;
 

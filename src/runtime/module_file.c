@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/digest.h"
 #include "base/file.h"
 #include "base/map.h"
 #include "base/vec.h"
@@ -49,12 +50,22 @@ typedef struct FileKernel {
     int32_t entry, nphase;
     float unit_ns;
     int64_t scratch_bytes;
+    double flops;
+    uint32_t source, none;
 } FileKernel;
 typedef struct FileEntry {
     uint32_t name, offset, size;
 } FileEntry;
 
 static const char magic[8] = {'L', 'A', 'T', 'H', 'E', 'M', 'O', 'D'};
+
+/* Of constants, of which there may be much. */
+static uint64_t hash_of(const void *at, size_t size)
+{
+    Digest d = digest_new();
+    digest_add(&d, at, size);
+    return d.h[0];
+}
 
 static uint64_t align64(uint64_t n)
 {
@@ -95,7 +106,7 @@ static void put_data_part(Writer *w, const void *at, size_t size)
 static FileSpan put_data(Writer *w, const void *data, size_t size)
 {
     put_data_part(w, zeros, (size_t)(align64(w->data_size) - w->data_size));
-    const FileSpan span = {w->data_size, size, hash_bytes(data, size, 0)};
+    const FileSpan span = {w->data_size, size, hash_of(data, size)};
     put_data_part(w, data, size);
     return span;
 }
@@ -127,7 +138,8 @@ static void write_sections(Writer *w, const Program *p, const Image *image)
     }
     for (int i = 0; i < p->nkernel; i++) {
         const ProgramKernel *k = &p->kernel[i];
-        const FileKernel f = {put_name(w, k->name), k->entry, k->nphase, k->unit_ns, k->scratch_bytes};
+        const FileKernel f = {put_name(w, k->name), k->entry, k->nphase, k->unit_ns, k->scratch_bytes,
+                              k->flops, put_name(w, k->source ? k->source : ""), 0};
         put(w, SECTION_KERNELS, &f, sizeof f);
     }
     for (int i = 0; i < p->ntext; i++) {
@@ -229,7 +241,7 @@ static const void *span_at(Reader *r, FileSpan s)
     const uint64_t size = r->h->section[SECTION_DATA].size;
     const char *data = section(r, SECTION_DATA);
     if (s.offset <= size && s.size <= size - s.offset && s.offset % 64 == 0 &&
-        hash_bytes(data + s.offset, s.size, 0) == s.hash)
+        hash_of(data + s.offset, s.size) == s.hash)
         return data + s.offset;
     r->bad = true;
     return "";
@@ -278,7 +290,8 @@ static void read_named(Reader *r, Program *p)
     }
     for (int i = 0; i < p->nkernel; i++) {
         const FileKernel *f = (const FileKernel *)section(r, SECTION_KERNELS) + i;
-        kernel[i] = (ProgramKernel){name_at(r, f->name), f->entry, f->nphase, f->scratch_bytes, f->unit_ns};
+        kernel[i] = (ProgramKernel){name_at(r, f->name), f->entry, f->nphase, f->scratch_bytes, f->unit_ns,
+                                    f->flops, name_at(r, f->source)};
     }
     for (int i = 0; i < p->ntext; i++)
         text[i] = name_at(r, ((const uint32_t *)section(r, SECTION_TEXTS))[i]);

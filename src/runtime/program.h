@@ -36,7 +36,7 @@
 #include "runtime/image.h"
 #include "tensor/layout.h"
 
-#define PROGRAM_FORMAT 2
+#define PROGRAM_FORMAT 3
 
 typedef struct ProgramValue {
     uint8_t op;    /* ExprOp: EX_INT, EX_FLOAT, EX_VAR, or an operation of scalar_apply */
@@ -83,6 +83,8 @@ typedef struct ProgramKernel {
     int32_t nphase;
     int64_t scratch_bytes; /* a worker needs this much */
     float unit_ns;         /* estimate of one unit of the parallel loop; 0: unknown */
+    double flops;          /* of one call; 0: unknown. This and `source` are for reports alone */
+    const char *source;    /* where the schedule comes from */
 } ProgramKernel;
 
 #define STEP_KINDS(X)                                                                              \

@@ -123,6 +123,7 @@ int build_const(ProgramBuilder *b, DType t, int rank, const int64_t *dims, const
 int build_kernel(ProgramBuilder *b, ProgramKernel k)
 {
     k.name = arena_strdup(b->arena, k.name);
+    k.source = arena_strdup(b->arena, k.source ? k.source : "");
     vec_push(b->arena, &b->kernel, k);
     return b->kernel.len - 1;
 }

@@ -13,6 +13,7 @@ const char help_bench[] =
     "Compiles a model, runs it many times on random inputs and shows latency and the time of each kernel.\n"
     "\n"
     "    --threads N      (default: all CPUs)\n"
+    "    --no-cache       compile even if the disk cache ($LATHE_CACHE, ~/.cache/lathe) has it\n"
     "    --batch N        first dim of inputs whose first dim is open (default 1)\n"
     "    --bind N=4 ..    other sizes that the model leaves open\n"
     "    --inputs F ..    as for `lathe run`, and --seed\n"

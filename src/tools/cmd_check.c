@@ -209,6 +209,7 @@ static int check_model(Setup *s, const CheckArgs *a, bool *good, Error *e)
     int code = setup_open(s, 1, e);
     if (code == 0 && s->is_module)
         code = error_set(e, ERR_INVALID, "check: '%s' is a module file, which has no layers; give the model", s->path);
+    s->no_cache = true; /* which keeps no graph */
     if (code == 0)
         code = setup_compile(s, e);
     if (code != 0)

@@ -59,6 +59,7 @@ static void show_program(const Program *p)
 
 static int show_model(Setup *s, bool program, bool kernels, int show, const char *only, Error *e)
 {
+    s->no_cache = true; /* which keeps no graph and no texts */
     const int code = setup_compile(s, e);
     if (code != 0)
         return code;

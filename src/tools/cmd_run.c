@@ -17,6 +17,7 @@ const char help_run[] =
     "    --bind N=4 ..    sizes that the model leaves open\n"
     "    --symbolic       keep open sizes open instead of compiling for the shapes given\n"
     "    --threads N      (default: all CPUs)\n"
+    "    --no-cache       compile even if the disk cache ($LATHE_CACHE, ~/.cache/lathe) has it\n"
     "    --target LEVEL   avx2, avx512 .. (default: what this CPU has)\n"
     "    --memory-limit N most bytes for inputs, temporaries and outputs: 512M, 2G .. (default:\n"
     "                     this machine's memory)\n"

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/str.h"
+#include "compile/cache.h"
 #include "runtime/module_file.h"
 
 Setup setup_begin(int argc, char **argv)
@@ -14,6 +15,7 @@ int setup_options(Setup *s, int what, Error *e)
 {
     Args *const a = &s->args;
     s->threads = tool_threads(a);
+    s->no_cache = args_flag(a, "--no-cache");
     if (what & SETUP_INPUTS) {
         s->nfile = args_list(a, "--inputs", s->file, SETUP_MAX_FILES);
         s->seed = (uint64_t)args_int(a, "--seed", 0);
@@ -60,6 +62,8 @@ static int open_module(Setup *s, Error *e)
         s->ports = tool_module_ports(s->arena, s->model.module);
     if (code == 0)
         s->noutputs = module_program(s->model.module)->noutput;
+    if (code == 0)
+        s->model.report = model_loaded_report(s->model.module);
     return code;
 }
 
@@ -81,7 +85,8 @@ int setup_compile(Setup *s, Error *e)
     if (s->is_module)
         return 0;
     s->opt.compile.progress_arg = &s->began;
-    return model_compile(s->path, &s->opt, &s->model, e);
+    const char *cache = s->no_cache ? NULL : cache_directory(s->arena);
+    return cache_compile(s->path, &s->opt, cache, CACHE_LIMIT, &s->model, e);
 }
 
 int setup_run(const Setup *s, Pool **pool, Run **run, Error *e)

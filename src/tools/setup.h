@@ -23,6 +23,7 @@ typedef struct Setup {
     Arena *arena;     /* until setup_end */
     const char *path; /* the model */
     int threads;
+    bool no_cache;    /* compile even what is in the disk cache (compile/cache.h) */
     ModelOptions opt;
     int nfile;        /* --inputs */
     const char *file[SETUP_MAX_FILES];
@@ -38,7 +39,7 @@ typedef struct Setup {
 enum { SETUP_INPUTS = 1 }; /* --inputs, --seed and --symbolic too */
 
 Setup setup_begin(int argc, char **argv);
-/* --threads, --target, --bind, --memory-limit, --work-limit, and with SETUP_INPUTS what gives the inputs; then exactly one positional argument
+/* --threads, --target, --bind, --memory-limit, --work-limit, --no-cache, and with SETUP_INPUTS what gives the inputs; then exactly one positional argument
  * must be left. A complaint about the command line is printed at once and leaves *e empty. */
 int setup_options(Setup *s, int what, Error *e);
 /* Refuses a --target that this CPU cannot run. */

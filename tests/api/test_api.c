@@ -239,6 +239,33 @@ static void memory_and_files(void **state)
     unlink(path);
 }
 
+/* A folder for compiled models: what is found there gives the same. */
+static void compiled_models_are_kept(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/lathe_api_XXXXXX", command[64];
+    assert_non_null(mkdtemp(dir));
+    const lathe_options o = {.threads = 1, .cache = dir};
+    float want[10];
+    int all = 0, some = 0;
+    for (int i = 0; i < 2; i++) {
+        const int before = __atomic_load_n(&allocations, __ATOMIC_RELAXED);
+        lathe_module *m = compile(&o);
+        *(i ? &some : &all) = __atomic_load_n(&allocations, __ATOMIC_RELAXED) - before;
+        lathe_session *s = session(m, 1);
+        lathe_tensor y, x = image(1, 9, 11);
+        run_ok(s, &x, &y);
+        if (i == 0)
+            memcpy(want, y.data, sizeof want);
+        assert_memory_equal(y.data, want, sizeof want);
+        lathe_session_free(s);
+        lathe_module_free(m);
+    }
+    assert_true(some < all / 4); /* it did not compile */
+    snprintf(command, sizeof command, "rm -rf '%s'", dir);
+    assert_int_equal(system(command), 0);
+}
+
 /* ---- sessions ---- */
 
 static void bad_inputs_are_refused(void **state)
@@ -451,6 +478,7 @@ int main(void)
         cmocka_unit_test(options_fix_sizes),
         cmocka_unit_test(bad_options_are_refused),
         cmocka_unit_test(memory_and_files),
+        cmocka_unit_test(compiled_models_are_kept),
         cmocka_unit_test(bad_inputs_are_refused),
         cmocka_unit_test(given_inputs_come_back),
         cmocka_unit_test(second_pass_allocates_nothing),

@@ -26,6 +26,8 @@ EXTRA = os.environ.get("ONNX_SUITE_OPTIONS", "").split()
 sys.path.insert(0, HERE)
 import suite as onnx_suite  # noqa: E402
 
+os.environ["LATHE_CACHE"] = ""  # compile, each time
+
 
 def difference(want, got, rtol, atol):
     """None, or in what the two arrays differ."""

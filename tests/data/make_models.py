@@ -163,6 +163,8 @@ def structure():
                      N("Loop", ["n", "", "x"], ["last"], body=body, name="sum")],
          [vi("c", T.BOOL), f32("x", 2), vi("n", T.INT64)], [f32("y", 2), f32("last", 2)], 17)
 
+    save("bound", [N("ReduceSum", ["x", "axes"], ["y"], keepdims=0)],  # the shape depends on a value
+         [f32("x", 2, 3), vi("axes", T.INT64, 1)], [vi("y", T.FLOAT, 1)], 17)
     save("unsorted", [N("Add", ["b", "a"], ["c"]), N("Relu", ["a"], ["b"]), N("Neg", ["x"], ["a"])],
          [f32("x", 2)], [f32("c", 2)], 17)
     save("dims", [N("Add", ["x", "y"], ["z"]), N("Relu", ["v"], ["w"]), N("Relu", ["u"], ["t"])],
