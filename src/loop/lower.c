@@ -445,6 +445,23 @@ static void opened(Lowerer *w, Nest *n, int pos, int parent, bool init)
     open_from(w, n, pos + 1, parent, init);
 }
 
+/* The part [from, from + extent) of an untiled axis. */
+static void open_part(Lowerer *w, Nest *n, int pos, int parent, Expr from, Expr extent)
+{
+    Exprs *x = w->x;
+    const int axis = n->order[pos].axis;
+    AxisPlan *p = &n->plan[axis];
+    int64_t none;
+    if (expr_is_int(x, extent, &none) && none == 0) {
+        return;
+    }
+    const char *name = arena_printf(w->ctx->arena, "%s0", n->st->axis[axis].name);
+    p->var[0] = expr_loop_var(x, name, extent); /* its range is what proofs go by */
+    p->base = expr_add(x, from, p->var[0]);
+    p->value = expr_add(x, p->low, p->base);
+    opened(w, n, pos, emit_for(w, parent, p->var[0], extent, MARK_SERIAL), false);
+}
+
 /* A reduction loop whose `where` is an upper bound on its variable: first the part where it holds. */
 static bool open_partitioned(Lowerer *w, Nest *n, int pos, int parent)
 {
@@ -481,19 +498,9 @@ static bool open_partitioned(Lowerer *w, Nest *n, int pos, int parent)
     main = expr_max(x, expr_min(x, main, p->size), expr_int(x, 0));
     Nest full = *n;
     full.no_where = true;
-    opened(w, &full, pos, emit_for(w, parent, p->var[0], main, MARK_SERIAL), false);
-    const Expr left = expr_sub(x, p->size, main);
-    int64_t none;
-    if (expr_is_int(x, left, &none) && none == 0) {
-        return true;
-    }
+    open_part(w, &full, pos, parent, expr_int(x, 0), main);
     Nest tail = *n;
-    AxisPlan *q = &tail.plan[n->order[pos].axis];
-    q->var[0] = expr_loop_var(x, arena_printf(w->ctx->arena, "%s0",
-                                              st->axis[n->order[pos].axis].name), left);
-    q->base = expr_add(x, main, q->var[0]);
-    q->value = expr_add(x, q->low, q->base);
-    opened(w, &tail, pos, emit_for(w, parent, q->var[0], left, MARK_SERIAL), false);
+    open_part(w, &tail, pos, parent, main, expr_sub(x, p->size, main));
     return true;
 }
 
@@ -514,14 +521,15 @@ static void open_peeled(Lowerer *w, Nest *n, int pos, int parent, bool init)
         nest_plan_tail(x, &tail, axis);
     }
     Nest main = *n;
-    main.plan[axis].split = SPLIT_EXACT;
+    nest_plan_main(x, &main, axis, whole);
     if (pos < n->nparallel) {
-        const Expr is_main = expr_lt(x, p->var[0], whole);
-        opened(w, &main, pos, emit_if(w, parent, is_main), init);
+        const int inside = emit_if(w, parent, expr_lt(x, p->var[0], whole));
+        emit_let(w, inside, nest_var(&main, pos), p->var[0]);
+        opened(w, &main, pos, inside, init);
         opened(w, &tail, pos, emit_if(w, parent, expr_le(x, whole, p->var[0])), init);
         return;
     }
-    opened(w, &main, pos, emit_for(w, parent, p->var[0], whole, n->mark[pos]), init);
+    opened(w, &main, pos, emit_for(w, parent, nest_var(&main, pos), whole, n->mark[pos]), init);
     const Expr rest = expr_modi(x, p->size, p->tile);
     opened(w, &tail, pos, emit_if(w, parent, expr_lt(x, expr_int(x, 0), rest)), init);
 }

@@ -136,6 +136,15 @@ void nest_plan_tail(Exprs *x, Nest *n, int axis)
     make_levels(x, n, axis, done);
 }
 
+void nest_plan_main(Exprs *x, Nest *n, int axis, Expr tiles)
+{
+    AxisPlan *p = &n->plan[axis];
+    p->split = SPLIT_EXACT;
+    p->extent[0] = tiles;
+    p->var[0] = expr_loop_var(x, arena_printf(x->ctx->arena, "%s0", n->st->axis[axis].name), tiles);
+    make_levels(x, n, axis, expr_muli(x, p->var[0], p->tile));
+}
+
 void nest_plan_guard(Exprs *x, Nest *n, int axis)
 {
     AxisPlan *p = &n->plan[axis];

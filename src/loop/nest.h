@@ -43,6 +43,8 @@ typedef struct Nest {
 void nest_plan(Exprs *x, Nest *n, const Region *box);
 /* The tail of a peeled axis: constant sizes give a tile of just that size, others a guarded one. */
 void nest_plan_tail(Exprs *x, Nest *n, int axis);
+/* The full tiles of a peeled axis: `tiles` of them, and a variable that says so. */
+void nest_plan_main(Exprs *x, Nest *n, int axis, Expr tiles);
 /* The guarded form of a shifted axis, for extents below one tile. */
 void nest_plan_guard(Exprs *x, Nest *n, int axis);
 /* e over the stage's axes -> over the nest's loop variables. */
