@@ -21,7 +21,7 @@ static int producer_of(Lexer *l, const Stages *s)
     return stage;
 }
 
-/* inline S | cache_write S | cache_read TENSOR S NAME; false if it is refused. */
+/* inline S | fuse S POSITION | cache_write S | cache_read TENSOR S NAME; false if it is refused. */
 static bool apply_step(Lexer *l, Stages *s)
 {
     const char *const verb = lex_ident(l);
@@ -29,6 +29,10 @@ static bool apply_step(Lexer *l, Stages *s)
         return stages_inline(s, producer_of(l, s));
     if (strcmp(verb, "cache_write") == 0)
         return stages_cache_write(s, producer_of(l, s)) >= 0;
+    if (strcmp(verb, "fuse") == 0) {
+        const int stage = producer_of(l, s);
+        return stages_fuse(s, stage, (int)lex_int(l));
+    }
     if (strcmp(verb, "cache_read") != 0)
         lex_fail(l, "no step '%s'", verb);
     const int tensor = tensor_called(l, s);

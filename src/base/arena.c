@@ -169,7 +169,10 @@ void *arena_alloc_aligned(Arena *a, size_t size, size_t align)
     if (size > SIZE_MAX - align)
         out_of_memory(a, size);
     const uintptr_t p = (uintptr_t)take(a, size + align - ALIGN);
-    return (void *)((p + align - 1) & ~(uintptr_t)(align - 1));
+    void *at = (void *)((p + align - 1) & ~(uintptr_t)(align - 1));
+    if (align == (size_t)2 << 20)
+        heap_advise_huge(at, size);
+    return at;
 }
 
 void *arena_dup(Arena *a, const void *p, size_t size)

@@ -6,9 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
-enum { CALLOC_ALIGN = 16 };
+enum { CALLOC_ALIGN = 16, HUGE_PAGE = 2 << 20 };
 
 /* The one setting of the process: see heap_set_hooks. */
 static HeapHooks hooks;
@@ -32,9 +33,21 @@ void *heap_alloc(size_t size, size_t align)
     if (size > SIZE_MAX - align)
         return NULL;
     void *p = aligned_alloc(align, (size + align - 1) & ~(align - 1));
-    if (p != NULL)
-        memset(p, 0, size);
-    return p;
+    if (p == NULL)
+        return NULL;
+    if (align == HUGE_PAGE)
+        heap_advise_huge(p, size);
+    return memset(p, 0, size);
+}
+
+void heap_advise_huge(void *p, size_t size)
+{
+#ifdef MADV_HUGEPAGE
+    if (size >= HUGE_PAGE)
+        (void)madvise(p, size / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+#else
+    (void)p, (void)size;
+#endif
 }
 
 void heap_free(void *p)

@@ -6,9 +6,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Zeroed, aligned to `align` (a power of two up to 2 MiB); NULL if memory is out. */
+/* Zeroed, aligned to `align` (a power of two up to 2 MiB); NULL if memory is out. An alignment of 2 MiB asks for
+ * huge pages: weights and activations are streamed, and small pages cost a third of the bandwidth. */
 void *heap_alloc(size_t size, size_t align);
 void heap_free(void *p); /* NULL is allowed */
+/* Asks for huge pages behind fresh memory at a multiple of 2 MiB; a hint, nothing else changes. */
+void heap_advise_huge(void *p, size_t size);
 
 /* Where memory comes from instead of the C library; arenas too. Set once, before anything is allocated. */
 typedef struct HeapHooks {
