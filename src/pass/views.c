@@ -245,8 +245,7 @@ Graph *pass_views(Context *ctx, const Graph *old, const PassOptions *opt, int *c
     find_sized(&w);
     for (int b = 0; b < g->block.len; b++) {
         const int len = g->block.at[b].node.len; /* copies are added on the way */
-        NodeId *order = arena_array_of(ctx->arena, len + 1, NodeId);
-        memcpy(order, g->block.at[b].node.at, sizeof *order * (size_t)len);
+        const NodeId *order = arena_dup(ctx->arena, g->block.at[b].node.at, sizeof *order * (size_t)len);
         for (int i = 0; i < len; i++) {
             *count += view_node(&w, order[i]);
         }

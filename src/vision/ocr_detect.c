@@ -239,6 +239,8 @@ static int compare_top(const void *pa, const void *pb)
 /* By the top; boxes whose tops differ by less than ten pixels are one line, left to right. */
 static void reading_order(OcrBox *box, int n)
 {
+    if (n < 2) /* none: there is no array */
+        return;
     qsort(box, (size_t)n, sizeof *box, compare_top);
     for (int i = 1; i < n; i++) {
         for (int k = i; k > 0; k--) {
