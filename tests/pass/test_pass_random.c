@@ -508,7 +508,8 @@ static void test_results_stay(void **state)
 {
     /* what the graphs are made for: each must have had something to do */
     static const char *const meant[] = {"remove_identity", "common_subexpressions", "simplify",
-                                        "remove_dead", "fold_batch_norm", "fold_scale"};
+                                        "remove_dead", "fold_batch_norm", "fold_scale",
+                                        "combine_parallel"};
     (void)state;
     int *done_by = calloc((size_t)pass_count, sizeof *done_by);
     for (int k = 0; k < GRAPHS; k++) {
