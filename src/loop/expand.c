@@ -11,279 +11,12 @@
 #include <assert.h>
 #include <string.h>
 
+#include "loop/expand_parts.h"
 #include "loop/hoist.h"
 #include "loop/offset.h"
 #include "loop/schedule.h"
-#include "loop/vecmath.h"
-
-typedef struct RegSlot { /* one element of a REG buffer */
-    int reg;             /* -1: not written yet */
-    int first;           /* element where its register begins */
-} RegSlot;
-
-typedef struct Expander {
-    Context *ctx;
-    Exprs *x;
-    const Loops *in;
-    Loops *out;
-    const Target *target;
-    bool *demoted;      /* by buffer */
-    bool again;         /* something was demoted: this expansion is void */
-    RegSlot **slot;     /* by buffer */
-    VEC(Expr) from, to; /* unrolled and vector variables, innermost last */
-    Expr lane;          /* VAR of the lane in the current chunk; 0 outside vector loops */
-    int lanes;
-    Expr count;         /* active lanes (i64 scalar); 0: all */
-    IntMap memo;        /* of the current statement */
-    VEC(Expr) wide_var; /* LET variables with lanes: pairs (VAR, REG expression) */
-    VEC(Expr) wide_reg;
-    IntMap named;       /* LET variables that are in use */
-    IntMap cleared;     /* registers that are 0 before the phase begins */
-    int body;           /* of the phase */
-    int guards;         /* open L_IFs */
-} Expander;
 
 static void emit(Expander *w, int stmt, int parent);
-static Expr vec(Expander *w, Expr e);
-
-static int lanes_of(const Expander *w, Expr e)
-{
-    return expr_node(w->x, e)->lanes;
-}
-
-static Expr widen(Expander *w, Expr e)
-{
-    if (!w->lane || lanes_of(w, e) == w->lanes) {
-        return e;
-    }
-    return expr_raw(w->x, EX_BROADCAST, expr_type(w->x, e), w->lanes, 0, 1, &e);
-}
-
-static Expr substituted(Expander *w, Expr e)
-{
-    for (int k = w->from.len - 1; k >= 0 && e; k--) {
-        e = expr_subst(w->x, e, 1, &w->from.at[k], &w->to.at[k]);
-    }
-    return e;
-}
-
-static Expr zero_lane(Expander *w, Expr e)
-{
-    const Expr zero = expr_int(w->x, 0);
-    return expr_subst(w->x, e, 1, &w->lane, &zero);
-}
-
-static bool uses_lane(const Expander *w, Expr e)
-{
-    return w->lane && expr_uses_var(w->x, e, (int)expr_node(w->x, w->lane)->imm.i);
-}
-
-/* offset = stride*lane + base? */
-static bool lane_linear(Expander *w, Expr offset, int64_t *stride, Expr *base)
-{
-    if (!uses_lane(w, offset)) {
-        *stride = 0;
-        *base = offset;
-        return true;
-    }
-    Expr coef;
-    return expr_linear_in(w->x, offset, (int)expr_node(w->x, w->lane)->imm.i, &coef, base) &&
-           expr_is_int(w->x, coef, stride);
-}
-
-static Expr active_mask(Expander *w)
-{
-    Exprs *x = w->x;
-    const Expr zero = expr_int(x, 0);
-    const Expr args[2] = {expr_raw(x, EX_RAMP, DT_I64, w->lanes, 1, 1, &zero),
-                          widen(w, w->count)};
-    return expr_raw(x, EX_LT, DT_BOOL, w->lanes, 0, 2, args);
-}
-
-/* ---- registers ---- */
-
-static void demote(Expander *w, int buffer)
-{
-    w->demoted[buffer] = true;
-    w->again = true;
-}
-
-/* The register of `lanes` elements from constant offset `at`; -1 (and a demotion) if there is none. */
-static int reg_at(Expander *w, int buffer, Expr offset, int lanes, bool writing)
-{
-    int64_t at;
-    int64_t elements;
-    if (!expr_is_int(w->x, offset, &at) ||
-        !expr_is_int(w->x, buffer_elements(w->x, &w->in->buffer.at[buffer]), &elements) ||
-        at < 0 || at + lanes > elements) {
-        demote(w, buffer);
-        return -1;
-    }
-    if (!w->slot[buffer]) {
-        w->slot[buffer] = arena_array_of(w->ctx->arena, elements, RegSlot);
-        for (int64_t i = 0; i < elements; i++) {
-            w->slot[buffer][i].reg = -1;
-        }
-    }
-    RegSlot *slot = &w->slot[buffer][at];
-    if (slot->reg < 0 && writing) {
-        for (int i = 0; i < lanes; i++) {
-            if (slot[i].reg >= 0) {
-                demote(w, buffer);
-                return -1;
-            }
-        }
-        const LoopReg reg = {.dtype = dtype_compute(w->in->buffer.at[buffer].dtype),
-                             .lanes = lanes};
-        vec_push(w->ctx->arena, &w->out->reg, reg);
-        for (int i = 0; i < lanes; i++) {
-            slot[i] = (RegSlot){.reg = w->out->reg.len - 1, .first = (int)at};
-        }
-    }
-    if (slot->reg < 0 || slot->first != at || w->out->reg.at[slot->reg].lanes != lanes) {
-        demote(w, buffer);
-        return -1;
-    }
-    return slot->reg;
-}
-
-static bool in_registers(const Expander *w, int buffer)
-{
-    return w->in->buffer.at[buffer].scope == SCOPE_REG && !w->demoted[buffer];
-}
-
-static Expr reg_expr(Expander *w, int reg)
-{
-    const LoopReg *r = &w->out->reg.at[reg];
-    return expr_raw(w->x, EX_REG, r->dtype, r->lanes, reg, 0, NULL);
-}
-
-/* ---- expressions ---- */
-
-static Expr gather(Expander *w, DType t, int buffer, Expr offset)
-{
-    Exprs *x = w->x;
-    Expr offsets = widen(w, vec(w, offset));
-    if (w->count) { /* idle lanes read where lane 0 does */
-        const Expr args[3] = {active_mask(w), offsets, widen(w, vec(w, zero_lane(w, offset)))};
-        offsets = expr_raw(x, EX_SELECT, DT_I64, w->lanes, 0, 3, args);
-    }
-    return expr_raw(x, EX_GATHER, t, w->lanes, buffer, 1, &offsets);
-}
-
-static Expr vec_load(Expander *w, Expr e)
-{
-    Exprs *x = w->x;
-    const ExprNode n = *expr_node(x, e);
-    const int buffer = (int)n.imm.i;
-    Expr index[MAX_RANK];
-    for (int k = 0; k < n.nargs; k++) {
-        index[k] = expr_arg(x, e, k);
-    }
-    const Expr offset = buffer_offset(x, &w->in->buffer.at[buffer], index);
-    int64_t stride = 0;
-    Expr base = 0;
-    const bool linear = lane_linear(w, offset, &stride, &base);
-    if (in_registers(w, buffer)) {
-        const int lanes = linear && stride == 1 ? w->lanes : 1;
-        const int reg = linear && (stride == 0 || stride == 1)
-                            ? reg_at(w, buffer, base, lanes, false)
-                            : (demote(w, buffer), -1);
-        return reg >= 0 ? reg_expr(w, reg) : expr_const(x, (DType)n.dtype, 0);
-    }
-    if (linear && stride == 0) {
-        const Expr at = vec(w, base);
-        return expr_raw(x, EX_VLOAD, (DType)n.dtype, 1, buffer, 1, &at);
-    }
-    if (linear && stride == 1) {
-        const Expr args[2] = {vec(w, base), w->count};
-        return w->count
-                   ? expr_raw(x, EX_MLOAD, (DType)n.dtype, w->lanes, buffer, 2, args)
-                   : expr_raw(x, EX_VLOAD, (DType)n.dtype, w->lanes, buffer, 1, args);
-    }
-    return gather(w, (DType)n.dtype, buffer, offset);
-}
-
-static Expr apply(Expander *w, ExprOp op, DType t, int lanes, int64_t imm, int n, const Expr *args)
-{
-    const Expr e = expr_raw(w->x, op, t, lanes, imm, n, args);
-    return vecmath_is(w->x, e) ? vecmath_expand(w->x, e, args) : e;
-}
-
-static Expr vec_node(Expander *w, Expr e)
-{
-    Exprs *x = w->x;
-    const ExprNode n = *expr_node(x, e);
-    if (n.op == EX_LOAD) {
-        return vec_load(w, e);
-    }
-    if (n.op == EX_VAR) {
-        for (int k = w->wide_var.len - 1; k >= 0; k--) { /* the latest copy */
-            if (w->wide_var.at[k] == e) {
-                return w->wide_reg.at[k];
-            }
-        }
-        if (e == w->lane) {
-            const Expr zero = expr_int(x, 0);
-            return expr_raw(x, EX_RAMP, DT_I64, w->lanes, 1, 1, &zero);
-        }
-        return e;
-    }
-    if (n.nargs == 0) {
-        return e;
-    }
-    Expr *args = arena_array_of(w->ctx->arena, n.nargs, Expr);
-    bool wide = false;
-    bool changed = false;
-    for (int k = 0; k < n.nargs; k++) {
-        args[k] = vec(w, expr_arg(x, e, k));
-        wide |= lanes_of(w, args[k]) > 1;
-        changed |= args[k] != expr_arg(x, e, k);
-    }
-    if (!wide) {
-        const Expr same = changed ? expr_rebuild(x, e, args) : e;
-        const ExprNode m = *expr_node(x, same);
-        if (m.nargs && vecmath_is(x, same)) {
-            for (int k = 0; k < m.nargs; k++) {
-                args[k] = expr_arg(x, same, k);
-            }
-            return vecmath_expand(x, same, args);
-        }
-        return same;
-    }
-    for (int k = 0; k < n.nargs; k++) {
-        args[k] = widen(w, args[k]);
-    }
-    if (n.op == EX_ADD) { /* sums of index terms have any number of terms */
-        Expr sum = args[0];
-        for (int k = 1; k < n.nargs; k++) {
-            const Expr pair[2] = {sum, args[k]};
-            sum = expr_raw(x, EX_ADD, (DType)n.dtype, w->lanes, 0, 2, pair);
-        }
-        return sum;
-    }
-    return apply(w, (ExprOp)n.op, (DType)n.dtype, w->lanes, n.imm.i, n.nargs, args);
-}
-
-static Expr vec(Expander *w, Expr e)
-{
-    const int known = intmap_get(&w->memo, e, 0);
-    if (known) {
-        return (Expr)known;
-    }
-    const Expr made = vec_node(w, e);
-    intmap_put(&w->memo, e, (int)made);
-    return made;
-}
-
-/* The value of a statement's expression in the current chunk. */
-static Expr value_of(Expander *w, Expr e)
-{
-    w->memo = intmap_new(w->ctx->arena);
-    return vec(w, substituted(w, e));
-}
-
-/* ---- statements ---- */
 
 static LoopStmt *add_stmt(Expander *w, LoopOp op, int parent, int *id)
 {
@@ -331,39 +64,39 @@ static void emit_store(Expander *w, const LoopStmt *in, int parent)
     const LoopBuffer *b = &w->in->buffer.at[in->buffer];
     Expr index[MAX_RANK];
     for (int k = 0; k < in->nindex; k++) {
-        index[k] = substituted(w, in->index[k]);
+        index[k] = expand_subst(w, in->index[k]);
     }
     const Expr offset = buffer_offset(x, b, index);
-    Expr value = value_of(w, in->value);
+    Expr value = expand_value(w, in->value);
     int64_t stride = 0;
     Expr base = 0;
-    const bool linear = lane_linear(w, offset, &stride, &base);
-    if (in_registers(w, in->buffer)) {
+    const bool linear = expand_lane_linear(w, offset, &stride, &base);
+    if (expand_in_registers(w, in->buffer)) {
         const int lanes = linear && stride == 1 ? w->lanes : 1;
         const int reg = linear && (stride == 0 || stride == 1)
-                            ? reg_at(w, in->buffer, base, lanes, true)
-                            : (demote(w, in->buffer), -1);
+                            ? expand_reg_at(w, in->buffer, base, lanes, true)
+                            : (expand_demote(w, in->buffer), -1);
         if (reg < 0) {
             return;
         }
-        value = lanes > 1 ? widen(w, value) : value;
+        value = lanes > 1 ? expand_widen(w, value) : value;
         if (w->guards > 0 || (w->count && lanes > 1)) {
             clear_first(w, reg);
         }
         if (w->count && lanes > 1) {
-            const Expr args[3] = {active_mask(w), value, reg_expr(w, reg)};
+            const Expr args[3] = {expand_mask(w), value, expand_reg(w, reg)};
             value = expr_raw(x, EX_SELECT, expr_type(x, value), lanes, 0, 3, args);
         }
         emit_set(w, reg, value, parent);
         return;
     }
-    Expr at = vec(w, linear ? base : offset);
+    Expr at = expand_term(w, linear ? base : offset);
     if (linear && stride != 0) {
-        value = widen(w, value);
+        value = expand_widen(w, value);
     }
     if (!linear || (stride != 0 && stride != 1)) {
-        at = widen(w, vec(w, offset));
-        value = widen(w, value);
+        at = expand_widen(w, expand_term(w, offset));
+        value = expand_widen(w, value);
     }
     int id;
     LoopStmt *s = add_stmt(w, L_STORE, parent, &id);
@@ -378,13 +111,13 @@ static void emit_store(Expander *w, const LoopStmt *in, int parent)
 
 static void emit_let(Expander *w, const LoopStmt *in, int parent)
 {
-    const Expr value = value_of(w, in->value);
-    if (lanes_of(w, value) > 1) { /* a wide name is a register */
+    const Expr value = expand_value(w, in->value);
+    if (expand_lanes(w, value) > 1) { /* a wide name is a register */
         const LoopReg reg = {.dtype = expr_type(w->x, value), .lanes = w->lanes};
         vec_push(w->ctx->arena, &w->out->reg, reg);
         emit_set(w, w->out->reg.len - 1, value, parent);
         vec_push(w->ctx->arena, &w->wide_var, in->var);
-        vec_push(w->ctx->arena, &w->wide_reg, reg_expr(w, w->out->reg.len - 1));
+        vec_push(w->ctx->arena, &w->wide_reg, expand_reg(w, w->out->reg.len - 1));
         return;
     }
     if (expr_is_int(w->x, value, NULL)) {
@@ -421,7 +154,7 @@ static bool count_of(Expander *w, Expr condition, Expr *count)
     const Expr side = expr_sub(x, expr_arg(x, condition, 0), expr_arg(x, condition, 1));
     int64_t stride;
     Expr base;
-    if (!lane_linear(w, side, &stride, &base) || stride != 1) {
+    if (!expand_lane_linear(w, side, &stride, &base) || stride != 1) {
         return false;
     }
     *count = expr_sub(x, expr_int(x, n.op == EX_LE), base);
@@ -431,7 +164,7 @@ static bool count_of(Expander *w, Expr condition, Expr *count)
 static void emit_if(Expander *w, int stmt, int parent)
 {
     Exprs *x = w->x;
-    const Expr condition = substituted(w, w->in->stmt.at[stmt].value);
+    const Expr condition = expand_subst(w, w->in->stmt.at[stmt].value);
     int64_t known;
     if (expr_is_int(x, condition, &known)) {
         if (known) {
@@ -441,7 +174,7 @@ static void emit_if(Expander *w, int stmt, int parent)
     }
     const Expr old_count = w->count;
     Expr test = condition;
-    if (uses_lane(w, condition)) {
+    if (expand_uses_lane(w, condition)) {
         Expr count = 0;
         const bool fits = count_of(w, condition, &count);
         assert(fits && "vector_fits lets only such conditions through");
@@ -461,7 +194,7 @@ static void emit_if(Expander *w, int stmt, int parent)
         w->memo = intmap_new(w->ctx->arena);
         int id;
         LoopStmt *s = add_stmt(w, L_IF, parent, &id);
-        s->value = vec(w, test);
+        s->value = expand_term(w, test);
         w->guards++;
         emit_children(w, stmt, id);
         w->guards--;
@@ -479,13 +212,13 @@ static void push(Expander *w, Expr from, Expr to)
 static bool vector_fits(Expander *w, int stmt, bool masked)
 {
     const LoopStmt *s = &w->in->stmt.at[stmt];
-    if (s->op == L_FOR && uses_lane(w, substituted(w, s->extent))) {
+    if (s->op == L_FOR && expand_uses_lane(w, expand_subst(w, s->extent))) {
         return false;
     }
     if (s->op == L_IF) {
-        const Expr condition = substituted(w, s->value);
+        const Expr condition = expand_subst(w, s->value);
         Expr count;
-        if (uses_lane(w, condition)) {
+        if (expand_uses_lane(w, condition)) {
             if (!count_of(w, condition, &count)) {
                 return false;
             }
@@ -495,12 +228,12 @@ static bool vector_fits(Expander *w, int stmt, bool masked)
     if (s->op == L_STORE) {
         Expr index[MAX_RANK];
         for (int k = 0; k < s->nindex; k++) {
-            index[k] = substituted(w, s->index[k]);
+            index[k] = expand_subst(w, s->index[k]);
         }
         int64_t stride;
         Expr base;
         const Expr offset = buffer_offset(w->x, &w->in->buffer.at[s->buffer], index);
-        const bool linear = lane_linear(w, offset, &stride, &base);
+        const bool linear = expand_lane_linear(w, offset, &stride, &base);
         if (!linear ? masked : stride == 0 ? true : stride != 1 && masked) {
             return false;
         }
@@ -528,7 +261,7 @@ static void emit_serial(Expander *w, int stmt, int parent)
 {
     const LoopStmt in = w->in->stmt.at[stmt];
     w->memo = intmap_new(w->ctx->arena);
-    const Expr extent = vec(w, substituted(w, in.extent));
+    const Expr extent = expand_term(w, expand_subst(w, in.extent));
     int64_t known;
     const int depth = w->from.len;
     if (expr_is_int(w->x, extent, &known) && known <= 1) {
@@ -592,7 +325,7 @@ static void emit(Expander *w, int stmt, int parent)
         emit_children(w, stmt, parent);
         break;
     case L_FOR:
-        if (in.mark == MARK_SERIAL || !expr_is_int(w->x, substituted(w, in.extent), &extent)) {
+        if (in.mark == MARK_SERIAL || !expr_is_int(w->x, expand_subst(w, in.extent), &extent)) {
             emit_serial(w, stmt, parent);
         } else if (in.mark == MARK_VECTOR && !w->lane) {
             emit_vector(w, stmt, extent, parent);

@@ -97,6 +97,14 @@ static bool interval(Exprs *x, Expr e, const bool *inner, int ninner, Expr *low,
     return false;
 }
 
+void region_mark(const Exprs *x, bool *inner, Expr var)
+{
+    const ExprNode *n = expr_node(x, var);
+    if (n->op == EX_VAR) {
+        inner[n->imm.i] = true;
+    }
+}
+
 bool region_of_expr(Exprs *x, Expr e, const bool *inner, int ninner, Range *out)
 {
     Expr low, high;

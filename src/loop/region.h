@@ -14,6 +14,8 @@ typedef struct Region {
     Range axis[MAX_RANK];
 } Region;
 
+/* Marks a VAR node in `inner`; what is none is passed over. */
+void region_mark(const Exprs *x, bool *inner, Expr var);
 /* Values that e takes while the variables marked in `inner` (by var id) run over their extents.
  * False if e depends on data or in an unknown way: then the whole axis is needed. */
 bool region_of_expr(Exprs *x, Expr e, const bool *inner, int ninner, Range *out);

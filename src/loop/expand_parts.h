@@ -1,0 +1,55 @@
+/* Inside expansion: expand.c writes statements, expand_value.c the expressions in them. */
+#ifndef LATHE_LOOP_EXPAND_PARTS_H
+#define LATHE_LOOP_EXPAND_PARTS_H
+
+#include "loop/loops.h"
+#include "target/target.h"
+
+typedef struct RegSlot { /* one element of a REG buffer */
+    int reg;             /* -1: not written yet */
+    int first;           /* element where its register begins */
+} RegSlot;
+
+typedef struct Expander {
+    Context *ctx;
+    Exprs *x;
+    const Loops *in;
+    Loops *out;
+    const Target *target;
+    bool *demoted;      /* by buffer */
+    bool again;         /* something was demoted: this expansion is void */
+    RegSlot **slot;     /* by buffer */
+    VEC(Expr) from, to; /* unrolled and vector variables, innermost last */
+    Expr lane;          /* VAR of the lane in the current chunk; 0 outside vector loops */
+    int lanes;
+    Expr count;         /* active lanes (i64 scalar); 0: all */
+    IntMap memo;        /* of the current statement */
+    VEC(Expr) wide_var; /* LET variables with lanes: pairs (VAR, REG expression) */
+    VEC(Expr) wide_reg;
+    IntMap named;       /* LET variables that are in use */
+    IntMap cleared;     /* registers that are 0 before the phase begins */
+    int body;           /* of the phase */
+    int guards;         /* open L_IFs */
+} Expander;
+
+/* ---- expand_value.c ---- */
+/* The value of a statement's expression in the current chunk. */
+Expr expand_value(Expander *w, Expr e);
+/* The same of a part, with what is unrolled replaced; w->memo is of its statement. */
+Expr expand_term(Expander *w, Expr e);
+/* Unrolled and vector variables replaced by what they are now. */
+Expr expand_subst(Expander *w, Expr e);
+int expand_lanes(const Expander *w, Expr e);
+Expr expand_widen(Expander *w, Expr e); /* to the lanes of the chunk */
+Expr expand_mask(Expander *w);          /* bool: the active lanes */
+bool expand_uses_lane(const Expander *w, Expr e);
+/* offset = stride*lane + base? */
+bool expand_lane_linear(Expander *w, Expr offset, int64_t *stride, Expr *base);
+
+bool expand_in_registers(const Expander *w, int buffer);
+/* The register of `lanes` elements from constant offset `at`; -1, and a demotion, if none is. */
+int expand_reg_at(Expander *w, int buffer, Expr offset, int lanes, bool writing);
+Expr expand_reg(Expander *w, int reg);
+void expand_demote(Expander *w, int buffer);
+
+#endif
