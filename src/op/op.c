@@ -209,7 +209,7 @@ static void check_inputs(Graph *g, NodeId id)
         graph_fail(g, id, ERR_INVALID, "has %d outputs", node->nout);
     for (int k = 0; k < node->nin; k++) {
         if (node->in[k] < 0) {
-            if (k < row->min_in)
+            if (k < row->min_in || (row->max_in < 0 && row->class != 'C')) /* of a list none is optional */
                 graph_fail(g, id, ERR_INVALID, "input %d is missing", k);
             continue;
         }

@@ -478,6 +478,9 @@ static const struct {
     {"input x f32[2]\ny = softmax(x) axis=1\noutput y\n", "axis 1"},
     {"input x f32[2]\ny = einsum(x) equation=\"ij->i\"\noutput y\n", "equation"},
     {"input x f32[2,2]\ny = einsum(x) equation=\"ij->k\"\noutput y\n", "label"},
+    {"input x f32[2]\ny = einsum(x, _, x) equation=\"i,i,i\"\noutput y\n", "input 1 is missing"},
+    {"input x f32[2]\ny = concat(x, _) axis=0\noutput y\n", "input 1 is missing"},
+    {"input x f32[2]\ny = max(x, _, x)\noutput y\n", "input 1 is missing"},
     {"input x u8[1,2,3]\ninput w i8[4,2,1]\ninput z u8[]\ninput v i8[3]\n"
      "y = conv_integer(x, w, z, v)\noutput y\n",
      "3 and 4"},
