@@ -10,17 +10,15 @@
 const char help_bench[] =
     "lathe bench MODEL [options]\n"
     "\n"
-    "Compiles a model, runs it many times on random inputs and shows latency and the time of each kernel.\n"
+    "Compiles a model, or takes a module file of `lathe compile`, runs it many times and shows latency; of each kernel\n"
+    "time, GFLOP/s, share of this machine's measured peak, and where its schedule comes from (a template's name).\n"
     "\n"
-    "    --threads N      (default: all CPUs)\n"
-    "    --no-cache       compile even if the disk cache ($LATHE_CACHE, ~/.cache/lathe) has it\n"
-    "    --batch N        first dim of inputs whose first dim is open (default 1)\n"
-    "    --bind N=4 ..    other sizes that the model leaves open\n"
-    "    --inputs F ..    as for `lathe run`, and --seed\n"
+    "    --batch N        first dim of the inputs, where the model leaves it open\n"
     "    --seconds S      how long to measure (default 2)\n"
-    "    --symbolic       keep open sizes open in the code\n"
     "    --top N          lines of the table of kernels (default 30)\n"
-    "    --json           no table; the last line is JSON\n"
+    "    --json           no table; the last line is JSON, as it always is\n"
+    HELP_INPUTS
+    HELP_COMMON
     "\n"
     "    lathe bench resnet50.onnx --threads 1\n"
     "    lathe bench bert.onnx --bind batch=1 sequence=128 --json\n";
@@ -58,7 +56,7 @@ static int measure(Run *r, double budget, Timing *t, Error *e)
 }
 
 typedef struct Line {
-    const char *what;
+    const char *what, *name;
     const KernelReport *kernel; /* NULL: not a kernel */
     double seconds;
 } Line;
@@ -69,14 +67,30 @@ static int by_time(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
+static void print_lines(const Line *line, int n, double total, double peak)
+{
+    printf("%10s %6s %10s %7s  %-16s %-24s %s\n", "us", "share", "GFLOP/s", "of peak", "schedule", "kernel", "node");
+    for (int i = 0; i < n; i++) {
+        const KernelReport *k = line[i].kernel;
+        const double rate = k && line[i].seconds > 0 ? k->flops / line[i].seconds / 1e9 : 0;
+        char gflops[16] = "-", share[16] = "-"; /* not known: sizes are open, or it is not a kernel */
+        if (rate > 0) {
+            snprintf(gflops, sizeof gflops, "%.1f", rate);
+            snprintf(share, sizeof share, "%.1f%%", 100 * rate / peak);
+        }
+        printf("%10.1f %5.1f%% %10s %7s  %-16s %-24.24s %s\n", line[i].seconds * 1e6, 100 * line[i].seconds / total, gflops,
+               share, k ? k->source : "-", line[i].name, line[i].what);
+    }
+}
+
 /* One line a step, slowest first. */
 static int print_profile(Arena *a, const Model *m, Run *r, int threads, int top, Error *e)
 {
     const Program *p = module_program(m->module);
     double *seconds = arena_array_of(a, p->nstep + 1, double);
     const int rounds = 10;
-    PeakResult peak = {0};
-    int code = peak_measure(threads, &peak, e);
+    double peak = 0;
+    int code = peak_gflops(threads, &peak, e);
     run_profile(r, seconds);
     for (int i = 0; i < rounds && code == 0; i++)
         code = run_execute(r, e);
@@ -87,19 +101,15 @@ static int print_profile(Arena *a, const Model *m, Run *r, int threads, int top,
     double total = 0;
     for (int i = 0; i < p->nstep; i++) {
         const ProgramStep *s = &p->step[i];
-        line[i] = (Line){s->origin >= 0 ? p->text[s->origin] : "", NULL, seconds[i] / rounds};
-        if (s->code == PSTEP_KERNEL)
+        line[i] = (Line){.what = s->origin >= 0 ? p->text[s->origin] : "", .name = "host", .seconds = seconds[i] / rounds};
+        if (s->code == PSTEP_KERNEL) {
             line[i].kernel = &m->report->kernel[p->arg[s->arg]];
+            line[i].name = line[i].kernel->name;
+        }
         total += line[i].seconds;
     }
     qsort(line, (size_t)p->nstep, sizeof *line, by_time);
-    printf("%10s %6s %10s %7s  %-16s %-24s %s\n", "us", "share", "GFLOP/s", "of peak", "schedule", "kernel", "node");
-    for (int i = 0; i < p->nstep && i < top; i++) {
-        const KernelReport *k = line[i].kernel;
-        const double rate = k && line[i].seconds > 0 ? k->flops / line[i].seconds / 1e9 : 0;
-        printf("%10.1f %5.1f%% %10.1f %6.1f%%  %-16s %-24.24s %s\n", line[i].seconds * 1e6, 100 * line[i].seconds / total, rate,
-               100 * rate / peak.gflops, k ? k->source : "", k ? k->name : "host", line[i].what);
-    }
+    print_lines(line, p->nstep < top ? p->nstep : top, total, peak);
     return 0;
 }
 
@@ -119,8 +129,9 @@ static void print_summary(const Setup *s, const Run *r, const Timing *t)
     const RunMemory mem = run_memory(r);
     printf("\n%d threads, %d runs: min %.3f ms, median %.3f, p99 %.3f\n", s->threads, t->n, t->seconds[0] * 1e3,
            t->seconds[t->n / 2] * 1e3, t->seconds[t->n * 99 / 100] * 1e3);
-    printf("compiled in %.2f s: %d kernels for %d steps, %d nodes folded, %d constants re-laid\n", c->seconds, c->nkernels,
-           c->units, c->folded, c->relaid);
+    if (!s->is_module)
+        printf("compiled in %.2f s: %d kernels for %d steps, %d nodes folded, %d constants re-laid\n", c->seconds,
+               c->nkernels, c->units, c->folded, c->relaid);
     printf("temporaries %.2f MB, %.2f without sharing\n", (double)mem.planned / 1e6, (double)mem.naive / 1e6);
 }
 
@@ -143,19 +154,40 @@ static int bench(const Setup *s, double budget, int top, bool json, Error *e)
     return code;
 }
 
+/* --batch wants an input with an open first dim, or one that is as large. */
+static int check_batch(const Setup *s, int64_t batch, Error *e)
+{
+    const struct Port *fixed = NULL;
+    for (int i = 0; i < s->ports.n; i++) {
+        const struct Port *p = &s->ports.at[i];
+        if (p->rank > 0 && (p->dim[0] < 0 || p->dim[0] == batch))
+            return 0;
+        fixed = p->rank > 0 && !fixed ? p : fixed;
+    }
+    if (!fixed)
+        return error_set(e, ERR_INVALID, "--batch %lld: no input of '%s' has a batch", (long long)batch, s->path);
+    return error_set(e, ERR_INVALID, "--batch %lld: '%s' fixes the first dim of its input '%s' to %lld; %s", (long long)batch,
+                     s->path, fixed->name, (long long)fixed->dim[0],
+                     s->is_module ? "compile the model without --bind" : "export it with an open (dynamic) batch");
+}
+
 int cmd_bench(int argc, char **argv)
 {
     Error e = {0};
     Setup s = setup_begin(argc, argv);
-    const int64_t batch = args_int(&s.args, "--batch", 1);
-    const double budget = (double)args_int(&s.args, "--seconds", 2);
+    const int64_t batch = args_int(&s.args, "--batch", 0); /* 0: not given */
+    const double budget = args_double(&s.args, "--seconds", 2);
     const int top = (int)args_int(&s.args, "--top", 30);
     const bool json = args_flag(&s.args, "--json");
-    int code = setup_options(&s, SETUP_INPUTS, &e);
+    int code = setup_options(&s, SETUP_INPUTS | SETUP_MODULE, &e);
+    if (code == 0 && batch < 0)
+        code = error_set(&e, ERR_INVALID, "--batch: at least 1");
     if (code == 0)
         code = setup_runs_here(&s, &e);
     if (code == 0)
-        code = setup_open(&s, batch, &e);
+        code = setup_open(&s, batch > 0 ? batch : 1, &e);
+    if (code == 0 && batch > 0)
+        code = check_batch(&s, batch, &e);
     if (code == 0)
         code = setup_compile(&s, &e);
     if (code == 0)

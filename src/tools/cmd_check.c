@@ -22,13 +22,8 @@ const char help_check[] =
     "                     from (default 1000); with --expected relative to the value and the layer's mean (default 0.001)\n"
     "    --samples N      elements compared of each layer (default 256; 0: all, which may take hours)\n"
     "    --top N          lines of the table (default 10)\n"
-    "    --inputs F ..    .pb or .npy files in the order of the model's inputs, or NAME=FILE;\n"
-    "                     inputs that are not given are random\n"
-    "    --seed N         of the random inputs (default 0)\n"
-    "    --bind N=4 ..    sizes that the model leaves open\n"
-    "    --symbolic       keep open sizes open instead of compiling for the shapes given\n"
-    "    --threads N      (default: all CPUs)\n"
-    "    --target LEVEL   avx2, avx512 .. (default: what this CPU has)\n"
+    HELP_INPUTS
+    HELP_COMMON
     "\n"
     "Exit status: 0 all layers are right, 1 one is wrong (or any other error), 3 the model is not supported.\n"
     "\n"
@@ -207,8 +202,6 @@ static int check(Setup *s, const CheckArgs *a, Tensor **got, Tensor **want, bool
 static int check_model(Setup *s, const CheckArgs *a, bool *good, Error *e)
 {
     int code = setup_open(s, 1, e);
-    if (code == 0 && s->is_module)
-        code = error_set(e, ERR_INVALID, "check: '%s' is a module file, which has no layers; give the model", s->path);
     s->no_cache = true; /* which keeps no graph */
     if (code == 0)
         code = setup_compile(s, e);

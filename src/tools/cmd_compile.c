@@ -10,12 +10,7 @@ const char help_compile[] =
     "Compiles a model ahead of time into one file, which `lathe run` and liblathe_runtime run without the compiler.\n"
     "\n"
     "    -o FILE          the module file\n"
-    "    --bind N=4 ..    sizes that the model leaves open; the others stay open\n"
-    "    --target LEVEL   avx2, avx512 .. (default: what this CPU has)\n"
-    "    --threads N      to compile with (default: all CPUs)\n"
-    "    --no-cache       compile even if the disk cache ($LATHE_CACHE, ~/.cache/lathe) has it\n"
-    "    --memory-limit N most bytes for a tensor: 512M, 2G .. (default: this machine's memory)\n"
-    "    --work-limit N   most steps of a kernel: 512G, 2T .. (default: more than a day's)\n"
+    HELP_COMMON
     "\n"
     "    lathe compile resnet50.onnx -o resnet50.lathe\n"
     "    lathe run resnet50.lathe\n";

@@ -8,26 +8,18 @@
 const char help_run[] =
     "lathe run MODEL [options]\n"
     "\n"
-    "Compiles a model for this machine and runs it once; or runs a module file (.lathe).\n"
+    "Compiles a model for this machine and runs it once; or runs a module file of `lathe compile`.\n"
     "\n"
-    "    --inputs F ..    .pb or .npy files in the order of the model's inputs, or NAME=FILE;\n"
-    "                     inputs that are not given are random\n"
-    "    --seed N         of the random inputs (default 0)\n"
     "    --outputs DIR    writes DIR/output_0.pb ..; without it the outputs are summed up on stdout\n"
-    "    --bind N=4 ..    sizes that the model leaves open\n"
-    "    --symbolic       keep open sizes open instead of compiling for the shapes given\n"
-    "    --threads N      (default: all CPUs)\n"
-    "    --no-cache       compile even if the disk cache ($LATHE_CACHE, ~/.cache/lathe) has it\n"
-    "    --target LEVEL   avx2, avx512 .. (default: what this CPU has)\n"
-    "    --memory-limit N most bytes for inputs, temporaries and outputs: 512M, 2G .. (default:\n"
-    "                     this machine's memory)\n"
-    "    --work-limit N   most steps of a kernel: 512G, 2T .. (default: more than a day's)\n"
+    HELP_INPUTS
+    HELP_COMMON
     "    --guard          looks for kernels that write beyond their results (slow)\n"
     "    --verbose        times and memory\n"
     "\n"
     "Exit status: 0 ran, 3 the model needs something that is not supported, 1 any other error.\n"
     "\n"
     "    lathe run resnet50.onnx\n"
+    "    lathe run resnet50.onnx --inputs cat.jpg --mean 123.7,116.3,103.5 --scale 0.0171,0.0175,0.0174\n"
     "    lathe run model.onnx --inputs input_0.pb input_1.pb --outputs out/\n";
 
 static void summarise(const Module *m, int i, const Tensor *t)
@@ -103,7 +95,7 @@ int cmd_run(int argc, char **argv)
     Setup s = setup_begin(argc, argv);
     const char *dir = args_value(&s.args, "--outputs", NULL);
     const bool verbose = args_flag(&s.args, "--verbose"), guard = args_flag(&s.args, "--guard");
-    int code = setup_options(&s, SETUP_INPUTS, &e);
+    int code = setup_options(&s, SETUP_INPUTS | SETUP_MODULE, &e);
     if (code == 0)
         code = setup_runs_here(&s, &e);
     if (code == 0)

@@ -1,8 +1,9 @@
 /* What commands on one model start with. See setup.h. */
 #include "tools/setup.h"
 
+#include <string.h>
+
 #include "base/file.h"
-#include "base/str.h"
 #include "compile/cache.h"
 #include "runtime/module_file.h"
 
@@ -11,28 +12,48 @@ Setup setup_begin(int argc, char **argv)
     return (Setup){.args = {argc, argv, false}, .arena = arena_new(), .began = time_now()};
 }
 
+static bool is_module_file(const char *path)
+{
+    Arena *a = arena_new();
+    File file;
+    const bool is = file_map(a, path, &file, NULL) == 0 && file.size >= 8 && memcmp(file.at, "LATHEMOD", 8) == 0;
+    arena_free(a);
+    return is;
+}
+
+static int input_options(Setup *s, Error *e)
+{
+    Args *const a = &s->args;
+    s->nfile = args_list(a, "--inputs", s->file, SETUP_MAX_FILES);
+    s->seed = (uint64_t)args_int(a, "--seed", 0);
+    s->opt.static_shapes = !args_flag(a, "--symbolic");
+    return image_options(a, &s->image, e);
+}
+
 int setup_options(Setup *s, int what, Error *e)
 {
     Args *const a = &s->args;
     s->threads = tool_threads(a);
     s->no_cache = args_flag(a, "--no-cache");
-    if (what & SETUP_INPUTS) {
-        s->nfile = args_list(a, "--inputs", s->file, SETUP_MAX_FILES);
-        s->seed = (uint64_t)args_int(a, "--seed", 0);
-        s->opt.static_shapes = !args_flag(a, "--symbolic");
-    }
+    int code = what & SETUP_INPUTS ? input_options(s, e) : 0;
     s->opt.compile.threads = s->threads;
     s->opt.compile.memory_limit = tool_limit(a, "--memory-limit");
     s->opt.compile.work_limit = (double)tool_limit(a, "--work-limit");
     s->opt.compile.progress = tool_progress;
-    int code = tool_target(a, &s->opt.compile.target, e);
+    if (code == 0)
+        code = tool_target(a, &s->opt.compile.target, e);
     if (code == 0)
         code = tool_bind(a, s->arena, &s->opt.onnx, e);
     if (code == 0 && !args_done(a, 1, 1, "one model file"))
         code = ERR_INVALID;
-    if (code == 0)
-        s->path = a->argv[1];
-    return code;
+    if (code != 0)
+        return code;
+    s->path = a->argv[1];
+    s->is_module = is_module_file(s->path);
+    if (s->is_module && !(what & SETUP_MODULE))
+        return error_set(e, ERR_INVALID, "%s: '%s' is a module file, made by `lathe compile`; give the model", a->argv[0],
+                         s->path);
+    return 0;
 }
 
 int setup_runs_here(const Setup *s, Error *e)
@@ -57,7 +78,9 @@ static int open_model(Setup *s, Error *e)
 
 static int open_module(Setup *s, Error *e)
 {
+    const double start = time_now();
     const int code = module_load(s->path, &s->model.module, e);
+    s->model.load_seconds = time_now() - start;
     if (code == 0)
         s->ports = tool_module_ports(s->arena, s->model.module);
     if (code == 0)
@@ -69,7 +92,6 @@ static int open_module(Setup *s, Error *e)
 
 int setup_open(Setup *s, int64_t batch, Error *e)
 {
-    s->is_module = str_ends(s->path, ".lathe");
     const int code = s->is_module ? open_module(s, e) : open_model(s, e);
     if (code != 0)
         return code;
@@ -77,7 +99,7 @@ int setup_open(Setup *s, int64_t batch, Error *e)
     s->ports.memory_limit = s->opt.compile.memory_limit;
     s->opt.input = s->input;
     s->opt.ninput = s->ports.n;
-    return tool_inputs(&s->ports, s->nfile, s->file, s->seed, batch, s->input, e);
+    return tool_inputs(&s->ports, s->nfile, s->file, &s->image, s->seed, batch, s->input, e);
 }
 
 int setup_compile(Setup *s, Error *e)

@@ -14,7 +14,7 @@
 #ifndef LATHE_TOOLS_SETUP_H
 #define LATHE_TOOLS_SETUP_H
 
-#include "tools/tool.h"
+#include "tools/image_input.h"
 
 #define SETUP_MAX_FILES 256
 
@@ -27,20 +27,40 @@ typedef struct Setup {
     ModelOptions opt;
     int nfile;        /* --inputs */
     const char *file[SETUP_MAX_FILES];
+    ImageOptions image;
     uint64_t seed;
     Ports ports;      /* after setup_open: what the model wants */
     int noutputs;     /* that the model has */
     Tensor **input;   /* one each; also opt.input */
-    bool is_module;   /* a file of `lathe compile`, loaded by setup_open */
+    bool is_module;   /* a file of `lathe compile`, by its first bytes; loaded by setup_open */
     Model model;      /* after setup_compile; of a module file only .module */
     double began;
 } Setup;
 
-enum { SETUP_INPUTS = 1 }; /* --inputs, --seed and --symbolic too */
+enum {
+    SETUP_INPUTS = 1, /* --inputs, --seed, --symbolic and how pictures are read, too */
+    SETUP_MODULE = 2, /* a module file will do */
+};
+/* Their help. */
+#define HELP_INPUTS                                                                                                    \
+    "    --inputs F ..    .pb, .npy, .png or .jpg files in the order of the model's inputs, or NAME=FILE;\n"            \
+    "                     inputs that are not given are random\n"                                                     \
+    "    --seed N         of the random inputs (default 0)\n"                                                          \
+    "    --mean M         of pictures, which are resized to the input's height and width: a value of 0 to 255 becomes\n" \
+    "    --scale S        (value - M) * S; a number, or three with commas between (default 0 and 1/255)\n"             \
+    "    --bgr            the order of colours that the model wants is blue, green, red\n"                            \
+    "    --symbolic       keep open sizes open instead of compiling for the shapes given\n"
+#define HELP_COMMON                                                                                                    \
+    "    --bind N=4 ..    sizes that the model leaves open\n"                                                          \
+    "    --target LEVEL   avx2, avx512 .. (default: what this CPU has)\n"                                              \
+    "    --threads N      (default: all CPUs)\n"                                                                       \
+    "    --memory-limit S 2G, 500M ..: refuse what needs more (default: the machine's memory)\n"            \
+    "    --work-limit N   most steps of a kernel: 512G, 2T .. (default: more than a day's)\n"                \
+    "    --no-cache       compile even if the disk cache ($LATHE_CACHE, ~/.cache/lathe) has it\n"
 
 Setup setup_begin(int argc, char **argv);
-/* --threads, --target, --bind, --memory-limit, --work-limit, --no-cache, and with SETUP_INPUTS what gives the inputs; then exactly one positional argument
- * must be left. A complaint about the command line is printed at once and leaves *e empty. */
+/* --threads, --target, --bind, --memory-limit, --work-limit, --no-cache, and with SETUP_INPUTS what gives the inputs; then
+ * exactly one positional argument must be left. A complaint about the command line is printed at once and leaves *e empty. */
 int setup_options(Setup *s, int what, Error *e);
 /* Refuses a --target that this CPU cannot run. */
 int setup_runs_here(const Setup *s, Error *e);

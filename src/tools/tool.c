@@ -11,6 +11,7 @@
 #include "base/heap.h"
 #include "base/parallel.h"
 #include "import/tensor_pb.h"
+#include "tools/image_input.h"
 
 /* ---- options ---- */
 
@@ -183,7 +184,7 @@ int tool_read_tensor(const char *path, Tensor **out, Error *e)
         return npy_read(path, out, e);
     if (str_ends(path, ".pb"))
         return tensor_pb_read(path, out, e);
-    return error_set(e, ERR_INVALID, "'%s': a tensor file ends in .npy or .pb", path);
+    return error_set(e, ERR_INVALID, "'%s': an input file ends in .npy, .pb, .png or .jpg", path);
 }
 
 Ports tool_graph_ports(Arena *a, const Graph *g)
@@ -247,20 +248,42 @@ static int random_input(const struct Port *p, uint64_t seed, int64_t batch, int6
     return 0;
 }
 
-int tool_inputs(const Ports *p, int nfile, const char *const *file, uint64_t seed, int64_t batch,
-                Tensor **out, Error *e)
+/* NAME=FILE, or FILE for input *at. */
+static int find_input(const Ports *p, const char *text, int *at, const char **path, Error *e)
+{
+    const char *eq = strchr(text, '=');
+    *path = text;
+    for (int k = 0; eq && k < p->n; k++) {
+        const size_t len = strlen(p->at[k].name);
+        if (len != (size_t)(eq - text) || strncmp(p->at[k].name, text, len) != 0)
+            continue;
+        *at = k;
+        *path = eq + 1;
+        return 0;
+    }
+    if (eq && !file_exists(text))
+        return error_set(e, ERR_INVALID, "--inputs %s: the model has no input of this name", text);
+    return 0;
+}
+
+static int given_input(const Ports *p, const char *text, int at, const ImageOptions *image, Tensor **out, Error *e)
+{
+    const char *path;
+    const int code = find_input(p, text, &at, &path, e);
+    if (code != 0)
+        return code;
+    if (out[at])
+        return error_set(e, ERR_INVALID, "--inputs %s: the input '%s' is given twice", text, p->at[at].name);
+    return image_is_file(path) ? image_read(path, &p->at[at], image, &out[at], e) : tool_read_tensor(path, &out[at], e);
+}
+
+int tool_inputs(const Ports *p, int nfile, const char *const *file, const ImageOptions *image, uint64_t seed,
+                int64_t batch, Tensor **out, Error *e)
 {
     if (nfile > p->n)
         return error_set(e, ERR_INVALID, "%d input files, the model has %d inputs", nfile, p->n);
     for (int i = 0; i < nfile; i++) {
-        const char *eq = strchr(file[i], '=');
-        int at = i;
-        for (int k = 0; eq && k < p->n; k++) {
-            const size_t len = strlen(p->at[k].name);
-            if (len == (size_t)(eq - file[i]) && strncmp(p->at[k].name, file[i], len) == 0)
-                at = k;
-        }
-        const int code = tool_read_tensor(eq ? eq + 1 : file[i], &out[at], e);
+        const int code = given_input(p, file[i], i, image, out, e);
         if (code != 0)
             return code;
     }

@@ -35,7 +35,7 @@ int64_t tool_limit(Args *a, const char *option); /* a number with K, M, G or T b
 int tool_target(Args *a, Target *out, Error *e);
 /* --bind NAME=N ..: fills opt. */
 int tool_bind(Args *a, Arena *arena, OnnxOptions *opt, Error *e);
-/* Tensor of a .npy or .pb file. */
+/* Tensor of a .npy or .pb file. (Pictures: tools/image_input.h) */
 int tool_read_tensor(const char *path, Tensor **out, Error *e);
 /* The inputs that a model wants; open dims are -1. */
 typedef struct Ports {
@@ -50,10 +50,11 @@ typedef struct Ports {
 } Ports;
 Ports tool_graph_ports(Arena *a, const Graph *g);
 Ports tool_module_ports(Arena *a, const Module *m);
+struct ImageOptions;
 /* The inputs for a model: from files in the order of its inputs (or NAME=FILE), the others seeded random.
  * Open sizes: the first dim is `batch`, others 16. */
-int tool_inputs(const Ports *p, int nfile, const char *const *file, uint64_t seed, int64_t batch,
-                Tensor **out, Error *e);
+int tool_inputs(const Ports *p, int nfile, const char *const *file, const struct ImageOptions *image, uint64_t seed,
+                int64_t batch, Tensor **out, Error *e);
 /* A bar on stderr once something takes over two seconds; only on a terminal. */
 void tool_progress(void *arg, const char *what, int done, int total);
 

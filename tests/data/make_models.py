@@ -261,7 +261,15 @@ def classifier():
          init=[weight("w0", 8, 3, 3, 3), weight("b0", 8), weight("w1", 10, 8), weight("b1", 10)])
 
 
+def images():
+    """What arrives of a picture: its pixels are the output."""
+    save("image", [N("Relu", ["x"], ["y"])], [f32("x", 1, 3, 2, 4)], [f32("y", 1, 3, 2, 4)], 17)
+    save("image_bytes", [N("Cast", ["x"], ["y"], to=T.FLOAT)], [vi("x", T.UINT8, "N", "H", "W", 3)],
+         [f32("y", "N", "H", "W", 3)], 17)
+
+
 if __name__ == "__main__":
+    images()
     classifier()
     old_forms()
     structure()

@@ -1,20 +1,24 @@
 #!/usr/bin/env python3
 """The commands as a user calls them: cli.py LATHE DATA, on the small models in DATA. Each test_*
 function is a test; needs nothing but Python."""
+import json
 import os
 import struct
 import subprocess
 import sys
 import tempfile
+import zlib
 
 LATHE, DATA = sys.argv[1:3]
+CACHE = tempfile.TemporaryDirectory() # not the user's
+ENVIRONMENT = dict(os.environ, LATHE_CACHE=CACHE.name)
 CLASSIFY = os.path.join(DATA, "classify.onnx")
 CONTROL = os.path.join(DATA, "control.onnx")
 
 
 class Result:
     def __init__(self, args):
-        done = subprocess.run([LATHE, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run([LATHE, *args], env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.args, self.status, self.out, self.err = args, done.returncode, done.stdout, done.stderr
 
 
@@ -37,6 +41,27 @@ def write_npy(path, shape, values):
     with open(path, "wb") as f:
         f.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode())
         f.write(struct.pack(f"<{len(values)}f", *values))
+
+
+def write_png(path, rows):
+    """rows of (r, g, b)"""
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    size = struct.pack(">IIBBBBB", len(rows[0]), len(rows), 8, 2, 0, 0, 0)
+    data = b"".join(b"\0" + b"".join(bytes(p) for p in row) for row in rows)
+    with open(path, "wb") as f:
+        f.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b""))
+
+
+def output(tmp, count):
+    """The floats of the first output: raw_data ends the file."""
+    with open(os.path.join(tmp, "output_0.pb"), "rb") as f:
+        return struct.unpack(f"<{count}f", f.read()[-4 * count:])
+
+
+def near(got, want):
+    assert len(got) == len(want) and all(abs(g - w) < 1e-4 for g, w in zip(got, want)), f"{got}, not {want}"
 
 
 def test_check_right(tmp):
@@ -81,8 +106,67 @@ def test_run(tmp):
     module = os.path.join(tmp, "m.lathe")
     lathe("compile", CLASSIFY, "-o", module)
     assert lathe("run", module, "--seed", "5").out == lathe("run", CLASSIFY, "--seed", "5").out
+    for command in "compile", "inspect", "check":
+        has(lathe(command, module, "-o", tmp, status=1).err if command == "compile" else lathe(command, module, status=1).err,
+            "is a module file")
     lathe("run", CLASSIFY, "--nonsense", status=1)
     lathe("run", status=1)
+
+
+def test_pictures(tmp):
+    """Half-pixel bilinear resizing, normalisation, order of colours, both layouts."""
+    if "libpng       MISSING" in lathe("doctor").out:
+        return
+    model, picture = os.path.join(DATA, "image.onnx"), os.path.join(tmp, "p.png")
+    write_png(picture, [[(0, 10, 40), (200, 10, 80)]]) # 2 x 1, to 4 x 2
+
+    def planes(*options):
+        lathe("run", model, "--inputs", picture, "--outputs", tmp, *options)
+        return output(tmp, 24)
+
+    red, green, blue = [0, 50, 150, 200] * 2, [10] * 8, [40, 50, 70, 80] * 2
+    near(planes("--scale", "1"), red + green + blue)
+    near(planes("--scale", "1", "--bgr"), blue + green + red)
+    near(planes(), [v / 255 for v in red + green + blue])
+    near(planes("--mean", "0,5,10", "--scale", "1,2,0.5"),
+         red + [10] * 8 + [(v - 10) / 2 for v in blue])
+    model = os.path.join(DATA, "image_bytes.onnx") # sizes are open: the picture's own
+    lathe("run", model, "--inputs", f"x={picture}", "--outputs", tmp)
+    near(output(tmp, 6), [0, 10, 40, 200, 10, 80])
+    lathe("run", model, "--inputs", picture, "--outputs", tmp, "--mean", "10", "--scale", "2")
+    near(output(tmp, 6), [0, 0, 60, 255, 0, 140])
+
+
+def test_pictures_refused(tmp):
+    picture = os.path.join(tmp, "p.png")
+    write_png(picture, [[(1, 2, 3)]])
+    r = lathe("run", os.path.join(DATA, "external.onnx"), "--inputs", picture, status=1)
+    has(r.err, "'x' is f32[4", "no image")
+    image = os.path.join(DATA, "image.onnx")
+    has(lathe("run", image, "--inputs", picture, "--mean", "1,2", status=1).err, "--mean: '1,2'")
+    has(lathe("run", image, "--inputs", f"z={picture}", status=1).err, "no input of this name")
+    has(lathe("run", image, "--inputs", os.path.join(tmp, "absent.png"), status=1).err, "absent.png")
+    with open(picture, "wb") as f:
+        f.write(b"no picture")
+    has(lathe("run", image, "--inputs", picture, status=3).err, "neither a PNG nor a JPEG")
+
+
+def test_bench(tmp):
+    keys = {"min_ms", "median_ms", "p99_ms", "load_ms", "compile_ms", "rss_mb"}
+    module = os.path.join(tmp, "module") # told by its first bytes, not its name
+    lathe("compile", CLASSIFY, "-o", module)
+    for path in CLASSIFY, module:
+        for more in (), ("--json",):
+            r = lathe("bench", path, "--seconds", "0.05", "--batch", "3", "--threads", "1", *more)
+            said = json.loads(r.out.splitlines()[-1])
+            assert keys <= set(said) and 0 < said["min_ms"] <= said["median_ms"] <= said["p99_ms"], said
+            assert said["compile_ms"] > 0 or path == module, said
+            assert len(r.out.splitlines()) == 1 or not more
+            if not more:
+                has(r.out, "GFLOP/s", "of peak", "schedule", "contraction", "conv")
+    image = os.path.join(DATA, "image.onnx")
+    has(lathe("bench", image, "--batch", "2", status=1).err, "fixes the first dim of its input 'x' to 1")
+    lathe("bench", image, "--batch", "1", "--seconds", "0.05", "--json")
 
 
 def main():
