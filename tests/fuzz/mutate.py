@@ -129,7 +129,8 @@ def change_tensor(r, t):
             info = np.iinfo(array.dtype)
             array.flat[at] = max(info.min, min(info.max, number(r, int(array.flat[at]))))
         else:
-            array.flat[at] = r.choice(FLOATS) if array.dtype.kind == "f" else r.random() < 0.5
+            with np.errstate(all="ignore"):
+                array.flat[at] = r.choice(FLOATS) if array.dtype.kind == "f" else r.random() < 0.5
         t.CopyFrom(onnx.numpy_helper.from_array(array, t.name))
 
 
