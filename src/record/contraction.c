@@ -181,7 +181,8 @@ static bool rows_collide(const Stages *s, const Contraction *k)
     const Stage *st = &s->stage.at[k->stage];
     for (int a = 0; a < st->naxes; a++) {
         int64_t stride;
-        if (k->row_axes >> a & 1 && load_stride(s, k->a, st->axis[a].var, &stride) && stride > 0 &&
+        if (k->row_axes >> a & 1 && axis_extent(s, st, a, 2) > 1 &&
+            load_stride(s, k->a, st->axis[a].var, &stride) && stride > 0 &&
             stride * 4 % 4096 == 0) {
             return true;
         }
