@@ -6,13 +6,13 @@
 #include <string.h>
 
 const HostRow host_rows[] = {
-    {"top_k", host_top_k, 3},
-    {"non_zero", host_non_zero, 1},
-    {"non_max_suppression", host_non_max_suppression, 1},
-    {"unique", host_unique, 1 | 2 | 8},
-    {"compress", host_compress, 1},
-    {"roi_align", host_roi_align, 0},
-    {"max_roi_pool", host_max_roi_pool, 0},
+    {"top_k", host_top_k, host_top_k_ok, 3},
+    {"non_zero", host_non_zero, host_non_zero_ok, 1},
+    {"non_max_suppression", host_non_max_suppression, host_non_max_suppression_ok, 1},
+    {"unique", host_unique, host_unique_ok, 1 | 2 | 8},
+    {"compress", host_compress, host_compress_ok, 1},
+    {"roi_align", host_roi_align, host_roi_align_ok, 0},
+    {"max_roi_pool", host_max_roi_pool, host_max_roi_pool_ok, 0},
 };
 const int host_row_count = (int)(sizeof host_rows / sizeof host_rows[0]);
 

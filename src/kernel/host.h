@@ -14,6 +14,7 @@
 #ifndef LATHE_KERNEL_HOST_H
 #define LATHE_KERNEL_HOST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -46,10 +47,13 @@ typedef struct HostCall {
 
 /* Returns 0 or a negative ErrorCode with call->error filled. */
 typedef int (*HostFn)(HostCall *call);
+/* Are operands, their types, ranks and dims, and the attributes what the routine relies on? (host_check.c) */
+typedef bool (*HostCheckFn)(const HostCall *call);
 
 typedef struct HostRow {
     const char *name; /* the op's snake_case name: what a program file stores */
     HostFn run;
+    HostCheckFn check;
     uint32_t dynamic; /* bit k: the size of output k may depend on data */
 } HostRow;
 
@@ -75,6 +79,14 @@ int host_compress(HostCall *call);
 int host_roi_align(HostCall *call);
 /* x (N,C,H,W), rois (R,5) -> (R,C,P,Q).    ints: P, Q; floats: spatial scale */
 int host_max_roi_pool(HostCall *call);
+
+bool host_top_k_ok(const HostCall *call);
+bool host_non_zero_ok(const HostCall *call);
+bool host_non_max_suppression_ok(const HostCall *call);
+bool host_unique_ok(const HostCall *call);
+bool host_compress_ok(const HostCall *call);
+bool host_roi_align_ok(const HostCall *call);
+bool host_max_roi_pool_ok(const HostCall *call);
 
 /* ---- for the routines ---- */
 int64_t host_elements(const HostTensor *t);

@@ -8,59 +8,12 @@
 #include "base/file.h"
 #include "base/map.h"
 #include "base/vec.h"
+#include "runtime/module_format.h"
 #include "target/target.h"
-
-#define SECTIONS(X)                                                                                \
-    X(VALUES) X(VARS) X(BUFFERS) X(CONSTS) X(INPUTS) X(OUTPUTS) X(KERNELS) X(STEPS) X(ARGS) X(TEXTS) X(BLOBS) \
-    X(ENTRIES) X(NAMES) X(CODE) X(DATA)
-
-typedef enum Section {
-#define X(name) SECTION_##name,
-    SECTIONS(X)
-#undef X
-    SECTION_COUNT
-} Section;
-
-typedef struct FileSection {
-    uint64_t offset, size, hash; /* DATA has none of its own: each span has one */
-} FileSection;
-
-typedef struct FileHeader {
-    char magic[8];
-    uint32_t format, abi;
-    uint64_t file_size;
-    char target[32];
-    FileSection section[SECTION_COUNT];
-    uint64_t hash; /* of all before it */
-} FileHeader;
-
-typedef struct FileVar {
-    uint32_t name;
-    int32_t value, input, axis;
-} FileVar;
-typedef struct FileSpan { /* a constant or a blob: place in DATA */
-    uint64_t offset, size, hash;
-} FileSpan;
-typedef struct FilePort {
-    uint32_t name;
-    int32_t buffer;
-} FilePort;
-typedef struct FileKernel {
-    uint32_t name;
-    int32_t entry, nphase;
-    float unit_ns;
-    int64_t scratch_bytes;
-    double flops;
-    uint32_t source, none;
-} FileKernel;
-typedef struct FileEntry {
-    uint32_t name, offset, size;
-} FileEntry;
 
 static const char magic[8] = {'L', 'A', 'T', 'H', 'E', 'M', 'O', 'D'};
 
-/* Of constants, of which there may be much. */
-static uint64_t hash_of(const void *at, size_t size)
+uint64_t module_data_hash(const void *at, size_t size)
 {
     Digest d = digest_new();
     digest_add(&d, at, size);
@@ -106,7 +59,7 @@ static void put_data_part(Writer *w, const void *at, size_t size)
 static FileSpan put_data(Writer *w, const void *data, size_t size)
 {
     put_data_part(w, zeros, (size_t)(align64(w->data_size) - w->data_size));
-    const FileSpan span = {w->data_size, size, hash_of(data, size)};
+    const FileSpan span = {w->data_size, size, module_data_hash(data, size)};
     put_data_part(w, data, size);
     return span;
 }
@@ -241,7 +194,7 @@ static const void *span_at(Reader *r, FileSpan s)
     const uint64_t size = r->h->section[SECTION_DATA].size;
     const char *data = section(r, SECTION_DATA);
     if (s.offset <= size && s.size <= size - s.offset && s.offset % 64 == 0 &&
-        hash_of(data + s.offset, s.size) == s.hash)
+        module_data_hash(data + s.offset, s.size) == s.hash)
         return data + s.offset;
     r->bad = true;
     return "";

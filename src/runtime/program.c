@@ -62,16 +62,18 @@ int64_t program_buffer_bytes(const Program *p, int buffer, const Scalar *at)
 {
     const ProgramBuffer *b = &p->buffer[buffer];
     int64_t bytes = dtype_size((DType)b->dtype);
+    bool empty = false;
     for (int i = 0; i < b->rank; i++) {
         int64_t dim = at[b->dim[i]].i;
         const int64_t block = layout_block(&b->layout, i);
         if (dim < 0 || dim > INT64_MAX - block)
             return -1;
-        dim = (dim + block - 1) / block * block;
+        empty |= dim == 0;
+        dim = dim == 0 ? 1 : (dim + block - 1) / block * block; /* nor may the other dims of an empty one overflow */
         if (__builtin_mul_overflow(bytes, dim, &bytes) || bytes > (int64_t)1 << 46)
             return -1;
     }
-    return bytes;
+    return empty ? 0 : bytes;
 }
 
 /* ---- verification ---- */
@@ -399,7 +401,7 @@ bool program_verify(const Program *p, int nentries, Str *why)
     for (int i = 0; i < p->nkernel; i++) {
         const ProgramKernel *k = &p->kernel[i];
         REQUIRE(&c, k->nphase >= 0 && k->entry >= 0 && (int64_t)k->entry + k->nphase <= nentries &&
-                        in_range(k->scratch_bytes, (int64_t)1 << 32), "kernel %d", i);
+                        in_range(k->scratch_bytes, (int64_t)1 << 30), "kernel %d", i);
     }
     for (int i = 0; i < p->nstep; i++)
         if (!verify_step(&c, i, nentries))

@@ -62,7 +62,22 @@ static void *pointer_or_empty(void *p, int64_t bytes)
     return bytes == 0 ? empty_buffer : p;
 }
 
-int run_alloc_buffer(Run *r, int buffer, bool keep, Error *e)
+/* The memory of `buffer` has moved: views of it must be bound again before they are used. */
+static void drop_views(Run *r, int buffer)
+{
+    const Program *p = r->m->p;
+    for (int b = buffer + 1; b < p->nbuffer; b++) {
+        int root = b;
+        while (p->buffer[root].kind == BUF_VIEW)
+            root = p->buffer[root].parent;
+        if (root == buffer) {
+            r->ptr[b] = NULL;
+            r->bytes[b] = 0;
+        }
+    }
+}
+
+static int alloc_buffer(Run *r, int buffer, bool keep, Error *e)
 {
     const Program *p = r->m->p;
     const int64_t bytes = program_buffer_bytes(p, buffer, r->at), before = r->bytes[buffer];
@@ -90,6 +105,15 @@ int run_alloc_buffer(Run *r, int buffer, bool keep, Error *e)
         r->bytes[buffer] = bytes;
         r->ptr[buffer] = pointer_or_empty(r->slot[buffer].data, bytes);
     }
+    return code;
+}
+
+int run_alloc_buffer(Run *r, int buffer, bool keep, Error *e)
+{
+    const void *before = r->ptr[buffer];
+    const int code = alloc_buffer(r, buffer, keep, e);
+    if (before && before != r->ptr[buffer])
+        drop_views(r, buffer);
     return code;
 }
 
@@ -182,12 +206,14 @@ static int make_plan(Run *r, ShapePlan *s, Error *e)
     int code = check_dims(r, s, e);
     if (code != 0)
         return code;
+    int64_t sum = 0;
     for (int b = 0; b < p->nbuffer; b++) {
         s->bytes[b] = 0;
         if (p->buffer[b].kind == BUF_SLOT || buffer_is_late(p, &p->buffer[b]))
             continue;
         s->bytes[b] = program_buffer_bytes(p, b, s->at);
-        if (s->bytes[b] < 0)
+        sum += s->bytes[b];
+        if (s->bytes[b] < 0 || sum > INT64_MAX / 4)
             return error_set(e, ERR_INVALID, "with these inputs, a tensor inside the model gets a size that is "
                                              "negative or too large");
     }
@@ -301,6 +327,9 @@ int run_execute(Run *r, Error *e)
         code = bind_buffers(r, e);
     if (code == 0)
         code = run_steps(r, e);
+    for (int i = 0; i < r->m->p->noutput && code == 0; i++)
+        if (!r->ptr[r->m->p->output[i].buffer])
+            code = error_set(e, ERR_INVALID, "output '%s' was not computed", r->m->p->output[i].name);
     return code;
 }
 

@@ -95,6 +95,29 @@ static int take_sizes(Run *r, const ExternStep *x, const HostRow *row, const Hos
     return 0;
 }
 
+/* Memory for the dims as they are now. */
+static bool has_memory(const Run *r, int buffer)
+{
+    const int64_t bytes = program_buffer_bytes(r->m->p, buffer, r->at);
+    return r->ptr[buffer] && bytes >= 0 && bytes <= r->bytes[buffer];
+}
+
+/* After HOST_PLAN: outputs of ranks, and where they are known of dims, as the program says. */
+static int check_planned(const Run *r, const ExternStep *x, const HostRow *row, const HostCall *call, Error *e)
+{
+    for (int k = 0; k < x->nout; k++) {
+        if (x->out[k] < 0)
+            continue;
+        const ProgramBuffer *b = &r->m->p->buffer[x->out[k]];
+        bool same = call->out[k].rank == b->rank;
+        for (int d = 0; same && d < b->rank && !(row->dynamic >> k & 1); d++)
+            same = call->out[k].dim[d] == r->at[b->dim[d]].i;
+        if (!same)
+            return error_set(e, ERR_INVALID, "%s: output %d does not have the shape that was expected", row->name, k);
+    }
+    return 0;
+}
+
 static bool dims_late(const Program *p, const ProgramBuffer *b)
 {
     for (int k = 0; k < b->rank; k++)
@@ -114,12 +137,16 @@ static int run_extern(Run *r, const ProgramStep *s, Error *e)
     memcpy(call.floats, args->floats, sizeof call.floats);
     for (int k = 0; k < x.nin; k++) {
         call.in[k] = host_tensor(r, x.in[k]);
-        if (x.in[k] >= 0 && !call.in[k].data)
+        if (x.in[k] >= 0 && !has_memory(r, x.in[k]))
             return error_set(e, ERR_INTERNAL, "%s: input %d has no memory", row->name, k);
     }
     for (int k = 0; k < x.nout; k++)
         call.out[k] = host_tensor(r, x.out[k]);
+    if (!row->check(&call))
+        return error_set(e, ERR_INVALID, "%s: its operands are not what it takes", row->name);
     int code = row->run(&call);
+    if (code == 0)
+        code = check_planned(r, &x, row, &call, e);
     if (code != 0)
         return code;
     code = slot_reserve(r, &r->host_scratch, (int64_t)call.scratch_bytes, 0, e);
@@ -141,7 +168,7 @@ static int run_extern(Run *r, const ProgramStep *s, Error *e)
             code = run_alloc_buffer(r, x.out[k], false, e);
         if (code == 0)
             call.out[k] = host_tensor(r, x.out[k]);
-        if (code == 0 && !call.out[k].data)
+        if (code == 0 && !has_memory(r, x.out[k]))
             code = error_set(e, ERR_INTERNAL, "%s: output %d has no memory", row->name, k);
     }
     return code == 0 ? row->run(&call) : code;
@@ -173,7 +200,7 @@ static int run_write(Run *r, const int32_t *a, Error *e)
 static int run_copy(Run *r, const int32_t *a, Error *e)
 {
     const int64_t to = a[1] < 0 ? 0 : r->at[a[1]].i, from = a[3] < 0 ? 0 : r->at[a[3]].i;
-    const int64_t bytes = a[4] < 0 ? r->bytes[a[2]] - from : r->at[a[4]].i;
+    const int64_t bytes = a[4] >= 0 ? r->at[a[4]].i : from < 0 ? -1 : r->bytes[a[2]] - from;
     if (bytes < 0 || to < 0 || from < 0 || from > r->bytes[a[2]] - bytes || to > r->bytes[a[0]] - bytes)
         return error_set(e, ERR_INVALID, "a copy of %lld bytes from %lld of %lld to %lld of %lld is out of range",
                          (long long)bytes, (long long)from, (long long)r->bytes[a[2]], (long long)to,
