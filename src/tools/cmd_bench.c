@@ -36,8 +36,9 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static int measure(Run *r, double budget, Timing *t, Error *e)
+static int measure(Run *r, double budget, Timing *t, double began, Error *e)
 {
+    double shown = time_now();
     for (int i = 0; i < 3; i++) { /* memory, caches, clocks */
         const int code = run_execute(r, e);
         if (code != 0)
@@ -49,8 +50,14 @@ static int measure(Run *r, double budget, Timing *t, Error *e)
         const int code = run_execute(r, e);
         if (code != 0)
             return code;
-        t->seconds[t->n] = time_now() - before;
+        const double now = time_now();
+        t->seconds[t->n] = now - before;
+        if (now - shown < 0.1) /* not often: it costs time too */
+            continue;
+        shown = now;
+        tool_progress(&began, "measure", (int)((now - start) * 10), (int)(budget * 10) + 1);
     }
+    tool_progress(&began, "measure", 1, 1);
     qsort(t->seconds, (size_t)t->n, sizeof *t->seconds, by_value);
     return 0;
 }
@@ -142,7 +149,7 @@ static int bench(const Setup *s, double budget, int top, bool json, Error *e)
     Timing t = {0, arena_array_of(s->arena, MAX_RUNS, double)};
     int code = setup_run(s, &pool, &r, e);
     if (code == 0)
-        code = measure(r, budget, &t, e);
+        code = measure(r, budget, &t, s->began, e);
     if (code == 0 && !json)
         code = print_profile(s->arena, &s->model, r, s->threads, top, e);
     if (code == 0 && !json)

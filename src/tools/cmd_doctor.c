@@ -1,7 +1,5 @@
-/* lathe doctor: what this machine and this build have, what is missing, and what that costs.
- * lathe completion: the words of the commands for a shell. */
+/* lathe doctor: what this machine and this build have, what is missing, and what that costs. */
 #include <stdio.h>
-#include <string.h>
 
 #include "base/parallel.h"
 #include "tools/tool.h"
@@ -11,11 +9,6 @@ const char help_doctor[] =
     "Says what this CPU can run and which optional parts this build has; for each missing part what\n"
     "that costs. Exit status 0 whatever it finds.\n\n"
     "    lathe doctor\n";
-
-const char help_completion[] =
-    "lathe completion\n\n"
-    "Prints a completion for bash.\n\n"
-    "    eval \"$(lathe completion)\"\n";
 
 typedef struct Part {
     const char *name;
@@ -57,19 +50,5 @@ int cmd_doctor(int argc, char **argv)
         }
     }
     arena_free(arena);
-    return EXIT_OK;
-}
-
-int cmd_completion(int argc, char **argv)
-{
-    Args a = {argc, argv, false};
-    if (!args_done(&a, 0, 0, "no arguments")) {
-        return EXIT_ERROR;
-    }
-    printf("complete -o default -W '");
-    for (const Command *c = commands; c->name; c++) {
-        printf("%s ", c->name);
-    }
-    printf("' lathe\n");
     return EXIT_OK;
 }

@@ -6,11 +6,16 @@
 #include "tools/tool.h"
 
 const char help_peak[] =
-    "usage: lathe peak [--threads N] [--json]\n"
-    "Measures fp32 GFLOP/s and the bandwidth of caches and memory, on 1 to N threads\n"
-    "(default: all CPUs). A copy counts the bytes read and the bytes written.\n"
-    "  lathe peak\n"
-    "  lathe peak --threads 1 --json\n";
+    "lathe peak [options]\n"
+    "\n"
+    "Measures fp32 GFLOP/s and the bandwidth of caches and memory, on 1 to N threads. A copy counts the\n"
+    "bytes read and the bytes written.\n"
+    "\n"
+    "    --threads N      (default: all CPUs)\n"
+    "    --json           one line of JSON instead of a table\n"
+    "\n"
+    "    lathe peak\n"
+    "    lathe peak --threads 1 --json\n";
 
 static const char *const memory_names[PEAK_MEMORIES] = {"L1", "L2", "L3", "DRAM"};
 static const char *const access_names[PEAK_ACCESSES] = {"read", "write", "copy"};

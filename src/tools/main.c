@@ -13,7 +13,7 @@ const Command commands[] = {
     {"inspect", "graph, program, stages, schedules, loops, code", help_inspect, cmd_inspect},
     {"read", "read text from pictures", help_read, cmd_read},
     {"doctor", "what is present, what is missing and what that costs", help_doctor, cmd_doctor},
-    {"completion", "completion for bash", help_completion, cmd_completion},
+    {"completion", "completion for bash, zsh and fish", help_completion, cmd_completion},
     {0},
 };
 

@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
-"""The commands as a user calls them: cli.py LATHE DATA, on the small models in DATA. Each test_*
-function is a test; needs nothing but Python."""
+"""The commands as a user calls them: cli.py LATHE DATA SOURCES, on the small models in DATA; SOURCES
+is src/tools. Each test_* function is a test; needs nothing but Python."""
 import json
 import os
+import pty
+import re
+import shutil
 import struct
 import subprocess
 import sys
 import tempfile
 import zlib
 
-LATHE, DATA = sys.argv[1:3]
+LATHE, DATA, SOURCES = sys.argv[1:4]
 CACHE = tempfile.TemporaryDirectory() # not the user's
 ENVIRONMENT = dict(os.environ, LATHE_CACHE=CACHE.name)
 CLASSIFY = os.path.join(DATA, "classify.onnx")
@@ -167,6 +170,108 @@ def test_bench(tmp):
     image = os.path.join(DATA, "image.onnx")
     has(lathe("bench", image, "--batch", "2", status=1).err, "fixes the first dim of its input 'x' to 1")
     lathe("bench", image, "--batch", "1", "--seconds", "0.05", "--json")
+
+
+def commands():
+    return re.findall(r"^    lathe (\w+) ", lathe("--help").out, re.M)
+
+
+def options_in(text):
+    return set(re.findall(r'args_(?:flag|value|int|double|list)\(\s*&?[\w.>-]+,\s*"(-[^"]+)"', text))
+
+
+def parsed_options():
+    """By command: the options that its source takes out of the command line, itself or by the functions of
+    tool.c, setup.c and image_input.c that it calls."""
+    functions, sources = {}, {}
+    for name in os.listdir(SOURCES):
+        if not name.endswith(".c"):
+            continue
+        with open(os.path.join(SOURCES, name)) as f:
+            sources[name] = f.read()
+        if name.startswith("cmd_"):
+            continue
+        for found in re.finditer(r"^[\w *]*?(\w+)\([^;{]*?\)\n\{\n(.*?)^\}", sources[name], re.M | re.S):
+            functions[found[1]] = found[2]
+
+    def takes(text, seen):
+        found = options_in(text) | set(re.findall(r'tool_limit\(\w+, "(-[^"]+)"', text))
+        for name, body in functions.items():
+            if name in seen or not re.search(rf"\b{name}\(", text):
+                continue
+            if name == "input_options" and "SETUP_INPUTS" not in seen:
+                continue
+            found |= takes(body, seen | {name})
+        return found
+
+    return {name: takes(sources[f"cmd_{name}.c"],
+                        {"SETUP_INPUTS"} if "SETUP_INPUTS" in sources[f"cmd_{name}.c"] else set())
+            for name in commands()}
+
+
+def test_help(tmp):
+    """Every option that is parsed stands in the help, no other does; there are examples."""
+    parsed = parsed_options()
+    assert {"--inputs", "--mean", "--threads", "--bind", "--memory-limit", "--outputs"} <= parsed["run"], parsed["run"]
+    assert "--inputs" not in parsed["compile"] and "--json" in parsed["bench"]
+    for name, options in parsed.items():
+        text = lathe(name, "--help").out
+        shown = set()
+        for line in re.findall(r"^    (-.*)$", text, re.M):
+            shown |= set(re.findall(r"-[\w-]+", re.match(r"-[\w-]+(?: -[\w-]+)*", line)[0]))
+        assert shown == options, f"{name}: only in the help {shown - options}, only parsed {options - shown}"
+        has(text, f"\n    lathe {name}" if name != "completion" else "$(lathe completion")
+        assert all(len(line) <= 130 for line in text.splitlines()), name
+
+
+def test_completion(tmp):
+    bash = lathe("completion").out
+    assert bash == lathe("completion", "bash").out
+    for shell in "bash", "zsh", "fish":
+        path = os.path.join(tmp, shell)
+        with open(path, "w") as f:
+            f.write(lathe("completion", shell).out)
+        if shutil.which(shell):
+            subprocess.run([shell, "-n", path], check=True)
+    lathe("completion", "tcsh", status=1)
+    fish = lathe("completion", "fish").out
+    has(fish, "__fish_seen_subcommand_from bench' -l batch -r", "__fish_seen_subcommand_from compile' -s o -r",
+        "__fish_seen_subcommand_from bench' -l json\n")
+    has(lathe("completion", "zsh").out, "'run:run a model", "bench) options=(--help --batch")
+    if not shutil.which("bash"):
+        return
+
+    def complete(*words):
+        script = f"{bash}\nCOMP_WORDS=({' '.join(words)})\nCOMP_CWORD={len(words) - 1}\n"
+        script += '_lathe\necho "${COMPREPLY[@]}"'
+        return subprocess.run(["bash", "-c", script], stdout=subprocess.PIPE, text=True).stdout.split()
+
+    assert complete("lathe", "co") == ["compile", "completion"]
+    assert complete("lathe", "bench", "--b") == ["--batch", "--bgr", "--bind"]
+    assert complete("lathe", "inspect", "--st") == ["--stages"]
+    assert complete("lathe", "completion", "z") == ["zsh"]
+    assert complete("lathe", "run", "mod") == [] # files: the shell's
+
+
+def test_progress(tmp):
+    """A bar after two seconds on a terminal, which is cleared at the end; nothing elsewhere."""
+    args = [LATHE, "bench", CLASSIFY, "--bind", "H=500", "W=500", "--seconds", "2.4", "--json", "--threads", "1"]
+    ours, theirs = pty.openpty()
+    done = subprocess.Popen(args, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=theirs)
+    os.close(theirs)
+    said = b""
+    while True:
+        try:
+            part = os.read(ours, 4096)
+        except OSError: # the other side is closed
+            break
+        if not part:
+            break
+        said += part
+    assert done.wait() == 0
+    has(said.decode(), "\rmeasure [####", "\r\x1b[K")
+    assert said.endswith(b"\r\x1b[K"), said[-40:]
+    assert "[#" not in lathe("bench", CLASSIFY, "--seconds", "0.01").err
 
 
 def main():
