@@ -67,6 +67,7 @@ static const Rule rules[] = {
     R(ADD, DEPTH, constants),                                  /* x + a + b = x + (a+b) */
     /* moving and choosing */
     R(CONCAT, NODES, one_input),                               /* concat(x) = x */
+    R(CONCAT, DEPTH, concat_of_split),                         /* concat(a, split(x).., b) = concat(a, x, b) */
     R(MAX, NODES, one_input),
     R(MIN, NODES, one_input),
     R(MEAN, NODES, one_input),

@@ -215,6 +215,44 @@ bool rule_cast_twice(Graph *g, NodeId n, const Rule *r)
     return true;
 }
 
+/* ---- concat ---- */
+
+static int64_t axis_of(const Graph *g, const Node *n, int64_t missing)
+{
+    const int64_t axis = node_int(n, "axis", missing);
+    return axis < 0 ? axis + g->value.at[n->in[0]].rank : axis;
+}
+
+/* The split whose results, all and in order, are inputs k.. of the concat along the same axis. */
+static const Node *split_at(const Graph *g, NodeId id, int k)
+{
+    const Node *n = &g->node.at[id], *m = maker_is(g, id, k, OP_SPLIT);
+    bool all = m && n->nin - k >= m->nout && axis_of(g, m, 0) == axis_of(g, n, 1);
+    for (int i = 0; all && i < m->nout; i++) {
+        all = n->in[k + i] == m->out[i];
+    }
+    return all ? m : NULL;
+}
+
+bool rule_concat_of_split(Graph *g, NodeId id, const Rule *r)
+{
+    (void)r;
+    Node *n = &g->node.at[id];
+    for (int k = 0; k < n->nin; k++) {
+        const Node *m = split_at(g, id, k);
+        if (!m) {
+            continue;
+        }
+        n->in[k] = m->in[0];
+        for (int i = k + 1; i + m->nout - 1 < n->nin; i++) {
+            n->in[i] = n->in[i + m->nout - 1];
+        }
+        n->nin -= m->nout - 1;
+        return true;
+    }
+    return false;
+}
+
 /* ---- slice, where ---- */
 
 /* With steps of 1, as many elements as there are can only be all of them, in order. */
