@@ -258,20 +258,6 @@ static void mark_loads(const Exprs *x, Expr e, void *arg)
         ((bool *)arg)[n->imm.i] = true;
 }
 
-static void walk_stage(const Exprs *x, const Stage *st, int target_rank, void (*fn)(const Exprs *, Expr, void *), void *arg)
-{
-    for (int k = 0; k < st->nresults; k++) {
-        const Expr part[] = {st->init[k], st->update[k], st->combine[k]};
-        for (int i = 0; i < 3; i++)
-            if (part[i])
-                expr_walk(x, part[i], fn, arg);
-    }
-    if (st->where)
-        expr_walk(x, st->where, fn, arg);
-    for (int k = 0; st->form == STAGE_SCATTER && k < target_rank; k++)
-        expr_walk(x, st->target[k], fn, arg);
-}
-
 /* By tensor: do the outputs marked in u->out_used depend on it? Stages are visited until nothing changes, as the
  * stages of a SCAN may read later ones. */
 static bool *needed_tensors(Arena *a, const Unit *u)
@@ -292,7 +278,7 @@ static bool *needed_tensors(Arena *a, const Unit *u)
             if (!wanted || visited[i])
                 continue;
             visited[i] = changed = true;
-            walk_stage(s->x, st, s->tensor.at[st->result[0]].rank, mark_loads, need);
+            stage_walk(s, st, mark_loads, need);
             for (int k = 0; k < st->nresults; k++)
                 need[st->result[k]] = true; /* a stage computes all of its results */
         }
@@ -361,11 +347,6 @@ static Expr renumber(Exprs *x, Expr e, void *arg)
     return expr_load(x, (DType)n.dtype, map[n.imm.i], n.nargs, index);
 }
 
-static Expr rewrite_part(Exprs *x, Expr e, int *map)
-{
-    return e ? expr_rewrite(x, e, renumber, map) : 0;
-}
-
 /* Drops tensors and stages that nothing needs; inputs first, then results in the order of stages. */
 static void prune_unit(Context *ctx, void *arg)
 {
@@ -393,16 +374,9 @@ static void prune_unit(Context *ctx, void *arg)
         Stage st = old->stage.at[i];
         if (stage_map[i] < 0)
             continue;
-        const int rank = old->tensor.at[st.result[0]].rank;
-        for (int k = 0; k < st.nresults; k++) {
+        for (int k = 0; k < st.nresults; k++)
             st.result[k] = map[st.result[k]];
-            st.init[k] = rewrite_part(s->x, st.init[k], map);
-            st.update[k] = rewrite_part(s->x, st.update[k], map);
-            st.combine[k] = rewrite_part(s->x, st.combine[k], map);
-        }
-        st.where = rewrite_part(s->x, st.where, map);
-        for (int k = 0; st.form == STAGE_SCATTER && k < rank; k++)
-            st.target[k] = rewrite_part(s->x, st.target[k], map);
+        stage_rewrite(s->x, &st, renumber, map);
         vec_push(ctx->arena, &s->stage, st);
     }
     for (int i = 0; i < u->nin; i++)

@@ -242,10 +242,10 @@ Expr expr_rebuild(Exprs *x, Expr e, const Expr *new_args);
  * loop variables made anew; filled with what was chosen. */
 Expr expr_import(Exprs *x, const Exprs *from, Expr e, Expr *var_map);
 /* Calls fn on every node of e once, arguments first. */
-void expr_walk(const Exprs *x, Expr e, void (*fn)(const Exprs *x, Expr e, void *arg), void *arg);
+typedef void (*ExprVisitFn)(const Exprs *x, Expr e, void *arg);
+void expr_walk(const Exprs *x, Expr e, ExprVisitFn fn, void *arg);
 /* The same with working memory of another pool: for reading a pool that other threads read too. */
-void expr_walk_shared(const Exprs *scratch, const Exprs *x, Expr e,
-                      void (*fn)(const Exprs *x, Expr e, void *arg), void *arg);
+void expr_walk_shared(const Exprs *scratch, const Exprs *x, Expr e, ExprVisitFn fn, void *arg);
 
 /* ---- evaluation: scalar, exactly typed, the reference semantics ---- */
 typedef struct Scalar {

@@ -261,7 +261,7 @@ bool expr_is_const(const Exprs *x, Expr e, double *value)
 typedef struct Walk {
     const Exprs *scratch;
     Memo *seen;
-    void (*fn)(const Exprs *x, Expr e, void *arg);
+    ExprVisitFn fn;
     void *arg;
 } Walk;
 
@@ -276,13 +276,12 @@ static void walk(const Exprs *x, Expr e, const Walk *w)
     w->fn(x, e, w->arg);
 }
 
-void expr_walk(const Exprs *x, Expr e, void (*fn)(const Exprs *x, Expr e, void *arg), void *arg)
+void expr_walk(const Exprs *x, Expr e, ExprVisitFn fn, void *arg)
 {
     expr_walk_shared(x, x, e, fn, arg);
 }
 
-void expr_walk_shared(const Exprs *scratch, const Exprs *x, Expr e, void (*fn)(const Exprs *x, Expr e, void *arg),
-                      void *arg)
+void expr_walk_shared(const Exprs *scratch, const Exprs *x, Expr e, ExprVisitFn fn, void *arg)
 {
     const Walk w = {.scratch = scratch, .seen = memo_take(scratch), .fn = fn, .arg = arg};
     walk(x, e, &w);

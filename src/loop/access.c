@@ -1,6 +1,8 @@
 /* See access.h. */
 #include "loop/access.h"
 
+#include <string.h>
+
 #include "loop/offset.h"
 
 typedef struct Use {
@@ -26,7 +28,7 @@ static void visit_axes(const Exprs *x, Expr e, void *arg)
     }
 }
 
-uint32_t axes_used(const Stages *s, const Stage *st, Expr e)
+static uint32_t axes_used(const Stages *s, const Stage *st, Expr e)
 {
     Use u = {.s = s, .st = st};
     expr_walk(s->x, e, visit_axes, &u);
@@ -100,37 +102,43 @@ static void visit_loads(const Exprs *x, Expr e, void *arg)
     u->pointwise &= n->nargs == u->st->naxes;
 }
 
-static void walk_stage(const Stages *s, const Stage *st,
-                       void (*fn)(const Exprs *, Expr, void *), void *arg)
+bool stage_loads(const Stages *s, const Stage *st, int tensor)
 {
-    for (int k = 0; k < st->nresults; k++) {
-        if (st->init[k]) {
-            expr_walk(s->x, st->init[k], fn, arg);
-        }
-        if (st->update[k]) {
-            expr_walk(s->x, st->update[k], fn, arg);
-        }
+    Use u = {.s = s, .st = st, .tensor = tensor};
+    stage_walk(s, st, visit_loads, &u);
+    return u.loads > 0;
+}
+
+typedef struct Latest {
+    const Stages *s;
+    int stage;
+} Latest;
+
+static void visit_producer(const Exprs *x, Expr e, void *arg)
+{
+    Latest *l = arg;
+    const ExprNode *n = expr_node(x, e);
+    if (n->op == EX_LOAD && l->s->tensor.at[n->imm.i].stage > l->stage) {
+        l->stage = l->s->tensor.at[n->imm.i].stage;
     }
-    if (st->where) {
-        expr_walk(s->x, st->where, fn, arg);
-    }
-    for (int k = 0; k < MAX_RANK && st->form == STAGE_SCATTER; k++) {
-        if (st->target[k]) {
-            expr_walk(s->x, st->target[k], fn, arg);
-        }
-    }
+}
+
+int last_producer(const Stages *s, const Stage *st)
+{
+    Latest l = {.s = s, .stage = -1};
+    stage_walk(s, st, visit_producer, &l);
+    return l.stage;
 }
 
 int count_readers(const Stages *s, int stage, int *reader)
 {
     int n = 0;
     for (int i = 0; i < s->stage.len; i++) {
-        Use u = {.s = s, .st = &s->stage.at[i]};
+        bool reads = false;
         for (int k = 0; k < s->stage.at[stage].nresults; k++) {
-            u.tensor = s->stage.at[stage].result[k];
-            walk_stage(s, u.st, visit_loads, &u);
+            reads |= stage_loads(s, &s->stage.at[i], s->stage.at[stage].result[k]);
         }
-        if (u.loads && i != stage) {
+        if (reads && i != stage) {
             n++;
             *reader = i;
         }
@@ -147,7 +155,7 @@ bool reads_pointwise(const Stages *s, int reader, int stage)
     Use u = {.s = s, .st = r, .pointwise = true};
     for (int k = 0; k < s->stage.at[stage].nresults; k++) {
         u.tensor = s->stage.at[stage].result[k];
-        walk_stage(s, r, visit_loads, &u);
+        stage_walk(s, r, visit_loads, &u);
     }
     return u.loads > 0 && u.pointwise;
 }
@@ -166,7 +174,9 @@ static void visit_cost(const Exprs *x, Expr e, void *arg)
 int point_cost(const Stages *s, const Stage *st)
 {
     Use u = {.s = s, .st = st};
-    walk_stage(s, st, visit_cost, &u);
+    Stage point = *st; /* partial results are combined elsewhere */
+    memset(point.combine, 0, sizeof point.combine);
+    stage_walk(s, &point, visit_cost, &u);
     return u.cost;
 }
 

@@ -17,8 +17,10 @@ typedef struct Contraction {
 /* Is `stage` one? Looks at stage form and body only. */
 bool contraction_of(const Stages *s, int stage, Contraction *out);
 
-/* Axes (bit by position) that the expression uses. */
-uint32_t axes_used(const Stages *s, const Stage *st, Expr e);
+/* Does the stage load the tensor? */
+bool stage_loads(const Stages *s, const Stage *st, int tensor);
+/* The last stage that produces something this one loads; -1. */
+int last_producer(const Stages *s, const Stage *st);
 /* Stages that read any result of `stage`; the last one in *reader. */
 int count_readers(const Stages *s, int stage, int *reader);
 /* Does `reader` (a MAP) read every result of `stage` only at its own point: t[i0, i1, ...] with the

@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <math.h>
 
+#include "loop/access.h"
 #include "loop/oracle_program.h"
 
 #define DENSE_MAX ((int64_t)1 << 31)
@@ -398,35 +399,15 @@ static Value load_element(Oracle *o, int tensor, const int64_t *index)
 }
 
 /* ---- cycles of SCANs ---- */
-typedef struct Latest {
-    const Stages *s;
-    int stage;
-} Latest;
-
-static void see_load(const Exprs *x, Expr e, void *arg)
-{
-    Latest *const l = arg;
-    if (expr_node(x, e)->op != EX_LOAD)
-        return;
-    const int stage = l->s->tensor.at[expr_node(x, e)->imm.i].stage;
-    l->stage = stage > l->stage ? stage : l->stage;
-}
-
 /* The last stage of the cycle that starts at `first`: `first` - 1 if none does. */
 static int cycle_end(const Stages *s, int first)
 {
-    Latest l = {.s = s, .stage = first - 1};
-    for (int i = first; i <= (l.stage > first ? l.stage : first); i++) {
-        const Stage *const st = &s->stage.at[i];
-        for (int k = 0; k < st->nresults; k++) {
-            if (st->init[k])
-                expr_walk(s->x, st->init[k], see_load, &l);
-            expr_walk(s->x, st->update[k], see_load, &l);
-        }
-        if (st->where)
-            expr_walk(s->x, st->where, see_load, &l);
+    int end = first - 1;
+    for (int i = first; i <= (end > first ? end : first); i++) {
+        const int producer = last_producer(s, &s->stage.at[i]);
+        end = producer > end ? producer : end;
     }
-    return l.stage;
+    return end;
 }
 
 /* All elements of tensor id, or those with index[axis] == t. */

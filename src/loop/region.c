@@ -193,26 +193,9 @@ static Expr bound_load(Exprs *x, Expr e, void *arg)
     return expr_load(x, (DType)n.dtype, (int)n.imm.i, t->rank, index);
 }
 
-static void bound(Stages *s, Expr *e)
-{
-    if (*e) {
-        *e = expr_rewrite(s->x, *e, bound_load, s);
-    }
-}
-
 void stages_bound_loads(Stages *s)
 {
     for (int i = 0; i < s->stage.len; i++) {
-        Stage *st = &s->stage.at[i];
-        for (int k = 0; k < st->nresults; k++) {
-            bound(s, &st->init[k]);
-            bound(s, &st->update[k]);
-        }
-        bound(s, &st->where);
-        if (st->form == STAGE_SCATTER) {
-            for (int k = 0; k < s->tensor.at[st->result[0]].rank; k++) {
-                bound(s, &st->target[k]);
-            }
-        }
+        stage_rewrite(s->x, &s->stage.at[i], bound_load, s);
     }
 }

@@ -3,6 +3,7 @@
  * lowering. Where legality would need a proof the answer is no: the search then leaves it out. */
 #include <string.h>
 
+#include "loop/access.h"
 #include "loop/schedule.h"
 
 #define MAX_UNROLL 1024 /* copies of the innermost statement */
@@ -43,7 +44,6 @@ typedef struct LoadScan {
     int tensor;    /* looked for */
     int axis;      /* looked at */
     int64_t tile;
-    bool reads;    /* the tensor is loaded */
     bool unpadded; /* a load by the axis that is not padded to whole tiles */
     bool crosses;  /* the tensor is loaded at another place of some unordered axis */
 } LoadScan;
@@ -67,35 +67,24 @@ static void scan_load(const Exprs *x, Expr e, void *arg)
             l->crosses = true;
         }
     }
-    l->reads |= n->imm.i == l->tensor;
 }
 
-static void scan_bodies(LoadScan *l, bool init_only)
-{
-    for (int k = 0; k < l->st->nresults; k++) {
-        if (l->st->init[k]) {
-            expr_walk(l->s->x, l->st->init[k], scan_load, l);
-        }
-        if (!init_only) {
-            expr_walk(l->s->x, l->st->update[k], scan_load, l);
-        }
-    }
-    if (!init_only && l->st->where) {
-        expr_walk(l->s->x, l->st->where, scan_load, l);
-    }
-}
-
-static bool reads_stage(const Check *c, const Stage *reader, const Stage *producer, bool init_only)
+static bool reads_stage(const Check *c, const Stage *reader, const Stage *producer)
 {
     for (int k = 0; k < producer->nresults; k++) {
-        LoadScan l = {.sc = c->sc, .s = c->s, .st = reader, .tensor = producer->result[k],
-                      .tile = 1};
-        scan_bodies(&l, init_only);
-        if (l.reads) {
+        if (stage_loads(c->s, reader, producer->result[k])) {
             return true;
         }
     }
     return false;
+}
+
+/* Does the reader's init? */
+static bool init_reads_stage(const Check *c, const Stage *reader, const Stage *producer)
+{
+    Stage init = {.nresults = reader->nresults};
+    memcpy(init.init, reader->init, sizeof init.init);
+    return reads_stage(c, &init, producer);
 }
 
 /* ---- loops of one stage ---- */
@@ -191,7 +180,7 @@ static ScheduleVerdict check_tails(const Check *c, const Stage *st, const StageS
         }
         if (tile->tail == TAIL_PAD) {
             LoadScan l = {.sc = c->sc, .s = c->s, .st = st, .axis = a, .tensor = -1, .tile = t};
-            scan_bodies(&l, false);
+            stage_walk(c->s, st, scan_load, &l);
             const Layout *layout = layout_of(c->sc, c->s, st->result[0]);
             if (l.unpadded || ss->at_stage || st->nresults > 1 ||
                 layout_block(layout, a) % t != 0) {
@@ -244,7 +233,7 @@ static ScheduleVerdict check_marks(const Check *c, const Stage *st, const StageS
 static ScheduleVerdict check_scan(const Check *c, const Stage *st, const StageSchedule *ss)
 {
     LoadScan l = {.sc = c->sc, .s = c->s, .st = st, .axis = 0, .tensor = st->result[0], .tile = 1};
-    scan_bodies(&l, false);
+    stage_walk(c->s, st, scan_load, &l);
     if (!l.crosses) {
         return SCHEDULE_OK;
     }
@@ -320,7 +309,7 @@ static ScheduleVerdict check_at(const Check *c, int stage, const StageSchedule *
     }
     bool read = false;
     for (int i = 0; i < c->s->stage.len; i++) {
-        if (i == stage || !reads_stage(c, &c->s->stage.at[i], st, false)) {
+        if (i == stage || !reads_stage(c, &c->s->stage.at[i], st)) {
             continue;
         }
         read = true;
@@ -337,7 +326,7 @@ static ScheduleVerdict check_at(const Check *c, int stage, const StageSchedule *
         memcpy(order, tss->order, sizeof order);
     }
     if (position_of(order, n, ss->at_loop) >= first_reduction(ts, order, n) &&
-        reads_stage(c, ts, st, true)) {
+        init_reads_stage(c, ts, st)) {
         return no(c, SCHEDULE_BAD_AT, ss, "read before the loop it is computed at");
     }
     return SCHEDULE_OK;

@@ -1,4 +1,4 @@
-/* Stages: making, copying, verifying. */
+/* Stages: making, visiting, copying. */
 #include "loop/stage.h"
 
 #include <assert.h>
@@ -224,6 +224,42 @@ int stage_scatter(Stages *s, const StageBuild *b, const StageBuild *base, const 
         st.target[i] = target[i];
     push_stage(s, &st);
     return st.result[0];
+}
+
+/* ---- visiting ---- */
+static void walk(const Stages *s, Expr e, ExprVisitFn fn, void *arg)
+{
+    if (e)
+        expr_walk(s->x, e, fn, arg);
+}
+
+void stage_walk(const Stages *s, const Stage *st, ExprVisitFn fn, void *arg)
+{
+    for (int k = 0; k < st->nresults; k++) {
+        walk(s, st->init[k], fn, arg);
+        walk(s, st->update[k], fn, arg);
+        walk(s, st->combine[k], fn, arg);
+    }
+    walk(s, st->where, fn, arg);
+    for (int i = 0; i < MAX_RANK; i++)
+        walk(s, st->target[i], fn, arg);
+}
+
+static Expr rewritten(Exprs *x, Expr e, ExprRewriteFn fn, void *arg)
+{
+    return e ? expr_rewrite(x, e, fn, arg) : 0;
+}
+
+void stage_rewrite(Exprs *x, Stage *st, ExprRewriteFn fn, void *arg)
+{
+    for (int k = 0; k < st->nresults; k++) {
+        st->init[k] = rewritten(x, st->init[k], fn, arg);
+        st->update[k] = rewritten(x, st->update[k], fn, arg);
+        st->combine[k] = rewritten(x, st->combine[k], fn, arg);
+    }
+    st->where = rewritten(x, st->where, fn, arg);
+    for (int i = 0; i < MAX_RANK; i++)
+        st->target[i] = rewritten(x, st->target[i], fn, arg);
 }
 
 /* ---- copying ---- */

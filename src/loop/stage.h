@@ -115,6 +115,10 @@ void stage_scan_define(Stages *s, const StageBuild *b, int tensor, int scan_axis
 int stage_scatter(Stages *s, const StageBuild *b, const StageBuild *base, const char *name, DType t,
                   Expr init, const Expr *target, Expr update, Expr where);
 
+/* ---- all expressions of a stage but its extents: init, update, combine, where, target ---- */
+void stage_walk(const Stages *s, const Stage *st, ExprVisitFn fn, void *arg);
+void stage_rewrite(Exprs *x, Stage *st, ExprRewriteFn fn, void *arg);
+
 /* ---- structural rewrites: the steps of a schedule; each leaves the meaning as it was ---- */
 /* Replaces loads of a MAP's result by its value and drops the stage; its tensor stays, without a
  * producer. False (and nothing changed) if it is no MAP, is an output, has a storage-only type (the

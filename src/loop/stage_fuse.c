@@ -55,18 +55,6 @@ static void visit_load(const Exprs *x, Expr e, void *arg)
     }
 }
 
-static void walk_stage(const Exprs *x, const Stage *st, void (*fn)(const Exprs *, Expr, void *), void *arg)
-{
-    for (int k = 0; k < st->nresults; k++) {
-        const Expr part[] = {st->init[k], st->update[k], st->combine[k]};
-        for (int i = 0; i < 3; i++)
-            if (part[i])
-                expr_walk(x, part[i], fn, arg);
-    }
-    if (st->where)
-        expr_walk(x, st->where, fn, arg);
-}
-
 static void spread(Fuse *f)
 {
     const Stages *s = f->s;
@@ -75,7 +63,7 @@ static void spread(Fuse *f)
         for (int i = 0; i < s->stage.len && f->legal; i++) {
             const Stage *st = &s->stage.at[i];
             f->at = i;
-            walk_stage(s->x, st, visit_load, f);
+            stage_walk(s, st, visit_load, f);
             for (int k = 0; k < st->nresults && f->legal; k++) {
                 int *dim = &f->dim[st->result[k]];
                 if (f->axis[i] >= 0 && f->axis[i] < st->naxes)
@@ -140,10 +128,15 @@ static Expr fuse_load(Exprs *x, Expr e, void *arg)
     return expr_load(x, (DType)n.dtype, (int)n.imm.i, rank, index);
 }
 
-static bool uses(const Exprs *x, Expr e, const Axis *a)
+typedef struct OldAxes {
+    Expr var[2];
+    bool found;
+} OldAxes;
+
+static void visit_old(const Exprs *x, Expr e, void *arg)
 {
-    const ExprNode *var = expr_node(x, a->var);
-    return e && var->op == EX_VAR && expr_uses_var(x, e, (int)var->imm.i);
+    OldAxes *old = arg;
+    old->found |= expr_node(x, e)->op == EX_VAR && (e == old->var[0] || e == old->var[1]);
 }
 
 /* False: an axis is used on its own. */
@@ -166,22 +159,11 @@ static bool fuse_stage(Fuse *f, Stage *st)
             st->axis[k] = st->axis[k + 1];
         *(a < st->naxes ? &st->naxes : &st->nreduce) -= 1;
     }
-    Expr *part[3 * MAX_RESULTS + 1];
-    int n = 0;
-    for (int k = 0; k < st->nresults; k++) {
-        part[n++] = &st->init[k];
-        part[n++] = &st->update[k];
-        part[n++] = &st->combine[k];
-    }
-    part[n++] = &st->where;
-    for (int k = 0; k < n; k++) {
-        if (!*part[k])
-            continue;
-        *part[k] = expr_rewrite(x, *part[k], fuse_load, f);
-        if (a >= 0 && (uses(x, *part[k], &old[0]) || uses(x, *part[k], &old[1])))
-            return false;
-    }
-    return true;
+    stage_rewrite(x, st, fuse_load, f);
+    OldAxes used = {.var = {old[0].var, old[1].var}};
+    if (a >= 0)
+        stage_walk(f->s, st, visit_old, &used);
+    return !used.found;
 }
 
 static void fuse_tensor(Stages *s, StageTensor *t, int d)

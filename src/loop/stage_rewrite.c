@@ -2,25 +2,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "loop/stage.h"
-
-/* ---- applying a rewrite to a stage's expressions ---- */
-static Expr rewritten(Stages *s, Expr e, ExprRewriteFn fn, void *arg)
-{
-    return e ? expr_rewrite(s->x, e, fn, arg) : 0;
-}
-
-static void rewrite_stage(Stages *s, Stage *st, ExprRewriteFn fn, void *arg)
-{
-    for (int k = 0; k < st->nresults; k++) {
-        st->init[k] = rewritten(s, st->init[k], fn, arg);
-        st->update[k] = rewritten(s, st->update[k], fn, arg);
-        st->combine[k] = rewritten(s, st->combine[k], fn, arg);
-    }
-    st->where = rewritten(s, st->where, fn, arg);
-    for (int i = 0; i < MAX_RANK; i++)
-        st->target[i] = rewritten(s, st->target[i], fn, arg);
-}
+#include "loop/access.h"
 
 /* The stages moved: tensors follow. */
 static void renumber(Stages *s)
@@ -38,42 +20,6 @@ static void insert_stage(Stages *s, int at, const Stage *st)
             sizeof(Stage) * (size_t)(s->stage.len - 1 - at));
     s->stage.at[at] = copy;
     renumber(s);
-}
-
-/* ---- what a stage reads ---- */
-typedef struct Reads {
-    const Stages *s;
-    int latest; /* the last stage that produces something read */
-    int tensor; /* asked for */
-    bool found;
-} Reads;
-
-static void see_load(const Exprs *x, Expr e, void *arg)
-{
-    Reads *const r = arg;
-    const ExprNode *const n = expr_node(x, e);
-    if (n->op != EX_LOAD)
-        return;
-    const int stage = r->s->tensor.at[n->imm.i].stage;
-    r->latest = stage > r->latest ? stage : r->latest;
-    r->found |= n->imm.i == r->tensor;
-}
-
-static Reads reads_of(const Stages *s, const Stage *st, int tensor)
-{
-    Reads r = {.s = s, .latest = -1, .tensor = tensor};
-    for (int k = 0; k < st->nresults; k++) {
-        const Expr e[] = {st->init[k], st->update[k], st->combine[k]};
-        for (int i = 0; i < 3; i++)
-            if (e[i])
-                expr_walk(s->x, e[i], see_load, &r);
-    }
-    if (st->where)
-        expr_walk(s->x, st->where, see_load, &r);
-    for (int i = 0; i < MAX_RANK; i++)
-        if (st->target[i])
-            expr_walk(s->x, st->target[i], see_load, &r);
-    return r;
 }
 
 /* ---- inline ---- */
@@ -102,10 +48,10 @@ static bool can_inline(const Stages *s, int stage)
         return false;
     const StageTensor *const t = &s->tensor.at[st->result[0]];
     if (t->role != TENSOR_TEMP || dtype_compute(t->dtype) != t->dtype ||
-        reads_of(s, st, -1).latest >= stage)
+        last_producer(s, st) >= stage)
         return false;
     for (int i = 0; i < stage; i++)
-        if (reads_of(s, &s->stage.at[i], st->result[0]).found)
+        if (stage_loads(s, &s->stage.at[i], st->result[0]))
             return false;
     return true;
 }
@@ -127,7 +73,7 @@ bool stages_inline(Stages *s, int stage)
     s->tensor.at[map.result[0]].stage = -1;
     renumber(s);
     for (int i = stage; i < s->stage.len; i++)
-        rewrite_stage(s, &s->stage.at[i], inline_load, &in);
+        stage_rewrite(x, &s->stage.at[i], inline_load, &in);
     return true;
 }
 
@@ -201,7 +147,7 @@ int stages_cache_read(Stages *s, int tensor, int reader, const char *name)
         like = producer->form == STAGE_SCATTER ? producer->axis + producer->naxes : producer->axis;
     }
     const Stage copy = copy_stage(s, tensor, r.to, like);
-    rewrite_stage(s, &s->stage.at[reader], redirect_load, &r);
+    stage_rewrite(s->x, &s->stage.at[reader], redirect_load, &r);
     insert_stage(s, reader, &copy);
     return reader;
 }

@@ -39,14 +39,7 @@ static void mark_stage(const Printer *p, const Stage *st)
 {
     for (int i = 0; i < st->naxes + st->nreduce; i++)
         mark(p, st->axis[i].extent);
-    for (int k = 0; k < st->nresults; k++) {
-        mark(p, st->init[k]);
-        mark(p, st->update[k]);
-        mark(p, st->combine[k]);
-    }
-    mark(p, st->where);
-    for (int i = 0; i < MAX_RANK; i++)
-        mark(p, st->target[i]);
+    stage_walk(p->s, st, mark_symbol, p->used);
 }
 
 static void print_symbols(const Printer *p)

@@ -31,11 +31,7 @@ static bool inlinable(const Stages *s, int stage)
     bool only_maps = true;
     for (int i = 0; i < s->stage.len; i++) {
         const Stage *r = &s->stage.at[i];
-        bool reads = false;
-        for (int k = 0; k < r->nresults && i != stage; k++) {
-            reads |= r->update[k] && stage_reads(s, i, st->result[0]);
-        }
-        if (!reads) {
+        if (i == stage || !stage_loads(s, r, st->result[0])) {
             continue;
         }
         only_maps &= r->form == STAGE_MAP;

@@ -36,40 +36,6 @@ int order_add(StageSchedule *ss, int axis, int level)
 #define WINDOW_ROWS 4   /* accumulators side by side */
 #define WINDOW_UNROLL 5 /* window extents up to this are written out */
 
-typedef struct Reads {
-    int tensor;
-    bool found;
-} Reads;
-
-static void visit_reads(const Exprs *x, Expr e, void *arg)
-{
-    Reads *r = arg;
-    const ExprNode *n = expr_node(x, e);
-    r->found |= n->op == EX_LOAD && n->imm.i == r->tensor;
-}
-
-bool stage_reads(const Stages *s, int stage, int tensor)
-{
-    return stage_loads(s, &s->stage.at[stage], tensor);
-}
-
-bool stage_loads(const Stages *s, const Stage *st, int tensor)
-{
-    Reads r = {.tensor = tensor};
-    for (int k = 0; k < st->nresults; k++) {
-        if (st->init[k]) {
-            expr_walk(s->x, st->init[k], visit_reads, &r);
-        }
-        if (st->update[k]) {
-            expr_walk(s->x, st->update[k], visit_reads, &r);
-        }
-    }
-    if (st->where) {
-        expr_walk(s->x, st->where, visit_reads, &r);
-    }
-    return r.found;
-}
-
 /* The axis whose neighbours lie side by side in the result's memory. */
 static int contiguous_axis(const Stages *s, const Stage *st)
 {
@@ -323,7 +289,7 @@ void choose_scans(Choice *c)
         /* the last SCAN that an earlier stage reads from is the sink of the cycle */
         int first = i;
         for (int j = 0; j < i; j++) {
-            if (stage_reads(s, j, st->result[0]) && j < first) {
+            if (stage_loads(s, &s->stage.at[j], st->result[0]) && j < first) {
                 first = j;
             }
         }

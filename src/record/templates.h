@@ -22,8 +22,6 @@ void choose_maps(Choice *c);         /* everything that has no entry yet */
 bool choice_has(const Choice *c, int stage); /* an entry exists */
 const char *choice_name(const Choice *c, int stage);
 StageSchedule *choice_entry(Choice *c, int stage);
-bool stage_reads(const Stages *s, int stage, int tensor);
-bool stage_loads(const Stages *s, const Stage *st, int tensor);
 /* The stage that becomes the tiled nest around an accumulator: a MAP that reads `stage` point by point, or a
  * copy made for the purpose (cache_write). *acc gets the accumulator's stage. -1: not possible. */
 int choice_epilogue(Choice *c, int stage, int *acc);
