@@ -188,9 +188,34 @@ int infer_broadcast(const Infer *f, int ra, const Expr *a, int rb, const Expr *b
     return rank;
 }
 
+/* Is it the name of a symbol of the model's inputs? */
+static bool is_input_symbol(const Infer *f, const char *name)
+{
+    const Block *model = &f->g->block.at[0];
+    for (int i = 0; i < model->input.len; i++) {
+        const Value *v = &f->g->value.at[model->input.at[i]];
+        for (int k = 0; k < v->rank; k++) {
+            const ExprNode *n = expr_node(f->x, v->dim[k]);
+            if (n->op == EX_VAR && strcmp(f->x->var.at[n->imm.i].name, name) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Named after the node's first output, whose name no other value has (nodes may have equal names): the
+ * same each time that the node is inferred. */
 Expr infer_fresh_sym(const Infer *f, const char *what, int64_t low, int64_t high)
 {
-    const char *name = arena_printf(f->ctx->arena, "%s.%s", f->node->name, what);
+    Arena *a = f->ctx->arena;
+    int out = 0;
+    while (out < f->node->nout && f->node->out[out] < 0)
+        out++;
+    const char *of = out < f->node->nout ? f->g->value.at[f->node->out[out]].name
+                                         : arena_printf(a, "%s#%d", f->node->name, f->id);
+    const char *name = arena_printf(a, "%s.%s", of, what);
+    for (int k = 2; is_input_symbol(f, name); k++)
+        name = arena_printf(a, "%s.%s_%d", of, what, k);
     return expr_sym(f->x, name, low, high, 1);
 }
 

@@ -180,6 +180,27 @@ static void sizes_from_data(void **state)
     finish(&f);
 }
 
+/* Two nodes of one name, and an input whose symbol has the name that a size would get: each has its own
+ * size. */
+static void sizes_from_data_of_equal_names(void **state)
+{
+    (void)state;
+    Fixture f = fixture("graph \"nonzero\"\nsym i.count 0 100\ninput x f32[4,6]\ninput y f32[i.count]\n"
+                        "const c f32[] = 0.75\n"
+                        "a = relu(x) \"a\"\nb = sub(a, c) \"b\"\nd = relu(b) \"d\"\n"
+                        "i = non_zero(a) \"same\"\nj = non_zero(d) \"same\"\nk = non_zero(y) \"same\"\n"
+                        "l = neg(i) \"l\"\nm = neg(j) \"m\"\nn = neg(k) \"n\"\n"
+                        "output l\noutput m\noutput n\n");
+    for (int64_t n = 3; n < 60; n += 25) {
+        Tensor *in[2] = {random2(4, 6, (uint64_t)n), tensor_of(DT_F32, 1, &n, 5)};
+        compare(f.r, f.m, f.b.text, in);
+        assert_true(run_output(f.r, 1)->dim[1] < run_output(f.r, 0)->dim[1]);
+        tensor_unref(in[0]);
+        tensor_unref(in[1]);
+    }
+    finish(&f);
+}
+
 static void branches(void **state)
 {
     (void)state;
@@ -412,6 +433,7 @@ int main(void)
         cmocka_unit_test(constants_are_folded),
         cmocka_unit_test(equal_kernels_are_compiled_once),
         cmocka_unit_test(sizes_from_data),
+        cmocka_unit_test(sizes_from_data_of_equal_names),
         cmocka_unit_test(branches),
         cmocka_unit_test(counted_loop),
         cmocka_unit_test(scan_along_an_axis),
