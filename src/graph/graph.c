@@ -20,12 +20,15 @@ Graph *graph_new(Context *ctx)
 /* `name` itself, or name_2, name_3... The map holds the last number tried for each name. */
 static const char *unique_name(Graph *g, const char *name)
 {
-    if (strmap_put(&g->names, name, 1))
+    int k = strmap_get(&g->names, name, 0);
+    if (k == 0) {
+        strmap_put(&g->names, name, 1);
         return arena_strdup(g->ctx->arena, name);
-    for (int k = strmap_get(&g->names, name, 1) + 1;; k++) {
-        const char *const tried = arena_printf(g->ctx->arena, "%s_%d", name, k);
-        strmap_put(&g->names, name, k);
+    }
+    for (;;) {
+        const char *const tried = arena_printf(g->ctx->arena, "%s_%d", name, ++k);
         if (strmap_get(&g->names, tried, 0) == 0) {
+            strmap_put(&g->names, name, k);
             strmap_put(&g->names, tried, 1);
             return tried;
         }
