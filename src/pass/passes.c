@@ -88,22 +88,32 @@ bool is_block_output(const Graph *g, ValueId v)
     return false;
 }
 
+/* Looks at each value once, however many ways lead to it, and without recursion: graphs may be deep. */
 bool is_constant_term(const Graph *g, ValueId v)
 {
-    const Value *value = &g->value.at[v];
-    if (value->constant) {
+    if (g->value.at[v].constant) {
         return true;
     }
-    if (value->producer < 0) {
-        return false;
-    }
-    const Node *n = &g->node.at[value->producer];
-    for (int k = 0; k < n->nin; k++) {
-        if (n->in[k] >= 0 && !is_constant_term(g, n->in[k])) {
-            return false;
+    Arena *scratch = arena_child(g->ctx->arena);
+    IntMap seen = intmap_new(scratch);
+    VEC(ValueId) open = {0};
+    vec_push(scratch, &open, v);
+    bool constant = true;
+    while (constant && open.len > 0) {
+        const Value *value = &g->value.at[open.at[--open.len]];
+        if (value->constant) {
+            continue;
+        }
+        const Node *n = value->producer < 0 ? NULL : &g->node.at[value->producer];
+        constant = n && op_rows[n->op].class == 'S';
+        for (int k = 0; constant && k < n->nin; k++) {
+            if (n->in[k] >= 0 && intmap_put(&seen, (uint64_t)n->in[k], 1)) {
+                vec_push(scratch, &open, n->in[k]);
+            }
         }
     }
-    return op_rows[n->op].class == 'S';
+    arena_free(scratch);
+    return constant;
 }
 
 bool is_same_type(const Graph *g, ValueId a, ValueId b)
