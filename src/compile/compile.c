@@ -108,9 +108,8 @@ Compiled compile_graph(Context *ctx, Graph *g, const CompileOptions *opt)
         }
     }
     drop_known_nodes(g);
-    if (!opt->unfused) {
+    if (!opt->unfused)
         g = passes_run(ctx, g, PASS_LATE, &passes, NULL);
-    }
     const double inferred = time_now();
     const Compiled c = work_compile(work_define(ctx, g, opt));
     for (int b = 0; b < g->block.len; b++)

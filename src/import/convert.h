@@ -44,8 +44,7 @@ void op_set_string(OnnxOp *o, const char *name, const char *v);
 
 bool op_has_in(const OnnxOp *o, int k);
 void op_set_in(OnnxOp *o, int k, ValueId v);
-int op_known_rank(const OnnxOp *o, ValueId v);   /* -1: not known here */
-DType op_known_type(const OnnxOp *o, ValueId v); /* DT_NONE: not known here */
+int op_known_rank(const OnnxOp *o, ValueId v); /* -1: not known here */
 
 /* Constants, named after the op. */
 ValueId op_const_ints(OnnxOp *o, const char *what, int n, const int64_t *v);

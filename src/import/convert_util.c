@@ -93,7 +93,8 @@ int op_known_rank(const OnnxOp *o, ValueId v)
     return rank >= 0 ? rank : intmap_get(&o->im->rank_hint, (uint64_t)v, -1);
 }
 
-DType op_known_type(const OnnxOp *o, ValueId v)
+/* DT_NONE: not known here. */
+static DType op_known_type(const OnnxOp *o, ValueId v)
 {
     const DType t = o->g->value.at[v].dtype;
     return t != DT_NONE ? t : (DType)intmap_get(&o->im->type_hint, (uint64_t)v, DT_NONE);

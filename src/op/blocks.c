@@ -69,7 +69,9 @@ static void run_index(Exprs *x, int n, const Expr *dims, int to_n, const Expr *t
         out[0] = linear;
 }
 
-void reshape_index(Exprs *x, int rank, const Expr *dims, int to_rank, const Expr *to,
+/* The index into `dims` of the element at `index` of the row-major tensor reshaped to `to`. Dims
+ * that the two shapes share keep their index as it is. */
+static void reshape_index(Exprs *x, int rank, const Expr *dims, int to_rank, const Expr *to,
                    const Expr *index, Expr *out)
 {
     int at[2] = {0, 0};
@@ -91,42 +93,6 @@ int block_reshape(Stages *s, int tensor, int rank, const Expr *dims)
     Expr index[MAX_RANK];
     reshape_index(s->x, t.rank, t.dim, rank, dims, b.i, index);
     return stage_map(s, &b, "reshape", t.dtype, stages_load(s, tensor, index));
-}
-
-/* ---- contraction ---- */
-
-int block_matmul(Stages *s, int a, int b, bool trans_a, bool trans_b, DType acc)
-{
-    const StageTensor ta = s->tensor.at[a], tb = s->tensor.at[b];
-    Exprs *x = s->x;
-    const int rank = ta.rank > tb.rank ? ta.rank : tb.rank;
-    Expr dims[MAX_RANK];
-    for (int k = 0; k < rank - 2; k++) {
-        const int ka = k - (rank - ta.rank), kb = k - (rank - tb.rank);
-        int64_t one;
-        const bool use_b = ka < 0 || (expr_is_int(x, ta.dim[ka], &one) && one == 1 && kb >= 0);
-        dims[k] = use_b ? tb.dim[kb] : ta.dim[ka];
-    }
-    dims[rank - 2] = ta.dim[ta.rank - (trans_a ? 1 : 2)];
-    dims[rank - 1] = tb.dim[tb.rank - (trans_b ? 2 : 1)];
-    StageBuild build = stage_begin(s, rank, dims);
-    stage_reduce_axes(s, &build, 1, &ta.dim[ta.rank - (trans_a ? 2 : 1)]);
-    const Expr m = build.i[rank - 2], n = build.i[rank - 1], k = build.r[0];
-    Expr ia[MAX_RANK], ib[MAX_RANK];
-    for (int i = 0; i < rank - 2; i++)
-        ia[i] = ib[i] = build.i[i];
-    ia[rank - 2] = trans_a ? k : m;
-    ia[rank - 1] = trans_a ? m : k;
-    ib[rank - 2] = trans_b ? n : k;
-    ib[rank - 1] = trans_b ? k : n;
-    const DType type = dtype_compute(acc);
-    const Expr va = expr_cast(x, type, stages_load_broadcast(s, a, rank, ia, NULL));
-    const Expr vb = expr_cast(x, type, stages_load_broadcast(s, b, rank, ib, NULL));
-    const Expr state = expr_state(x, type, 0), state2 = expr_state2(x, type, 0);
-    const Expr update =
-        dtype_is_float(type) ? expr_fma(x, va, vb, state) : expr_add(x, state, expr_mul(x, va, vb));
-    return stage_reduce(s, &build, "matmul", acc, expr_const(x, type, 0), update,
-                        expr_add(x, state, state2));
 }
 
 /* ---- reductions ---- */

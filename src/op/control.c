@@ -18,7 +18,8 @@
 #define ANY_INT (INT64_C(1) << 40)
 #define ANY_DIM INT32_MAX
 
-int control_known_bool(const Graph *g, ValueId v)
+/* 1 or 0 where the bool value `v` is known, else -1. */
+static int known_bool(const Graph *g, ValueId v)
 {
     const Value *c = &g->value.at[v];
     int64_t known;
@@ -181,7 +182,7 @@ void infer_if(const Infer *f)
         if (g->block.at[node->block[k]].output.len != node->nout)
             infer_fail(f, "a branch has %d outputs instead of %d",
                        g->block.at[node->block[k]].output.len, node->nout);
-    const int known = control_known_bool(g, node->in[0]);
+    const int known = known_bool(g, node->in[0]);
     if (known >= 0) {
         const int taken = node->block[known ? 0 : 1];
         op_infer_block(g, taken);
@@ -426,9 +427,9 @@ static Expr loop_trips(const Infer *f, const LoopParts *p)
     if (infer_has(f, 0) && infer_known(f, 0))
         count =
             expr_max(f->x, expr_cast(f->x, DT_I64, infer_elems(f, 0, &n)[0]), expr_int(f->x, 0));
-    const int first = infer_has(f, 1) ? control_known_bool(f->g, f->node->in[1]) : 1;
+    const int first = infer_has(f, 1) ? known_bool(f->g, f->node->in[1]) : 1;
     const ValueId next = f->g->block.at[p->body].output.at[0];
-    const bool ends = infer_has(f, 1) && control_known_bool(f->g, next) != 1;
+    const bool ends = infer_has(f, 1) && known_bool(f->g, next) != 1;
     if (first == 0)
         return expr_int(f->x, 0);
     if (count && first == 1 && !ends)
@@ -506,7 +507,7 @@ static void fold_node(Graph *g, NodeId id, int home, NodeList *out, int *count)
 {
     const Node n = g->node.at[id];
     g->node.at[id].home = home;
-    const int known = n.op == OP_IF ? control_known_bool(g, n.in[0]) : -1;
+    const int known = n.op == OP_IF ? known_bool(g, n.in[0]) : -1;
     if (known < 0) {
         vec_push(g->ctx->arena, out, id);
         for (int k = 0; k < n.nblock; k++) {

@@ -10,9 +10,6 @@
  * Returns how many were replaced. */
 int control_fold(Graph *g);
 
-/* 1 or 0 where the bool value `v` is known, else -1. */
-int control_known_bool(const Graph *g, ValueId v);
-
 /* How the body of a Loop or Scan is wired. */
 typedef struct LoopParts {
     bool is_loop; /* Loop, else Scan */

@@ -127,13 +127,7 @@ void define_map(Define *d, int k, const StageBuild *b,
 int block_cast(Stages *s, int tensor, DType to);
 int block_reshape(Stages *s, int tensor, int rank,
                   const Expr *dims); /* same elements, row-major order */
-/* The index into `dims` of the element at `index` of the row-major tensor reshaped to `to`. Dims
- * that the two shapes share keep their index as it is. */
-void reshape_index(Exprs *x, int rank, const Expr *dims, int to_rank, const Expr *to,
-                   const Expr *index, Expr *out);
 int block_transpose(Stages *s, int tensor, const int *perm);
-/* (...,M,K) x (...,K,N) -> (...,M,N), batch dims broadcast; f32 (or wider) accumulation. */
-int block_matmul(Stages *s, int a, int b, bool trans_a, bool trans_b, DType acc);
 int block_softmax(Stages *s, int tensor, int axis); /* f32 inside; three stages */
 /* Reduction over the axes in mask (bit k = axis k). */
 typedef enum ReduceKind {

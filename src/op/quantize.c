@@ -13,7 +13,9 @@
 
 /* ---- the rules ---- */
 
-Expr quant_round(Exprs *x, Expr v, Expr zero, DType to)
+/* saturate(round(v) + zero), v f32 or f64; round to even; zero (any integer type) may be 0: none.
+ * In the compute type of `to`, an integer type. */
+static Expr quant_round(Exprs *x, Expr v, Expr zero, DType to)
 {
     const DType t = expr_type(x, v);
     Expr r = expr_un(x, EX_ROUND, v);
@@ -29,8 +31,9 @@ Expr quant_rescale(Exprs *x, Expr acc, Expr scale, Expr zero, DType to)
     return quant_round(x, expr_mul(x, expr_cast(x, DT_F32, acc), scale), zero, to);
 }
 
-/* min and max give their second operand where either is NaN. */
-Expr quant_saturate_float(Exprs *x, Expr v, DType to)
+/* Limits a float to the finite range of `to`, a float type; NaN stays: min and max give their second
+ * operand where either is NaN. */
+static Expr quant_saturate_float(Exprs *x, Expr v, DType to)
 {
     const DType t = expr_type(x, v);
     const Expr high = expr_min(x, expr_float(x, t, dtype_highest(to)), v);

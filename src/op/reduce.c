@@ -42,7 +42,7 @@ static const ReduceRow *row_of(OpCode op)
 
 /* ---- axes ---- */
 
-uint32_t reduce_mask(int rank, int n, const int64_t *axes)
+static uint32_t axes_mask(int rank, int n, const int64_t *axes)
 {
     uint32_t mask = 0;
     for (int k = 0; k < n; k++)
@@ -54,7 +54,7 @@ uint32_t reduce_mask(int rank, int n, const int64_t *axes)
 static uint32_t mask_of(const Node *node, int rank, int n, const int64_t *axes)
 {
     if (n > 0)
-        return reduce_mask(rank, n, axes);
+        return axes_mask(rank, n, axes);
     return node_int(node, "noop_with_empty_axes", 0) ? 0 : (1u << rank) - 1;
 }
 
@@ -83,7 +83,8 @@ void infer_reduce(const Infer *f)
     reduced_shape(f, mask_of(f->node, x->rank, n, axes), keep, x->dtype);
 }
 
-StageBuild reduce_begin_out(const Define *d, uint32_t axes, bool keep, Expr *index)
+/* Output 0's domain with the masked axes of input 0 as reduction axes; index[] is the load. */
+static StageBuild begin_out(const Define *d, uint32_t axes, bool keep, Expr *index)
 {
     const StageTensor t = *define_in(d, 0);
     Expr extent[MAX_RANK];
@@ -178,7 +179,7 @@ void define_reduce(Define *d)
     for (int k = 0; k < in.rank; k++)
         if (r.axes >> k & 1)
             count = expr_mul(x, count, in.dim[k]);
-    StageBuild b = reduce_begin_out(d, r.axes, r.keep, index);
+    StageBuild b = begin_out(d, r.axes, r.keep, index);
     Expr v = define_load(d, 0, index);
     /* means and roots of integers: f64, truncated when stored */
     if (row->post != POST_NONE && !dtype_is_float(expr_type(x, v)))
@@ -203,7 +204,7 @@ void define_reduce_log_sum_exp(Define *d)
     Exprs *x = d->x;
     const Reduction r = reduction_of(d, REDUCE_MAX);
     Expr index[MAX_RANK];
-    StageBuild b = reduce_begin_out(d, r.axes, r.keep, index);
+    StageBuild b = begin_out(d, r.axes, r.keep, index);
     const DType in = dtype_compute(define_in(d, 0)->dtype), t = dtype_is_float(in) ? in : DT_F64;
     const int max = reduce_value(d, &b, REDUCE_MAX, expr_cast(x, t, define_load(d, 0, index)), t);
     const StageBuild m = define_begin(d, 0);
@@ -211,7 +212,7 @@ void define_reduce_log_sum_exp(Define *d)
     const Expr infinite = expr_eq(x, expr_un(x, EX_ABS, top), infinity);
     const Expr finite = expr_select(x, infinite, expr_float(x, t, 0), top);
     const int shift = stage_map(d->s, &m, "shift", t, finite);
-    b = reduce_begin_out(d, r.axes, r.keep, index);
+    b = begin_out(d, r.axes, r.keep, index);
     const Expr v = expr_cast(x, t, define_load(d, 0, index));
     const Expr e = expr_un(x, EX_EXP, expr_sub(x, v, stages_load(d->s, shift, b.i)));
     const int sum = reduce_value(d, &b, REDUCE_SUM, e, t);
@@ -257,7 +258,7 @@ void define_arg(Define *d)
 {
     const int axis = define_axis(define_int(d, "axis", 0), define_rank(d, 0));
     Expr index[MAX_RANK];
-    const StageBuild b = reduce_begin_out(d, 1u << axis, define_int(d, "keepdims", 1) != 0, index);
+    const StageBuild b = begin_out(d, 1u << axis, define_int(d, "keepdims", 1) != 0, index);
     const ArgReduce a = {
         .value = define_load(d, 0, index),
         .place = b.r[0],

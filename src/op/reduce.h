@@ -13,9 +13,4 @@ typedef struct ArgReduce {
 } ArgReduce;
 void reduce_arg(Stages *s, const StageBuild *b, const ArgReduce *a, int out[2]);
 
-/* Output 0's domain with the masked axes of input 0 as reduction axes; index[] is the load. */
-StageBuild reduce_begin_out(const Define *d, uint32_t axes, bool keep, Expr *index);
-/* Mask of a list of axes of a tensor of this rank. */
-uint32_t reduce_mask(int rank, int n, const int64_t *axes);
-
 #endif

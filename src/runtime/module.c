@@ -133,23 +133,3 @@ int module_find_output(const Module *m, const char *name)
 {
     return find_port(m->p->output, m->p->noutput, name);
 }
-
-const char *module_describe_buffer(Arena *a, const Module *m, int buffer)
-{
-    const Program *p = m->p;
-    const ProgramBuffer *b = &p->buffer[buffer];
-    Str s = str_new(a);
-    str_addf(&s, "%s[", dtype_name((DType)b->dtype));
-    for (int i = 0; i < b->rank; i++) {
-        const ProgramValue *v = &p->value[b->dim[i]];
-        str_add(&s, i ? "," : "");
-        if (v->op == EX_INT)
-            str_addf(&s, "%lld", (long long)v->imm.i);
-        else if (v->op == EX_VAR)
-            str_add(&s, p->var[v->imm.i].name);
-        else
-            str_add(&s, "?");
-    }
-    str_add(&s, "]");
-    return str_text(&s);
-}

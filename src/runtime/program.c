@@ -3,7 +3,7 @@
 
 #include <inttypes.h>
 
-const char *step_name(int code)
+static const char *step_name(int code)
 {
     static const char *const name[] = {
 #define X(n) #n,

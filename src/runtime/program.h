@@ -132,7 +132,6 @@ typedef struct Program {
 /* Everything in range, so that running is safe whatever the file said; `nentries`: phases in the image. */
 bool program_verify(const Program *p, int nentries, Str *why);
 void program_print(const Program *p, Str *out);
-const char *step_name(int code);
 
 /* Where the operands of a KERNEL or EXTERN step lie. */
 typedef struct KernelStep {

@@ -35,8 +35,6 @@ void module_unref(Module *m);
 const Program *module_program(const Module *m);
 int module_find_input(const Module *m, const char *name); /* -1 */
 int module_find_output(const Module *m, const char *name);
-/* "f32[N,3,224,224]" of an input or output. */
-const char *module_describe_buffer(Arena *a, const Module *m, int buffer);
 
 /* `threads`: at most this many of the pool's; 0: all. Holds a reference to the module, not to the pool. */
 int run_new(Module *m, Pool *pool, int threads, Run **out, Error *e);
