@@ -73,9 +73,7 @@ bool affine_of(const Graph *g, NodeId id, Affine *l)
 
 ValueId term_node(Graph *g, NodeId before, OpCode op, const char *what, int nin, const ValueId *in)
 {
-    const char *name = arena_printf(g->ctx->arena, "%s/%s", g->node.at[before].name, what);
-    const NodeId n = graph_node(g, g->node.at[before].home, op, name, nin, in, 1, NULL);
-    block_insert_before(g, n, before);
+    const NodeId n = insert_node(g, before, op, what, nin, in);
     op_infer_node(g, n);
     return g->node.at[n].out[0];
 }

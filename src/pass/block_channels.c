@@ -8,25 +8,7 @@
  * that keep blocks whole, if the channel count is a multiple of the block. Graph and block inputs and
  * outputs stay plain, and so does what routines of kernel/ and control flow read. */
 #include "pass/edit.h"
-
-Graph *pass_block_channels(Context *ctx, const Graph *g, const PassOptions *opt, int *count);
-
-/* By value: read by a node that is not compiled from stages. */
-static bool *read_by_others(const Graph *g)
-{
-    bool *found = arena_array_of(g->ctx->arena, g->value.len + 1, bool);
-    for (int b = 0; b < g->block.len; b++) {
-        for (int i = 0; i < g->block.at[b].node.len; i++) {
-            const Node *n = &g->node.at[g->block.at[b].node.at[i]];
-            for (int k = 0; k < n->nin && op_rows[n->op].class != 'S'; k++) {
-                if (n->in[k] >= 0) {
-                    found[n->in[k]] = true;
-                }
-            }
-        }
-    }
-    return found;
-}
+#include "pass/node_facts.h"
 
 static bool can_block(const Graph *g, ValueId v, int block)
 {
@@ -82,13 +64,13 @@ Graph *pass_block_channels(Context *ctx, const Graph *old, const PassOptions *op
     const int block = target_lanes(&opt->target, 4);
     const Layout blocked = {.n = 5,
                             .dim = {{0, 0}, {1, 0}, {2, 0}, {3, 0}, {1, (int32_t)block}}};
-    const bool *others = read_by_others(g);
+    const bool *routines = read_by_routines(g);
     const Block *b = &g->block.at[0];
     for (int i = 0; i < b->node.len; i++) {
         const Node *n = &g->node.at[b->node.at[i]];
         bool can = n->nout > 0;
         for (int k = 0; k < n->nout; k++) {
-            can &= n->out[k] < 0 || (can_block(g, n->out[k], block) && !others[n->out[k]]);
+            can &= n->out[k] < 0 || (can_block(g, n->out[k], block) && !routines[n->out[k]]);
         }
         if (!can) {
             continue;

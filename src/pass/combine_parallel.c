@@ -20,10 +20,7 @@
  * tiles: there is nothing to gain. Shapes that are not known count with their upper bound. */
 #include "op/op.h"
 #include "pass/affine.h"
-
-#include <string.h>
-
-Graph *pass_combine_parallel(Context *ctx, const Graph *g, const PassOptions *opt, int *count);
+#include "pass/node_facts.h"
 
 enum {
     MAX_PARTS = 16,
@@ -48,22 +45,6 @@ typedef struct Combine {
 } Combine;
 
 /* ---- what is alike ---- */
-
-static bool same_attrs(const Node *a, const Node *b)
-{
-    bool same = a->nattr == b->nattr;
-    for (int k = 0; same && k < a->nattr; k++) {
-        const Attr *x = &a->attr[k], *y = node_attr(b, x->name);
-        same = y && x->kind == y->kind && x->n == y->n &&
-               (x->kind == ATTR_INT      ? x->i == y->i
-                : x->kind == ATTR_FLOAT  ? x->f == y->f
-                : x->kind == ATTR_STRING ? strcmp(x->s, y->s) == 0
-                : x->kind == ATTR_INTS
-                    ? x->n == 0 || memcmp(x->ints, y->ints, (size_t)x->n * sizeof *x->ints) == 0
-                    : false);
-    }
-    return same;
-}
 
 static bool same_but_for(const Graph *g, ValueId a, ValueId b, int axis)
 {
@@ -255,10 +236,8 @@ static ValueId joined(Graph *g, NodeId before, int n, const ValueId *v, int axis
     for (int k = 0; k < n; k++) {
         hoist_term(g, v[k], before);
     }
-    const char *name = arena_printf(g->ctx->arena, "%s/all", g->node.at[before].name);
-    const NodeId id = graph_node(g, g->node.at[before].home, OP_CONCAT, name, n, v, 1, NULL);
+    const NodeId id = insert_node(g, before, OP_CONCAT, "all", n, v);
     node_set_int(g, id, "axis", axis);
-    block_insert_before(g, id, before);
     op_infer_node(g, id);
     return g->node.at[id].out[0];
 }

@@ -16,9 +16,6 @@
 
 #include "pass/edit.h"
 
-Graph *pass_common_subexpressions(Context *ctx, const Graph *g, const PassOptions *opt,
-                                  int *count);
-
 typedef struct Seen {
     NodeId node;
     int bucket, next; /* index of an older entry of the bucket; -1 */
@@ -49,14 +46,6 @@ static uint64_t hash_tensor(const Tensor *t)
         h = hash_bytes(last, n, h);
     }
     return hash_mix(h, t->bytes);
-}
-
-static bool same_tensor(const Tensor *a, const Tensor *b)
-{
-    return a == b ||
-           (a->dtype == b->dtype && a->rank == b->rank && a->bytes == b->bytes &&
-            memcmp(a->dim, b->dim, (size_t)a->rank * sizeof *a->dim) == 0 &&
-            (a->bytes == 0 || memcmp(a->data, b->data, a->bytes) == 0));
 }
 
 /* A constant that is an output keeps its name: it may replace others, but not be replaced. */
@@ -99,35 +88,6 @@ static uint64_t hash_node(const Node *n)
     return h;
 }
 
-static bool same_attr(const Attr *a, const Attr *b)
-{
-    if (!b || a->kind != b->kind || a->n != b->n) {
-        return false;
-    }
-    switch (a->kind) {
-    case ATTR_INT:
-        return a->i == b->i;
-    case ATTR_FLOAT:
-        return memcmp(&a->f, &b->f, sizeof a->f) == 0;
-    case ATTR_STRING:
-        return strcmp(a->s, b->s) == 0;
-    case ATTR_INTS:
-        return a->n == 0 || memcmp(a->ints, b->ints, (size_t)a->n * sizeof *a->ints) == 0;
-    case ATTR_FLOATS:
-        return a->n == 0 || memcmp(a->floats, b->floats, (size_t)a->n * sizeof *a->floats) == 0;
-    case ATTR_STRINGS:
-        for (int k = 0; k < a->n; k++) {
-            if (strcmp(a->strings[k], b->strings[k]) != 0) {
-                return false;
-            }
-        }
-        return true;
-    case ATTR_TENSOR:
-        return same_tensor(a->tensor, b->tensor);
-    }
-    return false;
-}
-
 static bool same_elements(const Value *a, const Value *b)
 {
     return a->nelems == b->nelems &&
@@ -139,14 +99,9 @@ static bool same_elements(const Value *a, const Value *b)
 static bool same_node(const Search *s, const Node *old, const Node *n)
 {
     const Graph *g = s->g;
-    if (old->op != n->op || old->nin != n->nin || old->nattr != n->nattr || old->nout < n->nout ||
+    if (old->op != n->op || old->nin != n->nin || old->nout < n->nout || !same_attrs(n, old) ||
         (n->nin > 0 && memcmp(old->in, n->in, (size_t)n->nin * sizeof *n->in) != 0)) {
         return false;
-    }
-    for (int k = 0; k < n->nattr; k++) {
-        if (!same_attr(&n->attr[k], node_attr(old, n->attr[k].name))) {
-            return false;
-        }
     }
     for (int k = 0; k < n->nout; k++) {
         const ValueId a = old->out[k], b = n->out[k];

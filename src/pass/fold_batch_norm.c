@@ -8,8 +8,6 @@
  * whose name its result goes. */
 #include "pass/affine.h"
 
-Graph *pass_fold_batch_norm(Context *ctx, const Graph *g, const PassOptions *opt, int *count);
-
 static bool foldable(const Graph *g, const Node *bn, const int *uses, Affine *l)
 {
     if (bn->op != OP_BATCH_NORMALIZATION || bn->home < 0 || uses[bn->in[0]] != 1) {

@@ -12,8 +12,6 @@
 #include "op/op.h"
 #include "pass/affine.h"
 
-Graph *pass_fold_scale(Context *ctx, const Graph *g, const PassOptions *opt, int *count);
-
 /* y op c with c on the right, or on either side where that is the same. */
 typedef struct Step {
     OpCode op;
@@ -98,10 +96,9 @@ static ValueId given_by(Graph *g, const Affine *l, ValueId c)
     }
     const ValueId product = affine_scale_in(g, l->node, l, OP_MUL, c);
     const ValueId over = graph_const_ints(g, "bias_axes", n, axes);
-    const NodeId sum = graph_node(g, g->node.at[l->node].home, OP_REDUCE_SUM, "given", 2,
-                                  (const ValueId[]){product, over}, 1, NULL);
+    const NodeId sum =
+        insert_node(g, l->node, OP_REDUCE_SUM, "given", 2, (const ValueId[]){product, over});
     node_set_int(g, sum, "keepdims", 0);
-    block_insert_before(g, sum, l->node);
     op_infer_node(g, sum);
     return g->node.at[sum].out[0];
 }

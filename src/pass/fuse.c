@@ -10,8 +10,7 @@
  *   that are contractions read each element many times, so maps in front of them stay apart.
  * External calls and control flow are never fused into. */
 #include "pass/edit.h"
-
-Graph *pass_fuse(Context *ctx, const Graph *g, const PassOptions *opt, int *count);
+#include "pass/node_facts.h"
 
 #define MAX_GROUP 24   /* nodes: bounds the size of one kernel */
 #define CHEAP_COST 2   /* flops a point that a moving reader may do again */
@@ -30,7 +29,7 @@ typedef struct Fuse {
 } Fuse;
 
 /* The only group that reads all results of n; -1: several, or outside of nodes. */
-static int only_reader(const Fuse *f, const int *reader, const Node *n)
+static int only_reader(const int *reader, const Node *n)
 {
     int found = -1;
     for (int k = 0; k < n->nout; k++) {
@@ -42,7 +41,6 @@ static int only_reader(const Fuse *f, const int *reader, const Node *n)
         }
         found = reader[n->out[k]];
     }
-    (void)f;
     return found;
 }
 
@@ -93,7 +91,7 @@ static void fuse_block(Fuse *f, int block, int *reader, int *count)
     for (int i = b->node.len - 1; i >= 0; i--) {
         const NodeId id = b->node.at[i];
         const Node *n = &f->g->node.at[id];
-        const int group = only_reader(f, reader, n);
+        const int group = only_reader(reader, n);
         if (group >= 0 && may_join(f, id, group)) {
             join(f, id, group);
             ++*count;
@@ -107,6 +105,29 @@ static void fuse_block(Fuse *f, int block, int *reader, int *count)
         }
         for (int k = 0; k < n->nin; k++) {
             note_reader(reader, n->in[k], f->g->node.at[id].group);
+        }
+    }
+}
+
+/* Before any group is made: what the block's nodes are, and which values are read outside of all groups. */
+static void look_at_block(Fuse *f, int block, int *reader)
+{
+    const Graph *g = f->g;
+    const Block *b = &g->block.at[block];
+    for (int k = 0; k < b->output.len; k++) {
+        reader[b->output.at[k]] = -2;
+    }
+    for (int i = 0; i < b->node.len; i++) {
+        const NodeId id = b->node.at[i];
+        const Node *n = &g->node.at[id];
+        const NodeFacts facts = node_facts(g, id);
+        f->kind[id] = node_is_view(g, id) ? NODE_OTHER : facts.kind;
+        f->cost[id] = facts.cost;
+        for (int k = 0; k < n->nin; k++) { /* from an inner block: by no group of the value's own */
+            const NodeId p = n->in[k] < 0 ? -1 : g->value.at[n->in[k]].producer;
+            if (p >= 0 && g->node.at[p].home != block) {
+                reader[n->in[k]] = -2;
+            }
         }
     }
 }
@@ -145,23 +166,7 @@ Graph *pass_fuse(Context *ctx, const Graph *old, const PassOptions *opt, int *co
         reader[v] = -1;
     }
     for (int b = 0; b < g->block.len; b++) {
-        for (int k = 0; k < g->block.at[b].output.len; k++) {
-            reader[g->block.at[b].output.at[k]] = -2;
-        }
-        /* a value read from an inner block has a reader outside of all groups of its own block */
-        for (int i = 0; i < g->block.at[b].node.len; i++) {
-            const NodeId id = g->block.at[b].node.at[i];
-            const Node *n = &g->node.at[id];
-            const NodeFacts facts = node_facts(g, id);
-            f.kind[id] = node_is_view(g, id) ? NODE_OTHER : facts.kind;
-            f.cost[id] = facts.cost;
-            for (int k = 0; k < n->nin; k++) {
-                const NodeId p = n->in[k] < 0 ? -1 : g->value.at[n->in[k]].producer;
-                if (p >= 0 && g->node.at[p].home != b) {
-                    reader[n->in[k]] = -2;
-                }
-            }
-        }
+        look_at_block(&f, b, reader);
     }
     for (int b = 0; b < g->block.len; b++) {
         fuse_block(&f, b, reader, count);

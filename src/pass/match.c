@@ -185,7 +185,7 @@ static bool is_this_number(const Graph *g, ValueId v, double want)
 static bool same_value(const Graph *g, ValueId a, ValueId b)
 {
     const Value *va = &g->value.at[a], *vb = &g->value.at[b];
-    return a == b || (va->elems && vb->elems && same_type_and_shape(g, a, b) &&
+    return a == b || (va->elems && vb->elems && is_same_type(g, a, b) &&
                       memcmp(va->elems, vb->elems, (size_t)va->nelems * sizeof *va->elems) == 0);
 }
 
@@ -402,26 +402,6 @@ Graph *raise_chains(Context *ctx, const Graph *old, int n, const RaiseRule *rule
 }
 
 /* ---- questions ---- */
-
-bool same_type_and_shape(const Graph *g, ValueId a, ValueId b)
-{
-    const Value *va = &g->value.at[a], *vb = &g->value.at[b];
-    bool same = va->dtype == vb->dtype && va->rank == vb->rank;
-    for (int k = 0; same && k < va->rank; k++)
-        same = va->dim[k] == vb->dim[k];
-    return same;
-}
-
-int known_ints(const Graph *g, ValueId v, int64_t *to, int max)
-{
-    const Value *value = &g->value.at[v];
-    if (!value->elems || value->nelems > max)
-        return -1;
-    for (int k = 0; k < value->nelems; k++)
-        if (!expr_is_int(g->x, value->elems[k], &to[k]))
-            return -1;
-    return value->nelems;
-}
 
 bool reductions_keep_dims(const Graph *g, const Match *m)
 {

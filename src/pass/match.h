@@ -56,10 +56,6 @@ Graph *raise_chains(Context *ctx, const Graph *g, int n, const RaiseRule *rules,
 /* The root becomes an `op` of these inputs, with no attributes; the other nodes go. */
 NodeId match_replace(Graph *g, const Match *m, OpCode op, int nin, const ValueId *in);
 
-/* ---- questions that rules ask ---- */
-bool same_type_and_shape(const Graph *g, ValueId a, ValueId b);
-/* The known elements of v, all numbers, as they are; -1: not known, or more than max. */
-int known_ints(const Graph *g, ValueId v, int64_t *to, int max);
 /* Reductions in the match keep their axes as 1. */
 bool reductions_keep_dims(const Graph *g, const Match *m);
 

@@ -30,8 +30,8 @@ extern const PassRow pass_rows[];
 extern const int pass_count;
 int pass_find(const char *name); /* -1 */
 
-/* Runs all passes of a phase. `counts` (by row; may be NULL) is added to. Verifies the graph after
- * each pass in debug builds. */
+/* Runs all passes of a phase. `counts` (by row; may be NULL) is added to. The graph is verified
+ * after each pass. */
 Graph *passes_run(Context *ctx, const Graph *g, PassPhase phase, const PassOptions *opt,
                   int *counts);
 

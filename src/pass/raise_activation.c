@@ -11,8 +11,6 @@
 #include <math.h>
 #include <string.h>
 
-Graph *pass_raise_activation(Context *ctx, const Graph *g, const PassOptions *opt, int *count);
-
 static const Macro macros[] = {
     /* x * y / 2 */
     {"half_product", "{half(mul($1, $2))|mul(half($1), $2)|mul($1, half($2))}"},
@@ -33,7 +31,7 @@ static const Macro macros[] = {
 static bool fits(const Graph *g, const Match *m)
 {
     const ValueId x = match_value(m, 'x'), y = g->node.at[m->node[0]].out[0];
-    return same_type_and_shape(g, x, y) && dtype_is_float(g->value.at[x].dtype);
+    return is_same_type(g, x, y) && dtype_is_float(g->value.at[x].dtype);
 }
 
 static NodeId replace(Graph *g, const Match *m, OpCode op)

@@ -16,8 +16,6 @@
 
 #include "op/op.h"
 
-Graph *pass_raise_attention(Context *ctx, const Graph *g, const PassOptions *opt, int *count);
-
 static const Macro macros[] = {
     {"query", "{mul($1, Q)|div($1, R)|$1}"},
     {"keys", "{transpose({mul($1, K)|div($1, L)|$1})|mul(transpose($1), K)|div(transpose($1), L)}"},
@@ -72,15 +70,6 @@ static bool mask_fits(const Graph *g, const Value *mask, const Value *scores)
     return true;
 }
 
-static ValueId add_node(Graph *g, NodeId before, OpCode op, int nin, const ValueId *in, NodeId *id)
-{
-    const Node *at = &g->node.at[before];
-    const char *name = arena_printf(g->ctx->arena, "%s/%s", at->name, op_rows[op].name);
-    *id = graph_node(g, at->home, op, name, nin, in, 1, NULL);
-    block_insert_before(g, *id, before);
-    return g->node.at[*id].out[0];
-}
-
 /* The keys as (.., T, d): the source of the Transpose `n` with the last two dims back in order. */
 static ValueId keys_in_order(Graph *g, const Match *m, const Node *n)
 {
@@ -97,11 +86,10 @@ static ValueId keys_in_order(Graph *g, const Match *m, const Node *n)
     const ValueId k = match_value(m, 'k');
     if (same)
         return k;
-    NodeId id;
-    const ValueId out = add_node(g, m->node[0], OP_TRANSPOSE, 1, &k, &id);
+    const NodeId id = insert_node(g, m->node[0], OP_TRANSPOSE, "transpose", 1, &k);
     node_set_ints(g, id, "perm", rank, order);
     op_infer_node(g, id);
-    return out;
+    return g->node.at[id].out[0];
 }
 
 /* where(c, s, low) as a mask that is added: where(c, 0, low). */
@@ -115,10 +103,9 @@ static ValueId mask_of_choice(Graph *g, const Match *m, const Node *where)
     const ValueId zero = graph_const_scalar(g, "seen", t, 0);
     const ValueId low = graph_const_scalar(g, "unseen", t, match_number(m, 'N'));
     const ValueId in[3] = {c, first ? zero : low, first ? low : zero};
-    NodeId id;
-    const ValueId out = add_node(g, m->node[0], OP_WHERE, 3, in, &id);
+    const NodeId id = insert_node(g, m->node[0], OP_WHERE, "where", 3, in);
     op_infer_node(g, id);
-    return out;
+    return g->node.at[id].out[0];
 }
 
 /* Is low so low that adding it to a score gives it unchanged? */

@@ -8,9 +8,8 @@
  * Layer and RMS: the mean is over the last axes; w and b, where there are any, span these alone
  * (what spans more is no parameter but an operand, such as a residual). Requires inference; leaves
  * shapes as they were. */
+#include "pass/known.h"
 #include "pass/match.h"
-
-Graph *pass_raise_norm(Context *ctx, const Graph *g, const PassOptions *opt, int *count);
 
 static const Macro macros[] = {
     {"mean", "reduce_mean($1, a)"},
@@ -65,7 +64,7 @@ static bool moments(Graph *g, const Match *m, const RaiseRule *rule)
     const int axis = first_axis(g, m);
     if (axis < 0 || !reductions_keep_dims(g, m) || match_number(m, 'E') < 0 ||
         !dtype_is_float(g->value.at[x].dtype) ||
-        !same_type_and_shape(g, x, g->node.at[m->node[0]].out[0]) ||
+        !is_same_type(g, x, g->node.at[m->node[0]].out[0]) ||
         !is_parameter(g, match_value(m, 'w'), x, axis) || !is_parameter(g, b, x, axis))
         return false;
     ValueId in[3] = {x, match_value(m, 'w'), b};
@@ -83,7 +82,7 @@ static bool one_axis(Graph *g, const Match *m, const RaiseRule *rule)
     int64_t axis;
     if (known_ints(g, match_value(m, 'a'), &axis, 1) != 1 || !reductions_keep_dims(g, m) ||
         !dtype_is_float(g->value.at[x].dtype) ||
-        !same_type_and_shape(g, x, g->node.at[m->node[0]].out[0]))
+        !is_same_type(g, x, g->node.at[m->node[0]].out[0]))
         return false;
     node_set_int(g, match_replace(g, m, rule->op, 1, &x), "axis", axis);
     return true;
@@ -97,7 +96,7 @@ static bool rows(Graph *g, const Match *m, const RaiseRule *rule)
     const int64_t axis = node_int(op, "axis", -1), first = node_int(flatten, "axis", 1);
     const int rank = g->value.at[x].rank;
     if ((axis != -1 && axis != 1) || (first != rank - 1 && first != -1) || rank < 1 ||
-        !same_type_and_shape(g, x, g->node.at[m->node[0]].out[0]))
+        !is_same_type(g, x, g->node.at[m->node[0]].out[0]))
         return false;
     node_set_int(g, match_replace(g, m, rule->op, 1, &x), "axis", -1);
     return true;

@@ -6,8 +6,6 @@
  * other shapes may use it. */
 #include "pass/edit.h"
 
-Graph *pass_remove_dead(Context *ctx, const Graph *g, const PassOptions *opt, int *count);
-
 typedef struct Dead {
     Graph *g;
     int *uses;

@@ -8,8 +8,6 @@
  * as they were. */
 #include "pass/edit.h"
 
-Graph *pass_remove_identity(Context *ctx, const Graph *g, const PassOptions *opt, int *count);
-
 static bool does_nothing(const Graph *g, const Node *n)
 {
     const bool may = n->op == OP_IDENTITY || n->op == OP_DROPOUT || n->op == OP_CAST ||

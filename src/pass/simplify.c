@@ -18,8 +18,6 @@
 #include <assert.h>
 #include <string.h>
 
-Graph *pass_simplify(Context *ctx, const Graph *g, const PassOptions *opt, int *count);
-
 #define R(o, what, rule, ...) {.op = OP_##o, .lowers = what, .apply = rule_##rule, __VA_ARGS__}
 static const Rule rules[] = {
     /* arithmetic */

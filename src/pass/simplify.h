@@ -3,6 +3,7 @@
 #define LATHE_PASS_SIMPLIFY_H
 
 #include "pass/edit.h"
+#include "pass/known.h"
 
 /* What a rule lowers; see simplify.c. */
 typedef enum Lowers {

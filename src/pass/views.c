@@ -15,8 +15,7 @@
 #include <string.h>
 
 #include "pass/edit.h"
-
-Graph *pass_views(Context *ctx, const Graph *g, const PassOptions *opt, int *count);
+#include "pass/node_facts.h"
 
 typedef struct Views {
     Graph *g;
@@ -27,19 +26,9 @@ typedef struct Views {
 
 static void find_readers(Views *w)
 {
-    const Graph *g = w->g;
-    for (int v = 0; v < g->value.len; v++) {
-        w->stages_only[v] = !is_block_output(g, v);
-    }
-    for (int b = 0; b < g->block.len; b++) {
-        for (int i = 0; i < g->block.at[b].node.len; i++) {
-            const Node *n = &g->node.at[g->block.at[b].node.at[i]];
-            for (int k = 0; k < n->nin; k++) {
-                if (n->in[k] >= 0 && op_rows[n->op].class != 'S') {
-                    w->stages_only[n->in[k]] = false;
-                }
-            }
-        }
+    const bool *routines = read_by_routines(w->g);
+    for (int v = 0; v < w->g->value.len; v++) {
+        w->stages_only[v] = !routines[v] && !is_block_output(w->g, v);
     }
 }
 

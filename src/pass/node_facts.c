@@ -1,9 +1,8 @@
-/* What a node is to fusion: derived from its stages, never declared by hand. */
-#include <string.h>
+/* What a node is to fusion, and its stages. See node_facts.h. */
+#include "pass/node_facts.h"
 
 #include "loop/access.h"
 #include "op/op.h"
-#include "pass/edit.h"
 
 typedef struct KindJob {
     const Graph *g;
@@ -115,4 +114,20 @@ NodeFacts node_facts(const Graph *g, NodeId n)
         arena_free(scratch);
     }
     return j.facts;
+}
+
+bool *read_by_routines(const Graph *g)
+{
+    bool *found = arena_array_of(g->ctx->arena, g->value.len + 1, bool);
+    for (int b = 0; b < g->block.len; b++) {
+        for (int i = 0; i < g->block.at[b].node.len; i++) {
+            const Node *n = &g->node.at[g->block.at[b].node.at[i]];
+            for (int k = 0; k < n->nin && op_rows[n->op].class != 'S'; k++) {
+                if (n->in[k] >= 0) {
+                    found[n->in[k]] = true;
+                }
+            }
+        }
+    }
+    return found;
 }

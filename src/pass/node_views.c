@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "loop/offset.h"
-#include "pass/edit.h"
+#include "pass/node_facts.h"
 
 typedef struct ViewJob {
     Graph *g;

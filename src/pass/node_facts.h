@@ -1,0 +1,44 @@
+/* What passes know of a node: read off its stages, never declared by hand. Private to pass/. */
+#ifndef LATHE_PASS_NODE_FACTS_H
+#define LATHE_PASS_NODE_FACTS_H
+
+#include "graph/graph.h"
+#include "loop/stage.h"
+
+/* What a node is to fusion. */
+typedef enum NodeKind {
+    NODE_OTHER,       /* no stages, or ordered ones: never fused */
+    NODE_POINTWISE,   /* MAPs; input 0.. read at the output's own point or broadcast */
+    NODE_MOVE,        /* MAPs that read elsewhere: transpose, pad, gather, concat */
+    NODE_REDUCE,      /* reductions that are no products */
+    NODE_CONTRACTION, /* has a product reduction */
+} NodeKind;
+
+typedef struct NodeFacts {
+    NodeKind kind;
+    int cost;            /* flops a point of all stages */
+    bool makes_channels; /* a product of rank 4 whose vector axis is axis 1: a convolution */
+    bool keeps_channels; /* reads images at its own batch and channel: windows, pointwise, resizing */
+} NodeFacts;
+NodeFacts node_facts(const Graph *g, NodeId n);
+
+/* A node that only puts elements elsewhere, in boxes. */
+typedef enum ViewKind {
+    VIEW_NONE,
+    VIEW_SAME,    /* the result is the first input in row-major order: Reshape, Identity */
+    VIEW_SLICES,  /* every result is a box of the first input: Slice, Split */
+    VIEW_CONCAT,  /* the result is its inputs, one after another */
+} ViewKind;
+typedef struct NodeViews {
+    ViewKind kind;
+    const Expr *const *at; /* SLICES: by result, CONCAT: by input: where the box begins. Graph's pool */
+} NodeViews;
+NodeViews node_views(Graph *g, NodeId n);
+
+/* The stages of one node alone, with the tensors of its inputs and results. */
+Stages *node_stages(Context *ctx, const Graph *g, NodeId n, int **in, int **out);
+bool node_has_stages(const Graph *g, NodeId n);
+/* By value: is it read by a node that is not compiled from stages (a routine of kernel/, control flow)? */
+bool *read_by_routines(const Graph *g);
+
+#endif
