@@ -28,11 +28,6 @@ static void check_options(Context *ctx, const lathe_options *o)
                  o->shape[i].input ? o->shape[i].input : "", o->shape[i].rank, MAX_RANK);
 }
 
-static void unref_tensor(void *t)
-{
-    tensor_unref(t);
-}
-
 /* A copy, which lives as long as whoever holds it. */
 static Tensor *copy_value(Context *ctx, const lathe_value *v)
 {
@@ -44,7 +39,7 @@ static Tensor *copy_value(Context *ctx, const lathe_value *v)
     Tensor *t = tensor_new((DType)v->tensor.dtype, v->tensor.rank, v->tensor.dim, &e);
     if (!t)
         fail(ctx, e.code, "options: the value of input '%s': %s", name, e.message);
-    arena_defer(ctx->arena, unref_tensor, t);
+    tensor_defer(ctx->arena, t);
     if (t->bytes > v->tensor.bytes)
         fail(ctx, ERR_INVALID, "options: the value of input '%s' has %zu bytes, its shape says %zu", name,
              v->tensor.bytes, t->bytes);

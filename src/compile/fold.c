@@ -9,15 +9,10 @@
 
 #include "compile/work.h"
 
-static void unref_tensor(void *t)
-{
-    tensor_unref(t);
-}
-
 static void make_constant(Context *ctx, Graph *g, ValueId id, Tensor *t)
 {
     Value *v = &g->value.at[id];
-    arena_defer(ctx->arena, unref_tensor, t);
+    tensor_defer(ctx->arena, t);
     v->constant = t;
     v->producer = -1;
     v->layout = (Layout){0};

@@ -51,11 +51,6 @@ ValueId graph_value(Graph *g, const char *name, DType t, int rank, const Expr *d
     return g->value.len - 1;
 }
 
-static void unref_tensor(void *t)
-{
-    tensor_unref(t);
-}
-
 /* The elements of a small plain tensor as expressions; NULL where there are too many or no
  * arithmetic. */
 static const Expr *constant_elems(Graph *g, const Tensor *t, int *count)
@@ -77,7 +72,7 @@ static const Expr *constant_elems(Graph *g, const Tensor *t, int *count)
 
 ValueId graph_constant(Graph *g, const char *name, Tensor *t)
 {
-    arena_defer(g->ctx->arena, unref_tensor, t);
+    tensor_defer(g->ctx->arena, t);
     Expr dims[MAX_RANK];
     for (int i = 0; i < t->rank; i++)
         dims[i] = expr_int(g->x, t->dim[i]);
@@ -261,7 +256,7 @@ static Attr copy_attr(Arena *a, Attr from)
         break;
     }
     case ATTR_TENSOR:
-        arena_defer(a, unref_tensor, tensor_ref(to.tensor));
+        tensor_defer(a, tensor_ref(to.tensor));
         break;
     }
     return to;
@@ -275,7 +270,7 @@ static Value copy_value(Graph *to, const Graph *from, const Value *old, Expr *va
     for (int i = 0; i < v.rank; i++)
         v.dim[i] = expr_import(to->x, from->x, old->dim[i], var_map);
     if (v.constant)
-        arena_defer(a, unref_tensor, tensor_ref(v.constant));
+        tensor_defer(a, tensor_ref(v.constant));
     if (old->elems) {
         Expr *const elems = arena_array_of(a, v.nelems > 0 ? v.nelems : 1, Expr);
         for (int i = 0; i < v.nelems; i++)

@@ -184,11 +184,6 @@ static void take_elements(Parser *p, const Tensor *t)
     lex_expect(&p->lex, "}");
 }
 
-static void unref_tensor(void *t)
-{
-    tensor_unref(t);
-}
-
 /* Lives as long as the arena, though the elements may turn out malformed. */
 static Tensor *take_tensor(Parser *p, const Value *type, const char *before)
 {
@@ -208,7 +203,7 @@ static Tensor *take_tensor(Parser *p, const Value *type, const char *before)
     Tensor *const t = tensor_new(type->dtype, type->rank, dims, &e);
     if (!t)
         lex_fail(&p->lex, "%s", e.message);
-    arena_defer(arena_of(p), unref_tensor, t);
+    tensor_defer(arena_of(p), t);
     take_elements(p, t);
     return t;
 }

@@ -27,11 +27,6 @@ static ValueId emit_concat(OnnxOp *o, ValueId a, ValueId b)
     return v;
 }
 
-static void unref_tensor(void *t)
-{
-    tensor_unref(t);
-}
-
 /* A tensor of the shape that is the value of `shape`, all elements v. */
 static ValueId emit_fill(OnnxOp *o, ValueId shape, DType t, double v)
 {
@@ -39,7 +34,7 @@ static ValueId emit_fill(OnnxOp *o, ValueId shape, DType t, double v)
     Tensor *const value = tensor_new(t, 1, (const int64_t[]){1}, &e);
     if (!value)
         fail(o->im->ctx, e.code, "%s", e.message);
-    arena_defer(o->im->ctx->arena, unref_tensor, value);
+    tensor_defer(o->im->ctx->arena, value);
     dtype_write(t, value->data, v, false);
     const ValueId filled = emit1(o, OP_CONSTANT_OF_SHAPE, shape);
     node_set_attr(o->g, o->g->node.len - 1,

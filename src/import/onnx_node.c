@@ -75,11 +75,6 @@ static const char *bytes_text(const Importer *im, ProtobufCBinaryData b)
     return b.len > 0 ? arena_strndup(im->ctx->arena, (const char *)b.data, b.len) : "";
 }
 
-static void unref_tensor(void *t)
-{
-    tensor_unref(t);
-}
-
 static Attr floats_attr(const Importer *im, const char *name, const Onnx__AttributeProto *p)
 {
     double *const list = arena_array_of(im->ctx->arena, p->n_floats + 1, double);
@@ -110,7 +105,7 @@ static Attr import_attr(const Importer *im, const Onnx__NodeProto *node, const c
         if (!p->t)
             import_fail(im, node, ERR_INVALID, "attribute '%.100s' lacks its tensor", name);
         Tensor *const t = import_tensor(im, p->t);
-        arena_defer(im->ctx->arena, unref_tensor, t);
+        tensor_defer(im->ctx->arena, t);
         return (Attr){.name = name, .kind = ATTR_TENSOR, .tensor = t};
     }
     case TYPE_FLOATS:

@@ -6,27 +6,18 @@
  *     y[n, c, i...] = sum over k... of x[n, c * prod(block) + row(k), window(i, k)] */
 #include "op/index.h"
 #include "op/table.h"
-
-#define MAX_SPATIAL (MAX_RANK - 2)
+#include "op/window.h"
 
 typedef struct Windows {
     int n; /* spatial dims */
     int64_t block[MAX_SPATIAL], stride[MAX_SPATIAL], dilation[MAX_SPATIAL], pad[2 * MAX_SPATIAL];
 } Windows;
 
-static void read_list(const Node *node, const char *name, int n, int64_t missing, int64_t *out)
-{
-    const int64_t *v;
-    const int count = node_ints(node, name, &v);
-    for (int k = 0; k < n; k++)
-        out[k] = k < count ? v[k] : missing;
-}
-
 static void read_windows(const Node *node, Windows *w)
 {
-    read_list(node, "strides", w->n, 1, w->stride);
-    read_list(node, "dilations", w->n, 1, w->dilation);
-    read_list(node, "pads", 2 * w->n, 0, w->pad);
+    window_list(node, "strides", w->n, 1, w->stride);
+    window_list(node, "dilations", w->n, 1, w->dilation);
+    window_list(node, "pads", 2 * w->n, 0, w->pad);
 }
 
 /* Windows that fit along dim k. */

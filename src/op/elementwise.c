@@ -11,6 +11,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "op/activation.h"
+
 typedef Expr (*ElementFn)(const Define *d, DType t, const Expr *v, int n);
 
 /* ---- short forms: t is the compute type ---- */
@@ -44,10 +46,8 @@ static Expr is_nan(const Define *d, Expr v)
 
 static Expr elu(const Define *d, DType t, const Expr *v, int n)
 {
-    (void)n;
-    const Expr less_one = plus(d, t, fn1(d, EX_EXP, v[0]), -1);
-    const Expr low = times(d, t, define_float(d, "alpha", 1), less_one);
-    return expr_select(d->x, expr_lt(d->x, v[0], lit(d, t, 0)), low, v[0]);
+    (void)t, (void)n;
+    return activation_elu(d->x, v[0], define_float(d, "alpha", 1));
 }
 
 static Expr celu(const Define *d, DType t, const Expr *v, int n)
@@ -84,30 +84,22 @@ static Expr gelu(const Define *d, DType t, const Expr *v, int n)
     return expr_mul(x, times(d, t, 0.5, v[0]), plus(d, t, inner, 1));
 }
 
-static Expr clamp01(const Define *d, DType t, Expr v)
-{
-    return expr_max(d->x, lit(d, t, 0), expr_min(d->x, lit(d, t, 1), v));
-}
-
 static Expr hard_sigmoid(const Define *d, DType t, const Expr *v, int n)
 {
-    (void)n;
-    const Expr line = times(d, t, define_float(d, "alpha", 0.2), v[0]);
-    return clamp01(d, t, plus(d, t, line, define_float(d, "beta", 0.5)));
+    (void)t, (void)n;
+    return activation_hard_sigmoid(d->x, v[0], define_float(d, "alpha", 0.2), define_float(d, "beta", 0.5));
 }
 
 static Expr hard_swish(const Define *d, DType t, const Expr *v, int n)
 {
-    (void)n;
-    const Expr gate = clamp01(d, t, plus(d, t, times(d, t, 1.0 / 6, v[0]), 0.5));
-    return expr_mul(d->x, v[0], gate);
+    (void)t, (void)n;
+    return expr_mul(d->x, v[0], activation_hard_sigmoid(d->x, v[0], 1.0 / 6, 0.5));
 }
 
 static Expr leaky_relu(const Define *d, DType t, const Expr *v, int n)
 {
-    (void)n;
-    const Expr low = times(d, t, define_float(d, "alpha", 0.01), v[0]);
-    return expr_select(d->x, expr_lt(d->x, v[0], lit(d, t, 0)), low, v[0]);
+    (void)t, (void)n;
+    return activation_leaky_relu(d->x, v[0], define_float(d, "alpha", 0.01));
 }
 
 static Expr thresholded_relu(const Define *d, DType t, const Expr *v, int n)
@@ -117,38 +109,34 @@ static Expr thresholded_relu(const Define *d, DType t, const Expr *v, int n)
     return expr_select(d->x, expr_lt(d->x, alpha, v[0]), v[0], lit(d, t, 0));
 }
 
-/* max(0, x): the second operand comes through when it is NaN. */
 static Expr relu(const Define *d, DType t, const Expr *v, int n)
 {
-    (void)n;
-    return expr_max(d->x, lit(d, t, 0), v[0]);
+    (void)t, (void)n;
+    return activation_relu(d->x, v[0]);
 }
 
-/* log(1 + exp(x)), without overflow: max(x, 0) + log(1 + exp(-|x|)) */
 static Expr softplus(const Define *d, DType t, const Expr *v, int n)
 {
-    (void)n;
-    const Expr e = fn1(d, EX_EXP, fn1(d, EX_NEG, fn1(d, EX_ABS, v[0])));
-    const Expr tail = fn1(d, EX_LOG, plus(d, t, e, 1));
-    return expr_add(d->x, expr_max(d->x, lit(d, t, 0), v[0]), tail);
+    (void)t, (void)n;
+    return activation_softplus(d->x, v[0]);
 }
 
 static Expr mish(const Define *d, DType t, const Expr *v, int n)
 {
-    return expr_mul(d->x, v[0], fn1(d, EX_TANH, softplus(d, t, v, n)));
+    (void)t, (void)n;
+    return expr_mul(d->x, v[0], fn1(d, EX_TANH, activation_softplus(d->x, v[0])));
 }
 
 static Expr softsign(const Define *d, DType t, const Expr *v, int n)
 {
-    (void)n;
-    return expr_div(d->x, v[0], plus(d, t, fn1(d, EX_ABS, v[0]), 1));
+    (void)t, (void)n;
+    return activation_softsign(d->x, v[0]);
 }
 
 static Expr swish(const Define *d, DType t, const Expr *v, int n)
 {
-    (void)n;
-    const Expr a = times(d, t, define_float(d, "alpha", 1), v[0]);
-    return expr_mul(d->x, v[0], fn1(d, EX_SIGMOID, a));
+    (void)t, (void)n;
+    return activation_swish(d->x, v[0], define_float(d, "alpha", 1));
 }
 
 static Expr reciprocal(const Define *d, DType t, const Expr *v, int n)

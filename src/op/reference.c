@@ -11,11 +11,6 @@
 #include "loop/oracle.h"
 #include "op/op.h"
 
-static void unref_tensor(void *t)
-{
-    tensor_unref(t);
-}
-
 Reference *reference_new(Context *ctx, const Graph *g)
 {
     Reference *r = arena_new_of(ctx->arena, Reference);
@@ -33,7 +28,7 @@ Tensor *reference_tensor(Reference *r, DType t, int rank, const int64_t *dims)
     Tensor *made = tensor_new(t, rank, dims, &error);
     if (!made)
         fail(r->ctx, error.code, "%s", error.message);
-    arena_defer(r->ctx->arena, unref_tensor, made);
+    tensor_defer(r->ctx->arena, made);
     return made;
 }
 
@@ -88,7 +83,7 @@ static bool is_integer(DType t)
 void reference_set(Reference *r, ValueId id, Tensor *t)
 {
     const Value *v = &r->g->value.at[id];
-    arena_defer(r->ctx->arena, unref_tensor, tensor_ref(t));
+    tensor_defer(r->ctx->arena, tensor_ref(t));
     r->value[id] = t;
     if (v->rank < 0)
         return;

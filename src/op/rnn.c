@@ -12,6 +12,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "op/activation.h"
 #include "op/table.h"
 
 enum { IN_X, IN_W, IN_R, IN_B, IN_LENS, IN_H, IN_C, IN_P };
@@ -36,7 +37,7 @@ static Expr affine(Exprs *x, Expr v, const Activation *a)
 static Expr relu(Exprs *x, Expr v, const Activation *a)
 {
     (void)a;
-    return expr_max(x, number(x, v, 0), v);
+    return activation_relu(x, v);
 }
 
 static Expr tanh_of(Exprs *x, Expr v, const Activation *a)
@@ -51,26 +52,24 @@ static Expr sigmoid(Exprs *x, Expr v, const Activation *a)
     return expr_un(x, EX_SIGMOID, v);
 }
 
-/* v / (1 + |v|) */
 static Expr softsign(Exprs *x, Expr v, const Activation *a)
 {
     (void)a;
-    return expr_div(x, v, expr_add(x, number(x, v, 1), expr_un(x, EX_ABS, v)));
+    return activation_softsign(x, v);
 }
 
-/* log(1 + e^v) = max(v, 0) + log(1 + e^-|v|), which does not overflow. */
 static Expr softplus(Exprs *x, Expr v, const Activation *a)
 {
-    const Expr small = expr_un(x, EX_EXP, expr_un(x, EX_NEG, expr_un(x, EX_ABS, v)));
-    return expr_add(x, relu(x, v, a), expr_un(x, EX_LOG, expr_add(x, number(x, v, 1), small)));
+    (void)a;
+    return activation_softplus(x, v);
 }
 
 static Expr leaky_relu(Exprs *x, Expr v, const Activation *a)
 {
-    const Expr below = expr_lt(x, v, number(x, v, 0));
-    return expr_select(x, below, expr_mul(x, v, number(x, v, a->alpha)), v);
+    return activation_leaky_relu(x, v, a->alpha);
 }
 
+/* At alpha itself v, unlike the op of this name. */
 static Expr thresholded_relu(Exprs *x, Expr v, const Activation *a)
 {
     const Expr below = expr_lt(x, v, number(x, v, a->alpha));
@@ -79,9 +78,7 @@ static Expr thresholded_relu(Exprs *x, Expr v, const Activation *a)
 
 static Expr elu(Exprs *x, Expr v, const Activation *a)
 {
-    const Expr e = expr_sub(x, expr_un(x, EX_EXP, v), number(x, v, 1));
-    const Expr below = expr_lt(x, v, number(x, v, 0));
-    return expr_select(x, below, expr_mul(x, e, number(x, v, a->alpha)), v);
+    return activation_elu(x, v, a->alpha);
 }
 
 static Expr scaled_tanh(Exprs *x, Expr v, const Activation *a)
@@ -92,7 +89,7 @@ static Expr scaled_tanh(Exprs *x, Expr v, const Activation *a)
 
 static Expr hard_sigmoid(Exprs *x, Expr v, const Activation *a)
 {
-    return expr_min(x, expr_max(x, affine(x, v, a), number(x, v, 0)), number(x, v, 1));
+    return activation_hard_sigmoid(x, v, a->alpha, a->beta);
 }
 
 static const struct {

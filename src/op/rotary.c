@@ -1,6 +1,7 @@
 /* RotaryEmbedding, SwiGLU and CausalConvWithState: the small ops around attention. */
 #include <string.h>
 
+#include "op/activation.h"
 #include "op/table.h"
 
 /* ---- RotaryEmbedding ---- */
@@ -94,17 +95,10 @@ void infer_swiglu(const Infer *f)
     infer_same(f, 0, 0);
 }
 
-/* x * sigmoid(alpha x) */
-static Expr swish(Exprs *x, Expr v, double alpha)
-{
-    const Expr scaled = expr_mul(x, v, expr_const(x, expr_type(x, v), alpha));
-    return expr_mul(x, v, expr_un(x, EX_SIGMOID, scaled));
-}
-
 void define_swiglu(Define *d)
 {
     const StageBuild b = define_begin(d, 0);
-    const Expr gate = swish(d->x, define_load(d, 0, b.i), node_float(d->node, "alpha", 1));
+    const Expr gate = activation_swish(d->x, define_load(d, 0, b.i), node_float(d->node, "alpha", 1));
     define_map(d, 0, &b, expr_mul(d->x, gate, define_load(d, 1, b.i)));
 }
 
@@ -169,7 +163,7 @@ void define_causal_conv_with_state(Define *d)
     if (define_has(d, 2))
         y = expr_add(x, y, define_load(d, 2, &m.i[1]));
     if (strcmp(node_string(d->node, "activation", "none"), "none"))
-        y = swish(x, y, 1);
+        y = activation_swish(x, y, 1);
     define_map(d, 0, &m, y);
 
     if (d->node->nout > 1 && d->node->out[1] >= 0) {

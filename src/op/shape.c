@@ -296,11 +296,6 @@ static Tensor *constant_of_attr(const Infer *f, const Attr *a)
     }
 }
 
-static void unref_tensor(void *t)
-{
-    tensor_unref(t);
-}
-
 void infer_constant(const Infer *f)
 {
     static const char *const names[] = {"value", "value_int", "value_ints", "value_float",
@@ -311,7 +306,7 @@ void infer_constant(const Infer *f)
     if (!a)
         infer_unsupported(f, "has none of the attributes value, value_int(s), value_float(s)");
     Tensor *t = constant_of_attr(f, a);
-    arena_defer(f->ctx->arena, unref_tensor, t);
+    tensor_defer(f->ctx->arena, t);
     Expr dims[MAX_RANK];
     for (int k = 0; k < t->rank; k++)
         dims[k] = expr_int(f->x, t->dim[k]);

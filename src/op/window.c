@@ -48,7 +48,7 @@ void window_check(const Infer *f, int n)
     infer_fail(f, "auto_pad is '%s'", mode);
 }
 
-static void read_list(const Node *node, const char *name, int n, int64_t missing, int64_t *out)
+void window_list(const Node *node, const char *name, int n, int64_t missing, int64_t *out)
 {
     const int64_t *v;
     const int count = node_ints(node, name, &v);
@@ -91,9 +91,9 @@ Window window_of(Exprs *x, const Node *node, int n, const Expr *in, const Expr *
     Window w = {.n = n, .ceil_mode = node_int(node, "ceil_mode", 0) != 0};
     const char *mode = node_string(node, "auto_pad", "NOTSET");
     int64_t pads[2 * MAX_SPATIAL];
-    read_list(node, "strides", n, 1, w.stride);
-    read_list(node, "dilations", n, 1, w.dilation);
-    read_list(node, "pads", 2 * n, 0, pads);
+    window_list(node, "strides", n, 1, w.stride);
+    window_list(node, "dilations", n, 1, w.dilation);
+    window_list(node, "pads", 2 * n, 0, pads);
     for (int k = 0; k < n; k++) {
         w.in[k] = in[k];
         w.kernel[k] = kernel[k];

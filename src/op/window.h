@@ -20,6 +20,8 @@ typedef struct Window {
 
 /* Fails unless strides, dilations, pads and kernel_shape (where present) have n valid entries. */
 void window_check(const Infer *f, int n);
+/* The first n of a list attribute; `missing` where there are fewer. */
+void window_list(const Node *node, const char *name, int n, int64_t missing, int64_t *out);
 /* From the node's attributes: strides, dilations, pads, auto_pad, ceil_mode. */
 Window window_of(Exprs *x, const Node *node, int n, const Expr *in, const Expr *kernel);
 /* The same with the kernel from attribute kernel_shape. */

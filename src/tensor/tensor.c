@@ -82,6 +82,16 @@ void tensor_unref(Tensor *t)
     heap_free(t);
 }
 
+static void unref(void *t)
+{
+    tensor_unref(t);
+}
+
+void tensor_defer(Arena *a, Tensor *t)
+{
+    arena_defer(a, unref, t);
+}
+
 int64_t tensor_elements(const Tensor *t)
 {
     int64_t n = 1;

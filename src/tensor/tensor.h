@@ -32,6 +32,7 @@ Tensor *tensor_wrap(DType t, int rank, const int64_t *dims, void *data, size_t b
                     void (*free_data)(void *), void *free_arg);
 Tensor *tensor_ref(Tensor *t);
 void tensor_unref(Tensor *t); /* NULL is allowed */
+void tensor_defer(Arena *a, Tensor *t); /* the reference goes with the arena */
 int64_t tensor_elements(const Tensor *t); /* logical; 1 for a scalar */
 /* "f32[1,3,224,224]" */
 const char *tensor_describe(Arena *a, const Tensor *t);
