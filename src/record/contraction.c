@@ -29,13 +29,12 @@ typedef struct Tile {
 } Tile;
 
 /* Share of useful work when `extent` is covered by tiles of `tile` (symbolic: as if large). */
-static double use_of(int64_t extent, int64_t tile, bool shifted)
+static double use_of(int64_t extent, int64_t tile)
 {
     if (extent <= 0) {
         return 0.97;
     }
     const int64_t tiles = (extent + tile - 1) / tile;
-    (void)shifted;
     return (double)extent / (double)(tiles * tile);
 }
 
@@ -58,8 +57,8 @@ static Tile best_tile(const Target *t, int64_t outer, int64_t inner, int64_t wid
                 const double load = LOAD_SLACK * (nv + ro * ri) / LOADS_PER_CYCLE;
                 double cycles = fma > load ? fma : load;
                 cycles = cycles > FMA_SLACK ? cycles : FMA_SLACK;
-                double score = acc / cycles * use_of(outer, ro, true) * use_of(inner, ri, true) *
-                               use_of(width, (int64_t)nv * lanes, false);
+                double score = acc / cycles * use_of(outer, ro) * use_of(inner, ri) *
+                               use_of(width, (int64_t)nv * lanes);
                 score *= 1 + 0.001 * acc - 0.002 * ro; /* ties: more reuse, simpler */
                 if (score > best.score) {
                     best = (Tile){.rows = {ro, ri}, .vectors = nv, .score = score};

@@ -274,7 +274,7 @@ typedef struct Score {
     int exact, missed;     /* lines read exactly; characters read wrongly, or not */
 } Score;
 
-/* truth may be NULL. Adds to *score. */
+/* With a truth: adds to *score. Both may be NULL. */
 static int show(Reader *r, Picture *p, const char *name, const DemoPicture *truth, Score *score,
                 Error *e)
 {
@@ -289,9 +289,11 @@ static int show(Reader *r, Picture *p, const char *name, const DemoPicture *trut
                page.detect * 1e3, page.boxes * 1e3, page.read * 1e3);
         for (int i = 0; i < page.nline; i++) {
             const char *const want = truth ? demo_truth(truth, &page.line[i].quad) : NULL;
-            const int missed = want ? edit_distance(a, page.line[i].text.text, want) : 0;
-            score->missed += missed - (want ? (int)strlen(want) : 0); /* demo counted it as missed */
-            score->exact += want && missed == 0;
+            if (want) {
+                const int missed = edit_distance(a, page.line[i].text.text, want);
+                score->missed += missed - (int)strlen(want); /* demo counted it as missed */
+                score->exact += missed == 0;
+            }
             print_line(&page.line[i], truth ? want ? want : "(nothing there)" : NULL);
         }
         if (r->out)
