@@ -1,7 +1,7 @@
 /* Stages: what a fused group computes, without saying how.
  *
  * A `Stages` is a list of tensors and of stages that produce them. Every index map, extent and
- * body is an expression of the pool `x`. All extents may be symbolic. Five forms:
+ * body is an expression of the pool `x`. All extents may be symbolic. Four forms:
  *
  *   MAP      out[axes] = value
  *   REDUCE   state_k = init_k; then for every point of the reduction axes (last axis fastest) all
@@ -13,7 +13,6 @@
  *   SCATTER  out starts as init over its own dims (the base axes); then for every point of the
  *            domain axes in row-major order out[target...] = update (state 0 = the old element).
  *            A target out of bounds is skipped.
- *   EXTERN   a kernel/ routine; never shares a Stages with another stage.
  *
  * `where` (bool, over all axes) restricts the domain: elsewhere a REDUCE's or SCATTER's point is
  * skipped and a MAP gives 0.
