@@ -178,12 +178,27 @@ void link_copy(Link *l, int to, int from)
 
 /* ---- steps ---- */
 
-static int relaid_constant(Link *l, ValueId v, const Layout *layout)
+static const struct Relaid *find_relaid(const Link *l, ValueId v, const Layout *layout)
 {
     for (int i = 0; i < l->nrelaid; i++)
         if (l->relaid[i].value == v && layout_equal(&l->relaid[i].layout, layout))
-            return l->relaid[i].buffer;
-    fail(l->ctx, ERR_INTERNAL, "constant '%s' was not laid out", l->g->value.at[v].name);
+            return &l->relaid[i];
+    return NULL;
+}
+
+static int relaid_constant(Link *l, ValueId v, const Layout *layout)
+{
+    const struct Relaid *r = find_relaid(l, v, layout);
+    if (!r)
+        fail(l->ctx, ERR_INTERNAL, "constant '%s' was not laid out", l->g->value.at[v].name);
+    return r->buffer;
+}
+
+/* Must v, which a kernel reads in this layout, be laid out for it? */
+static bool wants_relayout(const Link *l, ValueId v, const Layout *layout)
+{
+    const Tensor *constant = l->g->value.at[v].constant;
+    return constant && !layout_equal(layout, &constant->layout);
 }
 
 static int kernel_id(Link *l, Job *j)
@@ -225,10 +240,7 @@ static void link_kernel(Link *l, const Unit *u)
             buffer = temp_buffer(l, u, loops, lb);
         } else {
             const ValueId v = arg->kind == ARG_IN ? u->in[arg->index] : u->out[arg->index];
-            const Value *value = &l->g->value.at[v];
-            buffer = value->constant && !layout_equal(&lb->layout, &value->constant->layout)
-                         ? relaid_constant(l, v, &lb->layout)
-                         : link_buffer(l, v);
+            buffer = wants_relayout(l, v, &lb->layout) ? relaid_constant(l, v, &lb->layout) : link_buffer(l, v);
         }
         if (i >= j->nread)
             link_alloc(l, buffer);
@@ -419,6 +431,21 @@ static void check_symbols(Link *l)
                  l->b->var.at[i].name);
 }
 
+/* Jobs for what the kernel of a unit wants laid out. */
+static void add_relayouts(Link *l, const Unit *u)
+{
+    Work *w = l->w;
+    for (int a = 0; a < w->job.at[u->job].nread; a++) {
+        const Job *j = &w->job.at[u->job]; /* job_add moves them */
+        const ValueId v = u->in[j->arg[a].index];
+        const Layout layout = j->loops->buffer.at[j->arg[a].buffer].layout;
+        if (!wants_relayout(l, v, &layout) || find_relaid(l, v, &layout))
+            continue;
+        Unit *relay = relayout_unit(w, &l->g->value.at[v], &layout);
+        l->relaid[l->nrelaid++] = (struct Relaid){v, layout, -1, job_add(w, relay)};
+    }
+}
+
 /* Lays constants out as the kernels want them. */
 static void link_relayouts(Link *l)
 {
@@ -427,27 +454,10 @@ static void link_relayouts(Link *l)
     for (int i = 0; i < w->unit.len; i++)
         room += w->unit.at[i].nin;
     l->relaid = arena_array_of(l->ctx->arena, room + 1, struct Relaid);
-    const int first = w->job.len, nunits = w->unit.len;
-    for (int i = 0; i < nunits; i++) {
-        const Unit *u = &w->unit.at[i];
-        if (!u->live || u->class != 'S')
-            continue;
-        for (int a = 0; a < w->job.at[u->job].nread; a++) {
-            const Job *j = &w->job.at[u->job];
-            const ValueId v = u->in[j->arg[a].index];
-            const Layout layout = j->loops->buffer.at[j->arg[a].buffer].layout;
-            const Value *value = &l->g->value.at[v];
-            if (!value->constant || layout_equal(&layout, &value->constant->layout))
-                continue;
-            bool known = false;
-            for (int k = 0; k < l->nrelaid; k++)
-                known |= l->relaid[k].value == v && layout_equal(&l->relaid[k].layout, &layout);
-            if (known)
-                continue;
-            Unit *relay = relayout_unit(w, value, &layout);
-            l->relaid[l->nrelaid++] = (struct Relaid){v, layout, -1, job_add(w, relay)};
-        }
-    }
+    const int first = w->job.len;
+    for (int i = 0; i < w->unit.len; i++)
+        if (w->unit.at[i].live && w->unit.at[i].class == 'S')
+            add_relayouts(l, &w->unit.at[i]);
     jobs_compile(w, first);
     for (int k = 0; k < l->nrelaid; k++) {
         struct Relaid *r = &l->relaid[k];
