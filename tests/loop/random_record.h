@@ -102,6 +102,21 @@ static const RecordGroup record_groups[] = {
                 "output y f32 [13, 5, 7] layout 0 1 2 0:4\n"
                 "map t (c: 13, h: 5, w: 7) = max(0, x[c, h, w])\n"
                 "map y (c: 13, h: 5, w: 7) = t[c, h, w] + x[c, h, w]*c[c]\n"},
+    {"planes", "input x f32 [6, 7, 5]\n"
+               "const w f32 [11, 6]\n"
+               "input r f32 [11, 7, 5]\n"
+               "temp acc f32 [11, 7, 5]\n"
+               "output y f32 [11, 7, 5]\n"
+               "reduce acc (o: 11, h: 7, v: 5; c: 6) init 0 "
+               "update fma(x[c, h, v], w[o, c], state0) combine state0 + state2_0\n"
+               "map y (o: 11, h: 7, v: 5) = max(0, acc[o, h, v]) + r[o, h, v]\n"},
+    {"free_planes", "sym H 1 500\nsym W 1 500\n"
+                    "input x f32 [3, H, W]\n"
+                    "temp sum f32 [3]\n"
+                    "output y f32 [3, H, W]\n"
+                    "reduce sum (c: 3; h: H, v: W) init 0 update state0 + x[c, h, v] "
+                    "combine state0 + state2_0\n"
+                    "map y (c: 3, h: H, v: W) = x[c, h, v] - sum[c]\n"},
     {"scan", "sym B 1 500\n"
              "input x f32 [B, 13]\n"
              "temp d f32 [B, 13]\n"
@@ -207,11 +222,11 @@ static inline RecordCase record_case(Context *ctx, const RecordGroup *g)
 static inline void draw_steps(Context *ctx, Stages *s, Schedule *sc, uint64_t *seed)
 {
     static const StepKind kinds[] = {SCHED_INLINE, SCHED_CACHE_WRITE, SCHED_RFACTOR,
-                                     SCHED_CACHE_READ};
+                                     SCHED_CACHE_READ, SCHED_FUSE};
     for (int tries = (int)below(seed, 3); tries > 0; tries--) {
         const Stage *st = &s->stage.at[below(seed, (uint32_t)s->stage.len)];
         const char *name = s->tensor.at[st->result[0]].name;
-        ScheduleStep step = {.kind = kinds[below(seed, 4)], .a = name};
+        ScheduleStep step = {.kind = kinds[below(seed, 5)], .a = name};
         if (step.kind == SCHED_RFACTOR) {
             if (!st->nreduce)
                 continue;
@@ -221,6 +236,13 @@ static inline void draw_steps(Context *ctx, Stages *s, Schedule *sc, uint64_t *s
             step.a = s->tensor.at[below(seed, (uint32_t)s->tensor.len)].name;
             step.b = name;
             step.c = arena_printf(ctx->arena, "copy%d", tries);
+        } else if (step.kind == SCHED_FUSE) {
+            const int axes = st->naxes + st->nreduce;
+            if (axes < 2)
+                continue;
+            const int a = (int)below(seed, (uint32_t)axes - 1);
+            step.b = st->axis[a].name;
+            step.c = st->axis[a + 1].name;
         }
         /* applied alone, to see whether it is taken */
         Schedule one = {.variant = "default"};
@@ -330,11 +352,14 @@ typedef struct Record {
     const char *line;
     ScheduleVerdict verdict;
     bool tail[TAIL_MODES], form[4]; /* what occurs in it; forms by StageForm, in a root */
+    bool fused;
 } Record;
 
 static inline void record_count(Record *r)
 {
     const Stages *s = r->stages;
+    for (int i = 0; i < r->schedule->step.len; i++)
+        r->fused |= r->schedule->step.at[i].kind == SCHED_FUSE;
     for (int i = 0; i < s->stage.len; i++) {
         const Stage *st = &s->stage.at[i];
         const StageSchedule *ss =
@@ -388,6 +413,13 @@ typedef struct RecordRun { /* arguments of the loops at one binding */
     int64_t *elements, *syms;
 } RecordRun;
 
+/* The layout that a buffer has for the tensor as the group gives it: fused dims do not show in memory. */
+static inline const Layout *record_layout(const RecordCase *c, int tensor, const LoopBuffer *b)
+{
+    const StageTensor *given = &c->stages->tensor.at[tensor];
+    return b->rank == given->rank ? &b->layout : &given->layout;
+}
+
 /* The elements of a tensor in the order of a buffer's layout, or back from there. */
 static inline void record_place(const Tensor *t, const Layout *l, float *data, bool back)
 {
@@ -433,7 +465,7 @@ static inline RecordRun record_run(Context *ctx, const RecordCase *c, const Reco
         for (int t = 0; t < c->stages->tensor.len; t++)
             if (b->tensor[t] && low->tensor_buffer[t] == k &&
                 c->stages->tensor.at[t].role != TENSOR_OUTPUT)
-                record_place(b->tensor[t], &buffer->layout, r.data[buffer->arg], false);
+                record_place(b->tensor[t], record_layout(c, t, buffer), r.data[buffer->arg], false);
     }
     return r;
 }
@@ -445,7 +477,7 @@ static inline void record_compare(const RecordCase *c, const RecordBinding *b, c
 {
     const LoopBuffer *out = &l->buffer.at[low->tensor_buffer[c->output]];
     Tensor *got = b->tensor[c->output];
-    record_place(got, &out->layout, run->data[out->arg], true);
+    record_place(got, record_layout(c, c->output, out), run->data[out->arg], true);
     for (int64_t k = 0; k < b->count; k++) {
         const double value = ((const float *)got->data)[k], want = b->want[k].f;
         if (!(fabs(value - want) <= 8 * ORACLE_EPS * b->magnitude[k]))

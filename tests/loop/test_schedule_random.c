@@ -16,7 +16,7 @@ typedef struct Job {
     Target target;
     uint64_t seed;
     bool legal;
-    int tails[TAIL_MODES], forms[4]; /* legal records that have them */
+    int tails[TAIL_MODES], forms[4], fused; /* legal records that have them */
 } Job;
 
 static void check_loops(Context *ctx, const RecordCase *c, const Record *r, const Lowered *low,
@@ -46,6 +46,7 @@ static void record_job(Context *ctx, void *arg)
         j->tails[k] += r.tail[k];
     for (int k = 0; k < 4; k++)
         j->forms[k] += r.form[k];
+    j->fused += r.fused;
 }
 
 static void group_job(Context *ctx, void *arg)
@@ -95,6 +96,11 @@ static void test_all_occur(void **state)
         if (n < 20)
             FAIL_MSG("stage form %d in %d records", k, n);
     }
+    int fused = 0;
+    for (int g = 0; g < RECORD_GROUPS; g++)
+        fused += job[g].fused;
+    if (fused < 20)
+        FAIL_MSG("axes fused in %d records", fused);
 }
 
 int main(void)
