@@ -121,7 +121,7 @@ static void map_value_symbols(DefineJob *j, ValueId id)
         const Value *whole = &j->g->value.at[v->within];
         for (int k = 0; k < v->rank; k++) {
             expr_walk_shared(j->x, j->g->x, v->at[k], map_symbols, j);
-            expr_walk(j->g->x, whole->dim[k], map_symbols, j);
+            expr_walk_shared(j->x, j->g->x, whole->dim[k], map_symbols, j);
         }
     }
 }
