@@ -80,16 +80,6 @@ static Expr fold(Exprs *x, ExprOp op, DType t, int n, const Expr *args)
 }
 
 /* ---- comparisons ---- */
-static int64_t gcd(int64_t a, int64_t b)
-{
-    while (b != 0) {
-        const int64_t r = a % b;
-        a = b;
-        b = r;
-    }
-    return a < 0 ? -a : a;
-}
-
 /* d as left - right, with positive coefficients on both sides. */
 static void split_sides(Exprs *x, const Linear *d, Expr *left, Expr *right)
 {

@@ -23,16 +23,6 @@ static Expr binary_node(Exprs *x, ExprOp op, Expr a, Expr b)
     return expr_intern(x, op, DT_I64, 1, 0, 2, args);
 }
 
-static int64_t gcd(int64_t a, int64_t b)
-{
-    while (b != 0) {
-        const int64_t r = a % b;
-        a = b;
-        b = r;
-    }
-    return a < 0 ? -a : a;
-}
-
 /* The quotient by c that the interval of e leaves, if it is a single one. */
 static bool single_quotient(const Exprs *x, Expr e, int64_t c, int64_t *q)
 {

@@ -283,16 +283,6 @@ Expr expr_product(Exprs *x, Expr a, Expr b)
 }
 
 /* ---- divisibility ---- */
-static int64_t gcd(int64_t a, int64_t b)
-{
-    while (b != 0) {
-        const int64_t r = a % b;
-        a = b;
-        b = r;
-    }
-    return a < 0 ? -a : a;
-}
-
 static int64_t multiple_of(const Exprs *x, Expr e, int depth)
 {
     const ExprNode *const n = expr_node(x, e);

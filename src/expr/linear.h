@@ -21,6 +21,7 @@ Bounds expr_bounds_of(const Exprs *x, const ExprNode *n, const Expr *args);
 Bounds dtype_bounds(DType t);
 int64_t floor_div(int64_t a, int64_t b); /* by zero: 0 */
 int64_t floor_mod(int64_t a, int64_t b);
+int64_t gcd(int64_t a, int64_t b); /* of 0 and 0: 0 */
 int64_t wrap_mul(int64_t a, int64_t b);
 int64_t wrap_add(int64_t a, int64_t b);
 /* a <= b by their bounds? Of what is computed the type is a bound too; not of the expressions that

@@ -141,24 +141,18 @@ Expr define_load_scalar(const Define *d, int k)
     return define_load(d, k, index);
 }
 
-/* A dim of 1 reads index 0. A dim that is not known is read as it is: inference assumed it equal to
- * the output's. `out_dims` may be NULL; an output dim of 1 makes the index 0 by its own bounds. */
-Expr stages_load_broadcast(Stages *s, int tensor, int rank, const Expr *index, const Expr *out_dims)
-{
-    (void)out_dims;
-    const StageTensor *t = &s->tensor.at[tensor];
-    Expr i[MAX_RANK];
-    for (int k = 0; k < t->rank; k++) {
-        int64_t n;
-        const bool one = expr_is_int(s->x, t->dim[k], &n) && n == 1;
-        i[k] = one ? expr_int(s->x, 0) : index[rank - t->rank + k];
-    }
-    return stages_load(s, tensor, i);
-}
-
+/* A dim that is not known is read as it is: inference assumed it equal to the output's. An output dim of 1
+ * makes the index 0 by its own bounds. */
 Expr define_load_broadcast(const Define *d, int k, int rank, const Expr *index)
 {
-    return stages_load_broadcast(d->s, d->in[k], rank, index, NULL);
+    const StageTensor *t = &d->s->tensor.at[d->in[k]];
+    Expr i[MAX_RANK];
+    for (int a = 0; a < t->rank; a++) {
+        int64_t n;
+        const bool one = expr_is_int(d->x, t->dim[a], &n) && n == 1;
+        i[a] = one ? expr_int(d->x, 0) : index[rank - t->rank + a];
+    }
+    return define_load(d, k, i);
 }
 
 /* ---- outputs ---- */

@@ -102,8 +102,6 @@ DType define_out_type(const Define *d, int k);
 Expr define_load(const Define *d, int k, const Expr *index); /* input k, compute type */
 /* Input k broadcast to an output of `rank` with index[rank]: size-1 dims read index 0. */
 Expr define_load_broadcast(const Define *d, int k, int rank, const Expr *index);
-Expr stages_load_broadcast(Stages *s, int tensor, int rank, const Expr *index,
-                           const Expr *out_dims);
 /* Known elements of input k in s's pool (NULL: unknown), and constants as in infer_ints. */
 const Expr *define_elems(const Define *d, int k, int *n);
 int define_ints(const Define *d, int k, int64_t *v, int max);

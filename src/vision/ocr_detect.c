@@ -107,7 +107,8 @@ static float side(const Quad *q, int i)
     return hypotf(b.x - a.x, b.y - a.y);
 }
 
-Quad rectangle_grow(const Quad *q, float d)
+/* Grown by d on every side. */
+static Quad rectangle_grow(const Quad *q, float d)
 {
     const float w = side(q, 0), h = side(q, 3);
     const Point *const c = q->corner;

@@ -30,10 +30,8 @@ typedef struct OcrBox {
 int ocr_detect(Arena *a, const float *map, int width, int height, int source_width,
                int source_height, const OcrDetectOptions *opt, OcrBox **out);
 
-/* The steps, for tests. Smallest rectangle around n points, its corners ordered as in Quad; points
+/* For tests. Smallest rectangle around n points, its corners ordered as in Quad; points
  * are re-ordered. A degenerate set gives a rectangle of no area. */
 Quad min_area_rectangle(Point *at, int n);
-/* Grown by d on every side. */
-Quad rectangle_grow(const Quad *q, float d);
 
 #endif
