@@ -237,6 +237,53 @@ static void counted_loop(void **state)
     finish(&f);
 }
 
+/* A loop that only its condition ends, with the list of what it went through. */
+#define WHILE_BODY                                                                                 \
+    " x) \"w\" {\n    input i i64[]\n    input go bool[]\n    input acc\n"                            \
+    "    next = add(acc, one) \"next\"\n    top = reduce_max(next) \"top\" keepdims=0\n"            \
+    "    more = less(top, end) \"more\"\n    square = mul(next, next) \"square\"\n"
+
+static const char while_list[] =
+    "graph \"while\"\ninput c bool[]\ninput x f32[3]\nconst one f32[] = 1.0\nconst end f32[] = 6.0\n"
+    "l, k = loop(_, c," WHILE_BODY "    output more, next, square\n}\nm = neg(k) \"m\"\noutput l, m\n";
+static const char while_state[] =
+    "graph \"while\"\ninput c bool[]\ninput x f32[3]\nconst one f32[] = 1.0\nconst end f32[] = 6.0\n"
+    "l = loop(_, c," WHILE_BODY "    output more, next\n}\noutput l\n";
+static const char while_always_begun[] =
+    "graph \"while\"\ninput c bool[]\ninput x f32[3]\nconst one f32[] = 1.0\nconst end f32[] = 6.0\n"
+    "const yes bool[] = 1\nl = loop(_, yes," WHILE_BODY "    output more, next\n}\noutput l\n";
+static const char while_never_begun[] =
+    "graph \"while\"\ninput c bool[]\ninput x f32[3]\nconst one f32[] = 1.0\nconst end f32[] = 6.0\n"
+    "const no bool[] = 0\nl, k = loop(_, no," WHILE_BODY "    output more, next, square\n}\noutput l, k\n";
+/* The iterations of the loop within differ in number, and so do the lists that it makes. */
+static const char while_in_while[] =
+    "graph \"while\"\ninput c bool[]\ninput x f32[3]\nconst one f32[] = 1.0\nconst end f32[] = 6.0\n"
+    "a, b = loop(_, c, x) \"outer\" {\n    input j i64[]\n    input on bool[]\n    input state\n"
+    "    s = reduce_max(state) \"s\" keepdims=0\n    again = less(s, end) \"again\"\n"
+    "    l, k = loop(_, c, state) \"w\" {\n        input i i64[]\n        input go bool[]\n        input acc\n"
+    "        next = add(acc, one) \"next\"\n        top = reduce_max(next) \"top\" keepdims=0\n"
+    "        more = less(top, end) \"more\"\n        output more, next, next\n    }\n"
+    "    t = reduce_sum(k) \"t\" keepdims=0\n    output again, l, t\n}\nm = neg(b) \"m\"\noutput a, m\n";
+
+static void loops_without_a_count(void **state)
+{
+    (void)state;
+    const char *const all[] = {while_list, while_state, while_always_begun, while_never_begun, while_in_while};
+    for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
+        Fixture f = fixture(all[k]);
+        for (int i = 0; i < 4; i++) { /* begun or not, with few and with many iterations */
+            const float first = i < 2 ? 0 : 4;
+            Tensor *in[2] = {tensor_of(DT_BOOL, 0, NULL, 0), tensor_of(DT_F32, 1, (const int64_t[]){3}, 7)};
+            *(uint8_t *)in[0]->data = (uint8_t)(i & 1);
+            ((float *)in[1]->data)[1] = first;
+            compare(f.r, f.m, all[k], in);
+            tensor_unref(in[0]);
+            tensor_unref(in[1]);
+        }
+        finish(&f);
+    }
+}
+
 /* A running sum along the second axis, backwards, with the results put together along the second axis too. */
 static void scan_along_an_axis(void **state)
 {
@@ -436,6 +483,7 @@ int main(void)
         cmocka_unit_test(sizes_from_data_of_equal_names),
         cmocka_unit_test(branches),
         cmocka_unit_test(counted_loop),
+        cmocka_unit_test(loops_without_a_count),
         cmocka_unit_test(scan_along_an_axis),
         cmocka_unit_test(large_constants_are_not_folded),
         cmocka_unit_test(long_work_is_not_folded),
