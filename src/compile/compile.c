@@ -88,11 +88,20 @@ Compiled work_compile(Work *w)
     return link_program(w);
 }
 
+static void infer_again(Graph *g)
+{
+    forget_elements(g);
+    g->assume.len = 0;
+    op_infer_graph(g);
+}
+
 Compiled compile_graph(Context *ctx, Graph *g, const CompileOptions *opt)
 {
     const double start = time_now();
     const PassOptions passes = {.target = opt->target};
     op_infer_graph(g);
+    while (unify_sizes(g) > 0)
+        infer_again(g);
     g = passes_run(ctx, g, PASS_EARLY, &passes, NULL);
     int folded = 0;
     FoldBudget budget = fold_budget(g);
@@ -101,11 +110,8 @@ Compiled compile_graph(Context *ctx, Graph *g, const CompileOptions *opt)
         Work *w = work_new(ctx, g, opt);
         fold_elements(w);
         folded += fold_constants(ctx, g, opt, &budget, &again);
-        if (again) {
-            forget_elements(g);
-            g->assume.len = 0;
-            op_infer_graph(g);
-        }
+        if (again)
+            infer_again(g);
     }
     drop_known_nodes(g);
     if (!opt->unfused)

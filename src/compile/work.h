@@ -67,6 +67,11 @@ typedef struct Work {
     StrMap jobs;        /* key -> job */
 } Work;
 
+/* ---- unify.c ---- */
+/* Open sizes of the model's inputs that inference assumed equal to a number or to each other are made so; the
+ * graph is to be inferred again. Returns how many. */
+int unify_sizes(Graph *g);
+
 /* ---- units.c ---- */
 void units_make(Work *w);   /* from Node.group */
 void units_define(Work *w); /* stages of every class S unit, in parallel; then liveness, pruning, keys */

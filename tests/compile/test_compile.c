@@ -426,6 +426,28 @@ static void convolution_of_open_sizes(void **state)
     }
 }
 
+/* T must be 6 because of the mask, K what M is: afterwards one kernel can do product, mask and sum. */
+static void sizes_that_must_be_equal(void **state)
+{
+    (void)state;
+    const char *text = "graph \"mask\"\nsym T 0 100\nsym M 0 100\nsym K 0 100\ninput x f32[T,M]\ninput y f32[K,T]\n"
+                       "const mask f32[6,6] = -0.5\np = matmul(x, y) \"p\"\nq = add(p, mask) \"q\"\nr = softmax(q) \"r\"\noutput r\n";
+    Fixture f = fixture(text);
+    Error e = {0};
+    for (int64_t m = 1; m < 20; m += 9) {
+        Tensor *in[2] = {random2(6, m, 1), random2(m, 6, 2)};
+        compare(f.r, f.m, text, in);
+        tensor_unref(in[0]);
+        tensor_unref(in[1]);
+    }
+    Tensor *wrong[2] = {random2(5, 3, 1), random2(3, 5, 2)};
+    const int code = run_set_input(f.r, 0, wrong[0], &e);
+    assert_true(code != 0 || run_set_input(f.r, 1, wrong[1], &e) != 0 || run_execute(f.r, &e) != 0);
+    tensor_unref(wrong[0]);
+    tensor_unref(wrong[1]);
+    finish(&f);
+}
+
 static int count_kernels(const Fixture *f)
 {
     const Program *p = module_program(f->m);
@@ -492,6 +514,7 @@ int main(void)
         cmocka_unit_test(a_run_has_a_limit),
         cmocka_unit_test(data_has_a_limit),
         cmocka_unit_test(convolution_of_open_sizes),
+        cmocka_unit_test(sizes_that_must_be_equal),
         cmocka_unit_test(views_of_rows),
         cmocka_unit_test(views_of_images),
     };
