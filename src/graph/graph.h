@@ -25,7 +25,7 @@ typedef int ValueId; /* -1: absent (an omitted optional input or output) */
 typedef int NodeId;
 
 typedef enum OpCode {
-#define OP(id, name, onnx, min_in, max_in, min_out, max_out, class, infer, define) OP_##id,
+#define OP(id, name, onnx, min_in, max_in, min_out, max_out, class, types, infer, define) OP_##id,
 #include "graph/op.def"
 #undef OP
     OP_COUNT
@@ -36,6 +36,7 @@ typedef struct OpRow {
     const char *onnx;                     /* ONNX op_type */
     int min_in, max_in, min_out, max_out; /* max -1: variadic */
     char class;                           /* S stages, K kernel routine, C control flow */
+    const char *types;                    /* a letter an input (op.def) */
 } OpRow;
 extern const OpRow op_rows[OP_COUNT];
 OpCode op_find_onnx(const char *op_type); /* OP_COUNT: unknown */

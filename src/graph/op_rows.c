@@ -4,8 +4,8 @@
 #include <string.h>
 
 const OpRow op_rows[OP_COUNT] = {
-#define OP(id, name, onnx, min_in, max_in, min_out, max_out, class, infer, define)                 \
-    [OP_##id] = {#name, onnx, min_in, max_in, min_out, max_out, class},
+#define OP(id, name, onnx, min_in, max_in, min_out, max_out, class, types, infer, define)          \
+    [OP_##id] = {#name, onnx, min_in, max_in, min_out, max_out, class, types},
 #include "graph/op.def"
 #undef OP
 };

@@ -21,7 +21,7 @@ static const struct {
     InferFn infer;
     DefineFn define;
 } op_table[OP_COUNT] = {
-#define OP(id, name, onnx, min_in, max_in, min_out, max_out, class, infer, define)                 \
+#define OP(id, name, onnx, min_in, max_in, min_out, max_out, class, types, infer, define)          \
     [OP_##id] = {infer_##infer, define_##define},
 #include "graph/op.def"
 #undef OP

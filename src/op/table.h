@@ -4,7 +4,7 @@
 
 #include "op/op.h"
 
-#define OP(id, name, onnx, min_in, max_in, min_out, max_out, class, infer, define)                 \
+#define OP(id, name, onnx, min_in, max_in, min_out, max_out, class, types, infer, define)          \
     void infer_##infer(const Infer *f);                                                            \
     void define_##define(Define *d);
 #include "graph/op.def"

@@ -4,7 +4,7 @@
 
 #include "op/op.h"
 
-/* Fails with the first input whose type does not fit; ops that are not in the table check alone. */
+/* Fails with the first input whose type does not fit the op's row of graph/op.def. */
 void types_check(const Infer *f);
 
 #endif
