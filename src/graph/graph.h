@@ -33,7 +33,7 @@ typedef enum OpCode {
 
 typedef struct OpRow {
     const char *name;                     /* snake_case: the id */
-    const char *onnx;                     /* ONNX op_type */
+    const char *onnx;                     /* ONNX op_type; of other domains "domain.op_type" */
     int min_in, max_in, min_out, max_out; /* max -1: variadic */
     char class;                           /* S stages, K kernel routine, C control flow */
     const char *types;                    /* a letter an input (op.def) */

@@ -17,7 +17,7 @@ typedef struct OnnxOp {
     Importer *im;
     Graph *g;
     const Onnx__NodeProto *proto; /* for messages */
-    const char *type;             /* op_type, may be changed */
+    const char *type;             /* op_type as graph/op.def has it, may be changed */
     const char *name;             /* origin of all nodes made */
     int block;
     int opset;

@@ -76,6 +76,8 @@ int import_subgraph(Importer *im, const Scope *parent, const Frame *f, const Onn
 
 /* onnx_function.c */
 void import_functions(Importer *im);
+/* "" for ONNX's own, of which "ai.onnx" is another name. */
+const char *domain_name(const char *domain);
 const Onnx__FunctionProto *find_function(const Importer *im, const Onnx__NodeProto *p);
 void import_call(Importer *im, Scope *s, const Frame *f, const Onnx__NodeProto *p,
                  const Onnx__FunctionProto *function);

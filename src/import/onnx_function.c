@@ -13,8 +13,7 @@ static const char *text(const char *s)
     return s ? s : "";
 }
 
-/* "ai.onnx" is another name of the default domain "". */
-static const char *domain_name(const char *domain)
+const char *domain_name(const char *domain)
 {
     return domain && strcmp(domain, "ai.onnx") != 0 ? domain : "";
 }

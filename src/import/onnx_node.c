@@ -256,11 +256,10 @@ void import_node(Importer *im, Scope *s, const Frame *f, const Onnx__NodeProto *
         import_call(im, s, f, p, function);
         return;
     }
-    if (p->domain && p->domain[0] != '\0' && strcmp(p->domain, "ai.onnx") != 0)
-        import_fail(im, p, ERR_UNSUPPORTED, "ops of domain '%.100s' are not supported", p->domain);
-    if (f->opset == 0)
+    const char *const domain = domain_name(p->domain);
+    if (f->opset == 0 && domain[0] == '\0')
         import_fail(im, p, ERR_INVALID, "the file does not say which opset its ops are of");
-    if (strcmp(p->op_type, "Constant") == 0) {
+    if (domain[0] == '\0' && strcmp(p->op_type, "Constant") == 0) {
         import_constant(im, s, f, p);
         return;
     }
@@ -271,7 +270,7 @@ void import_node(Importer *im, Scope *s, const Frame *f, const Onnx__NodeProto *
         .im = im,
         .g = im->g,
         .proto = p,
-        .type = p->op_type,
+        .type = domain[0] ? arena_printf(im->ctx->arena, "%s.%s", domain, p->op_type) : p->op_type,
         .name = s->prefix[0] ? arena_printf(im->ctx->arena, "%s%s", s->prefix, own_name) : own_name,
         .block = s->block,
         .opset = f->opset,

@@ -220,8 +220,8 @@ def refused():
     save("bad_missing_output", relu, x, [f32("z", 2)], 17)
     save("bad_arity", [N("Add", ["x"], ["y"], name="sum")], x, y, 17)
     save("bad_op", [N("Frobnicate", ["x"], ["y"], name="frob")], x, y, 17)
-    save("bad_domain", [N("FusedMatMul", ["x", "x"], ["y"], domain="com.microsoft", name="fused")], x, y, 17,
-         domains=["com.microsoft"])
+    save("bad_domain", [N("Relu", ["x"], ["y"], domain="com.example", name="own")], x, y, 17,
+         domains=["com.example"])
     save("bad_opset", relu, x, y, 29)
     save("bad_no_opset", relu, x, y, 0)
     save("bad_ir", relu, x, y, 17, ir=99)
