@@ -139,6 +139,12 @@ static Expr swish(const Define *d, DType t, const Expr *v, int n)
     return activation_swish(d->x, v[0], define_float(d, "alpha", 1));
 }
 
+static Expr quick_gelu(const Define *d, DType t, const Expr *v, int n)
+{
+    (void)t, (void)n;
+    return activation_swish(d->x, v[0], define_float(d, "alpha", 1.702));
+}
+
 static Expr reciprocal(const Define *d, DType t, const Expr *v, int n)
 {
     (void)n;
@@ -339,6 +345,7 @@ static const struct {
     [OP_MISH] = {.fn = mish},
     [OP_NEG] = {.op = EX_NEG},
     [OP_NOT] = {.op = EX_NOT},
+    [OP_QUICK_GELU] = {.fn = quick_gelu},
     [OP_RECIPROCAL] = {.fn = reciprocal},
     [OP_RELU] = {.fn = relu},
     [OP_ROUND] = {.op = EX_ROUND},
