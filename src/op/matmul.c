@@ -1,4 +1,4 @@
-/* Matrix products: MatMul, Gemm, MatMulInteger, QLinearMatMul.
+/* Matrix products: MatMul, Gemm, MatMulInteger, QLinearMatMul, FusedMatMul.
  *
  * All are one REDUCE over k of domain (batch..., m, n); transposed operands are index maps, not
  * copies. Quantized ones sum (a - za) * (b - zb) in i32. */
@@ -8,22 +8,29 @@
 
 /* ---- inference ---- */
 
-/* (...,M,K) x (...,K,N), or vectors (K) on either side, whose axis the result lacks. */
-static void infer_product_shape(const Infer *f, int ka, int kb, DType t)
+/* (...,M,K) x (...,K,N), each with its matrix axes the other way round where it is transposed; or vectors
+ * (K) on either side, whose axis the result lacks. */
+static void infer_transposed(const Infer *f, int ka, int kb, bool trans_a, bool trans_b, DType t)
 {
     const Value *a = infer_in(f, ka), *b = infer_in(f, kb);
     if (a->rank < 1 || b->rank < 1)
         infer_fail(f, "a scalar operand");
     const int ba = a->rank > 2 ? a->rank - 2 : 0, bb = b->rank > 2 ? b->rank - 2 : 0;
-    infer_require_equal(f, a->dim[a->rank - 1], b->dim[b->rank > 1 ? b->rank - 2 : 0],
+    infer_require_equal(f, a->dim[a->rank - (trans_a && a->rank > 1 ? 2 : 1)],
+                        b->dim[b->rank - (trans_b || b->rank == 1 ? 1 : 2)],
                         "the inner dims of the product");
     Expr dims[MAX_RANK];
     int n = infer_broadcast(f, ba, a->dim, bb, b->dim, dims);
     if (a->rank > 1)
-        dims[n++] = a->dim[a->rank - 2];
+        dims[n++] = a->dim[a->rank - (trans_a ? 1 : 2)];
     if (b->rank > 1)
-        dims[n++] = b->dim[b->rank - 1];
+        dims[n++] = b->dim[b->rank - (trans_b ? 2 : 1)];
     infer_out(f, 0, t, n, dims);
+}
+
+static void infer_product_shape(const Infer *f, int ka, int kb, DType t)
+{
+    infer_transposed(f, ka, kb, false, false, t);
 }
 
 static void require_same_type(const Infer *f, int a, int b)
@@ -37,6 +44,14 @@ void infer_matmul(const Infer *f)
 {
     require_same_type(f, 0, 1);
     infer_product_shape(f, 0, 1, infer_in(f, 0)->dtype);
+}
+
+void infer_fused_matmul(const Infer *f)
+{
+    if (node_int(f->node, "transBatchA", 0) || node_int(f->node, "transBatchB", 0))
+        infer_unsupported(f, "an operand whose batch axes are transposed");
+    infer_transposed(f, 0, 1, node_int(f->node, "transA", 0) != 0, node_int(f->node, "transB", 0) != 0,
+                     infer_in(f, 0)->dtype);
 }
 
 /* A parameter k (if present) of the rows of operand a, or of the columns: a scalar, one per line,
@@ -282,4 +297,18 @@ void define_gemm(Define *d)
     if (has_c)
         v = expr_add(d->x, v, times(d->x, define_load_broadcast(d, 2, 2, s.i), beta));
     define_map(d, 0, &s, v);
+}
+
+/* alpha * A B, A and B transposed as in Gemm, batched as in MatMul; vectors are never transposed. */
+void define_fused_matmul(Define *d)
+{
+    const Operand a = {.tensor = d->in[0],
+                       .trans = define_int(d, "transA", 0) != 0 && define_rank(d, 0) > 1,
+                       .zero = -1};
+    const Operand b = {.tensor = d->in[1],
+                       .trans = define_int(d, "transB", 0) != 0 && define_rank(d, 1) > 1,
+                       .zero = -1};
+    const int acc = product(d, &a, &b, dtype_compute(define_out_type(d, 0)));
+    const StageBuild s = define_begin(d, 0);
+    define_map(d, 0, &s, times(d->x, stages_load(d->s, acc, s.i), define_float(d, "alpha", 1)));
 }
