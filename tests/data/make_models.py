@@ -151,6 +151,14 @@ def structure():
          [f32("x", 2, 3)], [f32("z", 2, 3), f32("w", 2, 3), f32("copy", 2, 3)], 17,
          functions=[inner, outer], domains=["my"])
 
+    def contrib(op, inputs, outputs, **attrs):
+        return N(op, inputs, outputs, domain="com.microsoft", **attrs)
+
+    save("contrib", [contrib("QuickGelu", ["x"], ["g"]),
+                     contrib("FusedMatMul", ["g", "x"], ["p"], transB=1, alpha=0.5),
+                     contrib("SkipLayerNormalization", ["p", "p", "s"], ["y", "", "", "sum"], epsilon=1e-5)],
+         [f32("x", 2, 3, 4), f32("s", 3)], [f32("y", 2, 3, 3), f32("sum", 2, 3, 3)], 17, domains=["com.microsoft"])
+
     then = h.make_graph([N("Mul", ["x", "two"], ["t"])], "then", [], [untyped("t")],
                         [h.make_tensor("two", T.FLOAT, [], [2])])
     deep = h.make_graph([N("Neg", ["x"], ["n"])], "deep", [], [untyped("n")])
