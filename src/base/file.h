@@ -26,6 +26,7 @@ typedef struct FilePart {
 /* The parts one after another. Without `sync` a crash of the system may leave a damaged file, and it is quicker. */
 int file_write_parts(const char *path, int n, const FilePart *part, bool sync, Error *e);
 bool file_exists(const char *path);
+bool file_same(const char *a, const char *b); /* both exist and are one file, whatever their names */
 int file_make_dirs(const char *path, Error *e); /* like mkdir -p */
 /* "dir/of/path" of a path, "." if it has none. */
 const char *path_dir(Arena *a, const char *path);

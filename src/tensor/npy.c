@@ -71,21 +71,42 @@ static bool parse_shape(const char *at, NpyHeader *h)
     }
 }
 
+/* What the file says, up to `end`, without what a terminal would obey. */
+static void printable(char *out, size_t size, const char *text, char end)
+{
+    size_t n = 0;
+    for (; *text && *text != end && n + 1 < size; text++)
+        out[n++] = isprint((unsigned char)*text) ? *text : '?';
+    out[n] = 0;
+}
+
+static int bad_type(const char *path, const char *descr, Error *e)
+{
+    char shown[24];
+    if (descr[0] != '\'')
+        return error_set(e, ERR_UNSUPPORTED, "%s: elements that are structures are not supported", path);
+    printable(shown, sizeof shown, descr + 1, '\'');
+    return error_set(e, ERR_UNSUPPORTED, "%s: element type '%s' is not supported", path, shown);
+}
+
 static int parse_header(const char *path, const char *text, NpyHeader *h, Error *e)
 {
     const char *descr = value_of(text, "'descr'");
     const char *order = value_of(text, "'fortran_order'");
     const char *shape = value_of(text, "'shape'");
-    if (descr == NULL || order == NULL || shape == NULL || !parse_shape(shape, h))
-        return error_set(e, ERR_INVALID, "%s: the .npy header is malformed: %.200s", path, text);
+    if (descr == NULL || order == NULL || shape == NULL || !parse_shape(shape, h)) {
+        char shown[200];
+        printable(shown, sizeof shown, text, '\n');
+        return error_set(e, ERR_INVALID, "%s: the .npy header is malformed: %s", path, shown);
+    }
     h->fortran = str_starts(order, "True");
     if (descr[0] != '\'' || descr[1] == 0 || strchr("<>|=", descr[1]) == NULL || strlen(descr) < 5)
-        return error_set(e, ERR_UNSUPPORTED, "%s: element type %.20s is not supported", path, descr);
+        return bad_type(path, descr, e);
     h->big_endian = descr[1] == '>';
     const char code[3] = {descr[2], descr[3], 0};
     h->t = descr[4] == '\'' ? type_of_code(code) : DT_NONE;
     if (h->t == DT_NONE)
-        return error_set(e, ERR_UNSUPPORTED, "%s: element type %.20s is not supported", path, descr);
+        return bad_type(path, descr, e);
     return 0;
 }
 

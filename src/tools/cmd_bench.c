@@ -182,13 +182,11 @@ int cmd_bench(int argc, char **argv)
 {
     Error e = {0};
     Setup s = setup_begin(argc, argv);
-    const int64_t batch = args_int(&s.args, "--batch", 0); /* 0: not given */
-    const double budget = args_double(&s.args, "--seconds", 2);
-    const int top = (int)args_int(&s.args, "--top", 30);
+    const int64_t batch = args_int(&s.args, "--batch", 0, 1, INT32_MAX); /* 0: not given */
+    const double budget = args_double(&s.args, "--seconds", 2, 0);
+    const int top = (int)args_int(&s.args, "--top", 30, 0, INT32_MAX);
     const bool json = args_flag(&s.args, "--json");
     int code = setup_options(&s, SETUP_INPUTS | SETUP_MODULE, &e);
-    if (code == 0 && batch < 0)
-        code = error_set(&e, ERR_INVALID, "--batch: at least 1");
     if (code == 0)
         code = setup_runs_here(&s, &e);
     if (code == 0)

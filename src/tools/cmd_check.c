@@ -224,9 +224,9 @@ int cmd_check(int argc, char **argv)
     Setup s = setup_begin(argc, argv);
     CheckArgs a = {.expected = args_value(&s.args, "--expected", NULL)};
     a.every = args_flag(&s.args, "--every");
-    a.tolerance = args_double(&s.args, "--tolerance", 0);
-    a.samples = (int)args_int(&s.args, "--samples", 256);
-    a.top = (int)args_int(&s.args, "--top", 10);
+    a.tolerance = args_double(&s.args, "--tolerance", 0, 0);
+    a.samples = (int)args_int(&s.args, "--samples", 256, 0, INT32_MAX);
+    a.top = (int)args_int(&s.args, "--top", 10, 0, INT32_MAX);
     s.opt.compile.keep_values = true;
     s.opt.compile.unfused = a.every;
     bool good = false;

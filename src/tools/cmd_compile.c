@@ -1,6 +1,7 @@
 /* lathe compile: a model to one module file. */
 #include <stdio.h>
 
+#include "base/file.h"
 #include "runtime/module_file.h"
 #include "tools/setup.h"
 
@@ -15,6 +16,35 @@ const char help_compile[] =
     "    lathe compile resnet50.onnx -o resnet50.lathe\n"
     "    lathe run resnet50.lathe\n";
 
+typedef struct Output {
+    Arena *arena;
+    const char *path, *model;
+    bool is_weights;
+} Output;
+
+static void on_weights(void *arg, const char *location)
+{
+    Output *o = arg;
+    o->is_weights |= file_same(o->path, path_join(o->arena, path_dir(o->arena, o->model), location));
+}
+
+/* The output must be none of the files that the model is read from. */
+static int check_output(const Setup *s, const char *path, Error *e)
+{
+    if (file_same(path, s->path))
+        return error_set(e, ERR_INVALID, "-o %s would overwrite the model", path);
+    if (!file_exists(path)) /* then it is no file of weights, and the model need not be read twice */
+        return 0;
+    Output o = {.arena = arena_new(), .path = path, .model = s->path};
+    OnnxOptions opt = s->opt.onnx;
+    opt.on_file = on_weights;
+    opt.on_file_arg = &o;
+    Graph *g;
+    const int code = model_import(o.arena, s->path, &opt, &g, e);
+    arena_free(o.arena);
+    return code == 0 && o.is_weights ? error_set(e, ERR_INVALID, "-o %s would overwrite weights of the model", path) : code;
+}
+
 int cmd_compile(int argc, char **argv)
 {
     Error e = {0};
@@ -23,6 +53,8 @@ int cmd_compile(int argc, char **argv)
     int code = setup_options(&s, 0, &e);
     if (code == 0 && !path)
         code = error_set(&e, ERR_INVALID, "compile: -o FILE is missing");
+    if (code == 0)
+        code = check_output(&s, path, &e);
     if (code == 0)
         code = setup_compile(&s, &e);
     const Model *m = &s.model;

@@ -24,6 +24,15 @@ static const Part parts[] = {
      "libfreetype-dev, rebuild"},
 };
 
+static const struct Absent {
+    const char *name, *instead;
+} absent[] = {
+    {"tuning", "schedules come from templates"},
+    {"quantization", "a model runs in the types that it has; one that is quantized already runs"},
+    {"GPUs", "code is for the CPU"},
+    {"server", "run from the command line or by include/lathe.h"},
+};
+
 int cmd_doctor(int argc, char **argv)
 {
     Args a = {argc, argv, false};
@@ -48,6 +57,9 @@ int cmd_doctor(int argc, char **argv)
         } else {
             printf("%-12s MISSING: %s (install %s)\n", p->name, p->without, p->remedy);
         }
+    }
+    for (size_t k = 0; k < sizeof absent / sizeof *absent; k++) {
+        printf("%-12s not in this version: %s\n", absent[k].name, absent[k].instead);
     }
     arena_free(arena);
     return EXIT_OK;

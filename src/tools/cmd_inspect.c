@@ -64,9 +64,15 @@ static int show_model(Setup *s, bool program, bool kernels, int show, const char
     const Model *m = &s->model;
     if (program)
         show_program(module_program(m->module));
-    for (int i = 0; i < m->report->nkernels && (kernels || show || *only); i++)
-        if (strstr(m->report->kernel[i].name, only))
-            show_kernel(&m->report->kernel[i], show);
+    bool any = false;
+    for (int i = 0; i < m->report->nkernels && (kernels || show || *only); i++) {
+        if (!strstr(m->report->kernel[i].name, only))
+            continue;
+        show_kernel(&m->report->kernel[i], show);
+        any = true;
+    }
+    if (*only && !any)
+        return error_set(e, ERR_INVALID, "no kernel's name contains '%s' (--kernels lists them)", only);
     if (!program && !kernels && !show && !*only)
         show_graph(m->graph);
     return 0;

@@ -366,7 +366,7 @@ int cmd_read(int argc, char **argv)
     r.rec.path = args_value(&a, "--rec", NULL);
     r.out = args_value(&a, "--out", NULL);
     r.font = args_value(&a, "--font", "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf");
-    r.side = (int)args_int(&a, "--side", 960);
+    r.side = (int)args_int(&a, "--side", 960, 32, PICTURE_MAX_SIDE);
     const char *const dir = args_value(&a, "--demo", NULL);
     r.threads = tool_threads(&a);
     if (!args_done(&a, dir ? 0 : 1, dir ? 0 : 4096, dir ? "no pictures" : "pictures")) {
@@ -376,8 +376,6 @@ int cmd_read(int argc, char **argv)
     int code = 0;
     if (!r.det.path || !r.rec.path)
         code = error_set(&e, ERR_INVALID, "read: --det and --rec name the two models");
-    else if (r.side < 32 || r.side > PICTURE_MAX_SIDE)
-        code = error_set(&e, ERR_INVALID, "read: --side: 32 to %d", PICTURE_MAX_SIDE);
     if (code == 0)
         code = reader_open(&r, &e);
     if (code == 0 && dir)

@@ -25,7 +25,7 @@ static int input_options(Setup *s, Error *e)
 {
     Args *const a = &s->args;
     s->nfile = args_list(a, "--inputs", s->file, SETUP_MAX_FILES);
-    s->seed = (uint64_t)args_int(a, "--seed", 0);
+    s->seed = (uint64_t)args_int(a, "--seed", 0, INT64_MIN, INT64_MAX);
     s->opt.static_shapes = !args_flag(a, "--symbolic");
     return image_options(a, &s->image, e);
 }
@@ -53,6 +53,8 @@ int setup_options(Setup *s, int what, Error *e)
     if (s->is_module && !(what & SETUP_MODULE))
         return error_set(e, ERR_INVALID, "%s: '%s' is a module file, made by `lathe compile`; give the model", a->argv[0],
                          s->path);
+    if (s->is_module && s->opt.compile.work_limit > 0)
+        return error_set(e, ERR_INVALID, "--work-limit has no effect on a compiled module");
     return 0;
 }
 
@@ -81,13 +83,12 @@ static int open_module(Setup *s, Error *e)
     const double start = time_now();
     const int code = module_load(s->path, &s->model.module, e);
     s->model.load_seconds = time_now() - start;
-    if (code == 0)
-        s->ports = tool_module_ports(s->arena, s->model.module);
-    if (code == 0)
-        s->noutputs = module_program(s->model.module)->noutput;
-    if (code == 0)
-        s->model.report = model_loaded_report(s->model.module);
-    return code;
+    if (code != 0)
+        return code;
+    s->ports = tool_module_ports(s->arena, s->model.module);
+    s->noutputs = module_program(s->model.module)->noutput;
+    s->model.report = model_loaded_report(s->model.module);
+    return tool_bind_ports(s->arena, &s->ports, &s->opt.onnx, e);
 }
 
 int setup_open(Setup *s, int64_t batch, Error *e)

@@ -1,6 +1,7 @@
 /* What the commands share. */
 #include "tools/tool.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,32 +54,43 @@ const char *args_value(Args *a, const char *name, const char *missing)
     return v;
 }
 
-int64_t args_int(Args *a, const char *name, int64_t missing)
+int64_t args_int(Args *a, const char *name, int64_t missing, int64_t min, int64_t max)
 {
     const char *text = args_value(a, name, NULL);
     if (!text)
         return missing;
     char *end;
+    errno = 0;
     const long long v = strtoll(text, &end, 10);
-    if (*end || end == text) {
+    const bool number = end != text && !*end;
+    if (number && errno == 0 && v >= min && v <= max)
+        return v;
+    if (!number)
         fprintf(stderr, "lathe: %s: '%s' is no number\n", name, text);
-        a->bad = true;
-    }
-    return v;
+    else if (errno != 0)
+        fprintf(stderr, "lathe: %s: '%s' is out of range\n", name, text);
+    else
+        fprintf(stderr, "lathe: %s: at %s %lld\n", name, v < min ? "least" : "most", (long long)(v < min ? min : max));
+    a->bad = true;
+    return missing;
 }
 
-double args_double(Args *a, const char *name, double missing)
+double args_double(Args *a, const char *name, double missing, double min)
 {
     const char *text = args_value(a, name, NULL);
     if (!text)
         return missing;
     char *end;
     const double v = strtod(text, &end);
-    if (*end || end == text || !isfinite(v)) {
+    const bool number = end != text && !*end && isfinite(v);
+    if (number && v >= min)
+        return v;
+    if (!number)
         fprintf(stderr, "lathe: %s: '%s' is no number\n", name, text);
-        a->bad = true;
-    }
-    return v;
+    else
+        fprintf(stderr, "lathe: %s: at least %g\n", name, min);
+    a->bad = true;
+    return missing;
 }
 
 int args_list(Args *a, const char *name, const char **out, int max)
@@ -91,6 +103,10 @@ int args_list(Args *a, const char *name, const char **out, int max)
     while (i < a->argc && a->argv[i][0] != '-' && n < max) {
         out[n++] = a->argv[i];
         remove_at(a, i, 1);
+    }
+    if (n == 0) {
+        fprintf(stderr, "lathe: %s needs a value\n", name);
+        a->bad = true;
     }
     return n;
 }
@@ -119,13 +135,7 @@ int tool_fail(const Error *e)
 
 int tool_threads(Args *a)
 {
-    const int64_t n = args_int(a, "--threads", parallel_cpus());
-    if (n < 1 || n > POOL_MAX_WORKERS) {
-        fprintf(stderr, "lathe: --threads: 1 to %d\n", POOL_MAX_WORKERS);
-        a->bad = true;
-        return 1;
-    }
-    return (int)n;
+    return (int)args_int(a, "--threads", parallel_cpus(), 1, POOL_MAX_WORKERS);
 }
 
 int64_t tool_limit(Args *a, const char *option)
@@ -164,9 +174,12 @@ int tool_bind(Args *a, Arena *arena, OnnxOptions *opt, Error *e)
         for (int i = 0; i < n; i++) {
             const char *eq = strrchr(text[i], '=');
             char *end = NULL;
+            errno = 0;
             const long long v = eq ? strtoll(eq + 1, &end, 10) : 0;
             if (!eq || eq == text[i] || !eq[1] || *end || v < 0)
                 return error_set(e, ERR_INVALID, "--bind: '%s' is not NAME=NUMBER", text[i]);
+            if (errno != 0 || v > INT32_MAX)
+                return error_set(e, ERR_INVALID, "--bind: '%s' is out of range, a size is 0 to %d", text[i], INT32_MAX);
             const OnnxBindDim dim = {arena_strndup(arena, text[i], (size_t)(eq - text[i])), v};
             vec_push(arena, &dims, dim);
         }
@@ -211,9 +224,54 @@ Ports tool_module_ports(Arena *a, const Module *m)
         for (int k = 0; k < b->rank; k++) {
             const ProgramValue *v = &program->value[b->dim[k]];
             p.at[i].dim[k] = v->op == EX_INT ? v->imm.i : -1;
+            p.at[i].dim_name[k] = v->op == EX_VAR && !v->late ? program->var[v->imm.i].name : NULL;
         }
     }
     return p;
+}
+
+/* "'N', 'H'": of the open dims, each once. */
+static const char *open_dims(Arena *a, const Ports *p)
+{
+    Str s = str_new(a);
+    StrMap seen = strmap_new(a);
+    for (int i = 0; i < p->n; i++)
+        for (int k = 0; k < p->at[i].rank; k++)
+            if (p->at[i].dim_name[k] && strmap_put(&seen, p->at[i].dim_name[k], 1))
+                str_addf(&s, "%s'%.60s'", s.len > 0 ? ", " : "", p->at[i].dim_name[k]);
+    return str_text(&s);
+}
+
+/* A fixed dim goes by its place, as one does that has no name in a model: "x.dim2". */
+static int bind_ports(Arena *a, Ports *p, const OnnxBindDim *bind, Error *e)
+{
+    bool found = false;
+    for (int i = 0; i < p->n; i++) {
+        struct Port *const port = &p->at[i];
+        for (int k = 0; k < port->rank; k++) {
+            const char *name = port->dim_name[k] ? port->dim_name[k] : arena_printf(a, "%s.dim%d", port->name, k);
+            if (strcmp(name, bind->name) != 0)
+                continue;
+            if (port->dim[k] >= 0 && port->dim[k] != bind->value)
+                return error_set(e, ERR_INVALID, "--bind: '%.100s' is %lld, not %lld", name, (long long)port->dim[k],
+                                 (long long)bind->value);
+            port->dim[k] = bind->value;
+            found = true;
+        }
+    }
+    if (found)
+        return 0;
+    const char *open = open_dims(a, p);
+    return error_set(e, ERR_INVALID, "--bind: the module's inputs have no open dim '%.100s': %.400s", bind->name,
+                     open[0] ? arena_printf(a, "they have %s", open) : "all are fixed");
+}
+
+int tool_bind_ports(Arena *a, Ports *p, const OnnxOptions *opt, Error *e)
+{
+    int code = 0;
+    for (int i = 0; i < opt->nbind && code == 0; i++)
+        code = bind_ports(a, p, &opt->bind[i], e);
+    return code;
 }
 
 static int input_too_large(const struct Port *p, const int64_t *dim, int64_t bytes, int64_t room, Error *e)
@@ -266,6 +324,22 @@ static int find_input(const Ports *p, const char *text, int *at, const char **pa
     return 0;
 }
 
+/* Here and not by the run: a module does not know of --bind. */
+static int check_dims(const struct Port *p, const char *path, const Tensor *t, Error *e)
+{
+    int bad = -1;
+    for (int k = 0; k < p->rank && t->rank == p->rank && bad < 0; k++)
+        if (p->dim[k] >= 0 && p->dim[k] != t->dim[k])
+            bad = k;
+    if (bad < 0)
+        return 0;
+    Arena *a = arena_new();
+    error_set(e, ERR_INVALID, "--inputs %s: %s for input '%s', whose dim %d is %lld", path, tensor_describe(a, t), p->name,
+              bad, (long long)p->dim[bad]);
+    arena_free(a);
+    return ERR_INVALID;
+}
+
 static int given_input(const Ports *p, const char *text, int at, const ImageOptions *image, Tensor **out, Error *e)
 {
     const char *path;
@@ -274,7 +348,9 @@ static int given_input(const Ports *p, const char *text, int at, const ImageOpti
         return code;
     if (out[at])
         return error_set(e, ERR_INVALID, "--inputs %s: the input '%s' is given twice", text, p->at[at].name);
-    return image_is_file(path) ? image_read(path, &p->at[at], image, &out[at], e) : tool_read_tensor(path, &out[at], e);
+    const struct Port *const port = &p->at[at];
+    const int code_read = image_is_file(path) ? image_read(path, port, image, &out[at], e) : tool_read_tensor(path, &out[at], e);
+    return code_read != 0 ? code_read : check_dims(port, path, out[at], e);
 }
 
 int tool_inputs(const Ports *p, int nfile, const char *const *file, const ImageOptions *image, uint64_t seed,

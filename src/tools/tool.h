@@ -21,9 +21,10 @@ typedef struct Args {
 } Args;
 bool args_flag(Args *a, const char *name);
 const char *args_value(Args *a, const char *name, const char *missing);
-int64_t args_int(Args *a, const char *name, int64_t missing);
-double args_double(Args *a, const char *name, double missing);
-/* All values up to the next option; returns their number. */
+/* Between min and max, else complains and gives `missing`, which may lie outside. */
+int64_t args_int(Args *a, const char *name, int64_t missing, int64_t min, int64_t max);
+double args_double(Args *a, const char *name, double missing, double min);
+/* All values up to the next option, at least one; returns their number. 0: it is not there. */
 int args_list(Args *a, const char *name, const char **out, int max);
 /* Called last: complains about options that nobody took, and about the count of positional arguments. */
 bool args_done(Args *a, int min, int max, const char *what);
@@ -46,10 +47,13 @@ typedef struct Ports {
         DType dtype;
         int rank;
         int64_t dim[MAX_RANK];
+        const char *dim_name[MAX_RANK]; /* of a module's dims that are not fixed; else NULL */
     } *at;
 } Ports;
 Ports tool_graph_ports(Arena *a, const Graph *g);
 Ports tool_module_ports(Arena *a, const Module *m);
+/* What --bind says of a module's open dims, which a model's importer does by itself. */
+int tool_bind_ports(Arena *a, Ports *p, const OnnxOptions *opt, Error *e);
 struct ImageOptions;
 /* The inputs for a model: from files in the order of its inputs (or NAME=FILE), the others seeded random.
  * Open sizes: the first dim is `batch`, others 16. */

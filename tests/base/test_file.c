@@ -21,6 +21,12 @@ static void test_file(void **state)
     assert_false(file_exists(path));
     assert_int_equal(file_write(path, "hello", 5, &e), 0);
     assert_true(file_exists(path));
+    const char *linked = path_join(a, dir, "linked");
+    assert_int_equal(symlink(path, linked), 0);
+    assert_true(file_same(path, linked));
+    assert_false(file_same(path, dir));
+    assert_false(file_same("/nowhere", "/nowhere"));
+    assert_int_equal(unlink(linked), 0);
     File f;
     assert_int_equal(file_map(a, path, &f, &e), 0);
     assert_int_equal(f.size, 5);

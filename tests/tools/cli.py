@@ -116,6 +116,92 @@ def test_run(tmp):
     lathe("run", status=1)
 
 
+def one_line(r, *parts):
+    assert r.err.count("\n") == 1 and not r.out, f"{r.args}: {r.out}{r.err}"
+    has(r.err, *parts)
+
+
+def test_bind(tmp):
+    """Open dims by name, of models and of module files alike."""
+    module, fixed = os.path.join(tmp, "m.lathe"), os.path.join(tmp, "f.lathe")
+    lathe("compile", CLASSIFY, "-o", module)
+    lathe("compile", CLASSIFY, "-o", fixed, "--bind", "N=2", "H=4", "W=4")
+    given = "--bind", "N=3", "H=5", "W=6"
+    for path in CLASSIFY, module:
+        r = lathe("run", path, *given)
+        has(r.out, "scores f32[3,10]")
+        assert not r.err, r.err
+        lathe("bench", path, *given, "--seconds", "0.01", "--json")
+        one_line(lathe("run", path, "--bind", "bogus=1", status=1), "bogus", "open dim")
+        one_line(lathe("run", path, "--bind", "x.dim1=4", status=1), "x.dim1")
+        one_line(lathe("run", path, "--bind", "N=3", "N=4", status=1), "'N'", "3", "4")
+    assert lathe("run", module, *given).out == lathe("run", CLASSIFY, *given).out
+    has(lathe("run", module, "--bind", "bogus=1", status=1).err, "'N', 'H', 'W'")
+    has(lathe("run", fixed, "--bind", "N=2", status=1).err, "all are fixed")
+    has(lathe("run", fixed).out, "scores f32[2,10]")
+    has(lathe("run", fixed, "--bind", "x.dim0=2").out, "scores f32[2,10]") # as it is: no contradiction
+    has(lathe("run", fixed, "--bind", "x.dim0=3", status=1).err, "'x.dim0' is 2, not 3")
+    has(lathe("bench", module, "--bind", "N=3", "--batch", "2", status=1).err, "--batch 2")
+    image = os.path.join(tmp, "x.npy")
+    write_npy(image, [2, 3, 4, 4], [0.5] * 96)
+    has(lathe("run", module, "--inputs", image, "--bind", "N=2").out, "scores f32[2,10]")
+    one_line(lathe("run", module, "--inputs", image, "--bind", "N=3", status=1), "'x'", "f32[2,3,4,4]", "dim 0", "3")
+    one_line(lathe("run", module, "--work-limit", "1G", status=1), "--work-limit has no effect on a compiled module")
+
+
+def test_option_values(tmp):
+    for option in "--bind", "--inputs", "--seed":
+        one_line(lathe("run", CLASSIFY, option, status=1), f"{option} needs a value")
+    one_line(lathe("run", CLASSIFY, "--bind", "--verbose", status=1), "--bind needs a value")
+    for big in "2147483648", "99999999999999999999":
+        one_line(lathe("run", CLASSIFY, "--bind", f"N={big}", status=1), f"N={big}", "out of range")
+    one_line(lathe("run", CLASSIFY, "--seed", "99999999999999999999", status=1), "--seed", "out of range")
+    for batch in "0", "-1":
+        one_line(lathe("bench", CLASSIFY, "--batch", batch, status=1), "--batch: at least 1")
+    one_line(lathe("bench", CLASSIFY, "--seconds", "-1", status=1), "--seconds: at least 0")
+    one_line(lathe("bench", CLASSIFY, "--top", "-1", status=1), "--top: at least 0")
+    one_line(lathe("check", CLASSIFY, "--samples", "-1", status=1), "--samples: at least 0")
+    one_line(lathe("check", CLASSIFY, "--samples", "4294967297", status=1), "--samples: at most")
+    one_line(lathe("check", CLASSIFY, "--tolerance", "-1", status=1), "--tolerance: at least 0")
+    one_line(lathe("run", CLASSIFY, "--threads", "0", status=1), "--threads: at least 1")
+    lathe("inspect", CLASSIFY, "--kernel", "conv")
+    one_line(lathe("inspect", CLASSIFY, "--kernel", "zzz", status=1), "'zzz'", "no kernel")
+
+
+def test_compile_keeps_the_model(tmp):
+    """The output must be none of the files that the model is read from."""
+    for name in "external.onnx", "external.bin":
+        shutil.copy(os.path.join(DATA, name), tmp)
+    model, weights, link = (os.path.join(tmp, n) for n in ("external.onnx", "external.bin", "link"))
+    os.symlink(weights, link)
+    for path in model, weights, link, os.path.join(tmp, ".", "external.onnx"):
+        one_line(lathe("compile", model, "-o", path, status=1), path, "would overwrite")
+    for name in "external.onnx", "external.bin":
+        with open(os.path.join(tmp, name), "rb") as f, open(os.path.join(DATA, name), "rb") as g:
+            assert f.read() == g.read(), name
+    module = os.path.join(tmp, "m.lathe")
+    for _ in range(2): # an old module is replaced
+        lathe("compile", model, "-o", module)
+    lathe("run", module)
+
+
+def test_npy_refused(tmp):
+    path = os.path.join(tmp, "x.npy")
+    for descr, shown in ("'|O'", "'|O'"), ("'|\x1b[2Jq'", "'|?[2Jq'"), ("[('a', '<f4')]", None):
+        header = "{'descr': %s, 'fortran_order': False, 'shape': (1, 3, 4, 4), }" % descr
+        header += " " * (-(len(header) + 11) % 64) + "\n"
+        with open(path, "wb") as f:
+            f.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode())
+        r = lathe("run", CLASSIFY, "--inputs", path, status=3)
+        one_line(r, f"element type {shown} is not supported" if shown else "structures are not supported")
+
+
+def test_doctor(tmp):
+    said = lathe("doctor").out
+    for missing in "tuning", "quantization", "GPUs", "server":
+        assert re.search(rf"^{missing} +not in this version: .", said, re.M), said
+
+
 def test_pictures(tmp):
     """Half-pixel bilinear resizing, normalisation, order of colours, both layouts."""
     if "libpng       MISSING" in lathe("doctor").out:
