@@ -34,6 +34,7 @@ extern "C" {
 #endif
 
 #define LATHE_MAX_RANK 8
+#define LATHE_MAX_THREADS 256
 
 typedef struct lathe_module lathe_module;   /* compiled code and weights */
 typedef struct lathe_session lathe_session; /* one caller of a module: inputs, outputs, working memory */
@@ -116,7 +117,7 @@ typedef struct lathe_value { /* an input gets this value for good; it stays in t
 /* Zero (NULL) is the default of each. Nothing is needed after the call. Sizes that are neither in the model nor here
  * stay open: such a module takes any, and is somewhat slower than one that knows them. */
 typedef struct lathe_options {
-    int threads;           /* to compile with; 0: all CPUs */
+    int threads;           /* to compile with, at most LATHE_MAX_THREADS; 0: all CPUs */
     const char *target;    /* "avx2", "avx512" ..; NULL: this CPU. A better one can be compiled for and saved */
     int nbind, nshape, nvalue;
     const lathe_bind *bind;
@@ -151,7 +152,7 @@ int lathe_find_output(const lathe_module *m, const char *name);
 
 /* ---- running ---- */
 
-/* `threads`: 0 for all CPUs. LATHE_UNSUPPORTED: the module was compiled for another CPU. */
+/* `threads`: 0 for all CPUs, at most LATHE_MAX_THREADS. LATHE_UNSUPPORTED: the module was compiled for another CPU. */
 lathe_session *lathe_session_new(lathe_module *m, int threads, lathe_error *error);
 void lathe_session_free(lathe_session *s); /* NULL is allowed */
 

@@ -14,10 +14,19 @@ typedef struct CompileJob {
     Module *module;
 } CompileJob;
 
+static void check_list(Context *ctx, const char *what, int n, const void *list)
+{
+    if (n < 0 || (n > 0 && !list))
+        fail(ctx, ERR_INVALID, "options: %d of %s%s", n, what, n > 0 ? ", which is NULL" : "");
+}
+
 static void check_options(Context *ctx, const lathe_options *o)
 {
     if (o->threads < 0 || o->threads > POOL_MAX_WORKERS)
         fail(ctx, ERR_INVALID, "options: %d threads: 0 to %d", o->threads, POOL_MAX_WORKERS);
+    check_list(ctx, "bind", o->nbind, o->bind);
+    check_list(ctx, "shape", o->nshape, o->shape);
+    check_list(ctx, "value", o->nvalue, o->value);
     for (int i = 0; i < o->nbind; i++)
         if (!o->bind[i].name || o->bind[i].value < 0)
             fail(ctx, ERR_INVALID, "options: dim '%s' cannot be %lld", o->bind[i].name ? o->bind[i].name : "",
@@ -26,13 +35,16 @@ static void check_options(Context *ctx, const lathe_options *o)
         if (!o->shape[i].input || o->shape[i].rank < 0 || o->shape[i].rank > MAX_RANK)
             fail(ctx, ERR_INVALID, "options: the shape of input '%s' has rank %d: 0 to %d",
                  o->shape[i].input ? o->shape[i].input : "", o->shape[i].rank, MAX_RANK);
+    for (int i = 0; i < o->nvalue; i++)
+        if (!o->value[i].input)
+            fail(ctx, ERR_INVALID, "options: value %d names no input", i);
 }
 
 /* A copy, which lives as long as whoever holds it. */
 static Tensor *copy_value(Context *ctx, const lathe_value *v)
 {
     Error e;
-    const char *name = v->input ? v->input : "";
+    const char *name = v->input;
     if (v->tensor.rank < 0 || v->tensor.rank > MAX_RANK || v->tensor.dtype <= 0 || v->tensor.dtype >= DT_COUNT)
         fail(ctx, ERR_INVALID, "options: the value of input '%s' has type %d and rank %d", name, v->tensor.dtype,
              v->tensor.rank);
@@ -43,6 +55,8 @@ static Tensor *copy_value(Context *ctx, const lathe_value *v)
     if (t->bytes > v->tensor.bytes)
         fail(ctx, ERR_INVALID, "options: the value of input '%s' has %zu bytes, its shape says %zu", name,
              v->tensor.bytes, t->bytes);
+    if (t->bytes > 0 && !v->tensor.data)
+        fail(ctx, ERR_INVALID, "options: the value of input '%s' has no data", name);
     if (t->bytes > 0)
         memcpy(t->data, v->tensor.data, t->bytes);
     return t;
@@ -101,10 +115,18 @@ static lathe_module *compile(CompileJob *j, lathe_error *error)
 
 lathe_module *lathe_compile(const char *path, const lathe_options *options, lathe_error *error)
 {
+    if (!path) {
+        error_set((Error *)error, ERR_INVALID, "no path was given");
+        return NULL;
+    }
     return compile(&(CompileJob){.path = path, .options = options}, error);
 }
 
 lathe_module *lathe_compile_memory(const void *data, size_t size, const lathe_options *options, lathe_error *error)
 {
+    if (!data) {
+        error_set((Error *)error, ERR_INVALID, "no data was given");
+        return NULL;
+    }
     return compile(&(CompileJob){.path = "model", .bytes = data, .size = size, .options = options}, error);
 }

@@ -10,11 +10,18 @@
 
 _Static_assert(sizeof(lathe_error) == sizeof(Error), "the same struct");
 _Static_assert(LATHE_MAX_RANK == MAX_RANK, "the same limit");
+_Static_assert(LATHE_MAX_THREADS == POOL_MAX_WORKERS, "the same limit");
 
 /* A lathe_module is a Module under its public name. */
 static Module *inside(const lathe_module *m)
 {
     return (Module *)m;
+}
+
+/* Of the first argument that is NULL. */
+static int not_given(const char *what, lathe_error *e)
+{
+    return error_set((Error *)e, ERR_INVALID, "no %s was given", what);
 }
 
 void lathe_set_allocator(const lathe_allocator *a)
@@ -42,7 +49,10 @@ const char *lathe_dtype_name(int dtype)
 lathe_module *lathe_load(const char *path, lathe_error *error)
 {
     Module *m = NULL;
-    module_load(path, &m, (Error *)error);
+    if (!path)
+        not_given("path", error);
+    else
+        module_load(path, &m, (Error *)error);
     return (lathe_module *)m;
 }
 
@@ -50,6 +60,10 @@ lathe_module *lathe_load_memory(const void *data, size_t size, void (*free)(void
 {
     Error *e = (Error *)error;
     Module *m = NULL;
+    if (!data) {
+        not_given("data", error);
+        return NULL;
+    }
     if (free && ((uintptr_t)data & 63) == 0) {
         module_load_bytes("module", data, size, free, arg, &m, e);
         return (lathe_module *)m;
@@ -71,6 +85,8 @@ lathe_module *lathe_load_memory(const void *data, size_t size, void (*free)(void
 int lathe_save(const lathe_module *module, const char *path, lathe_error *error)
 {
     const Module *m = inside(module);
+    if (!m || !path)
+        return not_given(m ? "path" : "module", error);
     return module_save(path, m->p, &m->code, m->target, true, (Error *)error);
 }
 
@@ -81,17 +97,17 @@ void lathe_module_free(lathe_module *m)
 
 int lathe_input_count(const lathe_module *m)
 {
-    return module_program(inside(m))->ninput;
+    return m ? module_program(inside(m))->ninput : 0;
 }
 
 int lathe_output_count(const lathe_module *m)
 {
-    return module_program(inside(m))->noutput;
+    return m ? module_program(inside(m))->noutput : 0;
 }
 
 static int describe(const Program *p, const ProgramPort *port, int n, int index, lathe_port *out)
 {
-    if (index < 0 || index >= n)
+    if (!out || index < 0 || index >= n)
         return LATHE_INVALID;
     const ProgramBuffer *b = &p->buffer[port[index].buffer];
     *out = (lathe_port){.name = port[index].name, .dtype = b->dtype, .rank = b->rank};
@@ -105,14 +121,14 @@ static int describe(const Program *p, const ProgramPort *port, int n, int index,
 
 int lathe_input(const lathe_module *m, int index, lathe_port *out)
 {
-    const Program *p = module_program(inside(m));
-    return describe(p, p->input, p->ninput, index, out);
+    const Program *p = m ? module_program(inside(m)) : NULL;
+    return p ? describe(p, p->input, p->ninput, index, out) : LATHE_INVALID;
 }
 
 int lathe_output(const lathe_module *m, int index, lathe_port *out)
 {
-    const Program *p = module_program(inside(m));
-    return describe(p, p->output, p->noutput, index, out);
+    const Program *p = m ? module_program(inside(m)) : NULL;
+    return p ? describe(p, p->output, p->noutput, index, out) : LATHE_INVALID;
 }
 
 typedef struct Text { /* as snprintf does: counts on where it has stopped writing */
@@ -129,6 +145,8 @@ static void add_text(Text *t, const char *s)
 
 int lathe_port_text(const lathe_port *port, char *text, size_t size)
 {
+    if (!port)
+        return LATHE_INVALID;
     const char *type = lathe_dtype_name(port->dtype);
     Text t = {text, size, 0};
     add_text(&t, type ? type : "?");
@@ -147,12 +165,12 @@ int lathe_port_text(const lathe_port *port, char *text, size_t size)
 
 int lathe_find_input(const lathe_module *m, const char *name)
 {
-    return module_find_input(inside(m), name);
+    return m && name ? module_find_input(inside(m), name) : -1;
 }
 
 int lathe_find_output(const lathe_module *m, const char *name)
 {
-    return module_find_output(inside(m), name);
+    return m && name ? module_find_output(inside(m), name) : -1;
 }
 
 /* ---- sessions ---- */
@@ -161,8 +179,12 @@ lathe_session *lathe_session_new(lathe_module *module, int threads, lathe_error 
 {
     Error *e = (Error *)error;
     Module *m = inside(module);
-    if (threads < 0) {
-        error_set(e, ERR_INVALID, "%d threads: 0 for all CPUs, or more", threads);
+    if (!m) {
+        not_given("module", error);
+        return NULL;
+    }
+    if (threads < 0 || threads > POOL_MAX_WORKERS) {
+        error_set(e, ERR_INVALID, "%d threads: 0 for all CPUs, at most %d", threads, POOL_MAX_WORKERS);
         return NULL;
     }
     if (module_runs_here(m, e) != 0)
@@ -230,6 +252,8 @@ int lathe_give_input(lathe_session *s, int index, const lathe_tensor *x, void (*
                      lathe_error *error)
 {
     Error *e = (Error *)error;
+    if (!s || !x)
+        return not_given(s ? "tensor" : "session", error);
     if (index < 0 || index >= s->ninput)
         return error_set(e, ERR_INVALID, "there is no input %d: the model has %d", index, s->ninput);
     SessionInput *in = &s->input[index];
@@ -268,6 +292,8 @@ static int no_name(const char *what, const char *name, int n, const ProgramPort 
 
 int lathe_set_input_named(lathe_session *s, const char *name, const lathe_tensor *x, lathe_error *error)
 {
+    if (!s || !name)
+        return not_given(s ? "name" : "session", error);
     const int i = module_find_input(s->module, name);
     return i < 0 ? no_name("input", name, s->ninput, s->module->p->input, (Error *)error) : lathe_set_input(s, i, x, error);
 }
@@ -276,6 +302,8 @@ int lathe_set_input_named(lathe_session *s, const char *name, const lathe_tensor
 
 int lathe_run(lathe_session *s, lathe_error *error)
 {
+    if (!s)
+        return not_given("session", error);
     const int code = run_execute(s->run, (Error *)error);
     s->ran = code == 0;
     return code;
@@ -283,6 +311,10 @@ int lathe_run(lathe_session *s, lathe_error *error)
 
 Tensor *session_output(const lathe_session *s, int index, Error *e)
 {
+    if (!s) {
+        error_set(e, ERR_INVALID, "no session was given");
+        return NULL;
+    }
     const int n = s->module->p->noutput;
     if (index < 0 || index >= n)
         error_set(e, ERR_INVALID, "there is no output %d: the model has %d", index, n);
@@ -294,6 +326,8 @@ Tensor *session_output(const lathe_session *s, int index, Error *e)
 int lathe_get_output(const lathe_session *s, int index, lathe_tensor *out, lathe_error *error)
 {
     Error *e = (Error *)error;
+    if (s && !out)
+        return not_given("tensor", error);
     const Tensor *t = session_output(s, index, e);
     if (!t)
         return ERR_INVALID;
@@ -305,6 +339,8 @@ int lathe_get_output(const lathe_session *s, int index, lathe_tensor *out, lathe
 
 int lathe_get_output_named(const lathe_session *s, const char *name, lathe_tensor *out, lathe_error *error)
 {
+    if (!s || !name)
+        return not_given(s ? "name" : "session", error);
     const Program *p = s->module->p;
     const int i = module_find_output(s->module, name);
     return i < 0 ? no_name("output", name, p->noutput, p->output, (Error *)error) : lathe_get_output(s, i, out, error);

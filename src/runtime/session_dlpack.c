@@ -64,6 +64,8 @@ static void release_old(void *arg)
 
 int lathe_set_input_from_dlpack(lathe_session *s, int index, DLManagedTensorVersioned *t, lathe_error *error)
 {
+    if (!t)
+        return error_set((Error *)error, ERR_INVALID, "no tensor was given");
     if (t->version.major != 1) /* the rest of the struct may be another then */
         return error_set((Error *)error, ERR_UNSUPPORTED, "a DLPack tensor of version %u.%u: 1 is known", t->version.major,
                          t->version.minor);
@@ -72,5 +74,7 @@ int lathe_set_input_from_dlpack(lathe_session *s, int index, DLManagedTensorVers
 
 int lathe_set_input_from_dlpack_old(lathe_session *s, int index, DLManagedTensor *t, lathe_error *error)
 {
+    if (!t)
+        return error_set((Error *)error, ERR_INVALID, "no tensor was given");
     return take(s, index, &t->dl_tensor, 0, release_old, t, error);
 }

@@ -147,6 +147,10 @@ static void bad_options_are_refused(void **state)
     const lathe_bind negative = {"N", -1}, unknown = {"Q", 1};
     const lathe_shape rank = {"x", 9, {0}}, wrong = {"x", 4, {1, 4, 8, 8}};
     const lathe_value few = {"x", {LATHE_F32, 4, {1, 3, 8, 8}, pixels, 4}};
+    const lathe_value no_data = {"x", {LATHE_F32, 4, {1, 3, 8, 8}, NULL, 768}};
+    const lathe_value no_input = {NULL, {LATHE_F32, 4, {1, 3, 8, 8}, pixels, 768}};
+    const lathe_bind no_name = {NULL, 1};
+    const lathe_shape no_shape = {NULL, 4, {1, 3, 8, 8}};
     const lathe_options bad[] = {
         {.target = "pdp11"},
         {.threads = -1},
@@ -155,6 +159,17 @@ static void bad_options_are_refused(void **state)
         {.nshape = 1, .shape = &rank},
         {.nshape = 1, .shape = &wrong},
         {.nvalue = 1, .value = &few},
+        {.nvalue = 1, .value = &no_data},
+        {.nvalue = 1, .value = &no_input},
+        {.nbind = 1, .bind = &no_name},
+        {.nshape = 1, .shape = &no_shape},
+        {.nbind = 1},
+        {.nshape = 1},
+        {.nvalue = 1},
+        {.nbind = -1},
+        {.nshape = -1},
+        {.nvalue = -1},
+        {.threads = 100000},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         e = (lathe_error){0};
@@ -173,6 +188,60 @@ static void bad_options_are_refused(void **state)
     assert_int_equal(e.code, LATHE_INVALID);
     assert_null(lathe_load_memory("short", 5, NULL, NULL, &e));
     assert_int_equal(e.code, LATHE_INVALID);
+}
+
+#define REFUSED(expression, says)                                                                                      \
+    do {                                                                                                               \
+        e = (lathe_error){0};                                                                                          \
+        assert_true(expression);                                                                                       \
+        assert_int_equal(e.code, LATHE_INVALID);                                                                       \
+        assert_non_null(strstr(e.message, says));                                                                      \
+    } while (0)
+
+/* What C lets a caller leave out is refused by every function, in words where there is room for them. */
+static void null_is_refused(void **state)
+{
+    (void)state;
+    lathe_error e;
+    lathe_port p;
+    lathe_tensor y, x = image(1, 8, 8);
+    REFUSED(!lathe_compile(NULL, NULL, &e), "no path was given");
+    REFUSED(!lathe_compile_memory(NULL, 0, NULL, &e), "no data was given");
+    REFUSED(!lathe_compile_memory(NULL, 8, NULL, &e), "no data was given");
+    REFUSED(!lathe_compile_memory(pixels, 0, NULL, &e), "not an ONNX model");
+    REFUSED(!lathe_load(NULL, &e), "no path was given");
+    REFUSED(!lathe_load_memory(NULL, 8, NULL, NULL, &e), "no data was given");
+    assert_null(lathe_compile(NULL, NULL, NULL));
+    lathe_module *m = compile(NULL);
+    lathe_session *s = session(m, 1);
+    REFUSED(!lathe_session_new(NULL, 1, &e), "no module was given");
+    REFUSED(!lathe_session_new(m, -1, &e), "-1 threads");
+    REFUSED(!lathe_session_new(m, 100000, &e), "100000 threads");
+    REFUSED(lathe_save(NULL, "x", &e) == LATHE_INVALID, "no module was given");
+    REFUSED(lathe_save(m, NULL, &e) == LATHE_INVALID, "no path was given");
+    REFUSED(lathe_set_input(NULL, 0, &x, &e) == LATHE_INVALID, "no session was given");
+    REFUSED(lathe_set_input(s, 0, NULL, &e) == LATHE_INVALID, "no tensor was given");
+    REFUSED(lathe_set_input_named(NULL, "x", &x, &e) == LATHE_INVALID, "no session was given");
+    REFUSED(lathe_set_input_named(s, NULL, &x, &e) == LATHE_INVALID, "no name was given");
+    REFUSED(lathe_run(NULL, &e) == LATHE_INVALID, "no session was given");
+    run_ok(s, &x, &y);
+    REFUSED(lathe_get_output(NULL, 0, &y, &e) == LATHE_INVALID, "no session was given");
+    REFUSED(lathe_get_output(s, 0, NULL, &e) == LATHE_INVALID, "no tensor was given");
+    REFUSED(lathe_get_output_named(NULL, "scores", &y, &e) == LATHE_INVALID, "no session was given");
+    REFUSED(lathe_get_output_named(s, NULL, &y, &e) == LATHE_INVALID, "no name was given");
+    assert_int_equal(lathe_find_input(m, NULL), -1);
+    assert_int_equal(lathe_find_output(m, NULL), -1);
+    assert_int_equal(lathe_find_input(NULL, "x"), -1);
+    assert_int_equal(lathe_find_output(NULL, "x"), -1);
+    assert_int_equal(lathe_input_count(NULL), 0);
+    assert_int_equal(lathe_output_count(NULL), 0);
+    assert_int_equal(lathe_input(NULL, 0, &p), LATHE_INVALID);
+    assert_int_equal(lathe_input(m, 0, NULL), LATHE_INVALID);
+    assert_int_equal(lathe_output(NULL, 0, &p), LATHE_INVALID);
+    assert_int_equal(lathe_output(m, 0, NULL), LATHE_INVALID);
+    assert_int_equal(lathe_port_text(NULL, NULL, 0), LATHE_INVALID);
+    lathe_session_free(s);
+    lathe_module_free(m);
 }
 
 static void *read_all(const char *path, size_t align, size_t *size)
@@ -477,6 +546,7 @@ int main(void)
         cmocka_unit_test(describes_itself),
         cmocka_unit_test(options_fix_sizes),
         cmocka_unit_test(bad_options_are_refused),
+        cmocka_unit_test(null_is_refused),
         cmocka_unit_test(memory_and_files),
         cmocka_unit_test(compiled_models_are_kept),
         cmocka_unit_test(bad_inputs_are_refused),

@@ -142,6 +142,9 @@ static void outputs_outlive_the_session(void **state)
     lathe_error e;
     lathe_tensor x = {LATHE_F32, 4, {2, 3, 8, 8}, zeros, sizeof zeros};
     assert_null(lathe_output_to_dlpack(s, 0, &e));
+    assert_null(lathe_output_to_dlpack(NULL, 0, &e));
+    assert_int_equal(lathe_set_input_from_dlpack(s, 0, NULL, &e), LATHE_INVALID);
+    assert_int_equal(lathe_set_input_from_dlpack_old(s, 0, NULL, &e), LATHE_INVALID);
     assert_int_equal(e.code, LATHE_INVALID);
     float of_zeros[20], of_ones[20];
     assert_int_equal(lathe_set_input(s, 0, &x, &e), 0);
