@@ -86,6 +86,7 @@ typedef struct Order {
     Importer *im;
     Onnx__NodeProto *const *node;
     StrMap producer; /* name -> node */
+    StrMap local;    /* name -> how many of the sub-graphs around the place looked at define it */
     VEC(int) dep;    /* nodes that a node reads from, one after the other */
     int *start;      /* of node k's part of dep; n + 1 */
 } Order;
@@ -93,8 +94,27 @@ typedef struct Order {
 static void add_dep(Order *o, const char *name)
 {
     const int k = strmap_get(&o->producer, name, -1);
-    if (k >= 0)
+    if (k >= 0 && strmap_get(&o->local, name, 0) == 0)
         vec_push(o->im->ctx->arena, &o->dep, k);
+}
+
+static void count_local(Order *o, const char *name, int by)
+{
+    if (name && strmap_get(&o->producer, name, -1) >= 0)
+        strmap_put(&o->local, name, strmap_get(&o->local, name, 0) + by);
+}
+
+/* What a sub-graph defines itself hides what has the same name outside: `by` is 1 on the way in, -1
+ * on the way out. */
+static void count_locals(Order *o, const Onnx__GraphProto *g, int by)
+{
+    for (size_t i = 0; i < g->n_input; i++)
+        count_local(o, g->input[i]->name, by);
+    for (size_t i = 0; i < g->n_initializer; i++)
+        count_local(o, g->initializer[i]->name, by);
+    for (size_t i = 0; i < g->n_node; i++)
+        for (size_t k = 0; k < g->node[i]->n_output; k++)
+            count_local(o, g->node[i]->output[k], by);
 }
 
 static void add_graph_deps(Order *o, const Onnx__GraphProto *g);
@@ -108,14 +128,16 @@ static void add_node_deps(Order *o, const Onnx__NodeProto *p)
             add_graph_deps(o, p->attribute[i]->g);
 }
 
-/* Whatever a sub-graph reads may come from here. */
+/* Whatever a sub-graph reads and does not define may come from here. */
 static void add_graph_deps(Order *o, const Onnx__GraphProto *g)
 {
+    count_locals(o, g, 1);
     for (size_t i = 0; i < g->n_node; i++)
         add_node_deps(o, g->node[i]);
     for (size_t i = 0; i < g->n_output; i++)
         if (g->output[i]->name)
             add_dep(o, g->output[i]->name);
+    count_locals(o, g, -1);
 }
 
 /* Depth first, producers before users, otherwise in the given order. */
@@ -159,7 +181,7 @@ static int *sort_nodes(Order *o, int n)
 static int *find_order(Importer *im, Onnx__NodeProto *const *node, int n)
 {
     Arena *const a = im->ctx->arena;
-    Order o = {.im = im, .node = node, .producer = strmap_new(a)};
+    Order o = {.im = im, .node = node, .producer = strmap_new(a), .local = strmap_new(a)};
     for (int k = 0; k < n; k++)
         for (size_t i = 0; i < node[k]->n_output; i++)
             if (node[k]->output[i][0] != '\0')

@@ -171,6 +171,19 @@ def structure():
                      N("Loop", ["n", "", "x"], ["last"], body=body, name="sum")],
          [vi("c", T.BOOL), f32("x", 2), vi("n", T.INT64)], [f32("y", 2), f32("last", 2)], 17)
 
+    # The bodies have inputs, constants and results with the names of what is made outside, by their
+    # own node, later, or both; "late" is read from outside, and a node further down makes it.
+    inner = h.make_graph([N("Neg", ["next"], ["z"]), N("Add", ["z", "late"], ["e"])], "inner", [], [untyped("e")])
+    flat = h.make_graph([N("Sub", ["next", "k"], ["y"])], "flat", [], [untyped("y")])
+    body = h.make_graph([N("Add", ["h", "xi"], ["next"]), N("Mul", ["next", "k"], ["y"]),
+                         N("If", ["c"], ["o"], then_branch=inner, else_branch=flat)], "body",
+                        [f32("h", 3), f32("xi", 3)], [f32("next", 3), f32("o", 3)],
+                        [h.make_tensor("k", T.FLOAT, [], [2])])
+    save("shadow", [N("Scan", ["h0", "x"], ["h", "y"], body=body, num_scan_inputs=1, name="scan"),
+                    N("Relu", ["y"], ["next"]), N("Exp", ["next"], ["z"]), N("Neg", ["z"], ["k"]),
+                    N("Abs", ["h0"], ["late"])],
+         [f32("h0", 3), f32("x", 6, 3), vi("c", T.BOOL)], [f32("h", 3), f32("k", 6, 3)], 17)
+
     save("bound", [N("ReduceSum", ["x", "axes"], ["y"], keepdims=0)],  # the shape depends on a value
          [f32("x", 2, 3), vi("axes", T.INT64, 1)], [vi("y", T.FLOAT, 1)], 17)
     save("unsorted", [N("Add", ["b", "a"], ["c"]), N("Relu", ["a"], ["b"]), N("Neg", ["x"], ["a"])],
