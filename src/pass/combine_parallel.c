@@ -18,8 +18,11 @@
  * A product takes the larger of the cycles of its multiplications, at the target's rate, and those of
  * reading its weights from the second-level cache. Large products keep their own epilogues and
  * tiles: there is nothing to gain. Shapes that are not known count with their upper bound. */
+#include <math.h>
+
 #include "op/op.h"
 #include "pass/affine.h"
+#include "pass/known.h"
 #include "pass/node_facts.h"
 
 enum {
@@ -93,6 +96,16 @@ static int position_of(const Node *n, ValueId v)
     return found == 1 ? at : -1;
 }
 
+/* Do both hold the same single number? */
+static bool same_number(const Graph *g, ValueId a, ValueId b)
+{
+    Known x, y;
+    double u, v;
+    return known_elements(g, a, &x) && known_elements(g, b, &y) && x.count == 1 && y.count == 1 &&
+           x.dtype == y.dtype && known_uniform(g, a, &u) && known_uniform(g, b, &v) && u == v &&
+           signbit(u) == signbit(v);
+}
+
 /* May node n, which reads `v` of part p, go along with `first`, which reads part 0? */
 static bool goes_along(const Combine *c, const Parts *p, int part, NodeId n, ValueId v, NodeId first,
                        int position)
@@ -100,16 +113,20 @@ static bool goes_along(const Combine *c, const Parts *p, int part, NodeId n, Val
     const Graph *g = c->g;
     const Node *a = &g->node.at[first], *b = &g->node.at[n];
     const Affine *l = &p->part[part];
+    const bool broadcasts = op_rows[b->op].max_in == 2 || op_rows[b->op].max_in < 0;
     if (b->op != a->op || b->nin != a->nin || b->nout != 1 || b->home != g->node.at[l->node].home ||
         !same_attrs(a, b) || position_of(b, v) != position || !is_same_type(g, v, b->out[0]) ||
-        node_facts(g, n).kind != NODE_POINTWISE) {
+        node_facts(g, n).kind != NODE_POINTWISE || !node_facts(g, n).is_uniform) {
         return false;
     }
     for (int k = 0; k < b->nin; k++) {
         if (k == position || (a->in[k] < 0 && b->in[k] < 0)) {
             continue;
         }
-        if (a->in[k] < 0 || b->in[k] < 0 ||
+        if (a->in[k] >= 0 && b->in[k] >= 0 && same_number(g, a->in[k], b->in[k])) {
+            continue; /* stays as it is: Clip's bounds */
+        }
+        if (a->in[k] < 0 || b->in[k] < 0 || !broadcasts ||
             !is_term_of_channels(g, b->in[k], g->value.at[l->y].rank, l->y_channels, l->ny) ||
             g->value.at[b->in[k]].dtype != g->value.at[v].dtype) {
             return false;
@@ -242,10 +259,24 @@ static ValueId joined(Graph *g, NodeId before, int n, const ValueId *v, int axis
     return g->node.at[id].out[0];
 }
 
+static bool is_one_number(const Graph *g, const Parts *p, int r, int k)
+{
+    bool same = true;
+    for (int i = 0; same && i < p->n; i++) {
+        same = same_number(g, g->node.at[p->chain[r][0]].in[k], g->node.at[p->chain[r][i]].in[k]);
+    }
+    return same;
+}
+
 /* Input k of row r of the chain, for all channels: c (N) or (1) each -> (N+N+.., 1, 1). */
 static ValueId joined_constant(Graph *g, const Parts *p, int r, int k, NodeId before)
 {
     ValueId v[MAX_PARTS];
+    if (is_one_number(g, p, r, k)) {
+        const ValueId c = g->node.at[p->chain[r][0]].in[k];
+        hoist_term(g, c, before);
+        return c;
+    }
     const Affine *l = &p->part[0];
     const int rank = g->value.at[l->y].rank;
     for (int i = 0; i < p->n; i++) {

@@ -38,6 +38,25 @@ static void visit(const Exprs *x, Expr e, void *arg)
     }
 }
 
+static Expr hide_load(Exprs *x, Expr e, void *arg)
+{
+    (void)arg;
+    return expr_node(x, e)->op == EX_LOAD ? expr_value_var(x, "loaded", expr_type(x, e)) : 0;
+}
+
+/* Does the value depend on the point other than by what is loaded there? */
+static bool uses_place(Exprs *x, const Stage *st)
+{
+    const Expr e = expr_rewrite(x, st->update[0], hide_load, NULL);
+    for (int a = 0; a < st->naxes; a++) {
+        const ExprNode *var = expr_node(x, st->axis[a].var);
+        if (var->op == EX_VAR && expr_uses_var(x, e, (int)var->imm.i)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 Stages *node_stages(Context *ctx, const Graph *g, NodeId id, int **in_tensor, int **out_tensor)
 {
     const Node *n = &g->node.at[id];
@@ -75,9 +94,10 @@ static void find_kind(Context *ctx, void *arg)
     view.ctx = ctx;
     int *in, *out;
     const Stages *s = node_stages(ctx, &view, j->node, &in, &out);
-    const Exprs *x = s->x;
+    Exprs *x = s->x;
     NodeFacts *f = &j->facts;
     f->kind = NODE_POINTWISE;
+    f->is_uniform = true;
     f->keeps_channels = true;
     for (int i = 0; i < s->stage.len; i++) {
         const Stage *st = &s->stage.at[i];
@@ -98,6 +118,7 @@ static void find_kind(Context *ctx, void *arg)
         }
         f->kind = kind > f->kind ? kind : f->kind;
         f->keeps_channels &= w.channels;
+        f->is_uniform &= !st->where && !uses_place(x, st);
         f->cost += point_cost(s, st);
     }
 }
