@@ -16,7 +16,9 @@
  *   div mod     integers: floor division, mod has the divisor's sign; x/0 = 0, x mod 0 = 0.
  *               Floats: div is IEEE; mod is fmod, plus the divisor where the signs differ.
  *   tdiv tmod   C's truncating division and remainder (floats: fmod); by zero as above.
- *   min max     a < b ? a : b and a > b ? a : b, so if either is NaN the result is b.
+ *   min max     a < b ? a : b and a > b ? a : b, so if either is NaN, or both are equal, the result
+ *               is b: max(v, acc) passes over NaNs, max(acc, v) would restart at one. They are not
+ *               commutative; the builders keep the order of floats.
  *   cast        int -> int wraps; int -> float rounds to nearest even; float -> int truncates and
  *               saturates, NaN gives 0; x -> bool is x != 0 (NaN is true); bool -> x is 0 or 1.
  *   bitcast     same bit width.

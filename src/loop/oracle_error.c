@@ -4,7 +4,8 @@
  *     a + b        ma + mb
  *     a * b        |a|*mb + |b|*ma - |a*b|
  *     f(a)         |f(a)| + max |f(a +- h) - f(a)| / eps       h = ma * eps
- *     a < b        a jump (1/eps) if |a - b| is within a few eps of ma + mb; else certain (0)
+ *     a < b        a jump (1/eps) if |a - b| is within a few eps of ma + mb; else certain (0),
+ *                  as a value compared with itself is (v != v asks for NaN)
  *     select       that of the side taken; plus |a - b| / eps if the condition is not certain
  *
  * Integers and bools have magnitude 0 (certain) unless floats decided them. */
@@ -54,7 +55,7 @@ static double max_magnitude(const Instr *in, const Value *const *arg)
 static double compare_magnitude(const Value *a, const Value *b)
 {
     const double m = a->magnitude + b->magnitude;
-    return m > 0 && fabs(a->w.f - b->w.f) <= NEAR * m ? JUMP : 0;
+    return a != b && m > 0 && fabs(a->w.f - b->w.f) <= NEAR * m ? JUMP : 0;
 }
 
 static double select_magnitude(const Instr *in, const Value *const *arg)

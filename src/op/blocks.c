@@ -112,6 +112,27 @@ Expr reduce_identity(Exprs *x, ReduceKind kind, DType t)
     return expr_int_of(x, t, kind == REDUCE_MAX ? INT64_MIN >> unused : INT64_MAX >> unused);
 }
 
+Expr reduce_join(Exprs *x, ReduceKind kind, Expr state, Expr v)
+{
+    const bool logic = expr_type(x, v) == DT_BOOL;
+    switch (kind) {
+    case REDUCE_MAX:
+    case REDUCE_MIN: {
+        const bool max = kind == REDUCE_MAX;
+        if (logic)
+            return max ? expr_or(x, state, v) : expr_and(x, state, v);
+        /* With a NaN the second operand is the result: a NaN in the state stays, and one in v is
+         * chosen by a comparison that does not wait for the state. */
+        const Expr best = max ? expr_max(x, v, state) : expr_min(x, v, state);
+        return expr_select(x, expr_ne(x, v, v), v, best);
+    }
+    case REDUCE_PROD:
+        return expr_mul(x, state, v);
+    default:
+        return expr_add(x, state, v);
+    }
+}
+
 /* Splits t's axes: kept ones are the stage's domain, masked ones its reduction axes. index[] gets
  * the load index. Returns the build. */
 static StageBuild reduce_begin(Stages *s, const StageTensor *t, uint32_t axes, bool keep,
@@ -153,7 +174,6 @@ static int divide_by_count(Stages *s, int sum, const StageTensor *t, uint32_t ax
 int block_reduce(Stages *s, int tensor, uint32_t axes, bool keep, ReduceKind kind, DType acc)
 {
     static const char *const names[] = {"sum", "sum", "max", "min", "prod", "sumsq"};
-    static const ExprOp ops[] = {EX_ADD, EX_ADD, EX_MAX, EX_MIN, EX_MUL, EX_ADD};
     Exprs *x = s->x;
     const StageTensor t = s->tensor.at[tensor];
     const DType type = dtype_compute(acc);
@@ -164,8 +184,8 @@ int block_reduce(Stages *s, int tensor, uint32_t axes, bool keep, ReduceKind kin
         v = expr_mul(x, v, v);
     const Expr init = reduce_identity(x, kind, type);
     const Expr state = expr_state(x, type, 0), state2 = expr_state2(x, type, 0);
-    const int r = stage_reduce(s, &b, names[kind], acc, init, expr_bin(x, ops[kind], state, v),
-                               expr_bin(x, ops[kind], state, state2));
+    const int r = stage_reduce(s, &b, names[kind], acc, init, reduce_join(x, kind, state, v),
+                               reduce_join(x, kind, state, state2));
     return kind == REDUCE_MEAN ? divide_by_count(s, r, &t, axes) : r;
 }
 

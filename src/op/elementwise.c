@@ -269,25 +269,24 @@ static Expr prelu(const Define *d, DType t, const Expr *v, int n)
 
 /* ---- more inputs ---- */
 
-/* max and min give their second operand when either is NaN; the first is looked at here. */
-static Expr extreme(const Define *d, ExprOp op, DType t, const Expr *v, int n)
+static Expr extreme(const Define *d, ReduceKind kind, const Expr *v, int n)
 {
     Expr r = v[0];
-    for (int k = 1; k < n; k++) {
-        const Expr m = expr_bin(d->x, op, r, v[k]);
-        r = dtype_is_float(t) ? expr_select(d->x, is_nan(d, r), r, m) : m;
-    }
+    for (int k = 1; k < n; k++)
+        r = reduce_join(d->x, kind, v[k], r);
     return r;
 }
 
 static Expr max_of(const Define *d, DType t, const Expr *v, int n)
 {
-    return extreme(d, EX_MAX, t, v, n);
+    (void)t;
+    return extreme(d, REDUCE_MAX, v, n);
 }
 
 static Expr min_of(const Define *d, DType t, const Expr *v, int n)
 {
-    return extreme(d, EX_MIN, t, v, n);
+    (void)t;
+    return extreme(d, REDUCE_MIN, v, n);
 }
 
 static Expr mean(const Define *d, DType t, const Expr *v, int n)

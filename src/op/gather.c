@@ -146,15 +146,14 @@ static void scatter(Define *d, const StageBuild *b, const Expr *target, Expr upd
 {
     static const struct {
         const char *name;
-        ExprOp op;
-    } ops[] = {{"add", EX_ADD}, {"mul", EX_MUL}, {"max", EX_MAX}, {"min", EX_MIN}};
+        ReduceKind kind;
+    } ops[] = {{"add", REDUCE_SUM}, {"mul", REDUCE_PROD}, {"max", REDUCE_MAX}, {"min", REDUCE_MIN}};
     const StageBuild base = define_begin(d, 0);
     const DType t = define_out_type(d, 0);
     const Expr old = expr_state(d->x, dtype_compute(t), 0);
     for (int k = 0; k < 4; k++) {
         if (strcmp(reduction_of(d->node), ops[k].name) == 0) {
-            update = t == DT_BOOL ? expr_bin(d->x, k == 0 || k == 2 ? EX_OR : EX_AND, old, update)
-                                  : expr_bin(d->x, ops[k].op, old, update);
+            update = reduce_join(d->x, ops[k].kind, old, update);
             break;
         }
     }

@@ -139,6 +139,9 @@ typedef enum ReduceKind {
 /* The value that changes nothing: 0, 1, the type's lowest (-inf) or highest (+inf). Compute types.
  */
 Expr reduce_identity(Exprs *x, ReduceKind kind, DType t);
+/* state and one more value, or another partial result. The least and the largest of values with a NaN
+ * among them is NaN, wherever it stands and however the reduction is split. */
+Expr reduce_join(Exprs *x, ReduceKind kind, Expr state, Expr v);
 int block_reduce(Stages *s, int tensor, uint32_t axes, bool keep, ReduceKind kind, DType acc);
 
 /* Contraction structure of the *stages* (not the op) is derived by loop/classify. */

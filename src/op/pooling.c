@@ -126,10 +126,11 @@ static Expr place_of(const Define *d, const Pool *p)
 
 static void define_max_pool_indices(Define *d, const Pool *p)
 {
+    const Expr v = define_load(d, 0, p->index);
     const ArgReduce a = {
-        .value = define_load(d, 0, p->index),
+        .value = v,
         .place = place_of(d, p),
-        .inside = p->inside,
+        .inside = expr_and(d->x, p->inside, expr_eq(d->x, v, v)),
         .type = define_out_type(d, 0),
     };
     int out[2];
@@ -138,6 +139,7 @@ static void define_max_pool_indices(Define *d, const Pool *p)
     define_out(d, 1, out[1]);
 }
 
+/* NaN does not count, as in ONNX's reference: with one, max gives its second operand, the state. */
 void define_max_pool(Define *d)
 {
     Exprs *x = d->x;
@@ -149,7 +151,7 @@ void define_max_pool(Define *d)
     const DType t = define_out_type(d, 0), type = dtype_compute(t);
     const Expr least = reduce_identity(x, REDUCE_MAX, type);
     const Expr v = expr_select(x, p.inside, define_load(d, 0, p.index), least);
-    const Expr update = expr_max(x, expr_state(x, type, 0), v);
+    const Expr update = expr_max(x, v, expr_state(x, type, 0));
     const Expr combine = expr_max(x, expr_state(x, type, 0), expr_state2(x, type, 0));
     define_out(d, 0, stage_reduce(d->s, &p.b, "max_pool", t, least, update, combine));
 }

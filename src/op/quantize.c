@@ -162,8 +162,7 @@ static Expr range_end(Define *d, ReduceKind kind)
 {
     const uint32_t all = (1u << define_rank(d, 0)) - 1;
     const int t = block_reduce(d->s, d->in[0], all, false, kind, DT_F32);
-    return expr_bin(d->x, kind == REDUCE_MAX ? EX_MAX : EX_MIN, stages_load(d->s, t, NULL),
-                    expr_float(d->x, DT_F32, 0));
+    return reduce_join(d->x, kind, expr_float(d->x, DT_F32, 0), stages_load(d->s, t, NULL));
 }
 
 void define_dynamic_quantize(Define *d)

@@ -127,21 +127,6 @@ static Expr after(Exprs *x, Expr v, Post post, Expr count)
     return v;
 }
 
-static Expr join(Exprs *x, ReduceKind kind, Expr a, Expr b)
-{
-    const bool logic = expr_type(x, a) == DT_BOOL;
-    switch (kind) {
-    case REDUCE_MAX:
-        return logic ? expr_or(x, a, b) : expr_max(x, a, b);
-    case REDUCE_MIN:
-        return logic ? expr_and(x, a, b) : expr_min(x, a, b);
-    case REDUCE_PROD:
-        return expr_mul(x, a, b);
-    default:
-        return expr_add(x, a, b);
-    }
-}
-
 typedef struct Reduction {
     uint32_t axes;
     bool keep;
@@ -166,7 +151,7 @@ static int reduce_value(const Define *d, const StageBuild *b, ReduceKind kind, E
     const DType t = expr_type(x, v);
     const Expr state = expr_state(x, t, 0), state2 = expr_state2(x, t, 0);
     return stage_reduce(d->s, b, "reduce", store, reduce_identity(x, kind, t),
-                        join(x, kind, state, v), join(x, kind, state, state2));
+                        reduce_join(x, kind, state, v), reduce_join(x, kind, state, state2));
 }
 
 void define_reduce(Define *d)
@@ -223,6 +208,13 @@ void define_reduce_log_sum_exp(Define *d)
 
 /* ---- places ---- */
 
+/* v comes before w: larger (smaller), or NaN where w is none. */
+static Expr ranks_above(Exprs *x, const ArgReduce *a, Expr v, Expr w)
+{
+    const Expr within = a->smallest ? expr_le(x, w, v) : expr_le(x, v, w);
+    return expr_and(x, expr_not(x, within), expr_eq(x, w, w));
+}
+
 void reduce_arg(Stages *s, const StageBuild *b, const ArgReduce *a, int out[2])
 {
     static const char *const names[] = {"best", "place"};
@@ -231,13 +223,13 @@ void reduce_arg(Stages *s, const StageBuild *b, const ArgReduce *a, int out[2])
     const Expr best = expr_state(x, type, 0), at = expr_state(x, DT_I64, 1);
     const Expr best2 = expr_state2(x, type, 0), at2 = expr_state2(x, DT_I64, 1);
     const Expr none = expr_lt(x, at, expr_int(x, 0)); /* place -1: nothing seen yet */
-    const Expr lo = a->smallest ? a->value : best, hi = a->smallest ? best : a->value;
-    const Expr beats = a->last ? expr_le(x, lo, hi) : expr_lt(x, lo, hi);
+    const Expr beats = a->last ? expr_not(x, ranks_above(x, a, best, a->value))
+                               : ranks_above(x, a, a->value, best);
     const Expr take = expr_and(x, a->inside, expr_or(x, none, beats));
-    const Expr lo2 = a->smallest ? best2 : best, hi2 = a->smallest ? best : best2;
+    const Expr above = ranks_above(x, a, best2, best), below = ranks_above(x, a, best, best2);
     const Expr tie = expr_lt(x, a->last ? at : at2, a->last ? at2 : at);
-    const Expr equal = expr_and(x, expr_eq(x, best, best2), tie);
-    const Expr better = expr_or(x, none, expr_or(x, expr_lt(x, lo2, hi2), equal));
+    const Expr equal = expr_and(x, expr_not(x, below), tie);
+    const Expr better = expr_or(x, none, expr_or(x, above, equal));
     const Expr take2 = expr_and(x, expr_le(x, expr_int(x, 0), at2), better);
     const ReduceKind kind = a->smallest ? REDUCE_MIN : REDUCE_MAX;
     const Expr init[] = {reduce_identity(x, kind, type), expr_int(x, -1)};

@@ -261,6 +261,25 @@ static void test_min_max(void **state)
     CHECK(cases, DT_I64);
 }
 
+/* With a NaN on either side, or equal operands: the second. */
+static void test_min_max_of_nan(void **state)
+{
+    (void)state;
+    static const double v[] = {1, -INFINITY, INFINITY, NAN, 0.0, -0.0};
+    static const DType types[] = {DT_F32, DT_F64};
+    for (int i = 0; i < 6 * 6 * 2; i++) {
+        const DType t = types[i / 36];
+        const double a = v[i / 6 % 6], b = v[i % 6];
+        const Scalar args[] = {{.dtype = t, .f = a}, {.dtype = t, .f = b}};
+        const double most = scalar_apply(EX_MAX, t, 2, args).f;
+        const double least = scalar_apply(EX_MIN, t, 2, args).f;
+        const bool second = isnan(a) || isnan(b) || a == b;
+        const double want[] = {second || a < b ? b : a, second || a > b ? b : a};
+        const double got[] = {most, least};
+        assert_memory_equal(got, want, sizeof got);
+    }
+}
+
 static void test_float(void **state)
 {
     (void)state;
@@ -427,7 +446,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_linear),          cmocka_unit_test(test_divide),
         cmocka_unit_test(test_divide_symbolic), cmocka_unit_test(test_compare),
-        cmocka_unit_test(test_min_max),         cmocka_unit_test(test_float),
+        cmocka_unit_test(test_min_max),         cmocka_unit_test(test_min_max_of_nan),
+        cmocka_unit_test(test_float),
         cmocka_unit_test(test_narrow),          cmocka_unit_test(test_proofs),
         cmocka_unit_test(test_linear_in),       cmocka_unit_test(test_rewriting),
         cmocka_unit_test(test_bad_text),
