@@ -93,7 +93,7 @@ double args_double(Args *a, const char *name, double missing, double min)
     return missing;
 }
 
-int args_list(Args *a, const char *name, const char **out, int max)
+int args_list(Args *a, const char *name, const char **out, int min, int max)
 {
     const int i = find(a, name);
     int n = 0;
@@ -104,7 +104,7 @@ int args_list(Args *a, const char *name, const char **out, int max)
         out[n++] = a->argv[i];
         remove_at(a, i, 1);
     }
-    if (n == 0) {
+    if (n < min) {
         fprintf(stderr, "lathe: %s needs a value\n", name);
         a->bad = true;
     }
@@ -170,7 +170,7 @@ int tool_bind(Args *a, Arena *arena, OnnxOptions *opt, Error *e)
 {
     VEC(OnnxBindDim) dims = {0};
     const char *text[64];
-    for (int n; (n = args_list(a, "--bind", text, 64)) > 0;) {
+    for (int n; (n = args_list(a, "--bind", text, 1, 64)) > 0;) {
         for (int i = 0; i < n; i++) {
             const char *eq = strrchr(text[i], '=');
             char *end = NULL;

@@ -24,8 +24,8 @@ const char *args_value(Args *a, const char *name, const char *missing);
 /* Between min and max, else complains and gives `missing`, which may lie outside. */
 int64_t args_int(Args *a, const char *name, int64_t missing, int64_t min, int64_t max);
 double args_double(Args *a, const char *name, double missing, double min);
-/* All values up to the next option, at least one; returns their number. 0: it is not there. */
-int args_list(Args *a, const char *name, const char **out, int max);
+/* All values up to the next option, at least `min`; returns their number. 0: it is not there, or empty. */
+int args_list(Args *a, const char *name, const char **out, int min, int max);
 /* Called last: complains about options that nobody took, and about the count of positional arguments. */
 bool args_done(Args *a, int min, int max, const char *what);
 

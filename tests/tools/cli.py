@@ -150,7 +150,8 @@ def test_bind(tmp):
 
 
 def test_option_values(tmp):
-    for option in "--bind", "--inputs", "--seed":
+    lathe("run", CLASSIFY, "--inputs") # as scripts do for a model without inputs
+    for option in "--bind", "--seed":
         one_line(lathe("run", CLASSIFY, option, status=1), f"{option} needs a value")
     one_line(lathe("run", CLASSIFY, "--bind", "--verbose", status=1), "--bind needs a value")
     for big in "2147483648", "99999999999999999999":
