@@ -19,6 +19,7 @@
 typedef struct Built {
     const char *text;
     int64_t memory_limit;
+    bool lowest; /* for the lowest level: costs are the same on every machine */
     Compiled c;
     Error error;
 } Built;
@@ -33,6 +34,8 @@ static void build_job(Context *ctx, void *arg)
     Built *b = arg;
     CompileOptions opt = options();
     opt.memory_limit = b->memory_limit;
+    if (b->lowest)
+        assert_int_equal(target_find("avx2", &opt.target, &b->error), 0);
     Graph *g = graph_parse(ctx, "test", b->text, strlen(b->text));
     b->c = compile_graph(ctx, g, &opt);
 }
@@ -198,6 +201,31 @@ static void sizes_from_data_of_equal_names(void **state)
         tensor_unref(in[0]);
         tensor_unref(in[1]);
     }
+    finish(&f);
+}
+
+/* Two layers of four towers: two products, and no kernel that only moves. */
+static void towers_become_batches(void **state)
+{
+    (void)state;
+    char text[8192];
+    int n = snprintf(text, sizeof text, "graph \"towers\"\ninput x f32[64,64]\nconst zero f32[] = 0.0\n"
+                     "const end f32[] = 4096.0\nconst one f32[] = 1.0\nconst wide i64[2] = {64,64}\n"
+                     "const s f32[] = 0.25\nr = range(zero, end, one)\nw = reshape(r, wide)\n");
+    for (int i = 0; i < 4; i++)
+        n += snprintf(text + n, sizeof text - (size_t)n,
+                      "const k%d f32[] = %d.5\na%d = mul(w, k%d)\nb%d = sin(a%d)\nd%d = cos(a%d)\n"
+                      "e%d = mul(x, k%d)\nf%d = softmax(e%d)\ng%d = matmul(f%d, b%d)\nh%d = add(g%d, k%d)\n"
+                      "l%d = relu(h%d)\nm%d = matmul(l%d, d%d)\no%d = softmax(m%d)\noutput o%d\n",
+                      i, i + 1, i, i, i, i, i, i, i, i, i, i, i, i, i, i, i, i, i, i, i, i, i, i, i, i);
+    Fixture f = {.b = {.text = text, .lowest = true}};
+    Error e;
+    f.m = build(&f.b);
+    assert_int_equal(pool_new(3, &f.pool, &e), 0);
+    assert_int_equal(run_new(f.m, f.pool, 0, &f.r, &e), 0);
+    print_message("%d kernels\n", f.b.c.report->units);
+    assert_int_equal(f.b.c.report->units, 4 + 2 + 4);
+    check2(&f, 64, 64);
     finish(&f);
 }
 
@@ -503,6 +531,7 @@ int main(void)
         cmocka_unit_test(equal_kernels_are_compiled_once),
         cmocka_unit_test(sizes_from_data),
         cmocka_unit_test(sizes_from_data_of_equal_names),
+        cmocka_unit_test(towers_become_batches),
         cmocka_unit_test(branches),
         cmocka_unit_test(counted_loop),
         cmocka_unit_test(loops_without_a_count),
