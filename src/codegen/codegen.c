@@ -17,7 +17,7 @@
 
 /* Enough: the expanded form has its vectors, unrolled loops and hoisted invariants already. With
  * MemorySSA, or a store to one buffer would forget the loads of all others. */
-static const char passes[] = "function(mem2reg,early-cse<memssa>)";
+static const char passes[] = "function(sroa,early-cse<memssa>)";
 
 typedef struct Job {
     const Loops *l;

@@ -1,7 +1,7 @@
 /* Expanded loops -> machine code. The only folder that includes LLVM's headers.
  *
  * One call compiles one kernel: each phase becomes a function NAME_pK of the kernel ABI (runtime/abi.h) with the loop over [begin, end)
- * in it. Explicit vectors come from the expanded form; LLVM runs `function(mem2reg,early-cse)` and code generation only.
+ * in it. Explicit vectors come from the expanded form; LLVM runs `function(sroa,early-cse)` and code generation only.
  * Thread safe: each call has its own LLVM context and target machine. */
 #ifndef LATHE_CODEGEN_CODEGEN_H
 #define LATHE_CODEGEN_CODEGEN_H

@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { SMALL_SCRATCH = 1024 }; /* bytes */
+
 typedef struct Loop {
     LLVMBasicBlockRef body, exit;
     LLVMValueRef var, end;
@@ -138,6 +140,18 @@ static LLVMValueRef load_entry(const Gen *g, LLVMTypeRef type, LLVMValueRef arra
     return v;
 }
 
+/* A few vectors that were meant to be registers are a variable of the function: what is read and written at constant places
+ * becomes registers, also where one vector is read in parts (sroa). 64 bytes beyond, as in scratch. */
+static LLVMValueRef small_scratch(const Gen *g, const LoopBuffer *b)
+{
+    if (b->size == 0 || b->size > SMALL_SCRATCH)
+        return NULL;
+    LLVMTypeRef bytes = LLVMArrayType2(g->i8, (uint64_t)b->size + 64);
+    LLVMValueRef v = LLVMBuildAlloca(g->b, bytes, "");
+    LLVMSetAlignment(v, 64);
+    return v;
+}
+
 static void gen_entry(Gen *g)
 {
     const Loops *l = g->l;
@@ -151,12 +165,15 @@ static void gen_entry(Gen *g)
         if (b->scope != SCOPE_SCRATCH && (b->scope == SCOPE_REG || b->arg < 0))
             continue; /* not used in the expanded form */
         LLVMValueRef offset = LLVMConstInt(g->i64, (unsigned long long)b->offset, true);
+        out->base = b->scope == SCOPE_SCRATCH ? small_scratch(g, b) : NULL;
+        if (out->base)
+            continue;
         out->base = b->scope == SCOPE_ARG ? load_entry(g, g->ptr, bufs, b->arg)
                                           : LLVMBuildInBoundsGEP2(g->b, g->i8, scratch, &offset, 1, "");
     }
     for (int k = 0; k < l->sym.len; k++)
         gen_bind(g, l->sym.at[k], load_entry(g, g->i64, syms, k));
-    for (int k = 0; k < l->reg.len; k++) /* in the entry block, or mem2reg leaves them */
+    for (int k = 0; k < l->reg.len; k++) /* in the entry block, or sroa leaves them */
         g->reg[k] = LLVMBuildAlloca(g->b, gen_type(g, l->reg.at[k].dtype, l->reg.at[k].lanes), "");
 }
 

@@ -359,7 +359,8 @@ static void add_buffers(Expander *w)
             expr_is_int(w->x, buffer_elements(w->x, &b), &elements);
             b.scope = SCOPE_SCRATCH;
             b.offset = w->out->scratch_bytes;
-            w->out->scratch_bytes += (elements * dtype_size(b.dtype) + 127) / 64 * 64;
+            b.size = elements * dtype_size(b.dtype);
+            w->out->scratch_bytes += (b.size + 127) / 64 * 64;
         }
         vec_push(w->ctx->arena, &w->out->buffer, b);
     }

@@ -38,6 +38,7 @@ typedef struct LoopBuffer {
     BufferScope scope;
     int arg;         /* SCOPE_ARG: index in bufs[]; below 0: not used (any more) */
     int64_t offset;  /* SCOPE_SCRATCH: bytes */
+    int64_t size;    /* bytes, of scratch that was meant to be registers; 0: not known */
     bool written;    /* stored to by some phase */
     bool alias;      /* may overlap another buffer (in place): gets no noalias */
 } LoopBuffer;

@@ -215,28 +215,45 @@ static Expr ranks_above(Exprs *x, const ArgReduce *a, Expr v, Expr w)
     return expr_and(x, expr_not(x, within), expr_eq(x, w, w));
 }
 
+/* i64 places from those that a reduction counted in fewer bits. */
+static int widen_places(Stages *s, int tensor)
+{
+    const StageTensor t = s->tensor.at[tensor];
+    const StageBuild b = stage_begin(s, t.rank, t.dim);
+    return stage_map(s, &b, "index", DT_I64, expr_cast(s->x, DT_I64, stages_load(s, tensor, b.i)));
+}
+
+/* Where all points count, the state starts as if the least value stood at place 0: what is no better than
+ * that leaves the right answer. Otherwise place -1 says that nothing was seen yet. Places that fit are
+ * i32: the masks that select them are then as wide as those of f32 values. */
 void reduce_arg(Stages *s, const StageBuild *b, const ArgReduce *a, int out[2])
 {
     static const char *const names[] = {"best", "place"};
     Exprs *x = s->x;
-    const DType type = expr_type(x, a->value), types[] = {a->type, DT_I64};
-    const Expr best = expr_state(x, type, 0), at = expr_state(x, DT_I64, 1);
-    const Expr best2 = expr_state2(x, type, 0), at2 = expr_state2(x, DT_I64, 1);
-    const Expr none = expr_lt(x, at, expr_int(x, 0)); /* place -1: nothing seen yet */
-    const Expr beats = a->last ? expr_not(x, ranks_above(x, a, best, a->value))
-                               : ranks_above(x, a, a->value, best);
-    const Expr take = expr_and(x, a->inside, expr_or(x, none, beats));
+    const bool narrow = expr_low(x, a->place) >= -1 && expr_high(x, a->place) <= INT32_MAX;
+    const bool all = a->inside == expr_true(x);
+    const DType type = expr_type(x, a->value), p = narrow ? DT_I32 : DT_I64;
+    const DType types[] = {a->type, p};
+    const Expr best = expr_state(x, type, 0), at = expr_state(x, p, 1);
+    const Expr best2 = expr_state2(x, type, 0), at2 = expr_state2(x, p, 1);
+    const Expr zero = expr_int_of(x, p, 0), place = expr_cast(x, p, a->place);
+    Expr take = a->last ? expr_not(x, ranks_above(x, a, best, a->value))
+                        : ranks_above(x, a, a->value, best);
     const Expr above = ranks_above(x, a, best2, best), below = ranks_above(x, a, best, best2);
     const Expr tie = expr_lt(x, a->last ? at : at2, a->last ? at2 : at);
-    const Expr equal = expr_and(x, expr_not(x, below), tie);
-    const Expr better = expr_or(x, none, expr_or(x, above, equal));
-    const Expr take2 = expr_and(x, expr_le(x, expr_int(x, 0), at2), better);
+    Expr take2 = expr_or(x, above, expr_and(x, expr_not(x, below), tie));
+    if (!all) {
+        const Expr none = expr_lt(x, at, zero);
+        take = expr_and(x, a->inside, expr_or(x, none, take));
+        take2 = expr_and(x, expr_le(x, zero, at2), expr_or(x, none, take2));
+    }
     const ReduceKind kind = a->smallest ? REDUCE_MIN : REDUCE_MAX;
-    const Expr init[] = {reduce_identity(x, kind, type), expr_int(x, -1)};
-    const Expr update[] = {expr_select(x, take, a->value, best),
-                           expr_select(x, take, a->place, at)};
+    const Expr init[] = {reduce_identity(x, kind, type), expr_int_of(x, p, all ? 0 : -1)};
+    const Expr update[] = {expr_select(x, take, a->value, best), expr_select(x, take, place, at)};
     const Expr combine[] = {expr_select(x, take2, best2, best), expr_select(x, take2, at2, at)};
     stage_reduce_n(s, b, 2, names, types, init, update, combine, out);
+    if (narrow)
+        out[1] = widen_places(s, out[1]);
 }
 
 void infer_arg(const Infer *f)

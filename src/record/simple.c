@@ -51,7 +51,7 @@ static void fill_map(const Choice *c, const Stage *st, StageSchedule *ss)
     const int v = st->naxes ? contiguous_axis(s, st) : -1;
     const int64_t extent = v >= 0 ? axis_extent(s, st, v, 1 << 20) : 1;
     const bool vector = v >= 0 && extent > 1 && !(st->form == STAGE_SCAN && v == st->scan_axis);
-    const int64_t wide = st->nreduce || st->form == STAGE_SCAN ? lanes : 2 * lanes;
+    const int64_t wide = st->form == STAGE_SCAN ? lanes : 2 * lanes;
     int64_t width = extent < wide ? extent : wide;
     const StageTensor *t = &s->tensor.at[st->result[0]];
     const bool blocked = vector && !layout_is_plain(&t->layout);
@@ -142,10 +142,9 @@ int choice_epilogue(Choice *c, int stage, int *acc)
 }
 
 /* Constants indexed by the vector axis get it innermost, in blocks. */
-static void relay_window_weights(Choice *c, const Stage *st, int v)
+static void relay_window_weights(Choice *c, const Stage *st, int v, int block)
 {
     const Stages *s = c->s;
-    const int lanes = target_lanes(c->target, 4);
     for (int t = 0; t < s->tensor.len; t++) {
         const StageTensor *w = &s->tensor.at[t];
         if (w->role != TENSOR_CONST || w->rank < 2 || !stage_loads(s, st, t)) {
@@ -159,7 +158,7 @@ static void relay_window_weights(Choice *c, const Stage *st, int v)
         for (int k = 0; k < w->rank; k++) {
             l.dim[l.n++] = (LayoutDim){.axis = (int8_t)k};
         }
-        l.dim[l.n++] = (LayoutDim){.axis = (int8_t)d, .block = lanes};
+        l.dim[l.n++] = (LayoutDim){.axis = (int8_t)d, .block = block};
         StageSchedule *ws = schedule_stage(c->sc, c->ctx, w->name);
         ws->has_layout = true;
         ws->layout = l;
@@ -184,14 +183,16 @@ void choose_windows(Choice *c)
         }
         const int v = contiguous_axis(s, &s->stage.at[out]);
         st = &s->stage.at[acc];
-        relay_window_weights(c, st, v);
         int row = -1; /* the axis that runs side by side */
         for (int a = 0; a < st->naxes; a++) {
             row = a != v && axis_extent(s, st, a, 4) > 1 ? a : row;
         }
         const StageTensor *t = &s->tensor.at[s->stage.at[out].result[0]];
-        const int width = layout_is_plain(&t->layout) ? lanes
+        /* one vector alone would wait for itself */
+        const bool alone = row < 0 && axis_extent(s, st, v, 1 << 20) >= 2 * lanes;
+        const int width = layout_is_plain(&t->layout) ? (alone ? 2 : 1) * lanes
                                                       : t->layout.dim[t->layout.n - 1].block;
+        relay_window_weights(c, st, v, layout_is_plain(&t->layout) ? width : lanes);
         StageSchedule *os = choice_entry(c, out);
         os->tile[v] = (AxisTile){.n = 1, .factor = {width}, .tail = TAIL_PEEL};
         if (row >= 0) {
