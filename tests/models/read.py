@@ -4,7 +4,9 @@
 
 `lathe read --demo` draws them, so the truth is known. A picture passes if each of its lines is
 found, as many as MINIMUM says are read exactly, and it is written with what was read drawn in. (The
-models themselves take a few characters for others: 1 for l, 0 for O, and leave out a space.)
+models themselves take a few characters for others: 1 for l, 0 for O, and leave out a space.) All is
+read twice: the second time from the disk cache, which holds the detector once for each picture and
+the recogniser once.
 """
 import os
 import re
@@ -17,16 +19,27 @@ MODELS = os.path.join(ROOT, ".models", "rapidocr_onnxruntime", "models")
 MINIMUM = {"sign": (5, 4), "screen": (5, 3), "receipt": (8, 7)}  # lines, of them exact
 
 
-def read(program, folder):
+def read(program, folder, cache):
     """What is printed about each picture."""
     done = subprocess.run([program, "read", "--demo", folder, "--out", folder,
                            "--det", os.path.join(MODELS, "ch_PP-OCRv4_det_infer.onnx"),
                            "--rec", os.path.join(MODELS, "ch_PP-OCRv4_rec_infer.onnx")],
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                          env=dict(os.environ, LATHE_CACHE=cache), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if done.returncode != 0:
         raise ValueError(f"status {done.returncode}: {done.stderr.strip()}")
     parts = re.split(r"^\S*/(\w+)\.png \(.*$", done.stdout, flags=re.M)
     return dict(zip(parts[1::2], parts[2::2]))
+
+
+def without_times(pictures):
+    return {name: re.sub(r"[\d.]+ ms", "ms", said) for name, said in pictures.items()}
+
+
+def judge_cache(first, second, cache):
+    """Line and whether it is right: what was kept, and what came of it."""
+    kept = sum(name.endswith(".lathe") for name in os.listdir(cache))
+    good = kept == len(MINIMUM) + 1 and without_times(first) == without_times(second)
+    return good, f"{kept} modules, {len(MINIMUM) + 1} wanted; read from them: {'the same' if good else 'see above'}"
 
 
 def judge(said, folder, name):
@@ -43,22 +56,23 @@ def judge(said, folder, name):
 def main():
     program = os.path.join(os.path.abspath(sys.argv[1]), "src", "lathe")
     failed = 0
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as cache:
         try:
-            pictures = read(program, folder)
+            pictures = read(program, folder, cache)
+            again = read(program, folder, cache)
         except (OSError, ValueError) as e:
-            pictures = {}
+            pictures, again = {}, {}
             print(f"lathe read: {e}")
-        for name in MINIMUM:
+        for name in [*MINIMUM, "cache"]:
             try:
-                good, text = judge(pictures[name], folder, name)
+                good, text = judge_cache(pictures, again, cache) if name == "cache" else judge(pictures[name], folder, name)
             except (KeyError, OSError) as e:
                 good, text = False, f"missing: {e}"
             failed += not good
             print(f"{'ok  ' if good else 'FAIL'} {name:16} {text}")
             if not good:
                 print(pictures.get(name, ""))
-    print(f"reading: {len(MINIMUM) - failed} passed, {failed} failed")
+    print(f"reading: {len(MINIMUM) + 1 - failed} passed, {failed} failed")
     return 1 if failed else 0
 
 
