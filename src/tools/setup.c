@@ -31,9 +31,20 @@ static int input_options(Setup *s, Error *e)
     return image_options(a, &s->image, e);
 }
 
+/* The first that says how to compile; NULL: none. What is compiled already takes sizes (--bind) and limits of a run. */
+static const char *compile_option(const Args *a)
+{
+    static const char *const name[] = {"--target", "--work-limit", "--symbolic", "--no-cache"};
+    for (size_t i = 0; i < sizeof name / sizeof *name; i++)
+        if (args_has(a, name[i]))
+            return name[i];
+    return NULL;
+}
+
 int setup_options(Setup *s, int what, Error *e)
 {
     Args *const a = &s->args;
+    const char *const compiles = compile_option(a);
     s->threads = tool_threads(a);
     s->no_cache = args_flag(a, "--no-cache");
     int code = what & SETUP_INPUTS ? input_options(s, e) : 0;
@@ -54,8 +65,8 @@ int setup_options(Setup *s, int what, Error *e)
     if (s->is_module && !(what & SETUP_MODULE))
         return error_set(e, ERR_INVALID, "%s: '%s' is a module file, made by `lathe compile`; give the model", a->argv[0],
                          s->path);
-    if (s->is_module && s->opt.compile.work_limit > 0)
-        return error_set(e, ERR_INVALID, "--work-limit has no effect on a compiled module");
+    if (s->is_module && compiles)
+        return error_set(e, ERR_INVALID, "%s has no effect on a compiled module; give the model", compiles);
     return 0;
 }
 

@@ -39,7 +39,7 @@ typedef struct Setup {
 
 enum {
     SETUP_INPUTS = 1, /* --inputs, --seed, --symbolic and how pictures are read, too */
-    SETUP_MODULE = 2, /* a module file will do */
+    SETUP_MODULE = 2, /* a module file will do, without options that say how to compile */
 };
 /* Their help. */
 #define HELP_INPUTS                                                                                                    \

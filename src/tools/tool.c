@@ -30,6 +30,11 @@ static int find(const Args *a, const char *name)
     return -1;
 }
 
+bool args_has(const Args *a, const char *name)
+{
+    return find(a, name) >= 0;
+}
+
 bool args_flag(Args *a, const char *name)
 {
     const int i = find(a, name);

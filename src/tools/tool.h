@@ -19,6 +19,7 @@ typedef struct Args {
     char **argv;
     bool bad; /* a message was printed */
 } Args;
+bool args_has(const Args *a, const char *name); /* and leaves it there */
 bool args_flag(Args *a, const char *name);
 const char *args_value(Args *a, const char *name, const char *missing);
 /* Between min and max, else complains and gives `missing`, which may lie outside. */

@@ -146,7 +146,28 @@ def test_bind(tmp):
     write_npy(image, [2, 3, 4, 4], [0.5] * 96)
     has(lathe("run", module, "--inputs", image, "--bind", "N=2").out, "scores f32[2,10]")
     one_line(lathe("run", module, "--inputs", image, "--bind", "N=3", status=1), "'x'", "f32[2,3,4,4]", "dim 0", "3")
-    one_line(lathe("run", module, "--work-limit", "1G", status=1), "--work-limit has no effect on a compiled module")
+
+
+def test_options_of_modules(tmp):
+    """Each option of run and bench either works with a compiled module or is refused, by its name."""
+    x, module = os.path.join(tmp, "x.npy"), os.path.join(tmp, "m.lathe")
+    write_npy(x, [1, 3, 4, 4], [0.5] * 48)
+    lathe("compile", CLASSIFY, "-o", module)
+    refused = {"--target": ["avx2"], "--work-limit": ["1G"], "--symbolic": [], "--no-cache": []}
+    works = {"--inputs": [x], "--seed": ["1"], "--mean": ["0"], "--scale": ["1"], "--bgr": [], "--bind": ["H=4"],
+             "--threads": ["1"], "--memory-limit": ["1G"]}
+    own = {"run": {"--outputs": [tmp], "--verbose": [], "--guard": []},
+           "bench": {"--batch": ["1"], "--seconds": ["0.01"], "--top": ["1"], "--json": ["--seconds", "0.01"]}}
+    for command, options in parsed_options().items():
+        if command not in own:
+            continue
+        accepted = dict(works, **own[command])
+        assert options == refused.keys() | accepted.keys(), f"{command}: {options}"
+        for name, values in accepted.items():
+            short = ["--seconds", "0.01", "--json"] if command == "bench" else []
+            lathe(command, module, name, *values, *[o for o in short if name not in ("--seconds", "--json")])
+        for name, values in refused.items():
+            one_line(lathe(command, module, name, *values, status=1), f"{name} has no effect on a compiled module")
 
 
 def test_option_values(tmp):
