@@ -106,16 +106,21 @@ static void print_zsh(void)
 
 static void print_fish(void)
 {
+    /* The command is the second word, not any (__fish_seen_subcommand_from): a file may be called "run". */
+    printf("function __lathe_command\n"
+           "    set -l words (commandline -opc)\n"
+           "    test \"$words[2]\" = \"$argv[1]\"\n"
+           "end\n");
     for (const Command *c = commands; c->name; c++) {
-        printf("complete -c lathe -n __fish_use_subcommand -f -a %s -d '%s'\n", c->name, c->summary);
-        printf("complete -c lathe -n '__fish_seen_subcommand_from %s' -l help\n", c->name);
+        printf("complete -c lathe -n '__lathe_command \"\"' -f -a %s -d '%s'\n", c->name, c->summary);
+        printf("complete -c lathe -n '__lathe_command %s' -l help\n", c->name);
         for (Option o = {.text = c->help}; next_option(&o);) {
             const int dashes = (int)strspn(o.name, "-");
-            printf("complete -c lathe -n '__fish_seen_subcommand_from %s' %s %.*s%s\n", c->name, dashes > 1 ? "-l" : "-s",
+            printf("complete -c lathe -n '__lathe_command %s' %s %.*s%s\n", c->name, dashes > 1 ? "-l" : "-s",
                    o.len - dashes, o.name + dashes, o.value ? " -r" : "");
         }
     }
-    printf("complete -c lathe -n '__fish_seen_subcommand_from completion' -f -a 'bash zsh fish'\n");
+    printf("complete -c lathe -n '__lathe_command completion' -f -a 'bash zsh fish'\n");
 }
 
 int cmd_completion(int argc, char **argv)

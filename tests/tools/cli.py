@@ -5,14 +5,17 @@ import json
 import os
 import pty
 import re
+import select
 import shutil
+import signal
 import struct
 import subprocess
 import sys
 import tempfile
+import time
 import zlib
 
-LATHE, DATA, SOURCES = sys.argv[1:4]
+LATHE, DATA, SOURCES = map(os.path.abspath, sys.argv[1:4])
 CACHE = tempfile.TemporaryDirectory() # not the user's
 ENVIRONMENT = dict(os.environ, LATHE_CACHE=CACHE.name)
 CLASSIFY = os.path.join(DATA, "classify.onnx")
@@ -23,6 +26,10 @@ class Result:
     def __init__(self, args):
         done = subprocess.run([LATHE, *args], env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.args, self.status, self.out, self.err = args, done.returncode, done.stdout, done.stderr
+
+
+class Skipped(Exception):
+    """What a test needs is not on this machine."""
 
 
 def lathe(*args, status=0):
@@ -343,11 +350,19 @@ def test_completion(tmp):
             subprocess.run([shell, "-n", path], check=True)
     lathe("completion", "tcsh", status=1)
     fish = lathe("completion", "fish").out
-    has(fish, "__fish_seen_subcommand_from bench' -l batch -r", "__fish_seen_subcommand_from compile' -s o -r",
-        "__fish_seen_subcommand_from bench' -l json\n")
+    has(fish, "__lathe_command bench' -l batch -r", "__lathe_command compile' -s o -r",
+        "__lathe_command bench' -l json\n")
     has(lathe("completion", "zsh").out, "'run:run a model", "bench) options=(--help --batch")
-    if not shutil.which("bash"):
-        return
+
+
+def needs(program):
+    if not shutil.which(program):
+        raise Skipped(f"there is no {program}")
+
+
+def test_completion_bash(tmp):
+    needs("bash")
+    bash = lathe("completion", "bash").out
 
     def complete(*words):
         script = f"{bash}\nCOMP_WORDS=({' '.join(words)})\nCOMP_CWORD={len(words) - 1}\n"
@@ -361,8 +376,74 @@ def test_completion(tmp):
     assert complete("lathe", "run", "mod") == [] # files: the shell's
 
 
-class Skipped(Exception):
-    """What a test needs is not on this machine."""
+def test_completion_fish(tmp):
+    needs("fish")
+
+    def complete(line):
+        script = f"'{LATHE}' completion fish | source; complete -C '{line}'"
+        done = subprocess.run(["fish", "--no-config", "-c", script], cwd=DATA, env=dict(os.environ, HOME=tmp),
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=True)
+        assert not done.stderr, done.stderr
+        return [found.split("\t")[0] for found in done.stdout.splitlines()]
+
+    assert complete("lathe co") == ["compile", "completion"]
+    assert complete("lathe bench --b") == ["--batch", "--bgr", "--bind"]
+    assert complete("lathe compile m -") == sorted(["--help", "--bind", "--target", "--threads", "--memory-limit",
+                                                    "--work-limit", "--no-cache", "-o"], key=lambda o: (len(o) > 2, o))
+    assert complete("lathe completion z") == ["zsh"]
+    assert complete("lathe run cla") == complete("lathe run m --inputs cla") == ["classify.onnx"]
+    assert complete("lathe inspect run --see") == [] # the second word is the command
+
+
+def zsh_completes(tmp, lines):
+    """What stands on each line after a tab, and what was listed: of an interactive zsh, in DATA."""
+    start = os.path.join(tmp, "start")
+    with open(start, "w") as f:
+        f.write(f"""autoload -U compinit; compinit -u -D
+lathe() {{ '{LATHE}' "$@" }}
+eval "$(lathe completion zsh)"
+show() {{ print -r -- "<<$BUFFER>>"; BUFFER= }}
+zle -N show; bindkey '^X' show
+""")
+    try:
+        pid, terminal = pty.fork()
+    except OSError as e: # a container without /dev/pts
+        raise Skipped(f"no terminal to be had: {e}")
+    if pid == 0:
+        os.chdir(DATA)
+        os.execvpe("zsh", ["zsh", "-f", "-i"], dict(os.environ, TERM="dumb", HOME=tmp))
+
+    def said_until(mark):
+        said, end = "", time.monotonic() + 20
+        while mark not in said and time.monotonic() < end:
+            if select.select([terminal], [], [], 0.1)[0]:
+                said += os.read(terminal, 4096).decode()
+        assert mark in said, f"zsh said {said!r}"
+        return said
+
+    try:
+        os.write(terminal, f"PS1= PS2=; source {start}; print -r rea''dy\n".encode()) # the echo says rea''dy
+        said_until("ready")
+        for line in lines:
+            os.write(terminal, line.encode() + b"\t\x18")
+            said = said_until(">>")
+            yield re.search("<<(.*)>>", said)[1], said
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(terminal)
+
+
+def test_completion_zsh(tmp):
+    needs("zsh")
+    want = {"lathe ru": "lathe run ", "lathe inspect --st": "lathe inspect --stages ", "lathe completion f": "lathe completion fish ",
+            "lathe run m.onnx --symb": "lathe run m.onnx --symbolic ", "lathe run cla": "lathe run classify.onnx ",
+            "lathe run m --inputs cla": "lathe run m --inputs classify.onnx ", "lathe inspect run --see": "lathe inspect run --see",
+            "lathe co": "lathe comp", "lathe bench --b": "lathe bench --b"}
+    listed = {"lathe bench --b": ["--batch", "--bgr", "--bind"]}
+    for line, (became, said) in zip(want, zsh_completes(tmp, want)):
+        assert became == want[line], f"'{line}' became '{became}', not '{want[line]}'"
+        has(said, *listed.get(line, []))
 
 
 def test_progress(tmp):
