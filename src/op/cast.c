@@ -59,10 +59,52 @@ static bool is_small_float(DType t)
     return dtype_is_float(t) && dtype_bits(t) <= 8;
 }
 
+/* An i64 or u64 as f64. What has more than 53 bits loses the last 11, which are 0 then but for a 1 in
+ * place of the last bit that stays: the odd neighbour, which rounds on as the integer would. */
+static Expr f64_of_wide(const Define *d, Expr v)
+{
+    Exprs *x = d->x;
+    const DType t = expr_type(x, v);
+    const Expr rest = expr_bin(x, EX_AND, v, expr_int_of(x, t, 2047));
+    const Expr high = expr_bin(x, EX_SUB, v, rest), odd = expr_int_of(x, t, 2048);
+    const Expr lost = expr_ne(x, rest, expr_int_of(x, t, 0));
+    const Expr rounded = expr_select(x, lost, expr_bin(x, EX_OR, high, odd), high);
+    const Expr limit = expr_int_of(x, t, INT64_C(1) << 53);
+    Expr fits = expr_le(x, v, limit);
+    if (t == DT_I64)
+        fits = expr_and(x, fits, expr_le(x, expr_int_of(x, t, -(INT64_C(1) << 53)), v));
+    return expr_cast(x, DT_F64, expr_select(x, fits, v, rounded));
+}
+
+/* f64 to f32 for types that f32 is stored as in fewer bits. Rounding to nearest would round twice; the
+ * odd one of the two neighbours of a value that is between them keeps to its side of every tie. */
+static Expr round_to_odd(const Define *d, Expr v)
+{
+    Exprs *x = d->x;
+    const Expr near = expr_cast(x, DT_F32, v), back = expr_cast(x, DT_F64, near);
+    const Expr beyond = expr_lt(x, expr_un(x, EX_ABS, v), expr_un(x, EX_ABS, back));
+    const Expr below = expr_cast(x, DT_U32, beyond), inexact = expr_cast(x, DT_U32, expr_ne(x, v, back));
+    const Expr bits = expr_bin(x, EX_SUB, expr_bitcast(x, DT_U32, near), below);
+    return expr_bitcast(x, DT_F32, expr_or(x, bits, inexact));
+}
+
+/* The value as f32, where storing it as `to` rounds it further: rounded once in all. */
+static Expr before_rounding(const Define *d, DType to, Expr v)
+{
+    const DType from = expr_type(d->x, v);
+    /* From 2^24 on, where integers stop being f32 values, these two are all that can hold them. */
+    const bool range = to == DT_BF16 || to == DT_F8E8M0;
+    if (dtype_is_int(from) && dtype_bits(from) >= 32 && range)
+        v = dtype_bits(from) == 64 ? f64_of_wide(d, v) : expr_cast(d->x, DT_F64, v);
+    return expr_type(d->x, v) == DT_F64 ? round_to_odd(d, v) : v;
+}
+
 static Expr cast_element(const Define *d, DType to, Expr v)
 {
     Exprs *x = d->x;
     const bool saturate = define_int(d, "saturate", 1) != 0;
+    if (dtype_is_float(to) && dtype_bits(to) < 32)
+        v = before_rounding(d, to, v);
     if (to == DT_F8E8M0)
         return e8m0(d, v, saturate, node_string(d->node, "round_mode", "up"));
     const DType t = dtype_compute(to);

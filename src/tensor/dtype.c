@@ -262,8 +262,13 @@ void dtype_write_int(DType t, void *p, int64_t v)
     if (t == DT_F32) {
         const float x = (float)v; /* not by way of double: that would round twice */
         memcpy(p, &x, sizeof x);
-    } else if (dtype_is_float(t)) {
+    } else if (t == DT_F64) {
         dtype_write(t, p, (double)v, false);
+    } else if (dtype_is_float(t)) {
+        /* beyond 2^53 without the bits that double would round, one of them in place of all */
+        const bool wide = v > INT64_C(1) << 53 || v < -(INT64_C(1) << 53);
+        const int64_t rest = wide ? v & 2047 : 0;
+        dtype_write(t, p, (double)((v - rest) | (rest != 0 ? 2048 : 0)), false);
     } else if (t == DT_BOOL) {
         store_bits(t, p, v != 0);
     } else if (dtype_is_signed(t)) {

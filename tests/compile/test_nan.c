@@ -6,50 +6,9 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "compile/compile.h"
+#include "compile/run_text.h"
 
 enum { ROWS = 5, MAX_N = 1000 };
-
-typedef struct Built {
-    const char *text;
-    Compiled c;
-    Error error;
-} Built;
-
-static void build_job(Context *ctx, void *arg)
-{
-    Built *b = arg;
-    const CompileOptions opt = {.target = target_native(), .threads = 2};
-    Graph *g = graph_parse(ctx, "nan", b->text, strlen(b->text));
-    b->c = compile_graph(ctx, g, &opt);
-}
-
-typedef struct Fixture {
-    Module *m;
-    Pool *pool;
-    Run *r;
-} Fixture;
-
-static Fixture fixture(const char *text)
-{
-    Arena *a = arena_new(); /* the module's from module_new on */
-    Fixture f;
-    Built b = {.text = text};
-    Error e = {0};
-    if (job_run(a, build_job, &b, &b.error, NULL) != 0)
-        FAIL_MSG("%s\n%s", b.error.message, text);
-    assert_int_equal(module_new(a, b.c.program, &b.c.image, &f.m, &e), 0);
-    assert_int_equal(pool_new(3, &f.pool, &e), 0);
-    assert_int_equal(run_new(f.m, f.pool, 0, &f.r, &e), 0);
-    return f;
-}
-
-static void finish(Fixture *f)
-{
-    run_free(f->r);
-    pool_free(f->pool);
-    module_unref(f->m);
-}
 
 static bool same(float a, float b)
 {
@@ -69,13 +28,6 @@ static int best_of(const float *v, int n, int stride, bool largest)
             at = k;
     }
     return at;
-}
-
-static void run_on(Fixture *f, Tensor *x)
-{
-    Error e = {0};
-    if (run_set_input(f->r, 0, x, &e) != 0 || run_execute(f->r, &e) != 0)
-        FAIL_MSG("%s", e.message);
 }
 
 static void check_reductions(Fixture *f, Tensor *x, int n)
