@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SMALL_SCRATCH = 1024 }; /* bytes */
+enum { SMALL_SCRATCH = 2048 }; /* bytes in a function: far below a page of stack */
 
 typedef struct Loop {
     LLVMBasicBlockRef body, exit;
@@ -140,12 +140,14 @@ static LLVMValueRef load_entry(const Gen *g, LLVMTypeRef type, LLVMValueRef arra
     return v;
 }
 
-/* A few vectors that were meant to be registers are a variable of the function: what is read and written at constant places
- * becomes registers, also where one vector is read in parts (sroa). 64 bytes beyond, as in scratch. */
-static LLVMValueRef small_scratch(const Gen *g, const LoopBuffer *b)
+/* A few vectors that were meant to be registers are a variable of the function: what is read and
+ * written at constant places becomes registers, also where one vector is read in parts (sroa). There
+ * are 64 bytes beyond, as in scratch. */
+static LLVMValueRef small_scratch(const Gen *g, const LoopBuffer *b, int64_t *left)
 {
-    if (b->size == 0 || b->size > SMALL_SCRATCH)
+    if (b->size == 0 || b->size > *left)
         return NULL;
+    *left -= b->size;
     LLVMTypeRef bytes = LLVMArrayType2(g->i8, (uint64_t)b->size + 64);
     LLVMValueRef v = LLVMBuildAlloca(g->b, bytes, "");
     LLVMSetAlignment(v, 64);
@@ -157,6 +159,7 @@ static void gen_entry(Gen *g)
     const Loops *l = g->l;
     LLVMValueRef bufs = LLVMGetParam(g->fn, 1), syms = LLVMGetParam(g->fn, 2);
     LLVMValueRef scratch = LLVMGetParam(g->fn, 3);
+    int64_t left = SMALL_SCRATCH;
     for (int k = 0; k < l->buffer.len; k++) {
         const LoopBuffer *b = &l->buffer.at[k];
         GenBuffer *out = &g->buffer[k];
@@ -165,7 +168,7 @@ static void gen_entry(Gen *g)
         if (b->scope != SCOPE_SCRATCH && (b->scope == SCOPE_REG || b->arg < 0))
             continue; /* not used in the expanded form */
         LLVMValueRef offset = LLVMConstInt(g->i64, (unsigned long long)b->offset, true);
-        out->base = b->scope == SCOPE_SCRATCH ? small_scratch(g, b) : NULL;
+        out->base = b->scope == SCOPE_SCRATCH ? small_scratch(g, b, &left) : NULL;
         if (out->base)
             continue;
         out->base = b->scope == SCOPE_ARG ? load_entry(g, g->ptr, bufs, b->arg)
