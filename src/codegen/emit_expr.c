@@ -36,12 +36,18 @@ int gen_open(Gen *g)
     return g->undo.len;
 }
 
-void gen_close(Gen *g, int mark)
+/* What was emitted since no longer dominates. */
+static void forget(Gen *g, int mark)
 {
     while (g->undo.len > mark) {
         const MemoUndo u = g->undo.at[--g->undo.len];
         g->memo[u.e].value = u.old;
     }
+}
+
+void gen_close(Gen *g, int mark)
+{
+    forget(g, mark);
     g->mem_epoch++;
     g->reg_epoch++;
     g->depth--;
@@ -81,6 +87,26 @@ static bool offset_varies(const Gen *g, Expr load)
     return false;
 }
 
+/* A branch around the rare side. Nothing in it stores, so all that is known stays known. */
+static LLVMValueRef gen_rare(Gen *g, Expr e)
+{
+    LLVMValueRef c = gen_expr(g, expr_arg(g->x, e, 0)), usual = gen_expr(g, expr_arg(g->x, e, 2));
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(g->b);
+    LLVMBasicBlockRef rare = LLVMAppendBasicBlockInContext(g->c, g->fn, "rare");
+    LLVMBasicBlockRef end = LLVMAppendBasicBlockInContext(g->c, g->fn, "end");
+    gen_mark_unlikely(g, LLVMBuildCondBr(g->b, c, rare, end));
+    LLVMPositionBuilderAtEnd(g->b, rare);
+    const int mark = g->undo.len;
+    LLVMValueRef value[2] = {gen_expr(g, expr_arg(g->x, e, 1)), usual};
+    forget(g, mark);
+    LLVMBasicBlockRef from[2] = {LLVMGetInsertBlock(g->b), before};
+    LLVMBuildBr(g->b, end);
+    LLVMPositionBuilderAtEnd(g->b, end);
+    LLVMValueRef phi = LLVMBuildPhi(g->b, LLVMTypeOf(usual), "");
+    LLVMAddIncoming(phi, value, from, 2);
+    return phi;
+}
+
 static LLVMValueRef emit(Gen *g, Expr e, uint32_t *reads)
 {
     const ExprNode *n = expr_node(g->x, e);
@@ -102,6 +128,8 @@ static LLVMValueRef emit(Gen *g, Expr e, uint32_t *reads)
     case EX_VAR: /* verified: bound, so always in the memo */
         fail(g->ctx, ERR_INTERNAL, "codegen: variable '%s' of '%s' has no value",
              g->x->var.at[n->imm.i].name, g->l->name);
+    case EX_RARE:
+        return gen_rare(g, e);
     case EX_ADD:
     case EX_MUL:
         return gen_chain(g, e, n->nargs);

@@ -191,6 +191,10 @@ static LLVMValueRef ramp(const Op *o, LLVMValueRef base)
 /* Halves with halves until one lane is left: the order that the interpreter has, too. */
 static LLVMValueRef reduce(const Op *o, LLVMValueRef v)
 {
+    if (o->n->dtype == DT_BOOL && o->n->op == EX_REDUCE_ADD && o->lanes > 1) { /* or: in any order */
+        LLVMTypeRef types[1] = {LLVMTypeOf(v)};
+        return gen_intrinsic(o->g, "llvm.vector.reduce.or", 1, types, 1, &v);
+    }
     for (int n = o->lanes; n > 1; n /= 2) {
         LLVMValueRef low = gen_part(o->g, v, 0, n / 2), high = gen_part(o->g, v, n / 2, n / 2);
         const ExprOp op = (ExprOp)o->n->op;

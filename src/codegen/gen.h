@@ -70,6 +70,8 @@ LLVMValueRef gen_part(const Gen *g, LLVMValueRef v, int from, int n);
 /* Calls llvm.NAME overloaded on `types`. */
 LLVMValueRef gen_intrinsic(const Gen *g, const char *name, int ntypes, LLVMTypeRef *types, int n,
                            LLVMValueRef *args);
+/* Tells LLVM that a conditional branch hardly ever goes to its first block. */
+void gen_mark_unlikely(const Gen *g, LLVMValueRef branch);
 static inline LLVMValueRef gen_select(const Gen *g, LLVMValueRef c, LLVMValueRef a, LLVMValueRef b)
 {
     return LLVMBuildSelect(g->b, c, a, b, "");

@@ -102,3 +102,15 @@ LLVMValueRef gen_intrinsic(const Gen *g, const char *name, int ntypes, LLVMTypeR
     LLVMTypeRef type = LLVMIntrinsicGetType(g->c, id, types, (size_t)ntypes);
     return LLVMBuildCall2(g->b, type, fn, args, (unsigned)n, "");
 }
+
+void gen_mark_unlikely(const Gen *g, LLVMValueRef branch)
+{
+    const LLVMMetadataRef weights[3] = {
+        LLVMMDStringInContext2(g->c, "branch_weights", 14),
+        LLVMValueAsMetadata(LLVMConstInt(g->i32, 1, false)),
+        LLVMValueAsMetadata(LLVMConstInt(g->i32, 2000, false)),
+    };
+    LLVMMetadataRef node = LLVMMDNodeInContext2(g->c, (LLVMMetadataRef *)weights, 3);
+    LLVMSetMetadata(branch, LLVMGetMDKindIDInContext(g->c, "prof", 4),
+                    LLVMMetadataAsValue(g->c, node));
+}

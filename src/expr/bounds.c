@@ -215,6 +215,7 @@ static Bounds arith_bounds(const Exprs *x, const ExprNode *n, const Expr *args)
     case EX_MAX:
         return (Bounds){max_i64(b[0].low, b[1].low), max_i64(b[0].high, b[1].high)};
     case EX_SELECT:
+    case EX_RARE:
         return (Bounds){min_i64(b[1].low, b[2].low), max_i64(b[1].high, b[2].high)};
     case EX_NEG:
         return neg_bounds(b[0]);

@@ -108,6 +108,7 @@ typedef uint32_t Expr;
     X(MLOAD, "mload", 'S')   /* (offset, count): VLOAD of the first `count` lanes, others 0 */     \
     X(GATHER, "gather", 'S') /* (offsets): imm = buffer; one element a lane */                     \
     X(REG, "reg", 'L')       /* imm = register id */                                               \
+    X(RARE, "rare", 'F') /* (c, a, b): select of a scalar c; a is evaluated only where c holds */  \
     X(REDUCE_ADD, "reduce_add", 'F') /* lanes -> 1; floats by pairwise halves */                   \
     X(REDUCE_MUL, "reduce_mul", 'F')                                                               \
     X(REDUCE_MIN, "reduce_min", 'F')                                                               \

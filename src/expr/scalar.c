@@ -303,7 +303,7 @@ Scalar scalar_apply(ExprOp op, DType result, int n, const Scalar *a)
         return scalar_cast(result, a[0]);
     if (op == EX_BITCAST)
         return bitcast(result, a[0]);
-    if (op == EX_SELECT)
+    if (op == EX_SELECT || op == EX_RARE)
         return a[0].i ? a[1] : a[2];
     if (expr_op_is_compare(op))
         return of_int(DT_BOOL, real ? compare_float(op, a[0].f, a[1].f)

@@ -161,6 +161,13 @@ static void eval_op(Interp *p, Expr e, const ExprNode *n, int to)
     }
 }
 
+/* Only the side that counts. */
+static void eval_rare(Interp *p, Expr e, const ExprNode *n, int to)
+{
+    const int from = eval(p, expr_arg(p->x, e, eval_int(p, expr_arg(p->x, e, 0)) ? 1 : 2));
+    memcpy(p->pool.at + to, p->pool.at + from, sizeof(Scalar) * n->lanes);
+}
+
 static void eval_leaf(Interp *p, Expr e, const ExprNode *n, int to)
 {
     Scalar *v = p->pool.at + to;
@@ -192,6 +199,8 @@ static int eval(Interp *p, Expr e)
     const int to = take(p, n->lanes);
     if (n->op == EX_LOAD || n->op == EX_VLOAD || n->op == EX_MLOAD || n->op == EX_GATHER)
         eval_load(p, e, n, to);
+    else if (n->op == EX_RARE)
+        eval_rare(p, e, n, to);
     else if (n->nargs == 0)
         eval_leaf(p, e, n, to);
     else if (n->op >= EX_REDUCE_ADD && n->op <= EX_REDUCE_MAX)

@@ -131,6 +131,9 @@ static void verify_node(const Exprs *x, Expr e, void *arg)
             complain(v, "register %lld is read as %s x %d", (long long)n->imm.i,
                      dtype_name((DType)n->dtype), n->lanes);
     }
+    if (op == EX_RARE && (expr_node(x, expr_arg(x, e, 0))->lanes != 1 ||
+                          expr_type(x, expr_arg(x, e, 0)) != DT_BOOL))
+        complain(v, "the condition of 'rare' is no scalar bool");
     const bool reduces = op >= EX_REDUCE_ADD && op <= EX_REDUCE_MAX;
     if (reduces && !is_power_of_two(expr_node(x, expr_arg(x, e, 0))->lanes))
         complain(v, "'%s' over a number of lanes that is no power of two", expr_op_text(op));
@@ -138,7 +141,8 @@ static void verify_node(const Exprs *x, Expr e, void *arg)
         return;
     for (int k = 0; k < n->nargs; k++) {
         const int lanes = expr_node(x, expr_arg(x, e, k))->lanes;
-        if (lanes != n->lanes && !(op == EX_SELECT && k == 0 && lanes == 1))
+        if (lanes != n->lanes &&
+            !((op == EX_SELECT || op == EX_RARE) && k == 0 && lanes == 1))
             complain(v, "'%s' of %d lanes has an operand of %d", expr_op_text(op), n->lanes, lanes);
     }
 }

@@ -100,6 +100,7 @@ static void check_node(const Exprs *x, Expr e, void *arg)
     case EX_MLOAD:
     case EX_GATHER:
     case EX_REG:
+    case EX_RARE:
     case EX_REDUCE_ADD:
     case EX_REDUCE_MUL:
     case EX_REDUCE_MIN:

@@ -1,7 +1,7 @@
 /* Vector math: which ops it replaces, and the choice of the formula.
  *
  * exp, log, sigmoid, tanh and erf have formulas of their own in f32, because models are full of
- * them; the others are computed in f64 and rounded. Coefficients: polynomials by Chebyshev
+ * them; the others are computed in f64 and rounded (sin, cos, tan round for themselves). Coefficients: polynomials by Chebyshev
  * interpolation at 60 digits of what is left of the function after its leading terms (say
  * (sin r - r) / r^3 in r^2), rounded to the type; the rationals of tanh and erf by linearised least
  * squares, reweighted until the relative error is level (Lawson). */
@@ -45,8 +45,10 @@ static UnaryFn unary_fn(ExprOp op)
     }
 }
 
-static bool has_f32_formula(ExprOp op)
+static bool takes_f32(ExprOp op)
 {
+    if (op == EX_SIN || op == EX_COS || op == EX_TAN)
+        return true;
     return op == EX_EXP || op == EX_LOG || op == EX_SIGMOID || op == EX_TANH || op == EX_ERF;
 }
 
@@ -54,7 +56,7 @@ static Expr expand_unary(const Math *m, ExprOp op, Expr a)
 {
     const UnaryFn fn = unary_fn(op);
     assert(fn);
-    if (m->t == DT_F64 || has_f32_formula(op))
+    if (m->t == DT_F64 || takes_f32(op))
         return fn(m, a);
     const Math wide = {m->x, DT_F64, m->lanes};
     return convert(m, DT_F32, fn(&wide, convert(m, DT_F64, a)));

@@ -69,6 +69,14 @@ static inline Expr convert(const Math *m, DType to, Expr a)
     return expr_type(m->x, a) == to ? a : raw(m, EX_CAST, to, 1, &a);
 }
 
+/* A scalar: does c hold in some lane? 0: no such term, for want of a reduction over these lanes. */
+static inline Expr either_lane(const Math *m, Expr c)
+{
+    if (m->lanes & (m->lanes - 1))
+        return 0;
+    return m->lanes == 1 ? c : expr_raw(m->x, EX_REDUCE_ADD, DT_BOOL, 1, 0, 1, &c);
+}
+
 /* The integer type as wide as m's. */
 static inline DType int_type(const Math *m) { return m->t == DT_F32 ? DT_I32 : DT_I64; }
 static inline Expr inum(const Math *m, int64_t v)
@@ -113,7 +121,17 @@ Expr math_erf(const Math *m, Expr a);
 /* log of a normal number: split into an exponent and f in [sqrt(1/2), sqrt(2)) - 1 */
 void math_log_split(const Math *m, Expr a, Expr *exponent, Expr *f);
 
-/* ---- vecmath_trig.c: f64 only ---- */
+/* ---- vecmath_turn.c: f64 only. a = quarter pi/2 + r, |r| <= pi/4 ---- */
+typedef struct Turn {
+    Expr r;
+    Expr quarter; /* i64: counts modulo 4 */
+} Turn;
+#define TURN_NEAR 0x1p50
+Turn math_turn_near(const Math *m, Expr a); /* |a| < TURN_NEAR; inf and NaN give NaN */
+/* The other finite ones; short: a was f32. */
+Turn math_turn_far(const Math *m, Expr a, bool is_short);
+
+/* ---- vecmath_trig.c: the first three of f32 or f64, the others f64 only ---- */
 Expr math_sin(const Math *m, Expr a);
 Expr math_cos(const Math *m, Expr a);
 Expr math_tan(const Math *m, Expr a);

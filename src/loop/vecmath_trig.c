@@ -1,11 +1,10 @@
-/* Circular and hyperbolic functions and their inverses, in f64 (f32 arguments are widened).
+/* Circular and hyperbolic functions and their inverses, computed in f64.
  *
- * sin, cos, tan: a = k pi/2 + r with pi/2 in three parts; each step is one fma, and the first is
- * exact, so that up to |a| = 2^50 the error is that of the polynomials. Beyond, where neighbouring
- * f32 are whole periods apart, the result is that of 0. */
+ * sin, cos, tan: vecmath_turn.c takes whole quarter turns off; polynomials do the rest. Every lane is
+ * computed as if it were near 0; only where a vector has a lane that is far, all are computed anew. */
 #include "loop/vecmath_build.h"
 
-static const double pi_2[3] = {0x1.921fb54442d18p+0, 0x1.1a62633145c07p-54, -0x1.f1976b7ed8fbcp-110};
+static const double pi_2[2] = {0x1.921fb54442d18p+0, 0x1.1a62633145c07p-54};
 
 /* (sin r - r) / r^3 and (cos r - 1 + r^2/2) / r^4 in r^2, |r| <= pi/4 */
 static const double sin_p[] = {
@@ -40,19 +39,11 @@ typedef struct Circle {
     Expr quarter;      /* k: the low bits of an integer */
 } Circle;
 
-static Circle circle(const Math *m, Expr a)
+static Circle circle(const Math *m, Turn turn)
 {
-    /* inf - inf is NaN, as is wanted */
-    const Expr x = pick(m, less(m, mag(m, a), num(m, 0x1p50)), a, sub(m, a, a));
-    const Expr big = num(m, magic(m));
-    const Expr shifted = fma3(m, x, num(m, 0x1.45f306dc9c883p-1), big);
-    const Expr k = sub(m, shifted, big);
-    Expr r = x;
-    for (int i = 0; i < 3; i++)
-        r = fma3(m, k, num(m, -pi_2[i]), r);
-    const Expr z = mul(m, r, r);
+    const Expr r = turn.r, z = mul(m, r, r);
     const Expr c = fma3(m, mul(m, z, z), POLY(m, z, cos_p), fma3(m, z, num(m, -0.5), num(m, 1)));
-    return (Circle){fma3(m, mul(m, r, z), POLY(m, z, sin_p), r), c, bits(m, shifted)};
+    return (Circle){fma3(m, mul(m, r, z), POLY(m, z, sin_p), r), c, turn.quarter};
 }
 
 /* The sine of r plus `quarters` quarter turns. */
@@ -65,7 +56,38 @@ static Expr turned(const Math *m, const Circle *c, int quarters)
     return unbits(m, op2(m, EX_XOR, bits(m, v), flip));
 }
 
-/* -0 stays -0, which the sums above lose. */
+typedef Expr (*CircularFn)(const Math *m, const Circle *c);
+
+static Expr sine(const Math *m, const Circle *c)
+{
+    return turned(m, c, 0);
+}
+
+static Expr cosine(const Math *m, const Circle *c)
+{
+    return turned(m, c, 1);
+}
+
+static Expr tangent(const Math *m, const Circle *c)
+{
+    return quo(m, turned(m, c, 0), turned(m, c, 1));
+}
+
+static Expr circular(const Math *m, CircularFn fn, Expr a)
+{
+    const Math w = {m->x, DT_F64, m->lanes};
+    const Expr x = convert(m, DT_F64, a), size = mag(m, a);
+    const Circle near = circle(&w, math_turn_near(&w, x));
+    const Expr usual = convert(m, m->t, fn(&w, &near));
+    const Circle far = circle(&w, math_turn_far(&w, x, m->t == DT_F32));
+    const Expr beyond = compare(m, EX_LE, num(m, TURN_NEAR), size);
+    const Expr finite = less(m, size, num(m, INFINITY));
+    const Expr any = either_lane(m, beyond);
+    const Expr r = pick(m, both(m, beyond, finite), convert(m, m->t, fn(&w, &far)), usual);
+    return any ? raw(m, EX_RARE, m->t, 3, (Expr[]){any, r, usual}) : r;
+}
+
+/* -0 stays -0, which the sums of the reduction lose. */
 static Expr keep_zero(const Math *m, Expr a, Expr r)
 {
     return pick(m, equal(m, a, num(m, 0)), a, r);
@@ -73,20 +95,17 @@ static Expr keep_zero(const Math *m, Expr a, Expr r)
 
 Expr math_sin(const Math *m, Expr a)
 {
-    const Circle c = circle(m, a);
-    return keep_zero(m, a, turned(m, &c, 0));
+    return keep_zero(m, a, circular(m, sine, a));
 }
 
 Expr math_cos(const Math *m, Expr a)
 {
-    const Circle c = circle(m, a);
-    return turned(m, &c, 1);
+    return circular(m, cosine, a);
 }
 
 Expr math_tan(const Math *m, Expr a)
 {
-    const Circle c = circle(m, a);
-    return keep_zero(m, a, quo(m, turned(m, &c, 0), turned(m, &c, 1)));
+    return keep_zero(m, a, circular(m, tangent, a));
 }
 
 /* asin(s) for s in [0, 1/2], z = s^2. */
