@@ -59,8 +59,8 @@ static bool is_small_float(DType t)
     return dtype_is_float(t) && dtype_bits(t) <= 8;
 }
 
-/* An i64 or u64 as f64. What has more than 53 bits loses the last 11, which are 0 then but for a 1 in
- * place of the last bit that stays: the odd neighbour, which rounds on as the integer would. */
+/* An i64 or u64 as f64. What has more than 53 bits loses the last 11, with a 1 in the last bit that
+ * stays if they were not 0: the odd neighbour, which rounds on as the integer would. */
 static Expr f64_of_wide(const Define *d, Expr v)
 {
     Exprs *x = d->x;
@@ -76,14 +76,15 @@ static Expr f64_of_wide(const Define *d, Expr v)
     return expr_cast(x, DT_F64, expr_select(x, fits, v, rounded));
 }
 
-/* f64 to f32 for types that f32 is stored as in fewer bits. Rounding to nearest would round twice; the
- * odd one of the two neighbours of a value that is between them keeps to its side of every tie. */
+/* f64 to f32 for types that f32 is stored as in fewer bits. Rounding to nearest would round twice;
+ * the odd one of the two neighbours of a value between them keeps to its side of every tie. */
 static Expr round_to_odd(const Define *d, Expr v)
 {
     Exprs *x = d->x;
     const Expr near = expr_cast(x, DT_F32, v), back = expr_cast(x, DT_F64, near);
     const Expr beyond = expr_lt(x, expr_un(x, EX_ABS, v), expr_un(x, EX_ABS, back));
-    const Expr below = expr_cast(x, DT_U32, beyond), inexact = expr_cast(x, DT_U32, expr_ne(x, v, back));
+    const Expr below = expr_cast(x, DT_U32, beyond);
+    const Expr inexact = expr_cast(x, DT_U32, expr_ne(x, v, back));
     const Expr bits = expr_bin(x, EX_SUB, expr_bitcast(x, DT_U32, near), below);
     return expr_bitcast(x, DT_F32, expr_or(x, bits, inexact));
 }

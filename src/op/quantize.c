@@ -165,7 +165,7 @@ static Expr range_end(Define *d, ReduceKind kind)
     return reduce_join(d->x, kind, expr_float(d->x, DT_F32, 0), stages_load(d->s, t, NULL));
 }
 
-/* With a NaN in x the scale is NaN, with an infinity it is infinite; the zero point and y are 0 then. */
+/* With a NaN in x the scale is NaN, with an infinity it is infinite; zero point and y are 0 then. */
 void define_dynamic_quantize(Define *d)
 {
     Exprs *x = d->x;

@@ -223,9 +223,9 @@ static int widen_places(Stages *s, int tensor)
     return stage_map(s, &b, "index", DT_I64, expr_cast(s->x, DT_I64, stages_load(s, tensor, b.i)));
 }
 
-/* Where all points count, the state starts as if the least value stood at place 0: what is no better than
- * that leaves the right answer. Otherwise place -1 says that nothing was seen yet. Places that fit are
- * i32: the masks that select them are then as wide as those of f32 values. */
+/* Where all points count, the state starts as if the least value stood at place 0: what is no
+ * better than that leaves the right answer. Otherwise place -1 says that nothing was seen yet.
+ * Places that fit are i32: the masks that select them are then as wide as those of f32 values. */
 void reduce_arg(Stages *s, const StageBuild *b, const ArgReduce *a, int out[2])
 {
     static const char *const names[] = {"best", "place"};
