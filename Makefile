@@ -37,10 +37,10 @@ check-all: check
 	@scripts/setup all
 	@scripts/check-all
 
-# Our times beside those of other runtimes.
+# The other runtimes and the zoo of models, for bench/zoo: 8 GB of packages and 4 GB of models in .peers.
 peers: lathe
-	@scripts/setup peers demo check
-	@.venv/bin/python scripts/peers
+	@scripts/setup peers
+	@.peers/venv/bin/python bench/export_zoo.py .peers/zoo
 
 install: lathe
 	@meson install -C $(BUILD)

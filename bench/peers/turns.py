@@ -1,0 +1,194 @@
+"""Starts the workers of a model, compares their outputs, and lets them take turns.
+
+A worker that does not run is stopped by a signal, so that no pool that spins between runs takes a
+core from another. In each round each engine has one burst; the order is turned round by round.
+"""
+import hashlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+from .engines import ENGINES
+
+HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+LIMIT = 300  # seconds that a conversion or a start may take
+# Of the largest value of an output, against ONNX Runtime's. A result further off does not count.
+TOLERANCE = 1e-3
+
+
+def last_line(path):
+    with open(path, errors="replace") as f:
+        lines = f.read().strip().splitlines()
+    return lines[-1][:300] if lines else "it died"
+
+
+class Worker:
+    def __init__(self, name, file, threads, folder, cpus):
+        self.name, self.results = name, []
+        self.errors = os.path.join(folder, name + ".err")
+        with open(self.errors, "w") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "peers.worker", name, file, str(threads), folder,
+                 ",".join(map(str, cpus))],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=HERE)
+        self.info = self.read()
+        self.stop()
+
+    def stop(self):
+        self.process.send_signal(signal.SIGSTOP)
+
+    def read(self):
+        if not select.select([self.process.stdout], [], [], LIMIT)[0]:
+            self.process.kill()
+            raise RuntimeError(f"over {LIMIT} s")
+        line = self.process.stdout.readline()
+        if not line:
+            self.process.wait()
+            raise RuntimeError(last_line(self.errors))
+        return json.loads(line)
+
+    def burst(self, seconds):
+        self.process.send_signal(signal.SIGCONT)
+        self.process.stdin.write(f"{seconds}\n")
+        self.process.stdin.flush()
+        self.results.append(self.read())
+        self.stop()
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+
+    def least(self):
+        return min(r["min_ms"] for r in self.results)
+
+
+def stamp(name, model):
+    """Of what a converted file depends on: the model, and the engine's version (ours: its library)."""
+    h = hashlib.sha256(f"{model} {os.stat(model).st_mtime_ns} {ENGINES[name].version()}".encode())
+    if name == "lathe":
+        with open(ENGINES[name].library(), "rb") as f:
+            h.update(f.read())
+    return h.hexdigest()[:12]
+
+
+def forget(folder, prefix, keep):
+    for old in os.listdir(folder):
+        if old.startswith(prefix) and keep not in old:
+            os.remove(os.path.join(folder, old))
+
+
+def converted(name, model, cache, folder):
+    """The file an engine reads, and the seconds it took to make. Failures are kept too."""
+    engine = ENGINES[name]
+    if not hasattr(engine, "convert"):
+        return model, None
+    os.makedirs(cache, exist_ok=True)
+    key, base = stamp(name, model), os.path.basename(model)[:-len(".onnx")]
+    forget(cache, f"{base}@{name}-", key)
+    out = os.path.join(cache, f"{base}@{name}-{key}{engine.suffix}")
+    note = out + ".json"
+    if not os.path.exists(note):
+        errors = os.path.join(folder, name + ".err")
+        with open(errors, "w") as f:
+            try:
+                done = subprocess.run([sys.executable, "-m", "peers.worker", "--convert", name,
+                                       model, out, folder], stdout=subprocess.PIPE, stderr=f,
+                                      text=True, cwd=HERE, timeout=LIMIT)
+                said = json.loads(done.stdout) if done.returncode == 0 else {}
+            except subprocess.TimeoutExpired:
+                said = {"error": f"over {LIMIT} s"}
+        with open(note, "w") as f:
+            json.dump(said or {"error": last_line(errors)}, f)
+    with open(note) as f:
+        said = json.load(f)
+    if "error" in said:
+        raise RuntimeError(said["error"])
+    return out, said["seconds"]
+
+
+def difference(folder, name, reference):
+    """Largest |a-b| over largest |b|, worst of the outputs; None: their number or size differs."""
+    worst = 0.0
+    with np.load(os.path.join(folder, name + ".npz")) as got, \
+            np.load(os.path.join(folder, reference + ".npz")) as want:
+        if len(got.files) != len(want.files):
+            return None
+        for key in want.files:
+            a, b = got[key].astype(np.float64).ravel(), want[key].astype(np.float64).ravel()
+            if a.size != b.size:
+                return None
+            if b.size > 0:
+                error = np.abs(a - b).max() / max(np.abs(b).max(), 1e-30)
+                worst = max(worst, error if error == error else np.inf)
+    return float(worst)
+
+
+class Row:
+    """What came out for one model at one thread count; by engine."""
+
+    def __init__(self, model, kind, threads):
+        self.model, self.kind, self.threads = model, kind, threads
+        self.ms, self.median, self.error, self.fault, self.convert_s = {}, {}, {}, {}, {}
+
+    def best_peer(self):
+        peers = [p for p in self.ms if p != "lathe"]
+        return min(peers, key=self.ms.get) if peers else None
+
+    def ratio(self, peer=None):
+        """Above 1: Lathe is so many times as fast. None: one of the two has no time."""
+        peer = peer or self.best_peer()
+        return self.ms[peer] / self.ms["lathe"] if peer in self.ms and "lathe" in self.ms else None
+
+
+def start(row, names, model, threads, cpus, cache, folder):
+    """A worker for each engine that can run the model."""
+    workers = []
+    for name in names:
+        try:
+            file, row.convert_s[name] = converted(name, model, cache, folder)
+            workers.append(Worker(name, file, threads, folder, cpus))
+        except RuntimeError as e:
+            row.fault[name] = str(e)
+    return workers
+
+
+def judge(row, workers, folder):
+    """Leaves out whose results are wrong."""
+    running = [w.name for w in workers]
+    reference = "ort" if "ort" in running else next((n for n in running if n != "lathe"), None)
+    for w in list(workers):
+        if reference in (None, w.name):
+            continue
+        row.error[w.name] = difference(folder, w.name, reference)
+        if row.error[w.name] is None or row.error[w.name] > TOLERANCE:
+            row.fault[w.name] = "outputs of another shape" if row.error[w.name] is None else \
+                f"wrong by {row.error[w.name]:.1e}"
+            w.close()
+            workers.remove(w)
+
+
+def measure(name, kind, model, inputs, engines, threads, rounds, seconds, cache):
+    """One model at one thread count; without rounds only that the results agree."""
+    row = Row(name, kind, threads)
+    cpus = sorted(os.sched_getaffinity(0))[-threads:]
+    with tempfile.TemporaryDirectory() as folder:
+        np.savez(os.path.join(folder, "inputs.npz"), **inputs)
+        workers = start(row, engines, os.path.abspath(model), threads, cpus, cache, folder)
+        try:
+            judge(row, workers, folder)
+            for i in range(rounds):
+                for j in range(len(workers)):
+                    workers[(i + j) % len(workers)].burst(seconds)
+        finally:
+            for w in workers:
+                w.close()
+    for w in workers if rounds > 0 else []:
+        row.ms[w.name] = w.least()
+        row.median[w.name] = sorted(r["median_ms"] for r in w.results)[len(w.results) // 2]
+    return row
