@@ -99,6 +99,7 @@ Compiled compile_graph(Context *ctx, Graph *g, const CompileOptions *opt)
 {
     const double start = time_now();
     const PassOptions passes = {.target = opt->target};
+    const char *const *const dim_name = unify_names(g);
     op_infer_graph(g);
     while (unify_sizes(g) > 0)
         infer_again(g);
@@ -117,7 +118,9 @@ Compiled compile_graph(Context *ctx, Graph *g, const CompileOptions *opt)
     if (!opt->unfused)
         g = passes_run(ctx, g, PASS_LATE, &passes, NULL);
     const double inferred = time_now();
-    const Compiled c = work_compile(work_define(ctx, g, opt));
+    Work *const w = work_define(ctx, g, opt);
+    w->dim_name = dim_name;
+    const Compiled c = work_compile(w);
     for (int b = 0; b < g->block.len; b++)
         c.report->nodes += g->block.at[b].node.len;
     c.report->folded = folded;

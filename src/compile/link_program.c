@@ -339,6 +339,25 @@ void link_block(Link *l, int block)
 
 /* ---- the whole ---- */
 
+/* Names of sizes that became one with another, or a number, are variables too: a run finds that dim right by its
+ * buffer's, and whoever binds sizes finds the name. */
+static void link_other_names(Link *l)
+{
+    StrMap seen = strmap_new(l->ctx->arena);
+    for (int i = 0; i < l->b->var.len; i++)
+        strmap_put(&seen, l->b->var.at[i].name, 1);
+    const Block *main = &l->g->block.at[0];
+    for (int i = 0; i < main->input.len && l->w->dim_name; i++) {
+        for (int k = 0; k < l->g->value.at[main->input.at[i]].rank; k++) {
+            const char *name = l->w->dim_name[i * MAX_RANK + k];
+            if (!name || !strmap_put(&seen, name, 1))
+                continue;
+            grow_vars(l);
+            build_var(l->b, name, i, k);
+        }
+    }
+}
+
 static void link_inputs(Link *l)
 {
     const Block *main = &l->g->block.at[0];
@@ -352,6 +371,7 @@ static void link_inputs(Link *l)
             }
         }
     }
+    link_other_names(l);
     for (int i = 0; i < main->input.len; i++) {
         const ValueId id = main->input.at[i];
         ProgramBuffer b = value_buffer(l, &l->g->value.at[id]);

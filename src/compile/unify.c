@@ -5,7 +5,7 @@
  * Inference notes such equalities and a run checks them. Left as they are, one axis has two names for its
  * extent, and what is computed for the one cannot be seen to suffice for the other. Only sizes of the model's
  * inputs are replaced, and only for what the model's own block needs: a branch that is not taken demands
- * nothing. */
+ * nothing. The names that go remain names for --bind: link_program.c makes variables of them. */
 #include "compile/work.h"
 
 typedef struct Unify {
@@ -49,6 +49,21 @@ static bool unify(Unify *u, Expr a, Expr b)
         return false;
     replace(u->g, a, b);
     return true;
+}
+
+const char *const *unify_names(const Graph *g)
+{
+    const Block *model = &g->block.at[0];
+    const char **name = arena_array_of(g->ctx->arena, (size_t)model->input.len * MAX_RANK + 1, const char *);
+    for (int i = 0; i < model->input.len; i++) {
+        const Value *v = &g->value.at[model->input.at[i]];
+        for (int k = 0; k < v->rank; k++) {
+            const ExprNode *n = expr_node(g->x, v->dim[k]);
+            if (n->op == EX_VAR)
+                name[i * MAX_RANK + k] = g->x->var.at[n->imm.i].name;
+        }
+    }
+    return name;
 }
 
 int unify_sizes(Graph *g)

@@ -65,12 +65,15 @@ typedef struct Work {
     ValueId *sym_owner; /* by symbol: the host routine's or control flow's value that gives it; -1 */
     VEC(Job) job;
     StrMap jobs;        /* key -> job */
+    const char *const *dim_name; /* of unify_names; NULL: none */
 } Work;
 
 /* ---- unify.c ---- */
 /* Open sizes of the model's inputs that inference assumed equal to a number or to each other are made so; the
  * graph is to be inferred again. Returns how many. */
 int unify_sizes(Graph *g);
+/* What the dims of the model's inputs are called before that: [input * MAX_RANK + axis], NULL for those that are fixed. */
+const char *const *unify_names(const Graph *g);
 
 /* ---- units.c ---- */
 void units_make(Work *w);   /* from Node.group */

@@ -53,7 +53,7 @@ typedef struct ProgramValue {
 typedef struct ProgramVar {
     const char *name;
     int32_t value;       /* its EX_VAR value */
-    int32_t input, axis; /* set from this dim; input -1: set by a step */
+    int32_t input, axis; /* set from this dim; input -1: set by a step. A dim may have several: names of one size */
 } ProgramVar;
 
 typedef enum BufferKind { BUF_INPUT, BUF_OUTPUT, BUF_CONST, BUF_TEMP, BUF_SLOT, BUF_VIEW, BUF_KINDS } BufferKind;

@@ -222,7 +222,7 @@ Ports tool_graph_ports(Arena *a, const Graph *g)
 Ports tool_module_ports(Arena *a, const Module *m)
 {
     const Program *program = module_program(m);
-    Ports p = {.n = program->ninput, .at = arena_array_of(a, program->ninput + 1, struct Port)};
+    Ports p = {.n = program->ninput, .at = arena_array_of(a, program->ninput + 1, struct Port), .program = program};
     for (int i = 0; i < p.n; i++) {
         const ProgramBuffer *b = &program->buffer[program->input[i].buffer];
         p.at[i] = (struct Port){.name = program->input[i].name, .dtype = (DType)b->dtype, .rank = b->rank};
@@ -247,18 +247,32 @@ static const char *open_dims(Arena *a, const Ports *p)
     return str_text(&s);
 }
 
+/* The model's name of a size that became one with another, or fixed: the name that stands in the ports instead. */
+static const char *port_name_of(Arena *a, const Ports *p, const char *name)
+{
+    for (int i = 0; i < p->program->nvar; i++) {
+        const ProgramVar *v = &p->program->var[i];
+        if (v->input < 0 || strcmp(v->name, name) != 0)
+            continue;
+        const struct Port *port = &p->at[v->input];
+        return port->dim_name[v->axis] ? port->dim_name[v->axis] : arena_printf(a, "%s.dim%d", port->name, v->axis);
+    }
+    return name;
+}
+
 /* A fixed dim goes by its place, as one does that has no name in a model: "x.dim2". */
 static int bind_ports(Arena *a, Ports *p, const OnnxBindDim *bind, Error *e)
 {
     bool found = false;
+    const char *const wanted = port_name_of(a, p, bind->name);
     for (int i = 0; i < p->n; i++) {
         struct Port *const port = &p->at[i];
         for (int k = 0; k < port->rank; k++) {
             const char *name = port->dim_name[k] ? port->dim_name[k] : arena_printf(a, "%s.dim%d", port->name, k);
-            if (strcmp(name, bind->name) != 0)
+            if (strcmp(name, wanted) != 0)
                 continue;
             if (port->dim[k] >= 0 && port->dim[k] != bind->value)
-                return error_set(e, ERR_INVALID, "--bind: '%.100s' is %lld, not %lld", name, (long long)port->dim[k],
+                return error_set(e, ERR_INVALID, "--bind: '%.100s' is %lld, not %lld", bind->name, (long long)port->dim[k],
                                  (long long)bind->value);
             port->dim[k] = bind->value;
             found = true;

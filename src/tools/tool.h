@@ -50,6 +50,7 @@ typedef struct Ports {
         int64_t dim[MAX_RANK];
         const char *dim_name[MAX_RANK]; /* of a module's dims that are not fixed; else NULL */
     } *at;
+    const Program *program; /* of a module, which knows other names of dims; else NULL */
 } Ports;
 Ports tool_graph_ports(Arena *a, const Graph *g);
 Ports tool_module_ports(Arena *a, const Module *m);

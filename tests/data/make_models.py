@@ -289,7 +289,15 @@ def images():
          [f32("y", "N", "H", "W", 3)], 17)
 
 
+def names():
+    """One size by two names, and one that has to be a number."""
+    w = numpy_helper.from_array(np.arange(40, dtype=np.float32).reshape(5, 8), "w")
+    save("two_names", [N("Add", ["x", "c"], ["y"]), N("Add", ["d", "w"], ["z"])],
+         [f32("x", "N", 8), f32("c", "M", 8), f32("d", "K", 8)], [f32("y", "N", 8), f32("z", "K", 8)], 17, init=[w])
+
+
 if __name__ == "__main__":
+    names()
     images()
     classifier()
     old_forms()

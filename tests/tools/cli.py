@@ -155,6 +155,23 @@ def test_bind(tmp):
     one_line(lathe("run", module, "--inputs", image, "--bind", "N=3", status=1), "'x'", "f32[2,3,4,4]", "dim 0", "3")
 
 
+def test_bind_either_name(tmp):
+    """Sizes that must be equal become one, which either name binds; and one that must be a number."""
+    model, module = os.path.join(DATA, "two_names.onnx"), os.path.join(tmp, "m.lathe")
+    lathe("compile", model, "-o", module)
+    for name in "N", "M":
+        r = lathe("run", module, "--bind", f"{name}=3")
+        has(r.out, "y f32[3,8]", "z f32[5,8]")
+        assert not r.err, r.err
+    has(lathe("run", module, "--bind", "N=3", "M=3", "K=5").out, "y f32[3,8]")
+    one_line(lathe("run", module, "--bind", "N=3", "M=4", status=1), "'M' is 3, not 4")
+    one_line(lathe("run", module, "--bind", "K=6", status=1), "'K' is 5, not 6")
+    x = os.path.join(tmp, "x.npy")
+    write_npy(x, [2, 8], [0.5] * 16)
+    has(lathe("run", module, "--inputs", x, "--bind", "M=2").out, "y f32[2,8]")
+    one_line(lathe("run", module, "--inputs", x, "--bind", "M=4", status=1), "dim 0 is 4")
+
+
 def test_options_of_modules(tmp):
     """Each option of run and bench either works with a compiled module or is refused, by its name."""
     x, module = os.path.join(tmp, "x.npy"), os.path.join(tmp, "m.lathe")
@@ -403,7 +420,7 @@ def zsh_completes(tmp, lines):
 lathe() {{ '{LATHE}' "$@" }}
 eval "$(lathe completion zsh)"
 show() {{ print -r -- "<<$BUFFER>>"; BUFFER= }}
-zle -N show; bindkey '^X' show
+zle -N show; bindkey '^G' show
 """)
     try:
         pid, terminal = pty.fork()
@@ -425,7 +442,7 @@ zle -N show; bindkey '^X' show
         os.write(terminal, f"PS1= PS2=; source {start}; print -r rea''dy\n".encode()) # the echo says rea''dy
         said_until("ready")
         for line in lines:
-            os.write(terminal, line.encode() + b"\t\x18")
+            os.write(terminal, line.encode() + b"\t\x07")
             said = said_until(">>")
             yield re.search("<<(.*)>>", said)[1], said
     finally:
