@@ -77,7 +77,8 @@ typedef struct lathe_port { /* an input or output of a model; the texts live as 
     int dtype;
     int rank;
     int64_t dim[LATHE_MAX_RANK];          /* -1: open, a run gives it */
-    const char *dim_name[LATHE_MAX_RANK]; /* of an open dim, "N": equal names are equal sizes. NULL: it has none */
+    const char *dim_name[LATHE_MAX_RANK]; /* of an open dim, "N": equal names are equal sizes, also of dims that have to
+                                           * be equal though the model gives them two names. NULL: it has none */
 } lathe_port;
 
 /* "f32[N,3,224,224]" as snprintf does it: returns the length, writes at most `size` bytes. */
@@ -85,7 +86,8 @@ int lathe_port_text(const lathe_port *port, char *text, size_t size);
 
 /* Memory for everything but machine code and what LLVM takes while it compiles. Of the whole process: call it once,
  * before any other function; every thread may call both functions. `alloc` returns memory aligned to `align` (a power
- * of two), or NULL: then what was asked of the library fails with LATHE_MEMORY. */
+ * of two), or NULL: then what was asked of the library fails with LATHE_MEMORY. NULL, or one without both functions, is
+ * the C library's again: that, too, while nothing that this library made is left. */
 typedef struct lathe_allocator {
     void *(*alloc)(void *arg, size_t size, size_t align);
     void (*free)(void *arg, void *p);

@@ -26,7 +26,8 @@ static int not_given(const char *what, lathe_error *e)
 
 void lathe_set_allocator(const lathe_allocator *a)
 {
-    heap_set_hooks((HeapHooks){a->alloc, a->free, a->arg});
+    const bool whole = a && a->alloc && a->free; /* memory of the one must not come to another's free */
+    heap_set_hooks(whole ? (HeapHooks){a->alloc, a->free, a->arg} : (HeapHooks){0});
 }
 
 const char *lathe_version(void)

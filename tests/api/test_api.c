@@ -540,6 +540,25 @@ static void nothing_is_left(void **state)
     assert_int_equal(live, 0);
 }
 
+/* After everything that the tests made is gone: from here on the C library's again. */
+static void allocator_is_taken_back(void **state)
+{
+    (void)state;
+    const lathe_allocator own = {count_alloc, count_free, NULL};
+    const lathe_allocator *const none[] = {NULL, &(lathe_allocator){.alloc = count_alloc}, &(lathe_allocator){.free = count_free}};
+    for (int i = 0; i < 3; i++) {
+        lathe_set_allocator(&own);
+        int before = allocations;
+        lathe_module_free(compile(NULL));
+        assert_true(allocations > before);
+        lathe_set_allocator(none[i]);
+        before = allocations;
+        lathe_module_free(compile(NULL));
+        assert_int_equal(allocations, before);
+        assert_int_equal(live, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -555,6 +574,7 @@ int main(void)
         cmocka_unit_test(threads_share_a_module),
         cmocka_unit_test(failing_memory_is_an_error),
         cmocka_unit_test(nothing_is_left),
+        cmocka_unit_test(allocator_is_taken_back),
     };
     lathe_set_allocator(&(lathe_allocator){count_alloc, count_free, NULL});
     return cmocka_run_group_tests(tests, NULL, NULL);
