@@ -38,6 +38,9 @@
 
 #define PROGRAM_FORMAT 3
 
+/* What to do about a run that is refused because two open sizes differ and one of them is 1. */
+#define BROADCAST_HINT "an open size of 1 is not broadcast: compile for these sizes, with --bind or without --symbolic"
+
 typedef struct ProgramValue {
     uint8_t op;    /* ExprOp: EX_INT, EX_FLOAT, EX_VAR, or an operation of scalar_apply */
     uint8_t dtype;

@@ -152,6 +152,25 @@ static int gather_dims(Run *r, Error *e)
     return 0;
 }
 
+static int input_dim(const Program *p, int input, int axis)
+{
+    return p->buffer[p->input[input].buffer].dim[axis];
+}
+
+/* Another name of this dim's size, which became one with it or a number: compile/unify.c. NULL: none. */
+static const char *other_name(const Program *p, int input, int axis)
+{
+    const int size = input_dim(p, input, axis);
+    for (int i = 0; i < p->nvar; i++) {
+        const ProgramVar *v = &p->var[i];
+        if (v->input < 0 || v->value == size || input_dim(p, v->input, v->axis) != size)
+            continue;
+        if (p->value[size].op == EX_VAR || (v->input == input && v->axis == axis)) /* a number may be anything's size */
+            return v->name;
+    }
+    return NULL;
+}
+
 static int check_dims(Run *r, const ShapePlan *s, Error *e)
 {
     const Program *p = r->m->p;
@@ -163,9 +182,11 @@ static int check_dims(Run *r, const ShapePlan *s, Error *e)
                 continue;
             const ProgramValue *v = &p->value[b->dim[k]];
             const char *name = v->op == EX_VAR ? p->var[v->imm.i].name : NULL;
-            return error_set(e, ERR_INVALID, "input '%s': dim %d is %lld, the model wants %s%s%lld",
-                             port_name(r, i), k, (long long)s->dim[n], name ? name : "",
-                             name ? " = " : "", (long long)want);
+            const char *const other = other_name(p, i, k);
+            const bool one = other && (want == 1 || s->dim[n] == 1);
+            return error_set(e, ERR_INVALID, "input '%s': dim %d is %lld, the model wants %.100s%s%.100s%s%lld%s",
+                             port_name(r, i), k, (long long)s->dim[n], other ? other : "", other ? " = " : "",
+                             name ? name : "", name ? " = " : "", (long long)want, one ? " (" BROADCAST_HINT ")" : "");
         }
     }
     return 0;

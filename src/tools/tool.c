@@ -343,9 +343,19 @@ static int find_input(const Ports *p, const char *text, int *at, const char **pa
     return 0;
 }
 
-/* Here and not by the run: a module does not know of --bind. */
-static int check_dims(const struct Port *p, const char *path, const Tensor *t, Error *e)
+/* Was it open in the model, though a module fixes it? */
+static bool has_name(const Ports *ports, int input, int axis)
 {
+    for (int i = 0; ports->program && i < ports->program->nvar; i++)
+        if (ports->program->var[i].input == input && ports->program->var[i].axis == axis)
+            return true;
+    return false;
+}
+
+/* Here and not by the run: a module does not know of --bind. */
+static int check_dims(const Ports *ports, int input, const char *path, const Tensor *t, Error *e)
+{
+    const struct Port *const p = &ports->at[input];
     int bad = -1;
     for (int k = 0; k < p->rank && t->rank == p->rank && bad < 0; k++)
         if (p->dim[k] >= 0 && p->dim[k] != t->dim[k])
@@ -353,8 +363,9 @@ static int check_dims(const struct Port *p, const char *path, const Tensor *t, E
     if (bad < 0)
         return 0;
     Arena *a = arena_new();
-    error_set(e, ERR_INVALID, "--inputs %s: %s for input '%s', whose dim %d is %lld", path, tensor_describe(a, t), p->name,
-              bad, (long long)p->dim[bad]);
+    const bool one = t->dim[bad] == 1 && has_name(ports, input, bad);
+    error_set(e, ERR_INVALID, "--inputs %s: %s for input '%s', whose dim %d is %lld%s", path, tensor_describe(a, t), p->name,
+              bad, (long long)p->dim[bad], one ? " (" BROADCAST_HINT ")" : "");
     arena_free(a);
     return ERR_INVALID;
 }
@@ -369,7 +380,7 @@ static int given_input(const Ports *p, const char *text, int at, const ImageOpti
         return error_set(e, ERR_INVALID, "--inputs %s: the input '%s' is given twice", text, p->at[at].name);
     const struct Port *const port = &p->at[at];
     const int code_read = image_is_file(path) ? image_read(path, port, image, &out[at], e) : tool_read_tensor(path, &out[at], e);
-    return code_read != 0 ? code_read : check_dims(port, path, out[at], e);
+    return code_read != 0 ? code_read : check_dims(p, at, path, out[at], e);
 }
 
 int tool_inputs(const Ports *p, int nfile, const char *const *file, const ImageOptions *image, uint64_t seed,

@@ -172,6 +172,24 @@ def test_bind_either_name(tmp):
     one_line(lathe("run", module, "--inputs", x, "--bind", "M=4", status=1), "dim 0 is 4")
 
 
+def test_open_size_of_one(tmp):
+    """It is not broadcast: the message says what to do, and that works."""
+    model, module = os.path.join(DATA, "two_names.onnx"), os.path.join(tmp, "m.lathe")
+    lathe("compile", model, "-o", module)
+    files = []
+    for name, rows in ("x", 1), ("c", 3), ("d", 5), ("row", 1):
+        files.append(os.path.join(tmp, f"{name}.npy"))
+        write_npy(files[-1], [rows, 8], [0.5] * 8 * rows)
+    x, c, d, row = files
+    for args in [model, "--symbolic"], [module]:
+        one_line(lathe("run", *args, "--inputs", x, c, d, status=1), "'c'", "is 3", "N = M = 1", "with --bind or without --symbolic")
+        one_line(lathe("run", *args, "--inputs", c, c, row, status=1), "'d'", "5", "with --bind or without --symbolic")
+    has(lathe("run", model, "--inputs", x, c, row).out, "y f32[3,8]", "z f32[5,8]")
+    bound = "N=1", "M=3", "K=1"
+    lathe("compile", model, "-o", module, "--bind", *bound)
+    has(lathe("run", module, "--inputs", x, c, row).out, "y f32[3,8]", "z f32[5,8]")
+
+
 def test_options_of_modules(tmp):
     """Each option of run and bench either works with a compiled module or is refused, by its name."""
     x, module = os.path.join(tmp, "x.npy"), os.path.join(tmp, "m.lathe")
