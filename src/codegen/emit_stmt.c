@@ -220,6 +220,11 @@ void gen_phase(Gen *g, int phase, const char *name)
     memset(g->memo, 0, sizeof *g->memo * (size_t)g->x->node.len);
     g->undo.len = 0;
     gen_entry(g);
+    if (p->step) {
+        LLVMValueRef offset = LLVMConstInt(g->i64, KERNEL_ENV_STEP, false);
+        LLVMValueRef at = LLVMBuildInBoundsGEP2(g->b, g->i8, LLVMGetParam(g->fn, 0), &offset, 1, "");
+        gen_bind(g, p->step, LLVMBuildLoad2(g->b, g->i64, at, ""));
+    }
     set_scopes(g);
     const Loop loop = open_loop(g, p->par, LLVMGetParam(g->fn, 4), LLVMGetParam(g->fn, 5), false);
     gen_stmt(g, p->body);

@@ -145,7 +145,9 @@ static void compile_job(Context *ctx, void *arg)
     j->report.flops = cost.exact ? cost.ops : 0;
     double units = 0;
     for (int i = 0; i < low.loops->phase.len; i++) {
-        const double n = (double)typical(low.loops->x, low.loops->phase.at[i].extent);
+        const LoopPhase *p = &low.loops->phase.at[i];
+        const double steps = p->step ? (double)typical(low.loops->x, p->steps) : 1;
+        const double n = steps * (double)typical(low.loops->x, p->extent);
         units = n > units ? n : units;
     }
     /* About 32 operations or 2 elements a nanosecond: enough to tell small from large. */

@@ -250,6 +250,12 @@ static void link_kernel(Link *l, const Unit *u)
         vec_push(arena, &a, convert(l, loops->x, loops->sym.at[i], u));
     for (int i = 0; i < loops->phase.len; i++)
         vec_push(arena, &a, convert(l, loops->x, loops->phase.at[i].extent, u));
+    for (int i = 0; i < loops->phase.len; i++) {
+        const LoopPhase *p = &loops->phase.at[i];
+        const bool joins = i > 0 && p->step && loops->phase.at[i - 1].step == p->step;
+        const int steps = !p->step ? KERNEL_ONCE : joins ? KERNEL_JOINS : convert(l, loops->x, p->steps, u);
+        vec_push(arena, &a, steps);
+    }
     build_step(l->b, PSTEP_KERNEL, a.len, a.at);
 }
 

@@ -364,6 +364,17 @@ void loops_interpret(Context *ctx, const Loops *l, void *const *bufs, const int6
         bind_int(&p, l->sym.at[k], syms[k]);
     for (int k = 0; k < l->buffer.len; k++)
         set_up_buffer(&p, k, bufs, buf_elements);
-    for (int k = 0; k < l->phase.len; k++)
-        run_phase(&p, &l->phase.at[k]);
+    for (int k = 0; k < l->phase.len;) {
+        const LoopPhase *first = &l->phase.at[k];
+        const int end = loops_group_end(l, k);
+        forget(&p);
+        const int64_t steps = first->step ? eval_int(&p, first->steps) : 1;
+        for (int64_t t = 0; t < steps; t++) {
+            if (first->step)
+                bind_int(&p, first->step, t);
+            for (int i = k; i < end; i++)
+                run_phase(&p, &l->phase.at[i]);
+        }
+        k = end;
+    }
 }

@@ -308,10 +308,23 @@ bool loops_verify(const Loops *l, Str *why)
     for (int k = 0; k < l->phase.len && v.ok; k++) {
         const LoopPhase *p = &l->phase.at[k];
         verify_expr(&v, p->extent, "extent");
-        if (!v.ok || !bind(&v, p->par))
+        if (p->step)
+            verify_expr(&v, p->steps, "steps");
+        if (!v.ok || !bind(&v, p->par) || (p->step && !bind(&v, p->step)))
             break;
         verify_stmt(&v, p->body);
         v.in_scope[expr_node(l->x, p->par)->imm.i] = false;
+        if (p->step)
+            v.in_scope[expr_node(l->x, p->step)->imm.i] = false;
     }
     return v.ok;
+}
+
+int loops_group_end(const Loops *l, int phase)
+{
+    const Expr step = l->phase.at[phase].step;
+    int end = phase + 1;
+    while (step && end < l->phase.len && l->phase.at[end].step == step)
+        end++;
+    return end;
 }

@@ -14,7 +14,9 @@
  * Every offset is in bounds whatever the data: lowering clamps what it cannot prove.
  *
  * A kernel is a list of phases. A phase is one parallel loop: its variable `par` runs over [0, extent);
- * a caller runs any partition of that range on any threads, then the next phase. Scratch is private
+ * a caller runs any partition of that range on any threads, then the next phase. Phases in a row with one
+ * `step` variable advance together: all of them, in turn, for step 0, then for step 1, .. (the time steps of
+ * a recurrent cell: each is a parallel loop, and the next begins when it is done). Scratch is private
  * to the caller's thread; nothing survives in it from one value of `par` to the next.
  */
 #ifndef LATHE_LOOP_LOOPS_H
@@ -71,6 +73,8 @@ typedef struct LoopPhase {
     Expr par;    /* VAR node of the parallel loop */
     Expr extent; /* i64 over symbols */
     int body;    /* statement id (a BLOCK) */
+    Expr step;   /* VAR node, in [0, steps); 0: the phase runs once */
+    Expr steps;  /* i64 over symbols */
 } LoopPhase;
 
 typedef struct LoopReg {
@@ -98,6 +102,8 @@ void loops_append(Loops *l, int parent, int child);
 
 /* False, and why: forms, types, scopes, constant extents of vector loops, registers in range. */
 bool loops_verify(const Loops *l, Str *why);
+/* The phase after the last that advances in steps together with `phase`. */
+int loops_group_end(const Loops *l, int phase);
 void loops_print(const Loops *l, Str *out);
 
 #endif

@@ -5,7 +5,7 @@
  *       arg 2 y f32 [64, 64] layout 0 1 1:16 written
  *       scratch 0 t f32 [16]
  *       reg r0 f32 x 8
- *       phase i < 64
+ *       phase i < 64             (and `for each t < 32`, of phases that advance in steps)
  *         for k < 768
  *           r0 = fma(bcast(vload a[i*768 + k]), vload b[k*16], r0)
  *         y[i*16] = r0
@@ -134,6 +134,12 @@ void loops_print(const Loops *l, Str *out)
         put(&p, l->phase.at[k].par);
         str_add(out, " < ");
         put(&p, l->phase.at[k].extent);
+        if (l->phase.at[k].step) {
+            str_add(out, " for each ");
+            put(&p, l->phase.at[k].step);
+            str_add(out, " < ");
+            put(&p, l->phase.at[k].steps);
+        }
         str_addc(out, '\n');
         print_stmt(&p, l->phase.at[k].body, 2);
     }

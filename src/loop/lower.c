@@ -1,6 +1,6 @@
 /* Lowering: stages and a schedule -> structured loops (schedule.h, loops.h).
  *
- * Every root stage becomes a phase. Its nest is opened loop by loop (lower_open); after a loop is
+ * Every root stage becomes a phase; one with `steps` becomes phases that advance together. Its nest is opened loop by loop (lower_open); after a loop is
  * open, the stages computed `at` it are lowered inside for the box that is needed there (region.h),
  * then come the deeper loops, then the stage's own statement. A REDUCE emits its initialisation
  * just before its first reduction loop.
@@ -132,7 +132,7 @@ static void open_peeled(Lowerer *w, Nest *n, int pos, int parent, bool init)
     AxisPlan *p = &n->plan[axis];
     const Expr whole = expr_divi(x, p->size, p->tile);
     bool inner_parallel = false; /* then `par` says where in the tile, for every tile */
-    for (int k = pos + 1; k < n->nparallel; k++) {
+    for (int k = pos + 1; k < n->nouter; k++) {
         inner_parallel |= n->order[k].axis == axis;
     }
     Nest tail = *n;
@@ -143,7 +143,7 @@ static void open_peeled(Lowerer *w, Nest *n, int pos, int parent, bool init)
     }
     Nest main = *n;
     nest_plan_main(x, &main, axis, whole);
-    if (pos < n->nparallel) {
+    if (pos < n->nouter) {
         const int inside = lower_if(w, parent, expr_lt(x, p->var[0], whole));
         lower_let(w, inside, nest_var(&main, pos), p->var[0]);
         opened(w, &main, pos, inside, init);
@@ -188,7 +188,7 @@ void lower_open(Lowerer *w, Nest *n, int pos, int parent, bool init)
         const int below = lower_if(w, parent, expr_lt(x, p->size, tile));
         Nest large = *n;
         const int other = lower_if(w, parent, expr_le(x, tile, p->size));
-        if (pos < n->nparallel) {
+        if (pos < n->nouter) {
             opened(w, &small, pos, below, init);
             opened(w, &large, pos, other, init);
         } else {
@@ -208,7 +208,7 @@ void lower_open(Lowerer *w, Nest *n, int pos, int parent, bool init)
     if (!init && is_reduction(n, pos) && open_partitioned(w, n, pos, parent)) {
         return;
     }
-    const bool counted = expr_node(x, nest_var(n, pos))->op == EX_VAR && pos >= n->nparallel;
+    const bool counted = expr_node(x, nest_var(n, pos))->op == EX_VAR && pos >= n->nouter;
     const int inside = counted ? lower_for(w, parent, nest_var(n, pos), nest_extent(n, pos),
                                           n->mark[pos])
                                : parent;
@@ -227,23 +227,25 @@ static Expr parallel_extent(Exprs *x, const Nest *n, int pos)
     return nest_extent(n, pos);
 }
 
-static void lower_phase(Lowerer *w, Nest *n)
+/* step: the variable of the steps that the phase is called for, and how many; 0: it runs once. */
+static void lower_phase(Lowerer *w, Nest *n, Expr step, Expr steps)
 {
     Exprs *x = w->x;
     const int body = loops_stmt(w->l, L_BLOCK);
-    LoopPhase phase = {.body = body, .extent = expr_int(x, 1)};
-    for (int i = 0; i < n->nparallel; i++) {
+    LoopPhase phase = {.body = body, .extent = expr_int(x, 1), .step = step, .steps = steps};
+    const int first = n->nsteps;
+    for (int i = first; i < n->nouter; i++) {
         phase.extent = expr_mul(x, phase.extent, parallel_extent(x, n, i));
     }
     phase.par = expr_loop_var(x, "par", phase.extent);
     Expr rest = phase.par;
-    for (int i = n->nparallel - 1; i >= 0; i--) {
+    for (int i = n->nouter - 1; i >= first; i--) {
         const Expr extent = parallel_extent(x, n, i);
         const Expr var = nest_var(n, i);
         if (expr_node(x, var)->op == EX_VAR) {
-            lower_let(w, body, var, i == 0 ? rest : expr_mod(x, rest, extent));
+            lower_let(w, body, var, i == first ? rest : expr_mod(x, rest, extent));
         }
-        rest = i == 0 ? rest : expr_div(x, rest, extent);
+        rest = i == first ? rest : expr_div(x, rest, extent);
     }
     lower_open(w, n, 0, body, false);
     vec_push(w->ctx->arena, &w->l->phase, phase);
@@ -261,17 +263,26 @@ static void lower_root(Lowerer *w, int stage)
         base.update[0] = st->init[0];
         Nest n = {.stage = stage, .st = &base};
         nest_plan(w->x, &n, NULL);
-        lower_phase(w, &n);
+        lower_phase(w, &n, 0, 0);
         Stage updates = *st;
         updates.nreduce = 0;
         Nest u = {.stage = stage, .st = &updates};
         nest_plan(w->x, &u, NULL);
-        lower_phase(w, &u);
+        lower_phase(w, &u, 0, 0);
         return;
     }
     Nest n = {.stage = stage, .st = st, .ss = ss};
     nest_plan(w->x, &n, NULL);
-    lower_phase(w, &n);
+    /* (that there is one step only can be known) */
+    const bool steps = n.nsteps && expr_node(w->x, nest_var(&n, 0))->op == EX_VAR;
+    const Expr step = steps ? nest_var(&n, 0) : 0, count = steps ? nest_extent(&n, 0) : 0;
+    for (int i = 0; i < w->s->stage.len; i++) {
+        if (lower_in_step(w, &n, i)) {
+            Nest child = lower_at_nest(w, &n, 0, i);
+            lower_phase(w, &child, step, count);
+        }
+    }
+    lower_phase(w, &n, step, count);
 }
 
 static bool is_root(const Lowerer *w, int stage)

@@ -159,15 +159,36 @@ static void place_box(Lowerer *w, int stage, const StageSchedule *ss, const Regi
     }
 }
 
+/* Is stage i computed at loop `pos` of n itself? */
+static bool is_at(const Lowerer *w, const Nest *n, int pos, int i)
+{
+    const StageSchedule *ss = lower_schedule_of(w, i);
+    return i != n->stage && ss && ss->at_stage &&
+           strcmp(ss->at_stage, lower_stage_name(w, n->stage)) == 0 &&
+           ss->at_loop.axis == n->order[pos].axis && ss->at_loop.level == n->order[pos].level;
+}
+
+bool lower_in_step(const Lowerer *w, const Nest *n, int i)
+{
+    return n->nsteps && is_at(w, n, 0, i) && lower_schedule_of(w, i)->scope == SCOPE_ARG;
+}
+
+Nest lower_at_nest(Lowerer *w, const Nest *n, int pos, int i)
+{
+    Region *region = arena_array_of(w->ctx->arena, w->s->stage.len, Region);
+    regions_at(w, n, pos, region);
+    Nest child = {.stage = i, .st = &w->s->stage.at[i], .ss = lower_schedule_of(w, i)};
+    nest_plan(w->x, &child, &region[i]);
+    return child;
+}
+
 void lower_at(Lowerer *w, const Nest *n, int pos, int parent)
 {
     const int nstages = w->s->stage.len;
     Region *region = NULL;
     for (int i = 0; i < nstages; i++) {
         const StageSchedule *ss = lower_schedule_of(w, i);
-        if (i == n->stage || !ss || !ss->at_stage ||
-            strcmp(ss->at_stage, lower_stage_name(w, n->stage)) != 0 ||
-            ss->at_loop.axis != n->order[pos].axis || ss->at_loop.level != n->order[pos].level) {
+        if (!is_at(w, n, pos, i) || (pos == 0 && lower_in_step(w, n, i))) {
             continue;
         }
         if (!region) {

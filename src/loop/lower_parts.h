@@ -33,6 +33,10 @@ void lower_body(Lowerer *w, const Nest *n, int parent, bool init);
 /* ---- lower_at.c ---- */
 /* The stages computed at loop `pos` of n, which is open inside `parent`. */
 void lower_at(Lowerer *w, const Nest *n, int pos, int parent);
+/* Is stage i a phase of its own in each step of n? */
+bool lower_in_step(const Lowerer *w, const Nest *n, int i);
+/* The nest of stage i, which is computed at loop `pos` of n. */
+Nest lower_at_nest(Lowerer *w, const Nest *n, int pos, int i);
 
 /* ---- lower.c ---- */
 /* The loops of n from `pos` on, and its statement. */

@@ -179,7 +179,8 @@ void nest_plan(Exprs *x, Nest *n, const Region *box)
     } else {
         n->norder = schedule_default_order(st, n->ss, n->order);
     }
-    n->nparallel = n->ss ? n->ss->nparallel : 0;
+    n->nsteps = n->ss ? n->ss->nsteps : 0;
+    n->nouter = n->nsteps + (n->ss ? n->ss->nparallel : 0);
     for (int i = 0; i < n->norder; i++) {
         n->mark[i] = !n->ss                      ? MARK_SERIAL
                      : i == n->ss->vector        ? MARK_VECTOR

@@ -33,7 +33,8 @@ typedef struct Nest {
     const Stage *st;
     const StageSchedule *ss; /* NULL: defaults */
     AxisPlan plan[MAX_AXES];
-    int norder, nparallel;
+    int norder;
+    int nsteps, nouter;      /* loops that the caller of the phase runs: steps, and with parallel ones */
     LoopRef order[MAX_LOOPS];
     LoopMark mark[MAX_LOOPS];
     bool no_where;           /* inside the part of a loop where `where` is known to hold */

@@ -175,7 +175,7 @@ static ScheduleVerdict check_tails(const Check *c, const Stage *st, const StageS
          * at once if they run in parallel. */
         const int at = position_of(order, n, (LoopRef){.axis = (int8_t)a});
         if (tile->tail == TAIL_SHIFT && st->form == STAGE_REDUCE &&
-            (at < ss->nparallel || at > first_reduction(st, order, n))) {
+            ((at >= ss->nsteps && at < ss->nsteps + ss->nparallel) || at > first_reduction(st, order, n))) {
             return no(c, SCHEDULE_BAD_TAIL, ss, "overlapping tiles of a sum");
         }
         if (tile->tail == TAIL_PAD) {
@@ -191,11 +191,26 @@ static ScheduleVerdict check_tails(const Check *c, const Stage *st, const StageS
     return SCHEDULE_OK;
 }
 
+/* Is it a phase of each step of another stage? */
+static bool is_step_phase(const Check *c, const StageSchedule *ss)
+{
+    const StageSchedule *of = ss->at_stage ? schedule_find(c->sc, ss->at_stage) : NULL;
+    return of && of->nsteps && ss->scope == SCOPE_ARG && of->order[0].axis == ss->at_loop.axis &&
+           of->order[0].level == ss->at_loop.level;
+}
+
 static ScheduleVerdict check_marks(const Check *c, const Stage *st, const StageSchedule *ss)
 {
     const Exprs *x = c->s->x;
-    if (ss->nparallel < 0 || ss->nparallel > ss->norder || (ss->nparallel && ss->at_stage)) {
+    const int outer = ss->nsteps + ss->nparallel;
+    if (ss->nparallel < 0 || ss->nsteps < 0 || ss->nsteps > 1 || outer > ss->norder) {
+        return no(c, SCHEDULE_BAD_ORDER, ss, "more loops are parallel than there are");
+    }
+    if (ss->at_stage && (ss->nsteps || (ss->nparallel && !is_step_phase(c, ss)))) {
         return no(c, SCHEDULE_BAD_ORDER, ss, "parallel loops of a stage that is not a root");
+    }
+    if (ss->nsteps && (ss->order[0].axis >= st->naxes || ss->tile[ss->order[0].axis].n)) {
+        return no(c, SCHEDULE_BAD_ORDER, ss, "steps of a reduction or of tiles");
     }
     int64_t copies = 1;
     for (int i = 0; i < ss->norder; i++) {
@@ -203,10 +218,10 @@ static ScheduleVerdict check_marks(const Check *c, const Stage *st, const StageS
         const bool ordered = r.axis >= st->naxes ||
                              (st->form == STAGE_SCAN && r.axis == st->scan_axis);
         const bool unrolled = ss->unroll >> i & 1, vector = ss->vector == i;
-        if (ordered && (i < ss->nparallel || vector)) {
+        if (ordered && ((i >= ss->nsteps && i < outer) || vector)) {
             return no(c, SCHEDULE_BAD_ORDER, ss, "a parallel or vector loop that carries values");
         }
-        if ((unrolled || vector) && i < ss->nparallel) {
+        if ((unrolled || vector) && i < outer) {
             return no(c, SCHEDULE_BAD_ORDER, ss, "a loop with two marks");
         }
         if (vector && (i != ss->norder - 1 || unrolled)) {
@@ -271,6 +286,9 @@ static bool within(const Check *c, int i, int target, const StageSchedule *child
             return false;
         }
         i = stage_of(c->s, ss->at_stage);
+        if (i == target && is_step_phase(c, ss)) {
+            return is_step_phase(c, child); /* it stands before the other loops */
+        }
         if (i == target) {
             return position_of(order, n, ss->at_loop) >= pos;
         }
@@ -279,6 +297,106 @@ static bool within(const Check *c, int i, int target, const StageSchedule *child
         }
     }
     return false;
+}
+
+/* ---- recurrences ---- */
+
+/* Is the ordered axis of this SCAN its outermost loop? Then all of one step is done before the next. */
+static bool runs_in_steps(const Check *c, const Stage *st)
+{
+    const int a = st->scan_axis;
+    const StageSchedule *ss = schedule_find(c->sc, c->s->tensor.at[st->result[0]].name);
+    const bool first = ss && ss->norder ? ss->order[0].axis == a : a == 0;
+    return st->form == STAGE_SCAN && first && (!ss || ss->tile[a].n == 0);
+}
+
+typedef struct StepLoads {
+    const Stage *reader;
+    int tensor, axis;
+    bool same_step, same_point; /* so far */
+} StepLoads;
+
+static void scan_step_load(const Exprs *x, Expr e, void *arg)
+{
+    StepLoads *l = arg;
+    const ExprNode *n = expr_node(x, e);
+    if (n->op != EX_LOAD || n->imm.i != l->tensor) {
+        return;
+    }
+    for (int k = 0; k < n->nargs; k++) {
+        const bool own = is_axis(x, l->reader, k, expr_arg(x, e, k));
+        l->same_point &= own;
+        l->same_step &= own || k != l->axis;
+    }
+}
+
+/* May the results of `stage`, computed at a loop of the SCAN `target`, lie in buffers that keep all steps? Each step
+ * must be computed once: others read it in that step only, and what is computed inside a deeper loop is what
+ * this loop's point reads. */
+static bool keeps_whole(const Check *c, int stage, const StageSchedule *ss, int target)
+{
+    const Stage *st = &c->s->stage.at[stage], *ts = &c->s->stage.at[target];
+    if (ss->scope != SCOPE_ARG || !runs_in_steps(c, ts) ||
+        (st->form == STAGE_SCAN && st->scan_axis != ts->scan_axis)) {
+        return false;
+    }
+    const bool deeper = ss->at_loop.axis != ts->scan_axis;
+    if (deeper && st->form == STAGE_REDUCE) {
+        return false;
+    }
+    for (int i = 0; i < c->s->stage.len; i++) {
+        const Stage *reader = &c->s->stage.at[i];
+        const StageSchedule *rs = schedule_find(c->sc, c->s->tensor.at[reader->result[0]].name);
+        for (int k = 0; k < st->nresults && i != stage; k++) {
+            StepLoads l = {.reader = reader, .tensor = st->result[k], .axis = ts->scan_axis,
+                           .same_step = true, .same_point = true};
+            stage_walk(c->s, reader, scan_step_load, &l);
+            const bool beside = i == target || (rs && rs->at_stage && rs->scope == SCOPE_ARG &&
+                                                strcmp(rs->at_stage, ss->at_stage) == 0 &&
+                                                rs->at_loop.axis == ss->at_loop.axis &&
+                                                rs->at_loop.level == ss->at_loop.level);
+            if (stage_loads(c->s, reader, st->result[k]) &&
+                (!l.same_step || (deeper && !(l.same_point && beside)))) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+/* The root that a stage is computed inside of. */
+static int root_of(const Check *c, int i)
+{
+    for (int depth = 0; depth < c->s->stage.len && i >= 0; depth++) {
+        const StageSchedule *ss =
+            schedule_find(c->sc, c->s->tensor.at[c->s->stage.at[i].result[0]].name);
+        if (!ss || !ss->at_stage) {
+            break;
+        }
+        i = stage_of(c->s, ss->at_stage);
+    }
+    return i;
+}
+
+/* A SCAN that earlier stages read: all that depends on it and stands before it is computed inside one loop over its
+ * steps. */
+static ScheduleVerdict check_cycle(const Check *c, int scan)
+{
+    const int root = root_of(c, scan), n = c->s->stage.len;
+    bool *depends = arena_array_of(c->s->ctx->arena, n, bool);
+    depends[scan] = true;
+    for (int j = 0; j < scan; j++) {
+        for (int i = 0; i < n && !depends[j]; i++) {
+            depends[j] = depends[i] && (i < j || i == scan) &&
+                         reads_stage(c, &c->s->stage.at[j], &c->s->stage.at[i]);
+        }
+        if (depends[j] && (root_of(c, j) != root || !runs_in_steps(c, &c->s->stage.at[root]))) {
+            str_addf(c->why, "%s: part of a recurrence, but not computed in its steps",
+                     c->s->tensor.at[c->s->stage.at[j].result[0]].name);
+            return SCHEDULE_BAD_AT;
+        }
+    }
+    return SCHEDULE_OK;
 }
 
 static ScheduleVerdict check_at(const Check *c, int stage, const StageSchedule *ss)
@@ -294,16 +412,17 @@ static ScheduleVerdict check_at(const Check *c, int stage, const StageSchedule *
     }
     const Stage *ts = &c->s->stage.at[target];
     const StageSchedule *tss = schedule_find(c->sc, ss->at_stage);
-    const bool plain = st->form == STAGE_MAP || st->form == STAGE_REDUCE;
-    if (!plain || ts->form == STAGE_SCAN || ts->form == STAGE_SCATTER ||
+    if (st->form == STAGE_SCATTER || ts->form == STAGE_SCATTER ||
         ts->result[0] != stages_find_tensor(c->s, ss->at_stage) ||
         !loop_exists(ts, tss, ss->at_loop)) {
         return no(c, SCHEDULE_BAD_AT, ss, "no such loop to be computed at");
     }
+    const bool kept = st->form == STAGE_SCAN || ss->scope == SCOPE_ARG;
     for (int k = 0; k < st->nresults; k++) {
         /* only what is read inside is computed, perhaps not all of it; and overlapping boxes of a
          * shared buffer would be summed by two threads at once */
-        if (c->s->tensor.at[st->result[k]].role != TENSOR_TEMP || ss->scope == SCOPE_ARG) {
+        if (c->s->tensor.at[st->result[k]].role != TENSOR_TEMP ||
+            (kept && !keeps_whole(c, stage, ss, target))) {
             return no(c, SCHEDULE_BAD_SCOPE, ss, "computed at a loop without a box");
         }
     }
@@ -387,6 +506,13 @@ ScheduleVerdict schedule_check(const Schedule *sc, const Stages *after_steps, co
     const Check c = {.sc = sc, .s = after_steps, .why = why};
     for (int i = 0; i < sc->stage.len; i++) {
         const ScheduleVerdict v = check_entry(&c, &sc->stage.at[i]);
+        if (v != SCHEDULE_OK) {
+            return v;
+        }
+    }
+    for (int i = 0; i < after_steps->stage.len; i++) {
+        const ScheduleVerdict v =
+            after_steps->stage.at[i].form == STAGE_SCAN ? check_cycle(&c, i) : SCHEDULE_OK;
         if (v != SCHEDULE_OK) {
             return v;
         }

@@ -20,6 +20,7 @@ KernelStep program_kernel_step(const Program *p, const ProgramStep *s)
     k.buffer = a + 5;
     k.sym = k.buffer + k.nread + k.nwrite;
     k.extent = k.sym + k.nsym;
+    k.steps = k.extent + k.nphase;
     return k;
 }
 
@@ -274,13 +275,17 @@ static bool verify_kernel_step(Check *c, int i, int nentries)
     for (int k = 1; k < 5; k++)
         REQUIRE(c, in_range(a[k], s->narg + 1), "step %d: operands", i);
     REQUIRE(c, in_range(a[0], p->nkernel), "step %d: kernel %d", i, a[0]);
-    REQUIRE(c, (int64_t)5 + a[1] + a[2] + a[3] + a[4] == s->narg, "step %d: operands", i);
+    REQUIRE(c, (int64_t)5 + a[1] + a[2] + a[3] + (int64_t)2 * a[4] == s->narg, "step %d: operands", i);
     const KernelStep k = program_kernel_step(p, s);
     const ProgramKernel *kernel = &p->kernel[k.kernel];
     REQUIRE(c, k.nphase == kernel->nphase && (int64_t)kernel->entry + k.nphase <= nentries, "step %d: phases", i);
     REQUIRE(c, ids_ok(k.buffer, k.nread + k.nwrite, p->nbuffer), "step %d: buffers", i);
     REQUIRE(c, all_writable(p, k.buffer + k.nread, k.nwrite), "step %d: writes what is read-only", i);
     REQUIRE(c, ids_ok(k.sym, k.nsym + k.nphase, p->nvalue), "step %d: values", i);
+    for (int n = 0; n < k.nphase; n++) {
+        const bool joins = k.steps[n] == KERNEL_JOINS && n > 0 && k.steps[n - 1] != KERNEL_ONCE;
+        REQUIRE(c, k.steps[n] == KERNEL_ONCE || joins || in_range(k.steps[n], p->nvalue), "step %d: steps", i);
+    }
     return true;
 }
 

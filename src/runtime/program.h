@@ -11,7 +11,9 @@
  *
  * Steps run in order from 0. All offsets are in bytes.
  *
- *     KERNEL kernel nread nwrite nsym nphase, read buffers.., written buffers.., sym values.., extent values..
+ *     KERNEL kernel nread nwrite nsym nphase, read buffers.., written buffers.., sym values.., extent values.., steps..
+ *            steps: for each phase a value, the steps that it advances in with those after it that join it
+ *            (KERNEL_JOINS); KERNEL_ONCE: it runs once
  *     EXTERN name blob nin nout nvar, input buffers (-1 absent).., output buffers.., variables..
  *            calls the routine of kernel/host.h with this name (a text); the blob is a HostArgs. `variables`
  *            lists, for each output whose size may depend on data, all dims in order: the variable that gets
@@ -36,7 +38,7 @@
 #include "runtime/image.h"
 #include "tensor/layout.h"
 
-#define PROGRAM_FORMAT 3
+#define PROGRAM_FORMAT 4
 
 /* What to do about a run that is refused because two open sizes differ and one of them is 1. */
 #define BROADCAST_HINT "an open size of 1 is not broadcast: compile for these sizes, with --bind or without --symbolic"
@@ -136,11 +138,14 @@ typedef struct Program {
 bool program_verify(const Program *p, int nentries, Str *why);
 void program_print(const Program *p, Str *out);
 
+enum { KERNEL_ONCE = -1, KERNEL_JOINS = -2 };
+
 /* Where the operands of a KERNEL or EXTERN step lie. */
 typedef struct KernelStep {
     int kernel, nread, nwrite, nsym, nphase;
     const int32_t *buffer; /* nread + nwrite */
     const int32_t *sym, *extent;
+    const int32_t *steps; /* values, KERNEL_ONCE or KERNEL_JOINS */
 } KernelStep;
 typedef struct ExternStep {
     int name, blob, nin, nout, nvar;

@@ -7,9 +7,12 @@
 
 /* Below this much work a phase runs on the caller alone: waking others costs more. */
 #define SPLIT_NS 8000.0f
+/* The same for one of many steps: all are awake already. */
+#define SPLIT_STEP_NS 1500.0f
 
 typedef struct Phase {
     KernelPhase fn;
+    int64_t step;
     void *const *buffer;
     const int64_t *sym;
     char *scratch;
@@ -19,21 +22,34 @@ typedef struct Phase {
 static int call_phase(void *arg, int worker, int64_t begin, int64_t end)
 {
     const Phase *p = arg;
-    const KernelEnv env = {.abi_version = KERNEL_ABI_VERSION, .worker = (uint32_t)worker};
+    const KernelEnv env = {.abi_version = KERNEL_ABI_VERSION, .worker = (uint32_t)worker, .step = p->step};
     return p->fn(&env, p->buffer, p->sym, p->scratch + p->scratch_stride * worker, begin, end);
+}
+
+/* Phase i, for one step or its only one. */
+static int run_phase(Run *r, const KernelStep *k, const ProgramKernel *kernel, int i, int64_t step, float split_ns)
+{
+    const int64_t extent = r->at[k->extent[i]].i;
+    Phase phase = {r->m->phase[kernel->entry + i], step, r->kernel_buffer, r->kernel_sym, r->scratch, r->m->scratch};
+    const bool small = kernel->unit_ns > 0 && (float)extent * kernel->unit_ns < split_ns;
+    return pool_run(r->pool, small ? 1 : r->threads, call_phase, &phase, extent);
 }
 
 static int run_phases(Run *r, const KernelStep *k, const ProgramKernel *kernel, Error *e)
 {
-    for (int i = 0; i < k->nphase; i++) {
-        const int64_t extent = r->at[k->extent[i]].i;
-        Phase phase = {r->m->phase[kernel->entry + i], r->kernel_buffer, r->kernel_sym, r->scratch, r->m->scratch};
-        const bool small = kernel->unit_ns > 0 && (float)extent * kernel->unit_ns < SPLIT_NS;
-        const int code = pool_run(r->pool, small ? 1 : r->threads, call_phase, &phase, extent);
-        if (code != 0)
-            return error_set(e, ERR_INTERNAL, "kernel '%s' failed", kernel->name);
+    int code = 0;
+    for (int i = 0; i < k->nphase && code == 0;) {
+        const bool once = k->steps[i] == KERNEL_ONCE;
+        const int64_t steps = once ? 1 : r->at[k->steps[i]].i;
+        int end = i + 1;
+        while (!once && end < k->nphase && k->steps[end] == KERNEL_JOINS)
+            end++;
+        for (int64_t t = 0; t < steps; t++)
+            for (int n = i; n < end && code == 0; n++)
+                code = run_phase(r, k, kernel, n, t, once ? SPLIT_NS : SPLIT_STEP_NS);
+        i = end;
     }
-    return 0;
+    return code == 0 ? 0 : error_set(e, ERR_INTERNAL, "kernel '%s' failed", kernel->name);
 }
 
 static int run_kernel(Run *r, const ProgramStep *s, Error *e)

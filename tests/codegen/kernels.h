@@ -7,7 +7,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "codegen/codegen.h"
+#include "codegen/run_phases.h"
 #include "loop/interp.h"
 
 enum { MAX_BUFS = 96 };
@@ -143,14 +143,7 @@ static inline bool kernel_run(Kernel *k, const Target *t, void *const *bufs, con
     int64_t var[64] = {0};
     for (int i = 0; i < k->l->sym.len; i++)
         var[expr_node(k->x, k->l->sym.at[i])->imm.i] = syms[i];
-    for (int i = 0; i < k->l->phase.len; i++) {
-        const int64_t n = expr_eval_int(k->x, k->l->phase.at[i].extent, var);
-        const KernelEnv env = {.abi_version = KERNEL_ABI_VERSION};
-        const KernelPhase phase = image_entry(l, r.image.entry[i].offset);
-        /* in two parts, the second first: values of the parallel loop do not depend on each other */
-        assert_int_equal(phase(&env, bufs, syms, scratch, n / 2, n), 0);
-        assert_int_equal(phase(&env, bufs, syms, scratch, 0, n / 2), 0);
-    }
+    run_phases(k->l, l, &r.image, bufs, syms, scratch, var);
     image_unload(l);
     return true;
 }

@@ -2,7 +2,7 @@
  * bound, the parallel range in two parts, the second first. */
 #include "loop/random_record.h"
 
-#include "codegen/codegen.h"
+#include "codegen/run_phases.h"
 
 enum { LEGAL = 5, DRAWS = 600, FIRST_SEED = 5000 };
 
@@ -21,13 +21,7 @@ static void execute(Context *ctx, const Loops *l, const LoadedImage *image, cons
     int64_t *var = arena_array_of(ctx->arena, l->x->var.len, int64_t);
     for (int k = 0; k < l->sym.len; k++)
         var[expr_node(l->x, l->sym.at[k])->imm.i] = run->syms[k];
-    for (int k = 0; k < l->phase.len; k++) {
-        const int64_t n = expr_eval_int(l->x, l->phase.at[k].extent, var);
-        const KernelEnv env = {.abi_version = KERNEL_ABI_VERSION};
-        const KernelPhase phase = image_entry(image, of->entry[k].offset);
-        assert_int_equal(phase(&env, run->data, run->syms, scratch, n / 2, n), 0);
-        assert_int_equal(phase(&env, run->data, run->syms, scratch, 0, n / 2), 0);
-    }
+    run_phases(l, image, of, run->data, run->syms, scratch, var);
 }
 
 static void record_job(Context *ctx, void *arg)

@@ -10,6 +10,7 @@
 
 #include <math.h>
 
+#include "loop/access.h"
 #include "loop/oracle.h"
 #include "loop/schedule.h"
 #include "target/target.h"
@@ -126,6 +127,21 @@ static const RecordGroup record_groups[] = {
              "scan s (b: B, t: 13) along t = "
              "select(t == 0, d[b, t], s[b, max(t - 1, 0)]*0.5 + d[b, t])\n"
              "map y (b: B, t: 13) = s[b, t] + x[b, t]\n"},
+    {"cell", "sym T 1 500\n"
+             "input x f32 [T, 5]\n"
+             "const r f32 [2, 5, 5]\n"
+             "temp before f32 [T, 5]\n"
+             "temp gates f32 [T, 2, 5]\n"
+             "temp c f32 [T, 5]\n"
+             "temp h f32 [T, 5]\n"
+             "output y f32 [T, 5]\n"
+             "map before (t: T, j: 5) = select(t == 0, 0.25, h[max(t - 1, 0), j])\n"
+             "reduce gates (t: T, g: 2, j: 5; k: 5) init 0 "
+             "update fma(before[t, k], r[g, j, k], state0) combine state0 + state2_0\n"
+             "scan c (t: T, j: 5) along t = 0.5*select(t == 0, 0, c[max(t - 1, 0), j]) + "
+             "tanh(gates[t, 0, j] + x[t, j])\n"
+             "scan h (t: T, j: 5) along t = tanh(c[t, j])*tanh(gates[t, 1, j])\n"
+             "map y (t: T, j: 5) = h[t, j]*2\n"},
     {"scatter", "sym E 1 500\n"
                 "input x f32 [7, 3]\n"
                 "input u f32 [E, 3]\n"
@@ -314,6 +330,18 @@ static inline void draw_tiles(const Stages *s, const Stage *st, StageSchedule *s
     }
 }
 
+static inline void draw_parallel(const Stage *st, StageSchedule *ss, uint64_t *seed)
+{
+    const int most = (int)below(seed, 3);
+    int outer = ss->nsteps;
+    while (ss->nparallel < most && outer < ss->norder && ss->order[outer].axis < st->naxes &&
+           ss->vector != outer) {
+        ss->nparallel++;
+        outer++;
+    }
+    ss->unroll &= ~(uint64_t)(ss->nsteps ? 7 : 3);
+}
+
 static inline void draw_stage(Context *ctx, const Stages *s, Schedule *sc, int i, uint64_t *seed)
 {
     const Stage *st = &s->stage.at[i];
@@ -337,11 +365,62 @@ static inline void draw_stage(Context *ctx, const Stages *s, Schedule *sc, int i
         ss->at_loop.level = (int8_t)below(seed, 2);
         ss->scope = below(seed, 2) ? SCOPE_REG : SCOPE_SCRATCH;
     } else {
-        const int most = (int)below(seed, 3);
-        while (ss->nparallel < most && ss->nparallel < ss->norder &&
-               ss->order[ss->nparallel].axis < st->naxes && ss->vector != ss->nparallel)
-            ss->nparallel++;
-        ss->unroll &= ~(uint64_t)3;
+        ss->nsteps = st->form == STAGE_SCAN ? (int)below(seed, 2) : 0;
+        draw_parallel(st, ss, seed);
+    }
+}
+
+/* Scans that earlier stages read, and these stages, run in the steps of the last of them: other records are not
+ * legal, so those that might be are drawn more often. */
+static inline void draw_cycle(const Stages *s, Schedule *sc, Context *ctx, uint64_t *seed)
+{
+    int first = s->stage.len, last = -1;
+    for (int i = 0; i < s->stage.len; i++)
+        for (int j = 0; j < i && s->stage.at[i].form == STAGE_SCAN; j++)
+            if (stage_loads(s, &s->stage.at[j], s->stage.at[i].result[0])) {
+                first = j < first ? j : first;
+                last = i;
+            }
+    if (last < 0)
+        return;
+    const uint32_t kept = below(seed, 3); /* members with whole storage: some, most, few */
+    for (int j = first; j <= last; j++) {
+        const Stage *st = &s->stage.at[j], *top = &s->stage.at[last];
+        const StageSchedule *ts = schedule_find(sc, s->tensor.at[top->result[0]].name);
+        StageSchedule *ss = schedule_stage(sc, ctx, s->tensor.at[st->result[0]].name);
+        if (j == last || st->form == STAGE_SCAN || below(seed, 3)) {
+            /* the ordered axis first */
+            ss->tile[0].n = 0;
+            const StageSchedule old = *ss;
+            int n = 1;
+            for (int k = 0; k < old.norder; k++)
+                if (old.order[k].axis != 0)
+                    ss->order[n++] = old.order[k];
+            ss->order[0] = (LoopRef){0};
+            ss->norder = n;
+            ss->vector = ss->vector >= 0 && n > 1 ? n - 1 : -1;
+            ss->unroll = 0;
+            ss->nparallel = 0;
+        }
+        if (j == last) {
+            ss->nsteps = (int)below(seed, 3) > 0;
+            if (ss->nsteps)
+                draw_parallel(st, ss, seed);
+            continue;
+        }
+        ss->nsteps = ss->nparallel = 0;
+        for (int a = 0; a < st->naxes && below(seed, 4); a++)
+            ss->tile[a].tail = TAIL_PEEL;
+        if (st->form != STAGE_SCAN && ss->at_stage && below(seed, 4) == 0)
+            continue;
+        ss->at_stage = s->tensor.at[top->result[0]].name;
+        ss->at_loop = ts->order[below(seed, (uint32_t)ts->norder)];
+        const bool whole = below(seed, 8) < (kept == 0 ? 4 : kept == 1 ? 7 : 1);
+        ss->scope = st->form == STAGE_SCAN || whole ? SCOPE_ARG : below(seed, 2) ? SCOPE_REG : SCOPE_SCRATCH;
+        if (ss->scope == SCOPE_ARG && (st->form != STAGE_SCAN || below(seed, 2)))
+            ss->at_loop = ts->order[0];
+        if (ss->scope == SCOPE_ARG && ts->nsteps && ss->at_loop.axis == 0 && below(seed, 2))
+            draw_parallel(st, ss, seed);
     }
 }
 
@@ -352,7 +431,7 @@ typedef struct Record {
     const char *line;
     ScheduleVerdict verdict;
     bool tail[TAIL_MODES], form[4]; /* what occurs in it; forms by StageForm, in a root */
-    bool fused;
+    bool fused, in_steps, step_phases; /* steps; more than one phase in each */
 } Record;
 
 static inline void record_count(Record *r)
@@ -365,6 +444,9 @@ static inline void record_count(Record *r)
         const StageSchedule *ss =
             schedule_find(r->schedule, s->tensor.at[st->result[0]].name);
         r->form[st->form] = true;
+        r->in_steps |= ss && ss->nsteps;
+        const StageSchedule *at = ss && ss->at_stage ? schedule_find(r->schedule, ss->at_stage) : NULL;
+        r->step_phases |= at && at->nsteps && ss->scope == SCOPE_ARG && ss->at_loop.axis == at->order[0].axis;
         for (int a = 0; ss && a < st->naxes + st->nreduce; a++) {
             int64_t tile = 1, extent;
             for (int k = 0; k < ss->tile[a].n; k++)
@@ -390,6 +472,7 @@ static inline Record record_draw(Context *ctx, const RecordCase *c, uint64_t see
         FAIL_MSG("seed %llu: %s", (unsigned long long)r.seed, str_text(&why));
     for (int i = 0; i < r.stages->stage.len; i++)
         draw_stage(ctx, r.stages, sc, i, &seed);
+    draw_cycle(r.stages, sc, ctx, &seed);
     draw_layouts(ctx, r.stages, sc, &seed);
     schedule_print(sc, r.stages, &text);
     r.line = str_text(&text);

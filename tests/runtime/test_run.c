@@ -43,8 +43,8 @@ static ProgramBuffer vector(BufferKind kind, int dim)
 
 static void kernel_step(Chain *c, int kernel, int from, int to)
 {
-    const int32_t a[] = {kernel, 1, 1, 1, 1, from, to, c->n, c->blocks};
-    build_step(c->b, PSTEP_KERNEL, 9, a);
+    const int32_t a[] = {kernel, 1, 1, 1, 1, from, to, c->n, c->blocks, KERNEL_ONCE};
+    build_step(c->b, PSTEP_KERNEL, 10, a);
 }
 
 /* in -> t0 -> t1 -> t2 -> out: each adds one. */
