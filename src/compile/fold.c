@@ -131,6 +131,7 @@ static void compile_folded(Context *ctx, void *arg)
     for (int i = 1; i < g->block.len; i++)
         g->block.at[i].node.len = g->block.at[i].output.len = 0;
     CompileOptions opt = *j->opt;
+    opt.target = target_here(&j->opt->target);
     opt.progress = NULL;
     opt.work_limit = INFINITY; /* within_work looks */
     opt.want_text = opt.want_code = opt.keep_values = false;

@@ -119,21 +119,21 @@ static void compile_job(Context *ctx, void *arg)
     const Cost cost = stages_cost(s);
     const char **in_name = tensor_names(ctx, s, u->in_tensor, u->nin);
     const char **out_name = tensor_names(ctx, s, u->out_tensor, u->nout);
-    const Schedule *sc = schedule_choose(ctx, s, &j->opt->target, &j->report.source);
+    const Schedule *sc = schedule_choose(ctx, s, &j->target, &j->report.source);
     Str why = str_new(ctx->arena), line = str_new(ctx->arena);
     if (!schedule_apply_steps(sc, s, &why))
         fail(ctx, ERR_INTERNAL, "%s: the schedule does not apply: %s", j->name, str_text(&why));
     schedule_print(sc, s, &line);
     j->report.schedule = str_text(&line);
-    const Lowered low = lower(ctx, s, sc, &j->opt->target);
+    const Lowered low = lower(ctx, s, sc, &j->target);
     j->loops = low.loops;
     find_args(j, ctx, s, u, &low, find_tensors(ctx, s, in_name, u->nin),
               find_tensors(ctx, s, out_name, u->nout));
-    Loops *expanded = expand(ctx, low.loops, &j->opt->target);
+    Loops *expanded = expand(ctx, low.loops, &j->target);
     expanded->name = j->name;
     low.loops->scratch_bytes = expanded->scratch_bytes; /* what registers could not hold is in it */
     const CodegenOptions co = {.want_assembly = j->opt->want_code, .want_ir = j->opt->want_code};
-    const CodegenResult code = codegen_compile(ctx, expanded, &j->opt->target, &co);
+    const CodegenResult code = codegen_compile(ctx, expanded, &j->target, &co);
     j->image = code.image;
     if (j->opt->want_text || j->opt->want_code) {
         j->report.stages = u->key;
@@ -175,7 +175,8 @@ int job_add(Work *w, Unit *u)
     if (id < 0) {
         id = w->job.len;
         const char *name = unit_name(w, u);
-        Job j = {.arena = u->arena, .unit = u, .opt = w->opt, .name = name, .kernel = -1};
+        Job j = {.arena = u->arena, .unit = u, .opt = w->opt, .target = u->is_run_here ? target_here(&w->opt->target) : w->opt->target,
+                 .name = name, .kernel = -1};
         j.report.name = name;
         vec_push(w->ctx->arena, &w->job, j);
         strmap_put(&w->jobs, u->key, id);

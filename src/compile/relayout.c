@@ -6,7 +6,7 @@
 Unit *relayout_unit(Work *w, const Value *v, const Layout *layout)
 {
     Unit *u = arena_new_of(w->ctx->arena, Unit);
-    *u = (Unit){.class = 'S', .nin = 1, .nout = 1, .live = true, .job = -1};
+    *u = (Unit){.class = 'S', .nin = 1, .nout = 1, .live = true, .is_run_here = true, .job = -1};
     u->arena = arena_child(w->ctx->arena);
     /* The stages belong to this job's context until the job takes them over. */
     Context *ctx = arena_new_of(u->arena, Context);
@@ -26,6 +26,7 @@ Unit *relayout_unit(Work *w, const Value *v, const Layout *layout)
     out->layout = *layout;
     out->role = TENSOR_OUTPUT;
     Str text = str_new(u->arena);
+    str_addf(&text, "run here\n"); /* no kernel of the model has this key */
     stages_print(s, &text);
     u->s = s;
     u->key = str_text(&text);

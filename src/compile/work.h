@@ -20,6 +20,7 @@ typedef struct Unit {
     int nin, nout;
     ValueId *in, *out; /* values from outside that nodes read; values that are read outside */
     bool live;
+    bool is_run_here; /* while compiling: for this machine, whatever the target is */
     bool *in_used, *out_used;
     /* Class S, after define: */
     Arena *arena;    /* of its own: units are worked on in parallel */
@@ -43,6 +44,7 @@ typedef struct Job {
     Arena *arena;
     const Unit *unit;   /* the first that wants it; its stages are consumed */
     const CompileOptions *opt;
+    Target target;
     const char *name;
     Loops *loops;       /* structured: buffers, extents, symbols */
     JobArg *arg;

@@ -153,6 +153,11 @@ bool target_runs(const Target *t, const char **missing)
     return level && lacks < 0;
 }
 
+Target target_here(const Target *t)
+{
+    return target_runs(t, NULL) ? *t : target_native();
+}
+
 const char *target_describe(Arena *a, const Target *t)
 {
     return arena_printf(a, "%s %s l1 %lld l2 %lld", t->name, t->cpu, (long long)t->l1,

@@ -36,6 +36,8 @@ Target target_native(void);
 int target_find(const char *name, Target *out, Error *e);
 /* May code for `t` run here? If not, `missing` names the feature. */
 bool target_runs(const Target *t, const char **missing);
+/* For code that is run while compiling: `t` if that runs here, else this machine. */
+Target target_here(const Target *t);
 /* "avx2 znver3 l1 32768 l2 524288": for keys and reports. */
 const char *target_describe(Arena *a, const Target *t);
 
