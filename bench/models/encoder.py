@@ -1,4 +1,4 @@
-"""Text encoders of the transformers package: BERT and DistilBERT with random weights, MiniLM with its own."""
+"""Text encoders of the package transformers: BERT, DistilBERT with random weights, MiniLM."""
 import os
 
 import torch

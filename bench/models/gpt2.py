@@ -1,4 +1,4 @@
-"""GPT-2 small (124 M parameters): the first pass over a prompt, or one token after a cache of keys and values."""
+"""GPT-2 small (124 M parameters): over a prompt, or one token after cached keys and values."""
 import torch
 from torch import nn
 
@@ -17,7 +17,8 @@ class Block(nn.Module):
 
     def forward(self, x, mask, past_k, past_v):
         n, t, _ = x.shape
-        q, k, v = self.qkv(self.norm1(x)).view(n, t, 3, HEADS, HEAD).permute(2, 0, 3, 1, 4).unbind(0)
+        qkv = self.qkv(self.norm1(x)).view(n, t, 3, HEADS, HEAD)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         if past_k is not None:
             k, v = torch.cat([past_k, k], 2), torch.cat([past_v, v], 2)
         p = ((q @ k.transpose(-1, -2)) * HEAD ** -0.5 + mask).softmax(-1)
@@ -27,7 +28,7 @@ class Block(nn.Module):
 
 
 class Gpt2(nn.Module):
-    """ids (N,T), k0 v0 k1 v1 .. of the past -> logits of the last token (N,words), k0 v0 k1 v1 .."""
+    """ids (N,T), past k0 v0 k1 v1 .. -> logits of the last token (N,words), k0 v0 k1 v1 .."""
 
     def __init__(self, tokens, past):
         super().__init__()

@@ -1,4 +1,4 @@
-"""YOLOv8: backbone, feature pyramid both ways, a head for boxes and one for classes at each of three strides.
+"""YOLOv8: backbone, feature pyramid both ways, heads for boxes and for classes at three strides.
 
 The nano size has 3.2 M parameters and 8.7 GFLOP at 640x640. The letters are those of its papers:
 C2f splits, runs bottlenecks one after another and joins all of them; SPPF pools thrice.

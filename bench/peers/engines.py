@@ -18,18 +18,18 @@ from importlib import metadata
 import numpy as np
 
 from . import lathe_api
+from .venv import ROOT
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.environ.get("LATHE_BUILD", os.path.join(ROOT, "build"))
 
 
 class Lathe:
-    """liblathe of the build folder: compiled once for this CPU, then a module file like any other."""
+    """liblathe of the build folder (or of $LATHE_BUILD): models are compiled once, for this CPU."""
     suffix = ".lathe"
 
     @staticmethod
     def library():
-        return os.path.join(os.environ.get("LATHE_BUILD", os.path.join(ROOT, "build")),
-                            "src", "liblathe.so")
+        return os.path.join(BUILD, "src", "liblathe.so")
 
     @staticmethod
     def version():
@@ -70,7 +70,7 @@ class Ort:
 
 
 class OpenVino:
-    """OpenVINO: hint LATENCY, one stream, precision f32 said, for it takes bf16 where the CPU has it."""
+    """OpenVINO: hint LATENCY, one stream, precision f32 said, for it takes bf16 where it can."""
 
     @staticmethod
     def version():
@@ -98,7 +98,7 @@ class OpenVino:
 
 class Ncnn:
     """ncnn, by pnnx, all of FP32, packed layouts and Winograd as by default. It has no batch: the
-    first axis of size 1 is dropped. Many graphs it cannot convert or gets wrong; those do not count."""
+    first axis of size 1 is dropped. What it cannot convert or gets wrong does not count."""
     suffix = ".ncnn.param"
 
     @staticmethod
@@ -107,8 +107,8 @@ class Ncnn:
 
     @staticmethod
     def convert(model, out, inputs):
-        kinds = {"f": "f32", "i": "i64" if any(x.dtype == np.int64 for x in inputs.values()) else "i32"}
-        shapes = ",".join(f"[{','.join(map(str, x.shape))}]{kinds[x.dtype.kind]}"
+        kinds = {np.float32: "f32", np.int32: "i32", np.int64: "i64"}
+        shapes = ",".join(f"[{','.join(map(str, x.shape))}]{kinds[x.dtype.type]}"
                           for x in inputs.values())
         work = out + ".work"
         os.makedirs(work, exist_ok=True)

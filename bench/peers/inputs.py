@@ -1,4 +1,4 @@
-"""Fixed inputs of a model: floats of N(0,1), small integers, masks of ones, the sample rate 16 kHz."""
+"""Fixed inputs of a model: floats of N(0,1), small integers, masks of ones, 16 kHz."""
 import numpy as np
 import onnx
 

@@ -4,7 +4,8 @@ import ctypes as c
 import numpy as np
 
 MAX_RANK = 8
-DTYPES = {1: np.float32, 2: np.uint8, 3: np.int8, 6: np.int32, 7: np.int64, 9: np.bool_, 11: np.float64}
+DTYPES = {1: np.float32, 2: np.uint8, 3: np.int8, 6: np.int32, 7: np.int64, 9: np.bool_,
+          11: np.float64}
 NUMBERS = {np.dtype(t): n for n, t in DTYPES.items()}
 
 

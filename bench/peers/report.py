@@ -7,6 +7,7 @@ import math
 import os
 
 from .engines import ENGINES, NAMES
+from .turns import Row
 
 SLOWER = 0.9  # of the stored ratio: said
 
@@ -28,21 +29,37 @@ def number(x):
     return "-" if x is None else f"{x:.3g}" if x < 100 else f"{x:.0f}"
 
 
-def head(engines):
-    peers = [e for e in engines if e != "lathe"]
-    names = ["model", "thr", *engines, *("/" + p for p in peers), "/best", "error", "compile"]
-    return names, "{:18}{:>4}" + "{:>9}" * len(engines) + "{:>7}" * (len(peers) + 1) + "{:>9}{:>9}"
+def of_roofline(row, peak):
+    """Share of what `lathe peak` measured: arithmetic, or reading where the data lies."""
+    if not row.work or "lathe" not in row.ms:
+        return None
+    gflop, gbyte = row.work
+    one = next(p for p in peak["runs"] if p["threads"] == row.threads)
+    size = 1e9 * gbyte / row.threads
+    level = "L1" if size < 24e3 else "L2" if size < 400e3 else "L3" if size < 8e6 else "DRAM"
+    bound = max(gflop / one["gflops"], gbyte / one[level + "_read_gbs"])
+    return 1e3 * bound / row.ms["lathe"]
 
 
-def line(row, engines):
-    names, layout = head(engines)
-    error = row.error.get("lathe")
-    ratios = [row.ratio(p) for p in engines if p != "lathe"] + [row.ratio()]
-    seconds = row.convert_s.get("lathe")
-    return layout.format(row.model, row.threads, *(number(row.ms.get(e)) for e in engines),
-                         *("-" if r is None else f"{r:.2f}" for r in ratios),
-                         "-" if error is None else f"{error:.0e}",
-                         "-" if seconds is None else f"{seconds:.2f} s")
+def print_fields(first, times, ratios, rest):
+    print("{:18}{:>4}".format(*first) + "".join(f"{x:>9}" for x in times)
+          + "".join(f"{x:>7}" for x in ratios) + "".join(f"{x:>9}" for x in rest), flush=True)
+
+
+def print_head(engines, peak):
+    print_fields(("model", "thr"), engines, ["/" + e for e in engines if e != "lathe"] + ["/best"],
+                 ["error", "compile"] + ["of peak"] * bool(peak))
+
+
+def print_row(row, engines, peak):
+    ratios = [row.ratio(e) for e in engines if e != "lathe"] + [row.ratio()]
+    error, seconds = row.error.get("lathe"), row.convert_s.get("lathe")
+    share = of_roofline(row, peak) if peak else None
+    print_fields((row.model, row.threads), [number(row.ms.get(e)) for e in engines],
+                 ["-" if r is None else f"{r:.2f}" for r in ratios],
+                 ["-" if error is None else f"{error:.0e}",
+                  "-" if seconds is None else f"{seconds:.2f} s"]
+                 + ["-" if share is None else f"{share:.0%}"] * bool(peak))
 
 
 def mean(rows, peer=None):
@@ -66,6 +83,12 @@ def print_means(rows, engines, kinds):
                       + "".join("      -" if m is None else f"{m:7.2f}" for m in means))
 
 
+def print_disturbed(rows):
+    names = [f"{r.model} ({r.threads})" for r in rows if r.disturbed]
+    if names:
+        print("\nother processes took CPU time, read with care: " + ", ".join(names))
+
+
 def print_faults(rows):
     said = {(r.model, e, text) for r in rows for e, text in r.fault.items()}
     if said:
@@ -74,7 +97,7 @@ def print_faults(rows):
         print(f"    {NAMES[engine]}, {model}: {text}")
 
 
-COLUMNS = ["model", "class", "threads", "lathe_ms", "ort_ms", "ov_ms", "ncnn_ms", "best_peer", "ratio",
+COLUMNS = ["model", "class", "threads", *(e + "_ms" for e in ENGINES), "best_peer", "ratio",
            "compile_s", "lathe"]
 
 
@@ -87,6 +110,15 @@ def read(path):
         return {(r["model"], int(r["threads"])): r for r in csv.DictReader(f)}, comment
 
 
+def stored_rows(path):
+    for text in read(path)[0].values():
+        row = Row(text["model"], text["class"], int(text["threads"]))
+        row.ms = {e: float(text[e + "_ms"]) for e in ENGINES if text[e + "_ms"]}
+        if text["compile_s"]:
+            row.convert_s["lathe"] = float(text["compile_s"])
+        yield row
+
+
 def print_slower(rows, path):
     stored, _ = read(path)
     for r in rows:
@@ -96,20 +128,22 @@ def print_slower(rows, path):
                   f"{'none' if ratio is None else f'{ratio:.2f}'}, was {float(old['ratio']):.2f}")
 
 
-def write(rows, path, engines):
+def text_of(row):
+    ratio, seconds = row.ratio(), row.convert_s.get("lathe")
+    times = [f"{row.ms[e]:.4g}" if e in row.ms else "" for e in ENGINES]
+    return dict(zip(COLUMNS, [
+        row.model, row.kind, row.threads, *times, row.best_peer() or "",
+        "" if ratio is None else f"{ratio:.3f}", "" if seconds is None else f"{seconds:.2f}",
+        ENGINES["lathe"].version()]))
+
+
+def write(rows, path):
     """Replaces these rows of the file. Rows of another machine or of other peers' versions go."""
-    name, _ = machine()
-    comment = f"# f32, batch 1, least times; {name}; {versions([e for e in ENGINES if e != 'lathe'])}"
-    stored, held = read(path)
-    out = stored if held == comment else {}
-    for r in rows:
-        def ms(e):
-            return f"{r.ms[e]:.4g}" if e in r.ms else ""
-        seconds = r.convert_s.get("lathe")
-        out[r.model, r.threads] = dict(zip(COLUMNS, [
-            r.model, r.kind, r.threads, ms("lathe"), ms("ort"), ms("ov"), ms("ncnn"), r.best_peer() or "",
-            "" if r.ratio() is None else f"{r.ratio():.3f}", "" if seconds is None else f"{seconds:.2f}",
-            ENGINES["lathe"].version()]))
+    peers = versions([e for e in ENGINES if e != "lathe"])
+    comment = f"# f32, batch 1, least times; {machine()[0]}; {peers}"
+    out, held = read(path)
+    out = out if held == comment else {}
+    out.update({(r.model, r.threads): text_of(r) for r in rows})
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", newline="") as f:
         f.write(comment + "\n")

@@ -1,7 +1,9 @@
 """Starts the workers of a model, compares their outputs, and lets them take turns.
 
 A worker that does not run is stopped by a signal, so that no pool that spins between runs takes a
-core from another. In each round each engine has one burst; the order is turned round by round.
+core from another. In each round each engine has one burst; the order is turned round by round. A
+round in which other processes (or other guests of the machine) took CPU time is followed by one
+more, up to three times as many in all.
 """
 import hashlib
 import json
@@ -11,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 import numpy as np
 
@@ -18,14 +21,30 @@ from .engines import ENGINES
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LIMIT = 300  # seconds that a conversion or a start may take
-# Of the largest value of an output, against ONNX Runtime's. A result further off does not count.
+# Of the largest value of an output. A result that is further from all others does not count.
 TOLERANCE = 1e-3
+CALM = 0.1  # of a CPU: what others may take during a burst
+PATIENCE = 3
+TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 
 def last_line(path):
     with open(path, errors="replace") as f:
         lines = f.read().strip().splitlines()
     return lines[-1][:300] if lines else "it died"
+
+
+def used_by_all():
+    """Seconds of CPU that anything has taken: all but idling, and what the host stole."""
+    with open("/proc/stat") as f:
+        user, nice, system, _, _, *rest = map(int, f.readline().split()[1:9])
+    return TICK * (user + nice + system + sum(rest))
+
+
+def used_by(pid):
+    with open(f"/proc/{pid}/stat") as f:
+        fields = f.read().rpartition(")")[2].split()
+    return TICK * (int(fields[11]) + int(fields[12]))
 
 
 class Worker:
@@ -54,11 +73,16 @@ class Worker:
         return json.loads(line)
 
     def burst(self, seconds):
+        """Whether nobody else took the CPUs meanwhile."""
+        pid, began = self.process.pid, time.perf_counter()
+        others = used_by(pid) - used_by_all()
         self.process.send_signal(signal.SIGCONT)
         self.process.stdin.write(f"{seconds}\n")
         self.process.stdin.flush()
         self.results.append(self.read())
         self.stop()
+        others += used_by_all() - used_by(pid)
+        return others < CALM * (time.perf_counter() - began) + 2 * TICK
 
     def close(self):
         self.process.kill()
@@ -69,11 +93,13 @@ class Worker:
 
 
 def stamp(name, model):
-    """Of what a converted file depends on: the model, and the engine's version (ours: its library)."""
-    h = hashlib.sha256(f"{model} {os.stat(model).st_mtime_ns} {ENGINES[name].version()}".encode())
+    """Of what a converted file depends on: the model, the engine's version (ours: its library)."""
+    h = hashlib.sha256(f"{model} {os.stat(model).st_mtime_ns}".encode())
     if name == "lathe":
         with open(ENGINES[name].library(), "rb") as f:
             h.update(f.read())
+    else:
+        h.update(ENGINES[name].version().encode())
     return h.hexdigest()[:12]
 
 
@@ -135,6 +161,8 @@ class Row:
     def __init__(self, model, kind, threads):
         self.model, self.kind, self.threads = model, kind, threads
         self.ms, self.median, self.error, self.fault, self.convert_s = {}, {}, {}, {}, {}
+        self.disturbed = False  # too few calm rounds
+        self.work = None        # GFLOP and GB of one run, where known (bench/ops)
 
     def best_peer(self):
         peers = [p for p in self.ms if p != "lathe"]
@@ -159,18 +187,33 @@ def start(row, names, model, threads, cpus, cache, folder):
 
 
 def judge(row, workers, folder):
-    """Leaves out whose results are wrong."""
-    running = [w.name for w in workers]
-    reference = "ort" if "ort" in running else next((n for n in running if n != "lathe"), None)
-    for w in list(workers):
-        if reference in (None, w.name):
-            continue
-        row.error[w.name] = difference(folder, w.name, reference)
-        if row.error[w.name] is None or row.error[w.name] > TOLERANCE:
-            row.fault[w.name] = "outputs of another shape" if row.error[w.name] is None else \
-                f"wrong by {row.error[w.name]:.1e}"
-            w.close()
-            workers.remove(w)
+    """Leaves out whose results are wrong: they agree with nobody's. If none agree, the first peer
+    is right. (No fixed reference: sums over millions of values go wrong in one or another.)"""
+    least = {}
+    for w in workers:
+        found = [difference(folder, w.name, other.name) for other in workers if other is not w]
+        least[w.name] = min((d for d in found if d is not None), default=None)
+        if w.name == "lathe":
+            row.error["lathe"] = least["lathe"]
+    if all(d is None or d > TOLERANCE for d in least.values()):
+        trusted = next((w.name for w in workers if w.name != "lathe"), "lathe")
+        least[trusted] = 0.0
+    for w in [w for w in workers if least[w.name] is None or least[w.name] > TOLERANCE]:
+        row.fault[w.name] = "outputs of another shape" if least[w.name] is None else \
+            f"wrong by {least[w.name]:.1e}"
+        w.close()
+        workers.remove(w)
+
+
+def take_turns(workers, rounds, seconds):
+    """Whether there were enough calm rounds."""
+    calm = 0
+    for i in range(PATIENCE * rounds):
+        order = workers[i % len(workers):] + workers[:i % len(workers)]
+        calm += all([w.burst(seconds) for w in order])
+        if calm == rounds:
+            break
+    return calm == rounds
 
 
 def measure(name, kind, model, inputs, engines, threads, rounds, seconds, cache):
@@ -182,9 +225,7 @@ def measure(name, kind, model, inputs, engines, threads, rounds, seconds, cache)
         workers = start(row, engines, os.path.abspath(model), threads, cpus, cache, folder)
         try:
             judge(row, workers, folder)
-            for i in range(rounds):
-                for j in range(len(workers)):
-                    workers[(i + j) % len(workers)].burst(seconds)
+            row.disturbed = not take_turns(workers, rounds, seconds)
         finally:
             for w in workers:
                 w.close()

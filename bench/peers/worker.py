@@ -1,8 +1,10 @@
-"""A process that holds one model in one engine: python -m peers.worker ENGINE FILE THREADS FOLDER CPUS.
+"""A process that holds one model in one engine.
 
-FOLDER has the inputs, inputs.npz; the outputs of the first run go to ENGINE.npz there. Lines of JSON
-on standard output: first how loading went, then one for every line on standard input. Such a line
-is a number of seconds: the model runs that long, or thrice, or once if that takes longer.
+    python -m peers.worker ENGINE FILE THREADS FOLDER CPUS
+
+FOLDER has the inputs, inputs.npz; the outputs of the first run go to ENGINE.npz there. It writes
+lines of JSON: first how loading went, then one for every line on standard input. Such a line is a
+number of seconds: the model runs that long, but at least thrice, or twice if once takes longer.
 
     {"load_s": 0.41, "first_s": 0.02, "rss_mb": 213}
     {"min_ms": 8.86, "median_ms": 8.91, "runs": 23}
@@ -27,7 +29,7 @@ def memory_mb():
 
 
 def burst(run, seconds):
-    """The first run fills the caches that the others' bursts have emptied; it counts if it is all."""
+    """The first run does not count: it fills the caches that the others' bursts have emptied."""
     times, stop = [], time.perf_counter() + seconds
     while len(times) < 3 or time.perf_counter() < stop:
         begin = time.perf_counter()

@@ -1,0 +1,83 @@
+"""What bench/zoo and bench/ops have in common: options, one case after another, the report."""
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections import namedtuple
+
+from . import report, turns
+from .engines import BUILD
+from .inputs import inputs_of
+from .venv import PEERS, ROOT
+
+# A file to time; `work` is GFLOP and GB of one run, or None.
+Case = namedtuple("Case", "name kind file work", defaults=[None])
+
+
+def arguments(text, kinds, peers):
+    parser = argparse.ArgumentParser(description=text,
+                                     formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--class", dest="kind", choices=kinds)
+    parser.add_argument("--threads", default="1,2")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--burst", type=float, default=0.2, help="seconds (0.2)")
+    parser.add_argument("--peers", default=peers)
+    parser.add_argument("--csv", help="instead of the file of bench/results")
+    parser.add_argument("--save", action="store_true", help="write the rows there")
+    parser.add_argument("--stored", action="store_true", help="only print what is there")
+    return parser.parse_args()
+
+
+def chosen(cases, a):
+    unknown = set(a.names) - {c.name for c in cases}
+    if unknown:
+        sys.exit(f"there is no {', '.join(sorted(unknown))}")
+    return [c for c in cases if (not a.names or c.name in a.names) and a.kind in (None, c.kind)]
+
+
+def measured(cases, a, engines):
+    for case in cases:
+        if not os.path.exists(case.file):
+            print(f"{case.name}: not there; `make peers` exports it")
+            continue
+        for threads in map(int, a.threads.split(",")):
+            row = turns.measure(case.name, case.kind, case.file, inputs_of(case.file), engines,
+                                threads, a.rounds, a.burst, os.path.join(PEERS, "cache"))
+            row.work = case.work
+            yield row
+
+
+def peaks(cases):
+    """What `lathe peak` says, if a share of it is wanted."""
+    if not any(c.work for c in cases):
+        return None
+    done = subprocess.run([os.path.join(BUILD, "src/lathe"), "peak", "--json"], text=True,
+                          stdout=subprocess.PIPE, check=True)
+    return json.loads(done.stdout)
+
+
+def run(text, name, cases, kinds, peers):
+    a = arguments(text, kinds, peers)
+    engines = ["lathe", *a.peers.split(",")]
+    machine, level = report.machine()
+    path = a.csv or os.path.join(ROOT, "bench/results", f"{name}_{level}.csv")
+    cases = chosen(cases, a)
+    peak = None if a.stored else peaks(cases)
+    if a.stored:
+        print(report.read(path)[1])
+    else:
+        print(f"# f32, batch 1, least ms of {a.rounds} rounds; {machine}; "
+              + report.versions(engines))
+    report.print_head(engines, peak)
+    rows = []
+    for row in report.stored_rows(path) if a.stored else measured(cases, a, engines):
+        rows.append(row)
+        report.print_row(row, engines, peak)
+    report.print_means(rows, engines, kinds)
+    report.print_faults(rows)
+    report.print_disturbed(rows)
+    report.print_slower(rows, path)
+    if a.save and not a.stored:
+        report.write(rows, path)

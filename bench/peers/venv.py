@@ -1,0 +1,16 @@
+"""The benchmarks run in the environment that `make peers` has set up."""
+import os
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+PEERS = os.path.join(ROOT, ".peers")
+
+
+def enter():
+    """Starts the program anew in it."""
+    folder = os.path.join(PEERS, "venv")
+    python = os.path.join(folder, "bin/python")
+    if not os.path.exists(python):
+        sys.exit("run `make peers` first: it brings the other runtimes and the models")
+    if not os.path.samefile(sys.prefix, folder):
+        os.execv(python, [python, *sys.argv])
