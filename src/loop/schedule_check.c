@@ -330,6 +330,30 @@ static void scan_step_load(const Exprs *x, Expr e, void *arg)
     }
 }
 
+/* The root that a stage is computed inside of. */
+static int root_of(const Check *c, int i)
+{
+    for (int depth = 0; depth < c->s->stage.len && i >= 0; depth++) {
+        const StageSchedule *ss =
+            schedule_find(c->sc, c->s->tensor.at[c->s->stage.at[i].result[0]].name);
+        if (!ss || !ss->at_stage) {
+            break;
+        }
+        i = stage_of(c->s, ss->at_stage);
+    }
+    return i;
+}
+
+static bool same_domain(const Stage *a, const Stage *b)
+{
+    for (int k = 0; k < a->naxes && a->naxes == b->naxes; k++) {
+        if (a->axis[k].extent != b->axis[k].extent) {
+            return false;
+        }
+    }
+    return a->naxes == b->naxes;
+}
+
 /* May the results of `stage`, computed at a loop of the SCAN `target`, lie in buffers that keep all steps? Each step
  * must be computed once: others read it in that step only, and what is computed inside a deeper loop is what
  * this loop's point reads. */
@@ -344,8 +368,14 @@ static bool keeps_whole(const Check *c, int stage, const StageSchedule *ss, int 
     if (deeper && st->form == STAGE_REDUCE) {
         return false;
     }
+    bool covered = false; /* its readers in the loop run over all of it */
+    bool outside = false;
     for (int i = 0; i < c->s->stage.len; i++) {
         const Stage *reader = &c->s->stage.at[i];
+        if (root_of(c, i) != target) {
+            outside |= reads_stage(c, reader, st);
+            continue;
+        }
         const StageSchedule *rs = schedule_find(c->sc, c->s->tensor.at[reader->result[0]].name);
         for (int k = 0; k < st->nresults && i != stage; k++) {
             StepLoads l = {.reader = reader, .tensor = st->result[k], .axis = ts->scan_axis,
@@ -359,23 +389,11 @@ static bool keeps_whole(const Check *c, int stage, const StageSchedule *ss, int 
                 (!l.same_step || (deeper && !(l.same_point && beside)))) {
                 return false;
             }
+            covered |= i == target && l.same_point && same_domain(st, ts) &&
+                       stage_loads(c->s, reader, st->result[k]);
         }
     }
-    return true;
-}
-
-/* The root that a stage is computed inside of. */
-static int root_of(const Check *c, int i)
-{
-    for (int depth = 0; depth < c->s->stage.len && i >= 0; depth++) {
-        const StageSchedule *ss =
-            schedule_find(c->sc, c->s->tensor.at[c->s->stage.at[i].result[0]].name);
-        if (!ss || !ss->at_stage) {
-            break;
-        }
-        i = stage_of(c->s, ss->at_stage);
-    }
-    return i;
+    return covered || !outside;
 }
 
 /* A SCAN that earlier stages read: all that depends on it and stands before it is computed inside one loop over its
@@ -430,6 +448,9 @@ static ScheduleVerdict check_at(const Check *c, int stage, const StageSchedule *
     for (int i = 0; i < c->s->stage.len; i++) {
         if (i == stage || !reads_stage(c, &c->s->stage.at[i], st)) {
             continue;
+        }
+        if (kept && root_of(c, i) != root_of(c, stage)) {
+            continue; /* after it */
         }
         read = true;
         if (!within(c, i, target, ss)) {

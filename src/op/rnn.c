@@ -1,13 +1,14 @@
 /* LSTM, GRU and RNN.
  *
- * Each direction is made of
+ * Directions are an axis. They are made of
  *
- *     input   (T,B,G*H; i)   X W^T for all time steps at once        reduce
- *     gates   (S,B,G*H; k)   h[s-1] R^T                              reduce, in the cycle
- *     c, h    (S,B,H)        along s                                 scan
+ *     input   (D,T,B,G*H; i)   X W^T and its bias, for all time steps at once   reduce
+ *     before  (S,D,B,H)        h[s-1]                                           map, in the cycle
+ *     gates   (S,D,B,G,H; k)   before R^T and its bias                          reduce, in the cycle
+ *     c, h    (S,D,B,H)        along s                                          scan
  *
  * s is the step: time s forward, time T-1-s in reverse (time len-1-s where the sequences have
- * lengths of their own). Past the end of a sequence the state stays as it is. Biases, peepholes,
+ * lengths of their own). Past the end of a sequence the state stays as it is. Peepholes,
  * clipping and activations stand in the scans. */
 #include <string.h>
 #include <strings.h>
@@ -213,43 +214,47 @@ void infer_rnn(const Infer *f)
     infer_recurrent(f, &family_rnn);
 }
 
-/* One direction. */
+/* All directions. */
 typedef struct Cell {
     Define *d;
     Exprs *x;
     DType acc;
     int gates;
-    Expr direction; /* index into the weights */
-    bool reverse, batch_first;
-    Expr steps, batch, hidden;
-    Activation f[3];
-    int input; /* (T,B,G*H) */
-    int h, c;  /* (S,B,H) */
+    int directions;
+    bool reverse; /* of the only direction */
+    bool batch_first;
+    Expr steps, batch, hidden, count; /* count: of directions */
+    Activation f[2][3];
+    int input; /* (D,T,B,G*H) */
+    int h, c;  /* (S,D,B,H) */
 } Cell;
 
-static Cell cell_new(Define *d, const Family *family, int direction)
+static Cell cell_new(Define *d, const Family *family)
 {
     Exprs *x = d->x;
     const bool batch_first = node_int(d->node, "layout", 0);
+    const int directions = directions_of(d->node);
     Cell c = {
         .d = d,
         .x = x,
         .acc = dtype_compute(define_in(d, IN_X)->dtype),
         .gates = family->gates,
-        .direction = expr_int(x, direction),
-        .reverse = direction == 1 || !strcmp(node_string(d->node, "direction", ""), "reverse"),
+        .directions = directions,
+        .reverse = !strcmp(node_string(d->node, "direction", ""), "reverse"),
         .batch_first = batch_first,
         .steps = define_dim(d, IN_X, batch_first ? 1 : 0),
         .batch = define_dim(d, IN_X, batch_first ? 0 : 1),
         .hidden = define_dim(d, IN_R, 2),
+        .count = expr_int(x, directions),
     };
     Activation all[6];
-    read_activations(d->node, family->activations, directions_of(d->node), family->defaults, all);
-    for (int i = 0; i < family->activations; i++)
-        c.f[i] = all[direction * family->activations + i];
-    const Expr dims[3] = {c.steps, c.batch, c.hidden};
-    c.h = stage_scan_declare(d->s, "h", c.acc, 3, dims);
-    c.c = family->cell ? stage_scan_declare(d->s, "c", c.acc, 3, dims) : -1;
+    read_activations(d->node, family->activations, directions, family->defaults, all);
+    for (int k = 0; k < directions; k++)
+        for (int i = 0; i < family->activations; i++)
+            c.f[k][i] = all[k * family->activations + i];
+    const Expr dims[4] = {c.steps, c.count, c.batch, c.hidden};
+    c.h = stage_scan_declare(d->s, "h", c.acc, 4, dims);
+    c.c = family->cell ? stage_scan_declare(d->s, "c", c.acc, 4, dims) : -1;
     return c;
 }
 
@@ -260,115 +265,127 @@ static Expr sequence_length(const Cell *c, Expr b)
     return expr_cast(c->x, DT_I64, define_load(c->d, IN_LENS, &b));
 }
 
+/* The value of the direction that index `d` names. */
+static Expr of_direction(const Cell *c, Expr d, Expr first, Expr second)
+{
+    return c->directions == 1 || first == second
+               ? first
+               : expr_select(c->x, expr_eq(c->x, d, expr_int(c->x, 0)), first, second);
+}
+
 /* The time of a step, and the step of a time. */
-static Expr turn_time(const Cell *c, Expr t, Expr b)
+static Expr turn_time(const Cell *c, Expr t, Expr d, Expr b)
 {
     Exprs *x = c->x;
-    if (!c->reverse)
+    if (c->directions == 1 && !c->reverse)
         return t;
-    Expr at = expr_addi(x, expr_sub(x, sequence_length(c, b), t), -1);
+    Expr back = expr_addi(x, expr_sub(x, sequence_length(c, b), t), -1);
     if (define_has(c->d, IN_LENS)) { /* whatever the lengths hold */
-        at = expr_max(x, at, expr_int(x, 0));
-        at = expr_min(x, at, expr_addi(x, c->steps, -1));
+        back = expr_max(x, back, expr_int(x, 0));
+        back = expr_min(x, back, expr_addi(x, c->steps, -1));
     }
-    return at;
+    return c->directions == 1 ? back : of_direction(c, d, t, back);
 }
 
 /* An initial state (D,B,H), or (B,D,H). */
-static Expr load_initial(const Cell *c, int k, Expr b, Expr j)
+static Expr load_initial(const Cell *c, int k, Expr d, Expr b, Expr j)
 {
     if (!define_has(c->d, k))
         return expr_const(c->x, c->acc, 0);
-    const Expr i0[3] = {c->direction, b, j}, i1[3] = {b, c->direction, j};
+    const Expr i0[3] = {d, b, j}, i1[3] = {b, d, j};
     return define_load(c->d, k, c->batch_first ? i1 : i0);
 }
 
-/* The state before step s. */
-static Expr load_before(const Cell *c, int tensor, int initial, Expr s, Expr b, Expr j)
+/* The state before step i[0]; i as h is indexed. */
+static Expr load_before(const Cell *c, int tensor, int initial, const Expr i[4])
 {
     Exprs *x = c->x;
     const Expr zero = expr_int(x, 0);
-    const Expr i[3] = {expr_max(x, expr_addi(x, s, -1), zero), b, j};
-    return expr_select(x, expr_eq(x, s, zero), load_initial(c, initial, b, j),
-                       stages_load(c->d->s, tensor, i));
+    const Expr at[4] = {expr_max(x, expr_addi(x, i[0], -1), zero), i[1], i[2], i[3]};
+    return expr_select(x, expr_eq(x, i[0], zero), load_initial(c, initial, i[1], i[2], i[3]),
+                       stages_load(c->d->s, tensor, at));
 }
 
-static int multiply_add(const Cell *c, const StageBuild *b, const char *name, Expr u, Expr v)
+static int multiply_add(const Cell *c, const StageBuild *b, const char *name, Expr init, Expr u, Expr v)
 {
     Exprs *x = c->x;
     const Expr state = expr_state(x, c->acc, 0), state2 = expr_state2(x, c->acc, 0);
-    return stage_reduce(c->d->s, b, name, c->acc, expr_const(x, c->acc, 0),
-                        expr_fma(x, u, v, state), expr_add(x, state, state2));
+    return stage_reduce(c->d->s, b, name, c->acc, init, expr_fma(x, u, v, state), expr_add(x, state, state2));
 }
 
-/* X W^T in order of time. */
-static void cell_input(Cell *c)
+static Expr gate_row(const Cell *c, Expr gate, Expr j)
 {
-    const Expr dims[3] = {c->steps, c->batch, expr_muli(c->x, c->hidden, c->gates)};
-    StageBuild b = stage_begin(c->d->s, 3, dims);
-    const Expr inputs = define_dim(c->d, IN_X, 2);
-    stage_reduce_axes(c->d->s, &b, 1, &inputs);
-    const Expr at[3] = {b.i[c->batch_first ? 1 : 0], b.i[c->batch_first ? 0 : 1], b.r[0]};
-    const Expr v = define_load(c->d, IN_X, at);
-    const Expr w = define_load(c->d, IN_W, (const Expr[]){c->direction, b.i[2], b.r[0]});
-    c->input = multiply_add(c, &b, "input", v, w);
+    return expr_add(c->x, expr_mul(c->x, c->hidden, gate), j);
 }
 
-/* h R^T for the gates [first, first + count): (S,B,count*H). `reset`: h is multiplied by this
- * tensor (S,B,H) first; -1: it is not. */
-static int cell_recurrent(const Cell *c, int first, int count, int reset)
-{
-    Exprs *x = c->x;
-    const Expr dims[3] = {c->steps, c->batch, expr_muli(x, c->hidden, count)};
-    StageBuild b = stage_begin(c->d->s, 3, dims);
-    stage_reduce_axes(c->d->s, &b, 1, &c->hidden);
-    Expr h = load_before(c, c->h, IN_H, b.i[0], b.i[1], b.r[0]);
-    if (reset >= 0) {
-        const Expr i[3] = {b.i[0], b.i[1], b.r[0]};
-        h = expr_mul(x, stages_load(c->d->s, reset, i), h);
-    }
-    const Expr row = expr_add(x, b.i[2], expr_muli(x, c->hidden, first));
-    const Expr r = define_load(c->d, IN_R, (const Expr[]){c->direction, row, b.r[0]});
-    return multiply_add(c, &b, "gates", h, r);
-}
-
-static Expr gate_row(const Cell *c, int gate, Expr j)
-{
-    return expr_add(c->x, expr_muli(c->x, c->hidden, gate), j);
-}
-
-/* Gate `gate` of X W^T at step i[0]. */
-static Expr load_input(const Cell *c, int gate, const Expr i[3])
-{
-    const Expr at[3] = {turn_time(c, i[0], i[1]), i[1], gate_row(c, gate, i[2])};
-    return stages_load(c->d->s, c->input, at);
-}
-
-/* The bias of a gate that goes with the input (half 0) or the recurrence (half 1): B (D, 2*G*H). */
-static Expr load_bias(const Cell *c, int half, int gate, Expr j)
+/* The bias of a row that goes with the input (half 0) or the recurrence (half 1): B (D, 2*G*H). */
+static Expr load_bias(const Cell *c, int half, Expr d, Expr row)
 {
     if (!define_has(c->d, IN_B))
         return expr_const(c->x, c->acc, 0);
-    const Expr at[2] = {c->direction, gate_row(c, half * c->gates + gate, j)};
+    const Expr at[2] = {d, expr_add(c->x, expr_muli(c->x, c->hidden, half * c->gates), row)};
     return define_load(c->d, IN_B, at);
 }
 
-static Expr both_biases(const Cell *c, int gate, Expr j)
+/* X W^T and its bias, in order of time. */
+static void cell_input(Cell *c)
 {
-    return expr_add(c->x, load_bias(c, 0, gate, j), load_bias(c, 1, gate, j));
+    const Expr dims[4] = {c->count, c->steps, c->batch, expr_muli(c->x, c->hidden, c->gates)};
+    StageBuild b = stage_begin(c->d->s, 4, dims);
+    const Expr inputs = define_dim(c->d, IN_X, 2);
+    stage_reduce_axes(c->d->s, &b, 1, &inputs);
+    const Expr at[3] = {b.i[c->batch_first ? 2 : 1], b.i[c->batch_first ? 1 : 2], b.r[0]};
+    const Expr v = define_load(c->d, IN_X, at);
+    const Expr w = define_load(c->d, IN_W, (const Expr[]){b.i[0], b.i[3], b.r[0]});
+    c->input = multiply_add(c, &b, "input", load_bias(c, 0, b.i[0], b.i[3]), v, w);
 }
 
-/* Input, recurrence (gate number `at` of tensor `gates`) and biases together. */
-static Expr load_gate(const Cell *c, int gates, int at, int gate, const Expr i[3])
+static StageBuild cell_begin(const Cell *c)
+{
+    return stage_begin(c->d->s, 4, (const Expr[]){c->steps, c->count, c->batch, c->hidden});
+}
+
+/* h R^T and its bias, for the gates [first, first + count): (S,D,B,count,H). `reset`: h is multiplied by this
+ * tensor (S,D,B,H) first; -1: it is not. The state of the step before is a stage of its own, so that the
+ * product has two plain factors. */
+static int cell_recurrent(const Cell *c, int first, int count, int reset)
 {
     Exprs *x = c->x;
-    const Expr g[3] = {i[0], i[1], gate_row(c, at, i[2])};
-    const Expr products = expr_add(x, load_input(c, gate, i), stages_load(c->d->s, gates, g));
-    return expr_add(x, products, both_biases(c, gate, i[2]));
+    const StageBuild m = cell_begin(c);
+    Expr h = load_before(c, c->h, IN_H, m.i);
+    if (reset >= 0)
+        h = expr_mul(x, stages_load(c->d->s, reset, m.i), h);
+    const int before = stage_map(c->d->s, &m, "before", c->acc, h);
+    const Expr dims[5] = {c->steps, c->count, c->batch, expr_int(x, count), c->hidden};
+    StageBuild b = stage_begin(c->d->s, 5, dims);
+    stage_reduce_axes(c->d->s, &b, 1, &c->hidden);
+    const Expr row = gate_row(c, expr_addi(x, b.i[3], first), b.i[4]);
+    const Expr r = define_load(c->d, IN_R, (const Expr[]){b.i[1], row, b.r[0]});
+    const Expr v = stages_load(c->d->s, before, (const Expr[]){b.i[0], b.i[1], b.i[2], b.r[0]});
+    return multiply_add(c, &b, "gates", load_bias(c, 1, b.i[1], row), v, r);
+}
+
+/* Gate `gate` of X W^T at step i[0]. */
+static Expr load_input(const Cell *c, int gate, const Expr i[4])
+{
+    const Expr row = gate_row(c, expr_int(c->x, gate), i[3]);
+    return stages_load(c->d->s, c->input, (const Expr[]){i[1], turn_time(c, i[0], i[1], i[2]), i[2], row});
+}
+
+/* Gate number `at` of a tensor of cell_recurrent. */
+static Expr load_recurrent(const Cell *c, int gates, int at, const Expr i[4])
+{
+    return stages_load(c->d->s, gates, (const Expr[]){i[0], i[1], i[2], expr_int(c->x, at), i[3]});
+}
+
+/* Input and recurrence (gate number `at` of tensor `gates`) together. */
+static Expr load_gate(const Cell *c, int gates, int at, int gate, const Expr i[4])
+{
+    return expr_add(c->x, load_input(c, gate, i), load_recurrent(c, gates, at, i));
 }
 
 /* Clips, then applies activation k. */
-static Expr activate(const Cell *c, int k, Expr v)
+static Expr activate(const Cell *c, int k, Expr d, Expr v)
 {
     Exprs *x = c->x;
     const double clip = node_float(c->d->node, "clip", 0);
@@ -376,7 +393,8 @@ static Expr activate(const Cell *c, int k, Expr v)
         v = expr_max(x, v, number(x, v, -clip));
         v = expr_min(x, v, number(x, v, clip));
     }
-    return c->f[k].make(x, v, &c->f[k]);
+    const Activation *f = &c->f[0][k], *g = &c->f[c->directions - 1][k];
+    return of_direction(c, d, f->make(x, v, f), g->make(x, v, g));
 }
 
 /* Defines a state: past the end of its sequence it keeps what it was. */
@@ -384,87 +402,59 @@ static void cell_state(const Cell *c, const StageBuild *b, int tensor, int initi
 {
     Exprs *x = c->x;
     if (define_has(c->d, IN_LENS)) {
-        const Expr inside = expr_lt(x, b->i[0], sequence_length(c, b->i[1]));
-        const Expr before = load_before(c, tensor, initial, b->i[0], b->i[1], b->i[2]);
-        value = expr_select(x, inside, value, before);
+        const Expr inside = expr_lt(x, b->i[0], sequence_length(c, b->i[2]));
+        value = expr_select(x, inside, value, load_before(c, tensor, initial, b->i));
     }
     stage_scan_define(c->d->s, b, tensor, 0, value);
 }
 
-static StageBuild cell_begin(const Cell *c)
-{
-    return stage_begin(c->d->s, 3, (const Expr[]){c->steps, c->batch, c->hidden});
-}
-
 /* ---- outputs ---- */
 
-/* The value of the direction that index `d` names. */
-static Expr of_direction(Exprs *x, int count, const Expr values[2], Expr d)
-{
-    return count == 1 ? values[0]
-                      : expr_select(x, expr_eq(x, d, expr_int(x, 0)), values[0], values[1]);
-}
-
-static void define_sequence(Define *d, int count, const Cell *cells)
+static void define_sequence(Define *d, const Cell *c)
 {
     if (d->node->nout < 1 || d->node->out[0] < 0)
         return;
     Exprs *x = d->x;
     const StageBuild m = define_begin(d, 0);
-    const bool first = cells[0].batch_first; /* (B,T,D,H), else (T,D,B,H) */
+    const bool first = c->batch_first; /* (B,T,D,H), else (T,D,B,H) */
     const Expr t = m.i[first ? 1 : 0], dir = m.i[first ? 2 : 1], b = m.i[first ? 0 : 2];
-    Expr y[2];
-    for (int k = 0; k < count; k++) {
-        const Expr at[3] = {turn_time(&cells[k], t, b), b, m.i[3]};
-        y[k] = stages_load(d->s, cells[k].h, at);
-    }
-    Expr v = of_direction(x, count, y, dir);
+    Expr v = stages_load(d->s, c->h, (const Expr[]){turn_time(c, t, dir, b), dir, b, m.i[3]});
     if (define_has(d, IN_LENS)) {
-        const Expr inside = expr_lt(x, t, sequence_length(&cells[0], b));
+        const Expr inside = expr_lt(x, t, sequence_length(c, b));
         v = expr_select(x, inside, v, number(x, v, 0));
     }
     define_map(d, 0, &m, v);
 }
 
-static void define_last(Define *d, int k, int count, const Cell *cells, bool cell_state_wanted)
+static void define_last(Define *d, int k, const Cell *c, int tensor)
 {
     if (d->node->nout <= k || d->node->out[k] < 0)
         return;
-    Exprs *x = d->x;
     const StageBuild m = define_begin(d, k);
-    const bool first = cells[0].batch_first;
-    const Expr dir = m.i[first ? 1 : 0], b = m.i[first ? 0 : 1];
-    Expr y[2];
-    for (int i = 0; i < count; i++) {
-        const Expr at[3] = {expr_addi(x, cells[i].steps, -1), b, m.i[2]};
-        y[i] = stages_load(d->s, cell_state_wanted ? cells[i].c : cells[i].h, at);
-    }
-    define_map(d, k, &m, of_direction(x, count, y, dir));
+    const Expr dir = m.i[c->batch_first ? 1 : 0], b = m.i[c->batch_first ? 0 : 1];
+    const Expr last = expr_addi(d->x, c->steps, -1);
+    define_map(d, k, &m, stages_load(d->s, tensor, (const Expr[]){last, dir, b, m.i[2]}));
 }
 
 static void define_recurrent(Define *d, const Family *family, void (*step)(Cell *c))
 {
-    const int count = directions_of(d->node);
-    Cell cells[2];
-    for (int k = 0; k < count; k++) {
-        cells[k] = cell_new(d, family, k);
-        cell_input(&cells[k]);
-        step(&cells[k]);
-    }
-    define_sequence(d, count, cells);
-    define_last(d, 1, count, cells, false);
+    Cell c = cell_new(d, family);
+    cell_input(&c);
+    step(&c);
+    define_sequence(d, &c);
+    define_last(d, 1, &c, c.h);
     if (family->cell)
-        define_last(d, 2, count, cells, true);
+        define_last(d, 2, &c, c.c);
 }
 
 /* ---- the steps ---- */
 
 /* Peephole of gate i, o or f (0, 1, 2) times the cell. */
-static Expr peephole(const Cell *c, int gate, Expr j, Expr cell)
+static Expr peephole(const Cell *c, int gate, const Expr i[4], Expr cell)
 {
     if (!define_has(c->d, IN_P))
         return expr_const(c->x, c->acc, 0);
-    const Expr at[2] = {c->direction, gate_row(c, gate, j)};
+    const Expr at[2] = {i[1], gate_row(c, expr_int(c->x, gate), i[3])};
     return expr_mul(c->x, define_load(c->d, IN_P, at), cell);
 }
 
@@ -474,46 +464,43 @@ static void lstm_step(Cell *c)
     Exprs *x = c->x;
     const int gates = cell_recurrent(c, 0, 4, -1);
     const StageBuild b = cell_begin(c);
-    const Expr before = load_before(c, c->c, IN_C, b.i[0], b.i[1], b.i[2]), j = b.i[2];
-    const Expr pi = expr_add(x, load_gate(c, gates, 0, 0, b.i), peephole(c, 0, j, before));
-    const Expr pf = expr_add(x, load_gate(c, gates, 2, 2, b.i), peephole(c, 2, j, before));
-    const Expr i = activate(c, 0, pi);
+    const Expr before = load_before(c, c->c, IN_C, b.i), d = b.i[1];
+    const Expr pi = expr_add(x, load_gate(c, gates, 0, 0, b.i), peephole(c, 0, b.i, before));
+    const Expr pf = expr_add(x, load_gate(c, gates, 2, 2, b.i), peephole(c, 2, b.i, before));
+    const Expr i = activate(c, 0, d, pi);
     const bool coupled = node_int(c->d->node, "input_forget", 0);
-    const Expr f = coupled ? expr_sub(x, number(x, i, 1), i) : activate(c, 0, pf);
-    const Expr g = activate(c, 1, load_gate(c, gates, 3, 3, b.i));
+    const Expr f = coupled ? expr_sub(x, number(x, i, 1), i) : activate(c, 0, d, pf);
+    const Expr g = activate(c, 1, d, load_gate(c, gates, 3, 3, b.i));
     cell_state(c, &b, c->c, IN_C, expr_add(x, expr_mul(x, f, before), expr_mul(x, i, g)));
 
     const StageBuild m = cell_begin(c);
     const Expr now = stages_load(c->d->s, c->c, m.i);
-    const Expr po = expr_add(x, load_gate(c, gates, 1, 1, m.i), peephole(c, 1, m.i[2], now));
-    cell_state(c, &m, c->h, IN_H, expr_mul(x, activate(c, 0, po), activate(c, 2, now)));
+    const Expr po = expr_add(x, load_gate(c, gates, 1, 1, m.i), peephole(c, 1, m.i, now));
+    const Expr o = activate(c, 0, m.i[1], po);
+    cell_state(c, &m, c->h, IN_H, expr_mul(x, o, activate(c, 2, m.i[1], now)));
 }
 
-/* Gates z, r, h. */
+/* Gates z, r, h. Where the reset gate comes before the product, all of it is there first: then z is a product of
+ * its own, beside the last one. */
 static void gru_step(Cell *c)
 {
     Exprs *x = c->x;
     const bool linear = node_int(c->d->node, "linear_before_reset", 0);
-    const int gates = cell_recurrent(c, 0, linear ? 3 : 2, -1);
+    const int gates = linear ? cell_recurrent(c, 0, 3, -1) : cell_recurrent(c, 1, 1, -1);
     const StageBuild r = cell_begin(c);
-    const int reset =
-        stage_map(c->d->s, &r, "reset", c->acc, activate(c, 0, load_gate(c, gates, 1, 1, r.i)));
-    const int after = linear ? -1 : cell_recurrent(c, 2, 1, reset);
+    const Expr reset_gate = activate(c, 0, r.i[1], load_gate(c, gates, linear ? 1 : 0, 1, r.i));
+    const int reset = stage_map(c->d->s, &r, "reset", c->acc, reset_gate);
+    const int after = linear ? gates : cell_recurrent(c, 2, 1, reset);
+    const int update = linear ? gates : cell_recurrent(c, 0, 1, -1);
 
     const StageBuild b = cell_begin(c);
-    Expr hidden;
-    if (linear) {
-        const Expr at[3] = {b.i[0], b.i[1], gate_row(c, 2, b.i[2])};
-        const Expr inner = expr_add(x, stages_load(c->d->s, gates, at), load_bias(c, 1, 2, b.i[2]));
-        const Expr scaled = expr_mul(x, stages_load(c->d->s, reset, b.i), inner);
-        hidden =
-            expr_add(x, expr_add(x, load_input(c, 2, b.i), scaled), load_bias(c, 0, 2, b.i[2]));
-    } else {
-        hidden = load_gate(c, after, 0, 2, b.i);
-    }
-    const Expr candidate = activate(c, 1, hidden);
-    const Expr z = activate(c, 0, load_gate(c, gates, 0, 0, b.i));
-    const Expr before = load_before(c, c->h, IN_H, b.i[0], b.i[1], b.i[2]);
+    Expr hidden = load_recurrent(c, after, linear ? 2 : 0, b.i);
+    if (linear)
+        hidden = expr_mul(x, stages_load(c->d->s, reset, b.i), hidden);
+    hidden = expr_add(x, load_input(c, 2, b.i), hidden);
+    const Expr candidate = activate(c, 1, b.i[1], hidden);
+    const Expr z = activate(c, 0, b.i[1], load_gate(c, update, 0, 0, b.i));
+    const Expr before = load_before(c, c->h, IN_H, b.i);
     const Expr fresh = expr_mul(x, expr_sub(x, number(x, z, 1), z), candidate);
     cell_state(c, &b, c->h, IN_H, expr_add(x, fresh, expr_mul(x, z, before)));
 }
@@ -522,7 +509,7 @@ static void rnn_step(Cell *c)
 {
     const int gates = cell_recurrent(c, 0, 1, -1);
     const StageBuild b = cell_begin(c);
-    cell_state(c, &b, c->h, IN_H, activate(c, 0, load_gate(c, gates, 0, 0, b.i)));
+    cell_state(c, &b, c->h, IN_H, activate(c, 0, b.i[1], load_gate(c, gates, 0, 0, b.i)));
 }
 
 void define_lstm(Define *d)

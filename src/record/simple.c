@@ -1,4 +1,4 @@
-/* Templates for MAPs, row reductions and ordered axes. See choose.c for the order of things. */
+/* Templates for MAPs and row reductions. See choose.c for the order of things. */
 #include <string.h>
 
 #include "loop/rfactor.h"
@@ -43,8 +43,14 @@ static int contiguous_axis(const Stages *s, const Stage *st)
     return layout_is_plain(&t->layout) ? st->naxes - 1 : t->layout.dim[t->layout.n - 1].axis;
 }
 
+/* Elements of the block that lies innermost; 0: an axis does. */
+static int innermost_block(const Layout *l)
+{
+    return layout_is_plain(l) ? 0 : l->dim[l->n - 1].block;
+}
+
 /* Vector axis in lanes, the others in parallel, reductions inside. */
-static void fill_map(const Choice *c, const Stage *st, StageSchedule *ss)
+void choice_fill_map(const Choice *c, const Stage *st, StageSchedule *ss)
 {
     const Stages *s = c->s;
     const int lanes = target_lanes(c->target, 4);
@@ -54,9 +60,10 @@ static void fill_map(const Choice *c, const Stage *st, StageSchedule *ss)
     const int64_t wide = st->form == STAGE_SCAN ? lanes : 2 * lanes;
     int64_t width = extent < wide ? extent : wide;
     const StageTensor *t = &s->tensor.at[st->result[0]];
-    const bool blocked = vector && !layout_is_plain(&t->layout);
+    const int block = innermost_block(&t->layout);
+    const bool blocked = vector && block > 0;
     if (blocked) {
-        width = t->layout.dim[t->layout.n - 1].block;
+        width = block;
     }
     if (vector) {
         ss->tile[v] = (AxisTile){.n = 1, .factor = {(int32_t)width}, .tail = TAIL_PEEL};
@@ -116,7 +123,7 @@ void choose_maps(Choice *c)
         const Stage *st = &c->s->stage.at[i];
         if (!choice_has(c, i) && st->form != STAGE_SCATTER) {
             StageSchedule *ss = choice_entry(c, i);
-            fill_map(c, st, ss);
+            choice_fill_map(c, st, ss);
         }
     }
 }
@@ -190,9 +197,9 @@ void choose_windows(Choice *c)
         const StageTensor *t = &s->tensor.at[s->stage.at[out].result[0]];
         /* one vector alone would wait for itself */
         const bool alone = row < 0 && axis_extent(s, st, v, 1 << 20) >= 2 * lanes;
-        const int width = layout_is_plain(&t->layout) ? (alone ? 2 : 1) * lanes
-                                                      : t->layout.dim[t->layout.n - 1].block;
-        relay_window_weights(c, st, v, layout_is_plain(&t->layout) ? width : lanes);
+        const int block = innermost_block(&t->layout);
+        const int width = block > 0 ? block : (alone ? 2 : 1) * lanes;
+        relay_window_weights(c, st, v, block > 0 ? lanes : width);
         StageSchedule *os = choice_entry(c, out);
         os->tile[v] = (AxisTile){.n = 1, .factor = {width}, .tail = TAIL_PEEL};
         if (row >= 0) {
@@ -275,38 +282,5 @@ void choose_reductions(Choice *c)
             ps->scope = SCOPE_REG;
         }
         i++;
-    }
-}
-
-/* Members of an RNN's cycle run inside the ordered loop of its last stage. */
-void choose_scans(Choice *c)
-{
-    const Stages *s = c->s;
-    for (int i = 0; i < s->stage.len; i++) {
-        const Stage *st = &s->stage.at[i];
-        if (st->form != STAGE_SCAN) {
-            continue;
-        }
-        /* the last SCAN that an earlier stage reads from is the sink of the cycle */
-        int first = i;
-        for (int j = 0; j < i; j++) {
-            if (stage_loads(s, &s->stage.at[j], st->result[0]) && j < first) {
-                first = j;
-            }
-        }
-        StageSchedule *ss = choice_entry(c, i);
-        if (ss->norder == 0) {
-            fill_map(c, st, ss);
-        }
-        for (int j = first; j < i; j++) {
-            StageSchedule *in = choice_entry(c, j);
-            if (in->norder == 0) {
-                fill_map(c, &s->stage.at[j], in);
-            }
-            in->nparallel = 0;
-            in->at_stage = choice_name(c, i);
-            in->at_loop = (LoopRef){.axis = (int8_t)st->scan_axis, .level = 0};
-            in->scope = SCOPE_ARG;
-        }
     }
 }

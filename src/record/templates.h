@@ -22,6 +22,8 @@ void choose_maps(Choice *c);         /* everything that has no entry yet */
 bool choice_has(const Choice *c, int stage); /* an entry exists */
 const char *choice_name(const Choice *c, int stage);
 StageSchedule *choice_entry(Choice *c, int stage);
+/* A plain order for a stage: vector axis in lanes, the others in parallel, reductions inside. */
+void choice_fill_map(const Choice *c, const Stage *st, StageSchedule *ss);
 /* The stage that becomes the tiled nest around an accumulator: a MAP that reads `stage` point by point, or a
  * copy made for the purpose (cache_write). *acc gets the accumulator's stage. -1: not possible. */
 int choice_epilogue(Choice *c, int stage, int *acc);
