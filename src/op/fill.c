@@ -1,5 +1,5 @@
 /* Ops whose output follows from positions more than from elements: Range, EyeLike,
- * ConstantOfShape, OneHot, Trilu. */
+ * ConstantOfShape, OneHot, Trilu; and Fill of our own. */
 #include "op/index.h"
 #include "op/table.h"
 
@@ -98,6 +98,28 @@ void define_constant_of_shape(Define *d)
     const Attr *a = node_attr(d->node, "value");
     const StageBuild b = define_begin(d, 0);
     define_map(d, 0, &b, a ? constant_element(d->x, a->tensor, 0) : expr_float(d->x, DT_F32, 0));
+}
+
+/* ---- Fill ---- */
+
+/* Inputs: one element, then the shape of each result. A pass makes such nodes for borders of arrays. */
+void infer_fill(const Infer *f)
+{
+    if (f->node->nin != f->node->nout + 1)
+        infer_fail(f, "has %d shapes for %d results", f->node->nin - 1, f->node->nout);
+    for (int k = 0; k < f->node->nout; k++) {
+        int n;
+        const Expr *shape = infer_elems(f, 1 + k, &n);
+        infer_out(f, k, infer_in(f, 0)->dtype, n, shape);
+    }
+}
+
+void define_fill(Define *d)
+{
+    for (int k = 0; k < d->node->nout; k++) {
+        const StageBuild b = define_begin(d, k);
+        define_map(d, k, &b, define_load_scalar(d, 0));
+    }
 }
 
 /* ---- EyeLike ---- */

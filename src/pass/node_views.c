@@ -160,7 +160,8 @@ static bool find_concat(ViewJob *j, const Node *n)
     Expr begin = expr_int(x, 0);
     for (int k = 0; k < n->nin; k++) {
         const Expr size = j->s->tensor.at[j->in[k]].dim[axis];
-        const Expr inside = expr_loop_var(x, "i", size);
+        const bool is_one = size == expr_int(x, 1); /* definitions read such a dim at 0 */
+        const Expr inside = is_one ? expr_int(x, 0) : expr_loop_var(x, "i", size);
         const Expr there = expr_add(x, begin, inside);
         const Expr value = expr_subst(x, st->update[0], 1, &st->axis[axis].var, &there);
         if (!is_load_of(x, value, j->in[k])) {
