@@ -50,7 +50,7 @@ def conv(name, shape, c_out, k, stride, pad, batch_norm=False, **attributes):
     rank, groups = len(shape) - 2, attributes.get("group", 1)
     reach = attributes.get("dilations", [1])[0] * (k - 1)
     size = [(d + 2 * pad - reach - 1) // stride + 1 for d in shape[2:]]
-    gflop = 2e-9 * shape[0] * np.prod(size) * c_out * shape[1] // groups * k ** rank
+    gflop = 2e-9 * shape[0] * np.prod(size) * c_out * (shape[1] // groups) * k ** rank
     weights = {"w": weight(c_out, shape[1] // groups, *[k] * rank)}
     node = helper.make_node("Conv", ["x", "w"], ["y"], kernel_shape=[k] * rank,
                             strides=[stride] * rank, pads=[pad] * 2 * rank, **attributes)

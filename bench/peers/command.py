@@ -43,10 +43,8 @@ def measured(cases, a, engines):
             print(f"{case.name}: not there; `make peers` exports it")
             continue
         for threads in map(int, a.threads.split(",")):
-            row = turns.measure(case.name, case.kind, case.file, inputs_of(case.file), engines,
+            yield turns.measure(case.name, case.kind, case.file, inputs_of(case.file), engines,
                                 threads, a.rounds, a.burst, os.path.join(PEERS, "cache"))
-            row.work = case.work
-            yield row
 
 
 def peaks(cases):
@@ -64,7 +62,7 @@ def run(text, name, cases, kinds, peers):
     machine, level = report.machine()
     path = a.csv or os.path.join(ROOT, "bench/results", f"{name}_{level}.csv")
     cases = chosen(cases, a)
-    peak = None if a.stored else peaks(cases)
+    peak, work = peaks(cases), {c.name: c.work for c in cases}
     if a.stored:
         print(report.read(path)[1])
     else:
@@ -73,6 +71,7 @@ def run(text, name, cases, kinds, peers):
     report.print_head(engines, peak)
     rows = []
     for row in report.stored_rows(path) if a.stored else measured(cases, a, engines):
+        row.work = work.get(row.model)
         rows.append(row)
         report.print_row(row, engines, peak)
     report.print_means(rows, engines, kinds)

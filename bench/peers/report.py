@@ -35,8 +35,9 @@ def of_roofline(row, peak):
         return None
     gflop, gbyte = row.work
     one = next(p for p in peak["runs"] if p["threads"] == row.threads)
-    size = 1e9 * gbyte / row.threads
-    level = "L1" if size < 24e3 else "L2" if size < 400e3 else "L3" if size < 8e6 else "DRAM"
+    size = 1e9 * gbyte  # L1 and L2 are each core's own; some room is left for what else is read
+    level = "L1" if size < 24e3 * row.threads else "L2" if size < 400e3 * row.threads else \
+        "L3" if size < 24e6 else "DRAM"
     bound = max(gflop / one["gflops"], gbyte / one[level + "_read_gbs"])
     return 1e3 * bound / row.ms["lathe"]
 
