@@ -210,6 +210,23 @@ static void set_attributes(const Gen *g)
     set_flag(g, 4, "align", 64);
 }
 
+static LLVMValueRef load_step(Gen *g)
+{
+    LLVMValueRef offset = LLVMConstInt(g->i64, KERNEL_ENV_STEP, false);
+    LLVMValueRef at = LLVMBuildInBoundsGEP2(g->b, g->i8, LLVMGetParam(g->fn, 0), &offset, 1, "");
+    return LLVMBuildLoad2(g->b, g->i64, at, "");
+}
+
+/* Every other step takes the range from its end: what the step before read last (weights, mostly the same in each
+ * step) is still in the cache. */
+static LLVMValueRef back_and_forth(Gen *g, LLVMValueRef step, LLVMValueRef at)
+{
+    LLVMValueRef odd = LLVMBuildTrunc(g->b, step, g->i1, "");
+    LLVMValueRef sum = LLVMBuildAdd(g->b, LLVMGetParam(g->fn, 4), LLVMGetParam(g->fn, 5), "");
+    LLVMValueRef last = LLVMBuildSub(g->b, sum, LLVMConstInt(g->i64, 1, false), "");
+    return gen_select(g, odd, LLVMBuildSub(g->b, last, at, ""), at);
+}
+
 void gen_phase(Gen *g, int phase, const char *name)
 {
     const LoopPhase *p = &g->l->phase.at[phase];
@@ -220,13 +237,13 @@ void gen_phase(Gen *g, int phase, const char *name)
     memset(g->memo, 0, sizeof *g->memo * (size_t)g->x->node.len);
     g->undo.len = 0;
     gen_entry(g);
-    if (p->step) {
-        LLVMValueRef offset = LLVMConstInt(g->i64, KERNEL_ENV_STEP, false);
-        LLVMValueRef at = LLVMBuildInBoundsGEP2(g->b, g->i8, LLVMGetParam(g->fn, 0), &offset, 1, "");
-        gen_bind(g, p->step, LLVMBuildLoad2(g->b, g->i64, at, ""));
-    }
+    LLVMValueRef step = p->step ? load_step(g) : NULL;
+    if (step)
+        gen_bind(g, p->step, step);
     set_scopes(g);
     const Loop loop = open_loop(g, p->par, LLVMGetParam(g->fn, 4), LLVMGetParam(g->fn, 5), false);
+    if (step)
+        gen_bind(g, p->par, back_and_forth(g, step, loop.var));
     gen_stmt(g, p->body);
     close_loop(g, &loop);
     LLVMBuildRet(g->b, LLVMConstInt(g->i32, 0, false));
