@@ -267,7 +267,7 @@ static void choose_contraction(Choice *c, const Contraction *found)
     const Stage *st = &s->stage.at[k.stage];
     int row_axis[2] = {-1, -1};
     for (int a = st->naxes - 1, n = 1; a >= 0 && n >= 0; a--) {
-        if (k.row_axes >> a & 1) {
+        if (k.row_axes >> a & 1 && axis_extent(s, st, a, 0) != 1) {
             row_axis[n--] = a;
         }
     }
