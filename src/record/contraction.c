@@ -174,10 +174,14 @@ static bool rows_come_first(const Choice *c, const Contraction *k, Tile tile, co
     return rows_first <= panels_first;
 }
 
-/* Rows of A a multiple of 4 KiB apart fall into one set of L1: they must be read as seldom as can be. */
-static bool rows_collide(const Stages *s, const Contraction *k)
+/* Rows of A a multiple of 4 KiB apart fall into one set of L1. More of them than its ways, but for two that B passes
+ * through, must be read as seldom as can be. */
+static bool rows_collide(const Target *t, const Stages *s, const Contraction *k, Tile tile)
 {
     const Stage *st = &s->stage.at[k->stage];
+    if (tile.rows[0] * tile.rows[1] <= t->l1_ways - 2) {
+        return false;
+    }
     for (int a = 0; a < st->naxes; a++) {
         int64_t stride;
         if (k->row_axes >> a & 1 && axis_extent(s, st, a, 2) > 1 &&
@@ -209,7 +213,7 @@ static void schedule_tile(Choice *c, const Contraction *k, int acc, int out, Til
             order_add(os, a, 0);
         }
     }
-    const bool rows_first = rows_collide(s, k) || rows_come_first(c, k, tile, row_axis, width);
+    const bool rows_first = rows_collide(c->target, s, k, tile) || rows_come_first(c, k, tile, row_axis, width);
     for (int pass = 0; pass < 2; pass++) {
         if ((pass == 0) == rows_first) {
             for (int r = 0; r < 2; r++) {
