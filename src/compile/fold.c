@@ -2,8 +2,8 @@
  * constants alone, which is compiled and run here.
  *
  * Within a budget, as a few bytes of a model can ask for any amount of memory and time (an Expand to [2^40]): values
- * up to FOLD_BYTES, or the size of the model's constants together if that is more; and seconds of work. What is beyond
- * that is computed by each run. */
+ * up to FOLD_BYTES, or FOLD_GROWTH times the model's constants together if that is more; and seconds of work. What is
+ * beyond that is computed by each run. */
 #include <math.h>
 #include <string.h>
 
@@ -72,6 +72,7 @@ int fold_elements(Work *w)
 /* ---- nodes of constants ---- */
 
 #define FOLD_BYTES ((int64_t)16 << 20)
+#define FOLD_GROWTH 8         /* Winograd's weights are up to 64 / 9 times as large as those they are made of */
 #define FOLD_WORK 0x1p32      /* points, and .. */
 #define FOLD_WORK_A_BYTE 16.0 /* .. for the constants' size: weights are transposed, scaled, added up */
 
@@ -81,8 +82,9 @@ FoldBudget fold_budget(const Graph *g)
     for (int v = 0; v < g->value.len; v++)
         if (g->value.at[v].constant)
             bytes += (int64_t)g->value.at[v].constant->bytes;
-    bytes = bytes > FOLD_BYTES ? bytes : FOLD_BYTES;
-    return (FoldBudget){.value_bytes = bytes, .bytes = 4 * bytes, .work = FOLD_WORK + FOLD_WORK_A_BYTE * (double)bytes};
+    const int64_t value = FOLD_GROWTH * bytes > FOLD_BYTES ? FOLD_GROWTH * bytes : FOLD_BYTES;
+    return (FoldBudget){.value_bytes = value, .bytes = 2 * (value + FOLD_BYTES),
+                        .work = FOLD_WORK + FOLD_WORK_A_BYTE * (double)bytes};
 }
 
 typedef struct FoldJob {

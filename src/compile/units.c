@@ -194,7 +194,7 @@ static void define_node(DefineJob *j, NodeId id, IntMap *tensor)
         for (int k = 0; k < n->nout; k++)
             out[k] = n->out[k] < 0 ? -1 : define_elements(j, n->out[k]);
     } else {
-        op_define(ctx, j->g, id, j->s, j->var_map, in, out);
+        op_define_variant(ctx, j->g, id, j->s, j->var_map, in, out);
     }
     for (int k = 0; k < n->nout; k++)
         if (n->out[k] >= 0)

@@ -3,15 +3,16 @@
  * x (N,C,in...), w (K,C/group,kernel...) -> y (N,K,out...). Stages:
  *
  *     conv.pad  x with its border, if there is one (zeros; the zero point of x for integers)
- *     acc       REDUCE (n, k, p, q; c, r, s) of pad[n, c, p*stride + r*dilation, ...] * w[k, c, r,
- * s] conv      MAP: bias, requantization
+ *     acc       REDUCE (n, k, p, q; c, r, s) of pad[n, c, p*stride + r*dilation, ...] * w[k, c, r, s]
+ *     conv      MAP: bias, requantization
  *
  * Axes of extent 1 are left out of the reduction: a 1x1 convolution reduces over c alone, a
- * depthwise one over r, s. */
+ * depthwise one over r, s. Another way to compute Conv: op/winograd.c. */
 #include "op/conv.h"
 
 #include "op/quant.h"
 #include "op/table.h"
+#include "op/winograd.h"
 
 /* ---- inference ---- */
 
@@ -42,7 +43,7 @@ Window conv_check(const Infer *f, int x_input, int w_input, int bias_input)
     return window_of(f->x, f->node, n, x->dim + 2, w->dim + 2);
 }
 
-static void conv_out(const Infer *f, int x_input, int w_input, int bias_input, DType t)
+static Window conv_out(const Infer *f, int x_input, int w_input, int bias_input, DType t)
 {
     const Window win = conv_check(f, x_input, w_input, bias_input);
     const Value *x = infer_in(f, x_input);
@@ -55,6 +56,7 @@ static void conv_out(const Infer *f, int x_input, int w_input, int bias_input, D
         dims[2 + k] = win.out[k];
     }
     infer_out(f, 0, t, 2 + win.n, dims);
+    return win;
 }
 
 void infer_conv(const Infer *f)
@@ -62,7 +64,8 @@ void infer_conv(const Infer *f)
     const DType t = infer_in(f, 0)->dtype;
     if (infer_in(f, 1)->dtype != t)
         infer_fail(f, "x is %s, the weight %s", dtype_name(t), dtype_name(infer_in(f, 1)->dtype));
-    conv_out(f, 0, 1, 2, t);
+    const Window win = conv_out(f, 0, 1, 2, t);
+    infer_winograd(f, &win);
 }
 
 /* A scale or zero point k, if present: one element, or (w) one for each output channel. */
@@ -184,6 +187,10 @@ void conv_finish(Define *d, int acc, int bias)
 
 void define_conv(Define *d)
 {
+    if (d->variants && winograd_of(d->node)) {
+        define_winograd(d);
+        return;
+    }
     Window win = conv_window(d, 0, 1);
     const DType acc = dtype_compute(define_out_type(d, 0));
     const ConvArgs a = {

@@ -35,8 +35,8 @@ bool op_has_define(OpCode op)
     return op_table[op].define != NULL;
 }
 
-void op_define(Context *ctx, const Graph *g, NodeId n, Stages *s, Expr *var_map, const int *in,
-               int *out)
+static void define_with(Context *ctx, const Graph *g, NodeId n, Stages *s, Expr *var_map, const int *in, int *out,
+                        bool variants)
 {
     const Node *node = &g->node.at[n];
     Define d = {
@@ -49,12 +49,23 @@ void op_define(Context *ctx, const Graph *g, NodeId n, Stages *s, Expr *var_map,
         .in = in,
         .out = out,
         .var_map = var_map,
+        .variants = variants,
     };
     if (!op_table[node->op].define)
         graph_fail(g, n, ERR_UNSUPPORTED, "this op has no definition in stages");
     for (int k = 0; k < node->nout; k++)
         out[k] = -1;
     op_table[node->op].define(&d);
+}
+
+void op_define(Context *ctx, const Graph *g, NodeId n, Stages *s, Expr *var_map, const int *in, int *out)
+{
+    define_with(ctx, g, n, s, var_map, in, out, false);
+}
+
+void op_define_variant(Context *ctx, const Graph *g, NodeId n, Stages *s, Expr *var_map, const int *in, int *out)
+{
+    define_with(ctx, g, n, s, var_map, in, out, true);
 }
 
 /* ---- constants and their elements ---- */

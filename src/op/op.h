@@ -84,11 +84,15 @@ typedef struct Define {
     const int *in; /* stage tensor per input, -1 absent */
     int *out;      /* to be set by define_out: stage tensor per output */
     Expr *var_map; /* graph pool -> stage pool */
+    bool variants; /* as the node's attributes ask for (op/winograd.h); else the plain definition */
 } Define;
 
 /* Defines `node` in s: `in` are tensors of s with the values' shapes; fills out[]. */
 void op_define(Context *ctx, const Graph *g, NodeId n, Stages *s, Expr *var_map, const int *in,
                int *out);
+/* By the variant that pass/choose_variants took: the same values but for rounding. What is compiled is defined so; what
+ * an op means, and so what others learn about it and what checks go by, is its plain definition. */
+void op_define_variant(Context *ctx, const Graph *g, NodeId n, Stages *s, Expr *var_map, const int *in, int *out);
 bool op_has_define(OpCode op);
 
 bool define_has(const Define *d, int k);

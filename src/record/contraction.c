@@ -22,12 +22,6 @@
 #define LOADS_PER_CYCLE 2
 #define LOAD_SLACK 1.4 /* measured: tiles that fill the load ports run at two thirds of the model */
 
-typedef struct Tile {
-    int rows[2];   /* of the two innermost row axes: outer, inner */
-    int vectors;
-    double score;  /* useful FMAs per cycle; higher is better */
-} Tile;
-
 /* Share of useful work when `extent` is covered by tiles of `tile` (symbolic: as if large). */
 static double use_of(int64_t extent, int64_t tile)
 {
@@ -38,9 +32,9 @@ static double use_of(int64_t extent, int64_t tile)
     return (double)extent / (double)(tiles * tile);
 }
 
-static Tile best_tile(const Target *t, int64_t outer, int64_t inner, int64_t width)
+ProductTile product_tile(const Target *t, int64_t outer, int64_t inner, int64_t width)
 {
-    Tile best = {.rows = {1, 1}, .vectors = 1, .score = 0};
+    ProductTile best = {.rows = {1, 1}, .vectors = 1, .score = 0};
     const int lanes = target_lanes(t, 4);
     for (int nv = 1; nv <= 4; nv++) {
         if (nv > 1 && width > 0 && width <= (nv - 1) * lanes) {
@@ -61,7 +55,7 @@ static Tile best_tile(const Target *t, int64_t outer, int64_t inner, int64_t wid
                                use_of(width, (int64_t)nv * lanes);
                 score *= 1 + 0.001 * acc - 0.002 * ro; /* ties: more reuse, simpler */
                 if (score > best.score) {
-                    best = (Tile){.rows = {ro, ri}, .vectors = nv, .score = score};
+                    best = (ProductTile){.rows = {ro, ri}, .vectors = nv, .score = score};
                 }
             }
         }
@@ -69,7 +63,8 @@ static Tile best_tile(const Target *t, int64_t outer, int64_t inner, int64_t wid
     return best;
 }
 
-/* B in panels: outer parts of its dims in order (the vector axis first), its block last. */
+/* B in panels: outer parts of its dims (the vector axis first, then the batch, then what is summed over), its block
+ * last. */
 static bool panel_layout(const Stages *s, const Contraction *c, int width, int kblock, Layout *out)
 {
     const Exprs *x = s->x;
@@ -77,6 +72,7 @@ static bool panel_layout(const Stages *s, const Contraction *c, int width, int k
     const StageTensor *b = &s->tensor.at[c->b_tensor];
     int n_dim = -1;
     int k_dim = -1;
+    uint32_t batch = 0; /* dims */
     for (int d = 0; d < b->rank; d++) {
         const Expr index = expr_arg(x, c->b, d);
         if (index == st->axis[c->vector_axis].var) {
@@ -85,15 +81,20 @@ static bool panel_layout(const Stages *s, const Contraction *c, int width, int k
         if (st->nreduce > 0 && index == st->axis[st->naxes].var) {
             k_dim = d;
         }
+        for (int a = 0; a < st->naxes; a++) {
+            batch |= (uint32_t)(index == st->axis[a].var) << d;
+        }
     }
     if (n_dim < 0) {
         return false;
     }
     Layout l = {0};
     l.dim[l.n++] = (LayoutDim){.axis = (int8_t)n_dim};
-    for (int d = 0; d < b->rank; d++) {
-        if (d != n_dim) {
-            l.dim[l.n++] = (LayoutDim){.axis = (int8_t)d};
+    for (int summed = 0; summed < 2; summed++) {
+        for (int d = 0; d < b->rank; d++) {
+            if (d != n_dim && (batch >> d & 1) != (uint32_t)summed) {
+                l.dim[l.n++] = (LayoutDim){.axis = (int8_t)d};
+            }
         }
     }
     if (kblock > 1 && k_dim >= 0) {
@@ -155,7 +156,7 @@ static double a_bytes(const Stages *s, const Contraction *k)
 
 /* Which is outermost: row tiles, each of which meets all panels of B, or panels, each of which meets all rows? What
  * does not stay in L2 until it is used again comes from further away, so the order that brings less is taken. */
-static bool rows_come_first(const Choice *c, const Contraction *k, Tile tile, const int *row_axis, int width)
+static bool rows_come_first(const Choice *c, const Contraction *k, ProductTile tile, const int *row_axis, int width)
 {
     const Stages *s = c->s;
     const Stage *st = &s->stage.at[k->stage];
@@ -176,7 +177,7 @@ static bool rows_come_first(const Choice *c, const Contraction *k, Tile tile, co
 
 /* Rows of A a multiple of 4 KiB apart fall into one set of L1. More of them than its ways, but for two that B passes
  * through, must be read as seldom as can be. */
-static bool rows_collide(const Target *t, const Stages *s, const Contraction *k, Tile tile)
+static bool rows_collide(const Target *t, const Stages *s, const Contraction *k, ProductTile tile)
 {
     const Stage *st = &s->stage.at[k->stage];
     if (tile.rows[0] * tile.rows[1] <= t->l1_ways - 2) {
@@ -193,7 +194,7 @@ static bool rows_collide(const Target *t, const Stages *s, const Contraction *k,
     return false;
 }
 
-static void schedule_tile(Choice *c, const Contraction *k, int acc, int out, Tile tile,
+static void schedule_tile(Choice *c, const Contraction *k, int acc, int out, ProductTile tile,
                           const int *row_axis)
 {
     Stages *s = c->s;
@@ -264,38 +265,57 @@ static void schedule_tile(Choice *c, const Contraction *k, int acc, int out, Til
     as->vector = order_add(as, v, 0);
 }
 
-static void choose_contraction(Choice *c, const Contraction *found)
+static void lay_out_panels(Choice *c, const Contraction *k, ProductTile tile)
 {
     Stages *s = c->s;
-    Contraction k = *found;
-    const Stage *st = &s->stage.at[k.stage];
+    const int width = tile.vectors * target_lanes(c->target, 4);
+    Layout l;
+    if (s->tensor.at[k->b_tensor].role == TENSOR_CONST && panel_layout(s, k, width, reduction_block(s, k), &l)) {
+        StageSchedule *bs = schedule_stage(c->sc, c->ctx, s->tensor.at[k->b_tensor].name);
+        bs->has_layout = true;
+        bs->layout = l;
+    }
+}
+
+static void choose_contraction(Choice *c, const Contraction *k)
+{
+    Stages *s = c->s;
+    const Stage *st = &s->stage.at[k->stage];
     int row_axis[2] = {-1, -1};
     for (int a = st->naxes - 1, n = 1; a >= 0 && n >= 0; a--) {
-        if (k.row_axes >> a & 1 && axis_extent(s, st, a, 0) != 1) {
+        if (k->row_axes >> a & 1 && axis_extent(s, st, a, 0) != 1) {
             row_axis[n--] = a;
         }
     }
     const int64_t outer = row_axis[0] >= 0 ? axis_extent(s, st, row_axis[0], 0) : 1;
     const int64_t inner = row_axis[1] >= 0 ? axis_extent(s, st, row_axis[1], 0) : 1;
-    const int64_t width = axis_extent(s, st, k.vector_axis, 0);
+    const int64_t width = axis_extent(s, st, k->vector_axis, 0);
     /* Tiling two row axes pays only where the inner one is short. */
-    const Tile tile = best_tile(c->target, inner >= 28 || inner == 0 ? 1 : outer, inner, width);
+    const ProductTile tile = product_tile(c->target, inner >= 28 || inner == 0 ? 1 : outer, inner, width);
     if (tile.rows[0] == 1) {
         row_axis[0] = -1;
     }
-    const int lanes = target_lanes(c->target, 4);
-    if (s->tensor.at[k.b_tensor].role == TENSOR_CONST) {
-        Layout l;
-        if (panel_layout(s, &k, tile.vectors * lanes, reduction_block(s, &k), &l)) {
-            StageSchedule *bs = schedule_stage(c->sc, c->ctx, s->tensor.at[k.b_tensor].name);
-            bs->has_layout = true;
-            bs->layout = l;
-        }
-    }
+    lay_out_panels(c, k, tile);
     int acc;
-    const int out = choice_epilogue(c, k.stage, &acc);
-    schedule_tile(c, &k, acc, out, tile, row_axis);
+    const int out = choice_epilogue(c, k->stage, &acc);
+    schedule_tile(c, k, acc, out, tile, row_axis);
     c->source = "contraction";
+}
+
+int choose_product_inside(Choice *c, const Contraction *k, ProductTile tile)
+{
+    const char *name = choice_name(c, k->stage);
+    lay_out_panels(c, k, tile);
+    const int acc = stages_cache_write(c->s, k->stage);
+    const ScheduleStep step = {.kind = SCHED_CACHE_WRITE, .a = name};
+    vec_push(c->ctx->arena, &c->sc->step, step);
+    int row_axis[2] = {-1, -1};
+    for (int a = 0; a < c->s->stage.at[acc].naxes; a++) {
+        row_axis[1] = k->row_axes >> a & 1 ? a : row_axis[1];
+    }
+    schedule_tile(c, k, acc, acc + 1, tile, row_axis);
+    choice_entry(c, acc + 1)->nparallel = 0;
+    return acc + 1;
 }
 
 void choose_contractions(Choice *c)

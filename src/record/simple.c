@@ -101,7 +101,7 @@ void choose_layouts(Choice *c)
     for (int i = 0; i < s->stage.len; i++) {
         const Stage *st = &s->stage.at[i];
         StageTensor *t = &s->tensor.at[st->result[0]];
-        if (t->role != TENSOR_TEMP || st->form != STAGE_MAP || !layout_is_plain(&t->layout)) {
+        if (choice_has(c, i) || t->role != TENSOR_TEMP || st->form != STAGE_MAP || !layout_is_plain(&t->layout)) {
             continue;
         }
         for (int k = 0; k < s->tensor.len; k++) {

@@ -2,6 +2,7 @@
 #ifndef LATHE_RECORD_TEMPLATES_H
 #define LATHE_RECORD_TEMPLATES_H
 
+#include "loop/access.h"
 #include "loop/schedule.h"
 
 typedef struct Choice {
@@ -12,12 +13,25 @@ typedef struct Choice {
     const char *source; /* the template of the most expensive stage */
 } Choice;
 
+void choose_winograd(Choice *c);     /* products of transformed tiles, with both transforms */
 void choose_layouts(Choice *c);      /* of temporaries, first: templates look at them */
 void choose_scans(Choice *c);        /* ordered axes and what runs inside them */
 void choose_contractions(Choice *c); /* register-tiled products */
 void choose_reductions(Choice *c);   /* row reductions in lanes */
 void choose_windows(Choice *c);      /* depthwise, pooling: accumulators in registers */
 void choose_maps(Choice *c);         /* everything that has no entry yet */
+
+/* A register tile of a product: rows of the two innermost row axes (outer, inner) and vectors. Extents of the axes; 0:
+ * open. */
+typedef struct ProductTile {
+    int rows[2];
+    int vectors;
+    double score; /* useful FMAs per cycle; higher is better */
+} ProductTile;
+ProductTile product_tile(const Target *t, int64_t outer, int64_t inner, int64_t width);
+/* The product k in tiles, with one row axis, to be computed at some loop: returns the stage that is to be placed there.
+ * Stages from k's on move up by one. */
+int choose_product_inside(Choice *c, const Contraction *k, ProductTile tile);
 
 bool choice_has(const Choice *c, int stage); /* an entry exists */
 const char *choice_name(const Choice *c, int stage);

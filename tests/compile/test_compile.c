@@ -79,7 +79,8 @@ static void compare(Run *r, const Module *m, const char *text, Tensor *const *in
     if (run_execute(r, &e) != 0)
         give_up("%s", e.message);
     for (int i = 0; i < module_program(m)->noutput; i++) {
-        const TensorDiff d = tensor_compare(run_output(r, i), w.out[i], 1e-5, 1e-6);
+        /* by Winograd's way terms may cancel that are larger than those of the plain sum */
+        const TensorDiff d = tensor_compare(run_output(r, i), w.out[i], 1e-5, 1e-5);
         if (!d.same_type || !d.same_shape || d.mismatches)
             give_up("output %d: %s, expected %s, %lld differ", i, tensor_describe(a, run_output(r, i)),
                      tensor_describe(a, w.out[i]), (long long)d.mismatches);

@@ -12,6 +12,8 @@ static const char text[] = "graph \"test\"\n"
                            "input w f32[16,8,3,3]\n"
                            "input v f32[16,5]\n"
                            "input i i64[3]\n"
+                           "input z f32[1,32,18,18]\n"
+                           "const filter f32[32,32,3,3] = 0.5\n"
                            "a = conv(x, w) \"first\"\n"
                            "b = relu(a) \"clip\"\n"
                            "p = global_average_pool(b) \"pool\"\n"
@@ -19,8 +21,10 @@ static const char text[] = "graph \"test\"\n"
                            "y = matmul(f, v) \"last\"\n"
                            "s = softmax(y) \"scores\" axis=1\n"
                            "j = add(i, i) \"twice\"\n"
+                           "k = conv(z, filter) \"tiled\"\n"
                            "output s\n"
-                           "output j\n";
+                           "output j\n"
+                           "output k\n";
 
 typedef struct Layers {
     Arena *arena;
@@ -111,13 +115,25 @@ static void right_layers(void **state)
         assert_int_equal(r.nbad, 0);
         assert_int_equal(r.first_bad, -1);
         if (unfused) {
-            assert_int_equal(r.n, 7);
+            assert_int_equal(r.n, 8);
             assert_string_equal(r.layer[0].node, "first");
             assert_int_equal(r.layer[0].checked, 2 * 16 * 7 * 7);
             assert_true(r.layer[0].max_abs > 0 && r.layer[0].worst > 0); /* f32 and double do differ */
         }
         layers_free(&l);
     }
+}
+
+/* By Winograd's way, which is judged by the plain one. */
+static void variants(void **state)
+{
+    (void)state;
+    Layers l = layers_new(false);
+    const Value *k = &l.c.graph->value.at[find_value(&l, "k")];
+    assert_true(node_int(&l.c.graph->node.at[k->producer], "winograd", 0) > 0);
+    const CheckReport r = check(&l, 0);
+    assert_int_equal(r.nbad, 0);
+    layers_free(&l);
 }
 
 /* One element of one value is wrong: that layer is named, and the element, whatever comes after. */
@@ -198,6 +214,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(right_layers),
+        cmocka_unit_test(variants),
         cmocka_unit_test(one_wrong_element),
         cmocka_unit_test(exact_values),
         cmocka_unit_test(given_values),

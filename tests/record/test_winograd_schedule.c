@@ -1,0 +1,123 @@
+/* The template for Winograd's convolutions: it is what is taken, its record is legal and says all (it prints and
+ * parses), and the loops that it makes compute, by the interpreter, what the oracle computes from the stages. For two
+ * widths of vectors, on any machine. */
+#include "loop/random_record.h"
+
+#include <stdio.h>
+
+#include "compile/compile.h"
+#include "op/winograd.h"
+#include "loop/interp.h"
+#include "record/choose.h"
+
+typedef struct Case {
+    const char *target;
+    int m, images, channels, outputs, height, width; /* of x, with a border of 1 */
+    bool whole;                                      /* v is a phase of its own: the weights are larger */
+} Case;
+
+static const Case cases[] = {
+    {"avx2", 2, 1, 16, 16, 4, 4, true},   {"avx2", 4, 1, 16, 12, 13, 19, false}, {"avx2", 4, 2, 8, 16, 11, 5, true},
+    {"avx2", 6, 1, 8, 8, 26, 14, false},  {"avx2", 4, 1, 7, 11, 9, 9, true},     {"avx512", 2, 1, 16, 16, 7, 7, true},
+    {"avx512", 4, 1, 16, 32, 27, 27, false}, {"avx512", 4, 1, 17, 19, 6, 10, true}, {"avx512", 6, 1, 16, 16, 13, 31, false},
+};
+enum { CASES = sizeof cases / sizeof *cases };
+
+typedef struct Job {
+    const Case *c;
+    Target target;
+    const char *stages; /* of the convolution's kernel */
+} Job;
+
+static Target target_of(const Case *c)
+{
+    Target t;
+    Error e = {0};
+    if (target_find(c->target, &t, &e) != 0)
+        FAIL_MSG("%s", e.message);
+    return t;
+}
+
+/* The group as the compiler defines it: a constant u, a bias, Relu. For this machine, as it lays u out by running. */
+static void compile_job(Context *ctx, void *arg)
+{
+    Job *j = arg;
+    const Case *c = j->c;
+    const int n = c->m + 2;
+    const char *text = arena_printf(
+        ctx->arena,
+        "graph \"test\"\nconst w f32[%d,%d,3,3] = 0.5\nconst u f32[%d,%d,%d,%d] = 0.5\nconst b f32[%d] = 0.5\n"
+        "input x f32[%d,%d,%d,%d]\nc = conv(x, w, b, u) winograd=%d pads=[1,1,1,1]\nr = relu(c)\noutput r\n",
+        c->outputs, c->channels, c->outputs, c->channels, n, n, c->outputs, c->images, c->channels, c->height, c->width,
+        c->m);
+    const CompileOptions opt = {.target = target_native(), .threads = 1, .want_text = true};
+    const Compiled out = compile_graph(ctx, graph_parse(ctx, "test", text, strlen(text)), &opt);
+    for (int k = 0; k < out.report->nkernels; k++)
+        if (strcmp(out.report->kernel[k].source, "winograd") == 0)
+            j->stages = out.report->kernel[k].stages;
+    if (!j->stages)
+        FAIL_MSG("%s F(%d,3): no kernel has the template's schedule", c->target, c->m);
+}
+
+static void interpret(Context *ctx, const RecordCase *c, const Record *r, const Lowered *low, const Loops *l)
+{
+    Str why = str_new(ctx->arena);
+    if (!loops_verify(l, &why))
+        FAIL_MSG("%s\n%s", str_text(&why), r->line);
+    const RecordRun run = record_run(ctx, c, &c->binding[0], low, l);
+    loops_interpret(ctx, l, run.data, run.elements, run.syms);
+    record_compare(c, &c->binding[0], r, low, l, &run, l->expanded ? "expanded" : "structured");
+}
+
+/* By output, as the group has only one. */
+static RecordCase case_of(Context *ctx, const Stages *s)
+{
+    RecordCase c = {.stages = s, .nbindings = 1};
+    for (int t = 0; t < s->tensor.len; t++)
+        c.output = s->tensor.at[t].role == TENSOR_OUTPUT ? t : c.output;
+    c.binding[0] = record_bind(ctx, s, c.output, (const int64_t[BINDING_SYMS]){1, 1, 1});
+    return c;
+}
+
+static void schedule_job(Context *ctx, void *arg)
+{
+    const Job *j = arg;
+    const Stages *s = stages_parse(ctx, "test", j->stages, strlen(j->stages));
+    const char *source;
+    const Schedule *sc = schedule_choose(ctx, s, &j->target, &source);
+    assert_string_equal(source, "winograd");
+    Record r = {.stages = stages_copy(ctx, s), .schedule = sc};
+    Str why = str_new(ctx->arena), line = str_new(ctx->arena), again = str_new(ctx->arena);
+    assert_true(schedule_apply_steps(sc, r.stages, &why));
+    schedule_print(sc, r.stages, &line);
+    r.line = str_text(&line);
+    if (schedule_check(sc, r.stages, &j->target, &why) != SCHEDULE_OK)
+        FAIL_MSG("%s\n%s", str_text(&why), r.line);
+    Stages *other = stages_copy(ctx, s);
+    schedule_print(schedule_parse(ctx, other, r.line), other, &again);
+    assert_string_equal(str_text(&again), r.line);
+    const RecordCase c = case_of(ctx, s);
+    const Lowered low = lower(ctx, r.stages, sc, &j->target);
+    assert_int_equal(low.loops->phase.len, j->c->whole ? 2 : 1);
+    interpret(ctx, &c, &r, &low, low.loops);
+    interpret(ctx, &c, &r, &low, expand(ctx, low.loops, &j->target));
+}
+
+static void check_case(void **state)
+{
+    Job j = {.c = *state, .target = target_of(*state)};
+    Arena *a = arena_new();
+    Error e = {0};
+    if (job_run(a, compile_job, &j, &e, NULL) != 0 || job_run(a, schedule_job, &j, &e, NULL) != 0)
+        FAIL_MSG("%s F(%d,3): %s", j.c->target, j.c->m, e.message);
+    arena_free(a);
+}
+
+int main(void)
+{
+    struct CMUnitTest tests[CASES];
+    for (int k = 0; k < CASES; k++)
+        tests[k] = (struct CMUnitTest){.name = cases[k].target, .test_func = check_case,
+                                       .initial_state = (void *)&cases[k]};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
