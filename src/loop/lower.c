@@ -227,19 +227,21 @@ static Expr parallel_extent(Exprs *x, const Nest *n, int pos)
     return nest_extent(n, pos);
 }
 
-/* step: the variable of the steps that the phase is called for, and how many; 0: it runs once. */
-static void lower_phase(Lowerer *w, Nest *n, Expr step, Expr steps)
+/* Loops [first, end) of n are one: how long it is, and what they are at `at`. */
+static Expr fused_extent(Exprs *x, const Nest *n, int first, int end)
+{
+    Expr extent = expr_int(x, 1);
+    for (int i = first; i < end; i++) {
+        extent = expr_mul(x, extent, parallel_extent(x, n, i));
+    }
+    return extent;
+}
+
+static void let_fused(Lowerer *w, int body, const Nest *n, int first, int end, Expr at)
 {
     Exprs *x = w->x;
-    const int body = loops_stmt(w->l, L_BLOCK);
-    LoopPhase phase = {.body = body, .extent = expr_int(x, 1), .step = step, .steps = steps};
-    const int first = n->nsteps;
-    for (int i = first; i < n->nouter; i++) {
-        phase.extent = expr_mul(x, phase.extent, parallel_extent(x, n, i));
-    }
-    phase.par = expr_loop_var(x, "par", phase.extent);
-    Expr rest = phase.par;
-    for (int i = n->nouter - 1; i >= first; i--) {
+    Expr rest = at;
+    for (int i = end - 1; i >= first; i--) {
         const Expr extent = parallel_extent(x, n, i);
         const Expr var = nest_var(n, i);
         if (expr_node(x, var)->op == EX_VAR) {
@@ -247,6 +249,20 @@ static void lower_phase(Lowerer *w, Nest *n, Expr step, Expr steps)
         }
         rest = i == first ? rest : expr_div(x, rest, extent);
     }
+}
+
+/* step: the variable of the steps that the phase is called for, those of the nest `top`; 0: it runs once. */
+static void lower_phase(Lowerer *w, Nest *n, const Nest *top, Expr step)
+{
+    Exprs *x = w->x;
+    const int body = loops_stmt(w->l, L_BLOCK);
+    LoopPhase phase = {.body = body, .extent = fused_extent(x, n, n->nsteps, n->nouter), .step = step};
+    if (step) {
+        phase.steps = fused_extent(x, top, 0, top->nsteps);
+        let_fused(w, body, top, 0, top->nsteps, step);
+    }
+    phase.par = expr_loop_var(x, "par", phase.extent);
+    let_fused(w, body, n, n->nsteps, n->nouter, phase.par);
     lower_open(w, n, 0, body, false);
     vec_push(w->ctx->arena, &w->l->phase, phase);
 }
@@ -263,26 +279,27 @@ static void lower_root(Lowerer *w, int stage)
         base.update[0] = st->init[0];
         Nest n = {.stage = stage, .st = &base};
         nest_plan(w->x, &n, NULL);
-        lower_phase(w, &n, 0, 0);
+        lower_phase(w, &n, NULL, 0);
         Stage updates = *st;
         updates.nreduce = 0;
         Nest u = {.stage = stage, .st = &updates};
         nest_plan(w->x, &u, NULL);
-        lower_phase(w, &u, 0, 0);
+        lower_phase(w, &u, NULL, 0);
         return;
     }
     Nest n = {.stage = stage, .st = st, .ss = ss};
     nest_plan(w->x, &n, NULL);
-    /* (that there is one step only can be known) */
-    const bool steps = n.nsteps && expr_node(w->x, nest_var(&n, 0))->op == EX_VAR;
-    const Expr step = steps ? nest_var(&n, 0) : 0, count = steps ? nest_extent(&n, 0) : 0;
+    const Expr steps = fused_extent(w->x, &n, 0, n.nsteps);
+    int64_t known; /* that there is one step only can be */
+    const bool once = expr_is_int(w->x, steps, &known) && known == 1;
+    const Expr step = once ? 0 : expr_loop_var(w->x, "step", steps);
     for (int i = 0; i < w->s->stage.len; i++) {
         if (lower_in_step(w, &n, i)) {
-            Nest child = lower_at_nest(w, &n, 0, i);
-            lower_phase(w, &child, step, count);
+            Nest child = lower_at_nest(w, &n, n.nsteps - 1, i);
+            lower_phase(w, &child, &n, step);
         }
     }
-    lower_phase(w, &n, step, count);
+    lower_phase(w, &n, &n, step);
 }
 
 static bool is_root(const Lowerer *w, int stage)

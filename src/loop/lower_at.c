@@ -170,7 +170,7 @@ static bool is_at(const Lowerer *w, const Nest *n, int pos, int i)
 
 bool lower_in_step(const Lowerer *w, const Nest *n, int i)
 {
-    return n->nsteps && is_at(w, n, 0, i) && lower_schedule_of(w, i)->scope == SCOPE_ARG;
+    return n->nsteps && is_at(w, n, n->nsteps - 1, i) && lower_schedule_of(w, i)->scope == SCOPE_ARG;
 }
 
 Nest lower_at_nest(Lowerer *w, const Nest *n, int pos, int i)
@@ -188,7 +188,7 @@ void lower_at(Lowerer *w, const Nest *n, int pos, int parent)
     Region *region = NULL;
     for (int i = 0; i < nstages; i++) {
         const StageSchedule *ss = lower_schedule_of(w, i);
-        if (!is_at(w, n, pos, i) || (pos == 0 && lower_in_step(w, n, i))) {
+        if (!is_at(w, n, pos, i) || (pos == n->nsteps - 1 && lower_in_step(w, n, i))) {
             continue;
         }
         if (!region) {

@@ -102,7 +102,7 @@ static void print_stage(const StageSchedule *ss, const Stages *s, Str *out)
         if (ss->norder) {
             print_marked(st, ss, "order", ~(uint64_t)0, &body);
         }
-        print_marked(st, ss, "steps", ss->nsteps, &body);
+        print_marked(st, ss, "steps", ((uint64_t)1 << ss->nsteps) - 1, &body);
         print_marked(st, ss, "parallel", (((uint64_t)1 << ss->nparallel) - 1) << ss->nsteps, &body);
         print_marked(st, ss, "unroll", ss->unroll, &body);
         print_marked(st, ss, "vector", ss->vector >= 0 ? (uint64_t)1 << ss->vector : 0, &body);
@@ -228,11 +228,12 @@ static void parse_fields(Lexer *lex, const Stages *s, const Stage *st, StageSche
                 ss->order[ss->norder++] = parse_loop_name(lex, st, lex_ident(lex));
             }
         } else if (lex_accept(lex, "steps")) {
-            const LoopRef r = parse_loop_name(lex, st, lex_ident(lex));
-            if (order_position(lex, ss, r) != 0 || ss->nparallel) {
-                lex_fail(lex, "the loop of steps must be the outermost one");
+            while (at_loop_list(lex)) {
+                const LoopRef r = parse_loop_name(lex, st, lex_ident(lex));
+                if (order_position(lex, ss, r) != ss->nsteps++ || ss->nparallel) {
+                    lex_fail(lex, "the loops of steps must be the outermost ones, in order");
+                }
             }
-            ss->nsteps = 1;
         } else if (lex_accept(lex, "parallel")) {
             while (at_loop_list(lex)) {
                 const LoopRef r = parse_loop_name(lex, st, lex_ident(lex));

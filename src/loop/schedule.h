@@ -15,9 +15,10 @@
  *       mask   loads and stores of the innermost (vector) loop are masked; others guarded; needs target masks for speed, not for meaning
  *       guard  an `if` around the innermost statement
  *   order L ..               all loops of the stage, outermost first (default: domain axes then reduction axes, level 0 of all axes, level 1 of all..)
- *   parallel L ..            the outermost loops of the order (after that of `steps`), fused into the phase's parallel loop (root stages, and those computed at a loop of `steps`)
- *   steps L                  the outermost loop of the order, serial: its parallel loops run once for each value, all threads in
- *                            step (the time of a recurrent cell). Stages computed at it, with scope ARG, are phases of each step
+ *   parallel L ..            the outermost loops of the order (after those of `steps`), fused into the phase's parallel loop (root stages, and those computed at a loop of `steps`)
+ *   steps L ..               the outermost loops of the order, serial: the parallel loops run once for each of their values, all
+ *                            threads in step (the time of a recurrent cell). Stages computed at the last of them, with scope
+ *                            ARG, are phases of each step
  *   unroll L .. / vector L   constant extents; the vector loop is the innermost
  *   at S.L                   computed inside loop L of stage S, for what is needed there (default: root: a phase of its own)
  *   scope reg | scratch      where the box it needs lives while `at` (default: the whole tensor, a shared buffer)
@@ -54,7 +55,7 @@ typedef struct StageSchedule {
     AxisTile tile[MAX_AXES];
     int norder;                   /* 0: default order */
     LoopRef order[MAX_LOOPS];
-    int nsteps;                   /* 1: the first of the order goes in steps */
+    int nsteps;                   /* the first `nsteps` of the order */
     int nparallel;                /* that many of the order after it */
     uint64_t unroll;              /* bit by position in the order */
     int vector;                   /* position in the order of the vector loop; -1 none */

@@ -195,22 +195,27 @@ static ScheduleVerdict check_tails(const Check *c, const Stage *st, const StageS
 static bool is_step_phase(const Check *c, const StageSchedule *ss)
 {
     const StageSchedule *of = ss->at_stage ? schedule_find(c->sc, ss->at_stage) : NULL;
-    return of && of->nsteps && ss->scope == SCOPE_ARG && of->order[0].axis == ss->at_loop.axis &&
-           of->order[0].level == ss->at_loop.level;
+    if (!of || of->nsteps < 1 || of->nsteps > of->norder || ss->scope != SCOPE_ARG) {
+        return false;
+    }
+    const LoopRef last = of->order[of->nsteps - 1];
+    return last.axis == ss->at_loop.axis && last.level == ss->at_loop.level;
 }
 
 static ScheduleVerdict check_marks(const Check *c, const Stage *st, const StageSchedule *ss)
 {
     const Exprs *x = c->s->x;
     const int outer = ss->nsteps + ss->nparallel;
-    if (ss->nparallel < 0 || ss->nsteps < 0 || ss->nsteps > 1 || outer > ss->norder) {
+    if (ss->nparallel < 0 || ss->nsteps < 0 || outer > ss->norder) {
         return no(c, SCHEDULE_BAD_ORDER, ss, "more loops are parallel than there are");
     }
     if (ss->at_stage && (ss->nsteps || (ss->nparallel && !is_step_phase(c, ss)))) {
         return no(c, SCHEDULE_BAD_ORDER, ss, "parallel loops of a stage that is not a root");
     }
-    if (ss->nsteps && (ss->order[0].axis >= st->naxes || ss->tile[ss->order[0].axis].n)) {
-        return no(c, SCHEDULE_BAD_ORDER, ss, "steps of a reduction or of tiles");
+    for (int i = 0; i < ss->nsteps; i++) {
+        if (ss->order[i].axis >= st->naxes || ss->tile[ss->order[i].axis].n) {
+            return no(c, SCHEDULE_BAD_ORDER, ss, "steps of a reduction or of tiles");
+        }
     }
     int64_t copies = 1;
     for (int i = 0; i < ss->norder; i++) {
@@ -301,15 +306,6 @@ static bool within(const Check *c, int i, int target, const StageSchedule *child
 
 /* ---- recurrences ---- */
 
-/* Is the ordered axis of this SCAN its outermost loop? Then all of one step is done before the next. */
-static bool runs_in_steps(const Check *c, const Stage *st)
-{
-    const int a = st->scan_axis;
-    const StageSchedule *ss = schedule_find(c->sc, c->s->tensor.at[st->result[0]].name);
-    const bool first = ss && ss->norder ? ss->order[0].axis == a : a == 0;
-    return st->form == STAGE_SCAN && first && (!ss || ss->tile[a].n == 0);
-}
-
 typedef struct StepLoads {
     const Stage *reader;
     int tensor, axis;
@@ -344,6 +340,53 @@ static int root_of(const Check *c, int i)
     return i;
 }
 
+/* Position of loop r of a stage. */
+static int loop_position(const Check *c, int stage, LoopRef r)
+{
+    const Stage *st = &c->s->stage.at[stage];
+    const StageSchedule *ss = schedule_find(c->sc, c->s->tensor.at[st->result[0]].name);
+    LoopRef order[MAX_LOOPS];
+    const int n = ss && ss->norder ? ss->norder : schedule_default_order(st, ss, order);
+    return position_of(ss && ss->norder ? ss->order : order, n, r);
+}
+
+/* Do stages inside of `root` read each other only at their own point of axis a? */
+static bool separate(const Check *c, int root, int a)
+{
+    for (int i = 0; i < c->s->stage.len; i++) {
+        for (int j = 0; j < c->s->stage.len && root_of(c, i) == root; j++) {
+            const Stage *reader = &c->s->stage.at[i], *st = &c->s->stage.at[j];
+            for (int k = 0; k < st->nresults && root_of(c, j) == root; k++) {
+                StepLoads l = {.reader = reader, .tensor = st->result[k], .axis = a, .same_step = true};
+                stage_walk(c->s, reader, scan_step_load, &l);
+                if (!l.same_step) {
+                    return false;
+                }
+            }
+        }
+    }
+    return true;
+}
+
+/* The position of the ordered axis of this SCAN if all of one step is done before the next: the loops outside of it,
+ * if any, are such that what they separate does not meet; else -1. */
+static int steps_position(const Check *c, int scan)
+{
+    const Stage *st = &c->s->stage.at[scan];
+    const StageSchedule *ss = schedule_find(c->sc, c->s->tensor.at[st->result[0]].name);
+    if (st->form != STAGE_SCAN || (ss && ss->tile[st->scan_axis].n > 0)) {
+        return -1;
+    }
+    const int at = loop_position(c, scan, (LoopRef){.axis = (int8_t)st->scan_axis});
+    for (int a = 0; a < st->naxes; a++) {
+        const int first = loop_position(c, scan, (LoopRef){.axis = (int8_t)a});
+        if (first < at && ((ss && ss->tile[a].n > 0) || !separate(c, scan, a))) {
+            return -1;
+        }
+    }
+    return at;
+}
+
 static bool same_domain(const Stage *a, const Stage *b)
 {
     for (int k = 0; k < a->naxes && a->naxes == b->naxes; k++) {
@@ -360,11 +403,13 @@ static bool same_domain(const Stage *a, const Stage *b)
 static bool keeps_whole(const Check *c, int stage, const StageSchedule *ss, int target)
 {
     const Stage *st = &c->s->stage.at[stage], *ts = &c->s->stage.at[target];
-    if (ss->scope != SCOPE_ARG || !runs_in_steps(c, ts) ||
+    const StageSchedule *tss = schedule_find(c->sc, ss->at_stage);
+    const int steps = steps_position(c, target), at = loop_position(c, target, ss->at_loop);
+    if (ss->scope != SCOPE_ARG || steps < 0 || at < steps || (tss && at < tss->nsteps - 1) ||
         (st->form == STAGE_SCAN && st->scan_axis != ts->scan_axis)) {
         return false;
     }
-    const bool deeper = ss->at_loop.axis != ts->scan_axis;
+    const bool deeper = at > steps;
     if (deeper && st->form == STAGE_REDUCE) {
         return false;
     }
@@ -396,6 +441,24 @@ static bool keeps_whole(const Check *c, int stage, const StageSchedule *ss, int 
     return covered || !outside;
 }
 
+/* Is stage i computed inside the ordered loop of the SCAN `root`? */
+static bool in_steps_of(const Check *c, int i, int root)
+{
+    const int steps = steps_position(c, root);
+    for (int depth = 0; depth < c->s->stage.len && steps >= 0 && i >= 0; depth++) {
+        const StageSchedule *ss =
+            schedule_find(c->sc, c->s->tensor.at[c->s->stage.at[i].result[0]].name);
+        if (!ss || !ss->at_stage) {
+            return false;
+        }
+        i = stage_of(c->s, ss->at_stage);
+        if (i == root) {
+            return loop_position(c, root, ss->at_loop) >= steps;
+        }
+    }
+    return false;
+}
+
 /* A SCAN that earlier stages read: all that depends on it and stands before it is computed inside one loop over its
  * steps. */
 static ScheduleVerdict check_cycle(const Check *c, int scan)
@@ -408,7 +471,7 @@ static ScheduleVerdict check_cycle(const Check *c, int scan)
             depends[j] = depends[i] && (i < j || i == scan) &&
                          reads_stage(c, &c->s->stage.at[j], &c->s->stage.at[i]);
         }
-        if (depends[j] && (root_of(c, j) != root || !runs_in_steps(c, &c->s->stage.at[root]))) {
+        if (depends[j] && (root_of(c, j) != root || !in_steps_of(c, j, root))) {
             str_addf(c->why, "%s: part of a recurrence, but not computed in its steps",
                      c->s->tensor.at[c->s->stage.at[j].result[0]].name);
             return SCHEDULE_BAD_AT;

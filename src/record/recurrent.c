@@ -2,7 +2,7 @@
  *
  * The ordered axis goes in steps; each step is a parallel loop over tiles of the last axis:
  *
- *     h:       steps s; parallel (directions, batch, tiles of j)
+ *     h:       steps s; parallel (directions, batch, tiles of j)     or steps directions s
  *     before:  at h.j0, in scratch                     the state that the products read
  *     gates:   at h.j0, in registers                   all gates of the tile: G x nv accumulators,
  *                                                      one broadcast of `before` a step of k for all of them
@@ -127,11 +127,45 @@ static void place(const Cycle *y, int i, StageSchedule *ss, LoopRef loop, Buffer
     ss->scope = scope;
 }
 
-/* order: all domain axes, the last in lanes; with `width`, in tiles of it, the loops outside in parallel. */
-static void domain_order(const Stage *st, StageSchedule *ss, int width)
+/* Axes (bits) of the sink that have weights of their own: directions. Where these are many, directions go one after the
+ * other, so that a thread's share of one stays in its cache from step to step (and all of it in the last cache). */
+static uint32_t outer_axes(const Cycle *y)
+{
+    const Stages *s = y->c->s;
+    const int rank = stage_at(y, y->sink)->naxes;
+    uint32_t axes = 0;
+    int64_t bytes = 0;
+    for (int i = y->first; i < y->sink; i++) {
+        const Stage *st = stage_at(y, i);
+        Contraction k;
+        if (!contraction_of(s, i, &k) || s->tensor.at[k.b_tensor].role != TENSOR_CONST) {
+            continue;
+        }
+        int64_t own = 4;
+        for (int a = 0; a < st->naxes + st->nreduce; a++) {
+            own *= k.in_b >> a & 1 ? axis_extent(s, st, a, 1) : 1;
+        }
+        bytes += own;
+        axes |= k.in_a & k.in_b & (((uint32_t)1 << (rank - 1)) - 2);
+    }
+    return bytes > y->c->target->l2 / 2 ? axes : 0;
+}
+
+/* order: all domain axes (those of `outer` first), the last in lanes; with `width`, in tiles of it, the loops outside in
+ * parallel. */
+static void domain_order(const Stage *st, StageSchedule *ss, uint32_t outer, int width)
 {
     const int last = st->naxes - 1;
     for (int a = 0; a < st->naxes; a++) {
+        if (outer >> a & 1) {
+            order_add(ss, a, 0);
+            ss->nsteps += ss->nsteps > 0;
+        }
+    }
+    for (int a = 0; a < st->naxes; a++) {
+        if (outer >> a & 1) {
+            continue;
+        }
         const int pos = order_add(ss, a, 0);
         if (a == last && !width) {
             ss->vector = pos;
@@ -211,7 +245,7 @@ static void choose_member(const Cycle *y, int i)
         if (st->form == STAGE_REDUCE) {
             choice_fill_map(c, st, ss);
         } else {
-            domain_order(st, ss, tile_width(y, i));
+            domain_order(st, ss, i == y->sink ? outer_axes(y) : 0, tile_width(y, i));
         }
         if (i != y->sink) {
             ss->at_stage = choice_name(c, y->sink);
@@ -227,11 +261,11 @@ static void choose_member(const Cycle *y, int i)
         choose_product(y, &k, ss, loop, tile_width(y, phase));
     } else if (feeds_product(y, i, &reader)) { /* all of its last axis, of constant extent */
         place(y, i, ss, loop, SCOPE_SCRATCH);
-        domain_order(st, ss, 2 * target_lanes(c->target, 4));
+        domain_order(st, ss, 0, 2 * target_lanes(c->target, 4));
         ss->nparallel = 0;
     } else {
         place(y, i, ss, loop, st->form == STAGE_SCAN ? SCOPE_ARG : SCOPE_REG);
-        domain_order(st, ss, 0);
+        domain_order(st, ss, 0, 0);
     }
 }
 

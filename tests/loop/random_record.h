@@ -142,6 +142,17 @@ static const RecordGroup record_groups[] = {
              "tanh(gates[t, 0, j] + x[t, j])\n"
              "scan h (t: T, j: 5) along t = tanh(c[t, j])*tanh(gates[t, 1, j])\n"
              "map y (t: T, j: 5) = h[t, j]*2\n"},
+    {"cells", "sym T 1 500\n"
+              "input x f32 [2, T, 3]\n"
+              "const r f32 [2, 3, 3]\n"
+              "temp g f32 [T, 2, 3]\n"
+              "temp h f32 [T, 2, 3]\n"
+              "output y f32 [T, 2, 3]\n"
+              "reduce g (t: T, d: 2, j: 3; k: 3) init select(d == 0, x[0, t, j], x[1, T - 1 - t, j]) "
+              "update fma(select(t == 0, 0.25, h[max(t - 1, 0), d, k]), r[d, j, k], state0) "
+              "combine state0 + state2_0\n"
+              "scan h (t: T, d: 2, j: 3) along t = tanh(g[t, d, j])\n"
+              "map y (t: T, d: 2, j: 3) = h[t, d, j]*2\n"},
     {"scatter", "sym E 1 500\n"
                 "input x f32 [7, 3]\n"
                 "input u f32 [E, 3]\n"
@@ -383,6 +394,7 @@ static inline void draw_cycle(const Stages *s, Schedule *sc, Context *ctx, uint6
             }
     if (last < 0)
         return;
+    const bool outside = below(seed, 2);
     const uint32_t kept = below(seed, 3); /* members with whole storage: some, most, few */
     for (int j = first; j <= last; j++) {
         const Stage *st = &s->stage.at[j], *top = &s->stage.at[last];
@@ -397,6 +409,13 @@ static inline void draw_cycle(const Stages *s, Schedule *sc, Context *ctx, uint6
                 if (old.order[k].axis != 0)
                     ss->order[n++] = old.order[k];
             ss->order[0] = (LoopRef){0};
+            if (top->naxes > 2 && ss->tile[1].n == 0 && outside) { /* directions outside of time */
+                for (int k = 1; k < n; k++)
+                    if (ss->order[k].axis == 1)
+                        ss->order[k] = ss->order[1];
+                ss->order[0].axis = 1;
+                ss->order[1] = (LoopRef){0};
+            }
             ss->norder = n;
             ss->vector = ss->vector >= 0 && n > 1 ? n - 1 : -1;
             ss->unroll = 0;
@@ -404,7 +423,8 @@ static inline void draw_cycle(const Stages *s, Schedule *sc, Context *ctx, uint6
         }
         if (j == last) {
             ss->nsteps = (int)below(seed, 3) > 0;
-            if (ss->nsteps)
+            ss->nsteps += ss->nsteps && ss->order[0].axis == 1;
+            if (ss->nsteps || ss->order[0].axis == 1)
                 draw_parallel(st, ss, seed);
             continue;
         }
@@ -418,7 +438,7 @@ static inline void draw_cycle(const Stages *s, Schedule *sc, Context *ctx, uint6
         const bool whole = below(seed, 8) < (kept == 0 ? 4 : kept == 1 ? 7 : 1);
         ss->scope = st->form == STAGE_SCAN || whole ? SCOPE_ARG : below(seed, 2) ? SCOPE_REG : SCOPE_SCRATCH;
         if (ss->scope == SCOPE_ARG && (st->form != STAGE_SCAN || below(seed, 2)))
-            ss->at_loop = ts->order[0];
+            ss->at_loop = (LoopRef){0};
         if (ss->scope == SCOPE_ARG && ts->nsteps && ss->at_loop.axis == 0 && below(seed, 2))
             draw_parallel(st, ss, seed);
     }
@@ -446,7 +466,7 @@ static inline void record_count(Record *r)
         r->form[st->form] = true;
         r->in_steps |= ss && ss->nsteps;
         const StageSchedule *at = ss && ss->at_stage ? schedule_find(r->schedule, ss->at_stage) : NULL;
-        r->step_phases |= at && at->nsteps && ss->scope == SCOPE_ARG && ss->at_loop.axis == at->order[0].axis;
+        r->step_phases |= at && at->nsteps && ss->scope == SCOPE_ARG && ss->at_loop.axis == at->order[at->nsteps - 1].axis;
         for (int a = 0; ss && a < st->naxes + st->nreduce; a++) {
             int64_t tile = 1, extent;
             for (int k = 0; k < ss->tile[a].n; k++)
