@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { CALLOC_ALIGN = 16, HUGE_PAGE = 2 << 20 };
+enum { CALLOC_ALIGN = 16, HUGE_PAGE = 2 << 20, LARGE = 8 << 20 };
 
 /* The one setting of the process: see heap_set_hooks. */
 static HeapHooks hooks;
@@ -30,6 +30,8 @@ void *heap_alloc(size_t size, size_t align)
     }
     if (align <= CALLOC_ALIGN)
         return calloc(1, size);
+    if (size >= LARGE) /* small pages cost more to fault in than to fill */
+        align = HUGE_PAGE;
     if (size > SIZE_MAX - align)
         return NULL;
     void *p = aligned_alloc(align, (size + align - 1) & ~(align - 1));

@@ -472,6 +472,15 @@ static void add_relayouts(Link *l, const Unit *u)
     }
 }
 
+enum { HUGE_PAGE = 2 << 20 };
+
+/* With the gap to the next, as kernels want their arguments aligned. */
+static size_t relaid_bytes(const Link *l, const struct Relaid *r)
+{
+    const Tensor *t = l->g->value.at[r->value].constant;
+    return ((size_t)(layout_elements(&r->layout, t->rank, t->dim) * dtype_size(t->dtype)) + 63) & ~(size_t)63;
+}
+
 /* Lays constants out as the kernels want them. */
 static void link_relayouts(Link *l)
 {
@@ -485,14 +494,21 @@ static void link_relayouts(Link *l)
         if (w->unit.at[i].live && w->unit.at[i].class == 'S')
             add_relayouts(l, &w->unit.at[i]);
     jobs_compile(w, first);
+    Relayout *copy = arena_array_of(l->ctx->arena, l->nrelaid + 1, Relayout);
+    size_t size = 0;
+    for (int k = 0; k < l->nrelaid; k++)
+        size += relaid_bytes(l, &l->relaid[k]);
+    /* All together, in large pages: a page of 4 KiB costs more to fault in than to fill. */
+    char *data = arena_alloc_aligned(l->ctx->arena, size, size >= HUGE_PAGE ? HUGE_PAGE : 64);
     for (int k = 0; k < l->nrelaid; k++) {
         struct Relaid *r = &l->relaid[k];
         const Tensor *t = l->g->value.at[r->value].constant;
-        const size_t bytes = (size_t)(layout_elements(&r->layout, t->rank, t->dim) * dtype_size(t->dtype));
-        void *data = arena_alloc_aligned(l->ctx->arena, bytes, bytes >= 2 << 20 ? 2 << 20 : 64);
-        relayout_run(l->ctx, &w->job.at[r->job], t, data);
+        const size_t bytes = relaid_bytes(l, r);
+        copy[k] = (Relayout){&w->job.at[r->job], t, data};
         r->buffer = build_const(l->b, t->dtype, t->rank, t->dim, &r->layout, data, bytes);
+        data += bytes;
     }
+    relayouts_run(l->ctx, l->nrelaid, copy, w->opt->threads);
     w->report->relaid = l->nrelaid;
 }
 

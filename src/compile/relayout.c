@@ -1,6 +1,9 @@
 /* Constants in the layout that a schedule asks for: packed once, here, by a compiled copy. */
+#include <stdatomic.h>
 #include <string.h>
 
+#include "base/heap.h"
+#include "base/parallel.h"
 #include "compile/work.h"
 
 Unit *relayout_unit(Work *w, const Value *v, const Layout *layout)
@@ -33,36 +36,106 @@ Unit *relayout_unit(Work *w, const Value *v, const Layout *layout)
     return u;
 }
 
-/* `to` is zeroed: a copy writes the logical elements, so the pad stays zero. */
-void relayout_run(Context *ctx, const Job *job, const Tensor *t, void *to)
+/* ---- running ---- */
+
+#define PART_BYTES ((size_t)1 << 20) /* of a constant, for one thread at a time */
+
+typedef struct Copy {
+    const Relayout *what;
+    LoadedImage *image;
+    void **buf;
+    int first, nparts; /* parts of the whole work */
+    int64_t extent;    /* of the only phase, which parts divide */
+} Copy;
+
+typedef struct Copies {
+    int n;
+    Copy *at;
+    atomic_int code;
+} Copies;
+
+static void *temporary(Arena *a, const Loops *l, const LoopBuffer *b)
+{
+    int64_t dim[MAX_RANK];
+    for (int k = 0; k < b->rank; k++)
+        dim[k] = expr_eval_int(l->x, b->dim[k], NULL);
+    return arena_alloc_aligned(a, (size_t)(layout_elements(&b->layout, b->rank, dim) * dtype_size(b->dtype)), 64);
+}
+
+static Copy prepare(Context *ctx, const Relayout *r, int first)
+{
+    const Loops *l = r->job->loops;
+    Copy c = {.what = r, .buf = arena_array_of(ctx->arena, l->nargs + 1, void *), .first = first, .nparts = 1};
+    void *from = r->from->data;
+    if (((uintptr_t)from & 63) != 0) {
+        from = arena_alloc_aligned(ctx->arena, r->from->bytes, 64);
+        memcpy(from, r->from->data, r->from->bytes);
+    }
+    for (int a = 0; a < l->nargs; a++) {
+        const JobArg *arg = &r->job->arg[a];
+        c.buf[a] = arg->kind == ARG_IN    ? from
+                   : arg->kind == ARG_OUT ? r->to
+                                          : temporary(ctx->arena, l, &l->buffer.at[arg->buffer]);
+    }
+    if (l->phase.len == 1) {
+        const int64_t parts = (int64_t)(r->from->bytes / PART_BYTES) + 1;
+        c.extent = expr_eval_int(l->x, l->phase.at[0].extent, NULL);
+        c.nparts = (int)(parts < c.extent ? parts : c.extent > 0 ? c.extent : 1);
+    }
+    return c;
+}
+
+/* Phases of a copy: one, but for what a schedule may do some day. Only the extent of one is divided. */
+static int run_part(const Copy *c, int part, void *scratch)
+{
+    const Job *j = c->what->job;
+    const Loops *l = j->loops;
+    const KernelEnv env = {.abi_version = KERNEL_ABI_VERSION};
+    int code = 0;
+    for (int p = 0; p < l->phase.len && code == 0; p++) {
+        const int64_t extent = l->phase.len == 1 ? c->extent : expr_eval_int(l->x, l->phase.at[p].extent, NULL);
+        code = image_entry(c->image, j->image.entry[p].offset)(&env, c->buf, NULL, scratch, extent * part / c->nparts,
+                                                               extent * (part + 1) / c->nparts);
+    }
+    return code;
+}
+
+static void part_job(int i, void *arg)
+{
+    Copies *all = arg;
+    const Copy *c = all->at; /* the last that begins at or before i */
+    for (int n = all->n; n > 1;) {
+        const int half = n / 2;
+        const bool after = c[half].first <= i;
+        c += after ? half : 0;
+        n = after ? n - half : half;
+    }
+    void *scratch = heap_alloc((size_t)c->what->job->loops->scratch_bytes + 64, 64);
+    const int code = scratch ? run_part(c, i - c->first, scratch) : ERR_MEMORY;
+    heap_free(scratch);
+    if (code != 0)
+        atomic_store(&all->code, code);
+}
+
+void relayouts_run(Context *ctx, int n, const Relayout *r, int threads)
 {
     Error e = {0};
-    LoadedImage *image;
-    int code = image_load(&job->image, &image, &e);
+    Context child = *ctx;
+    child.arena = arena_child(ctx->arena);
+    Copies all = {.at = arena_array_of(child.arena, n + 1, Copy)};
+    int parts = 0, code = 0;
+    for (; all.n < n && code == 0; all.n += code == 0) {
+        all.at[all.n] = prepare(&child, &r[all.n], parts);
+        parts += all.at[all.n].nparts;
+        code = image_load(&r[all.n].job->image, &all.at[all.n].image, &e);
+    }
+    atomic_init(&all.code, code);
+    if (code == 0)
+        parallel_for(parts, threads, part_job, &all);
+    for (int i = 0; i < all.n; i++)
+        image_unload(all.at[i].image);
+    arena_free(child.arena);
+    code = atomic_load(&all.code);
     if (code != 0)
-        fail(ctx, code, "%s", e.message);
-    const Loops *l = job->loops;
-    void **buf = arena_array_of(ctx->arena, l->nargs + 1, void *);
-    for (int a = 0; a < l->nargs; a++) {
-        const LoopBuffer *b = &l->buffer.at[job->arg[a].buffer];
-        int64_t dim[MAX_RANK];
-        for (int k = 0; k < b->rank; k++)
-            dim[k] = expr_eval_int(l->x, b->dim[k], NULL);
-        buf[a] = job->arg[a].kind == ARG_IN    ? t->data
-                 : job->arg[a].kind == ARG_OUT ? to
-                                               : arena_alloc_aligned(ctx->arena, (size_t)(layout_elements(&b->layout, b->rank, dim) * dtype_size(b->dtype)), 64);
-    }
-    if (((uintptr_t)t->data & 63) != 0) {
-        buf[0] = arena_alloc_aligned(ctx->arena, t->bytes, 64);
-        memcpy(buf[0], t->data, t->bytes);
-    }
-    void *scratch = arena_alloc_aligned(ctx->arena, (size_t)l->scratch_bytes + 64, 64);
-    const KernelEnv env = {.abi_version = KERNEL_ABI_VERSION};
-    for (int p = 0; p < l->phase.len && code == 0; p++) {
-        const int64_t extent = expr_eval_int(l->x, l->phase.at[p].extent, NULL);
-        code = image_entry(image, job->image.entry[p].offset)(&env, buf, NULL, scratch, 0, extent);
-    }
-    image_unload(image);
-    if (code != 0)
-        fail(ctx, ERR_INTERNAL, "laying out a constant failed");
+        fail(ctx, code == ERR_MEMORY ? code : ERR_INTERNAL, "laying out a constant failed: %s", e.message);
 }

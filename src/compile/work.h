@@ -98,8 +98,12 @@ void jobs_compile(Work *w, int first); /* in parallel */
 int job_add(Work *w, Unit *u);
 
 /* ---- relayout.c ---- */
-/* `t`, plain, in another layout: by a compiled kernel. */
-void relayout_run(Context *ctx, const Job *job, const Tensor *t, void *to);
+typedef struct Relayout { /* a constant, plain, in another layout: by a compiled kernel */
+    const Job *job;
+    const Tensor *from;
+    void *to; /* zeroed: a copy writes the logical elements, so the pad stays zero */
+} Relayout;
+void relayouts_run(Context *ctx, int n, const Relayout *r, int threads);
 Unit *relayout_unit(Work *w, const Value *v, const Layout *layout);
 
 /* ---- fold.c ---- */

@@ -17,6 +17,8 @@
 
 typedef struct OnnxMemory {
     Arena *arena; /* holds this struct, too */
+    uint8_t *weights; /* what is left of a stretch of large pages for long fields */
+    size_t weights_left;
     atomic_int refs;
     const char *directory; /* of external data; NULL: there is none */
     StrMap file_id;        /* external files that are mapped: index into file */

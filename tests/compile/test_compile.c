@@ -161,6 +161,19 @@ static void constants_are_folded(void **state)
     finish(&f);
 }
 
+/* A constant that several threads lay out, each a part, and a small one beside it. */
+static void large_constants_are_laid_out_in_parts(void **state)
+{
+    (void)state;
+    Fixture f = fixture("graph \"parts\"\ninput x f32[5,601]\nconst zero f32[] = 0.0\nconst end f32[] = 619030.0\n"
+                        "const one f32[] = 1.0\nconst to i64[2] = {601,1030}\nconst v f32[1030,3] = 0.25\n"
+                        "r = range(zero, end, one) \"r\"\ns = sin(r) \"s\"\nw = reshape(s, to) \"w\"\n"
+                        "y = matmul(x, w) \"y\"\nz = matmul(y, v) \"z\"\noutput y\noutput z\n");
+    assert_int_equal(f.b.c.report->relaid, 2);
+    check2(&f, 5, 601);
+    finish(&f);
+}
+
 /* What runs while compiling, constants that are folded and laid out, is code for this machine. */
 static void any_level_is_compiled(void **state)
 {
@@ -568,6 +581,7 @@ int main(void)
         cmocka_unit_test(open_sizes),
         cmocka_unit_test(borders_in_place),
         cmocka_unit_test(constants_are_folded),
+        cmocka_unit_test(large_constants_are_laid_out_in_parts),
         cmocka_unit_test(any_level_is_compiled),
         cmocka_unit_test(equal_kernels_are_compiled_once),
         cmocka_unit_test(sizes_from_data),
