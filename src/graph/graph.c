@@ -442,15 +442,22 @@ ValueId graph_home(const Graph *g, ValueId v)
     return v;
 }
 
+/* Views of views count. An absent port is -1, as is the place of a value that lies within no other. */
+static bool lies_within(const Graph *g, ValueId v, ValueId whole)
+{
+    while (v >= 0 && g->value.at[v].within != whole)
+        v = g->value.at[v].within;
+    return v >= 0;
+}
+
 bool node_is_view(const Graph *g, NodeId id)
 {
     const Node *const n = &g->node.at[id];
-    /* An absent port is -1, as is the place of a value that lies within no other. */
     bool in_input = n->nout > 0 && n->nin > 0 && n->in[0] >= 0;
     bool in_output = n->nin > 0 && n->nout == 1 && n->out[0] >= 0;
     for (int k = 0; k < n->nout && in_input; k++)
-        in_input &= n->out[k] >= 0 && g->value.at[n->out[k]].within == n->in[0];
+        in_input &= lies_within(g, n->out[k], n->in[0]);
     for (int k = 0; k < n->nin && in_output; k++)
-        in_output &= n->in[k] >= 0 && g->value.at[n->in[k]].within == n->out[0];
+        in_output &= lies_within(g, n->in[k], n->out[0]);
     return in_input || in_output;
 }

@@ -7,13 +7,17 @@
  * Requires final layouts; leaves such nodes in place, with values that are views (Value.within), and
  * no step is made for them. A value can be a view if everything that touches it is compiled from
  * stages: routines of kernel/ and control flow want arrays of their own, and so do the model's
- * outputs. An array lies within one other at most. Where only some inputs of a concat can lie in it, the
- * others are copied in, if that is less than half.
+ * outputs. An array lies within one other at most, as a whole:
+ *
+ *     p = concat(a, b);  q = concat(a, b, c)      a and b lie in p, and p in q: dense blocks copy nothing
+ *
+ * Where only some inputs of a concat can lie in it, the others are copied in, if that is less than half.
  *
  * Arrays whose size is known only while the model runs have no views: their memory is made by the step that
  * finds the size. */
 #include <string.h>
 
+#include "loop/offset.h"
 #include "pass/edit.h"
 #include "pass/node_facts.h"
 
@@ -139,19 +143,78 @@ static bool view_slices(Views *w, const Node *n, const NodeViews *views)
 
 /* ---- inputs that lie in the result ---- */
 
-static bool can_move(const Views *w, const Node *n, int k)
+static bool can_lie_in(const Views *w, const Node *n, ValueId v)
 {
     const Graph *g = w->g;
-    const Value *v = &g->value.at[n->in[k]];
-    for (int i = 0; i < k; i++) {
-        if (n->in[i] == n->in[k]) {
+    const Value *value = &g->value.at[v];
+    return value->producer >= 0 && g->node.at[value->producer].home == n->home &&
+           op_rows[g->node.at[value->producer].op].class == 'S' && can_hold(w, v) && w->stages_only[v] &&
+           !w->reshaped[v] && layout_equal(&value->layout, &g->value.at[n->out[0]].layout);
+}
+
+/* What moves into the result so that an input lies there: the input, or the array that holds it. */
+typedef struct Move {
+    ValueId array; /* -1: none can; the input is copied */
+    Expr *at;      /* where it begins in the result */
+} Move;
+
+/* The array that holds input k. Its place is where the result wants the input, less where the array has it. */
+static Move find_array(const Views *w, const Node *n, const NodeViews *views, int k)
+{
+    const Graph *g = w->g;
+    const int rank = g->value.at[n->out[0]].rank;
+    Move m = {.array = n->in[k], .at = arena_dup(g->ctx->arena, views->at[k], sizeof(Expr) * (size_t)rank)};
+    while (g->value.at[m.array].within >= 0) {
+        const Value *v = &g->value.at[m.array];
+        if (!v->at || v->rank != rank) {
+            return (Move){.array = -1};
+        }
+        for (int d = 0; d < rank; d++) {
+            m.at[d] = expr_sub(g->x, m.at[d], v->at[d]);
+        }
+        m.array = v->within;
+    }
+    return m;
+}
+
+/* Do the inputs that lie in m's array make up all of it, each where the result wants it? */
+static bool is_covered(const Graph *g, const Node *n, const Move *all, Move m)
+{
+    const Value *array = &g->value.at[m.array];
+    Expr sum = expr_int(g->x, 0);
+    for (int k = 0; k < n->nin; k++) {
+        if (all[k].array != m.array) {
+            continue;
+        }
+        if (memcmp(all[k].at, m.at, sizeof(Expr) * (size_t)array->rank) != 0) {
             return false;
         }
+        const Value *v = &g->value.at[n->in[k]];
+        sum = expr_add(g->x, sum, layout_elements_expr(g->x, &(Layout){0}, v->rank, v->dim));
     }
-    return v->producer >= 0 && g->node.at[v->producer].home == n->home &&
-           op_rows[g->node.at[v->producer].op].class == 'S' && v->within < 0 &&
-           can_hold(w, n->in[k]) && w->stages_only[n->in[k]] && !w->reshaped[n->in[k]] &&
-           layout_equal(&v->layout, &g->value.at[n->out[0]].layout);
+    return sum == layout_elements_expr(g->x, &(Layout){0}, array->rank, array->dim);
+}
+
+/* By input. */
+static const Move *find_moves(const Views *w, const Node *n, const NodeViews *views)
+{
+    const Graph *g = w->g;
+    Move *found = arena_array_of(g->ctx->arena, n->nin, Move), *m = arena_array_of(g->ctx->arena, n->nin, Move);
+    for (int k = 0; k < n->nin; k++) {
+        found[k] = find_array(w, n, views, k);
+    }
+    for (int k = 0; k < n->nin; k++) {
+        bool twice = false;
+        for (int i = 0; i < k; i++) {
+            twice |= n->in[i] == n->in[k];
+        }
+        m[k] = found[k];
+        if (twice || m[k].array < 0 || !can_lie_in(w, n, m[k].array) || !is_covered(g, n, found, m[k]) ||
+            !keeps_blocks(g, &g->value.at[n->out[0]].layout, m[k].array, m[k].at)) {
+            m[k].array = -1;
+        }
+    }
+    return m;
 }
 
 /* Elements of an input; 0: not a number. */
@@ -185,15 +248,16 @@ static bool view_concat(Views *w, NodeId id, const NodeViews *views)
 {
     Graph *g = w->g;
     const Node *n = &g->node.at[id];
-    if (!can_hold(w, n->out[0]) || w->reshaped[n->out[0]]) {
+    const ValueId whole = n->out[0];
+    if (!can_hold(w, whole) || w->reshaped[whole]) {
         return false;
     }
-    bool *move = arena_array_of(g->ctx->arena, n->nin, bool);
     int64_t moved = 0, copied = 0;
+    const Move *move = find_moves(w, n, views);
     for (int k = 0; k < n->nin; k++) {
-        move[k] = can_move(w, n, k);
-        *(move[k] ? &moved : &copied) += count_elements(g, n->in[k]);
-        if (!is_sized(w, views->at[k], g->value.at[n->out[0]].rank) || !keeps_blocks(g, &g->value.at[n->out[0]].layout, n->in[k], views->at[k])) {
+        *(move[k].array >= 0 ? &moved : &copied) += count_elements(g, n->in[k]);
+        if (!is_sized(w, views->at[k], g->value.at[whole].rank) ||
+            !keeps_blocks(g, &g->value.at[whole].layout, n->in[k], views->at[k])) {
             return false;
         }
     }
@@ -201,11 +265,13 @@ static bool view_concat(Views *w, NodeId id, const NodeViews *views)
         return false;
     }
     for (int k = 0; k < n->nin; k++) {
-        if (!move[k]) {
+        if (move[k].array >= 0) {
+            set_view(w, move[k].array, whole, move[k].at);
+        } else {
             const ValueId copy = add_copy(w, id, k);
             g->node.at[id].in[k] = copy;
+            set_view(w, copy, whole, views->at[k]);
         }
-        set_view(w, g->node.at[id].in[k], g->node.at[id].out[0], views->at[k]);
     }
     return true;
 }
