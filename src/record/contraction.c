@@ -277,7 +277,53 @@ static void lay_out_panels(Choice *c, const Contraction *k, ProductTile tile)
     }
 }
 
-static void choose_contraction(Choice *c, const Contraction *k)
+#define PACK_TILES 8 /* row tiles that must meet a panel for a copy of B to pay, and .. */
+#define PACK_TILES_APART 2 /* .. where its lanes lie apart */
+
+static bool pays_to_pack(const Choice *c, const Contraction *k, ProductTile tile)
+{
+    const Stages *s = c->s;
+    const Stage *st = &s->stage.at[k->stage];
+    const int width = tile.vectors * target_lanes(c->target, 4);
+    int64_t rows = 1, stride; /* an open count of rows may be small */
+    for (int a = 0; a < st->naxes; a++) {
+        rows *= k->row_axes >> a & 1 ? axis_extent(s, st, a, 0) : 1;
+    }
+    const int64_t tiles = rows / (tile.rows[0] * tile.rows[1]);
+    if (!load_stride(s, k->b, st->axis[k->vector_axis].var, &stride) || stride != 1) {
+        return tiles >= PACK_TILES_APART;
+    }
+    /* Where all of it is one panel already, or stays in L2 and is seldom read, nothing is gained. */
+    return tiles >= PACK_TILES && axis_extent(s, st, k->vector_axis, 1 << 20) > width &&
+           b_bytes(s, k, width) > c->target->l2 / 4;
+}
+
+/* An input B is copied into panels first, where that pays: from its own layout a panel's rows lie apart, in few sets of
+ * the caches and many pages, or its lanes do. */
+static void pack_b(Choice *c, Contraction *k, ProductTile tile)
+{
+    Stages *s = c->s;
+    const StageTensor *b = &s->tensor.at[k->b_tensor];
+    const int width = tile.vectors * target_lanes(c->target, 4);
+    Layout panels;
+    if (b->role != TENSOR_INPUT || k->a_tensor == k->b_tensor || !pays_to_pack(c, k, tile) ||
+        !panel_layout(s, k, width, reduction_block(s, k), &panels)) {
+        return;
+    }
+    const ScheduleStep step = {.kind = SCHED_CACHE_READ, .a = b->name, .b = choice_name(c, k->stage),
+                               .c = arena_printf(c->ctx->arena, "%s.panels", b->name)};
+    const int copy = stages_cache_read(s, k->b_tensor, k->stage, step.c);
+    if (copy < 0) {
+        return;
+    }
+    vec_push(c->ctx->arena, &c->sc->step, step);
+    contraction_of(s, copy + 1, k);
+    StageSchedule *bs = choice_entry(c, copy);
+    bs->has_layout = true;
+    bs->layout = s->tensor.at[k->b_tensor].layout = panels;
+}
+
+static void choose_contraction(Choice *c, Contraction *k)
 {
     Stages *s = c->s;
     const Stage *st = &s->stage.at[k->stage];
@@ -296,6 +342,7 @@ static void choose_contraction(Choice *c, const Contraction *k)
         row_axis[0] = -1;
     }
     lay_out_panels(c, k, tile);
+    pack_b(c, k, tile);
     int acc;
     const int out = choice_epilogue(c, k->stage, &acc);
     schedule_tile(c, k, acc, out, tile, row_axis);
