@@ -21,7 +21,7 @@ static int producer_of(Lexer *l, const Stages *s)
     return stage;
 }
 
-/* inline S | fuse S POSITION | cache_write S | cache_read TENSOR S NAME; false if it is refused. */
+/* inline S | fuse S POSITION | split S POSITION INNER | cache_write S | cache_read TENSOR S NAME; false if it is refused. */
 static bool apply_step(Lexer *l, Stages *s)
 {
     const char *const verb = lex_ident(l);
@@ -32,6 +32,11 @@ static bool apply_step(Lexer *l, Stages *s)
     if (strcmp(verb, "fuse") == 0) {
         const int stage = producer_of(l, s);
         return stages_fuse(s, stage, (int)lex_int(l));
+    }
+    if (strcmp(verb, "split") == 0) {
+        const int stage = producer_of(l, s);
+        const int axis = (int)lex_int(l);
+        return stages_split(s, stage, axis, lex_int(l));
     }
     if (strcmp(verb, "cache_read") != 0)
         lex_fail(l, "no step '%s'", verb);

@@ -40,6 +40,24 @@ static bool is_load(const Exprs *x, Expr e)
     return expr_node(x, e)->op == EX_LOAD;
 }
 
+int load_dim_along(const Stages *s, const Stage *st, Expr load, int axis, Expr *rest)
+{
+    Exprs *x = s->x;
+    const Expr var = st->axis[axis].var;
+    if (expr_node(x, var)->op != EX_VAR) {
+        return -1; /* of extent 1 */
+    }
+    for (int d = 0; d < expr_node(x, load)->nargs; d++) {
+        Expr coef;
+        int64_t one;
+        if (expr_linear_in(x, expr_arg(x, load, d), (int)expr_node(x, var)->imm.i, &coef, rest) &&
+            expr_is_int(x, coef, &one) && one == 1 && axes_used(s, st, *rest) >> st->naxes == 0) {
+            return d;
+        }
+    }
+    return -1;
+}
+
 bool contraction_of(const Stages *s, int stage, Contraction *out)
 {
     const Exprs *x = s->x;
@@ -65,11 +83,17 @@ bool contraction_of(const Stages *s, int stage, Contraction *out)
     c.in_a = axes_used(s, st, c.a);
     c.in_b = axes_used(s, st, c.b);
     c.vector_axis = -1;
+    bool is_along = false;
     for (int a = 0; a < st->naxes; a++) {
         const bool a_has = c.in_a >> a & 1;
         const bool b_has = c.in_b >> a & 1;
         if (b_has && !a_has) {
-            c.vector_axis = a;
+            Expr rest;
+            const bool along = load_dim_along(s, st, c.b, a, &rest) >= 0;
+            if (along || !is_along) {
+                c.vector_axis = a;
+            }
+            is_along |= along;
         }
         if (a_has && !b_has) {
             c.row_axes |= (uint32_t)1 << a;
@@ -229,6 +253,21 @@ bool reduction_is_contiguous(const Stages *s, int stage)
         contiguous |= stride == 1;
     }
     return contiguous;
+}
+
+Expr load_of(const Stages *s, const Stage *st, int tensor)
+{
+    LoadList l = {.arena = s->ctx->arena};
+    expr_walk(s->x, st->update[0], collect_load, &l);
+    Expr found = 0;
+    int count = 0;
+    for (int k = 0; k < l.load.len; k++) {
+        if (expr_node(s->x, l.load.at[k])->imm.i == tensor) {
+            count += l.load.at[k] != found;
+            found = l.load.at[k];
+        }
+    }
+    return count == 1 ? found : 0;
 }
 
 int load_dim_of(const Stages *s, const Stage *st, int tensor, Expr var)

@@ -10,7 +10,8 @@ typedef struct Contraction {
     Expr a, b;              /* the two load terms; B is the side that is vectorised (constant if one is) */
     int a_tensor, b_tensor;
     uint32_t in_a, in_b;    /* axes that their indices use, bit by axis */
-    int vector_axis;        /* domain axis used by B only, the last of B's such axes; -1: none */
+    int vector_axis;        /* domain axis used by B only: the last that counts along a dim of B (k, g*32 + k, but not r*2 + u), else the
+                             * last; -1: none */
     uint32_t row_axes;      /* domain axes used by A only */
 } Contraction;
 
@@ -28,8 +29,13 @@ int count_readers(const Stages *s, int stage, int *reader);
 bool reads_pointwise(const Stages *s, int reader, int stage);
 /* Memory stride (elements) of a load in `var`; false if it is not linear or not constant. */
 bool load_stride(const Stages *s, Expr load, Expr var, int64_t *stride);
+/* The dim of the load that goes from element to element as the axis does, whatever else is reduced: its index is the
+ * axis plus *rest, without other reduction axes. -1: none. */
+int load_dim_along(const Stages *s, const Stage *st, Expr load, int axis, Expr *rest);
 /* The dim of `tensor` that the stage's first load of it indexes by `var` itself; -1: none. */
 int load_dim_of(const Stages *s, const Stage *st, int tensor, Expr var);
+/* The only load of `tensor` by a MAP; 0: there are none or several. */
+Expr load_of(const Stages *s, const Stage *st, int tensor);
 /* Do all loads of a REDUCE go along memory (stride 1 or 0) as its last reduction axis runs? */
 bool reduction_is_contiguous(const Stages *s, int stage);
 /* Is the index the stage's domain axis itself? (Of an axis of extent 1 the pool makes 0.) */

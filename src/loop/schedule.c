@@ -134,6 +134,9 @@ void schedule_print(const Schedule *sc, const Stages *s, Str *out)
         case SCHED_FUSE:
             str_addf(out, "; fuse %s %s %s", step->a, step->b, step->c);
             break;
+        case SCHED_SPLIT:
+            str_addf(out, "; split %s %s %d", step->a, step->b, step->n);
+            break;
         case SCHED_CACHE_WRITE:
             str_addf(out, "; cache_write %s", step->a);
             break;
@@ -284,6 +287,11 @@ static void parse_step(Lexer *lex, Schedule *sc)
         step.a = lex_ident(lex);
         step.b = lex_ident(lex);
         step.c = lex_ident(lex);
+    } else if (lex_accept(lex, "split")) {
+        step.kind = SCHED_SPLIT;
+        step.a = lex_ident(lex);
+        step.b = lex_ident(lex);
+        step.n = (int)lex_int(lex);
     } else if (lex_accept(lex, "cache_write")) {
         step.kind = SCHED_CACHE_WRITE;
         step.a = lex_ident(lex);
@@ -350,6 +358,17 @@ static bool fuse_axes(Stages *s, int stage, const char *first, const char *secon
     return false;
 }
 
+static bool split_axis(Stages *s, int stage, const char *axis, int inner)
+{
+    const Stage *st = &s->stage.at[stage];
+    for (int a = 0; a < st->naxes; a++) {
+        if (strcmp(st->axis[a].name, axis) == 0) {
+            return stages_split(s, stage, a, inner);
+        }
+    }
+    return false;
+}
+
 static bool apply_step(const ScheduleStep *step, Stages *s)
 {
     const int t = stages_find_tensor(s, step->a);
@@ -362,6 +381,8 @@ static bool apply_step(const ScheduleStep *step, Stages *s)
         return stage >= 0 && stages_inline(s, stage);
     case SCHED_FUSE:
         return stage >= 0 && fuse_axes(s, stage, step->b, step->c);
+    case SCHED_SPLIT:
+        return stage >= 0 && split_axis(s, stage, step->b, step->n);
     case SCHED_CACHE_WRITE:
         return stage >= 0 && stages_cache_write(s, stage) >= 0;
     case SCHED_CACHE_READ: {

@@ -133,6 +133,9 @@ int stages_cache_read(Stages *s, int tensor, int reader, const char *name);
  * of the tensors with them: memory stays as it is (stage_fuse.c). False (and nothing changed) where
  * that is not legal. */
 bool stages_fuse(Stages *s, int stage, int axis);
+/* Splits domain axis `axis` of a MAP into E/inner and inner, and its result's dim with it: memory stays as it is
+ * (stage_split.c). False (and nothing changed) where that is not legal. */
+bool stages_split(Stages *s, int stage, int axis, int64_t inner);
 
 Stages *stages_copy(Context *ctx, const Stages *s); /* with a pool of its own */
 /* False, and why: ranks, types, order, extents. */

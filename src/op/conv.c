@@ -6,9 +6,13 @@
  *     acc       REDUCE (n, k, p, q; c, r, s) of pad[n, c, p*stride + r*dilation, ...] * w[k, c, r, s]
  *     conv      MAP: bias, requantization
  *
+ * In groups of several channels and outputs acc is (n, g, k, p, q): a product for each group.
+ *
  * Axes of extent 1 are left out of the reduction: a 1x1 convolution reduces over c alone, a
  * depthwise one over r, s. Another way to compute Conv: op/winograd.c. */
 #include "op/conv.h"
+
+#include <string.h>
 
 #include "op/quant.h"
 #include "op/table.h"
@@ -105,6 +109,33 @@ Expr conv_channel(Exprs *x, const ConvGroup *g, Expr k, Expr c)
     return expr_add(x, expr_mul(x, expr_div(x, k, g->outputs), g->channels), c);
 }
 
+int conv_split_groups(Exprs *x, const ConvGroup *g, int rank, Expr *dims)
+{
+    if (g->count == 1 || dim_is(x, g->channels, 1) || dim_is(x, g->outputs, 1) || rank == MAX_RANK)
+        return 0;
+    memmove(&dims[2], &dims[1], sizeof *dims * (size_t)(rank - 1));
+    dims[1] = expr_int(x, g->count);
+    dims[2] = g->outputs;
+    return 1;
+}
+
+ConvPlace conv_place(Exprs *x, const ConvGroup *g, int split, const Expr *i)
+{
+    if (!split)
+        return (ConvPlace){i[1], conv_channel(x, g, i[1], expr_int(x, 0))};
+    return (ConvPlace){expr_add(x, expr_mul(x, i[1], g->outputs), i[2]), expr_mul(x, i[1], g->channels)};
+}
+
+Expr conv_load_acc(const Define *d, int acc, int rank, const Expr *index)
+{
+    const StageTensor *t = &d->s->tensor.at[acc];
+    if (t->rank == rank)
+        return stages_load(d->s, acc, index);
+    Expr split[MAX_RANK] = {index[0], expr_div(d->x, index[1], t->dim[2]), expr_mod(d->x, index[1], t->dim[2])};
+    memcpy(&split[3], &index[2], sizeof *index * (size_t)(rank - 2));
+    return stages_load(d->s, acc, split);
+}
+
 Window conv_window(const Define *d, int x_input, int w_input)
 {
     const StageTensor *x = define_in(d, x_input), *w = define_in(d, w_input);
@@ -134,29 +165,33 @@ static Expr less_zero(const Define *d, Expr v, Expr zero)
 
 static int conv_reduce(const Define *d, const Window *win, const ConvArgs *a)
 {
-    static const char *const outer[] = {"n", "k"};
+    static const char *const outer[] = {"n", "k"}, *const grouped[] = {"n", "g", "k"};
     Exprs *x = d->x;
     const StageTensor w = d->s->tensor.at[a->w];
     const int64_t groups = define_int(d, "group", 1);
     const ConvGroup group = {groups, w.dim[1], expr_divi(x, w.dim[0], groups)};
-    StageBuild b = define_begin(d, 0);
+    Expr dims[MAX_RANK];
+    define_out_dims(d, 0, dims);
+    const int split = conv_split_groups(x, &group, w.rank, dims);
+    StageBuild b = stage_begin(d->s, w.rank + split, dims);
     const char *names[1 + MAX_SPATIAL] = {"c"};
     for (int k = 0; k < win->n; k++)
         names[1 + k] = kernel_names(win->n)[k];
     Expr tap[1 + MAX_SPATIAL];
     window_taps(d->s, &b, 1 + win->n, w.dim + 1, names, tap);
-    stage_name_axes(d->s, &b, 0, 2, outer);
-    stage_name_axes(d->s, &b, 2, win->n, spatial_names(win->n));
-    Expr xi[MAX_RANK] = {b.i[0], conv_channel(x, &group, b.i[1], tap[0])};
-    Expr wi[MAX_RANK] = {b.i[1], tap[0]};
+    stage_name_axes(d->s, &b, 0, 2 + split, split ? grouped : outer);
+    stage_name_axes(d->s, &b, 2 + split, win->n, spatial_names(win->n));
+    const ConvPlace place = conv_place(x, &group, split, b.i);
+    Expr xi[MAX_RANK] = {b.i[0], expr_add(x, place.first, tap[0])};
+    Expr wi[MAX_RANK] = {place.output, tap[0]};
     for (int k = 0; k < win->n; k++) {
-        xi[2 + k] = window_at(x, win, k, b.i[2 + k], tap[1 + k]);
+        xi[2 + k] = window_at(x, win, k, b.i[2 + split + k], tap[1 + k]);
         wi[2 + k] = tap[1 + k];
     }
     Expr vx = stages_load(d->s, a->x, xi), vw = stages_load(d->s, a->w, wi);
     if (a->acc == DT_I32) {
         vx = less_zero(d, vx, a->x_zero);
-        vw = less_zero(d, vw, a->w_zero < 0 ? 0 : load_channel_param(d, a->w_zero, b.i[1]));
+        vw = less_zero(d, vw, a->w_zero < 0 ? 0 : load_channel_param(d, a->w_zero, place.output));
     }
     const Expr state = expr_state(x, a->acc, 0), state2 = expr_state2(x, a->acc, 0);
     const Expr update = dtype_is_float(a->acc) ? expr_fma(x, vx, vw, state)
@@ -176,13 +211,14 @@ static int pad_input(const Define *d, int tensor, Window *win, Expr fill)
 
 void conv_finish(Define *d, int acc, int bias)
 {
-    if (!define_has(d, bias)) {
+    const bool split = d->s->tensor.at[acc].rank > define_out_rank(d, 0);
+    if (!define_has(d, bias) && !split) {
         define_out(d, 0, acc);
         return;
     }
     const StageBuild b = define_begin(d, 0);
-    const Expr v = define_load(d, bias, &b.i[1]);
-    define_map(d, 0, &b, expr_add(d->x, stages_load(d->s, acc, b.i), v));
+    const Expr v = conv_load_acc(d, acc, b.naxes, b.i);
+    define_map(d, 0, &b, define_has(d, bias) ? expr_add(d->x, v, define_load(d, bias, &b.i[1])) : v);
 }
 
 void define_conv(Define *d)
@@ -221,7 +257,7 @@ static int integer_conv(Define *d, int x_input, int x_zero, int w_input, int w_z
 
 void define_conv_integer(Define *d)
 {
-    define_out(d, 0, integer_conv(d, 0, 2, 1, 3));
+    conv_finish(d, integer_conv(d, 0, 2, 1, 3), d->node->nin);
 }
 
 /* y = saturate(round((acc + bias) * (x_scale * w_scale / y_scale)) + y_zero_point) */
@@ -231,7 +267,7 @@ void define_qlinear_conv(Define *d)
     const int acc = integer_conv(d, 0, 2, 3, 5);
     const StageBuild b = define_begin(d, 0);
     const Expr k = b.i[1];
-    Expr sum = stages_load(d->s, acc, b.i);
+    Expr sum = conv_load_acc(d, acc, b.naxes, b.i);
     if (define_has(d, 8))
         sum = expr_add(x, sum, define_load(d, 8, &k));
     const Expr sx = define_load_scalar(d, 1), sw = load_channel_param(d, d->in[4], k);

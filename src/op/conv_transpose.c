@@ -2,15 +2,16 @@
  *
  * x (N,C,in...), w (C,K/group,kernel...) -> y (N,K,out...). Input i and kernel position r reach
  * output o = i*stride + r*dilation - pad. With stride 1 that is a convolution with i = o + pad -
- * r*dilation. With stride > 1 only every stride-th r reaches a given o. Write o + pad = P*stride +
- * u, 0 <= u < stride: for dilation 1 exactly r = u + t*stride and i = P - t do, t = 0, 1... So
+ * r*dilation. With stride > 1 only every stride-th r reaches a given o. Write o = P*stride + u, 0 <= u
+ * < stride, and U = (u + pad) % stride, e = (u + pad) / stride: for dilation 1 exactly r = U + t*stride
+ * and i = P + e - t do, t = 0, 1... So
  *
- *     pad   x with the border that P - t runs into
- *     acc   REDUCE (n, k, P, u, Q, v; c, t, s) of pad[n, c, P - t, Q - s] * w[c, k, u + t*stride,
- * ...] MAP   y[n, k, p, q] = acc[n, k, (p + pad) / stride, (p + pad) % stride, ...] + bias
+ *     pad   x with the border that P + e - t runs into
+ *     acc   REDUCE (n, k, P, u, Q, v; c, t, s) of pad[n, c, P + e - t, ...] * w[c, k, U + t*stride, ...]
+ *     MAP   y[n, k, p, q] = acc[n, k, p / stride, p % stride, ...] + bias
  *
- * wastes nothing, and acc is a plain contraction (for stride = kernel a matrix product). The weight
- * is padded with zeros where stride does not divide the kernel. A dim with both stride > 1 and
+ * wastes nothing, and for each phase (u, v) acc is a plain contraction. Where stride divides the output,
+ * acc lies as y does. The weight is padded with zeros where stride does not divide the kernel. A dim with both stride > 1 and
  * dilation > 1 tests (o + pad - r*dilation) % stride instead. */
 #include "op/conv.h"
 
@@ -107,7 +108,6 @@ static Dim plan_dim(Exprs *x, const Window *w, int k)
     const int64_t stride = w->stride[k], step = w->dilation[k];
     const Expr zero = expr_int(x, 0);
     Dim p = {.taps = w->kernel[k], .before = zero, .after = zero, .more_kernel = zero};
-    const Expr last = expr_addi(x, expr_add(x, w->out[k], w->pad[k]), -1); /* largest o + pad */
     if (stride > 1 && step > 1) {
         p.tested = true;
         return p;
@@ -116,10 +116,11 @@ static Dim plan_dim(Exprs *x, const Window *w, int k)
     const Expr s = expr_int(x, stride);
     p.taps = expr_ceil_div(x, w->kernel[k], s);
     p.more_kernel = expr_sub(x, expr_muli(x, p.taps, stride), w->kernel[k]);
-    p.blocks = expr_addi(x, expr_div(x, last, s), 1);
-    const Expr first = p.phases ? zero : w->pad[k]; /* smallest P (or o + pad) */
+    p.blocks = expr_ceil_div(x, w->out[k], s);
+    const Expr first = expr_div(x, w->pad[k], s); /* smallest and largest P + e */
+    const Expr last = expr_addi(x, expr_muli(x, p.blocks, stride), -1);
     const Expr low = expr_sub(x, first, expr_muli(x, expr_addi(x, p.taps, -1), step));
-    const Expr high = expr_div(x, last, s);
+    const Expr high = expr_div(x, expr_add(x, last, w->pad[k]), s);
     p.before = expr_max(x, zero, expr_sub(x, zero, low));
     p.after = expr_max(x, zero, expr_addi(x, expr_sub(x, high, w->in[k]), 1));
     return p;
@@ -174,16 +175,17 @@ static void dim_index(const Define *d, const Plan *p, int k, const StageBuild *b
         *wi = tap;
         return;
     }
-    const bool phases = p->dim[k].phases;
-    const Expr start = phases ? o : expr_add(x, o, w->pad[k]);
+    const Expr moved = p->dim[k].phases ? expr_add(x, b->i[p->at[k] + 1], w->pad[k]) : w->pad[k];
+    const Expr start = expr_add(x, o, expr_divi(x, moved, w->stride[k]));
     const Expr i = expr_sub(x, start, expr_muli(x, tap, w->dilation[k]));
     *xi = expr_add(x, i, p->dim[k].before);
-    *wi = phases ? expr_add(x, expr_muli(x, tap, w->stride[k]), b->i[p->at[k] + 1]) : tap;
+    *wi = p->dim[k].phases ? expr_add(x, expr_muli(x, tap, w->stride[k]), expr_modi(x, moved, w->stride[k])) : tap;
 }
 
-static StageBuild begin_acc(const Define *d, const Plan *p)
+/* Of a plan whose places in acc are those without groups; they move with the split. */
+static StageBuild begin_acc(const Define *d, Plan *p, const ConvGroup *group, int *split)
 {
-    static const char *const outer[] = {"n", "k"};
+    static const char *const outer[] = {"n", "k"}, *const grouped[] = {"n", "g", "k"};
     static const char *const phase[] = {"u", "v", "w"};
     Expr dims[MAX_RANK], out[MAX_RANK];
     define_out_dims(d, 0, out);
@@ -194,8 +196,12 @@ static StageBuild begin_acc(const Define *d, const Plan *p)
         if (p->dim[k].phases)
             dims[p->at[k] + 1] = expr_int(d->x, p->w.stride[k]);
     }
+    *split = conv_split_groups(d->x, group, p->rank, dims);
+    p->rank += *split;
+    for (int k = 0; k < p->w.n; k++)
+        p->at[k] += *split;
     StageBuild b = stage_begin(d->s, p->rank, dims);
-    stage_name_axes(d->s, &b, 0, 2, outer);
+    stage_name_axes(d->s, &b, 0, 2 + *split, *split ? grouped : outer);
     for (int k = 0, u = 0; k < p->w.n; k++) {
         stage_name_axes(d->s, &b, p->at[k], 1, &spatial_names(p->w.n)[k]);
         if (p->dim[k].phases)
@@ -204,13 +210,15 @@ static StageBuild begin_acc(const Define *d, const Plan *p)
     return b;
 }
 
-static int reduce_acc(const Define *d, const Plan *p, int xt, int wt)
+static int reduce_acc(const Define *d, Plan plan, int xt, int wt)
 {
     Exprs *x = d->x;
     const StageTensor w = *define_in(d, 1);
     const int64_t groups = define_int(d, "group", 1);
     const ConvGroup group = {groups, expr_divi(x, w.dim[0], groups), w.dim[1]};
-    StageBuild b = begin_acc(d, p);
+    const Plan *p = &plan;
+    int split;
+    StageBuild b = begin_acc(d, &plan, &group, &split);
     Expr extents[1 + MAX_SPATIAL] = {group.channels}, tap[1 + MAX_SPATIAL];
     const char *names[1 + MAX_SPATIAL] = {"c"};
     for (int k = 0; k < p->w.n; k++) {
@@ -218,9 +226,10 @@ static int reduce_acc(const Define *d, const Plan *p, int xt, int wt)
         names[1 + k] = kernel_names(p->w.n)[k];
     }
     window_taps(d->s, &b, 1 + p->w.n, extents, names, tap);
-    const Expr c = conv_channel(x, &group, b.i[1], tap[0]);
+    const ConvPlace place = conv_place(x, &group, split, b.i);
+    const Expr c = expr_add(x, place.first, tap[0]);
     Expr xi[MAX_RANK] = {b.i[0], c};
-    Expr wi[MAX_RANK] = {c, groups == 1 ? b.i[1] : expr_mod(x, b.i[1], w.dim[1])};
+    Expr wi[MAX_RANK] = {c, split ? b.i[2] : groups == 1 ? b.i[1] : expr_mod(x, b.i[1], w.dim[1])};
     Expr inside = expr_true(x);
     for (int k = 0; k < p->w.n; k++)
         dim_index(d, p, k, &b, tap[1 + k], &xi[2 + k], &wi[2 + k], &inside);
@@ -237,7 +246,7 @@ void define_conv_transpose(Define *d)
     Exprs *x = d->x;
     const Plan p = plan_of(d);
     const int xt = pad_tensor(d, &p, d->in[0], false), wt = pad_tensor(d, &p, d->in[1], true);
-    const int acc = reduce_acc(d, &p, xt, wt);
+    const int acc = reduce_acc(d, p, xt, wt);
     const StageBuild b = define_begin(d, 0);
     Expr index[MAX_RANK] = {b.i[0], b.i[1]};
     for (int k = 0; k < p.w.n; k++) {
@@ -245,11 +254,10 @@ void define_conv_transpose(Define *d)
         index[p.at[k]] = o;
         if (!p.dim[k].phases)
             continue;
-        const Expr moved = expr_add(x, o, p.w.pad[k]);
-        index[p.at[k]] = expr_divi(x, moved, p.w.stride[k]);
-        index[p.at[k] + 1] = expr_modi(x, moved, p.w.stride[k]);
+        index[p.at[k]] = expr_divi(x, o, p.w.stride[k]);
+        index[p.at[k] + 1] = expr_modi(x, o, p.w.stride[k]);
     }
-    Expr v = stages_load(d->s, acc, index);
+    Expr v = conv_load_acc(d, acc, p.rank, index);
     if (define_has(d, 2))
         v = expr_add(x, v, define_load(d, 2, &b.i[1]));
     define_map(d, 0, &b, v);

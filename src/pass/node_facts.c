@@ -57,6 +57,13 @@ static bool uses_place(Exprs *x, const Stage *st)
     return false;
 }
 
+/* (n, k, rows..) or, in groups, (n, g, k, rows..) */
+static bool makes_channels(const Stage *st, const Contraction *c)
+{
+    const uint32_t shared = c->in_a & c->in_b;
+    return st->naxes >= 4 && (c->vector_axis == 1 || (c->vector_axis == 2 && st->naxes > 4 && shared >> 1 & 1));
+}
+
 Stages *node_stages(Context *ctx, const Graph *g, NodeId id, int **in_tensor, int **out_tensor)
 {
     const Node *n = &g->node.at[id];
@@ -110,7 +117,7 @@ static void find_kind(Context *ctx, void *arg)
         } else if (st->form == STAGE_REDUCE) {
             const bool product = contraction_of(s, i, &c) && c.vector_axis >= 0;
             kind = product ? NODE_CONTRACTION : NODE_REDUCE;
-            f->makes_channels |= product && st->naxes == 4 && c.vector_axis == 1;
+            f->makes_channels |= product && makes_channels(st, &c);
         }
         if (kind == NODE_OTHER) {
             *f = (NodeFacts){.kind = NODE_OTHER};

@@ -17,7 +17,7 @@ typedef enum NodeKind {
 typedef struct NodeFacts {
     NodeKind kind;
     int cost;            /* flops a point of all stages */
-    bool makes_channels; /* a product of rank 4 whose vector axis is axis 1: a convolution */
+    bool makes_channels; /* a product whose vector axis is that of the channels, before rows: a convolution */
     bool is_uniform;     /* the same at every point: a mask of the lower triangle is not */
     bool keeps_channels; /* reads images at its own batch and channel: windows, pointwise, resizing */
 } NodeFacts;

@@ -1,7 +1,7 @@
 /* The default schedule of a group: which stages are inlined, which template each of the others gets.
  *
  * 1. Inline: temporary MAPs that are cheap to compute again, or read once per point by one MAP.
- *    Axes that are always used together are fused.
+ *    What reads a product at k / n and k % n takes its axes; axes that are always used together are fused.
  * 2. Contractions get the register-tiled template (contraction.c) and pull their pointwise reader
  *    in as epilogue.
  * 3. Other reductions over a contiguous axis are split into lanes (rfactor); all others and MAPs run
@@ -56,6 +56,56 @@ static void inline_all(Context *ctx, Stages *s, Schedule *sc)
     }
 }
 
+/* Are the load's indices the axes in order, or axis / n and axis % n? `inner` gets n (or 0) by axis. */
+static bool reads_divided(const Stages *s, const Stage *st, Expr load, int64_t *inner)
+{
+    Exprs *x = s->x;
+    const StageTensor *t = &s->tensor.at[expr_node(x, load)->imm.i];
+    int a = 0;
+    for (int k = 0; k < t->rank; k++, a++) {
+        if (a == st->naxes) {
+            return false;
+        }
+        inner[a] = 0;
+        const Expr var = st->axis[a].var;
+        if (is_axis(x, st, a, expr_arg(x, load, k)) && st->axis[a].extent == t->dim[k]) {
+            continue;
+        }
+        if (k + 1 == t->rank || !expr_is_int(x, t->dim[k + 1], &inner[a]) || inner[a] < 2 ||
+            expr_arg(x, load, k) != expr_divi(x, var, inner[a]) ||
+            expr_arg(x, load, k + 1) != expr_modi(x, var, inner[a])) {
+            return false;
+        }
+        k++;
+    }
+    return a == st->naxes;
+}
+
+/* A MAP that reads a product at (k / n, k % n) takes the product's axes: it can then be computed where the product is. */
+static void split_all(Context *ctx, Stages *s, Schedule *sc)
+{
+    for (int i = 0; i < s->stage.len; i++) {
+        Contraction c;
+        int reader = -1;
+        if (!contraction_of(s, i, &c) || count_readers(s, i, &reader) != 1) {
+            continue;
+        }
+        int64_t inner[MAX_AXES];
+        const Expr load = load_of(s, &s->stage.at[reader], s->stage.at[i].result[0]);
+        if (s->stage.at[reader].form != STAGE_MAP || !load || !reads_divided(s, &s->stage.at[reader], load, inner)) {
+            continue;
+        }
+        for (int a = s->stage.at[reader].naxes - 1; a >= 0; a--) {
+            const Stage *st = &s->stage.at[reader];
+            const ScheduleStep step = {.kind = SCHED_SPLIT, .a = s->tensor.at[st->result[0]].name,
+                                       .b = st->axis[a].name, .n = (int)inner[a]};
+            if (inner[a] > 0 && stages_split(s, reader, a, inner[a])) {
+                vec_push(ctx->arena, &sc->step, step);
+            }
+        }
+    }
+}
+
 /* Axes that are always used together are one: longer rows, no remainder at the end of each. */
 static void fuse_all(Context *ctx, Stages *s, Schedule *sc)
 {
@@ -77,6 +127,7 @@ Schedule *schedule_choose(Context *ctx, const Stages *stages, const Target *t, c
     Schedule *sc = arena_new_of(ctx->arena, Schedule);
     sc->variant = "default";
     inline_all(ctx, s, sc);
+    split_all(ctx, s, sc);
     fuse_all(ctx, s, sc);
     Choice choice = {.ctx = ctx, .s = s, .target = t, .sc = sc, .source = "default"};
     choose_winograd(&choice);

@@ -63,21 +63,25 @@ ProductTile product_tile(const Target *t, int64_t outer, int64_t inner, int64_t 
     return best;
 }
 
+static bool is_multiple(Exprs *x, Expr e, int64_t of)
+{
+    int64_t rest;
+    return expr_is_int(x, expr_modi(x, e, of), &rest) && rest == 0;
+}
+
 /* B in panels: outer parts of its dims (the vector axis first, then the batch, then what is summed over), its block
- * last. */
+ * last. Groups of columns that are no whole panels: rows of all columns. */
 static bool panel_layout(const Stages *s, const Contraction *c, int width, int kblock, Layout *out)
 {
-    const Exprs *x = s->x;
+    Exprs *x = s->x;
     const Stage *st = &s->stage.at[c->stage];
     const StageTensor *b = &s->tensor.at[c->b_tensor];
-    int n_dim = -1;
+    Expr first;
+    const int n_dim = load_dim_along(s, st, c->b, c->vector_axis, &first);
     int k_dim = -1;
     uint32_t batch = 0; /* dims */
     for (int d = 0; d < b->rank; d++) {
         const Expr index = expr_arg(x, c->b, d);
-        if (index == st->axis[c->vector_axis].var) {
-            n_dim = d;
-        }
         if (st->nreduce > 0 && index == st->axis[st->naxes].var) {
             k_dim = d;
         }
@@ -88,8 +92,11 @@ static bool panel_layout(const Stages *s, const Contraction *c, int width, int k
     if (n_dim < 0) {
         return false;
     }
+    const bool panels = is_multiple(x, first, width);
     Layout l = {0};
-    l.dim[l.n++] = (LayoutDim){.axis = (int8_t)n_dim};
+    if (panels) {
+        l.dim[l.n++] = (LayoutDim){.axis = (int8_t)n_dim};
+    }
     for (int summed = 0; summed < 2; summed++) {
         for (int d = 0; d < b->rank; d++) {
             if (d != n_dim && (batch >> d & 1) != (uint32_t)summed) {
@@ -100,7 +107,7 @@ static bool panel_layout(const Stages *s, const Contraction *c, int width, int k
     if (kblock > 1 && k_dim >= 0) {
         l.dim[l.n++] = (LayoutDim){.axis = (int8_t)k_dim, .block = kblock};
     }
-    l.dim[l.n++] = (LayoutDim){.axis = (int8_t)n_dim, .block = width};
+    l.dim[l.n++] = (LayoutDim){.axis = (int8_t)n_dim, .block = panels ? width : 0};
     *out = l;
     return true;
 }
@@ -110,21 +117,19 @@ static int reduction_block(const Stages *s, const Contraction *c)
 {
     const Stage *st = &s->stage.at[c->stage];
     const StageTensor *a = &s->tensor.at[c->a_tensor];
-    for (int d = 0; d < a->rank && st->nreduce > 0; d++) {
-        if (expr_arg(s->x, c->a, d) == st->axis[st->naxes].var) {
-            return (int)layout_block(&a->layout, d);
-        }
-    }
-    return 1;
+    Expr first;
+    const int d = st->nreduce > 0 ? load_dim_along(s, st, c->a, st->naxes, &first) : -1;
+    const int block = d < 0 ? 1 : (int)layout_block(&a->layout, d);
+    return is_multiple(s->x, d < 0 ? expr_int(s->x, 0) : first, block) ? block : 1;
 }
 
-/* Bytes of B; symbolic extents count as large. */
+/* Bytes of B for one point of its other axes (the batch, phases); symbolic extents count as large. */
 static int64_t b_bytes(const Stages *s, const Contraction *k, int width)
 {
     const Stage *st = &s->stage.at[k->stage];
     int64_t bytes = 4;
     for (int a = 0; a < st->naxes + st->nreduce; a++) {
-        if (k->in_b >> a & 1) {
+        if (k->in_b >> a & 1 && (a == k->vector_axis || a >= st->naxes)) {
             const int64_t extent = axis_extent(s, st, a, 4096);
             bytes *= a == k->vector_axis ? (extent + width - 1) / width * width : extent;
         }
@@ -210,16 +215,16 @@ static void schedule_tile(Choice *c, const Contraction *k, int acc, int out, Pro
         }
     }
     for (int a = 0; a < st->naxes; a++) {
-        if (a != v && a != row_axis[0] && a != row_axis[1]) {
+        if (a != v && !(k->row_axes >> a & 1)) {
             order_add(os, a, 0);
         }
     }
     const bool rows_first = rows_collide(c->target, s, k, tile) || rows_come_first(c, k, tile, row_axis, width);
     for (int pass = 0; pass < 2; pass++) {
         if ((pass == 0) == rows_first) {
-            for (int r = 0; r < 2; r++) {
-                if (row_axis[r] >= 0) {
-                    order_add(os, row_axis[r], 0);
+            for (int a = 0; a < st->naxes; a++) {
+                if (k->row_axes >> a & 1) {
+                    order_add(os, a, 0);
                 }
             }
         } else {

@@ -111,6 +111,16 @@ static const RecordGroup record_groups[] = {
                "reduce acc (o: 11, h: 7, v: 5; c: 6) init 0 "
                "update fma(x[c, h, v], w[o, c], state0) combine state0 + state2_0\n"
                "map y (o: 11, h: 7, v: 5) = max(0, acc[o, h, v]) + r[o, h, v]\n"},
+    /* a transposed convolution: all that reads y can be split as acc is */
+    {"phases", "input x f32 [3, 6]\n"
+               "const w f32 [3, 4, 4]\n"
+               "temp acc f32 [4, 5, 2]\n"
+               "temp t f32 [4, 10]\n"
+               "output y f32 [4, 10]\n"
+               "reduce acc (k: 4, p: 5, u: 2; c: 3, r: 2) init 0 "
+               "update fma(x[c, p - r + 1], w[c, k, r*2 + u], state0) combine state0 + state2_0\n"
+               "map t (k: 4, o: 10) = acc[k, o/2, o%2]*0.5\n"
+               "map y (k: 4, o: 10) = max(0, t[k, o])\n"},
     {"free_planes", "sym H 1 500\nsym W 1 500\n"
                     "input x f32 [3, H, W]\n"
                     "temp sum f32 [3]\n"
@@ -249,11 +259,11 @@ static inline RecordCase record_case(Context *ctx, const RecordGroup *g)
 static inline void draw_steps(Context *ctx, Stages *s, Schedule *sc, uint64_t *seed)
 {
     static const StepKind kinds[] = {SCHED_INLINE, SCHED_CACHE_WRITE, SCHED_RFACTOR,
-                                     SCHED_CACHE_READ, SCHED_FUSE};
-    for (int tries = (int)below(seed, 3); tries > 0; tries--) {
+                                     SCHED_CACHE_READ, SCHED_FUSE, SCHED_SPLIT};
+    for (int tries = (int)below(seed, 4); tries > 0; tries--) {
         const Stage *st = &s->stage.at[below(seed, (uint32_t)s->stage.len)];
         const char *name = s->tensor.at[st->result[0]].name;
-        ScheduleStep step = {.kind = kinds[below(seed, 5)], .a = name};
+        ScheduleStep step = {.kind = kinds[below(seed, 6)], .a = name};
         if (step.kind == SCHED_RFACTOR) {
             if (!st->nreduce)
                 continue;
@@ -270,6 +280,11 @@ static inline void draw_steps(Context *ctx, Stages *s, Schedule *sc, uint64_t *s
             const int a = (int)below(seed, (uint32_t)axes - 1);
             step.b = st->axis[a].name;
             step.c = st->axis[a + 1].name;
+        } else if (step.kind == SCHED_SPLIT) {
+            if (!st->naxes)
+                continue;
+            step.b = st->axis[below(seed, (uint32_t)st->naxes)].name;
+            step.n = 2 + (int)below(seed, 3);
         }
         /* applied alone, to see whether it is taken */
         Schedule one = {.variant = "default"};
@@ -335,7 +350,7 @@ static inline void draw_tiles(const Stages *s, const Stage *st, StageSchedule *s
             tile->factor[k] = 1 + (int32_t)below(seed, k ? 3 : 4);
         if (tile->n)
             tile->tail = (TailMode)below(seed, TAIL_MODES);
-        if (a < st->naxes && layout_block(layout, a) > 1 && below(seed, 2)) /* or pad is rare */
+        if (a < st->naxes && layout_block(layout, a) > 1 && below(seed, 4)) /* or pad is rare */
             *tile = (AxisTile){.n = 1, .factor = {(int32_t)layout_block(layout, a)},
                                .tail = TAIL_PAD};
     }
@@ -451,14 +466,16 @@ typedef struct Record {
     const char *line;
     ScheduleVerdict verdict;
     bool tail[TAIL_MODES], form[4]; /* what occurs in it; forms by StageForm, in a root */
-    bool fused, in_steps, step_phases; /* steps; more than one phase in each */
+    bool fused, split, in_steps, step_phases; /* steps; more than one phase in each */
 } Record;
 
 static inline void record_count(Record *r)
 {
     const Stages *s = r->stages;
-    for (int i = 0; i < r->schedule->step.len; i++)
+    for (int i = 0; i < r->schedule->step.len; i++) {
         r->fused |= r->schedule->step.at[i].kind == SCHED_FUSE;
+        r->split |= r->schedule->step.at[i].kind == SCHED_SPLIT;
+    }
     for (int i = 0; i < s->stage.len; i++) {
         const Stage *st = &s->stage.at[i];
         const StageSchedule *ss =

@@ -8,7 +8,7 @@
 
 #include "loop/interp.h"
 
-enum { LEGAL = 36, DRAWS = 4000, FIRST_SEED = 1 };
+enum { LEGAL = 48, DRAWS = 4000, FIRST_SEED = 1 };
 
 typedef struct Job {
     const RecordGroup *group;
@@ -16,7 +16,7 @@ typedef struct Job {
     Target target;
     uint64_t seed;
     bool legal;
-    int tails[TAIL_MODES], forms[4], fused, in_steps, step_phases; /* legal records that have them */
+    int tails[TAIL_MODES], forms[4], fused, split, in_steps, step_phases; /* legal records that have them */
 } Job;
 
 static void check_loops(Context *ctx, const RecordCase *c, const Record *r, const Lowered *low,
@@ -47,6 +47,7 @@ static void record_job(Context *ctx, void *arg)
     for (int k = 0; k < 4; k++)
         j->forms[k] += r.form[k];
     j->fused += r.fused;
+    j->split += r.split;
     j->in_steps += r.in_steps;
     j->step_phases += r.step_phases;
 }
@@ -98,9 +99,10 @@ static void test_all_occur(void **state)
         if (n < 20)
             FAIL_MSG("stage form %d in %d records", k, n);
     }
-    int fused = 0, in_steps = 0, step_phases = 0;
+    int fused = 0, split = 0, in_steps = 0, step_phases = 0;
     for (int g = 0; g < RECORD_GROUPS; g++) {
         fused += job[g].fused;
+        split += job[g].split;
         in_steps += job[g].in_steps;
         step_phases += job[g].step_phases;
     }
@@ -108,6 +110,8 @@ static void test_all_occur(void **state)
         FAIL_MSG("steps in %d records, several phases a step in %d", in_steps, step_phases);
     if (fused < 20)
         FAIL_MSG("axes fused in %d records", fused);
+    if (split < 5)
+        FAIL_MSG("axes split in %d records", split);
 }
 
 int main(void)
