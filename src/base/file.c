@@ -115,24 +115,101 @@ int file_write(const char *path, const void *at, size_t size, Error *e)
     return file_write_parts(path, 1, &(FilePart){at, size}, true, e);
 }
 
-int file_write_parts(const char *path, int n, const FilePart *part, bool sync, Error *e)
+/* The file at the end of a chain of symbolic links, which need not exist: what is to be replaced is that file,
+ * not the link. */
+static int follow_links(const char *path, char *out, size_t size)
+{
+    enum { MOST = 40 }; /* as many as the kernel follows */
+    char text[PATH_MAX];
+    if (snprintf(out, size, "%s", path) >= (int)size)
+        return ENAMETOOLONG;
+    for (int i = 0; i < MOST; i++) {
+        const ssize_t n = readlink(out, text, sizeof text - 1);
+        if (n < 0)
+            return 0;
+        text[n] = 0;
+        char *const slash = strrchr(out, '/');
+        char *const name = text[0] == '/' || !slash ? out : slash + 1;
+        const size_t room = size - (size_t)(name - out);
+        if (snprintf(name, room, "%s", text) >= (int)room)
+            return ENAMETOOLONG;
+    }
+    return ELOOP;
+}
+
+/* A file without a name in the folder of `path`, which vanishes with the process; -1 where there is no such thing. */
+static int open_nameless(const char *path)
+{
+    char dir[PATH_MAX];
+    const char *const slash = strrchr(path, '/');
+    snprintf(dir, sizeof dir, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+    return open(dir, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+}
+
+/* Gives it a name: `temporary` ends in XXXXXX, as for mkstemp. */
+static bool name_nameless(int fd, char *temporary)
+{
+    char from[64];
+    snprintf(from, sizeof from, "/proc/self/fd/%d", fd);
+    unsigned seed = (unsigned)(1e9 * time_now()) ^ ((unsigned)getpid() << 8);
+    for (int i = 0; i < 100; i++) {
+        snprintf(strrchr(temporary, '.') + 1, 7, "%06x", seed & 0xffffff);
+        if (linkat(AT_FDCWD, from, AT_FDCWD, temporary, AT_SYMLINK_FOLLOW) == 0)
+            return true;
+        if (errno != EEXIST)
+            return false;
+        seed = seed * 1664525 + 1013904223;
+    }
+    return false;
+}
+
+/* 0, or an errno: a new file beside `path`, which takes its place when it is whole. */
+static int replace_file(const char *path, mode_t mode, int n, const FilePart *part, bool sync)
 {
     char temporary[PATH_MAX];
     const int len = snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);
     if (len < 0 || len >= (int)sizeof temporary)
-        return error_set(e, ERR_IO, "%s: name too long", path);
-    const int fd = mkostemp(temporary, O_CLOEXEC);
+        return ENAMETOOLONG;
+    int fd = open_nameless(path);
+    bool named = fd < 0;
+    if (named)
+        fd = mkostemp(temporary, O_CLOEXEC);
     if (fd < 0)
-        return error_set(e, ERR_IO, "%s: %s", path, strerror(errno));
-    /* mkstemp makes it private; an ordinary file is readable as the user's mask says. */
-    const bool ok = write_parts(fd, n, part) && fchmod(fd, 0644) == 0 && (!sync || fsync(fd) == 0);
-    const int first_errno = errno;
+        return errno;
+    bool ok = write_parts(fd, n, part) && fchmod(fd, mode) == 0 && (!sync || fsync(fd) == 0);
+    if (ok && !named)
+        ok = named = name_nameless(fd, temporary);
+    ok = ok && rename(temporary, path) == 0;
+    const int failed = ok ? 0 : errno;
     close(fd);
-    if (ok && rename(temporary, path) == 0)
-        return 0;
-    const int code = error_set(e, ERR_IO, "%s: %s", path, strerror(ok ? errno : first_errno));
-    unlink(temporary);
-    return code;
+    if (!ok && named)
+        unlink(temporary);
+    return failed;
+}
+
+/* 0, or an errno: into what cannot be replaced, such as a device or a FIFO. */
+static int write_into(const char *path, int n, const FilePart *part)
+{
+    const int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        return errno;
+    const int failed = write_parts(fd, n, part) ? 0 : errno;
+    return close(fd) != 0 && failed == 0 ? errno : failed;
+}
+
+int file_write_parts(const char *path, int n, const FilePart *part, bool sync, Error *e)
+{
+    char target[PATH_MAX];
+    struct stat st;
+    const bool exists = stat(path, &st) == 0; /* of what links lead to */
+    int failed;
+    if (exists && S_ISDIR(st.st_mode))
+        failed = EISDIR;
+    else if (exists && !S_ISREG(st.st_mode))
+        failed = write_into(path, n, part);
+    else if ((failed = follow_links(path, target, sizeof target)) == 0)
+        failed = replace_file(target, exists ? st.st_mode & 0777 : 0644, n, part, sync);
+    return failed == 0 ? 0 : error_set(e, ERR_IO, "%s: %s", path, strerror(failed));
 }
 
 bool file_exists(const char *path)

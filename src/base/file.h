@@ -23,7 +23,8 @@ typedef struct FilePart {
     const void *at;
     size_t size;
 } FilePart;
-/* The parts one after another. Without `sync` a crash of the system may leave a damaged file, and it is quicker. */
+/* The parts one after another, into a file that takes the place of an old one when it is whole. Symbolic links are
+ * followed; a device, a FIFO and the like are written into, as they stand. Without `sync` a crash of the system may leave a damaged file, and it is quicker. */
 int file_write_parts(const char *path, int n, const FilePart *part, bool sync, Error *e);
 bool file_exists(const char *path);
 bool file_same(const char *a, const char *b); /* both exist and are one file, whatever their names */

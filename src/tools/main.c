@@ -1,4 +1,6 @@
 /* The program: a table of commands. */
+#include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,7 +27,7 @@ static void print_help(FILE *out)
     fprintf(out, "\n`lathe COMMAND --help` explains a command, with examples.\n");
 }
 
-int main(int argc, char **argv)
+static int run_command(int argc, char **argv)
 {
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "-h") == 0) {
         print_help(argc < 2 ? stderr : stdout);
@@ -44,4 +46,23 @@ int main(int argc, char **argv)
     }
     fprintf(stderr, "lathe: unknown command '%s' (lathe --help)\n", argv[1]);
     return EXIT_ERROR;
+}
+
+/* What was printed may not have arrived: a full disk must not look like success. Whoever closed a pipe (`| head`)
+ * has seen enough, and is not told. */
+static int finish_output(int status)
+{
+    const bool failed = ferror(stdout) != 0;
+    errno = 0;
+    if (fflush(stdout) == 0 && !failed)
+        return status;
+    const int reason = errno; /* 0: an earlier part failed, and stdio does not keep why */
+    if (reason != EPIPE)
+        fprintf(stderr, "lathe: writing the output failed%s%s\n", reason ? ": " : "", reason ? strerror(reason) : "");
+    return EXIT_ERROR;
+}
+
+int main(int argc, char **argv)
+{
+    return finish_output(run_command(argc, argv));
 }

@@ -1,7 +1,9 @@
 /* Files: write, map, read, refusals, paths. */
 #include "check.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -59,6 +61,88 @@ static void test_file(void **state)
     arena_free(a);
 }
 
+static void expect_text(Arena *a, const char *path, const char *text)
+{
+    File f;
+    Error e;
+    assert_int_equal(file_read(a, path, &f, &e), 0);
+    assert_string_equal((const char *)f.at, text);
+}
+
+/* A link's target is replaced, not the link, whose text is relative to where it lies; it may be there or not. */
+static void test_links(void **state)
+{
+    (void)state;
+    Arena *a = arena_new();
+    char dir[] = "/tmp/lathe-test-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    const char *sub = path_join(a, dir, "sub"), *target = path_join(a, dir, "target");
+    const char *first = path_join(a, dir, "first"), *second = path_join(a, sub, "second");
+    struct stat st;
+    Error e;
+    assert_int_equal(mkdir(sub, 0700), 0);
+    assert_int_equal(symlink("sub/second", first), 0);
+    assert_int_equal(symlink("../target", second), 0);
+    assert_int_equal(file_write(first, "made", 4, &e), 0);
+    expect_text(a, target, "made");
+    assert_int_equal(chmod(target, 0600), 0);
+    assert_int_equal(file_write(first, "again", 5, &e), 0);
+    expect_text(a, target, "again");
+    assert_int_equal(stat(target, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    for (int k = 0; k < 2; k++) {
+        assert_int_equal(lstat(k ? second : first, &st), 0);
+        assert_true(S_ISLNK(st.st_mode));
+    }
+    unlink(target);
+    unlink(second);
+    assert_int_equal(symlink("../first", second), 0); /* around in a circle */
+    assert_int_equal(file_write(first, "x", 1, &e), ERR_IO);
+    assert_int_equal(file_write(sub, "x", 1, &e), ERR_IO);
+    assert_non_null(strstr(e.message, "Is a directory"));
+    unlink(first);
+    unlink(second);
+    rmdir(sub);
+    assert_int_equal(rmdir(dir), 0); /* no temporary file was left */
+    arena_free(a);
+}
+
+/* What is no regular file is written into and stays what it is. */
+static void test_devices(void **state)
+{
+    (void)state;
+    Arena *a = arena_new();
+    char dir[] = "/tmp/lathe-test-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    const char *fifo = path_join(a, dir, "fifo"), *full = path_join(a, dir, "full");
+    struct stat st;
+    Error e;
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    const int reader = open(fifo, O_RDONLY | O_NONBLOCK);
+    assert_true(reader >= 0);
+    assert_int_equal(file_write(fifo, "through", 7, &e), 0);
+    char got[16] = "";
+    assert_int_equal(read(reader, got, sizeof got), 7);
+    assert_string_equal(got, "through");
+    close(reader);
+    assert_int_equal(lstat(fifo, &st), 0);
+    assert_true(S_ISFIFO(st.st_mode));
+    unlink(fifo);
+    if (mknod(full, S_IFCHR | 0600, makedev(1, 7)) == 0) { /* only root may */
+        const int writable = open(full, O_WRONLY); /* not on a file system mounted with nodev */
+        if (writable >= 0) {
+            close(writable);
+            assert_int_equal(file_write(full, "x", 1, &e), ERR_IO);
+            assert_non_null(strstr(e.message, "No space left"));
+        }
+        assert_int_equal(lstat(full, &st), 0);
+        assert_true(S_ISCHR(st.st_mode));
+        unlink(full);
+    }
+    assert_int_equal(rmdir(dir), 0);
+    arena_free(a);
+}
+
 static void test_paths(void **state)
 {
     (void)state;
@@ -88,6 +172,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_file),
+        cmocka_unit_test(test_links),
+        cmocka_unit_test(test_devices),
         cmocka_unit_test(test_paths),
         cmocka_unit_test(test_time_and_log),
     };

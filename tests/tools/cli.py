@@ -123,6 +123,46 @@ def test_run(tmp):
     lathe("run", status=1)
 
 
+def test_compile_into(tmp):
+    """A link stays one and its target is new; what is no regular file is written into."""
+    plain, target, link, fifo = (os.path.join(tmp, n) for n in ("plain", "target", "link", "fifo"))
+    lathe("compile", CLASSIFY, "-o", plain)
+    with open(plain, "rb") as f:
+        want = f.read()
+    with open(target, "wb") as f:
+        f.write(b"old")
+    os.symlink("target", link)
+    lathe("compile", CLASSIFY, "-o", link)
+    assert os.path.islink(link)
+    with open(target, "rb") as f:
+        assert f.read() == want
+    os.mkfifo(fifo)
+    writer = subprocess.Popen([LATHE, "compile", CLASSIFY, "-o", fifo], env=ENVIRONMENT, stdout=subprocess.DEVNULL)
+    with open(fifo, "rb") as f:
+        assert f.read() == want
+    assert writer.wait() == 0 and sorted(os.listdir(tmp)) == ["fifo", "link", "plain", "target"]
+    has(lathe("compile", CLASSIFY, "-o", tmp, status=1).err, "Is a directory")
+
+
+def test_output_fails(tmp):
+    """What cannot be printed is an error of every command; a closed pipe is a quiet end."""
+    if not os.path.exists("/dev/full"):
+        raise Skipped("no /dev/full")
+    for args in ["run", CLASSIFY], ["inspect", CLASSIFY, "--asm"], ["bench", CLASSIFY, "--seconds", "0.01", "--json"], \
+            ["check", CLASSIFY], ["compile", CLASSIFY, "-o", os.path.join(tmp, "m")], ["completion", "bash"], \
+            ["run", "--help"], ["--help"]:
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([LATHE, *args], env=ENVIRONMENT, stdout=full, stderr=subprocess.PIPE, text=True)
+        assert done.returncode == 1, f"{args}: {done.returncode}"
+        has(done.stderr, "writing the output failed")
+    has(done.stderr, "No space left on device") # of longer outputs only the fact is known
+    ours, theirs = os.pipe()
+    os.close(ours)
+    done = subprocess.run([LATHE, "--help"], stdout=theirs, stderr=subprocess.PIPE)
+    os.close(theirs)
+    assert done.returncode in (1, -signal.SIGPIPE) and not done.stderr, done
+
+
 def one_line(r, *parts):
     assert r.err.count("\n") == 1 and not r.out, f"{r.args}: {r.out}{r.err}"
     has(r.err, *parts)
