@@ -94,6 +94,23 @@ void choice_fill_map(const Choice *c, const Stage *st, StageSchedule *ss)
     }
 }
 
+#define UNIT_POINTS 512 /* of a step of the parallel loop, which divides to know where it is */
+
+/* Inner loops leave the parallel loop until each of its steps has some work. */
+static void widen_units(const Choice *c, const Stage *st, StageSchedule *ss)
+{
+    double points = 1;
+    for (int k = ss->nparallel; k < ss->norder; k++) {
+        const LoopRef r = ss->order[k];
+        points *= r.level > 0 ? ss->tile[r.axis].factor[r.level - 1] : (double)axis_extent(c->s, st, r.axis, 1);
+    }
+    while (ss->nparallel > 1 && points < UNIT_POINTS) {
+        const int axis = ss->order[--ss->nparallel].axis;
+        const int64_t tile = ss->tile[axis].n > 0 ? ss->tile[axis].factor[0] : 1;
+        points *= (double)((axis_extent(c->s, st, axis, 1) + tile - 1) / tile);
+    }
+}
+
 /* A temporary that copies an image (a halo of zeros around it) lies as the image does. */
 void choose_layouts(Choice *c)
 {
@@ -124,6 +141,7 @@ void choose_maps(Choice *c)
         if (!choice_has(c, i) && st->form != STAGE_SCATTER) {
             StageSchedule *ss = choice_entry(c, i);
             choice_fill_map(c, st, ss);
+            widen_units(c, st, ss);
         }
     }
 }
