@@ -177,6 +177,16 @@ static Expr bound_index(Exprs *x, Expr index, Expr dim)
     return expr_proves_le(x, zero, index) ? index : expr_max(x, index, zero);
 }
 
+/* A part that can be empty may begin where its whole ends: there it is the whole that bounds the index. */
+static Expr bound_in_whole(Exprs *x, const StageTensor *t, int axis, Expr index)
+{
+    if (!t->part.is_part || expr_low(x, t->dim[axis]) > 0) {
+        return index;
+    }
+    const Expr at = t->part.at[axis];
+    return expr_sub(x, bound_index(x, expr_add(x, at, index), t->part.whole[axis]), at);
+}
+
 static Expr bound_load(Exprs *x, Expr e, void *arg)
 {
     const Stages *s = arg;
@@ -189,6 +199,9 @@ static Expr bound_load(Exprs *x, Expr e, void *arg)
     for (int k = 0; k < t->rank; k++) {
         const Expr inner = expr_rewrite(x, expr_arg(x, e, k), bound_load, arg);
         index[k] = bound_index(x, inner, rounded_dim(x, t, k));
+        if (index[k] != inner) {
+            index[k] = bound_in_whole(x, t, k, index[k]);
+        }
     }
     return expr_load(x, (DType)n.dtype, (int)n.imm.i, t->rank, index);
 }

@@ -426,14 +426,17 @@ static void define_sequence(Define *d, const Cell *c)
     define_map(d, 0, &m, v);
 }
 
-static void define_last(Define *d, int k, const Cell *c, int tensor)
+/* After the last step; after none it is the initial state. */
+static void define_last(Define *d, int k, const Cell *c, int tensor, int initial)
 {
     if (d->node->nout <= k || d->node->out[k] < 0)
         return;
     const StageBuild m = define_begin(d, k);
     const Expr dir = m.i[c->batch_first ? 1 : 0], b = m.i[c->batch_first ? 0 : 1];
-    const Expr last = expr_addi(d->x, c->steps, -1);
-    define_map(d, k, &m, stages_load(d->s, tensor, (const Expr[]){last, dir, b, m.i[2]}));
+    const Expr last = expr_addi(d->x, c->steps, -1), none = expr_le(d->x, c->steps, expr_int(d->x, 0));
+    const Expr before = load_initial(c, initial, dir, b, m.i[2]);
+    const Expr after = stages_load(d->s, tensor, (const Expr[]){last, dir, b, m.i[2]});
+    define_map(d, k, &m, expr_select(d->x, none, before, after));
 }
 
 static void define_recurrent(Define *d, const Family *family, void (*step)(Cell *c))
@@ -442,9 +445,9 @@ static void define_recurrent(Define *d, const Family *family, void (*step)(Cell 
     cell_input(&c);
     step(&c);
     define_sequence(d, &c);
-    define_last(d, 1, &c, c.h);
+    define_last(d, 1, &c, c.h, IN_H);
     if (family->cell)
-        define_last(d, 2, &c, c.c);
+        define_last(d, 2, &c, c.c, IN_C);
 }
 
 /* ---- the steps ---- */

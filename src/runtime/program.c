@@ -59,22 +59,29 @@ void program_eval(const Program *p, int v, Scalar *at)
     }
 }
 
-int64_t program_buffer_bytes(const Program *p, int buffer, const Scalar *at)
+int64_t program_buffer_room(const Program *p, int buffer, const Scalar *at, bool *empty)
 {
     const ProgramBuffer *b = &p->buffer[buffer];
     int64_t bytes = dtype_size((DType)b->dtype);
-    bool empty = false;
+    *empty = false;
     for (int i = 0; i < b->rank; i++) {
         int64_t dim = at[b->dim[i]].i;
         const int64_t block = layout_block(&b->layout, i);
         if (dim < 0 || dim > INT64_MAX - block)
             return -1;
-        empty |= dim == 0;
-        dim = dim == 0 ? 1 : (dim + block - 1) / block * block; /* nor may the other dims of an empty one overflow */
+        *empty |= dim == 0;
+        dim = dim == 0 ? block : (dim + block - 1) / block * block;
         if (__builtin_mul_overflow(bytes, dim, &bytes) || bytes > (int64_t)1 << 46)
             return -1;
     }
-    return empty ? 0 : bytes;
+    return bytes;
+}
+
+int64_t program_buffer_bytes(const Program *p, int buffer, const Scalar *at)
+{
+    bool empty;
+    const int64_t room = program_buffer_room(p, buffer, at, &empty);
+    return empty && room >= 0 ? 0 : room;
 }
 
 /* ---- verification ---- */

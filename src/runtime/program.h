@@ -158,5 +158,7 @@ ExternStep program_extern_step(const Program *p, const ProgramStep *s);
 void program_eval(const Program *p, int v, Scalar *at);
 /* Bytes of a buffer whose dims have these values; ERR_MEMORY-like failure: -1 (negative dim or overflow). */
 int64_t program_buffer_bytes(const Program *p, int buffer, const Scalar *at);
+/* The same with at least one element (of a blocked axis: one block) in each dim; *empty: some dim is 0. */
+int64_t program_buffer_room(const Program *p, int buffer, const Scalar *at, bool *empty);
 
 #endif

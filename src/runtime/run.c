@@ -7,8 +7,6 @@
 #include "base/heap.h"
 #include "runtime/run_state.h"
 
-static char empty_buffer[64] __attribute__((aligned(64))); /* what a buffer of no elements points to */
-
 int slot_reserve(Run *r, Slot *s, int64_t bytes, int64_t keep, Error *e)
 {
     if (bytes <= s->capacity)
@@ -57,9 +55,18 @@ static int new_output(Run *r, int buffer, Error *e)
     return 0;
 }
 
-static void *pointer_or_empty(void *p, int64_t bytes)
+/* Sets the buffer's pointer. One of no elements gets room for what its dims would hold if those of 0 were 1: kernels
+ * clamp an index to [0, n - 1] and then to 0, and may load what is there before they know that they need none of it. */
+static int set_pointer(Run *r, int buffer, void *data, Error *e)
 {
-    return bytes == 0 ? empty_buffer : p;
+    r->ptr[buffer] = data;
+    if (r->bytes[buffer] > 0)
+        return 0;
+    bool empty;
+    const int64_t room = program_buffer_room(r->m->p, buffer, r->at, &empty);
+    const int code = slot_reserve(r, &r->slot[buffer], room > 64 ? room : 64, 0, e);
+    r->ptr[buffer] = r->slot[buffer].data;
+    return code;
 }
 
 /* The memory of `buffer` has moved: views of it must be bound again before they are used. */
@@ -96,14 +103,12 @@ static int alloc_buffer(Run *r, int buffer, bool keep, Error *e)
             memcpy(t->data, data, (size_t)(before < bytes ? before : bytes));
         if (keep && old)
             tensor_unref(old);
-        if (code == 0)
-            r->ptr[buffer] = pointer_or_empty(t->data, bytes);
-        return code;
+        return code == 0 ? set_pointer(r, buffer, t->data, e) : code;
     }
     code = slot_reserve(r, &r->slot[buffer], bytes, keep ? (before < bytes ? before : bytes) : 0, e);
     if (code == 0) {
         r->bytes[buffer] = bytes;
-        r->ptr[buffer] = pointer_or_empty(r->slot[buffer].data, bytes);
+        code = set_pointer(r, buffer, r->slot[buffer].data, e);
     }
     return code;
 }
@@ -126,7 +131,9 @@ int run_bind_view(Run *r, int buffer, Error *e)
         return error_set(e, ERR_INVALID, "a view of %lld bytes at %lld lies outside its tensor of %lld bytes",
                          (long long)bytes, (long long)offset, (long long)room);
     r->bytes[buffer] = bytes;
-    r->ptr[buffer] = r->ptr[b->parent] ? (char *)r->ptr[b->parent] + offset : NULL;
+    if (r->ptr[b->parent])
+        return set_pointer(r, buffer, (char *)r->ptr[b->parent] + offset, e);
+    r->ptr[buffer] = NULL;
     return 0;
 }
 
@@ -291,9 +298,8 @@ static int reserve_slab(Run *r, Error *e)
 static int bind_input(Run *r, int buffer, Error *e)
 {
     Tensor *t = r->input[r->m->p->buffer[buffer].index];
-    r->ptr[buffer] = pointer_or_empty(t->data, r->bytes[buffer]);
-    if (((uintptr_t)r->ptr[buffer] & 63) == 0)
-        return 0;
+    if (r->bytes[buffer] == 0 || ((uintptr_t)t->data & 63) == 0)
+        return set_pointer(r, buffer, t->data, e);
     const int code = slot_reserve(r, &r->slot[buffer], r->bytes[buffer], 0, e);
     if (code == 0) {
         memcpy(r->slot[buffer].data, t->data, (size_t)r->bytes[buffer]);
@@ -317,10 +323,11 @@ static int bind_buffers(Run *r, Error *e)
             code = bind_input(r, b, e);
             break;
         case BUF_CONST:
-            r->ptr[b] = pointer_or_empty((void *)p->constant[buffer->index].data, r->bytes[b]);
+            code = set_pointer(r, b, (void *)p->constant[buffer->index].data, e);
             break;
         case BUF_TEMP:
-            r->ptr[b] = s->offset[b] < 0 ? NULL : pointer_or_empty((char *)r->slab + s->offset[b], r->bytes[b]);
+            if (s->offset[b] >= 0)
+                code = set_pointer(r, b, (char *)r->slab + s->offset[b], e);
             break;
         case BUF_OUTPUT:
             if (!buffer_is_late(p, buffer))
