@@ -317,7 +317,7 @@ static void link_checks(Link *l, const Unit *u)
         if (!here || l->checked[i])
             continue;
         l->checked[i] = true;
-        const char *text = arena_printf(l->ctx->arena, "%s: two sizes that must be equal here are not (" BROADCAST_HINT ")",
+        const char *text = arena_printf(l->ctx->arena, "%s: two sizes that must be equal here are not",
                                         graph_describe_node(l->g, s->node));
         build_step(l->b, PSTEP_CHECK, 3, (const int32_t[]){link_expr(l, s->a), link_expr(l, s->b), build_text(l->b, text)});
     }

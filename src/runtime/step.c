@@ -264,11 +264,13 @@ static int run_step(Run *r, int i, int *next, Error *e)
         return run_bind_view(r, a[0], e);
     case PSTEP_COPY:
         return run_copy(r, a, e);
-    case PSTEP_CHECK:
-        if (r->at[a[0]].i != r->at[a[1]].i)
-            return error_set(e, ERR_INVALID, "%s: %lld is not %lld", p->text[a[2]], (long long)r->at[a[0]].i,
-                             (long long)r->at[a[1]].i);
+    case PSTEP_CHECK: {
+        const int64_t want = r->at[a[0]].i, got = r->at[a[1]].i;
+        if (want != got)
+            return error_set(e, ERR_INVALID, "%s: %lld is not %lld%s", p->text[a[2]], (long long)want, (long long)got,
+                             want == 1 || got == 1 ? " (" BROADCAST_HINT ")" : "");
         return 0;
+    }
     case PSTEP_COUNT:
         break;
     }
