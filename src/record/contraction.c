@@ -20,6 +20,7 @@
 
 #define FMA_SLACK 4.4   /* cycles between uses of an accumulator: latency 4 and some slack */
 #define LOADS_PER_CYCLE 2
+#define SHORT_REDUCTION 128 /* points: storing a tile column by column takes longer */
 #define LOAD_SLACK 1.4 /* measured: tiles that fill the load ports run at two thirds of the model */
 
 /* Share of useful work when `extent` is covered by tiles of `tile` (symbolic: as if large). */
@@ -282,6 +283,51 @@ static void lay_out_panels(Choice *c, const Contraction *k, ProductTile tile)
     }
 }
 
+/* Points of the reduction; symbolic extents count as large. */
+static int64_t reduction_points(const Stages *s, const Stage *st)
+{
+    int64_t points = 1;
+    for (int a = st->naxes; a < st->naxes + st->nreduce; a++) {
+        points *= axis_extent(s, st, a, 4096);
+    }
+    return points;
+}
+
+/* A and B exchanged: A's axis `row` goes in lanes. */
+static Contraction swap_sides(const Stages *s, const Contraction *k, int row)
+{
+    const uint32_t domain = ((uint32_t)1 << s->stage.at[k->stage].naxes) - 1;
+    return (Contraction){.stage = k->stage, .a = k->b, .b = k->a, .a_tensor = k->b_tensor, .b_tensor = k->a_tensor,
+                         .in_a = k->in_b, .in_b = k->in_a, .vector_axis = row,
+                         .row_axes = k->in_b & ~k->in_a & domain};
+}
+
+/* Which side goes in lanes? Constants can be laid out for it; but where the result's rows lie side by side, and A's, as
+ * in plain images, columns in lanes are stored one by one. After a short reduction that is most of the time, and columns
+ * that do not fill the lanes waste more: then A's rows go in lanes. */
+static Contraction choose_lanes(const Choice *c, const Contraction *k)
+{
+    const Stages *s = c->s;
+    const Stage *st = &s->stage.at[k->stage];
+    const int lanes = target_lanes(c->target, 4);
+    int reader = -1;
+    const bool alone = count_readers(s, k->stage, &reader) != 1 || !reads_pointwise(s, reader, k->stage);
+    const StageTensor *out = &s->tensor.at[alone ? st->result[0] : s->stage.at[reader].result[0]];
+    const int64_t width = axis_extent(s, st, k->vector_axis, lanes);
+    int row = -1;
+    for (int a = k->vector_axis + 1; a < st->naxes; a++) {
+        int64_t stride;
+        if (k->row_axes >> a & 1 && load_stride(s, k->a, st->axis[a].var, &stride) && stride == 1) {
+            row = a;
+        }
+    }
+    const bool pays = width < lanes || reduction_points(s, st) <= SHORT_REDUCTION;
+    return row >= 0 && pays && s->tensor.at[k->b_tensor].role == TENSOR_CONST && layout_is_plain(&out->layout) &&
+                   axis_extent(s, st, row, 4096) >= 2 * lanes
+               ? swap_sides(s, k, row)
+               : *k;
+}
+
 #define PACK_TILES 8 /* row tiles that must meet a panel for a copy of B to pay, and .. */
 #define PACK_TILES_APART 2 /* .. where its lanes lie apart */
 
@@ -322,7 +368,11 @@ static void pack_b(Choice *c, Contraction *k, ProductTile tile)
         return;
     }
     vec_push(c->ctx->arena, &c->sc->step, step);
+    const int row = k->vector_axis;
     contraction_of(s, copy + 1, k);
+    if (k->vector_axis != row) {
+        *k = swap_sides(s, k, row);
+    }
     StageSchedule *bs = choice_entry(c, copy);
     bs->has_layout = true;
     bs->layout = s->tensor.at[k->b_tensor].layout = panels;
@@ -375,6 +425,7 @@ void choose_contractions(Choice *c)
     for (int i = 0; i < c->s->stage.len; i++) {
         Contraction k;
         if (!choice_has(c, i) && contraction_of(c->s, i, &k) && k.vector_axis >= 0) {
+            k = choose_lanes(c, &k);
             choose_contraction(c, &k);
         }
     }
