@@ -32,7 +32,7 @@ def read(program, folder, cache):
 
 
 def without_times(pictures):
-    return {name: re.sub(r"[\d.]+ ms", "ms", said) for name, said in pictures.items()}
+    return {name: re.sub(r" *[\d.]+ ms", " ms", said) for name, said in pictures.items()}
 
 
 def judge_cache(first, second, cache):
