@@ -101,6 +101,7 @@ Compiled compile_graph(Context *ctx, Graph *g, const CompileOptions *opt)
     const PassOptions passes = {.target = opt->target};
     const char *const *const dim_name = unify_names(g);
     op_infer_graph(g);
+    check_declared(g);
     while (unify_sizes(g) > 0)
         infer_again(g);
     g = passes_run(ctx, g, PASS_EARLY, &passes, NULL);

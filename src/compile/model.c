@@ -24,6 +24,7 @@ static void specialise(Context *ctx, ModelJob *j)
 {
     Graph *g = j->g;
     const Block *main = &g->block.at[0];
+    bool open = false; /* does a size come from the caller? */
     for (int i = 0; i < main->input.len && i < j->opt->ninput; i++) {
         Tensor *t = j->opt->input[i];
         const ValueId id = main->input.at[i];
@@ -39,13 +40,19 @@ static void specialise(Context *ctx, ModelJob *j)
                 fail(ctx, ERR_INVALID, "input '%s': got %s, the model wants %s", v->name,
                      tensor_describe(ctx->arena, t), graph_describe_value(g, id));
         }
-        for (int k = 0; k < v->rank && (j->opt->static_shapes || is_bound(j, i)); k++)
+        for (int k = 0; k < v->rank && (j->opt->static_shapes || is_bound(j, i)); k++) {
+            open |= !expr_is_int(g->x, v->dim[k], NULL);
             v->dim[k] = expr_int(g->x, t->dim[k]);
+        }
         if (is_bound(j, i)) {
+            open = true;
             const ValueId c = graph_constant(g, arena_printf(ctx->arena, "%s.bound", v->name), tensor_ref(t));
             graph_replace_uses(g, id, c);
         }
     }
+    for (int i = 0; open && i < g->declared.len; i++) /* as in the importer */
+        for (int k = 0; k < g->declared.at[i].rank; k++)
+            g->declared.at[i].dim[k] = -1;
 }
 
 static Graph *import(Context *ctx, const char *path, const ModelOptions *opt)

@@ -109,6 +109,12 @@ typedef struct Assumption { /* a == b, checked at run time; `node` for the messa
     NodeId node;
 } Assumption;
 
+typedef struct Declared { /* what the file says of an output of the model, to be compared with what is inferred */
+    DType dtype;          /* DT_NONE: nothing */
+    int rank;             /* -1: nothing */
+    int64_t dim[MAX_RANK]; /* -1: nothing */
+} Declared;
+
 typedef struct Graph {
     Context *ctx;
     Exprs *x;
@@ -116,6 +122,7 @@ typedef struct Graph {
     VEC(Node) node;   /* removed nodes stay here, in no block */
     VEC(Block) block; /* 0: the model */
     VEC(Assumption) assume;
+    VEC(Declared) declared; /* of the model's outputs, in order; empty: nothing, as in copies */
     const char *origin; /* file name, for messages */
     StrMap names;       /* value names taken */
 } Graph;

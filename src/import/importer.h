@@ -86,6 +86,10 @@ int import_opset(const Importer *im, Onnx__OperatorSetId *const *set, size_t n);
 /* An attribute, or what it refers to in the call; NULL if that is not given. */
 const Onnx__AttributeProto *frame_attr(const Frame *f, const Onnx__AttributeProto *a);
 
+/* attr_kind.c: a bit for each AttrKind that an attribute of this name may be; 0: any. */
+unsigned attr_kinds(const char *name);
+const char *attr_kinds_text(Arena *a, unsigned kinds); /* "an int or a float" */
+
 /* onnx_node.c */
 void import_node(Importer *im, Scope *s, const Frame *f, const Onnx__NodeProto *p);
 ValueId import_read(const Importer *im, const Scope *s, const Onnx__NodeProto *p, const char *name);

@@ -212,6 +212,26 @@ static void import_input(Importer *im, Scope *s, const Onnx__ValueInfoProto *p)
     scope_define(im, s, p->name, graph_constant(im->g, name, tensor_ref(bound->tensor)), NULL);
 }
 
+/* Files whose inputs were given open dims later often keep the sizes that outputs had before: where the caller binds
+ * dims or values, only types and ranks count. */
+static Declared declared_output(const Importer *im, const Onnx__ValueInfoProto *p)
+{
+    Declared d = {.rank = -1};
+    if (!p->type || !p->type->tensor_type)
+        return d;
+    d.dtype = onnx_dtype(p->type->tensor_type->elem_type);
+    const Onnx__TensorShapeProto *const shape = declared_shape(p);
+    if (!shape || shape->n_dim > MAX_RANK)
+        return d;
+    d.rank = (int)shape->n_dim;
+    const bool fixed = im->bound_value.len == 0 && im->opt->nvalue == 0;
+    for (int i = 0; i < d.rank; i++) {
+        const Onnx__TensorShapeProto__Dimension *const dim = shape->dim[i];
+        d.dim[i] = dim->has_dim_value && dim->dim_value > 0 && fixed ? dim->dim_value : -1;
+    }
+    return d;
+}
+
 /* Callers know outputs by name, so a value that has another name (an alias made by a function) is
  * copied. */
 static void import_output(Importer *im, const Scope *s, const Onnx__ValueInfoProto *p)
@@ -226,6 +246,8 @@ static void import_output(Importer *im, const Scope *s, const Onnx__ValueInfoPro
         v = named;
     }
     vec_push(im->ctx->arena, &im->g->block.at[0].output, v);
+    const Declared declared = declared_output(im, p);
+    vec_push(im->ctx->arena, &im->g->declared, declared);
 }
 
 /* ---- the model ---- */

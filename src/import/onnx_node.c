@@ -123,6 +123,22 @@ static Attr import_attr(const Importer *im, const Onnx__NodeProto *node, const c
     }
 }
 
+/* An attribute of another kind than its op reads would look absent. Files of IR 1 and 2 do not say of which kind an
+ * empty list is. */
+static void check_kind(const Importer *im, const Onnx__NodeProto *node, Attr *a)
+{
+    const unsigned kinds = attr_kinds(a->name);
+    if (kinds == 0 || kinds & 1u << a->kind || (a->kind == ATTR_INTS && a->n == 0))
+        return;
+    if (a->kind == ATTR_INT && kinds & 1u << ATTR_FLOAT) { /* no information is lost */
+        *a = (Attr){.name = a->name, .kind = ATTR_FLOAT, .f = (double)a->i};
+        return;
+    }
+    Arena *const arena = im->ctx->arena;
+    import_fail(im, node, ERR_INVALID, "attribute '%.100s' is %s, not %s", a->name,
+                attr_kinds_text(arena, 1u << a->kind), attr_kinds_text(arena, kinds));
+}
+
 /* Which block of the node an attribute is; -1: none. */
 static int body_index(const char *op_type, const char *attr)
 {
@@ -156,7 +172,9 @@ static void read_attributes(OnnxOp *o, Scope *s, const Frame *f)
         if (op_attr(o, name))
             import_fail(im, p, ERR_INVALID, "attribute '%.100s' is given twice", name);
         if (attr_type(a) != TYPE_GRAPH) {
-            o->attr[o->nattr++] = import_attr(im, p, name, a);
+            Attr *const attr = &o->attr[o->nattr++];
+            *attr = import_attr(im, p, name, a);
+            check_kind(im, p, attr);
             continue;
         }
         const int k = body_index(o->type, name);

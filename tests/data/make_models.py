@@ -251,6 +251,10 @@ def refused():
     save("bad_string", [N("Identity", ["s"], ["y"])], [vi("s", T.STRING, 2)], [vi("y", T.STRING, 2)], 17)
     save("bad_no_rank", relu, [h.make_tensor_value_info("x", T.FLOAT, None)], y, 17)
     save("bad_training", [N("BatchNormalization", ["x"] * 5, ["y", "m", "v"], training_mode=1, name="bn")], x, y, 17)
+    save("bad_attribute", [N("Softmax", ["x"], ["y"], axis="last", name="soft")], x, y, 17)
+    save("bad_output_type", [N("Relu", ["x"], ["y"])], x, [vi("y", T.INT64, 2)], 17)
+    save("bad_output_shape", [N("Relu", ["x"], ["y"])], [vi("x", T.FLOAT, 2, 3)], [vi("y", T.FLOAT, 9, 9)], 17)
+    save("stale_output", [N("Relu", ["x"], ["y"])], [vi("x", T.FLOAT, "N", 3)], [vi("y", T.FLOAT, 1, 3)], 17)
     short = h.make_tensor("w", T.FLOAT, [2], [1, 2])
     del short.float_data[:]
     short.raw_data = b"\0\0\0"

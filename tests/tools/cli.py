@@ -163,6 +163,14 @@ def test_output_fails(tmp):
     assert done.returncode in (1, -signal.SIGPIPE) and not done.stderr, done
 
 
+def test_declared_outputs(tmp):
+    """What a file says of its outputs must be so; sizes may be left from before an input's was opened."""
+    has(lathe("run", os.path.join(DATA, "bad_output_type.onnx"), status=1).err, "output 'y'", "i64[2]", "give f32[2]")
+    has(lathe("run", os.path.join(DATA, "bad_output_shape.onnx"), status=1).err, "output 'y'", "f32[9,9]", "give f32[2,3]")
+    has(lathe("run", os.path.join(DATA, "stale_output.onnx"), "--bind", "N=4").out, "y f32[4,3]")
+    has(lathe("run", os.path.join(DATA, "stale_output.onnx")).out, "y f32[1,3]")
+
+
 def one_line(r, *parts):
     assert r.err.count("\n") == 1 and not r.out, f"{r.args}: {r.out}{r.err}"
     has(r.err, *parts)
