@@ -286,3 +286,26 @@ int load_dim_of(const Stages *s, const Stage *st, int tensor, Expr var)
     }
     return -1;
 }
+
+#define FAR 16 /* elements: another cache line */
+
+int load_axis_across(const Stages *s, const Stage *st, int axis)
+{
+    LoadList l = {.arena = s->ctx->arena};
+    for (int k = 0; k < st->nresults; k++) {
+        expr_walk(s->x, st->update[k], collect_load, &l);
+    }
+    for (int k = 0; k < l.load.len; k++) {
+        int64_t stride;
+        if (!load_stride(s, l.load.at[k], st->axis[axis].var, &stride) || stride < FAR) {
+            continue;
+        }
+        for (int a = 0; a < st->naxes; a++) {
+            const bool runs = expr_node(s->x, st->axis[a].var)->op == EX_VAR; /* not of extent 1 */
+            if (a != axis && runs && load_stride(s, l.load.at[k], st->axis[a].var, &stride) && stride == 1) {
+                return a;
+            }
+        }
+    }
+    return -1;
+}

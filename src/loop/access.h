@@ -36,6 +36,9 @@ int load_dim_along(const Stages *s, const Stage *st, Expr load, int axis, Expr *
 int load_dim_of(const Stages *s, const Stage *st, int tensor, Expr var);
 /* The only load of `tensor` by a MAP; 0: there are none or several. */
 Expr load_of(const Stages *s, const Stage *st, int tensor);
+/* The domain axis along which memory runs where the stage reads across it (far apart) along `axis`: it transposes. -1: it
+ * does not. */
+int load_axis_across(const Stages *s, const Stage *st, int axis);
 /* Do all loads of a REDUCE go along memory (stride 1 or 0) as its last reduction axis runs? */
 bool reduction_is_contiguous(const Stages *s, int stage);
 /* Is the index the stage's domain axis itself? (Of an axis of extent 1 the pool makes 0.) */

@@ -62,8 +62,11 @@ void choice_fill_map(const Choice *c, const Stage *st, StageSchedule *ss)
     const StageTensor *t = &s->tensor.at[st->result[0]];
     const int block = innermost_block(&t->layout);
     const bool blocked = vector && block > 0;
+    const int along = vector && st->form == STAGE_MAP ? load_axis_across(s, st, v) : -1;
     if (blocked) {
         width = block;
+    } else if (along >= 0) { /* lines that lie far apart may share a set of L1 */
+        width = extent < lanes ? extent : lanes;
     }
     if (vector) {
         ss->tile[v] = (AxisTile){.n = 1, .factor = {(int32_t)width}, .tail = TAIL_PEEL};
@@ -73,14 +76,17 @@ void choice_fill_map(const Choice *c, const Stage *st, StageSchedule *ss)
     }
     const bool scan = st->form == STAGE_SCAN;
     for (int a = 0; a < st->naxes; a++) {
-        if (scan && a == st->scan_axis) {
+        const bool last = along >= 0 && (a == v || a == along);
+        if (last || (scan && a == st->scan_axis)) {
             continue;
         }
         order_add(ss, a, 0);
-        if (!scan) {
-            ss->nparallel++;
-        }
     }
+    if (along >= 0) { /* the lines that the lanes are taken from are used up before others are met */
+        order_add(ss, v, 0);
+        order_add(ss, along, 0);
+    }
+    ss->nparallel = scan ? 0 : ss->norder;
     if (scan) { /* the ordered axis outside of all that may be read at earlier points */
         memmove(&ss->order[1], &ss->order[0], sizeof(LoopRef) * (size_t)ss->norder);
         ss->order[0] = (LoopRef){.axis = (int8_t)st->scan_axis, .level = 0};

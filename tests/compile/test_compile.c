@@ -174,6 +174,26 @@ static void large_constants_are_laid_out_in_parts(void **state)
     finish(&f);
 }
 
+static bool some_schedule_has(const Fixture *f, const char *part)
+{
+    bool found = false;
+    for (int k = 0; k < f->b.c.report->nkernels; k++)
+        found |= strstr(f->b.c.report->kernel[k].schedule, part) != NULL;
+    return found;
+}
+
+/* The right side of a product, computed and lying across: copied into panels. A transpose uses up the lines it reads. */
+static void reads_across_memory_are_few(void **state)
+{
+    (void)state;
+    Fixture f = fixture("graph \"across\"\ninput x f32[61,53]\nb = exp(x) \"b\"\ny = gemm(x, b) \"y\" transB=1\n"
+                        "t = transpose(x) \"t\" perm=[1,0]\noutput y\noutput t\n");
+    assert_true(some_schedule_has(&f, "cache_read x1 acc x1.panels"));
+    assert_true(some_schedule_has(&f, "order j0 i0 j1"));
+    check2(&f, 61, 53);
+    finish(&f);
+}
+
 /* What runs while compiling, constants that are folded and laid out, is code for this machine. */
 static void any_level_is_compiled(void **state)
 {
@@ -665,6 +685,7 @@ int main(void)
         cmocka_unit_test(borders_in_place),
         cmocka_unit_test(constants_are_folded),
         cmocka_unit_test(large_constants_are_laid_out_in_parts),
+        cmocka_unit_test(reads_across_memory_are_few),
         cmocka_unit_test(any_level_is_compiled),
         cmocka_unit_test(equal_kernels_are_compiled_once),
         cmocka_unit_test(sizes_from_data),
