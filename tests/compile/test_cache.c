@@ -84,16 +84,18 @@ static Tensor *image(int n)
     return t;
 }
 
-/* Path of the only file in the cache with this ending. */
+/* Path of the only file in the cache with this ending: one that is being written has another. */
 static const char *entry(const Fixture *f, const char *ending)
 {
     const char *found = NULL;
     DIR *dir = opendir(f->cache);
     for (struct dirent *d; dir && (d = readdir(dir));) {
-        if (!strstr(d->d_name, ending))
+        const size_t n = strlen(d->d_name), m = strlen(ending);
+        if (n < m || strcmp(d->d_name + n - m, ending) != 0)
             continue;
-        assert_null(found);
-        found = path_join(f->a, f->cache, d->d_name);
+        const char *path = path_join(f->a, f->cache, d->d_name);
+        assert_true(!found || strcmp(found, path) == 0); /* renamed meanwhile, a name may be read twice */
+        found = path;
     }
     if (dir)
         closedir(dir);
