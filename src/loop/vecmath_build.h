@@ -85,6 +85,13 @@ static inline Expr inum(const Math *m, int64_t v)
 }
 static inline Expr bits(const Math *m, Expr a) { return raw(m, EX_BITCAST, int_type(m), 1, &a); }
 static inline Expr unbits(const Math *m, Expr a) { return raw(m, EX_BITCAST, m->t, 1, &a); }
+/* An integer that is not negative, halved: logical shifts are native where those of i64 are not. */
+static inline Expr half_of(const Math *m, Expr a)
+{
+    const DType t = m->t == DT_F32 ? DT_U32 : DT_U64;
+    const Expr one = splat(m, expr_int_of(m->x, t, 1)), u = raw(m, EX_BITCAST, t, 1, &a);
+    return raw(m, EX_BITCAST, int_type(m), 1, (Expr[]){op2(m, EX_SHR, u, one)});
+}
 static inline Expr sign_mask(const Math *m)
 {
     return inum(m, m->t == DT_F32 ? (int64_t)INT32_MIN : INT64_MIN);
@@ -107,7 +114,18 @@ static inline Expr poly(const Math *m, Expr z, int n, const double *c)
         r = fma3(m, r, z, num(m, c[k]));
     return r;
 }
+/* The same in pairs, c[k] + c[k+1]*z, by Horner's rule in z2 = z*z: half as long a chain. */
+static inline Expr poly_pairs(const Math *m, Expr z, Expr z2, int n, const double *c)
+{
+    Expr r = 0;
+    for (int k = (n - 1) / 2 * 2; k >= 0; k -= 2) {
+        const Expr pair = k + 1 < n ? fma3(m, num(m, c[k + 1]), z, num(m, c[k])) : num(m, c[k]);
+        r = r ? fma3(m, r, z2, pair) : pair;
+    }
+    return r;
+}
 #define POLY(m, z, table) poly((m), (z), (int)(sizeof(table) / sizeof(table)[0]), (table))
+#define POLY_PAIRS(m, z, z2, table) poly_pairs((m), (z), (z2), (int)(sizeof(table) / sizeof(table)[0]), (table))
 
 /* ---- vecmath_exp.c ---- */
 /* e^(a + low) * 2^shift; low 0: none */

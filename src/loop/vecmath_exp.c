@@ -54,35 +54,38 @@ static const double erfcx_f64[] = {
     0x1.f748cb830244dp-18,  -0x1.2baa99d8b3d68p-19, -0x1.aa0fad775c3dcp-20,
 };
 
-/* 2^k where bits(k + magic) is `shifted`. */
-static Expr power_of_two(const Math *m, Expr shifted)
-{
-    const int bias = m->t == DT_F32 ? 127 : 1023;
-    const Expr exponent = op2(m, EX_ADD, bits(m, shifted), inum(m, bias));
-    return unbits(m, op2(m, EX_SHL, exponent, inum(m, mantissa_bits(m))));
-}
+/* Which arguments need no bounds: those that are known to lie on one side. */
+typedef enum ExpRange { EXP_ANY, EXP_NOT_ABOVE_0 } ExpRange;
 
-/* e^a = 2^k e^r with k = round(a / ln 2), so |r| <= ln2/2. 2^k is applied as two factors: k may
- * lie below the least normal exponent, or at 2^128 where the product is still finite. */
-Expr math_exp_scaled(const Math *m, Expr a, Expr low, int shift)
+/* e^a = 2^k e^r with k = round(a / ln 2), so |r| <= ln2/2. 2^k is applied as two factors: k may lie below the least
+ * normal exponent, or at 2^128 where the product is still finite. a / ln 2 is rounded by adding a large number whose low
+ * bits are twice the exponent's bias: so the low bits are k + 2 bias, and either half of them, shifted up, is a factor. */
+static Expr exp_of(const Math *m, Expr a, Expr low, int shift, ExpRange range)
 {
     const bool single = m->t == DT_F32;
-    const Expr x = at_least(m, single ? -104 : -746, at_most(m, single ? 89 : 720, a));
-    const Expr big = num(m, magic(m));
-    const Expr k = sub(m, fma3(m, x, num(m, 0x1.71547652b82fep+0), big), big);
+    const Expr below = range == EXP_ANY ? at_most(m, single ? 89 : 720, a) : a;
+    const Expr x = at_least(m, single ? -104 : -746, below);
+    const Expr big = num(m, magic(m) + 2 * (single ? 127 : 1023)), up = inum(m, mantissa_bits(m));
+    const Expr rounded = fma3(m, x, num(m, 0x1.71547652b82fep+0), big), k = sub(m, rounded, big);
     Expr r = fma3(m, k, num(m, single ? -0x1.62e43p-1 : -0x1.62e42fefa39efp-1), x);
     r = fma3(m, k, num(m, single ? 0x1.05c61p-29 : -0x1.abc9e3b39803fp-56), r);
     if (low)
         r = add(m, r, low);
-    const Expr q = single ? POLY(m, r, exp_f32) : POLY(m, r, exp_f64);
-    const Expr one = num(m, 1), p = fma3(m, r, fma3(m, r, q, one), one);
-    const Expr shifted = shift ? add(m, k, num(m, shift)) : k;
-    const Expr half = fma3(m, shifted, num(m, 0.5), big);
-    const Expr rest = add(m, sub(m, shifted, sub(m, half, big)), big);
-    return mul(m, mul(m, p, power_of_two(m, half)), power_of_two(m, rest));
+    const Expr r2 = mul(m, r, r);
+    const Expr q = single ? POLY_PAIRS(m, r, r2, exp_f32) : POLY_PAIRS(m, r, r2, exp_f64);
+    const Expr rest = fma3(m, r2, q, r); /* e^r - 1 */
+    const Expr twice = shift ? op2(m, EX_ADD, bits(m, rounded), inum(m, shift)) : bits(m, rounded);
+    const Expr half = half_of(m, twice), other = op2(m, EX_SUB, twice, half);
+    const Expr s = unbits(m, op2(m, EX_SHL, other, up));
+    return mul(m, fma3(m, rest, s, s), unbits(m, op2(m, EX_SHL, half, up)));
 }
 
-/* f32: 1 ulp. f64: 1 ulp. */
+Expr math_exp_scaled(const Math *m, Expr a, Expr low, int shift)
+{
+    return exp_of(m, a, low, shift, EXP_ANY);
+}
+
+/* f32: 1.01 ulp. f64: 1 ulp. */
 Expr math_exp(const Math *m, Expr a)
 {
     return math_exp_scaled(m, a, 0, 0);
@@ -147,7 +150,7 @@ Expr math_log1p(const Math *m, Expr a)
 /* By e = exp(-|a|), which cannot overflow: 1/(1+e) or e/(1+e). 2 ulp. */
 Expr math_sigmoid(const Math *m, Expr a)
 {
-    const Expr e = math_exp(m, neg(m, mag(m, a)));
+    const Expr e = exp_of(m, neg(m, mag(m, a)), 0, 0, EXP_NOT_ABOVE_0);
     const Expr above = pick(m, less(m, a, num(m, 0)), e, num(m, 1));
     return quo(m, above, add(m, num(m, 1), e));
 }
