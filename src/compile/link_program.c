@@ -364,6 +364,22 @@ static void link_other_names(Link *l)
     }
 }
 
+/* What the kernels were made for: runs with sizes beyond it are refused before any kernel starts. (The sizes' own
+ * expressions would simplify to true.) */
+static void link_bounds(Link *l)
+{
+    for (int i = 0; i < l->g->x->var.len; i++) {
+        const ExprVar *v = &l->g->x->var.at[i];
+        if (v->kind != VAR_SYM || l->var[i] < 0 || v->high >= OPEN_SIZE_MAX)
+            continue;
+        const int size = build_var_value(l->b, l->var[i]);
+        const int32_t both[2] = {size, build_int(l->b, v->high)};
+        const int text = build_text(l->b, arena_printf(l->ctx->arena, "'%s' is at most %lld in this model", v->name,
+                                                       (long long)v->high));
+        build_step(l->b, PSTEP_CHECK, 3, (const int32_t[]){build_op(l->b, EX_MIN, DT_I64, 2, both), size, text});
+    }
+}
+
 static void link_inputs(Link *l)
 {
     const Block *main = &l->g->block.at[0];
@@ -378,6 +394,7 @@ static void link_inputs(Link *l)
         }
     }
     link_other_names(l);
+    link_bounds(l);
     for (int i = 0; i < main->input.len; i++) {
         const ValueId id = main->input.at[i];
         ProgramBuffer b = value_buffer(l, &l->g->value.at[id]);

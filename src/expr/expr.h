@@ -183,6 +183,8 @@ Expr expr_float(Exprs *x, DType t, double v);     /* f32 (rounded) or f64 */
 Expr expr_const(Exprs *x, DType t, double v);     /* of any compute type */
 /* Finds the symbol of this name or makes it. */
 Expr expr_sym(Exprs *x, const char *name, int64_t low, int64_t high, int64_t multiple);
+/* A new symbol of the same name, of which more is known; the old one loses it, and is to be replaced everywhere. */
+Expr expr_sym_narrow(Exprs *x, Expr symbol, int64_t low, int64_t high);
 Expr expr_loop_var(Exprs *x, const char *name, Expr extent); /* a new variable, in [0, extent) */
 /* A new variable of any scalar type, about which nothing is known: the name that an L_LET gives. */
 Expr expr_value_var(Exprs *x, const char *name, DType t);

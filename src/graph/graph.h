@@ -21,6 +21,8 @@
 #include "expr/expr.h"
 #include "tensor/tensor.h"
 
+#define OPEN_SIZE_MAX ((int64_t)1 << 31) /* what a size may be of which nothing is known */
+
 typedef int ValueId; /* -1: absent (an omitted optional input or output) */
 typedef int NodeId;
 

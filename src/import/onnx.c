@@ -112,7 +112,7 @@ static Expr open_dim(Importer *im, const char *key)
     if (k < 0)
         k = strmap_get(&im->bound, symbol, -1);
     const Expr e = k >= 0 ? expr_int(im->g->x, im->bound_value.at[k])
-                          : expr_sym(im->g->x, symbol, 0, (int64_t)1 << 31, 1);
+                          : expr_sym(im->g->x, symbol, 0, OPEN_SIZE_MAX, 1);
     strmap_put(&im->dim, key, (int)e);
     return e;
 }

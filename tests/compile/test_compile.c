@@ -528,6 +528,31 @@ static void sizes_that_must_be_equal(void **state)
     finish(&f);
 }
 
+/* Rows of a table of 40 are added, so T is at most 40: one kernel can then do attention, whose rows have room for that
+ * many, and a run with more is refused. Sizes in no order, each against the reference. */
+static void sizes_that_have_a_bound(void **state)
+{
+    (void)state;
+    const char *text = "graph \"bound\"\nsym T 0 2147483648\ninput x f32[1,2,T,8]\nconst table f32[40,8] = 0.25\n"
+                       "const zero i64[1] = {0}\n"
+                       "n = shape(x) start=2 end=3\np = slice(table, zero, n, zero)\nq = add(x, p)\n"
+                       "y = attention(q, x, q) scale=0.5\noutput y\n";
+    Fixture f = fixture(text);
+    static const int64_t sizes[] = {40, 1, 17, 3, 6, 39, 2, 33, 5, 4, 7, 13, 12, 24, 11, 0, 40};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        Tensor *x = tensor_of(DT_F32, 4, (const int64_t[]){1, 2, sizes[i], 8}, i + 1);
+        compare(f.r, f.m, text, &x);
+        tensor_unref(x);
+    }
+    Error e = {0};
+    Tensor *more = tensor_of(DT_F32, 4, (const int64_t[]){1, 2, 41, 8}, 1);
+    assert_int_equal(run_set_input(f.r, 0, more, &e), 0);
+    assert_int_equal(run_execute(f.r, &e), ERR_INVALID);
+    assert_non_null(strstr(e.message, "'T' is at most 40"));
+    tensor_unref(more);
+    finish(&f);
+}
+
 static int count_kernels(const Fixture *f)
 {
     const Program *p = module_program(f->m);
@@ -703,6 +728,7 @@ int main(void)
         cmocka_unit_test(data_has_a_limit),
         cmocka_unit_test(convolution_of_open_sizes),
         cmocka_unit_test(sizes_that_must_be_equal),
+        cmocka_unit_test(sizes_that_have_a_bound),
         cmocka_unit_test(views_of_rows),
         cmocka_unit_test(views_of_images),
         cmocka_unit_test(views_of_dense_blocks),
