@@ -1,7 +1,8 @@
-/* Memory plan: lifetimes from the steps, then greedy placement. */
+/* Memory plan: lifetimes from the steps, then greedy placement in several orders, of which the best is kept
+ * and mended. */
 #include "runtime/plan.h"
 
-#include <assert.h>
+#include <string.h>
 
 typedef struct Uses {
     const Program *p;
@@ -96,70 +97,169 @@ Lifetime *plan_lifetimes(Arena *a, const Program *p)
     return u.life;
 }
 
-/* order[0..n) by size, largest first; equal sizes by id, so that a plan is reproducible. */
-static void sort_by_size(int32_t *order, int n, const int64_t *bytes)
-{
-    for (int gap = n / 2; gap > 0; gap = gap == 2 ? 1 : gap * 5 / 11) {
-        for (int i = gap; i < n; i++) {
-            const int32_t b = order[i];
-            int k = i;
-            for (; k >= gap; k -= gap) {
-                const int32_t o = order[k - gap];
-                if (bytes[o] > bytes[b] || (bytes[o] == bytes[b] && o < b))
-                    break;
-                order[k] = o;
-            }
-            order[k] = b;
-        }
-    }
-}
+/* ---- placing ---- */
+
+typedef struct Placing {
+    const Lifetime *life;
+    const int64_t *bytes;
+    int64_t *offset;
+    int n;
+    int32_t *order;  /* to be placed, first first */
+    int32_t *placed; /* the same by offset */
+    int32_t *best;   /* the order of the best plan so far */
+    PlanSize size;
+} Placing;
+
+/* What buffers are placed by, most first. No order is best for all models: long chains of layers want the largest
+ * first, branches that live long want those, and tight steps want what lives in them. */
+typedef enum Order { ORDER_SIZE, ORDER_AREA, ORDER_PRESSURE, ORDER_LENGTH, ORDER_COUNT } Order;
 
 static int64_t align_up(int64_t n)
 {
     return (n + PLAN_ALIGN - 1) & ~(int64_t)(PLAN_ALIGN - 1);
 }
 
-/* The lowest place for b among those placed, which are sorted by offset. */
-static int64_t find_place(const Lifetime *life, const int64_t *bytes, const int64_t *offset,
-                          const int32_t *placed, int nplaced, int b)
+/* Bytes that live at the step where b begins. */
+static int64_t live_with(const Placing *g, int b)
 {
-    int64_t at = 0;
-    for (int i = 0; i < nplaced; i++) {
-        const int o = placed[i];
-        if (life[o].last < life[b].first || life[o].first > life[b].last)
-            continue;
-        if (offset[o] >= at + bytes[b])
-            break;
-        const int64_t end = align_up(offset[o] + bytes[o]);
-        at = end > at ? end : at;
+    int64_t sum = 0;
+    for (int i = 0; i < g->n; i++) {
+        const int o = g->order[i];
+        if (g->life[o].first <= g->life[b].first && g->life[o].last >= g->life[b].first)
+            sum += align_up(g->bytes[o]);
     }
-    return at;
+    return sum;
 }
 
-int64_t plan_place(const Program *p, const Lifetime *life, const int64_t *bytes, int32_t *scratch,
-                   int64_t *offset, int64_t *naive)
+static int64_t sort_key(const Placing *g, Order order, int b)
 {
-    int n = 0;
-    *naive = 0;
+    const int64_t length = (int64_t)g->life[b].last - g->life[b].first + 1;
+    int64_t area;
+    switch (order) {
+    case ORDER_AREA:
+        return __builtin_mul_overflow(g->bytes[b], length, &area) ? INT64_MAX : area;
+    case ORDER_PRESSURE:
+        return live_with(g, b);
+    case ORDER_LENGTH:
+        return length;
+    default:
+        return g->bytes[b];
+    }
+}
+
+/* By key, then size, then id, so that a plan is reproducible. */
+static bool goes_before(const Placing *g, int a, int b)
+{
+    if (g->offset[a] != g->offset[b])
+        return g->offset[a] > g->offset[b];
+    return g->bytes[a] != g->bytes[b] ? g->bytes[a] > g->bytes[b] : a < b;
+}
+
+/* Sorts g->order; the keys stand in offset[] until a buffer is placed. */
+static void sort_order(const Placing *g, Order order)
+{
+    int32_t *at = g->order;
+    for (int i = 0; i < g->n; i++)
+        g->offset[at[i]] = sort_key(g, order, at[i]);
+    for (int gap = g->n / 2; gap > 0; gap = gap == 2 ? 1 : gap * 5 / 11) {
+        for (int i = gap; i < g->n; i++) {
+            const int32_t b = at[i];
+            int k = i;
+            for (; k >= gap && goes_before(g, b, at[k - gap]); k -= gap)
+                at[k] = at[k - gap];
+            at[k] = b;
+        }
+    }
+}
+
+/* A place for b among the first nplaced of g->placed: the lowest, or where `tight` the smallest gap that holds it. */
+static int64_t find_place(const Placing *g, int nplaced, int b, bool tight)
+{
+    const Lifetime *life = g->life;
+    int64_t end = 0, best = -1, least = INT64_MAX;
+    for (int i = 0; i < nplaced; i++) {
+        const int o = g->placed[i];
+        if (life[o].last < life[b].first || life[o].first > life[b].last)
+            continue;
+        const int64_t gap = g->offset[o] - end;
+        if (gap >= g->bytes[b] && gap < least) {
+            best = end;
+            least = gap;
+            if (!tight)
+                return best;
+        }
+        const int64_t after = align_up(g->offset[o] + g->bytes[o]);
+        end = after > end ? after : end;
+    }
+    return best >= 0 ? best : end;
+}
+
+static int64_t place(const Placing *g, bool tight)
+{
+    int64_t total = 0;
+    for (int i = 0; i < g->n; i++) {
+        const int32_t b = g->order[i];
+        g->offset[b] = find_place(g, i, b, tight);
+        const int64_t end = align_up(g->offset[b] + g->bytes[b]);
+        total = end > total ? end : total;
+        int k = i;
+        for (; k > 0 && g->offset[g->placed[k - 1]] > g->offset[b]; k--)
+            g->placed[k] = g->placed[k - 1];
+        g->placed[k] = b;
+    }
+    return total;
+}
+
+/* Places g->order and keeps it if that is the best yet. */
+static int64_t try_order(Placing *g, bool tight, bool *best_tight)
+{
+    const int64_t slab = place(g, tight);
+    if (g->size.slab < 0 || slab < g->size.slab) {
+        g->size.slab = slab;
+        *best_tight = tight;
+        memcpy(g->best, g->order, sizeof *g->best * (size_t)g->n);
+    }
+    return slab;
+}
+
+#define REPAIRS 32
+
+/* What sticks out of the plan just made, `slab` bytes, goes first; again and again. */
+static void repair(Placing *g, bool tight, int64_t slab, bool *best_tight)
+{
+    for (int i = 0; i < REPAIRS && g->size.slab > g->size.bound; i++) {
+        int k = 0;
+        while (align_up(g->offset[g->order[k]] + g->bytes[g->order[k]]) != slab)
+            k++;
+        const int32_t highest = g->order[k];
+        memmove(g->order + 1, g->order, sizeof *g->order * (size_t)k);
+        g->order[0] = highest;
+        slab = try_order(g, tight, best_tight);
+    }
+}
+
+PlanSize plan_place(const Program *p, const Lifetime *life, const int64_t *bytes, int32_t *scratch, int64_t *offset)
+{
+    Placing g = {.life = life, .bytes = bytes, .offset = offset, .order = scratch, .placed = scratch + p->nbuffer,
+                 .best = scratch + 2 * p->nbuffer, .size.slab = -1};
     for (int b = 0; b < p->nbuffer; b++) {
         offset[b] = -1;
         if (p->buffer[b].kind != BUF_TEMP || life[b].last < 0)
             continue;
-        scratch[n++] = b;
-        *naive += align_up(bytes[b]);
+        g.order[g.n++] = b;
+        g.size.naive += align_up(bytes[b]);
     }
-    sort_by_size(scratch, n, bytes);
-    /* The sorted list turns, in place, into the list of placed buffers by offset. */
-    int64_t total = 0;
-    for (int i = 0; i < n; i++) {
-        const int32_t b = scratch[i];
-        offset[b] = find_place(life, bytes, offset, scratch, i, b);
-        const int64_t end = align_up(offset[b] + bytes[b]);
-        total = end > total ? end : total;
-        int k = i;
-        for (; k > 0 && offset[scratch[k - 1]] > offset[b]; k--)
-            scratch[k] = scratch[k - 1];
-        scratch[k] = b;
+    for (int i = 0; i < g.n; i++) {
+        const int64_t live = live_with(&g, g.order[i]);
+        g.size.bound = live > g.size.bound ? live : g.size.bound;
     }
-    return total;
+    bool tight = false;
+    for (int way = 0; way < 2 * ORDER_COUNT && (way == 0 || g.size.slab > g.size.bound); way++) {
+        sort_order(&g, (Order)(way / 2));
+        const int64_t slab = try_order(&g, way % 2 != 0, &tight);
+        repair(&g, way % 2 != 0, slab, &tight);
+    }
+    memcpy(g.order, g.best, sizeof *g.order * (size_t)g.n);
+    place(&g, tight);
+    return g.size;
 }

@@ -1,7 +1,8 @@
 /* Memory plan: where each temporary lies in one slab, by lifetime.
  *
  * A buffer lives from the first to the last step that touches it; jumps backwards widen that. Buffers whose lifetimes
- * overlap get disjoint ranges: largest first, each at the lowest place where it fits. */
+ * overlap get disjoint ranges. They are placed one after the other, in several orders, until a plan is as small as any
+ * can be: what lives at one step needs that much. */
 #ifndef LATHE_RUNTIME_PLAN_H
 #define LATHE_RUNTIME_PLAN_H
 
@@ -16,9 +17,13 @@ typedef struct Lifetime {
 /* By buffer; a view's uses count for its parent. */
 Lifetime *plan_lifetimes(Arena *a, const Program *p);
 
-/* Fills offset[buffer] for the TEMPs (others: -1) from bytes[buffer]. `scratch` has room for nbuffer ints.
- * Returns the size of the slab; *naive gets what it would be with nothing shared. */
-int64_t plan_place(const Program *p, const Lifetime *life, const int64_t *bytes, int32_t *scratch,
-                   int64_t *offset, int64_t *naive);
+typedef struct PlanSize {
+    int64_t slab;  /* bytes */
+    int64_t bound; /* no plan is smaller: the most that lives at one step */
+    int64_t naive; /* with nothing shared */
+} PlanSize;
+
+/* Fills offset[buffer] for the TEMPs (others: -1) from bytes[buffer]. `scratch` has room for 3 * nbuffer ints. */
+PlanSize plan_place(const Program *p, const Lifetime *life, const int64_t *bytes, int32_t *scratch, int64_t *offset);
 
 #endif

@@ -245,8 +245,8 @@ static int make_plan(Run *r, ShapePlan *s, Error *e)
             return error_set(e, ERR_INVALID, "with these inputs, a tensor inside the model gets a size that is "
                                              "negative or too large");
     }
-    s->slab = plan_place(p, r->m->life, s->bytes, r->order, s->offset, &s->naive);
-    s->total = s->slab;
+    s->size = plan_place(p, r->m->life, s->bytes, r->order, s->offset);
+    s->total = s->size.slab;
     for (int b = 0; b < p->nbuffer; b++)
         if (p->buffer[b].kind == BUF_INPUT || p->buffer[b].kind == BUF_OUTPUT)
             s->total += s->bytes[b];
@@ -281,16 +281,16 @@ static int find_plan(Run *r, Error *e)
 
 static int reserve_slab(Run *r, Error *e)
 {
-    if (r->shape->slab <= r->slab_bytes)
+    if (r->shape->size.slab <= r->slab_bytes)
         return 0;
     heap_free(r->slab);
     r->slab_bytes = 0;
     /* On huge pages where the system has them: fewer TLB misses. */
-    r->slab = heap_alloc((size_t)r->shape->slab, r->shape->slab >= 2 << 20 ? 2 << 20 : 64);
+    r->slab = heap_alloc((size_t)r->shape->size.slab, r->shape->size.slab >= 2 << 20 ? 2 << 20 : 64);
     if (!r->slab)
-        return error_set(e, ERR_MEMORY, "out of memory: %lld bytes for temporaries", (long long)r->shape->slab);
+        return error_set(e, ERR_MEMORY, "out of memory: %lld bytes for temporaries", (long long)r->shape->size.slab);
     r->allocations++;
-    r->slab_bytes = r->shape->slab;
+    r->slab_bytes = r->shape->size.slab;
     return 0;
 }
 
@@ -382,7 +382,7 @@ static void make_run(Context *ctx, void *arg)
     r->bytes = arena_array_of(a, p->nbuffer + 1, int64_t);
     r->slot = arena_array_of(a, p->nbuffer + 1, Slot);
     r->dims = arena_array_of(a, r->m->ndims + 1, int64_t);
-    r->order = arena_array_of(a, p->nbuffer + 1, int32_t);
+    r->order = arena_array_of(a, 3 * (size_t)p->nbuffer + 1, int32_t);
     r->kernel_buffer = arena_array_of(a, r->m->max_operands + 1, void *);
     r->kernel_sym = arena_array_of(a, r->m->max_operands + 1, int64_t);
     if (r->m->scratch == 0)
@@ -466,8 +466,9 @@ RunMemory run_memory(const Run *r)
 {
     RunMemory m = {.allocations = r->allocations};
     if (r->shape) {
-        m.planned = r->shape->slab;
-        m.naive = r->shape->naive;
+        m.planned = r->shape->size.slab;
+        m.naive = r->shape->size.naive;
+        m.bound = r->shape->size.bound;
     }
     for (int i = 0; i < r->m->p->nbuffer; i++)
         m.slots += r->slot[i].capacity;

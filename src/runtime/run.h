@@ -50,7 +50,8 @@ int run_execute(Run *r, Error *e);
 Tensor *run_output(Run *r, int output); /* borrowed */
 
 typedef struct RunMemory {
-    int64_t planned, naive; /* bytes of temporaries for the current shape */
+    int64_t planned, naive; /* bytes of temporaries for the current shape; with nothing shared */
+    int64_t bound;          /* no plan is smaller */
     int64_t slots;          /* bytes held for buffers whose size depends on data */
     int64_t allocations;    /* times this Run asked for memory since it was made */
 } RunMemory;

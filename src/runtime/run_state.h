@@ -18,7 +18,7 @@ typedef struct ShapePlan { /* what follows from the dims of the inputs */
     Scalar *at;        /* values */
     int64_t *bytes;    /* by buffer, where not late */
     int64_t *offset;   /* in the slab, by buffer; -1: not planned */
-    int64_t slab, naive;
+    PlanSize size;
     int64_t total;     /* inputs, slab and outputs, where not late */
 } ShapePlan;
 

@@ -139,7 +139,8 @@ static void print_summary(const Setup *s, const Run *r, const Timing *t)
     if (!s->is_module)
         printf("compiled in %.2f s: %d kernels for %d steps, %d nodes folded, %d constants re-laid\n", c->seconds,
                c->nkernels, c->units, c->folded, c->relaid);
-    printf("temporaries %.2f MB, %.2f without sharing\n", (double)mem.planned / 1e6, (double)mem.naive / 1e6);
+    printf("temporaries %.2f MB (no plan is below %.2f), %.2f without sharing\n", (double)mem.planned / 1e6,
+           (double)mem.bound / 1e6, (double)mem.naive / 1e6);
 }
 
 static int bench(const Setup *s, double budget, int top, bool json, Error *e)
