@@ -58,6 +58,17 @@ int load_dim_along(const Stages *s, const Stage *st, Expr load, int axis, Expr *
     return -1;
 }
 
+#define FEW_LANES 4
+
+/* May axis b take the place of axis a in lanes? Not if it fills few of them, and a more: the two columns of a transposed
+ * convolution's phases, where there are many channels. */
+static bool is_as_wide(const Stages *s, const Stage *st, int a, int b)
+{
+    int64_t na = 0, nb;
+    return a < 0 || !expr_is_int(s->x, st->axis[b].extent, &nb) || nb >= FEW_LANES ||
+           (expr_is_int(s->x, st->axis[a].extent, &na) && na <= nb);
+}
+
 bool contraction_of(const Stages *s, int stage, Contraction *out)
 {
     const Exprs *x = s->x;
@@ -90,6 +101,9 @@ bool contraction_of(const Stages *s, int stage, Contraction *out)
         if (b_has && !a_has) {
             Expr rest;
             const bool along = load_dim_along(s, st, c.b, a, &rest) >= 0;
+            if (!is_as_wide(s, st, c.vector_axis, a)) {
+                continue;
+            }
             if (along || !is_along) {
                 c.vector_axis = a;
             }

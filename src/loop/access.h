@@ -11,7 +11,7 @@ typedef struct Contraction {
     int a_tensor, b_tensor;
     uint32_t in_a, in_b;    /* axes that their indices use, bit by axis */
     int vector_axis;        /* domain axis used by B only: the last that counts along a dim of B (k, g*32 + k, but not r*2 + u), else the
-                             * last; -1: none */
+                             * last; but for one that fills few lanes where an earlier one fills more; -1: none */
     uint32_t row_axes;      /* domain axes used by A only */
 } Contraction;
 
