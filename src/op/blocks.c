@@ -195,28 +195,22 @@ int block_softmax(Stages *s, int tensor, int axis)
     const StageTensor t = s->tensor.at[tensor];
     const DType acc = t.dtype == DT_F64 ? DT_F64 : DT_F32;
     const int max = block_reduce(s, tensor, 1u << axis, false, REDUCE_MAX, acc);
-    Expr outer[MAX_RANK], index[MAX_RANK];
+    const StageBuild b = stage_begin(s, t.rank, t.dim);
+    Expr row[MAX_RANK];
     int n = 0;
     for (int k = 0; k < t.rank; k++)
         if (k != axis)
-            outer[n++] = t.dim[k];
-    StageBuild b = stage_begin(s, n, outer);
-    stage_reduce_axes(s, &b, 1, &t.dim[axis]);
-    n = 0;
-    for (int k = 0; k < t.rank; k++)
-        index[k] = k == axis ? b.r[0] : b.i[n++];
-    const Expr v = expr_cast(x, acc, stages_load(s, tensor, index));
-    const Expr e = expr_un(x, EX_EXP, expr_sub(x, v, stages_load(s, max, b.i)));
-    const Expr state = expr_state(x, acc, 0), state2 = expr_state2(x, acc, 0);
-    const int sum = stage_reduce(s, &b, "sum", acc, expr_float(x, acc, 0), expr_add(x, state, e),
-                                 expr_add(x, state, state2));
+            row[n++] = b.i[k];
+    const Expr v = expr_cast(x, acc, stages_load(s, tensor, b.i));
+    const Expr e = expr_un(x, EX_EXP, expr_sub(x, v, stages_load(s, max, row)));
+    const int weight = stage_map(s, &b, "weight", acc, e);
+    const int sum = block_reduce(s, weight, 1u << axis, false, REDUCE_SUM, acc);
     const StageBuild m = stage_begin(s, t.rank, t.dim);
     n = 0;
     for (int k = 0; k < t.rank; k++)
         if (k != axis)
-            index[n++] = m.i[k];
-    const Expr mv = expr_cast(x, acc, stages_load(s, tensor, m.i));
-    const Expr me = expr_un(x, EX_EXP, expr_sub(x, mv, stages_load(s, max, index)));
-    const Expr y = expr_div(x, me, stages_load(s, sum, index));
+            row[n++] = m.i[k];
+    const Expr inverse = expr_div(x, expr_const(x, acc, 1), stages_load(s, sum, row)); /* one a row */
+    const Expr y = expr_mul(x, stages_load(s, weight, m.i), inverse);
     return stage_map(s, &m, "softmax", t.dtype, y);
 }

@@ -15,6 +15,11 @@
 
 #define INLINE_COST 6 /* flops a point that may be done again for every reader */
 
+static bool row_of_unknown_length(const Stages *s, const Stage *st)
+{
+    return st->naxes > 0 && axis_extent(s, st, st->naxes - 1, 0) == 0;
+}
+
 static bool inlinable(const Stages *s, int stage)
 {
     const Stage *st = &s->stage.at[stage];
@@ -39,6 +44,9 @@ static bool inlinable(const Stages *s, int stage)
         if (contraction_of(s, i, &c) || r->form == STAGE_SCAN) {
             return false;
         }
+    }
+    if (readers == 2 && row_of_unknown_length(s, st)) {
+        return true; /* else it would be a whole array in memory: rows.c keeps it in scratch if that can be of a known size */
     }
     return cost <= INLINE_COST || (readers == 1 && only_maps && reads_pointwise(s, reader, stage));
 }
@@ -137,6 +145,7 @@ Schedule *schedule_choose(Context *ctx, const Stages *stages, const Target *t, c
     choose_reductions(&choice);
     choose_windows(&choice);
     choose_maps(&choice);
+    choose_rows(&choice);
     if (source) {
         *source = choice.source;
     }

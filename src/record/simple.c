@@ -259,6 +259,46 @@ void choose_windows(Choice *c)
     }
 }
 
+/* What is next to a reduction: its partial results, computed at its innermost domain loop, in registers. */
+static StageSchedule *place_partial(Choice *c, int partial, int final)
+{
+    const Stage *st = &c->s->stage.at[final];
+    StageSchedule *ps = choice_entry(c, partial);
+    if (st->naxes > 0) {
+        ps->at_stage = choice_name(c, final);
+        ps->at_loop = (LoopRef){.axis = (int8_t)(st->naxes - 1), .level = 0};
+        ps->scope = SCOPE_REG;
+    }
+    return ps;
+}
+
+#define CHAINS 4 /* vectors of partial results: a sum waits for the one before it */
+
+/* The partial results `part` of a row of whole vectors are shared out among several: added up as vectors, before lanes
+ * meet. Their stage comes in front of it. */
+static bool split_chains(Choice *c, int part, const char *axis)
+{
+    const Stage *st = &c->s->stage.at[part];
+    const char *name = choice_name(c, part);
+    const int r = st->naxes + st->nreduce - 1;
+    if (axis_extent(c->s, st, r, 0) < 2 * CHAINS || st->where || stages_rfactor(c->s, part, axis, CHAINS) < 0) {
+        return false;
+    }
+    const ScheduleStep step = {.kind = SCHED_RFACTOR, .a = name, .b = axis, .n = CHAINS};
+    vec_push(c->ctx->arena, &c->sc->step, step);
+    st = &c->s->stage.at[part];
+    StageSchedule *ss = place_partial(c, part, part + 2);
+    for (int a = 0; a < st->naxes - 2; a++) {
+        order_add(ss, a, 0);
+    }
+    for (int k = st->naxes; k < st->naxes + st->nreduce; k++) {
+        order_add(ss, k, 0);
+    }
+    ss->unroll |= (uint64_t)1 << order_add(ss, st->naxes - 1, 0);
+    ss->vector = order_add(ss, st->naxes - 2, 0);
+    return true;
+}
+
 /* A reduction whose last reduction axis is contiguous in its inputs but whose domain's last axis is
  * not: partial results in lanes. */
 void choose_reductions(Choice *c)
@@ -270,17 +310,23 @@ void choose_reductions(Choice *c)
             continue;
         }
         const int last = st->naxes + st->nreduce - 1;
-        if (axis_extent(c->s, st, last, 1 << 20) < 2 * lanes || st->naxes + 1 > MAX_RANK) {
+        const int64_t extent = axis_extent(c->s, st, last, 1 << 20);
+        if (extent < 2 * lanes || st->naxes + 1 > MAX_RANK) {
             continue;
         }
         const char *axis = st->axis[last].name;
         const char *name = choice_name(c, i);
-        const int width = 2 * lanes;
+        const bool chains = st->naxes > 0 && st->naxes + 2 <= MAX_RANK && extent % lanes == 0 &&
+                            axis_extent(c->s, st, last, 0) >= 2 * CHAINS * lanes;
+        const int width = chains ? lanes : 2 * lanes;
         if (!reduction_is_contiguous(c->s, i) || stages_rfactor(c->s, i, axis, width) < 0) {
             continue;
         }
         const ScheduleStep step = {.kind = SCHED_RFACTOR, .a = name, .b = axis, .n = width};
         vec_push(c->ctx->arena, &c->sc->step, step);
+        if (chains && split_chains(c, i, axis)) {
+            i++;
+        }
         /* now stage i is the partial one, i + 1 the final */
         const Stage *part = &c->s->stage.at[i];
         const Stage *final = &c->s->stage.at[i + 1];
@@ -292,19 +338,16 @@ void choose_reductions(Choice *c)
         for (int r = final->naxes; r < final->naxes + final->nreduce; r++) {
             fs->unroll |= (uint64_t)1 << order_add(fs, r, 0);
         }
-        StageSchedule *ps = choice_entry(c, i);
+        StageSchedule *ps = place_partial(c, i, i + 1);
+        const bool merges = i > 0 && chains && choice_has(c, i - 1); /* vectors of partial results */
         for (int a = 0; a < part->naxes - 1; a++) {
             order_add(ps, a, 0);
         }
         for (int r = part->naxes; r < part->naxes + part->nreduce; r++) {
-            order_add(ps, r, 0);
+            const int pos = order_add(ps, r, 0);
+            ps->unroll |= (uint64_t)(merges && axis_extent(c->s, part, r, 0) == CHAINS - 1) << pos;
         }
         ps->vector = order_add(ps, part->naxes - 1, 0);
-        if (final->naxes > 0) {
-            ps->at_stage = choice_name(c, i + 1);
-            ps->at_loop = (LoopRef){.axis = (int8_t)(final->naxes - 1), .level = 0};
-            ps->scope = SCOPE_REG;
-        }
         i++;
     }
 }
