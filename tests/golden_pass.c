@@ -1,20 +1,23 @@
 /* Golden verbs of passes. */
+#include <stdio.h>
 #include <string.h>
 
 #include "golden.h"
 #include "op/op.h"
 #include "pass/pass.h"
 
-/* pass NAME: infers the graph, runs the pass for AVX2 (8 floats in a vector) and prints the graph
- * and how often the pass did something. */
+/* pass NAME [TARGET [PRECISION]]: infers the graph, runs the pass for AVX2 (8 floats in a vector) or the target, in f32
+ * or the precision, and prints the graph and how often the pass did something. */
 void golden_pass(Context *ctx, const GoldenCase *c, Str *out)
 {
-    const int pass = pass_find(c->args);
+    char name[64] = "", target[32] = "avx2", precision[32] = "f32";
+    sscanf(c->args, "%63s %31s %31s", name, target, precision);
+    const int pass = pass_find(name);
     if (pass < 0)
-        fail(ctx, ERR_INVALID, "no pass '%s'", c->args);
+        fail(ctx, ERR_INVALID, "no pass '%s'", name);
     PassOptions opt = {0};
     Error e = {0};
-    if (target_find("avx2", &opt.target, &e) != 0)
+    if (target_find(target, &opt.target, &e) != 0 || precision_find(precision, &opt.precision, &e) != 0)
         fail(ctx, e.code, "%s", e.message);
     Graph *const g = graph_parse(ctx, c->file, c->input, strlen(c->input));
     op_infer_graph(g);
@@ -28,5 +31,5 @@ void golden_pass(Context *ctx, const GoldenCase *c, Str *out)
     if (strcmp(str_text(&before), str_text(&after)) != 0)
         fail(ctx, ERR_INTERNAL, "the pass changed the graph that it was given");
     graph_print(done, out);
-    str_addf(out, "# %s: %d\n", c->args, count);
+    str_addf(out, "# %s: %d\n", name, count);
 }

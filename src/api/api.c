@@ -90,6 +90,8 @@ static void compile_job(Context *ctx, void *arg)
     opt.compile.threads = o->threads > 0 ? o->threads : parallel_cpus();
     opt.compile.target = target_native();
     int code = o->target ? target_find(o->target, &opt.compile.target, &e) : 0;
+    if (code == 0 && o->precision)
+        code = precision_find(o->precision, &opt.compile.precision, &e);
     if (code == 0)
         code = cache_compile(j->path, &opt, o->cache && !o->cache[0] ? cache_directory(ctx->arena) : o->cache, CACHE_LIMIT,
                              &model, &e);

@@ -8,6 +8,7 @@
 #define LATHE_COMPILE_COMPILE_H
 
 #include "graph/graph.h"
+#include "pass/pass.h"
 #include "runtime/run.h"
 #include "target/target.h"
 
@@ -33,6 +34,7 @@ typedef struct CompileReport {
 
 typedef struct CompileOptions {
     Target target;
+    Precision precision;
     int threads;
     bool want_text;     /* stages and loops */
     bool want_code;     /* IR and assembly */

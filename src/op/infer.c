@@ -7,7 +7,12 @@ const Value *infer_in(const Infer *f, int k)
 {
     if (k >= f->node->nin || f->node->in[k] < 0)
         return NULL;
-    return &f->g->value.at[f->node->in[k]];
+    const Value *v = &f->g->value.at[f->node->in[k]];
+    if (!op_widens(f->node, v->dtype))
+        return v;
+    Value *wide = arena_dup(f->ctx->arena, v, sizeof *v);
+    wide->dtype = dtype_compute(v->dtype);
+    return wide;
 }
 
 bool infer_has(const Infer *f, int k)

@@ -35,6 +35,32 @@ bool op_has_define(OpCode op)
     return op_table[op].define != NULL;
 }
 
+bool op_widens(const Node *n, DType input)
+{
+    return dtype_is_float(input) && dtype_compute(input) != input && node_int(n, "widen", 0) != 0;
+}
+
+/* Inputs as the op is to see them: copies of those that it reads wider. */
+static const int *widen_inputs(Context *ctx, const Node *node, Stages *s, const int *in)
+{
+    int *wide = NULL;
+    for (int k = 0; k < node->nin; k++) {
+        if (in[k] < 0 || !op_widens(node, s->tensor.at[in[k]].dtype))
+            continue;
+        wide = wide ? wide : arena_dup(ctx->arena, in, sizeof *in * (size_t)node->nin);
+        wide[k] = block_cast(s, in[k], dtype_compute(s->tensor.at[in[k]].dtype));
+    }
+    return wide ? wide : in;
+}
+
+/* A load gives the compute type anyway: the copies cost nothing and go. */
+static void inline_widened(const Node *node, Stages *s, const int *in, const int *wide)
+{
+    for (int k = 0; k < node->nin; k++)
+        if (wide[k] != in[k])
+            stages_inline(s, s->tensor.at[wide[k]].stage);
+}
+
 static void define_with(Context *ctx, const Graph *g, NodeId n, Stages *s, Expr *var_map, const int *in, int *out,
                         bool variants)
 {
@@ -46,7 +72,7 @@ static void define_with(Context *ctx, const Graph *g, NodeId n, Stages *s, Expr 
         .node = node,
         .s = s,
         .x = s->x,
-        .in = in,
+        .in = widen_inputs(ctx, node, s, in),
         .out = out,
         .var_map = var_map,
         .variants = variants,
@@ -56,8 +82,8 @@ static void define_with(Context *ctx, const Graph *g, NodeId n, Stages *s, Expr 
     for (int k = 0; k < node->nout; k++)
         out[k] = -1;
     op_table[node->op].define(&d);
+    inline_widened(node, s, in, d.in);
 }
-
 void op_define(Context *ctx, const Graph *g, NodeId n, Stages *s, Expr *var_map, const int *in, int *out)
 {
     define_with(ctx, g, n, s, var_map, in, out, false);

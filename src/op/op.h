@@ -23,6 +23,10 @@
 /* Element k of a row-major constant, in its compute type. */
 Expr constant_element(Exprs *x, const Tensor *t, int64_t k);
 
+/* Attribute `widen` (pass/lower_precision sets it; no model has it): the node reads inputs of small float types as what
+ * they are computed in, so that a product of bf16 has an f32 result, and types of inputs may be mixed. */
+bool op_widens(const Node *n, DType input);
+
 /* ---- inference ---- */
 typedef struct Infer {
     Context *ctx;

@@ -78,10 +78,18 @@ static double product_rate(const Target *t)
     return (double)target_lanes(t, 4) * (t->fma_per_cycle > 0 ? t->fma_per_cycle : 1);
 }
 
-static double direct_cycles(const Conv3x3 *c, const Target *t)
+/* Products of bf16 go as often faster; 16: AMX. */
+static double bf16_rate(const PassOptions *opt)
 {
+    return opt->precision == PRECISION_F32 ? 1 : opt->target.amx ? 16 : opt->target.bf16 ? 2 : 1;
+}
+
+static double direct_cycles(const Conv3x3 *c, const PassOptions *opt)
+{
+    const Target *t = &opt->target;
+    const double rate = bf16_rate(opt);
     const double pairs = c->channels * c->outputs, products = 9 * c->images * c->height * c->width * pairs;
-    return fmax(products / (product_rate(t) * DIRECT_SHARE), 9 * 4 * pairs / MEMORY_BYTES_PER_CYCLE);
+    return fmax(products / (product_rate(t) * rate * DIRECT_SHARE), 9 * 4 * pairs / MEMORY_BYTES_PER_CYCLE);
 }
 
 static double winograd_cycles(const Conv3x3 *c, int m, const Target *t)
@@ -96,9 +104,13 @@ static double winograd_cycles(const Conv3x3 *c, int m, const Target *t)
     return fmax(products, n * n * 4 * pairs / MEMORY_BYTES_PER_CYCLE) + transforms;
 }
 
-static int choose_tile(const Conv3x3 *c, const Target *t)
+static int choose_tile(const Conv3x3 *c, const PassOptions *opt)
 {
-    double best = direct_cycles(c, t) / MARGIN;
+    const Target *t = &opt->target;
+    if (opt->precision == PRECISION_BF16_ALL) {
+        return 0; /* Winograd's tiles are not rounded */
+    }
+    double best = direct_cycles(c, opt) / MARGIN;
     int tile = 0;
     for (int m = 2; m <= 4; m += 2) {
         const double cycles = winograd_cycles(c, m, t);
@@ -176,7 +188,7 @@ Graph *pass_choose_variants(Context *ctx, const Graph *old, const PassOptions *o
     for (int i = 0; i < g->block.at[0].node.len; i++) {
         const NodeId id = g->block.at[0].node.at[i];
         Conv3x3 c;
-        const int tile = conv3x3_of(g, id, &opt->target, &c) ? choose_tile(&c, &opt->target) : 0;
+        const int tile = conv3x3_of(g, id, &opt->target, &c) ? choose_tile(&c, opt) : 0;
         if (tile > 0) {
             use_winograd(g, id, tile, &shared);
             ++*count;

@@ -14,8 +14,18 @@ typedef enum PassPhase {
     PASS_LATE,  /* after: decides layouts and groups */
 } PassPhase;
 
+/* What products are computed in; sums always are in f32 (pass/lower_precision.c). */
+typedef enum Precision {
+    PRECISION_F32,      /* "f32": as the model says */
+    PRECISION_BF16,     /* "bf16": inputs of products are rounded to bf16 where that gains something on the target */
+    PRECISION_BF16_ALL, /* "bf16-all": wherever it can be done: what a CPU with such products gives, on any CPU */
+} Precision;
+int precision_find(const char *name, Precision *out, Error *e);
+const char *precision_name(Precision p);
+
 typedef struct PassOptions {
     Target target;
+    Precision precision;
 } PassOptions;
 
 typedef Graph *(*PassFn)(Context *ctx, const Graph *g, const PassOptions *opt, int *count);

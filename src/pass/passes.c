@@ -11,6 +11,24 @@ const PassRow pass_rows[] = {
 };
 const int pass_count = (int)(sizeof pass_rows / sizeof *pass_rows);
 
+static const char *const precisions[] = {"f32", "bf16", "bf16-all"};
+
+int precision_find(const char *name, Precision *out, Error *e)
+{
+    for (int k = 0; k < (int)(sizeof precisions / sizeof *precisions); k++) {
+        if (strcmp(precisions[k], name) == 0) {
+            *out = (Precision)k;
+            return 0;
+        }
+    }
+    return error_set(e, ERR_INVALID, "precision '%s' is not known: use f32, bf16 or bf16-all", name);
+}
+
+const char *precision_name(Precision p)
+{
+    return precisions[p];
+}
+
 int pass_find(const char *name)
 {
     for (int k = 0; k < pass_count; k++) {

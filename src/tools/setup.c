@@ -34,7 +34,7 @@ static int input_options(Setup *s, Error *e)
 /* The first that says how to compile; NULL: none. What is compiled already takes sizes (--bind) and limits of a run. */
 static const char *compile_option(const Args *a)
 {
-    static const char *const name[] = {"--target", "--work-limit", "--symbolic", "--no-cache"};
+    static const char *const name[] = {"--target", "--precision", "--work-limit", "--symbolic", "--no-cache"};
     for (size_t i = 0; i < sizeof name / sizeof *name; i++)
         if (args_has(a, name[i]))
             return name[i];
@@ -54,6 +54,8 @@ int setup_options(Setup *s, int what, Error *e)
     s->opt.compile.progress = tool_progress;
     if (code == 0)
         code = tool_target(a, &s->opt.compile.target, e);
+    if (code == 0)
+        code = precision_find(args_value(a, "--precision", "f32"), &s->opt.compile.precision, e);
     if (code == 0)
         code = tool_bind(a, s->arena, &s->opt.onnx, e);
     if (code == 0 && !args_done(a, 1, 1, "one model file"))

@@ -53,13 +53,14 @@ enum {
 #define HELP_COMMON                                                                                                    \
     "    --bind N=4 ..    sizes that the model leaves open\n"                                                          \
     "    --target LEVEL   avx2, avx512 .. (default: what this CPU has)\n"                                              \
+    "    --precision P    f32 (default); bf16: bf16 inputs of products where that gains, f32 sums; bf16-all: everywhere\n"  \
     "    --threads N      (default: all CPUs)\n"                                                                       \
     "    --memory-limit S 2G, 500M ..: refuse what needs more (default: the machine's memory)\n"            \
     "    --work-limit N   most steps of a kernel: 512G, 2T .. (default: more than a day's)\n"                \
     "    --no-cache       compile even if the disk cache ($LATHE_CACHE, ~/.cache/lathe) has it\n"
 
 Setup setup_begin(int argc, char **argv);
-/* --threads, --target, --bind, --memory-limit, --work-limit, --no-cache, and with SETUP_INPUTS what gives the inputs; then
+/* --threads, --target, --precision, --bind, --memory-limit, --work-limit, --no-cache, and with SETUP_INPUTS what gives the inputs; then
  * exactly one positional argument must be left. A complaint about the command line is printed at once and leaves *e empty. */
 int setup_options(Setup *s, int what, Error *e);
 /* Refuses a --target that this CPU cannot run. */

@@ -1,0 +1,356 @@
+/* lower_precision: inputs of products become bf16, sums stay in f32 (--precision bf16).
+ *
+ *     y f32 = matmul(x f32, w f32)   ->   y f32 = matmul(cast(x), cast(w)) widen=1
+ *
+ * Attribute widen (op/op.h): the node reads bf16 as f32. Casts of weights are folded, so a module has half their bytes;
+ * casts of activations become the end of their producer's kernel. The policy:
+ *
+ * Weights are rounded where a product reads them seldom: their bytes are MIN_SHARE or more of its time. Activations, and
+ * all weights they meet, only where the target multiplies bf16 (elsewhere they would be widened again for nothing), and
+ * only those of which each element is in MIN_USES products or more. PRECISION_BF16_ALL asks for no gain.
+ *
+ * An activation that a product reads is stored once, as bf16: whatever else is compiled from stages reads it so, too
+ * (a residual stream that a normalisation ends, as in BERT, is rounded; one that only sums and normalisations read, as
+ * in GPT, stays f32). What routines, control flow and callers read stays f32. A cast goes up through nodes that only
+ * move elements: rounding first or later is the same.
+ *
+ * Left in f32: all that is no product of two inputs (biases, sums, norms, softmax, depthwise convolutions, the states
+ * of recurrences and what an attention op has inside), what constants alone determine, convolutions by Winograd
+ * (transformed tiles round several times as coarsely), other types, and bodies of control flow, whose constants are
+ * not folded. */
+#include "loop/access.h"
+#include "op/op.h"
+#include "pass/edit.h"
+#include "pass/node_facts.h"
+
+#define MIN_USES 8
+#define MIN_SHARE 0.02
+#define MEMORY_BYTES_PER_CYCLE 6.0
+#define MAX_OPERANDS 16
+
+typedef struct Operand { /* of a product: an input of the node, read as it is or moved */
+    int input;
+    double uses; /* products that each element is in; open sizes count 1 */
+} Operand;
+
+typedef struct Facts {
+    bool moves;    /* results are elements of inputs */
+    int nproducts;
+    Operand side[MAX_OPERANDS][2]; /* input -1: something that is computed inside */
+} Facts;
+
+typedef struct FactsJob {
+    const Graph *g;
+    NodeId node;
+    Facts facts;
+} FactsJob;
+
+/* Does the value only choose among elements? *tensor: the last float tensor read. */
+static bool is_move(const Stages *s, Expr e, int *tensor)
+{
+    const Exprs *x = s->x;
+    const ExprNode *n = expr_node(x, e);
+    switch (n->op) {
+    case EX_LOAD:
+        *tensor = (int)n->imm.i;
+        return dtype_is_float((DType)n->dtype);
+    case EX_SELECT:
+        return is_move(s, expr_arg(x, e, 1), tensor) && is_move(s, expr_arg(x, e, 2), tensor);
+    case EX_FLOAT:
+        return n->imm.f == 0;
+    default:
+        return false;
+    }
+}
+
+/* The input whose elements the tensor holds; -1: none. */
+static int input_of(const Stages *s, int tensor, const int *in, int nin)
+{
+    for (;;) {
+        for (int k = 0; k < nin; k++) {
+            if (in[k] == tensor) {
+                return k;
+            }
+        }
+        const StageTensor *t = &s->tensor.at[tensor];
+        if (t->stage < 0 || s->stage.at[t->stage].form != STAGE_MAP ||
+            !is_move(s, s->stage.at[t->stage].update[0], &tensor)) {
+            return -1;
+        }
+    }
+}
+
+static double known_extent(const Exprs *x, Expr e)
+{
+    int64_t n;
+    return expr_is_int(x, e, &n) && n > 0 ? (double)n : 1;
+}
+
+static Operand operand_of(const Stages *s, const Stage *st, int tensor, const int *in, int nin)
+{
+    Operand o = {.input = input_of(s, tensor, in, nin), .uses = 1};
+    for (int a = 0; a < st->naxes + st->nreduce; a++) {
+        o.uses *= known_extent(s->x, st->axis[a].extent);
+    }
+    const StageTensor *t = &s->tensor.at[tensor];
+    for (int d = 0; d < t->rank; d++) {
+        o.uses /= known_extent(s->x, t->dim[d]);
+    }
+    return o;
+}
+
+static void find_facts(Context *ctx, void *arg)
+{
+    FactsJob *j = arg;
+    Graph view = *j->g;
+    view.ctx = ctx;
+    int *in, *out, tensor;
+    const Stages *s = node_stages(ctx, &view, j->node, &in, &out);
+    const int nin = view.node.at[j->node].nin;
+    Facts *f = &j->facts;
+    f->moves = s->stage.len > 0;
+    for (int i = 0; i < s->stage.len; i++) {
+        const Stage *st = &s->stage.at[i];
+        Contraction c;
+        f->moves &= st->form == STAGE_MAP && is_move(s, st->update[0], &tensor);
+        if (f->nproducts < MAX_OPERANDS && contraction_of(s, i, &c) && c.vector_axis >= 0 &&
+            s->tensor.at[st->result[0]].dtype == DT_F32) {
+            f->side[f->nproducts][0] = operand_of(s, st, c.a_tensor, in, nin);
+            f->side[f->nproducts++][1] = operand_of(s, st, c.b_tensor, in, nin);
+        }
+    }
+}
+
+static Facts facts_of(const Graph *g, NodeId n)
+{
+    FactsJob j = {.g = g, .node = n};
+    if (node_has_stages(g, n)) {
+        Arena *scratch = arena_child(g->ctx->arena);
+        Error e;
+        if (job_run(scratch, find_facts, &j, &e, NULL)) {
+            j.facts = (Facts){0};
+        }
+        arena_free(scratch);
+    }
+    return j.facts;
+}
+
+typedef struct Lower {
+    Graph *g;
+    const PassOptions *opt;
+    bool *widens;     /* by node: it may read bf16 for f32 */
+    bool *moves;      /* by node: it may hand on bf16 for f32 */
+    bool *fixed;      /* by value: somebody needs the type that it has */
+    bool *wanted;     /* by value: an activation that is stored as bf16 */
+    bool *retyped;    /* by node: it moves what is bf16 now */
+    uint32_t *weight; /* by node: inputs, bit by bit, that are weights to be rounded */
+    ValueId *cast;    /* by value: its bf16; -1 */
+} Lower;
+
+static bool is_f32(const Graph *g, ValueId v)
+{
+    return v >= 0 && g->value.at[v].dtype == DT_F32;
+}
+
+/* May the node read bf16 for its f32 inputs? */
+static bool can_widen(const Graph *g, NodeId id)
+{
+    const Node *n = &g->node.at[id];
+    bool can = node_has_stages(g, id);
+    for (int k = 0; k < n->nin; k++) {
+        const DType t = n->in[k] < 0 ? DT_F32 : g->value.at[n->in[k]].dtype;
+        can &= !dtype_is_float(t) || dtype_compute(t) == t;
+    }
+    return can;
+}
+
+static bool multiplies_bf16(const Lower *l)
+{
+    return l->opt->target.bf16 || l->opt->precision == PRECISION_BF16_ALL;
+}
+
+/* Rounding an input to bf16 that is no constant: is it worth the instructions? */
+static bool gains_activation(const Lower *l, const Operand *o)
+{
+    return l->opt->precision == PRECISION_BF16_ALL || o->uses >= MIN_USES;
+}
+
+/* Bytes of a weight from memory, against its products at the full rate. */
+static bool gains_weight(const Lower *l, const Operand *o)
+{
+    const Target *t = &l->opt->target;
+    const double rate = (double)target_lanes(t, 4) * (t->fma_per_cycle > 0 ? t->fma_per_cycle : 1);
+    return 4 / MEMORY_BYTES_PER_CYCLE >= MIN_SHARE * o->uses / rate;
+}
+
+static bool lower_product(Lower *l, NodeId id, const Operand *side)
+{
+    const Node *n = &l->g->node.at[id];
+    bool constant[2], both = multiplies_bf16(l), any = false;
+    for (int i = 0; i < 2; i++) {
+        const int k = side[i].input;
+        const bool given = k >= 0 && k < 32 && is_f32(l->g, n->in[k]);
+        constant[i] = given && is_constant_term(l->g, n->in[k]);
+        both &= given && (constant[i] || gains_activation(l, &side[i]));
+    }
+    for (int i = 0; i < 2; i++) {
+        if (constant[i] && (both || gains_weight(l, &side[i]))) {
+            l->weight[id] |= (uint32_t)1 << side[i].input;
+            any = true;
+        } else if (!constant[i] && both) {
+            l->wanted[n->in[side[i].input]] = true;
+            any = true;
+        }
+    }
+    return any;
+}
+
+/* Computed at compile time: nothing is gained, and what is made of a weight is not what is read. */
+static bool is_folded(const Graph *g, NodeId id)
+{
+    const Node *n = &g->node.at[id];
+    bool folded = n->nout > 0;
+    for (int k = 0; k < n->nout; k++) {
+        folded &= n->out[k] < 0 || is_constant_term(g, n->out[k]);
+    }
+    return folded;
+}
+
+/* Fills widens and fixed. */
+static void find_readers(Lower *l)
+{
+    const Graph *g = l->g;
+    for (int b = 0; b < g->block.len; b++) {
+        const Block *block = &g->block.at[b];
+        for (int i = 0; i < block->node.len; i++) {
+            const NodeId id = block->node.at[i];
+            l->widens[id] = b == 0 && can_widen(g, id) && !is_folded(g, id);
+            for (int k = 0; k < g->node.at[id].nin; k++) {
+                if (g->node.at[id].in[k] >= 0) {
+                    l->fixed[g->node.at[id].in[k]] |= !l->widens[id];
+                }
+            }
+        }
+        for (int i = 0; i < block->output.len; i++) {
+            l->fixed[block->output.at[i]] = true;
+        }
+    }
+}
+
+/* Which inputs are to be rounded; how many nodes gain. */
+static int find_products(Lower *l)
+{
+    const Block *b = &l->g->block.at[0];
+    int count = 0;
+    for (int i = 0; i < b->node.len; i++) {
+        const NodeId id = b->node.at[i];
+        const Node *n = &l->g->node.at[id];
+        if (node_attr(n, "winograd") || !l->widens[id]) {
+            continue;
+        }
+        const Facts f = facts_of(l->g, id);
+        l->moves[id] = f.moves;
+        bool any = false;
+        for (int k = 0; k < f.nproducts; k++) {
+            any |= lower_product(l, id, f.side[k]);
+        }
+        count += any;
+    }
+    return count;
+}
+
+/* What is wanted as bf16 and was only moved is wanted before. */
+static void move_up(Lower *l)
+{
+    const Block *b = &l->g->block.at[0];
+    for (int i = b->node.len - 1; i >= 0; i--) {
+        const NodeId id = b->node.at[i];
+        const Node *n = &l->g->node.at[id];
+        bool up = false, can = l->moves[id];
+        for (int k = 0; k < n->nout; k++) {
+            const bool is = n->out[k] >= 0;
+            up |= is && l->wanted[n->out[k]];
+            can &= !is || (is_f32(l->g, n->out[k]) && !l->fixed[n->out[k]]);
+        }
+        l->retyped[id] = up && can;
+        for (int k = 0; k < n->nin && up && can; k++) {
+            if (is_f32(l->g, n->in[k])) {
+                l->wanted[n->in[k]] = true;
+            }
+        }
+    }
+}
+
+/* The value as bf16: made here, in front of its first reader, or already. */
+static ValueId as_bf16(Lower *l, NodeId before, ValueId v)
+{
+    if (l->cast[v] < 0) {
+        const NodeId id = insert_node(l->g, before, OP_CAST, "bf16", 1, &v);
+        node_set_int(l->g, id, "to", DT_BF16);
+        op_infer_node(l->g, id);
+        l->cast[v] = l->g->node.at[id].out[0];
+    }
+    return l->cast[v];
+}
+
+/* One node, those before it being done. */
+static void rewrite(Lower *l, NodeId id)
+{
+    Graph *g = l->g;
+    bool widen = false;
+    for (int k = 0; k < g->node.at[id].nin && l->widens[id]; k++) {
+        const ValueId v = g->node.at[id].in[k];
+        const bool weight = k < 32 && l->weight[id] >> k & 1;
+        if (v < 0 || !(weight || l->wanted[v])) {
+            continue;
+        }
+        if (is_f32(g, v)) { /* else a move has made it bf16 */
+            const ValueId rounded = as_bf16(l, id, v);
+            g->node.at[id].in[k] = rounded;
+        }
+        widen = true;
+    }
+    if (l->retyped[id]) {
+        const Node *n = &g->node.at[id];
+        op_infer_node(g, id);
+        for (int k = 0; k < n->nout; k++) { /* also those that nobody asked for */
+            if (n->out[k] >= 0) {
+                l->wanted[n->out[k]] = true;
+            }
+        }
+    } else if (widen) {
+        node_set_int(g, id, "widen", 1);
+    }
+}
+
+Graph *pass_lower_precision(Context *ctx, const Graph *old, const PassOptions *opt, int *count)
+{
+    Graph *g = graph_copy(ctx, old);
+    if (opt->precision == PRECISION_F32) {
+        return g;
+    }
+    const int nvalues = g->value.len;
+    Lower l = {.g = g, .opt = opt};
+    l.moves = arena_array_of(ctx->arena, g->node.len + 1, bool);
+    l.widens = arena_array_of(ctx->arena, g->node.len + 1, bool);
+    l.fixed = arena_array_of(ctx->arena, nvalues + 1, bool);
+    l.retyped = arena_array_of(ctx->arena, g->node.len + 1, bool);
+    l.weight = arena_array_of(ctx->arena, g->node.len + 1, uint32_t);
+    l.wanted = arena_array_of(ctx->arena, nvalues + 1, bool);
+    l.cast = arena_array_of(ctx->arena, nvalues + 1, ValueId);
+    for (int v = 0; v < nvalues; v++) {
+        l.cast[v] = -1;
+    }
+    find_readers(&l);
+    *count = find_products(&l);
+    move_up(&l);
+    const Block *b = &g->block.at[0];
+    for (int i = 0; i < b->node.len; i++) {
+        const NodeId id = b->node.at[i];
+        rewrite(&l, id);
+        while (b->node.at[i] != id) {
+            i++; /* over the casts in front of it */
+        }
+    }
+    return g;
+}
