@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/str.h"
+#include "tools/accuracy.h"
 #include "tools/check_layers.h"
 #include "tools/setup.h"
 
@@ -22,14 +23,23 @@ const char help_check[] =
     "                     from (default 1000); with --expected relative to the value and the layer's mean (default 0.001)\n"
     "    --samples N      elements compared of each layer (default 256; 0: all, which may take hours)\n"
     "    --top N          lines of the table (default 10)\n"
+    "    --error E        with --precision: most that an output may be off that in f32, as a vector relative to its length\n"
+    "                     (default 0.1)\n"
+    "    --cases N        random inputs that this is measured over, where no --inputs are given (default 4)\n"
     HELP_INPUTS
     HELP_COMMON
     "\n"
-    "Exit status: 0 all layers are right, 1 one is wrong (or any other error), 3 the model is not supported.\n"
+    "With --precision bf16 layers are judged by what bf16 means, and each output is compared with that of the model in\n"
+    "f32: largest error, error and cosine as vectors, and of rows of class scores how many keep their best class, and\n"
+    "how many have it among the five best.\n"
+    "\n"
+    "Exit status: 0 all layers are right, 1 one is wrong or an output is further off f32 than --error says (or any other\n"
+    "error), 3 the model is not supported.\n"
     "\n"
     "    lathe check resnet50.onnx\n"
     "    lathe check model.onnx --inputs input_0.pb --expected test_data_set_0\n"
-    "    lathe check model.onnx --every --top 50\n";
+    "    lathe check model.onnx --every --top 50\n"
+    "    lathe check model.onnx --precision bf16 --inputs photo.png\n";
 
 #define MAX_NAME 200 /* of a file in --expected */
 
@@ -38,6 +48,8 @@ typedef struct CheckArgs {
     bool every;
     double tolerance; /* 0: the default */
     int samples, top;
+    double error; /* of outputs in another precision */
+    int cases;
 } CheckArgs;
 
 /* ---- values ---- */
@@ -142,17 +154,26 @@ static void print_first_bad(Arena *a, const Setup *s, Tensor *const *got, const 
 
 /* ---- buffers ---- */
 
+/* The program as it is run. */
+static int compile_plain(const Setup *s, Precision precision, Setup *out, Error *e)
+{
+    ModelOptions opt = s->opt;
+    opt.compile.keep_values = false;
+    opt.compile.unfused = false;
+    opt.compile.precision = precision;
+    out->threads = s->threads;
+    return model_compile(s->path, &opt, &out->model, e);
+}
+
 /* That all values are kept hides errors in sharing memory. So the program is compiled once more as it is run: its
  * kernels are the same, and so must be its outputs, bit by bit. */
 static int check_sharing(Setup *s, Tensor *const *got, bool *same, Error *e)
 {
     const Block *b = &s->model.graph->block.at[0];
-    ModelOptions opt = s->opt;
-    opt.compile.keep_values = false;
-    Setup plain = {.input = s->input, .threads = s->threads};
+    Setup plain = {.input = s->input};
     Pool *pool = NULL;
     Run *r = NULL;
-    int code = model_compile(s->path, &opt, &plain.model, e);
+    int code = compile_plain(s, s->opt.compile.precision, &plain, e);
     if (code == 0)
         code = setup_run(&plain, &pool, &r, e);
     for (int round = 0; round < 2 && code == 0; round++) /* a second run meets what the first one left */
@@ -169,6 +190,85 @@ static int check_sharing(Setup *s, Tensor *const *got, bool *same, Error *e)
     pool_free(pool);
     module_unref(plain.model.module);
     return code;
+}
+
+/* ---- precision ---- */
+
+/* Runs both on one set of inputs. */
+static int add_case(Setup *low, Setup *full, Tensor **input, int noutputs, Accuracy *a, Error *e)
+{
+    Pool *pool[2] = {NULL, NULL};
+    Run *r[2] = {NULL, NULL};
+    low->input = full->input = input;
+    int code = setup_run(low, &pool[0], &r[0], e);
+    if (code == 0)
+        code = setup_run(full, &pool[1], &r[1], e);
+    for (int i = 0; i < 2 && code == 0; i++)
+        code = run_execute(r[i], e);
+    for (int i = 0; i < noutputs && code == 0; i++)
+        accuracy_add(&a[i], run_output(r[0], i), run_output(r[1], i));
+    for (int i = 0; i < 2; i++) {
+        run_free(r[i]);
+        pool_free(pool[i]);
+    }
+    return code;
+}
+
+static void print_accuracy(const Setup *s, const Accuracy *a, int cases)
+{
+    printf("\n%s against f32, %d %s:\n", precision_name(s->opt.compile.precision), cases,
+           s->nfile > 0 ? "given inputs" : "random inputs");
+    printf("%10s %10s %10s %8s %8s  %s\n", "max abs", "relative", "cosine", "top 1", "top 5", "output");
+    for (int i = 0; i < s->noutputs; i++) {
+        char top1[16] = "-", top5[16] = "-"; /* no scores of classes */
+        if (a[i].rows > 0) {
+            snprintf(top1, sizeof top1, "%.1f%%", 100 * (double)a[i].top1 / (double)a[i].rows);
+            snprintf(top5, sizeof top5, "%.1f%%", 100 * (double)a[i].top5 / (double)a[i].rows);
+        }
+        printf("%10.3g %10.3g %10.7f %8s %8s  %s\n", a[i].max_abs, accuracy_relative(&a[i]), accuracy_cosine(&a[i]), top1,
+               top5, s->model.graph->value.at[s->model.graph->block.at[0].output.at[i]].name);
+    }
+}
+
+/* Random inputs of the sizes that the first ones have. */
+static int more_inputs(const Setup *s, uint64_t seed, Tensor **out, Error *e)
+{
+    Ports p = s->ports;
+    p.at = arena_dup(s->arena, p.at, sizeof *p.at * (size_t)p.n);
+    for (int i = 0; i < p.n; i++)
+        memcpy(p.at[i].dim, s->input[i]->dim, sizeof p.at[i].dim);
+    return tool_inputs(&p, 0, NULL, &s->image, seed, 1, out, e);
+}
+
+/* Are the outputs those of f32, but for --error? The first case are the inputs that layers were checked with; others
+ * have random numbers of other seeds. Values that the model was bound to stay. */
+static int check_precision(Setup *s, const CheckArgs *c, bool *good, Error *e)
+{
+    Accuracy *a = arena_array_of(s->arena, s->noutputs + 1, Accuracy);
+    Setup low = {0}, full = {0};
+    int code = compile_plain(s, s->opt.compile.precision, &low, e);
+    if (code == 0)
+        code = compile_plain(s, PRECISION_F32, &full, e);
+    const int cases = s->nfile > 0 || s->model.nbound > 0 || s->ports.n == 0 ? 1 : c->cases;
+    for (int i = 0; i < cases && code == 0; i++) {
+        Tensor **input = s->input;
+        if (i > 0) {
+            input = arena_array_of(s->arena, s->ports.n + 1, Tensor *);
+            code = more_inputs(s, s->seed + (uint64_t)i, input, e);
+        }
+        if (code == 0)
+            code = add_case(&low, &full, input, s->noutputs, a, e);
+        for (int k = 0; i > 0 && k < s->ports.n; k++)
+            tensor_unref(input[k]);
+    }
+    module_unref(low.model.module);
+    module_unref(full.model.module);
+    if (code != 0)
+        return code;
+    print_accuracy(s, a, cases);
+    for (int i = 0; i < s->noutputs; i++)
+        *good &= accuracy_relative(&a[i]) <= c->error;
+    return 0;
 }
 
 /* ---- the command ---- */
@@ -196,7 +296,9 @@ static int check(Setup *s, const CheckArgs *a, Tensor **got, Tensor **want, bool
         print_first_bad(s->arena, s, got, &r);
     printf("\n%d layers: %d right, %d wrong, %d not compared\n", r.n, r.n - r.nbad - r.nfailed, r.nbad, r.nfailed);
     *good = r.nbad == 0 && same;
-    return 0;
+    if (s->opt.compile.precision != PRECISION_F32)
+        code = check_precision(s, a, good, e);
+    return code;
 }
 
 static int check_model(Setup *s, const CheckArgs *a, bool *good, Error *e)
@@ -227,6 +329,8 @@ int cmd_check(int argc, char **argv)
     a.tolerance = args_double(&s.args, "--tolerance", 0, 0);
     a.samples = (int)args_int(&s.args, "--samples", 256, 0, INT32_MAX);
     a.top = (int)args_int(&s.args, "--top", 10, 0, INT32_MAX);
+    a.error = args_double(&s.args, "--error", 0.1, 0);
+    a.cases = (int)args_int(&s.args, "--cases", 4, 1, 1000);
     s.opt.compile.keep_values = true;
     s.opt.compile.unfused = a.every;
     bool good = false;

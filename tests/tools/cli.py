@@ -109,6 +109,11 @@ def test_check_refuses(tmp):
     has(lathe("check", module, status=1).err, "module file")
     has(lathe("check", CLASSIFY, "--tolerance", "x", status=1).err, "'x' is no number")
     lathe("check", os.path.join(DATA, "bad_op.onnx"), status=3)
+    for precision in "bf16", "bf16-all":
+        r = lathe("check", CLASSIFY, "--precision", precision)
+        has(r.out, "0 wrong", precision + " against f32, 4 random inputs", "cosine", "top 1")
+    lathe("check", CLASSIFY, "--precision", "bf16-all", "--error", "0", status=1)
+    one_line(lathe("check", CLASSIFY, "--precision", "f64", status=1), "use f32, bf16 or bf16-all")
 
 
 def test_run(tmp):
@@ -243,7 +248,8 @@ def test_options_of_modules(tmp):
     x, module = os.path.join(tmp, "x.npy"), os.path.join(tmp, "m.lathe")
     write_npy(x, [1, 3, 4, 4], [0.5] * 48)
     lathe("compile", CLASSIFY, "-o", module)
-    refused = {"--target": ["avx2"], "--work-limit": ["1G"], "--symbolic": [], "--no-cache": []}
+    refused = {"--target": ["avx2"], "--precision": ["bf16"], "--work-limit": ["1G"],
+               "--symbolic": [], "--no-cache": []}
     works = {"--inputs": [x], "--seed": ["1"], "--mean": ["0"], "--scale": ["1"], "--bgr": [], "--bind": ["H=4"],
              "--threads": ["1"], "--memory-limit": ["1G"]}
     own = {"run": {"--outputs": [tmp], "--verbose": [], "--guard": []},
@@ -471,8 +477,9 @@ def test_completion_fish(tmp):
 
     assert complete("lathe co") == ["compile", "completion"]
     assert complete("lathe bench --b") == ["--batch", "--bgr", "--bind"]
-    assert complete("lathe compile m -") == sorted(["--help", "--bind", "--target", "--threads", "--memory-limit",
-                                                    "--work-limit", "--no-cache", "-o"], key=lambda o: (len(o) > 2, o))
+    assert complete("lathe compile m -") == sorted(["--help", "--bind", "--target", "--precision", "--threads",
+                                                    "--memory-limit", "--work-limit", "--no-cache", "-o"],
+                                                   key=lambda o: (len(o) > 2, o))
     assert complete("lathe completion z") == ["zsh"]
     assert complete("lathe run cla") == complete("lathe run m --inputs cla") == ["classify.onnx"]
     assert complete("lathe inspect run --see") == [] # the second word is the command
