@@ -5,9 +5,10 @@
  * Attribute widen (op/op.h): the node reads bf16 as f32. Casts of weights are folded, so a module has half their bytes;
  * casts of activations become the end of their producer's kernel. The policy:
  *
- * Weights are rounded where a product reads them seldom: their bytes are MIN_SHARE or more of its time. Activations, and
- * all weights they meet, only where the target multiplies bf16 (elsewhere they would be widened again for nothing), and
- * only those of which each element is in MIN_USES products or more. PRECISION_BF16_ALL asks for no gain.
+ * Weights are rounded where a product reads them seldom: their bytes are MIN_SHARE or more of its time (or all of a
+ * recurrence's, where each step reads them). Activations, and all weights they meet, only where the target multiplies
+ * bf16 (elsewhere they would be widened again for nothing), and only those of which each element is in MIN_USES
+ * products or more. PRECISION_BF16_ALL asks for no gain.
  *
  * An activation that a product reads is stored once, as bf16: whatever else is compiled from stages reads it so, too
  * (a residual stream that a normalisation ends, as in BERT, is rounded; one that only sums and normalisations read, as
@@ -24,7 +25,7 @@
 #include "pass/node_facts.h"
 
 #define MIN_USES 8
-#define MIN_SHARE 0.02
+#define MIN_SHARE 0.25 /* widening them costs a seventh of a product of 128 rows */
 #define MEMORY_BYTES_PER_CYCLE 6.0
 #define MAX_OPERANDS 16
 
@@ -194,7 +195,8 @@ static bool lower_product(Lower *l, NodeId id, const Operand *side)
         both &= given && (constant[i] || gains_activation(l, &side[i]));
     }
     for (int i = 0; i < 2; i++) {
-        if (constant[i] && (both || gains_weight(l, &side[i]))) {
+        const bool again = side[1 - i].input < 0; /* meets a state: read again each step */
+        if (constant[i] && (both || again || gains_weight(l, &side[i]))) {
             l->weight[id] |= (uint32_t)1 << side[i].input;
             any = true;
         } else if (!constant[i] && both) {
