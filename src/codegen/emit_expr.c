@@ -125,6 +125,9 @@ static LLVMValueRef emit(Gen *g, Expr e, uint32_t *reads)
         /* Parts of an offset may never pass through the memo as such (emit_memory.c). */
         *reads |= READS_MEMORY | (offset_varies(g, e) ? READS_REGISTERS : 0);
         return gen_load(g, e);
+    case EX_DOT:
+        *reads |= READS_MEMORY | READS_REGISTERS;
+        return gen_dot(g, e);
     case EX_VAR: /* verified: bound, so always in the memo */
         fail(g->ctx, ERR_INTERNAL, "codegen: variable '%s' of '%s' has no value",
              g->x->var.at[n->imm.i].name, g->l->name);

@@ -157,6 +157,16 @@ LLVMValueRef gen_load(Gen *g, Expr e)
     return storage_decode(g, b->of->dtype, raw, n->lanes);
 }
 
+LLVMValueRef gen_load_raw(Gen *g, Expr e, LLVMTypeRef type)
+{
+    const ExprNode *n = expr_node(g->x, e);
+    const GenBuffer *b = &g->buffer[n->imm.i];
+    LLVMValueRef v = LLVMBuildLoad2(g->b, type, address(g, b, expr_arg(g->x, e, 0)), "");
+    LLVMSetAlignment(v, (unsigned)dtype_size(b->of->dtype));
+    set_alias(g, b, v);
+    return v;
+}
+
 /* One store a lane. */
 static void scatter(Gen *g, const GenBuffer *b, const LoopStmt *s, LLVMValueRef v, int lanes)
 {

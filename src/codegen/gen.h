@@ -91,11 +91,16 @@ void gen_close(Gen *g, int mark); /* leaves it: what was emitted inside no longe
 /* ---- emit_op.c: one op on emitted operands ---- */
 LLVMValueRef gen_op(Gen *g, Expr e, const LLVMValueRef *args);
 
+/* ---- emit_dot.c: dot instructions ---- */
+LLVMValueRef gen_dot(Gen *g, Expr e);
+
 /* ---- emit_divide.c: integer division ---- */
 LLVMValueRef gen_divide(Gen *g, Expr e, LLVMValueRef a, LLVMValueRef b);
 
 /* ---- emit_memory.c ---- */
 LLVMValueRef gen_load(Gen *g, Expr e);
+/* The elements of an EX_VLOAD as they lie in memory, as one value of type `type`, which is as long. */
+LLVMValueRef gen_load_raw(Gen *g, Expr e, LLVMTypeRef type);
 void gen_store(Gen *g, const LoopStmt *s);
 
 /* ---- storage.c: storage type in memory <-> compute type in registers ---- */

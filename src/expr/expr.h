@@ -103,12 +103,13 @@ typedef uint32_t Expr;
     X(POW, "pow", 'F')                                                                             \
     /* Expanded loop form only */                                                                  \
     X(RAMP, "ramp", 'F')   /* (base), imm = step: base, base+step, ... `lanes` elements */         \
-    X(BROADCAST, "bcast", 'F')                                                                     \
+    X(BROADCAST, "bcast", 'F') /* the argument's lanes again and again */                          \
     X(VLOAD, "vload", 'S')   /* (offset): imm = buffer; `lanes` contiguous elements */             \
     X(MLOAD, "mload", 'S')   /* (offset, count): VLOAD of the first `count` lanes, others 0 */     \
     X(GATHER, "gather", 'S') /* (offsets): imm = buffer; one element a lane */                     \
     X(REG, "reg", 'L')       /* imm = register id */                                               \
     X(RARE, "rare", 'F') /* (c, a, b): select of a scalar c; a is evaluated only where c holds */  \
+    X(DOT, "dot", 'F')     /* (a, b, sum), imm = a row of loop/intrinsic.h: sum + a . b */          \
     X(REDUCE_ADD, "reduce_add", 'F') /* lanes -> 1; floats by pairwise halves */                   \
     X(REDUCE_MUL, "reduce_mul", 'F')                                                               \
     X(REDUCE_MIN, "reduce_min", 'F')                                                               \
@@ -277,6 +278,7 @@ Scalar scalar_cast(DType to, Scalar a);
 typedef struct ExprNames {
     const char *(*tensor)(void *arg, int tensor); /* NULL: t0, t1... (buffers: b0, b1...) */
     void *arg;
+    const char *(*dot)(int64_t row);              /* the instruction of an EX_DOT; NULL: dot */
 } ExprNames;
 void expr_print(const Exprs *x, Expr e, const ExprNames *names, Str *out);
 /* Parses what expr_print writes (scalar form). Names are resolved by the scope: tensor id or -1;

@@ -183,7 +183,9 @@ static void print_call(const Printer *outer, Expr e)
     inner.told = p->told && n->op != EX_CAST && n->op != EX_BITCAST;
     if (n->op == EX_BITCAST)
         str_add(p->out, "bitcast_");
+    const bool is_named = n->op == EX_DOT && p->names && p->names->dot;
     str_add(p->out, n->op == EX_CAST || n->op == EX_BITCAST ? dtype_name((DType)n->dtype)
+                    : is_named                              ? p->names->dot(n->imm.i)
                                                             : expr_op_text((ExprOp)n->op));
     str_addc(p->out, '(');
     print_args(p, e);

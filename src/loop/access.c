@@ -69,6 +69,33 @@ static bool is_as_wide(const Stages *s, const Stage *st, int a, int b)
            (expr_is_int(s->x, st->axis[a].extent, &na) && na <= nb);
 }
 
+/* The 8-bit load that e widens; 0. */
+static Expr narrow_load(const Exprs *x, Expr e)
+{
+    const Expr a = expr_node(x, e)->op == EX_CAST && expr_type(x, e) == DT_I32 ? expr_arg(x, e, 0) : 0;
+    return a && is_load(x, a) && dtype_is_int(expr_type(x, a)) && dtype_bits(expr_type(x, a)) == 8 ? a : 0;
+}
+
+bool product_terms(const Exprs *x, Expr update, Expr *a, Expr *b, Expr *sum)
+{
+    if (expr_node(x, update)->op == EX_FMA) {
+        *a = expr_arg(x, update, 0);
+        *b = expr_arg(x, update, 1);
+        *sum = expr_arg(x, update, 2);
+        return is_load(x, *a) && is_load(x, *b);
+    }
+    for (int k = 0; k < 2 && expr_node(x, update)->op == EX_ADD && expr_type(x, update) == DT_I32; k++) {
+        const Expr product = expr_arg(x, update, k);
+        if (expr_node(x, product)->op == EX_MUL) {
+            *a = narrow_load(x, expr_arg(x, product, 0));
+            *b = narrow_load(x, expr_arg(x, product, 1));
+            *sum = expr_arg(x, update, 1 - k);
+            return *a && *b;
+        }
+    }
+    return false;
+}
+
 bool contraction_of(const Stages *s, int stage, Contraction *out)
 {
     const Exprs *x = s->x;

@@ -32,7 +32,7 @@ static void emit_children(Expander *w, int stmt, int parent)
     }
 }
 
-static void emit_set(Expander *w, int reg, Expr value, int parent)
+void expand_set(Expander *w, int reg, Expr value, int parent)
 {
     int id;
     LoopStmt *s = add_stmt(w, L_SET, parent, &id);
@@ -49,7 +49,7 @@ static void clear_first(Expander *w, int reg)
         return;
     }
     const Expr zero = expr_const(w->x, r.dtype, 0);
-    emit_set(w, reg, r.lanes == 1 ? zero
+    expand_set(w, reg, r.lanes == 1 ? zero
                                   : expr_raw(w->x, EX_BROADCAST, r.dtype, r.lanes, 0, 1, &zero),
              w->body);
     LoopStmt *body = &w->out->stmt.at[w->body];
@@ -87,7 +87,7 @@ static void emit_store(Expander *w, const LoopStmt *in, int parent)
             const Expr args[3] = {expand_mask(w), value, expand_reg(w, reg)};
             value = expr_raw(x, EX_SELECT, expr_type(x, value), lanes, 0, 3, args);
         }
-        emit_set(w, reg, value, parent);
+        expand_set(w, reg, value, parent);
         return;
     }
     Expr at = expand_term(w, linear ? base : offset);
@@ -115,7 +115,7 @@ static void emit_let(Expander *w, const LoopStmt *in, int parent)
     if (expand_lanes(w, value) > 1) { /* a wide name is a register */
         const LoopReg reg = {.dtype = expr_type(w->x, value), .lanes = w->lanes};
         vec_push(w->ctx->arena, &w->out->reg, reg);
-        emit_set(w, w->out->reg.len - 1, value, parent);
+        expand_set(w, w->out->reg.len - 1, value, parent);
         vec_push(w->ctx->arena, &w->wide_var, in->var);
         vec_push(w->ctx->arena, &w->wide_reg, expand_reg(w, w->out->reg.len - 1));
         return;
@@ -329,6 +329,8 @@ static void emit(Expander *w, int stmt, int parent)
             emit_serial(w, stmt, parent);
         } else if (in.mark == MARK_VECTOR && !w->lane) {
             emit_vector(w, stmt, extent, parent);
+        } else if (in.mark == MARK_DOT && expand_dot(w, stmt, extent, parent)) {
+            break;
         } else {
             emit_unrolled(w, stmt, extent, parent);
         }

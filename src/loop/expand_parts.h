@@ -32,6 +32,13 @@ typedef struct Expander {
     int guards;         /* open L_IFs */
 } Expander;
 
+/* ---- expand.c ---- */
+void expand_set(Expander *w, int reg, Expr value, int parent);
+
+/* ---- expand_dot.c ---- */
+/* The loop, in lanes, as one instruction. False (and nothing is emitted) where it is none. */
+bool expand_dot(Expander *w, int stmt, int64_t extent, int parent);
+
 /* ---- expand_value.c ---- */
 /* The value of a statement's expression in the current chunk. */
 Expr expand_value(Expander *w, Expr e);

@@ -7,6 +7,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "loop/intrinsic.h"
+
 typedef struct InterpBuffer {
     uint8_t *at;
     int64_t elements; /* that may be reached */
@@ -150,15 +152,25 @@ static void eval_op(Interp *p, Expr e, const ExprNode *n, int to)
     }
     for (int lane = 0; lane < n->lanes; lane++) {
         for (int k = 0; k < n->nargs; k++)
-            v[k] = p->pool.at[arg[k] + (single[k] ? 0 : lane)];
+            v[k] = p->pool.at[arg[k] + (single[k] || n->op == EX_BROADCAST ? 0 : lane)];
         if (n->op == EX_BROADCAST)
-            p->pool.at[to + lane] = v[0];
+            p->pool.at[to + lane] = p->pool.at[arg[0] + lane % expr_node(p->x, expr_arg(p->x, e, 0))->lanes];
         else if (n->op == EX_RAMP)
             p->pool.at[to + lane] = scalar_apply(
                 EX_ADD, v[0].dtype, 2, (Scalar[]){v[0], {.dtype = v[0].dtype, .i = lane * n->imm.i}});
         else
             p->pool.at[to + lane] = scalar_apply((ExprOp)n->op, (DType)n->dtype, n->nargs, v);
     }
+}
+
+static void eval_dot(Interp *p, Expr e, const ExprNode *n, int to)
+{
+    int arg[3];
+    for (int k = 0; k < 3; k++)
+        arg[k] = eval(p, expr_arg(p->x, e, k));
+    const Scalar *v = p->pool.at;
+    memcpy(p->pool.at + to, v + arg[2], sizeof *v * n->lanes);
+    intrinsic_apply(intrinsic_row(n->imm.i), n->lanes, v + arg[0], v + arg[1], p->pool.at + to);
 }
 
 /* Only the side that counts. */
@@ -201,6 +213,8 @@ static int eval(Interp *p, Expr e)
         eval_load(p, e, n, to);
     else if (n->op == EX_RARE)
         eval_rare(p, e, n, to);
+    else if (n->op == EX_DOT)
+        eval_dot(p, e, n, to);
     else if (n->nargs == 0)
         eval_leaf(p, e, n, to);
     else if (n->op >= EX_REDUCE_ADD && n->op <= EX_REDUCE_MAX)

@@ -7,6 +7,7 @@
 
 #include <assert.h>
 
+#include "loop/intrinsic.h"
 #include "loop/vecmath.h"
 
 Loops *loops_new(Context *ctx, Exprs *x, const char *name)
@@ -106,6 +107,27 @@ static void verify_load(Verify *v, Expr e, const ExprNode *n)
     }
 }
 
+/* Both factors are loads of the row's types, or one group for all lanes. */
+static void verify_dot(Verify *v, Expr e, const ExprNode *n)
+{
+    const Exprs *x = v->l->x;
+    const Intrinsic *row = intrinsic_row(n->imm.i);
+    for (int k = 0; k < 2; k++) {
+        Expr load = expr_arg(x, e, k);
+        const bool all = expr_node(x, load)->op == EX_BROADCAST;
+        bool ok = expr_node(x, load)->lanes == n->lanes * row->group;
+        load = all ? expr_arg(x, load, 0) : load;
+        const ExprNode *m = expr_node(x, load);
+        ok = ok && m->op == EX_VLOAD && m->lanes == row->group * (all ? 1 : n->lanes) && m->imm.i >= 0 &&
+             m->imm.i < v->l->buffer.len && v->l->buffer.at[m->imm.i].dtype == (k ? row->second : row->first);
+        if (!ok)
+            complain(v, "factor %d of '%s' is not loaded as it must be", k, row->name);
+    }
+    const Expr sum = expr_arg(x, e, 2);
+    if (n->dtype != (uint8_t)row->sum || expr_type(x, sum) != row->sum || expr_node(x, sum)->lanes != n->lanes)
+        complain(v, "'%s' adds to %s x %d", row->name, dtype_name(expr_type(x, sum)), expr_node(x, sum)->lanes);
+}
+
 static void verify_node(const Exprs *x, Expr e, void *arg)
 {
     Verify *v = arg;
@@ -134,6 +156,10 @@ static void verify_node(const Exprs *x, Expr e, void *arg)
     if (op == EX_RARE && (expr_node(x, expr_arg(x, e, 0))->lanes != 1 ||
                           expr_type(x, expr_arg(x, e, 0)) != DT_BOOL))
         complain(v, "the condition of 'rare' is no scalar bool");
+    if (op == EX_DOT) {
+        verify_dot(v, e, n);
+        return;
+    }
     const bool reduces = op >= EX_REDUCE_ADD && op <= EX_REDUCE_MAX;
     if (reduces && !is_power_of_two(expr_node(x, expr_arg(x, e, 0))->lanes))
         complain(v, "'%s' over a number of lanes that is no power of two", expr_op_text(op));

@@ -7,7 +7,8 @@
  * Expanded form (made by expand, all that back ends see): no vector, unroll or parallel mark is left. Memory is
  * reached by element offsets: EX_VLOAD (lanes contiguous elements from a scalar i64 offset; lanes 1 is a plain scalar load),
  * EX_MLOAD (first `count` lanes, the others are not touched and read 0), EX_GATHER (i64 offsets, one a lane).
- * Buffers of scope REG are gone: registers (EX_REG, L_SET) hold scalars or vectors. A load's type is the
+ * EX_DOT is a dot instruction (loop/intrinsic.h) on operands that are loads, or broadcasts of loads: the back end takes them
+ * as they lie, unconverted. Buffers of scope REG are gone: registers (EX_REG, L_SET) hold scalars or vectors. A load's type is the
  * compute type of its buffer, a store takes the compute type: the back end converts storage types
  * (f16, bf16, fp8, fp4: round to nearest even, overflow as dtype_write without saturation; i4 u4 i2 u2: truncate to the low bits).
  *
@@ -45,7 +46,8 @@ typedef struct LoopBuffer {
     bool alias;      /* may overlap another buffer (in place): gets no noalias */
 } LoopBuffer;
 
-typedef enum LoopMark { MARK_SERIAL, MARK_PARALLEL, MARK_VECTOR, MARK_UNROLL } LoopMark;
+/* MARK_DOT: may be run inside one instruction (loop/intrinsic.h); the meaning is that of MARK_SERIAL. */
+typedef enum LoopMark { MARK_SERIAL, MARK_PARALLEL, MARK_VECTOR, MARK_UNROLL, MARK_DOT } LoopMark;
 
 typedef enum LoopOp {
     L_BLOCK, /* children in order */

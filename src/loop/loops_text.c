@@ -11,6 +11,7 @@
  *         y[i*16] = r0
  *
  * Marks stand after a loop's extent; a partial store is `y[offset, count n] = value`. */
+#include "loop/intrinsic.h"
 #include "loop/loops.h"
 
 static const char *buffer_name(void *arg, int id)
@@ -76,6 +77,7 @@ static void print_stmt(Printer *p, int id, int depth)
         [MARK_PARALLEL] = " parallel",
         [MARK_VECTOR] = " vector",
         [MARK_UNROLL] = " unroll",
+        [MARK_DOT] = " dot",
     };
     const LoopStmt *s = &p->l->stmt.at[id];
     Str *out = p->out;
@@ -122,7 +124,7 @@ static void print_stmt(Printer *p, int id, int depth)
 
 void loops_print(const Loops *l, Str *out)
 {
-    Printer p = {.l = l, .names = {buffer_name, (void *)l}, .out = out};
+    Printer p = {.l = l, .names = {buffer_name, (void *)l, intrinsic_name}, .out = out};
     str_addf(out, "loops %s %s\n", l->name, l->expanded ? "expanded" : "structured");
     for (int k = 0; k < l->buffer.len; k++)
         print_buffer(&p, &l->buffer.at[k]);

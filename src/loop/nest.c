@@ -183,6 +183,7 @@ void nest_plan(Exprs *x, Nest *n, const Region *box)
     n->nouter = n->nsteps + (n->ss ? n->ss->nparallel : 0);
     for (int i = 0; i < n->norder; i++) {
         n->mark[i] = !n->ss                      ? MARK_SERIAL
+                     : i >= n->norder - n->ss->ndot ? MARK_DOT
                      : i == n->ss->vector        ? MARK_VECTOR
                      : n->ss->unroll >> i & 1    ? MARK_UNROLL
                                                  : MARK_SERIAL;

@@ -106,6 +106,7 @@ static void print_stage(const StageSchedule *ss, const Stages *s, Str *out)
         print_marked(st, ss, "parallel", (((uint64_t)1 << ss->nparallel) - 1) << ss->nsteps, &body);
         print_marked(st, ss, "unroll", ss->unroll, &body);
         print_marked(st, ss, "vector", ss->vector >= 0 ? (uint64_t)1 << ss->vector : 0, &body);
+        print_marked(st, ss, "dot", (((uint64_t)1 << ss->ndot) - 1) << (ss->norder - ss->ndot), &body);
         if (ss->at_stage) {
             str_addf(&body, "; at %s.", ss->at_stage);
             print_loop(stage_named(s, ss->at_stage), ss->at_loop, &body);
@@ -216,6 +217,22 @@ static bool at_loop_list(const Lexer *lex)
     return lex->tok.kind == TOK_IDENT;
 }
 
+static void parse_dot(Lexer *lex, const Stage *st, StageSchedule *ss)
+{
+    int next = -1;
+    while (at_loop_list(lex)) {
+        const int at = order_position(lex, ss, parse_loop_name(lex, st, lex_ident(lex)));
+        if (next >= 0 && at != next) {
+            break;
+        }
+        next = at + 1;
+        ss->ndot++;
+    }
+    if (ss->ndot == 0 || next != ss->norder) {
+        lex_fail(lex, "the loops of dot must be the innermost ones, in order");
+    }
+}
+
 static void parse_fields(Lexer *lex, const Stages *s, const Stage *st, StageSchedule *ss)
 {
     while (lex->tok.kind != TOK_END && !lex_is(lex, "|")) {
@@ -251,6 +268,8 @@ static void parse_fields(Lexer *lex, const Stages *s, const Stage *st, StageSche
             }
         } else if (lex_accept(lex, "vector")) {
             ss->vector = order_position(lex, ss, parse_loop_name(lex, st, lex_ident(lex)));
+        } else if (lex_accept(lex, "dot")) {
+            parse_dot(lex, st, ss);
         } else if (lex_accept(lex, "at")) {
             /* STAGE.LOOP is one identifier token; stage names may hold dots themselves */
             const char *word = lex_ident(lex);

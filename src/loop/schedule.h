@@ -19,7 +19,9 @@
  *   steps L ..               the outermost loops of the order, serial: the parallel loops run once for each of their values, all
  *                            threads in step (the time of a recurrent cell). Stages computed at the last of them, with scope
  *                            ARG, are phases of each step
- *   unroll L .. / vector L   constant extents; the vector loop is the innermost
+ *   unroll L .. / vector L   constant extents; the vector loop is the innermost but for those of `dot`
+ *   dot L ..                 run inside one instruction (loop/intrinsic.h): the innermost loop, after the vector loop, over a group of a product's
+ *                            sum. Where memory does not lie as the instruction wants it, or a tail is shorter, plain loops are left
  *   at S.L                   computed inside loop L of stage S, for what is needed there (default: root: a phase of its own)
  *   scope reg | scratch      where the box it needs lives while `at` (default: the whole tensor, a shared buffer)
  *   layout ...               of its result (temporaries only)
@@ -30,6 +32,7 @@
 #ifndef LATHE_LOOP_SCHEDULE_H
 #define LATHE_LOOP_SCHEDULE_H
 
+#include "loop/intrinsic.h"
 #include "loop/loops.h"
 #include "loop/stage.h"
 #include "target/target.h"
@@ -59,6 +62,7 @@ typedef struct StageSchedule {
     int nparallel;                /* that many of the order after it */
     uint64_t unroll;              /* bit by position in the order */
     int vector;                   /* position in the order of the vector loop; -1 none */
+    int ndot;                     /* the last `ndot` of the order, after the vector loop */
     const char *at_stage;         /* NULL: root */
     LoopRef at_loop;
     BufferScope scope;            /* SCOPE_ARG: whole storage, also for stages computed `at` */
@@ -94,8 +98,14 @@ bool schedule_apply_steps(const Schedule *sc, Stages *s, Str *why);
 typedef enum ScheduleVerdict {
     SCHEDULE_OK, SCHEDULE_NO_STAGE, SCHEDULE_BAD_LOOP, SCHEDULE_BAD_ORDER, SCHEDULE_BAD_TAIL, SCHEDULE_BAD_AT,
     SCHEDULE_NOT_CONSTANT, SCHEDULE_BAD_SCOPE, SCHEDULE_BAD_LAYOUT, SCHEDULE_TOO_BIG,
+    SCHEDULE_BAD_DOT, /* no product, or none that an instruction of the target computes */
     SCHEDULE_DEFECT, /* lowering gets it wrong: never, say the tests; if so the record is left out */
 } ScheduleVerdict;
+/* The row of loop/intrinsic.h that computes the product which the stage sums; -1: it is none, or the target has none. */
+int schedule_dot_row(const Stages *s, const Stage *st, const Target *t);
+/* The part about `dot` (loop/schedule_dot.c). */
+ScheduleVerdict schedule_check_dot(const Stages *s, const Stage *st, const StageSchedule *ss, const Target *t,
+                                   const char **what);
 ScheduleVerdict schedule_check(const Schedule *sc, const Stages *after_steps, const Target *t, Str *why);
 
 /* ---- lowering (loop/lower.c) and expansion (loop/expand.c) ---- */

@@ -12,6 +12,7 @@
 typedef struct Check {
     const Schedule *sc;
     const Stages *s;
+    const Target *t;
     Str *why;
 } Check;
 
@@ -106,7 +107,7 @@ static ScheduleVerdict check_order(const Check *c, const Stage *st, const StageS
         return no(c, SCHEDULE_TOO_BIG, ss, "too many loops");
     }
     if (ss->norder == 0) {
-        const bool marked = ss->nparallel || ss->unroll || ss->vector >= 0;
+        const bool marked = ss->nparallel || ss->unroll || ss->vector >= 0 || ss->ndot;
         return marked ? no(c, SCHEDULE_BAD_ORDER, ss, "marks without an order") : SCHEDULE_OK;
     }
     if (ss->norder != total) {
@@ -229,7 +230,10 @@ static ScheduleVerdict check_marks(const Check *c, const Stage *st, const StageS
         if ((unrolled || vector) && i < outer) {
             return no(c, SCHEDULE_BAD_ORDER, ss, "a loop with two marks");
         }
-        if (vector && (i != ss->norder - 1 || unrolled)) {
+        if ((unrolled || vector || i < outer) && i >= ss->norder - ss->ndot) {
+            return no(c, SCHEDULE_BAD_ORDER, ss, "a loop with two marks");
+        }
+        if (vector && (i != ss->norder - ss->ndot - 1 || unrolled)) {
             return no(c, SCHEDULE_BAD_ORDER, ss, "the vector loop is not the innermost");
         }
         if (!unrolled && !vector) {
@@ -560,6 +564,11 @@ static ScheduleVerdict check_entry(const Check *c, const StageSchedule *ss)
     ScheduleVerdict v = check_order(c, st, ss);
     v = v ? v : check_marks(c, st, ss);
     v = v ? v : check_tails(c, st, ss);
+    if (v == SCHEDULE_OK && ss->ndot) {
+        const char *what = "";
+        v = schedule_check_dot(c->s, st, ss, c->t, &what);
+        return v ? no(c, v, ss, what) : check_at(c, tensor->stage, ss);
+    }
     v = v || st->form != STAGE_SCAN ? v : check_scan(c, st, ss);
     return v ? v : check_at(c, tensor->stage, ss);
 }
@@ -587,7 +596,7 @@ static void try_lowering(Context *ctx, void *arg)
 ScheduleVerdict schedule_check(const Schedule *sc, const Stages *after_steps, const Target *t,
                                Str *why)
 {
-    const Check c = {.sc = sc, .s = after_steps, .why = why};
+    const Check c = {.sc = sc, .s = after_steps, .t = t, .why = why};
     for (int i = 0; i < sc->stage.len; i++) {
         const ScheduleVerdict v = check_entry(&c, &sc->stage.at[i]);
         if (v != SCHEDULE_OK) {

@@ -101,6 +101,7 @@ static void check_node(const Exprs *x, Expr e, void *arg)
     case EX_GATHER:
     case EX_REG:
     case EX_RARE:
+    case EX_DOT:
     case EX_REDUCE_ADD:
     case EX_REDUCE_MUL:
     case EX_REDUCE_MIN:

@@ -9,6 +9,9 @@
  *     out: parallel (batch, rows.0, n.0), register tile inside
  *     acc: at the innermost outer loop, scope reg, order k.. rows n; rows unrolled, n in lanes
  *
+ * Where the target has an instruction for the types (bf16 pairs: loop/intrinsic.h) and A lies along k, groups of k are its:
+ * `dot` innermost, and B's panels have the groups innermost.
+ *
  * Constant B is re-laid in panels of one tile width, so its loads are contiguous and aligned.
  *
  * The tile is chosen analytically: the accumulators, one row of B vectors and one broadcast fit the
@@ -16,6 +19,7 @@
 #include <string.h>
 
 #include "loop/access.h"
+#include "loop/intrinsic.h"
 #include "record/templates.h"
 
 #define FMA_SLACK 4.4   /* cycles between uses of an accumulator: latency 4 and some slack */
@@ -70,22 +74,35 @@ static bool is_multiple(Exprs *x, Expr e, int64_t of)
     return expr_is_int(x, expr_modi(x, e, of), &rest) && rest == 0;
 }
 
+/* The dim of B that the first reduction axis alone counts along; -1. */
+static int summed_dim(const Stages *s, const Contraction *c)
+{
+    const Stage *st = &s->stage.at[c->stage];
+    for (int d = 0; d < s->tensor.at[c->b_tensor].rank && st->nreduce > 0; d++) {
+        if (expr_arg(s->x, c->b, d) == st->axis[st->naxes].var) {
+            return d;
+        }
+    }
+    return -1;
+}
+
+/* How B's summed axis lies in the panels: in blocks of `block` (as in A), and `group` neighbours innermost. 1: neither. */
+typedef struct SumBlocks {
+    int block, group;
+} SumBlocks;
+
 /* B in panels: outer parts of its dims (the vector axis first, then the batch, then what is summed over), its block
- * last. Groups of columns that are no whole panels: rows of all columns. */
-static bool panel_layout(const Stages *s, const Contraction *c, int width, int kblock, Layout *out)
+ * last but for groups. Groups of columns that are no whole panels: rows of all columns. */
+static bool panel_layout(const Stages *s, const Contraction *c, int width, SumBlocks k, Layout *out)
 {
     Exprs *x = s->x;
     const Stage *st = &s->stage.at[c->stage];
     const StageTensor *b = &s->tensor.at[c->b_tensor];
     Expr first;
-    const int n_dim = load_dim_along(s, st, c->b, c->vector_axis, &first);
-    int k_dim = -1;
+    const int n_dim = load_dim_along(s, st, c->b, c->vector_axis, &first), k_dim = summed_dim(s, c);
     uint32_t batch = 0; /* dims */
     for (int d = 0; d < b->rank; d++) {
         const Expr index = expr_arg(x, c->b, d);
-        if (st->nreduce > 0 && index == st->axis[st->naxes].var) {
-            k_dim = d;
-        }
         for (int a = 0; a < st->naxes; a++) {
             batch |= (uint32_t)(index == st->axis[a].var) << d;
         }
@@ -105,10 +122,13 @@ static bool panel_layout(const Stages *s, const Contraction *c, int width, int k
             }
         }
     }
-    if (kblock > 1 && k_dim >= 0) {
-        l.dim[l.n++] = (LayoutDim){.axis = (int8_t)k_dim, .block = kblock};
+    if (k.block > k.group && k_dim >= 0) {
+        l.dim[l.n++] = (LayoutDim){.axis = (int8_t)k_dim, .block = k.block / k.group};
     }
     l.dim[l.n++] = (LayoutDim){.axis = (int8_t)n_dim, .block = panels ? width : 0};
+    if (k.group > 1) {
+        l.dim[l.n++] = (LayoutDim){.axis = (int8_t)k_dim, .block = k.group};
+    }
     *out = l;
     return true;
 }
@@ -122,6 +142,26 @@ static int reduction_block(const Stages *s, const Contraction *c)
     const int d = st->nreduce > 0 ? load_dim_along(s, st, c->a, st->naxes, &first) : -1;
     const int block = d < 0 ? 1 : (int)layout_block(&a->layout, d);
     return is_multiple(s->x, d < 0 ? expr_int(s->x, 0) : first, block) ? block : 1;
+}
+
+/* Neighbours in A that an instruction of the target multiplies and sums at once (loop/intrinsic.h): the first reduction axis
+ * must count along A's memory, and B's panels be free to follow it. 1: none. */
+static int dot_group(const Choice *c, const Contraction *k, int kblock)
+{
+    const Stages *s = c->s;
+    const Stage *st = &s->stage.at[k->stage];
+    const int row = schedule_dot_row(s, st, c->target);
+    if (row < 0 || st->nreduce == 0 || summed_dim(s, k) < 0) {
+        return 1;
+    }
+    const int group = intrinsic_row(row)->group;
+    const Layout *a = &s->tensor.at[k->a_tensor].layout;
+    Expr first;
+    int64_t stride;
+    const int d = load_dim_along(s, st, k->a, st->naxes, &first);
+    const bool runs = load_stride(s, k->a, st->axis[st->naxes].var, &stride) && stride == 1;
+    const bool in_blocks = kblock > 1 && kblock % group == 0 && d >= 0 && a->dim[a->n - 1].axis == d;
+    return axis_extent(s, st, st->naxes, group) >= group && (in_blocks || (kblock == 1 && runs)) ? group : 1;
 }
 
 /* Bytes of B for one point of its other axes (the batch, phases); symbolic extents count as large. */
@@ -200,8 +240,22 @@ static bool rows_collide(const Target *t, const Stages *s, const Contraction *k,
     return false;
 }
 
+/* The first reduction axis in tiles: written out, and in groups for the instruction. */
+static AxisTile tile_sum(int64_t extent, SumBlocks k)
+{
+    const int factor = k.block > k.group ? k.block / k.group : 4;
+    AxisTile t = {.tail = TAIL_PEEL};
+    if (extent == 0 || extent >= factor * k.group) {
+        t.factor[t.n++] = factor;
+    }
+    if (k.group > 1) {
+        t.factor[t.n++] = k.group;
+    }
+    return t.n ? t : (AxisTile){0};
+}
+
 static void schedule_tile(Choice *c, const Contraction *k, int acc, int out, ProductTile tile,
-                          const int *row_axis)
+                          const int *row_axis, SumBlocks blocks)
 {
     Stages *s = c->s;
     const Stage *st = &s->stage.at[acc];
@@ -242,26 +296,20 @@ static void schedule_tile(Choice *c, const Contraction *k, int acc, int out, Pro
     os->vector = order_add(os, v, 1);
 
     const char *out_name = choice_name(c, out);
-    const int kblock = reduction_block(s, k);
     StageSchedule *as = choice_entry(c, acc);
     as->at_stage = out_name;
     as->at_loop = innermost;
     as->scope = SCOPE_REG;
-    int inner_k = -1;
+    int unrolled = 0; /* levels of the first reduction axis */
     if (st->nreduce > 0) {
-        const int64_t extent = axis_extent(s, st, st->naxes, 0);
-        const int factor = kblock > 1 ? kblock : 4;
-        if (extent == 0 || extent >= factor) {
-            as->tile[st->naxes] =
-                (AxisTile){.n = 1, .factor = {factor}, .tail = TAIL_PEEL};
-            inner_k = st->naxes;
-        }
+        as->tile[st->naxes] = tile_sum(axis_extent(s, st, st->naxes, 0), blocks);
+        unrolled = as->tile[st->naxes].n - (blocks.group > 1);
     }
     for (int r = st->naxes; r < st->naxes + st->nreduce; r++) {
         order_add(as, r, 0);
     }
-    if (inner_k >= 0) {
-        as->unroll |= (uint64_t)1 << order_add(as, inner_k, 1);
+    if (unrolled) {
+        as->unroll |= (uint64_t)1 << order_add(as, st->naxes, 1);
     }
     for (int a = 0; a < st->naxes; a++) {
         if (a != v) {
@@ -269,18 +317,25 @@ static void schedule_tile(Choice *c, const Contraction *k, int acc, int out, Pro
         }
     }
     as->vector = order_add(as, v, 0);
+    if (blocks.group > 1) {
+        order_add(as, st->naxes, unrolled + 1);
+        as->ndot = 1;
+    }
 }
 
-static void lay_out_panels(Choice *c, const Contraction *k, ProductTile tile)
+/* False: B stays as it is. */
+static bool lay_out_panels(Choice *c, const Contraction *k, ProductTile tile, SumBlocks blocks)
 {
     Stages *s = c->s;
     const int width = tile.vectors * target_lanes(c->target, 4);
     Layout l;
-    if (s->tensor.at[k->b_tensor].role == TENSOR_CONST && panel_layout(s, k, width, reduction_block(s, k), &l)) {
-        StageSchedule *bs = schedule_stage(c->sc, c->ctx, s->tensor.at[k->b_tensor].name);
-        bs->has_layout = true;
-        bs->layout = l;
+    if (s->tensor.at[k->b_tensor].role != TENSOR_CONST || !panel_layout(s, k, width, blocks, &l)) {
+        return false;
     }
+    StageSchedule *bs = schedule_stage(c->sc, c->ctx, s->tensor.at[k->b_tensor].name);
+    bs->has_layout = true;
+    bs->layout = l;
+    return true;
 }
 
 /* Points of the reduction; symbolic extents count as large. */
@@ -351,21 +406,21 @@ static bool pays_to_pack(const Choice *c, const Contraction *k, ProductTile tile
 
 /* An input B is copied into panels first, where that pays: from its own layout a panel's rows lie apart, in few sets of
  * the caches and many pages, or its lanes do. */
-static void pack_b(Choice *c, Contraction *k, ProductTile tile)
+static bool pack_b(Choice *c, Contraction *k, ProductTile tile, SumBlocks blocks)
 {
     Stages *s = c->s;
     const StageTensor *b = &s->tensor.at[k->b_tensor];
     const int width = tile.vectors * target_lanes(c->target, 4);
     Layout panels;
     if (b->role != TENSOR_INPUT || k->a_tensor == k->b_tensor || !pays_to_pack(c, k, tile) ||
-        !panel_layout(s, k, width, reduction_block(s, k), &panels)) {
-        return;
+        !panel_layout(s, k, width, blocks, &panels)) {
+        return false;
     }
     const ScheduleStep step = {.kind = SCHED_CACHE_READ, .a = b->name, .b = choice_name(c, k->stage),
                                .c = arena_printf(c->ctx->arena, "%s.panels", b->name)};
     const int copy = stages_cache_read(s, k->b_tensor, k->stage, step.c);
     if (copy < 0) {
-        return;
+        return false;
     }
     vec_push(c->ctx->arena, &c->sc->step, step);
     const int row = k->vector_axis;
@@ -376,6 +431,7 @@ static void pack_b(Choice *c, Contraction *k, ProductTile tile)
     StageSchedule *bs = choice_entry(c, copy);
     bs->has_layout = true;
     bs->layout = s->tensor.at[k->b_tensor].layout = panels;
+    return true;
 }
 
 static void choose_contraction(Choice *c, Contraction *k)
@@ -396,18 +452,22 @@ static void choose_contraction(Choice *c, Contraction *k)
     if (tile.rows[0] == 1) {
         row_axis[0] = -1;
     }
-    lay_out_panels(c, k, tile);
-    pack_b(c, k, tile);
+    SumBlocks blocks = {.block = reduction_block(s, k)};
+    blocks.group = dot_group(c, k, blocks.block);
+    if (!lay_out_panels(c, k, tile, blocks) && !pack_b(c, k, tile, blocks)) {
+        blocks.group = 1; /* B does not lie in groups */
+    }
     int acc;
     const int out = choice_epilogue(c, k->stage, &acc);
-    schedule_tile(c, k, acc, out, tile, row_axis);
+    schedule_tile(c, k, acc, out, tile, row_axis, blocks);
     c->source = "contraction";
 }
 
 int choose_product_inside(Choice *c, const Contraction *k, ProductTile tile)
 {
     const char *name = choice_name(c, k->stage);
-    lay_out_panels(c, k, tile);
+    const SumBlocks blocks = {reduction_block(c->s, k), 1};
+    lay_out_panels(c, k, tile, blocks);
     const int acc = stages_cache_write(c->s, k->stage);
     const ScheduleStep step = {.kind = SCHED_CACHE_WRITE, .a = name};
     vec_push(c->ctx->arena, &c->sc->step, step);
@@ -415,7 +475,7 @@ int choose_product_inside(Choice *c, const Contraction *k, ProductTile tile)
     for (int a = 0; a < c->s->stage.at[acc].naxes; a++) {
         row_axis[1] = k->row_axes >> a & 1 ? a : row_axis[1];
     }
-    schedule_tile(c, k, acc, acc + 1, tile, row_axis);
+    schedule_tile(c, k, acc, acc + 1, tile, row_axis, blocks);
     choice_entry(c, acc + 1)->nparallel = 0;
     return acc + 1;
 }

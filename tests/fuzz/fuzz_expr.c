@@ -63,7 +63,7 @@ static void job(Context *ctx, void *arg)
     names.var[2] = expr_loop_var(x, "i", expr_int(x, 64));
     names.var[3] = expr_loop_var(x, "j", names.var[0]);
     const ExprScope scope = {find_tensor, find_var, state_type, &names};
-    const ExprNames print = {tensor_name, NULL};
+    const ExprNames print = {.tensor = tensor_name};
     Lexer lex = lex_new(ctx, "fuzz", (const char *)in->at + 1, in->size - 1, false);
     const Expr e = expr_parse(x, &lex, &scope, want);
     if (expr_type(x, e) != want) /* its readers refuse that: bare constants would take the wrong type */

@@ -1,0 +1,48 @@
+/* Dot instructions (loop/intrinsic.h): operands go from memory into the instruction unconverted, a group
+ * for all lanes as one 32-bit broadcast. */
+#include "codegen/gen.h"
+#include "loop/intrinsic.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* LLVM's names by bytes of the vector. The types of the factors vary from one to the next: they are asked for. */
+static const struct {
+    const char *row, *llvm[3]; /* of 16, 32, 64 bytes */
+} names[] = {
+    {"vdpbf16ps",
+     {"llvm.x86.avx512bf16.dpbf16ps.128", "llvm.x86.avx512bf16.dpbf16ps.256", "llvm.x86.avx512bf16.dpbf16ps.512"}},
+    {"vpdpbusd",
+     {"llvm.x86.avx512.vpdpbusd.128", "llvm.x86.avx512.vpdpbusd.256", "llvm.x86.avx512.vpdpbusd.512"}},
+};
+
+static const char *llvm_name(const char *row, int lanes)
+{
+    const int size = lanes == 4 ? 0 : lanes == 8 ? 1 : 2;
+    assert(lanes == 4 || lanes == 8 || lanes == 16);
+    for (size_t k = 0; k < sizeof names / sizeof names[0]; k++)
+        if (strcmp(names[k].row, row) == 0)
+            return names[k].llvm[size];
+    return "";
+}
+
+/* As 32-bit lanes. */
+static LLVMValueRef factor(Gen *g, Expr e, int lanes)
+{
+    if (expr_node(g->x, e)->op == EX_BROADCAST)
+        return gen_splat(g, gen_load_raw(g, expr_arg(g->x, e, 0), g->i32), lanes);
+    return gen_load_raw(g, e, gen_vector(g->i32, lanes));
+}
+
+LLVMValueRef gen_dot(Gen *g, Expr e)
+{
+    const ExprNode *n = expr_node(g->x, e);
+    const char *name = llvm_name(intrinsic_name(n->imm.i), n->lanes);
+    const unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
+    LLVMTypeRef want[3];
+    LLVMGetParamTypes(LLVMIntrinsicGetType(g->c, id, NULL, 0), want);
+    LLVMValueRef args[3] = {gen_expr(g, expr_arg(g->x, e, 2))};
+    for (int k = 0; k < 2; k++)
+        args[1 + k] = LLVMBuildBitCast(g->b, factor(g, expr_arg(g->x, e, k), n->lanes), want[1 + k], "");
+    return gen_intrinsic(g, name, 0, NULL, 3, args);
+}
