@@ -1,4 +1,4 @@
-/* Loads and stores: contiguous, partial (the first `count` lanes), gather and scatter.
+/* Loads and stores: contiguous, partial (the first `count` lanes), with small strides, gather and scatter.
  *
  * Addresses are base + offset, the constant part of an offset split off so that the loads of a tile
  * share one address computation and differ by displacements. */
@@ -129,11 +129,56 @@ static void masked_store(Gen *g, const GenBuffer *b, Expr offset, Expr count, LL
     set_alias(g, b, gen_intrinsic(g, "llvm.masked.store", 2, types, 4, args));
 }
 
-/* One load a lane: hardware gathers are no faster on the CPUs this is for. */
+enum { MAX_STRIDE = 4, MAX_SPREAD = 64 }; /* elements between lanes, and lanes */
+
+/* Lanes a few elements apart, or backwards: whole vectors side by side, of which shuffles take what is wanted. The last
+ * vector ends with the last lane, so that nothing beyond what the lanes read is read:
+ *
+ *     stride 2, 4 lanes:    a0 .  a1 .     first vector
+ *                                  .  a2 .  a3       last one, one element early */
+static LLVMValueRef strided_load(Gen *g, const GenBuffer *b, LLVMValueRef first, int64_t stride, int lanes)
+{
+    const int step = (int)(stride < 0 ? -stride : stride);
+    const int last = step * (lanes - 1) + 1 - lanes; /* where the last vector starts */
+    const int64_t low = stride < 0 ? stride * (lanes - 1) : 0;
+    LLVMValueRef v = NULL;
+    for (int part = 0; part < step; part++) {
+        const int start = part == step - 1 ? last : part * lanes;
+        LLVMValueRef at = LLVMConstInt(g->i64, (unsigned long long)(low + start), true);
+        LLVMValueRef vector = load_at(g, b, advance(g, b, first, at), lanes);
+        LLVMValueRef pick[MAX_SPREAD];
+        for (int k = 0; k < lanes; k++) {
+            const int place = stride < 0 ? step * (lanes - 1 - k) : step * k;
+            const int from = part == 1 ? place : k; /* the first two are shuffled at once */
+            const int found = lanes + place - start; /* beyond: in a later part */
+            const int lane = place < part * lanes ? from : found < 2 * lanes ? found : 0;
+            pick[k] = LLVMConstInt(g->i32, (unsigned)lane, false);
+        }
+        if (part > 0 || step == 1)
+            v = LLVMBuildShuffleVector(g->b, v ? v : vector, vector, LLVMConstVector(pick, (unsigned)lanes), "");
+        else
+            v = vector;
+    }
+    return v;
+}
+
+static bool is_strided(const Gen *g, Expr offsets, int lanes)
+{
+    const ExprNode *n = expr_node(g->x, offsets);
+    return n->op == EX_RAMP && lanes >= 4 && lanes <= MAX_SPREAD &&
+           ((n->imm.i >= 2 && n->imm.i <= MAX_STRIDE) || n->imm.i == -1);
+}
+
+/* One load a lane, where they lie far apart: hardware gathers are no faster on the CPUs this is for. */
 static LLVMValueRef gather(Gen *g, const GenBuffer *b, Expr offsets, int lanes)
 {
     if (lanes == 1)
         return load_at(g, b, address(g, b, offsets), 1);
+    if (is_strided(g, offsets, lanes)) {
+        const ExprNode *n = expr_node(g->x, offsets);
+        const int64_t stride = n->imm.i;
+        return strided_load(g, b, address(g, b, expr_arg(g->x, offsets, 0)), stride, lanes);
+    }
     LLVMValueRef v = LLVMGetPoison(LLVMVectorType(b->element, (unsigned)lanes));
     for (int k = 0; k < lanes; k++) {
         LLVMValueRef one = load_at(g, b, lane_address(g, b, offsets, k), 1);

@@ -95,7 +95,7 @@ static void emit_store(Expander *w, const LoopStmt *in, int parent)
         value = expand_widen(w, value);
     }
     if (!linear || (stride != 0 && stride != 1)) {
-        at = expand_widen(w, expand_term(w, offset));
+        at = linear ? expand_ramp(w, base, stride) : expand_widen(w, expand_term(w, offset));
         value = expand_widen(w, value);
     }
     int id;

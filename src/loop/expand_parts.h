@@ -52,6 +52,8 @@ Expr expand_mask(Expander *w);          /* bool: the active lanes */
 bool expand_uses_lane(const Expander *w, Expr e);
 /* offset = stride*lane + base? */
 bool expand_lane_linear(Expander *w, Expr offset, int64_t *stride, Expr *base);
+/* Those offsets, as one term whose stride back ends see. */
+Expr expand_ramp(Expander *w, Expr base, int64_t stride);
 
 bool expand_in_registers(const Expander *w, int buffer);
 /* The register of `lanes` elements from constant offset `at`; -1, and a demotion, if none is. */

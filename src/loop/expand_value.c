@@ -116,6 +116,12 @@ Expr expand_reg(Expander *w, int reg)
 
 /* ---- expressions ---- */
 
+Expr expand_ramp(Expander *w, Expr base, int64_t stride)
+{
+    const Expr first = expand_term(w, base);
+    return expr_raw(w->x, EX_RAMP, DT_I64, w->lanes, stride, 1, &first);
+}
+
 static Expr gather(Expander *w, DType t, int buffer, Expr offset)
 {
     Exprs *x = w->x;
@@ -157,6 +163,10 @@ static Expr vec_load(Expander *w, Expr e)
         return w->count
                    ? expr_raw(x, EX_MLOAD, (DType)n.dtype, w->lanes, buffer, 2, args)
                    : expr_raw(x, EX_VLOAD, (DType)n.dtype, w->lanes, buffer, 1, args);
+    }
+    if (linear && !w->count) {
+        const Expr offsets = expand_ramp(w, base, stride);
+        return expr_raw(x, EX_GATHER, (DType)n.dtype, w->lanes, buffer, 1, &offsets);
     }
     return gather(w, (DType)n.dtype, buffer, offset);
 }

@@ -133,6 +133,39 @@ static void gather_scatter(Context *ctx, void *arg)
         assert_true(((float *)k.data[by])[i] == a[index[i]]);
 }
 
+/* Lanes a few elements apart or backwards are taken from whole vectors: the first and the last element of the array are
+ * read, and what lies behind its end is no part of a result. Stores with strides, too. */
+static void strided(Context *ctx, void *arg)
+{
+    static const DType types[] = {DT_F32, DT_F64, DT_I8, DT_F16};
+    static const int64_t strides[] = {-1, 2, 3, 4, 5, -2};
+    static const int counts[] = {3, 4, 7, 8, 16};
+    const Target *t = arg;
+    for (int ty = 0; ty < 4; ty++)
+        for (int s = 0; s < 6; s++)
+            for (int l = 0; l < 5; l++) {
+                const int lanes = counts[l];
+                const int64_t stride = strides[s], reach = stride < 0 ? -stride : stride;
+                const int n = (int)(reach * (lanes - 1)) + 3; /* par 0..2: to the last element */
+                Kernel k = kernel_new(ctx, "strided", "i", 3);
+                const int a = kernel_buffer(&k, "a", types[ty], n, false, NULL);
+                const int y = kernel_buffer(&k, "y", types[ty], 3 * lanes, true, NULL);
+                const int z = kernel_buffer(&k, "z", types[ty], 3 * n, true, NULL);
+                for (int i = 0; i < n; i++)
+                    dtype_write(types[ty], (uint8_t *)k.data[a] + i * dtype_size(types[ty]), i - n / 2, false);
+                memset(k.data[z], 0, (size_t)(3 * n * dtype_size(types[ty])));
+                const Expr par = kernel_par(&k);
+                const int64_t low = stride < 0 ? reach * (lanes - 1) : 0;
+                const Expr from = expr_addi(k.x, par, low);
+                const Expr to = expr_addi(k.x, expr_muli(k.x, par, n), low);
+                const Expr v = kernel_op1(&k, EX_GATHER, dtype_compute(types[ty]), lanes, a,
+                                          kernel_op1(&k, EX_RAMP, DT_I64, lanes, stride, from));
+                kernel_store(&k, k.body, y, expr_muli(k.x, par, lanes), 0, v);
+                kernel_store(&k, k.body, z, kernel_op1(&k, EX_RAMP, DT_I64, lanes, stride, to), 0, v);
+                kernel_check(&k, t, NULL);
+            }
+}
+
 /* Symbols, a let, a branch, an inner loop of no iterations, scratch, two phases, in place. */
 static void control(Context *ctx, void *arg)
 {
@@ -299,6 +332,7 @@ IN_JOB(vector_add)
 IN_JOB(gemm_tile)
 IN_JOB_512(masked_tail)
 IN_JOB(gather_scatter)
+IN_JOB_512(strided)
 IN_JOB(control)
 IN_JOB_512(reductions)
 IN_JOB(asks_for_text)
@@ -309,6 +343,7 @@ int main(void)
         cmocka_unit_test(test_vector_add),      cmocka_unit_test(test_gemm_tile),
         cmocka_unit_test(test_masked_tail),     cmocka_unit_test(test_masked_tail_512),
         cmocka_unit_test(test_gather_scatter),  cmocka_unit_test(test_control),
+        cmocka_unit_test(test_strided),         cmocka_unit_test(test_strided_512),
         cmocka_unit_test(test_reductions),      cmocka_unit_test(test_reductions_512),
         cmocka_unit_test(test_asks_for_text),   cmocka_unit_test(test_parallel),
     };
