@@ -18,6 +18,17 @@ class Tensor(c.Structure):
                 ("data", c.c_void_p), ("bytes", c.c_size_t)]
 
 
+class Bind(c.Structure):
+    _fields_ = [("name", c.c_char_p), ("value", c.c_int64)]
+
+
+class Options(c.Structure):
+    _fields_ = [("threads", c.c_int), ("target", c.c_char_p), ("nbind", c.c_int),
+                ("nshape", c.c_int), ("nvalue", c.c_int), ("bind", c.POINTER(Bind)),
+                ("shape", c.c_void_p), ("value", c.c_void_p), ("directory", c.c_char_p),
+                ("cache", c.c_char_p)]
+
+
 def tensor_of(array):
     return Tensor(NUMBERS[array.dtype], array.ndim, (c.c_int64 * MAX_RANK)(*array.shape),
                   array.ctypes.data, array.nbytes)
@@ -40,10 +51,12 @@ class Library:
     def version(self):
         return self.c.lathe_version().decode()
 
-    def compile(self, model, out):
-        """Compiles an ONNX file for this CPU and writes the module."""
-        error = Error()
-        module = self.c.lathe_compile(model.encode(), None, c.byref(error))
+    def compile(self, model, out, sizes=None):
+        """Compiles an ONNX file for this CPU and writes the module; `sizes`: open ones, by name."""
+        error, sizes = Error(), sizes or {}
+        binds = (Bind * len(sizes))(*((n.encode(), v) for n, v in sizes.items()))
+        options = Options(nbind=len(sizes), bind=binds)
+        module = self.c.lathe_compile(model.encode(), c.byref(options), c.byref(error))
         if module is None:
             raise RuntimeError(error.message.decode())
         if self.c.lathe_save(c.c_void_p(module), out.encode(), c.byref(error)) != 0:
@@ -61,7 +74,7 @@ class Session:
         self.c, self.error, self.inputs = library, Error(), []
         module = self.c.lathe_load(path.encode(), c.byref(self.error))
         self.check(module is not None)
-        module = c.c_void_p(module)
+        self.module = module = c.c_void_p(module)
         session = self.c.lathe_session_new(module, threads, c.byref(self.error))
         self.check(session is not None)
         self.session, self.count = c.c_void_p(session), self.c.lathe_output_count(module)
@@ -77,6 +90,10 @@ class Session:
 
     def run(self):
         self.check(self.c.lathe_run(self.session, c.byref(self.error)) == 0)
+
+    def close(self):
+        self.c.lathe_session_free(self.session)
+        self.c.lathe_module_free(self.module)
 
     def outputs(self):
         tensors = [Tensor() for _ in range(self.count)]
