@@ -70,7 +70,7 @@ static Module *build(const Model *model, int threads)
 {
     Arena *a = arena_new();
     Build b = {.model = model, .threads = threads};
-    Module *m;
+    Module *m = NULL;
     Error e = {0};
     if (job_run(a, build_job, &b, &e, NULL) != 0 ||
         module_new(a, b.c.program, &b.c.image, &m, &e) != 0)
