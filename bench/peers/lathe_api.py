@@ -23,7 +23,7 @@ class Bind(c.Structure):
 
 
 class Options(c.Structure):
-    _fields_ = [("threads", c.c_int), ("target", c.c_char_p), ("nbind", c.c_int),
+    _fields_ = [("threads", c.c_int), ("target", c.c_char_p), ("precision", c.c_char_p), ("nbind", c.c_int),
                 ("nshape", c.c_int), ("nvalue", c.c_int), ("bind", c.POINTER(Bind)),
                 ("shape", c.c_void_p), ("value", c.c_void_p), ("directory", c.c_char_p),
                 ("cache", c.c_char_p)]

@@ -85,6 +85,17 @@ def test_folders():
     same(folders, [name for name in layers if os.path.isdir(os.path.join(ROOT, "src", name))], "folders")
 
 
+def test_structs_of_benches():
+    """bench/peers/lathe_api.py repeats structs of include/lathe.h for Python: the same members in the same order."""
+    header = re.sub(r"/\*.*?\*/", "", read("include/lathe.h"), flags=re.S)
+    python = read("bench/peers/lathe_api.py")
+    for name, class_name in ("error", "Error"), ("tensor", "Tensor"), ("bind", "Bind"), ("options", "Options"):
+        body = re.search(rf"typedef struct lathe_{name} {{(.*?)}} lathe_{name};", header, re.S)[1]
+        members = [re.search(r"(\w+)(\[\w+\])*$", part.strip())[1] for line in body.split(";") for part in line.split(",") if part.strip()]
+        fields = re.search(rf"class {class_name}\(.*?_fields_ = \[(.*?)\]\n", python, re.S)[1]
+        same(re.findall(r'\("(\w+)"', fields), members, f"bench/peers/lathe_api.py, {class_name}")
+
+
 def main():
     failed = 0
     for name, test in list(globals().items()):
