@@ -75,8 +75,11 @@ typedef struct Work {
  * graph is to be inferred again. Returns how many. */
 int unify_sizes(Graph *g);
 /* What the dims of the model's inputs are called before that: [input * MAX_RANK + axis], NULL for those that are fixed. */
-void check_declared(const Graph *g); /* fails where an inferred output is not what the file says (declared.c) */
 const char *const *unify_names(const Graph *g);
+
+/* ---- declared.c ---- */
+/* Fails where an inferred output of the model is not what the file says. */
+void check_declared(const Graph *g);
 
 /* ---- units.c ---- */
 void units_make(Work *w);   /* from Node.group */

@@ -84,6 +84,7 @@ static void define_with(Context *ctx, const Graph *g, NodeId n, Stages *s, Expr 
     op_table[node->op].define(&d);
     inline_widened(node, s, in, d.in);
 }
+
 void op_define(Context *ctx, const Graph *g, NodeId n, Stages *s, Expr *var_map, const int *in, int *out)
 {
     define_with(ctx, g, n, s, var_map, in, out, false);
