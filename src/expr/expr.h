@@ -231,6 +231,7 @@ static inline int64_t expr_high(const Exprs *x, Expr e) { return x->node.at[e].h
 /* Proven for all values of the variables? False: not proven. i64 only. */
 bool expr_proves_lt(Exprs *x, Expr a, Expr b);
 bool expr_proves_le(Exprs *x, Expr a, Expr b);
+bool expr_proves_multiple(Exprs *x, Expr e, int64_t of); /* of > 0 */
 bool expr_uses_var(const Exprs *x, Expr e, int var); /* also inside load indices */
 /* e = a*var + b with a and b free of var? (i64) */
 bool expr_linear_in(Exprs *x, Expr e, int var, Expr *a, Expr *b);

@@ -261,6 +261,12 @@ bool expr_proves_lt(Exprs *x, Expr a, Expr b)
     return (bounds_le(x, a, b) && expr_high(x, a) < expr_low(x, b)) || proves_apart(x, a, b, 1);
 }
 
+bool expr_proves_multiple(Exprs *x, Expr e, int64_t of)
+{
+    int64_t rest;
+    return expr_is_int(x, expr_modi(x, e, of), &rest) && rest == 0;
+}
+
 bool expr_linear_in(Exprs *x, Expr e, int var, Expr *a, Expr *b)
 {
     const Expr self = x->var.at[var].self;

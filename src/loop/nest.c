@@ -89,14 +89,14 @@ static void plan_tiled(Exprs *x, Nest *n, int axis)
     p->nlevels = tile->n + 1;
     p->tile = inner_product(tile, 0);
     const Expr zero = expr_int(x, 0);
-    int64_t size, rest;
+    int64_t size;
     const bool constant = expr_is_int(x, p->size, &size);
     if (constant && size < p->tile) {
         plan_small(x, n, axis, size, zero);
         return;
     }
     const Expr whole = expr_divi(x, p->size, p->tile);
-    const bool exact = expr_is_int(x, expr_modi(x, p->size, p->tile), &rest) && rest == 0;
+    const bool exact = expr_proves_multiple(x, p->size, p->tile);
     p->split = exact                     ? SPLIT_EXACT
                : tile->tail == TAIL_PAD   ? SPLIT_EXACT
                : tile->tail == TAIL_SHIFT ? SPLIT_SHIFT

@@ -161,9 +161,7 @@ static ScheduleVerdict check_tails(const Check *c, const Stage *st, const StageS
                 return no(c, SCHEDULE_TOO_BIG, ss, "tile too big");
             }
         }
-        int64_t rest;
-        if (expr_is_int(c->s->x, expr_modi(c->s->x, st->axis[a].extent, t), &rest) && rest == 0 &&
-            !ss->at_stage) {
+        if (expr_proves_multiple(c->s->x, st->axis[a].extent, t) && !ss->at_stage) {
             continue; /* no tail */
         }
         if (tile->n == 0 || (tile->tail != TAIL_SHIFT && tile->tail != TAIL_PAD)) {

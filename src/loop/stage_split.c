@@ -15,20 +15,15 @@ typedef struct Split {
     int64_t inner;
 } Split;
 
-static bool divides(Exprs *x, int64_t inner, Expr e)
-{
-    int64_t rest;
-    return expr_is_int(x, expr_modi(x, e, inner), &rest) && rest == 0;
-}
-
 static bool splits_tensor(const Split *j, const StageTensor *t)
 {
     Exprs *x = j->s->x;
     const int d = j->axis;
-    if (t->rank + 1 > MAX_RANK || !divides(x, j->inner, t->dim[d])) {
+    if (t->rank + 1 > MAX_RANK || !expr_proves_multiple(x, t->dim[d], j->inner)) {
         return false;
     }
-    if (t->part.is_part && (!divides(x, j->inner, t->part.whole[d]) || !divides(x, j->inner, t->part.at[d]))) {
+    if (t->part.is_part && (!expr_proves_multiple(x, t->part.whole[d], j->inner) ||
+                            !expr_proves_multiple(x, t->part.at[d], j->inner))) {
         return false;
     }
     return layout_is_plain(&t->layout) ||

@@ -68,12 +68,6 @@ ProductTile product_tile(const Target *t, int64_t outer, int64_t inner, int64_t 
     return best;
 }
 
-static bool is_multiple(Exprs *x, Expr e, int64_t of)
-{
-    int64_t rest;
-    return expr_is_int(x, expr_modi(x, e, of), &rest) && rest == 0;
-}
-
 /* The dim of B that the first reduction axis alone counts along; -1. */
 static int summed_dim(const Stages *s, const Contraction *c)
 {
@@ -110,7 +104,7 @@ static bool panel_layout(const Stages *s, const Contraction *c, int width, SumBl
     if (n_dim < 0) {
         return false;
     }
-    const bool panels = is_multiple(x, first, width);
+    const bool panels = expr_proves_multiple(x, first, width);
     Layout l = {0};
     if (panels) {
         l.dim[l.n++] = (LayoutDim){.axis = (int8_t)n_dim};
@@ -141,7 +135,7 @@ static int reduction_block(const Stages *s, const Contraction *c)
     Expr first;
     const int d = st->nreduce > 0 ? load_dim_along(s, st, c->a, st->naxes, &first) : -1;
     const int block = d < 0 ? 1 : (int)layout_block(&a->layout, d);
-    return is_multiple(s->x, d < 0 ? expr_int(s->x, 0) : first, block) ? block : 1;
+    return expr_proves_multiple(s->x, d < 0 ? expr_int(s->x, 0) : first, block) ? block : 1;
 }
 
 /* Neighbours in A that an instruction of the target multiplies and sums at once (loop/intrinsic.h): the first reduction axis

@@ -370,6 +370,10 @@ static void test_proofs(void **state)
     };
     for (size_t i = 0; i < sizeof no / sizeof *no; i++)
         assert_false(expr_proves_lt(w->x, read(w, no[i].from), read(w, no[i].to)));
+    assert_true(expr_proves_multiple(w->x, read(w, "N*8 + 16"), 8));
+    assert_true(expr_proves_multiple(w->x, read(w, "0"), 8));
+    assert_false(expr_proves_multiple(w->x, read(w, "N*8 + 4"), 8));
+    assert_false(expr_proves_multiple(w->x, read(w, "N"), 8));
     world_free(w);
 }
 
