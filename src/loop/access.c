@@ -277,14 +277,21 @@ static void collect_load(const Exprs *x, Expr e, void *arg)
     }
 }
 
+/* Of all updates; collected before they are looked at, as strides build terms in the pool. */
+static LoadList loads_of(const Stages *s, const Stage *st)
+{
+    LoadList l = {.arena = s->ctx->arena};
+    for (int k = 0; k < st->nresults; k++) {
+        expr_walk(s->x, st->update[k], collect_load, &l);
+    }
+    return l;
+}
+
 bool reduction_is_contiguous(const Stages *s, int stage)
 {
     const Stage *st = &s->stage.at[stage];
     const Expr var = st->axis[st->naxes + st->nreduce - 1].var;
-    LoadList l = {.arena = s->ctx->arena}; /* collected first: strides build terms in the pool */
-    for (int k = 0; k < st->nresults; k++) {
-        expr_walk(s->x, st->update[k], collect_load, &l);
-    }
+    const LoadList l = loads_of(s, st);
     bool contiguous = false;
     for (int k = 0; k < l.load.len; k++) {
         int64_t stride;
@@ -298,8 +305,7 @@ bool reduction_is_contiguous(const Stages *s, int stage)
 
 Expr load_of(const Stages *s, const Stage *st, int tensor)
 {
-    LoadList l = {.arena = s->ctx->arena};
-    expr_walk(s->x, st->update[0], collect_load, &l);
+    const LoadList l = loads_of(s, st);
     Expr found = 0;
     int count = 0;
     for (int k = 0; k < l.load.len; k++) {
@@ -313,10 +319,7 @@ Expr load_of(const Stages *s, const Stage *st, int tensor)
 
 int load_dim_of(const Stages *s, const Stage *st, int tensor, Expr var)
 {
-    LoadList l = {.arena = s->ctx->arena};
-    for (int k = 0; k < st->nresults; k++) {
-        expr_walk(s->x, st->update[k], collect_load, &l);
-    }
+    const LoadList l = loads_of(s, st);
     for (int k = 0; k < l.load.len; k++) {
         const ExprNode *n = expr_node(s->x, l.load.at[k]);
         for (int d = 0; d < n->nargs && n->imm.i == tensor; d++) {
@@ -332,10 +335,7 @@ int load_dim_of(const Stages *s, const Stage *st, int tensor, Expr var)
 
 int load_axis_across(const Stages *s, const Stage *st, int axis)
 {
-    LoadList l = {.arena = s->ctx->arena};
-    for (int k = 0; k < st->nresults; k++) {
-        expr_walk(s->x, st->update[k], collect_load, &l);
-    }
+    const LoadList l = loads_of(s, st);
     for (int k = 0; k < l.load.len; k++) {
         int64_t stride;
         if (!load_stride(s, l.load.at[k], st->axis[axis].var, &stride) || stride < FAR) {
