@@ -165,17 +165,15 @@ static int compile_plain(const Setup *s, Precision precision, Setup *out, Error 
     return model_compile(s->path, &opt, &out->model, e);
 }
 
-/* That all values are kept hides errors in sharing memory. So the program is compiled once more as it is run: its
- * kernels are the same, and so must be its outputs, bit by bit. */
-static int check_sharing(Setup *s, Tensor *const *got, bool *same, Error *e)
+/* That all values are kept hides errors in sharing memory. So the program is compiled once more as it is run, `plain`:
+ * its kernels are the same, and so must be its outputs, bit by bit. */
+static int check_sharing(const Setup *s, Setup *plain, Tensor *const *got, bool *same, Error *e)
 {
     const Block *b = &s->model.graph->block.at[0];
-    Setup plain = {.input = s->input};
     Pool *pool = NULL;
     Run *r = NULL;
-    int code = compile_plain(s, s->opt.compile.precision, &plain, e);
-    if (code == 0)
-        code = setup_run(&plain, &pool, &r, e);
+    plain->input = s->input;
+    int code = setup_run(plain, &pool, &r, e);
     for (int round = 0; round < 2 && code == 0; round++) /* a second run meets what the first one left */
         code = run_execute(r, e);
     *same = true;
@@ -188,7 +186,6 @@ static int check_sharing(Setup *s, Tensor *const *got, bool *same, Error *e)
     }
     run_free(r);
     pool_free(pool);
-    module_unref(plain.model.module);
     return code;
 }
 
@@ -240,15 +237,13 @@ static int more_inputs(const Setup *s, uint64_t seed, Tensor **out, Error *e)
     return tool_inputs(&p, 0, NULL, &s->image, seed, 1, out, e);
 }
 
-/* Are the outputs those of f32, but for --error? The first case are the inputs that layers were checked with; others
- * have random numbers of other seeds. Values that the model was bound to stay. */
-static int check_precision(Setup *s, const CheckArgs *c, bool *good, Error *e)
+/* Are the outputs of `low`, the program as it is run, those of f32, but for --error? The first case are the inputs that
+ * layers were checked with; others have random numbers of other seeds. Values that the model was bound to stay. */
+static int check_precision(const Setup *s, Setup *low, const CheckArgs *c, bool *good, Error *e)
 {
     Accuracy *a = arena_array_of(s->arena, s->noutputs + 1, Accuracy);
-    Setup low = {0}, full = {0};
-    int code = compile_plain(s, s->opt.compile.precision, &low, e);
-    if (code == 0)
-        code = compile_plain(s, PRECISION_F32, &full, e);
+    Setup full = {0};
+    int code = compile_plain(s, PRECISION_F32, &full, e);
     const int cases = s->nfile > 0 || s->model.nbound > 0 || s->ports.n == 0 ? 1 : c->cases;
     for (int i = 0; i < cases && code == 0; i++) {
         Tensor **input = s->input;
@@ -257,11 +252,10 @@ static int check_precision(Setup *s, const CheckArgs *c, bool *good, Error *e)
             code = more_inputs(s, s->seed + (uint64_t)i, input, e);
         }
         if (code == 0)
-            code = add_case(&low, &full, input, s->noutputs, a, e);
+            code = add_case(low, &full, input, s->noutputs, a, e);
         for (int k = 0; i > 0 && k < s->ports.n; k++)
             tensor_unref(input[k]);
     }
-    module_unref(low.model.module);
     module_unref(full.model.module);
     if (code != 0)
         return code;
@@ -273,8 +267,10 @@ static int check_precision(Setup *s, const CheckArgs *c, bool *good, Error *e)
 
 /* ---- the command ---- */
 
-static int check(Setup *s, const CheckArgs *a, Tensor **got, Tensor **want, bool *good, Error *e)
+/* `plain` gets the program as it is run, where something is to be compared with it. */
+static int check(Setup *s, const CheckArgs *a, Tensor **got, Tensor **want, Setup *plain, bool *good, Error *e)
 {
+    const bool sharing = !a->every, precision = s->opt.compile.precision != PRECISION_F32;
     CheckOptions opt = {.tolerance = a->tolerance, .samples = a->samples, .threads = s->threads,
                         .progress = tool_progress, .progress_arg = &s->began};
     if (opt.tolerance == 0)
@@ -288,17 +284,17 @@ static int check(Setup *s, const CheckArgs *a, Tensor **got, Tensor **want, bool
     bool same = true;
     if (code == 0)
         print_table(s->arena, &r, a->top);
-    if (code == 0 && !a->every)
-        code = check_sharing(s, got, &same, e);
+    if (code == 0 && (sharing || precision))
+        code = compile_plain(s, s->opt.compile.precision, plain, e);
+    if (code == 0 && sharing)
+        code = check_sharing(s, plain, got, &same, e);
     if (code != 0)
         return code;
     if (r.nbad > 0)
         print_first_bad(s->arena, s, got, &r);
     printf("\n%d layers: %d right, %d wrong, %d not compared\n", r.n, r.n - r.nbad - r.nfailed, r.nbad, r.nfailed);
     *good = r.nbad == 0 && same;
-    if (s->opt.compile.precision != PRECISION_F32)
-        code = check_precision(s, a, good, e);
-    return code;
+    return precision ? check_precision(s, plain, a, good, e) : 0;
 }
 
 static int check_model(Setup *s, const CheckArgs *a, bool *good, Error *e)
@@ -312,7 +308,9 @@ static int check_model(Setup *s, const CheckArgs *a, bool *good, Error *e)
     const Graph *g = s->model.graph;
     Tensor **got = arena_array_of(s->arena, g->value.len + 1, Tensor *);
     Tensor **want = arena_array_of(s->arena, g->value.len + 1, Tensor *);
-    code = check(s, a, got, want, good, e);
+    Setup plain = {0};
+    code = check(s, a, got, want, &plain, good, e);
+    module_unref(plain.model.module);
     for (int v = 0; v < g->value.len; v++) {
         tensor_unref(got[v]);
         tensor_unref(want[v]);
