@@ -1,0 +1,54 @@
+/* What the templates choose for a group of one output, checked without running code: the record is legal and says all (it
+ * prints and parses), and the loops that it makes compute, by the interpreter, what the oracle computes from the stages. For
+ * any target, on any machine. */
+#ifndef LATHE_TESTS_CHOSEN_RECORD_H
+#define LATHE_TESTS_CHOSEN_RECORD_H
+
+#include "loop/random_record.h"
+
+#include "loop/interp.h"
+#include "record/choose.h"
+
+static inline void interpret_chosen(Context *ctx, const RecordCase *c, const Record *r, const Lowered *low, const Loops *l)
+{
+    Str why = str_new(ctx->arena);
+    if (!loops_verify(l, &why))
+        FAIL_MSG("%s\n%s", str_text(&why), r->line);
+    const RecordRun run = record_run(ctx, c, &c->binding[0], low, l);
+    loops_interpret(ctx, l, run.data, run.elements, run.syms);
+    record_compare(c, &c->binding[0], r, low, l, &run, l->expanded ? "expanded" : "structured");
+}
+
+/* By output, as the group has only one. */
+static inline RecordCase chosen_case(Context *ctx, const Stages *s)
+{
+    RecordCase c = {.stages = s, .nbindings = 1};
+    for (int t = 0; t < s->tensor.len; t++)
+        c.output = s->tensor.at[t].role == TENSOR_OUTPUT ? t : c.output;
+    c.binding[0] = record_bind(ctx, s, c.output, (const int64_t[BINDING_SYMS]){1, 1, 1});
+    return c;
+}
+
+/* Returns how many phases the loops have; *source: which template it was. */
+static inline int check_chosen(Context *ctx, const char *text, const Target *t, const char **source)
+{
+    const Stages *s = stages_parse(ctx, "test", text, strlen(text));
+    const Schedule *sc = schedule_choose(ctx, s, t, source);
+    Record r = {.stages = stages_copy(ctx, s), .schedule = sc};
+    Str why = str_new(ctx->arena), line = str_new(ctx->arena), again = str_new(ctx->arena);
+    assert_true(schedule_apply_steps(sc, r.stages, &why));
+    schedule_print(sc, r.stages, &line);
+    r.line = str_text(&line);
+    if (schedule_check(sc, r.stages, t, &why) != SCHEDULE_OK)
+        FAIL_MSG("%s\n%s", str_text(&why), r.line);
+    Stages *other = stages_copy(ctx, s);
+    schedule_print(schedule_parse(ctx, other, r.line), other, &again);
+    assert_string_equal(str_text(&again), r.line);
+    const RecordCase c = chosen_case(ctx, s);
+    const Lowered low = lower(ctx, r.stages, sc, t);
+    interpret_chosen(ctx, &c, &r, &low, low.loops);
+    interpret_chosen(ctx, &c, &r, &low, expand(ctx, low.loops, t));
+    return low.loops->phase.len;
+}
+
+#endif
