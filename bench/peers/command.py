@@ -38,13 +38,14 @@ def chosen(cases, a):
 
 
 def measured(cases, a, engines):
+    conversions = turns.Conversions(os.path.join(PEERS, "cache"))
     for case in cases:
         if not os.path.exists(case.file):
             print(f"{case.name}: not there; `make peers` exports it")
             continue
         for threads in map(int, a.threads.split(",")):
             yield turns.measure(case.name, case.kind, case.file, inputs_of(case.file), engines,
-                                threads, a.rounds, a.burst, os.path.join(PEERS, "cache"))
+                                threads, a.rounds, a.burst, conversions)
 
 
 def peaks(cases):

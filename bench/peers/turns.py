@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -103,39 +104,64 @@ def stamp(name, model):
     return h.hexdigest()[:12]
 
 
-def forget(folder, prefix, keep):
-    for old in os.listdir(folder):
-        if old.startswith(prefix) and keep not in old:
-            os.remove(os.path.join(folder, old))
+def convert(name, model, out, folder):
+    """The seconds it took to write the engine's form of the model."""
+    errors = os.path.join(folder, name + ".err")
+    with open(errors, "w") as f:
+        try:
+            done = subprocess.run([sys.executable, "-m", "peers.worker", "--convert", name, model,
+                                   out, folder], stdout=subprocess.PIPE, stderr=f, text=True,
+                                  cwd=HERE, timeout=LIMIT)
+        except subprocess.TimeoutExpired:
+            raise RuntimeError(f"over {LIMIT} s") from None
+    if done.returncode != 0:
+        raise RuntimeError(last_line(errors))
+    return json.loads(done.stdout)["seconds"]
 
 
-def converted(name, model, cache, folder):
-    """The file an engine reads, and the seconds it took to make. Failures are kept too."""
-    engine = ENGINES[name]
-    if not hasattr(engine, "convert"):
-        return model, None
-    os.makedirs(cache, exist_ok=True)
-    key, base = stamp(name, model), os.path.basename(model)[:-len(".onnx")]
-    forget(cache, f"{base}@{name}-", key)
-    out = os.path.join(cache, f"{base}@{name}-{key}{engine.suffix}")
-    note = out + ".json"
-    if not os.path.exists(note):
-        errors = os.path.join(folder, name + ".err")
-        with open(errors, "w") as f:
+class Conversions:
+    """Models in the forms that engines read, in a folder that outlives the program. A failure is
+    known in this run only: it may have been the machine's, or that of a library made anew since."""
+
+    def __init__(self, folder):
+        self.folder, self.failed = folder, {}
+        os.makedirs(folder, exist_ok=True)
+
+    def forget(self, prefix):
+        for old in os.listdir(self.folder):
+            path = os.path.join(self.folder, old)
+            if old.startswith(prefix):
+                shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
+
+    def seconds(self, note):
+        """Of a conversion that came to its end; None: there is none."""
+        if not os.path.exists(note):
+            return None
+        with open(note) as f:
+            return json.load(f).get("seconds")
+
+    def find(self, name, model, folder):
+        """The file that the engine is to read, and the seconds it took to make."""
+        engine = ENGINES[name]
+        if not hasattr(engine, "convert"):
+            return model, None
+        prefix = f"{os.path.basename(model)[:-len('.onnx')]}@{name}-"
+        out = os.path.join(self.folder, prefix + stamp(name, model) + engine.suffix)
+        note = out + ".json"
+        if out in self.failed:
+            raise RuntimeError(self.failed[out])
+        seconds = self.seconds(note)
+        if seconds is None:
+            self.forget(prefix)  # of other stamps, and what one that was stopped has left
             try:
-                done = subprocess.run([sys.executable, "-m", "peers.worker", "--convert", name,
-                                       model, out, folder], stdout=subprocess.PIPE, stderr=f,
-                                      text=True, cwd=HERE, timeout=LIMIT)
-                said = json.loads(done.stdout) if done.returncode == 0 else {}
-            except subprocess.TimeoutExpired:
-                said = {"error": f"over {LIMIT} s"}
-        with open(note, "w") as f:
-            json.dump(said or {"error": last_line(errors)}, f)
-    with open(note) as f:
-        said = json.load(f)
-    if "error" in said:
-        raise RuntimeError(said["error"])
-    return out, said["seconds"]
+                seconds = convert(name, model, out, folder)
+            except RuntimeError as e:
+                self.failed[out] = str(e)
+                raise
+            with open(note + ".new", "w") as f:
+                json.dump({"seconds": seconds}, f)
+            os.replace(note + ".new", note)
+        return out, seconds
 
 
 def difference(folder, name, reference):
@@ -174,12 +200,12 @@ class Row:
         return self.ms[peer] / self.ms["lathe"] if peer in self.ms and "lathe" in self.ms else None
 
 
-def start(row, names, model, threads, cpus, cache, folder):
+def start(row, names, model, threads, cpus, conversions, folder):
     """A worker for each engine that can run the model."""
     workers = []
     for name in names:
         try:
-            file, row.convert_s[name] = converted(name, model, cache, folder)
+            file, row.convert_s[name] = conversions.find(name, model, folder)
             workers.append(Worker(name, file, threads, folder, cpus))
         except RuntimeError as e:
             row.fault[name] = str(e)
@@ -216,13 +242,14 @@ def take_turns(workers, rounds, seconds):
     return calm == rounds
 
 
-def measure(name, kind, model, inputs, engines, threads, rounds, seconds, cache):
+def measure(name, kind, model, inputs, engines, threads, rounds, seconds, conversions):
     """One model at one thread count; without rounds only that the results agree."""
     row = Row(name, kind, threads)
     cpus = sorted(os.sched_getaffinity(0))[-threads:]
     with tempfile.TemporaryDirectory() as folder:
         np.savez(os.path.join(folder, "inputs.npz"), **inputs)
-        workers = start(row, engines, os.path.abspath(model), threads, cpus, cache, folder)
+        workers = start(row, engines, os.path.abspath(model), threads, cpus, conversions,
+                        folder)
         try:
             judge(row, workers, folder)
             row.disturbed = not take_turns(workers, rounds, seconds)
