@@ -1,6 +1,6 @@
 /* Of which kind the attributes are that ops read. An attribute has one kind in all ops and opsets of ONNX, but for
  * a few that changed theirs, so that its name tells. Without this, a string given as `axis` would read as no axis
- * at all, and the default would be taken. */
+ * at all, and the default would be taken. And which are no attributes of ONNX at all, but our own. */
 #include <string.h>
 
 #include "base/str.h"
@@ -51,6 +51,11 @@ unsigned attr_kinds(const char *name)
             if (strcmp(rows[r].name[i], name) == 0)
                 return rows[r].kinds;
     return 0;
+}
+
+bool attr_is_of_passes(const char *name)
+{
+    return strcmp(name, "widen") == 0 || strcmp(name, "winograd") == 0;
 }
 
 const char *attr_kinds_text(Arena *a, unsigned kinds)

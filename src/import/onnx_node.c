@@ -169,6 +169,8 @@ static void read_attributes(OnnxOp *o, Scope *s, const Frame *f)
             import_fail(im, p, ERR_INVALID, "attribute %zu has no name", i);
         if (!a)
             continue; /* refers to an attribute that the call does not give */
+        if (attr_is_of_passes(name))
+            continue;
         if (op_attr(o, name))
             import_fail(im, p, ERR_INVALID, "attribute '%.100s' is given twice", name);
         if (attr_type(a) != TYPE_GRAPH) {

@@ -254,6 +254,9 @@ def refused():
     save("bad_attribute", [N("Softmax", ["x"], ["y"], axis="last", name="soft")], x, y, 17)
     save("bad_output_type", [N("Relu", ["x"], ["y"])], x, [vi("y", T.INT64, 2)], 17)
     save("bad_output_shape", [N("Relu", ["x"], ["y"])], [vi("x", T.FLOAT, 2, 3)], [vi("y", T.FLOAT, 9, 9)], 17)
+    save("own_attributes", [N("MatMul", ["x", "x"], ["m"], widen=1), N("Conv", ["y", "w"], ["c"], winograd=4, widen=1)],
+         [vi("x", T.FLOAT16, 2, 2), vi("y", T.FLOAT16, 1, 1, 4, 4), vi("w", T.FLOAT16, 1, 1, 3, 3)],
+         [vi("m", T.FLOAT16, 2, 2), vi("c", T.FLOAT16, 1, 1, 2, 2)], 17)
     save("stale_output", [N("Relu", ["x"], ["y"])], [vi("x", T.FLOAT, "N", 3)], [vi("y", T.FLOAT, 1, 3)], 17)
     short = h.make_tensor("w", T.FLOAT, [2], [1, 2])
     del short.float_data[:]
