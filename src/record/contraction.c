@@ -48,7 +48,7 @@ ProductTile product_tile(const Target *t, int64_t outer, int64_t inner, int64_t 
         for (int ro = 1; ro <= 4; ro++) {
             for (int ri = 1; ri <= 28; ri++) {
                 const int acc = ro * ri * nv;
-                if (acc + nv + 1 >= t->vector_regs || (outer > 0 && ro > outer) ||
+                if (acc + nv + 1 > t->vector_regs || (outer > 0 && ro > outer) ||
                     (inner > 0 && ri > inner)) {
                     continue;
                 }
