@@ -66,8 +66,10 @@ static Tensor *weight_transform(int m)
     return t;
 }
 
+/* t goes with the graph. */
 static void set_constant(Graph *g, const char *name, Tensor *t)
 {
+    tensor_defer(g->ctx->arena, t);
     for (int v = 0; v < g->value.len; v++) {
         Value *value = &g->value.at[v];
         if (value->constant && strcmp(value->name, name) == 0) {
