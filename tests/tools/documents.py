@@ -96,6 +96,16 @@ def test_structs_of_benches():
         same(re.findall(r'\("(\w+)"', fields), members, f"bench/peers/lathe_api.py, {class_name}")
 
 
+def test_check_all():
+    """A part that is not there is refused, and no success; the help names all."""
+    program = os.path.join(ROOT, "scripts/check-all")
+    done = subprocess.run([program, "asn"], capture_output=True, text=True)
+    assert done.returncode == 1 and "no part 'asn'" in done.stderr, done
+    parts = re.search(r": (\w+(?:, \w+)+), or", done.stderr)[1].split(", ")
+    said = subprocess.run([program, "--help"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    same(re.search(r"all parts: (.*)", said)[1].split(", "), parts, "check-all --help")
+
+
 def main():
     failed = 0
     for name, test in list(globals().items()):
