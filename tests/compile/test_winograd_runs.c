@@ -183,7 +183,7 @@ static double check_case(const Case *c, int m)
                                            c->width + c->left + c->right - 2}, 4),
     };
     Arena *a = arena_new();
-    Module *module;
+    Module *module = NULL;
     Error e = {0};
     if (job_run(a, build_job, &b, &e, NULL) != 0 || module_new(a, b.out.program, &b.out.image, &module, &e) != 0)
         FAIL_MSG("%s", e.message);
