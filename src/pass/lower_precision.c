@@ -40,12 +40,6 @@ typedef struct Facts {
     Operand side[MAX_OPERANDS][2]; /* input -1: something that is computed inside */
 } Facts;
 
-typedef struct FactsJob {
-    const Graph *g;
-    NodeId node;
-    Facts facts;
-} FactsJob;
-
 /* Does the value only choose among elements? *tensor: the last float tensor read. */
 static bool is_move(const Stages *s, Expr e, int *tensor)
 {
@@ -87,9 +81,10 @@ static double known_extent(const Exprs *x, Expr e)
     return expr_is_int(x, e, &n) && n > 0 ? (double)n : 1;
 }
 
-static Operand operand_of(const Stages *s, const Stage *st, int tensor, const int *in, int nin)
+static Operand operand_of(const NodeStages *n, const Stage *st, int tensor)
 {
-    Operand o = {.input = input_of(s, tensor, in, nin), .uses = 1};
+    const Stages *s = n->s;
+    Operand o = {.input = input_of(s, tensor, n->in, n->node->nin), .uses = 1};
     for (int a = 0; a < st->naxes + st->nreduce; a++) {
         o.uses *= known_extent(s->x, st->axis[a].extent);
     }
@@ -100,15 +95,12 @@ static Operand operand_of(const Stages *s, const Stage *st, int tensor, const in
     return o;
 }
 
-static void find_facts(Context *ctx, void *arg)
+static void find_facts(Context *ctx, const NodeStages *n, void *arg)
 {
-    FactsJob *j = arg;
-    Graph view = *j->g;
-    view.ctx = ctx;
-    int *in, *out, tensor;
-    const Stages *s = node_stages(ctx, &view, j->node, &in, &out);
-    const int nin = view.node.at[j->node].nin;
-    Facts *f = &j->facts;
+    (void)ctx;
+    int tensor;
+    const Stages *s = n->s;
+    Facts *f = arg;
     f->moves = s->stage.len > 0;
     for (int i = 0; i < s->stage.len; i++) {
         const Stage *st = &s->stage.at[i];
@@ -116,24 +108,16 @@ static void find_facts(Context *ctx, void *arg)
         f->moves &= st->form == STAGE_MAP && is_move(s, st->update[0], &tensor);
         if (f->nproducts < MAX_OPERANDS && contraction_of(s, i, &c) && c.vector_axis >= 0 &&
             s->tensor.at[st->result[0]].dtype == DT_F32) {
-            f->side[f->nproducts][0] = operand_of(s, st, c.a_tensor, in, nin);
-            f->side[f->nproducts++][1] = operand_of(s, st, c.b_tensor, in, nin);
+            f->side[f->nproducts][0] = operand_of(n, st, c.a_tensor);
+            f->side[f->nproducts++][1] = operand_of(n, st, c.b_tensor);
         }
     }
 }
 
 static Facts facts_of(const Graph *g, NodeId n)
 {
-    FactsJob j = {.g = g, .node = n};
-    if (node_has_stages(g, n)) {
-        Arena *scratch = arena_child(g->ctx->arena);
-        Error e;
-        if (job_run(scratch, find_facts, &j, &e, NULL)) {
-            j.facts = (Facts){0};
-        }
-        arena_free(scratch);
-    }
-    return j.facts;
+    Facts f = {0};
+    return node_with_stages(g, n, find_facts, &f) ? f : (Facts){0};
 }
 
 typedef struct Lower {

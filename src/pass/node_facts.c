@@ -4,12 +4,6 @@
 #include "loop/access.h"
 #include "op/op.h"
 
-typedef struct KindJob {
-    const Graph *g;
-    NodeId node;
-    NodeFacts facts;
-} KindJob;
-
 typedef struct ReadWalk {
     const Stages *s;
     const Stage *st;
@@ -64,45 +58,63 @@ static bool makes_channels(const Stage *st, const Contraction *c)
     return st->naxes >= 4 && (c->vector_axis == 1 || (c->vector_axis == 2 && st->naxes > 4 && shared >> 1 & 1));
 }
 
-Stages *node_stages(Context *ctx, const Graph *g, NodeId id, int **in_tensor, int **out_tensor)
-{
-    const Node *n = &g->node.at[id];
-    Exprs *x = exprs_new(ctx);
-    Stages *s = stages_new(ctx, x);
-    Expr *map = arena_array_of(ctx->arena, g->x->var.len + 1, Expr);
-    int *in = *in_tensor = arena_array_of(ctx->arena, n->nin + 1, int);
-    int *out = *out_tensor = arena_array_of(ctx->arena, n->nout + 1, int);
-    for (int k = 0; k < n->nin; k++) {
-        in[k] = -1;
-        if (n->in[k] >= 0) {
-            const Value *v = &g->value.at[n->in[k]];
-            Expr dims[MAX_RANK];
-            for (int d = 0; d < v->rank; d++) {
-                dims[d] = expr_import(x, g->x, v->dim[d], map);
-            }
-            in[k] = stages_tensor(s, "x", v->constant ? TENSOR_CONST : TENSOR_INPUT, v->dtype,
-                                  v->rank, dims);
-        }
-    }
-    op_define(ctx, g, id, s, map, in, out);
-    return s;
-}
-
 bool node_has_stages(const Graph *g, NodeId n)
 {
     const OpCode op = g->node.at[n].op;
     return op_rows[op].class == 'S' && op_has_define(op);
 }
 
-static void find_kind(Context *ctx, void *arg)
+typedef struct StagesJob {
+    const Graph *g;
+    NodeId node;
+    NodeStagesFn fn;
+    void *arg;
+} StagesJob;
+
+static void stages_job(Context *ctx, void *arg)
 {
-    KindJob *j = arg;
+    const StagesJob *j = arg;
     Graph view = *j->g;
     view.ctx = ctx;
-    int *in, *out;
-    const Stages *s = node_stages(ctx, &view, j->node, &in, &out);
+    const Node *n = &view.node.at[j->node];
+    Exprs *x = exprs_new(ctx);
+    Expr *map = arena_array_of(ctx->arena, view.x->var.len + 1, Expr);
+    const NodeStages out = {.node = n, .s = stages_new(ctx, x), .in = arena_array_of(ctx->arena, n->nin + 1, int),
+                            .out = arena_array_of(ctx->arena, n->nout + 1, int)};
+    for (int k = 0; k < n->nin; k++) {
+        out.in[k] = -1;
+        if (n->in[k] >= 0) {
+            const Value *v = &view.value.at[n->in[k]];
+            Expr dims[MAX_RANK];
+            for (int d = 0; d < v->rank; d++) {
+                dims[d] = expr_import(x, view.x, v->dim[d], map);
+            }
+            out.in[k] = stages_tensor(out.s, "x", v->constant ? TENSOR_CONST : TENSOR_INPUT, v->dtype, v->rank, dims);
+        }
+    }
+    op_define(ctx, &view, j->node, out.s, map, out.in, out.out);
+    j->fn(ctx, &out, j->arg);
+}
+
+bool node_with_stages(const Graph *g, NodeId n, NodeStagesFn fn, void *arg)
+{
+    if (!node_has_stages(g, n)) {
+        return false;
+    }
+    StagesJob j = {.g = g, .node = n, .fn = fn, .arg = arg};
+    Arena *scratch = arena_child(g->ctx->arena);
+    Error e;
+    const bool made = job_run(scratch, stages_job, &j, &e, NULL) == 0;
+    arena_free(scratch);
+    return made;
+}
+
+static void find_kind(Context *ctx, const NodeStages *n, void *arg)
+{
+    (void)ctx;
+    const Stages *s = n->s;
     Exprs *x = s->x;
-    NodeFacts *f = &j->facts;
+    NodeFacts *f = arg;
     f->kind = NODE_POINTWISE;
     f->is_uniform = true;
     f->keeps_channels = true;
@@ -132,16 +144,8 @@ static void find_kind(Context *ctx, void *arg)
 
 NodeFacts node_facts(const Graph *g, NodeId n)
 {
-    KindJob j = {.g = g, .node = n};
-    if (node_has_stages(g, n)) {
-        Arena *scratch = arena_child(g->ctx->arena);
-        Error e;
-        if (job_run(scratch, find_kind, &j, &e, NULL)) {
-            j.facts = (NodeFacts){.kind = NODE_OTHER};
-        }
-        arena_free(scratch);
-    }
-    return j.facts;
+    NodeFacts f = {.kind = NODE_OTHER};
+    return node_with_stages(g, n, find_kind, &f) ? f : (NodeFacts){.kind = NODE_OTHER};
 }
 
 bool *read_by_routines(const Graph *g)

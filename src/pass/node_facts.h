@@ -36,9 +36,16 @@ typedef struct NodeViews {
 } NodeViews;
 NodeViews node_views(Graph *g, NodeId n);
 
-/* The stages of one node alone, with the tensors of its inputs and results. */
-Stages *node_stages(Context *ctx, const Graph *g, NodeId n, int **in, int **out);
 bool node_has_stages(const Graph *g, NodeId n);
+/* Calls fn with the stages of one node alone, in memory that is gone afterwards. False: it has none, or one of them
+ * cannot be made, and what fn has found does not count. */
+typedef struct NodeStages {
+    const Node *node;
+    Stages *s;
+    int *in, *out; /* tensors of its inputs and results; -1: absent */
+} NodeStages;
+typedef void (*NodeStagesFn)(Context *ctx, const NodeStages *n, void *arg);
+bool node_with_stages(const Graph *g, NodeId n, NodeStagesFn fn, void *arg);
 /* By value: is it read by a node that is not compiled from stages (a routine of kernel/, control flow)? */
 bool *read_by_routines(const Graph *g);
 

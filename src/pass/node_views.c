@@ -11,10 +11,9 @@
 
 typedef struct ViewJob {
     Graph *g;
-    NodeId node;
     NodeViews views;
     Stages *s;
-    int *in, *out;
+    const int *in, *out;
     Expr *to_graph; /* by variable of the stages' pool */
 } ViewJob;
 
@@ -181,14 +180,14 @@ static bool find_concat(ViewJob *j, const Node *n)
     return true;
 }
 
-static void find_views(Context *ctx, void *arg)
+static void find_views(Context *ctx, const NodeStages *stages, void *arg)
 {
     ViewJob *j = arg;
-    Graph view = *j->g;
-    view.ctx = ctx;
-    j->s = node_stages(ctx, &view, j->node, &j->in, &j->out);
+    const Node *n = stages->node;
+    j->s = stages->s;
+    j->in = stages->in;
+    j->out = stages->out;
     j->to_graph = arena_array_of(ctx->arena, j->s->x->var.len + 1, Expr);
-    const Node *n = &j->g->node.at[j->node];
     if (n->nin < 1 || n->in[0] < 0 || n->nout < 1 || n->out[0] < 0 ||
         j->g->value.at[n->in[0]].dtype != j->g->value.at[n->out[0]].dtype) {
         return;
@@ -204,14 +203,6 @@ static void find_views(Context *ctx, void *arg)
 
 NodeViews node_views(Graph *g, NodeId n)
 {
-    ViewJob j = {.g = g, .node = n};
-    if (node_has_stages(g, n)) {
-        Arena *scratch = arena_child(g->ctx->arena);
-        Error e;
-        if (job_run(scratch, find_views, &j, &e, NULL)) {
-            j.views = (NodeViews){.kind = VIEW_NONE};
-        }
-        arena_free(scratch);
-    }
-    return j.views;
+    ViewJob j = {.g = g};
+    return node_with_stages(g, n, find_views, &j) ? j.views : (NodeViews){.kind = VIEW_NONE};
 }
