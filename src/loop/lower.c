@@ -155,6 +155,23 @@ static void open_peeled(Lowerer *w, Nest *n, int pos, int parent, bool init)
     opened(w, &tail, pos, lower_if(w, parent, expr_lt(x, expr_int(x, 0), rest)), init);
 }
 
+/* A tile of several sizes: the loops of each, of which a run takes one. */
+static void open_sizes(Lowerer *w, const Nest *n, int pos, int parent, bool init)
+{
+    Exprs *x = w->x;
+    const int axis = n->order[pos].axis;
+    const AxisTile *tile = &n->ss->tile[axis];
+    const char *name = arena_printf(w->ctx->arena, "%s_tile", n->st->axis[axis].name);
+    const Expr size = expr_loop_var(x, name, expr_int(x, tile->factor[0] + 1));
+    lower_let(w, parent, size, n->plan[axis].chosen);
+    for (int k = 0; k <= tile->nother; k++) {
+        const int32_t t = tile_size(tile, k);
+        Nest one = *n;
+        nest_plan_size(x, &one, axis, t, pos < n->nouter);
+        lower_open(w, &one, pos, lower_if(w, parent, expr_eq(x, size, expr_int(x, t))), init);
+    }
+}
+
 void lower_open(Lowerer *w, Nest *n, int pos, int parent, bool init)
 {
     Exprs *x = w->x;
@@ -179,7 +196,11 @@ void lower_open(Lowerer *w, Nest *n, int pos, int parent, bool init)
         return;
     }
     AxisPlan *p = &n->plan[n->order[pos].axis];
-    if (n->order[pos].level == 0 && p->split == SPLIT_SHIFT &&
+    if (n->order[pos].level == 0 && p->chosen) {
+        open_sizes(w, n, pos, parent, init);
+        return;
+    }
+    if (n->order[pos].level == 0 && p->split == SPLIT_SHIFT && !p->fits &&
         !expr_proves_le(x, expr_int(x, p->tile), p->size)) {
         /* Extents below one tile cannot be shifted: a guarded copy serves them. */
         const Expr tile = expr_int(x, p->tile);

@@ -182,6 +182,18 @@ Nest lower_at_nest(Lowerer *w, const Nest *n, int pos, int i)
     return child;
 }
 
+/* Are other stages computed inside its loops? */
+static bool has_inside(const Lowerer *w, int stage)
+{
+    for (int i = 0; i < w->s->stage.len; i++) {
+        const StageSchedule *ss = lower_schedule_of(w, i);
+        if (ss && ss->at_stage && strcmp(ss->at_stage, lower_stage_name(w, stage)) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void lower_at(Lowerer *w, const Nest *n, int pos, int parent)
 {
     const int nstages = w->s->stage.len;
@@ -203,6 +215,9 @@ void lower_at(Lowerer *w, const Nest *n, int pos, int parent)
         }
         Nest child = {.stage = i, .st = &w->s->stage.at[i], .ss = ss};
         nest_plan(w->x, &child, &region[i]);
+        if (ss->scope != SCOPE_ARG && !has_inside(w, i)) {
+            nest_keep_inside(w->x, &child);
+        }
         lower_open(w, &child, 0, parent, false);
     }
 }

@@ -12,17 +12,67 @@ static int64_t inner_product(const AxisTile *tile, int level)
     return p;
 }
 
-static const AxisTile *tile_of(const Nest *n, int axis)
+static AxisTile tile_of(const Nest *n, int axis)
 {
-    static const AxisTile none = {0};
-    return n->ss ? &n->ss->tile[axis] : &none;
+    AxisTile tile = n->ss ? n->ss->tile[axis] : (AxisTile){0};
+    if (n->plan[axis].one_of) {
+        tile.factor[0] = n->plan[axis].one_of;
+        tile.nother = 0;
+    }
+    return tile;
 }
+
+/* ---- tiles of several sizes ---- */
+
+static Expr ceil_divi(Exprs *x, Expr e, int64_t by)
+{
+    return expr_ceil_div(x, e, expr_int(x, by));
+}
+
+/* Which size costs least, and how many tiles of it there are. */
+static Expr choose_size(Exprs *x, const AxisTile *tile, Expr extent, Expr *tiles)
+{
+    Expr best = 0, least = 0;
+    for (int k = 0; k <= tile->nother; k++) {
+        const int32_t t = tile_size(tile, k);
+        const Expr these = ceil_divi(x, extent, t), cost = expr_muli(x, these, t + 1);
+        const Expr better = k ? expr_lt(x, cost, least) : 0;
+        best = k ? expr_select(x, better, expr_int(x, t), best) : expr_int(x, t);
+        *tiles = k ? expr_select(x, better, these, *tiles) : these;
+        least = k ? expr_min(x, cost, least) : cost;
+    }
+    return best;
+}
+
+int32_t tile_size_for(const AxisTile *tile, int64_t extent)
+{
+    int32_t best = tile->factor[0];
+    for (int k = 0; k < tile->nother; k++) {
+        if (tile_cost(extent, tile->other[k]) < tile_cost(extent, best)) {
+            best = tile->other[k];
+        }
+    }
+    return best;
+}
+
+/* Is this size never taken for an extent below it? */
+static bool size_fits(const AxisTile *tile, int32_t size, int64_t low)
+{
+    for (int64_t e = low > 1 ? low : 1; e < size; e++) {
+        if (tile_size_for(tile, e) == size) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- planning ---- */
 
 /* Makes the loop variables of `extent[]` and the axis value from them. */
 static void make_levels(Exprs *x, Nest *n, int axis, Expr base)
 {
     AxisPlan *p = &n->plan[axis];
-    const AxisTile *tile = tile_of(n, axis);
+    const AxisTile tile = tile_of(n, axis);
     const char *name = n->st->axis[axis].name;
     Expr local = base;
     for (int k = 0; k < p->nlevels; k++) {
@@ -38,7 +88,7 @@ static void make_levels(Exprs *x, Nest *n, int axis, Expr base)
                             : expr_loop_var(x, var_name, extent);
         }
         if (k > 0) {
-            local = expr_add(x, local, expr_muli(x, p->var[k], inner_product(tile, k)));
+            local = expr_add(x, local, expr_muli(x, p->var[k], inner_product(&tile, k)));
         }
     }
     p->base = base;
@@ -61,12 +111,12 @@ static void plan_untiled(Exprs *x, Nest *n, int axis)
 static void plan_small(Exprs *x, Nest *n, int axis, int64_t size, Expr base)
 {
     AxisPlan *p = &n->plan[axis];
-    const AxisTile *tile = tile_of(n, axis);
+    const AxisTile tile = tile_of(n, axis);
     p->extent[0] = expr_int(x, 1);
     p->split = SPLIT_EXACT;
     int64_t left = size;
-    for (int k = 1; k <= tile->n; k++) {
-        const int64_t inner = inner_product(tile, k);
+    for (int k = 1; k <= tile.n; k++) {
+        const int64_t inner = inner_product(&tile, k);
         int64_t extent = (left + inner - 1) / inner;
         if (left % inner != 0 && extent > 1) {
             p->split = SPLIT_GUARD;
@@ -76,7 +126,7 @@ static void plan_small(Exprs *x, Nest *n, int axis, int64_t size, Expr base)
         }
         p->extent[k] = expr_int(x, extent);
     }
-    for (int k = 0; k <= tile->n; k++) {
+    for (int k = 0; k <= tile.n; k++) {
         p->var[k] = 0;
     }
     make_levels(x, n, axis, base);
@@ -85,12 +135,23 @@ static void plan_small(Exprs *x, Nest *n, int axis, int64_t size, Expr base)
 static void plan_tiled(Exprs *x, Nest *n, int axis)
 {
     AxisPlan *p = &n->plan[axis];
-    const AxisTile *tile = tile_of(n, axis);
-    p->nlevels = tile->n + 1;
-    p->tile = inner_product(tile, 0);
     const Expr zero = expr_int(x, 0);
     int64_t size;
     const bool constant = expr_is_int(x, p->size, &size);
+    AxisTile tile = tile_of(n, axis);
+    if (tile.nother && constant) {
+        p->one_of = tile_size_for(&tile, size);
+        tile = tile_of(n, axis);
+    }
+    p->nlevels = tile.n + 1;
+    p->tile = inner_product(&tile, 0);
+    if (tile.nother) {
+        p->split = SPLIT_SHIFT;
+        p->chosen = choose_size(x, &tile, p->size, &p->extent[0]);
+        p->extent[1] = p->chosen; /* until one is planned */
+        make_levels(x, n, axis, zero);
+        return;
+    }
     if (constant && size < p->tile) {
         plan_small(x, n, axis, size, zero);
         return;
@@ -98,16 +159,16 @@ static void plan_tiled(Exprs *x, Nest *n, int axis)
     const Expr whole = expr_divi(x, p->size, p->tile);
     const bool exact = expr_proves_multiple(x, p->size, p->tile);
     p->split = exact                     ? SPLIT_EXACT
-               : tile->tail == TAIL_PAD   ? SPLIT_EXACT
-               : tile->tail == TAIL_SHIFT ? SPLIT_SHIFT
-               : tile->tail == TAIL_PEEL  ? SPLIT_PEEL
+               : tile.tail == TAIL_PAD    ? SPLIT_EXACT
+               : tile.tail == TAIL_SHIFT  ? SPLIT_SHIFT
+               : tile.tail == TAIL_PEEL   ? SPLIT_PEEL
                                           : SPLIT_GUARD;
     p->extent[0] = exact ? whole : expr_ceil_div(x, p->size, expr_int(x, p->tile));
     if (p->split == SPLIT_PEEL) {
         p->extent[0] = whole;
     }
-    for (int k = 1; k <= tile->n; k++) {
-        p->extent[k] = expr_int(x, tile->factor[k - 1]);
+    for (int k = 1; k <= tile.n; k++) {
+        p->extent[k] = expr_int(x, tile.factor[k - 1]);
     }
     make_levels(x, n, axis, zero);
     Expr base = expr_muli(x, p->var[0], p->tile);
@@ -153,6 +214,32 @@ void nest_plan_guard(Exprs *x, Nest *n, int axis)
     make_levels(x, n, axis, expr_muli(x, p->var[0], p->tile));
 }
 
+void nest_plan_size(Exprs *x, Nest *n, int axis, int32_t size, bool keep)
+{
+    AxisPlan *p = &n->plan[axis];
+    const AxisTile all = tile_of(n, axis);
+    p->one_of = size;
+    p->fits = size_fits(&all, size, expr_low(x, p->size));
+    p->chosen = 0;
+    for (int k = keep; k < p->nlevels; k++) {
+        p->var[k] = 0;
+    }
+    plan_tiled(x, n, axis);
+}
+
+void nest_keep_inside(Exprs *x, Nest *n)
+{
+    const Expr zero = expr_int(x, 0);
+    for (int pos = 0; pos < n->norder; pos++) {
+        AxisPlan *p = &n->plan[n->order[pos].axis];
+        if (p->limit && p->nlevels == 1 && n->mark[pos] == MARK_UNROLL) {
+            p->read = expr_min(x, p->value, expr_addi(x, p->limit, -1));
+            p->read = expr_proves_le(x, zero, p->read) ? p->read : expr_max(x, p->read, zero);
+            p->limit = 0;
+        }
+    }
+}
+
 void nest_plan(Exprs *x, Nest *n, const Region *box)
 {
     const Stage *st = n->st;
@@ -165,7 +252,7 @@ void nest_plan(Exprs *x, Nest *n, const Region *box)
             const Expr end = expr_add(x, p->low, p->size);
             p->limit = expr_proves_le(x, end, st->axis[a].extent) ? 0 : st->axis[a].extent;
         }
-        if (tile_of(n, a)->n == 0) {
+        if (tile_of(n, a).n == 0) {
             plan_untiled(x, n, a);
         } else {
             plan_tiled(x, n, a);
@@ -196,7 +283,7 @@ Expr nest_bind(Exprs *x, const Nest *n, Expr e)
     const int axes = n->st->naxes + n->st->nreduce;
     for (int a = 0; a < axes; a++) {
         from[a] = n->st->axis[a].var;
-        to[a] = n->plan[a].value;
+        to[a] = n->plan[a].read ? n->plan[a].read : n->plan[a].value;
     }
     return e ? expr_subst(x, e, axes, from, to) : 0;
 }

@@ -3,11 +3,12 @@
  * An axis of size E tiled by factors f1..fk (T their product) has levels 0..k. Its local position is
  *
  *     exact, guard   v0*T            + v1*(f2..fk) + ... + vk
- *     shift          min(v0*T, E-T)  + ...              the last tile overlaps
+ *     shift          min(v0*T, E-T)  + ...              the last tile overlaps; of several sizes T a run takes one
  *     peel           v0*T + ...  for v0 < floor(E/T), then a tail tile at floor(E/T)*T
  *
  * and its value is low + local, where low is 0 for a root stage and the corner of the box for a
- * stage computed at another's loop. */
+ * stage computed at another's loop. Where that box may stick out of the axis, what is computed there is not wanted:
+ * it is guarded, or, in unrolled loops of a private box, computed from elements inside the axis. */
 #ifndef LATHE_LOOP_NEST_H
 #define LATHE_LOOP_NEST_H
 
@@ -19,8 +20,12 @@ typedef enum SplitKind { SPLIT_EXACT, SPLIT_GUARD, SPLIT_SHIFT, SPLIT_PEEL } Spl
 typedef struct AxisPlan {
     Expr low, size;   /* values [low, low + size) */
     Expr limit;       /* not 0: the box may stick out of the axis, values stop at limit */
+    Expr read;        /* not 0: the value kept below the limit, which the stage computes with */
     SplitKind split;
     int64_t tile;     /* T */
+    int32_t one_of;   /* not 0: T, where the record has several; it is what a run takes here */
+    Expr chosen;      /* not 0: which T a run takes, still open */
+    bool fits;        /* T <= E wherever a run takes this T */
     Expr shift;       /* SPLIT_SHIFT: the LET variable min(v0*T, E-T) */
     Expr base;        /* position of the tile */
     Expr value;
@@ -48,6 +53,10 @@ void nest_plan_tail(Exprs *x, Nest *n, int axis);
 void nest_plan_main(Exprs *x, Nest *n, int axis, Expr tiles);
 /* The guarded form of a shifted axis, for extents below one tile. */
 void nest_plan_guard(Exprs *x, Nest *n, int axis);
+/* A shifted axis of several sizes, where a run takes this one. Level 0 keeps its variable, or gets one of its own. */
+void nest_plan_size(Exprs *x, Nest *n, int axis, int32_t size, bool keep);
+/* The unrolled axes of a box: computed from values inside the limits, not guarded. */
+void nest_keep_inside(Exprs *x, Nest *n);
 /* e over the stage's axes -> over the nest's loop variables. */
 Expr nest_bind(Exprs *x, const Nest *n, Expr e);
 static inline Expr nest_var(const Nest *n, int pos)

@@ -98,6 +98,9 @@ static void print_stage(const StageSchedule *ss, const Stages *s, Str *out)
             if (tile->tail != TAIL_GUARD) {
                 str_addf(&body, " %s", tail_names[tile->tail]);
             }
+            for (int k = 0; k < tile->nother; k++) {
+                str_addf(&body, "%s %d", k ? "" : " or", tile->other[k]);
+            }
         }
         if (ss->norder) {
             print_marked(st, ss, "order", ~(uint64_t)0, &body);
@@ -207,6 +210,14 @@ static void parse_tile(Lexer *lex, const Stage *st, StageSchedule *ss)
             if (lex_accept(lex, tail_names[m])) {
                 tile->tail = (TailMode)m;
                 break;
+            }
+        }
+        if (lex_accept(lex, "or")) {
+            while (lex->tok.kind == TOK_INT) {
+                if (tile->nother == MAX_OTHERS || lex->tok.i < 1 || lex->tok.i > INT32_MAX) {
+                    lex_fail(lex, "at most %d other sizes, each at least 1", MAX_OTHERS);
+                }
+                tile->other[tile->nother++] = (int32_t)lex_int(lex);
             }
         }
     } while (lex_accept(lex, ","));

@@ -145,6 +145,12 @@ static int position_of(const LoopRef *order, int n, LoopRef r)
     return -1;
 }
 
+static bool is_parallel(const StageSchedule *ss, LoopRef r)
+{
+    const int at = position_of(ss->order, ss->norder, r);
+    return at >= ss->nsteps && at < ss->nsteps + ss->nparallel;
+}
+
 static ScheduleVerdict check_tails(const Check *c, const Stage *st, const StageSchedule *ss)
 {
     LoopRef order[MAX_LOOPS];
@@ -161,7 +167,16 @@ static ScheduleVerdict check_tails(const Check *c, const Stage *st, const StageS
                 return no(c, SCHEDULE_TOO_BIG, ss, "tile too big");
             }
         }
-        if (expr_proves_multiple(c->s->x, st->axis[a].extent, t) && !ss->at_stage) {
+        for (int k = 0; k < tile->nother; k++) {
+            if (tile->n != 1 || tile->tail != TAIL_SHIFT || tile->other[k] < 1 ||
+                tile->other[k] >= (k ? tile->other[k - 1] : tile->factor[0])) {
+                return no(c, SCHEDULE_BAD_TAIL, ss, "other sizes of a tile that is not shifted, or not falling");
+            }
+            if (ss->at_stage || is_parallel(ss, (LoopRef){.axis = (int8_t)a, .level = 1})) {
+                return no(c, SCHEDULE_BAD_TAIL, ss, "other sizes of a tile inside another stage, or run in parallel");
+            }
+        }
+        if (expr_proves_multiple(c->s->x, st->axis[a].extent, t) && !ss->at_stage && tile->nother == 0) {
             continue; /* no tail */
         }
         if (tile->n == 0 || (tile->tail != TAIL_SHIFT && tile->tail != TAIL_PAD)) {

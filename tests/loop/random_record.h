@@ -350,6 +350,9 @@ static inline void draw_tiles(const Stages *s, const Stage *st, StageSchedule *s
             tile->factor[k] = 1 + (int32_t)below(seed, k ? 3 : 4);
         if (tile->n)
             tile->tail = (TailMode)below(seed, TAIL_MODES);
+        for (int32_t size = tile->factor[0] - 1; tile->n == 1 && tile->tail == TAIL_SHIFT && size > 0; size--)
+            if (*seed >> (32 + size) & 1) /* the draws that follow stay as they were */
+                tile->other[tile->nother++] = size;
         if (a < st->naxes && layout_block(layout, a) > 1 && below(seed, 4)) /* or pad is rare */
             *tile = (AxisTile){.n = 1, .factor = {(int32_t)layout_block(layout, a)},
                                .tail = TAIL_PAD};
@@ -467,6 +470,7 @@ typedef struct Record {
     ScheduleVerdict verdict;
     bool tail[TAIL_MODES], form[4]; /* what occurs in it; forms by StageForm, in a root */
     bool fused, split, in_steps, step_phases; /* steps; more than one phase in each */
+    bool open_sizes; /* tiles of several sizes, of which a run takes one */
 } Record;
 
 static inline void record_count(Record *r)
@@ -491,6 +495,7 @@ static inline void record_count(Record *r)
             const bool divides = expr_is_int(s->x, st->axis[a].extent, &extent) &&
                                  (extent < tile || extent % tile == 0);
             r->tail[ss->tile[a].tail] |= tile > 1 && !divides;
+            r->open_sizes |= ss->tile[a].nother && !expr_is_int(s->x, st->axis[a].extent, &extent);
         }
     }
 }
