@@ -17,6 +17,7 @@
 
 #define LEAST_ROW 12      /* elements */
 #define MAX_EPILOGUE 8   /* pointwise nodes behind a product */
+#define OPEN_SIZE 4096    /* elements: what open sizes are taken for, if they may be so large */
 #define LEAST_BYTES 65536 /* of x: what lies in L1 is copied faster than steps are started */
 
 typedef struct Border {
@@ -36,6 +37,12 @@ typedef struct Halo {
 static bool known_dim(const Graph *g, ValueId v, int k, int64_t *to)
 {
     return expr_is_int(g->x, g->value.at[v].dim[k], to);
+}
+
+static int64_t most(const Graph *g, ValueId v, int k)
+{
+    const int64_t high = expr_high(g->x, g->value.at[v].dim[k]);
+    return high < OPEN_SIZE || expr_is_int(g->x, g->value.at[v].dim[k], NULL) ? high : OPEN_SIZE;
 }
 
 /* Does a kernel compute v that would compute it alone, if v lay elsewhere? */
@@ -68,10 +75,13 @@ static bool border_of(const Halo *h, NodeId id, Border *b)
     }
     *b = (Border){.x = n->in[0], .whole = -1};
     const Value *x = &g->value.at[b->x], *w = &g->value.at[n->in[1]];
-    int64_t height, width, channels;
+    int64_t channels;
     if (x->rank != 4 || x->constant || x->elems || h->routines[b->x] || is_block_output(g, b->x) ||
-        !known_dim(g, b->x, 1, &channels) || !known_dim(g, b->x, 2, &height) || !known_dim(g, b->x, 3, &width) ||
-        width < LEAST_ROW || channels * height * width * dtype_size(x->dtype) < LEAST_BYTES) {
+        !known_dim(g, b->x, 1, &channels)) {
+        return false;
+    }
+    const int64_t height = most(g, b->x, 2), width = most(g, b->x, 3);
+    if (width < LEAST_ROW || channels * height * width * dtype_size(x->dtype) < LEAST_BYTES) {
         return false;
     }
     const Window win = window_of(g->x, n, 2, x->dim + 2, w->dim + 2);
@@ -88,6 +98,37 @@ static bool border_of(const Halo *h, NodeId id, Border *b)
 
 /* ---- rewriting ---- */
 
+static ValueId add_node(Graph *g, NodeId before, OpCode op, int nin, const ValueId *in)
+{
+    const NodeId id = insert_node(g, before, op, "halo", nin, in);
+    op_infer_node(g, id);
+    return g->node.at[id].out[0];
+}
+
+/* The shape of a part of the border: rows above or below, or columns beside x. Where sizes of x are open it is what is kept of x's shape, and the rest. */
+static ValueId part_shape(Graph *g, NodeId before, const Border *b, bool row, int64_t size, ValueId *shape_of_x)
+{
+    const int64_t kept[4] = {1, 1, !row, row};
+    const int64_t rest[4] = {0, 0, row ? size : 0, row ? b->pad[1] + b->pad_end[1] : size};
+    int64_t known[4];
+    bool all = true;
+    for (int d = 0; d < 4; d++) {
+        all &= known_dim(g, b->x, d, &known[d]);
+    }
+    if (all) {
+        for (int d = 0; d < 4; d++) {
+            known[d] = known[d] * kept[d] + rest[d];
+        }
+        return graph_const_ints(g, "halo_shape", 4, known);
+    }
+    if (*shape_of_x < 0) {
+        *shape_of_x = add_node(g, before, OP_SHAPE, 1, &b->x);
+    }
+    const ValueId product[2] = {*shape_of_x, graph_const_ints(g, "halo_kept", 4, kept)};
+    const ValueId sum[2] = {add_node(g, before, OP_MUL, 2, product), graph_const_ints(g, "halo_rest", 4, rest)};
+    return add_node(g, before, OP_ADD, 2, sum);
+}
+
 /* One node fills all parts of the border: they are one kernel. */
 static void fill_parts(Graph *g, NodeId before, const Border *b, ValueId *part)
 {
@@ -95,18 +136,13 @@ static void fill_parts(Graph *g, NodeId before, const Border *b, ValueId *part)
     const int64_t size[4] = {b->pad[0], b->pad_end[0], b->pad[1], b->pad_end[1]};
     ValueId in[5] = {graph_const_scalar(g, "halo_zero", x.dtype, 0)}, out[4];
     int nout = 0;
-    int64_t dims[4];
-    for (int k = 0; k < 4; k++) {
-        known_dim(g, b->x, k, &dims[k]);
-    }
-    const int64_t across = dims[3] + b->pad[1] + b->pad_end[1];
+    ValueId shape_of_x = -1;
     for (int k = 0; k < 4; k++) {
         part[k] = -1;
         if (size[k] == 0) {
             continue;
         }
-        const int64_t shape[4] = {dims[0], dims[1], k < 2 ? size[k] : dims[2], k < 2 ? across : size[k]};
-        in[1 + nout] = graph_const_ints(g, "halo_shape", 4, shape);
+        in[1 + nout] = part_shape(g, before, b, k < 2, size[k], &shape_of_x);
         part[k] = out[nout++] = graph_value(g, "halo", DT_NONE, -1, NULL);
     }
     const NodeId fill = graph_node(g, g->node.at[before].home, OP_FILL, g->node.at[before].name, 1 + nout, in, nout, out);
