@@ -71,16 +71,19 @@ class Session:
     """A module file with its inputs set: run() and outputs()."""
 
     def __init__(self, library, path, threads, inputs):
-        self.c, self.error, self.inputs = library, Error(), []
+        self.c, self.error = library, Error()
         module = self.c.lathe_load(path.encode(), c.byref(self.error))
         self.check(module is not None)
         self.module = module = c.c_void_p(module)
         session = self.c.lathe_session_new(module, threads, c.byref(self.error))
         self.check(session is not None)
         self.session, self.count = c.c_void_p(session), self.c.lathe_output_count(module)
-        for name, array in inputs.items():
-            self.inputs.append(aligned(array))  # they stay where they are
-            tensor = tensor_of(self.inputs[-1])
+        self.set(inputs)
+
+    def set(self, inputs):
+        self.inputs = [aligned(array) for array in inputs.values()]  # they stay where they are
+        for name, array in zip(inputs, self.inputs):
+            tensor = tensor_of(array)
             self.check(self.c.lathe_set_input_named(self.session, name.encode(), c.byref(tensor),
                                                     c.byref(self.error)) == 0)
 

@@ -76,7 +76,7 @@ ProductTile product_tile(const Target *t, int64_t outer, int64_t inner, int64_t 
 /* ---- open counts of rows ---- */
 
 #define OPEN_WASTE 1.1 /* of the time: what it may take longer than in tiles of the best size */
-#define ROW_CYCLES 0.35 /* measured: few rows wait for B to come from memory, and the fewer their instructions, the less */
+#define ROW_CYCLES 0.5 /* measured: few rows wait for B to come from memory, and the fewer their instructions, the less */
 
 /* Cycles a step of the sum for so many rows. */
 static double rows_cycles(const Target *t, int64_t rows, int size, int vectors)

@@ -134,12 +134,37 @@ static void as_compiled_for_the_number(void **state)
     finish(&open);
 }
 
+/* After the largest size no other takes memory: what one run needs is bounded, whatever ran before. */
+static void memory_is_that_of_the_largest(void **state)
+{
+    (void)state;
+    Fixture f = fixture("graph \"open\"\nsym M 0 300\ninput x f32[3,M,24]\n" MIXED);
+    uint64_t seed = 5;
+    int64_t allocations = 0;
+    for (int run = 0; run < 200; run++) {
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        const int64_t rows = run == 0 ? 300 : 1 + (int64_t)(seed >> 33) % 300;
+        Tensor *x = random_tensor(3, (const int64_t[]){3, rows, 24}, seed);
+        Error e;
+        set(&f, 0, x);
+        if (run_execute(f.r, &e) != 0)
+            FAIL_MSG("%s", e.message);
+        tensor_unref(x);
+        if (run == 0)
+            allocations = run_memory(f.r).allocations;
+        if (run_memory(f.r).allocations != allocations)
+            FAIL_MSG("run %d, of %d rows, took memory", run, (int)rows);
+    }
+    finish(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_count_of_rows),
         cmocka_unit_test(batches_of_open_products),
         cmocka_unit_test(as_compiled_for_the_number),
+        cmocka_unit_test(memory_is_that_of_the_largest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
