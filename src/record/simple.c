@@ -101,6 +101,7 @@ void choice_fill_map(const Choice *c, const Stage *st, StageSchedule *ss)
 }
 
 #define UNIT_POINTS 512 /* of a step of the parallel loop, which divides to know where it is */
+#define OPEN_POINTS 32  /* what an open extent counts for: with 1 nothing would be left to share out */
 
 /* Inner loops leave the parallel loop until each of its steps has some work. */
 static void widen_units(const Choice *c, const Stage *st, StageSchedule *ss)
@@ -108,12 +109,12 @@ static void widen_units(const Choice *c, const Stage *st, StageSchedule *ss)
     double points = 1;
     for (int k = ss->nparallel; k < ss->norder; k++) {
         const LoopRef r = ss->order[k];
-        points *= r.level > 0 ? ss->tile[r.axis].factor[r.level - 1] : (double)axis_extent(c->s, st, r.axis, 1);
+        points *= r.level > 0 ? ss->tile[r.axis].factor[r.level - 1] : (double)axis_extent(c->s, st, r.axis, OPEN_POINTS);
     }
     while (ss->nparallel > 1 && points < UNIT_POINTS) {
         const int axis = ss->order[--ss->nparallel].axis;
         const int64_t tile = ss->tile[axis].n > 0 ? ss->tile[axis].factor[0] : 1;
-        points *= (double)((axis_extent(c->s, st, axis, 1) + tile - 1) / tile);
+        points *= (double)((axis_extent(c->s, st, axis, OPEN_POINTS) + tile - 1) / tile);
     }
 }
 
