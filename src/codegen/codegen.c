@@ -1,4 +1,4 @@
-/* One kernel: loops in, image out. LLVM's objects live inside one nested job, so that a failure
+/* Kernels: loops in, image out. LLVM's objects live inside one nested job, so that a failure
  * disposes of them before it goes on to the caller's entry. */
 #include "codegen/codegen.h"
 
@@ -20,7 +20,8 @@
 static const char passes[] = "function(sroa,early-cse<memssa>)";
 
 typedef struct Job {
-    const Loops *l;
+    int n;
+    const Loops *const *l;
     const Target *target;
     const CodegenOptions *options;
     CodegenResult result;
@@ -47,9 +48,10 @@ static void make_machine(Context *ctx, Job *job)
     char *why = NULL;
     if (LLVMGetTargetFromTriple(triple, &llvm_target, &why))
         fail(ctx, ERR_INTERNAL, "codegen: LLVM has no target %s: %s", triple, why);
-    job->machine = LLVMCreateTargetMachine(llvm_target, triple, "x86-64", job->target->features,
-                                           LLVMCodeGenLevelDefault, LLVMRelocPIC,
-                                           LLVMCodeModelSmall);
+    /* "Less" has everything that counts but a second scheduling after registers are allocated, which gains nothing on
+     * vectors that are in the right order. */
+    job->machine = LLVMCreateTargetMachine(llvm_target, triple, "x86-64", job->target->features, LLVMCodeGenLevelLess,
+                                           LLVMRelocPIC, LLVMCodeModelSmall);
     LLVMSetTarget(job->g.m, triple);
     LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(job->machine);
     LLVMSetModuleDataLayout(job->g.m, layout);
@@ -59,22 +61,32 @@ static void make_machine(Context *ctx, Job *job)
 static void start(Context *ctx, Job *job)
 {
     Gen *g = &job->g;
-    const Loops *l = job->l;
     g->ctx = ctx;
-    g->l = l;
-    g->x = l->x;
     g->target = job->target;
     g->c = LLVMContextCreate();
     LLVMContextSetDiscardValueNames(g->c, !(job->options && job->options->want_ir));
-    g->m = LLVMModuleCreateWithNameInContext(l->name, g->c);
+    g->m = LLVMModuleCreateWithNameInContext(job->l[0]->name, g->c);
     g->b = LLVMCreateBuilderInContext(g->c);
     g->scope_kind = LLVMGetMDKindIDInContext(g->c, "alias.scope", 11);
     g->noalias_kind = LLVMGetMDKindIDInContext(g->c, "noalias", 7);
-    g->buffer = arena_array_of(ctx->arena, l->buffer.len + 1, GenBuffer);
-    g->reg = arena_array_of(ctx->arena, l->reg.len + 1, LLVMValueRef);
-    g->memo = arena_array_of(ctx->arena, l->x->node.len + 1, Memoised);
     gen_init_types(g);
     make_machine(ctx, job);
+}
+
+/* Its functions, one a phase, get names that no other kernel of the module has. */
+static void gen_kernel(Job *job, int i, const char **name)
+{
+    Gen *g = &job->g;
+    Arena *a = g->ctx->arena;
+    const Loops *l = g->l = job->l[i];
+    g->x = l->x;
+    g->buffer = arena_array_of(a, l->buffer.len + 1, GenBuffer);
+    g->reg = arena_array_of(a, l->reg.len + 1, LLVMValueRef);
+    g->memo = arena_array_of(a, l->x->node.len + 1, Memoised);
+    for (int k = 0; k < l->phase.len; k++) {
+        name[k] = i == 0 ? arena_printf(a, "%s_p%d", l->name, k) : arena_printf(a, "%s_k%d_p%d", l->name, i, k);
+        gen_phase(g, k, name[k]);
+    }
 }
 
 /* A copy of a message of LLVM's, which is then freed. */
@@ -110,7 +122,7 @@ static LLVMMemoryBufferRef emit(Context *ctx, Job *job, LLVMModuleRef m, LLVMCod
     LLVMMemoryBufferRef out = NULL;
     char *why = NULL;
     if (LLVMTargetMachineEmitToMemoryBuffer(job->machine, m, type, &why, &out))
-        fail(ctx, ERR_INTERNAL, "codegen: '%s': %s", job->l->name, keep_message(ctx, why));
+        fail(ctx, ERR_INTERNAL, "codegen: '%s': %s", job->l[0]->name, keep_message(ctx, why));
     return out;
 }
 
@@ -127,14 +139,14 @@ static void emit_assembly(Context *ctx, Job *job)
 static void compile(Context *ctx, void *arg)
 {
     Job *job = arg;
-    const Loops *l = job->l;
     const double t0 = time_now();
     start(ctx, job);
-    const char **name = arena_array_of(ctx->arena, l->phase.len + 1, const char *);
-    for (int k = 0; k < l->phase.len; k++) {
-        name[k] = arena_printf(ctx->arena, "%s_p%d", l->name, k);
-        gen_phase(&job->g, k, name[k]);
-    }
+    int nphases = 0;
+    for (int i = 0; i < job->n; i++)
+        nphases += job->l[i]->phase.len;
+    const char **name = arena_array_of(ctx->arena, nphases + 1, const char *);
+    for (int i = 0, at = 0; i < job->n; at += job->l[i++]->phase.len)
+        gen_kernel(job, i, name + at);
     const double t1 = time_now();
     optimise(ctx, job);
     if (job->options && job->options->want_assembly)
@@ -143,11 +155,10 @@ static void compile(Context *ctx, void *arg)
     job->object = emit(ctx, job, job->g.m, LLVMObjectFile);
     Error error;
     const int code = link_image(ctx->arena, (const uint8_t *)LLVMGetBufferStart(job->object),
-                                LLVMGetBufferSize(job->object), l->phase.len, name,
-                                &job->result.image, &error);
+                                LLVMGetBufferSize(job->object), nphases, name, &job->result.image, &error);
     if (code != ERR_OK)
-        fail(ctx, code, "codegen: '%s': %s", l->name, error.message);
-    log_line(2, "codegen: %s: IR %.1f ms, passes %.1f ms, code %.1f ms, %zu bytes", l->name,
+        fail(ctx, code, "codegen: '%s': %s", job->l[0]->name, error.message);
+    log_line(2, "codegen: %s, %d kernels: IR %.1f ms, passes %.1f ms, code %.1f ms, %zu bytes", job->l[0]->name, job->n,
              (t1 - t0) * 1e3, (t2 - t1) * 1e3, (time_now() - t2) * 1e3, job->result.image.size);
 }
 
@@ -169,17 +180,25 @@ static void dispose(Job *job)
         LLVMContextDispose(job->g.c);
 }
 
-CodegenResult codegen_compile(Context *ctx, const Loops *expanded, const Target *target,
-                              const CodegenOptions *options)
+CodegenResult codegen_compile_all(Context *ctx, int n, const Loops *const *expanded, const Target *target,
+                                  const CodegenOptions *options)
 {
-    assert(expanded->expanded);
-    Job job = {.l = expanded, .target = target, .options = options};
+    assert(n > 0);
+    for (int i = 0; i < n; i++)
+        assert(expanded[i]->expanded);
+    Job job = {.n = n, .l = expanded, .target = target, .options = options};
     Error error = {0};
     const int code = job_run(ctx->arena, compile, &job, &error, NULL);
     dispose(&job);
     if (code != ERR_OK)
         fail(ctx, code, "%s", error.message);
     return job.result;
+}
+
+CodegenResult codegen_compile(Context *ctx, const Loops *expanded, const Target *target,
+                              const CodegenOptions *options)
+{
+    return codegen_compile_all(ctx, 1, &expanded, target, options);
 }
 
 int codegen_version(void)

@@ -1,4 +1,8 @@
-/* Kernels: from the stages of a unit to code. Equal units share one job; jobs run in parallel. */
+/* Kernels: from the stages of a unit to code. Equal units share one job. Jobs are lowered in parallel; then code is
+ * generated for batches of them, in parallel too. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -108,7 +112,7 @@ static const char *print_loops(Context *ctx, const Loops *l)
     return str_text(&s);
 }
 
-static void compile_job(Context *ctx, void *arg)
+static void lower_job(Context *ctx, void *arg)
 {
     Job *j = arg;
     const Unit *u = j->unit;
@@ -129,18 +133,13 @@ static void compile_job(Context *ctx, void *arg)
     j->loops = low.loops;
     find_args(j, ctx, s, u, &low, find_tensors(ctx, s, in_name, u->nin),
               find_tensors(ctx, s, out_name, u->nout));
-    Loops *expanded = expand(ctx, low.loops, &j->target);
+    Loops *expanded = j->expanded = expand(ctx, low.loops, &j->target);
     expanded->name = j->name;
     low.loops->scratch_bytes = expanded->scratch_bytes; /* what registers could not hold is in it */
-    const CodegenOptions co = {.want_assembly = j->opt->want_code, .want_ir = j->opt->want_code};
-    const CodegenResult code = codegen_compile(ctx, expanded, &j->target, &co);
-    j->image = code.image;
     if (j->opt->want_text || j->opt->want_code) {
         j->report.stages = u->key;
         j->report.loops = print_loops(ctx, low.loops);
         j->report.expanded = print_loops(ctx, expanded);
-        j->report.ir = code.ir;
-        j->report.assembly = code.assembly;
     }
     j->report.flops = cost.exact ? cost.ops : 0;
     double units = 0;
@@ -155,10 +154,103 @@ static void compile_job(Context *ctx, void *arg)
     j->report.seconds = time_now() - start;
 }
 
-static void run_job(int i, void *arg)
+/* ---- batches ---- */
+
+/* Jobs whose code is generated at once. Which ones does not depend on the number of threads, nor does their code. */
+typedef struct Batch {
+    Arena *arena;
+    VEC(Job *) job;
+    size_t size;
+    Image image;
+    Error error;
+    int code;
+} Batch;
+
+typedef struct Batches {
+    VEC(Batch) batch;
+    const CompileOptions *opt;
+    pthread_t caller;
+    atomic_int done;
+    int total;
+} Batches;
+
+/* Of a batch that holds more jobs than one: as much as LLVM takes some 10 ms for. */
+#define BATCH_SIZE 160
+
+/* Statements, and what a kernel costs without any. */
+static size_t job_size(const Job *j)
+{
+    return 20 + (size_t)j->expanded->stmt.len;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    const Job *const x = *(Job *const *)a, *const y = *(Job *const *)b;
+    const size_t m = job_size(x), n = job_size(y);
+    return m != n ? (m < n) - (m > n) : (x > y) - (x < y);
+}
+
+/* Large ones first and alone, so that threads end together. Texts are wanted by kernel: no batches then. */
+static void make_batches(Work *w, int first, Batches *all)
+{
+    Arena *a = w->ctx->arena;
+    const int n = w->job.len - first;
+    const bool alone = w->opt->want_code;
+    Job **job = arena_array_of(a, n + 1, Job *);
+    for (int i = 0; i < n; i++)
+        job[i] = &w->job.at[first + i];
+    qsort(job, (size_t)n, sizeof *job, by_size);
+    for (int i = 0; i < n; i++) {
+        Batch *b = all->batch.len > 0 ? &all->batch.at[all->batch.len - 1] : NULL;
+        if (!b || alone || b->size + job_size(job[i]) > BATCH_SIZE ||
+            b->job.at[0]->unit->is_run_here != job[i]->unit->is_run_here) {
+            const Batch fresh = {.arena = arena_child(a)};
+            arena_set_limit(fresh.arena, (size_t)compile_memory_limit(w->opt));
+            vec_push(a, &all->batch, fresh);
+            b = &all->batch.at[all->batch.len - 1];
+        }
+        vec_push(a, &b->job, job[i]);
+        b->size += job_size(job[i]);
+    }
+}
+
+static void generate(Context *ctx, void *arg)
+{
+    Batch *b = arg;
+    const double start = time_now();
+    const Job *const one = b->job.at[0];
+    const Loops **loops = arena_array_of(ctx->arena, b->job.len, const Loops *);
+    for (int i = 0; i < b->job.len; i++)
+        loops[i] = b->job.at[i]->expanded;
+    const CodegenOptions co = {.want_assembly = one->opt->want_code, .want_ir = one->opt->want_code};
+    const CodegenResult code = codegen_compile_all(ctx, b->job.len, loops, &one->target, &co);
+    const double seconds = time_now() - start;
+    b->image = code.image;
+    for (int i = 0, entry = 0; i < b->job.len; i++) {
+        Job *j = b->job.at[i];
+        j->image = &b->image;
+        j->entry = entry;
+        entry += j->loops->phase.len;
+        j->report.seconds += seconds * (double)job_size(j) / (double)b->size;
+        j->report.ir = code.ir;
+        j->report.assembly = code.assembly;
+    }
+}
+
+static void run_batch(int i, void *arg)
+{
+    Batches *all = arg;
+    Batch *b = &all->batch.at[i];
+    b->code = job_run(b->arena, generate, b, &b->error, NULL);
+    const int done = atomic_fetch_add(&all->done, b->job.len) + b->job.len;
+    if (all->opt->progress && pthread_equal(pthread_self(), all->caller))
+        all->opt->progress(all->opt->progress_arg, "compiling", done, all->total);
+}
+
+static void run_lower(int i, void *arg)
 {
     Job *j = *(Job **)arg + i;
-    j->code = job_run(j->arena, compile_job, j, &j->error, NULL);
+    j->code = job_run(j->arena, lower_job, j, &j->error, NULL);
 }
 
 static const char *unit_name(Work *w, const Unit *u)
@@ -193,24 +285,28 @@ void jobs_make(Work *w)
             job_add(w, &w->unit.at[i]);
 }
 
+static _Noreturn void job_failed(const Work *w, const Job *j, int code, const Error *e)
+{
+    const char *node = j->unit->nnode > 0 ? graph_describe_node(w->g, j->unit->node[0]) : "a constant's layout";
+    fail(w->ctx, code, "%s: %s", node, e->message);
+}
+
 void jobs_compile(Work *w, int first)
 {
     const double start = time_now();
-    /* In slices, so that progress can be told. */
-    const int slice = w->opt->threads * 8;
-    for (int i = first; i < w->job.len; i += slice) {
-        Job *at = w->job.at + i;
-        const int n = w->job.len - i < slice ? w->job.len - i : slice;
-        parallel_for(n, w->opt->threads, run_job, &at);
-        if (w->opt->progress)
-            w->opt->progress(w->opt->progress_arg, "compiling", i + n, w->job.len);
-    }
-    for (int i = first; i < w->job.len; i++) {
-        const Job *j = &w->job.at[i];
-        if (j->code == 0)
-            continue;
-        const char *node = j->unit->nnode > 0 ? graph_describe_node(w->g, j->unit->node[0]) : "a constant's layout";
-        fail(w->ctx, j->code, "%s: %s", node, j->error.message);
-    }
+    Job *at = w->job.at + first;
+    const int n = w->job.len - first;
+    parallel_for(n, w->opt->threads, run_lower, &at);
+    for (int i = 0; i < n; i++)
+        if (at[i].code != 0)
+            job_failed(w, &at[i], at[i].code, &at[i].error);
+    Batches all = {.opt = w->opt, .caller = pthread_self(), .total = n};
+    make_batches(w, first, &all);
+    parallel_for(all.batch.len, w->opt->threads, run_batch, &all);
+    for (int i = 0; i < all.batch.len; i++)
+        if (all.batch.at[i].code != 0)
+            job_failed(w, all.batch.at[i].job.at[0], all.batch.at[i].code, &all.batch.at[i].error);
+    if (w->opt->progress && n > 0)
+        w->opt->progress(w->opt->progress_arg, "compiling", n, n);
     w->report->codegen_seconds += time_now() - start;
 }

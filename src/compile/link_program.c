@@ -420,36 +420,44 @@ static void link_outputs(Link *l, bool *direct)
     }
 }
 
+/* One image from those of all batches, and the kernels' entries in it. */
 static Image link_image(Link *l)
 {
     Work *w = l->w;
     size_t size = 0;
     int n = 0;
-    for (int i = 0; i < w->job.len; i++) {
-        if (w->job.at[i].kernel < 0)
-            continue;
-        size = ((size + 63) & ~(size_t)63) + w->job.at[i].image.size;
-        n += w->job.at[i].image.nentries;
-    }
-    uint8_t *code = arena_alloc_aligned(l->ctx->arena, size + 64, 64);
-    ImageEntry *entry = arena_array_of(l->ctx->arena, n + 1, ImageEntry);
-    size_t at = 0;
-    int next = 0;
+    size_t *base = arena_array_of(l->ctx->arena, w->job.len + 1, size_t); /* of the job's image */
     for (int i = 0; i < w->job.len; i++) {
         const Job *j = &w->job.at[i];
         if (j->kernel < 0)
             continue;
-        at = (at + 63) & ~(size_t)63;
-        memcpy(code + at, j->image.code, j->image.size);
-        l->b->kernel.at[j->kernel].entry = next;
-        for (int k = 0; k < j->image.nentries; k++) {
-            entry[next] = j->image.entry[k];
-            entry[next].name = arena_strdup(l->ctx->arena, entry[next].name);
-            entry[next++].offset += (uint32_t)at;
-        }
-        at += j->image.size;
+        n += j->loops->phase.len;
+        int same = 0;
+        while (w->job.at[same].kernel < 0 || w->job.at[same].image != j->image)
+            same++;
+        base[i] = same < i ? base[same] : size;
+        size += same < i ? 0 : (j->image->size + 63) & ~(size_t)63;
     }
-    return (Image){.code = code, .size = at, .nentries = n, .entry = entry};
+    uint8_t *code = arena_alloc_aligned(l->ctx->arena, size + 64, 64);
+    ImageEntry *entry = arena_array_of(l->ctx->arena, n + 1, ImageEntry);
+    int next = 0;
+    size_t filled = 0;
+    for (int i = 0; i < w->job.len; i++) {
+        const Job *j = &w->job.at[i];
+        if (j->kernel < 0)
+            continue;
+        if (base[i] >= filled) { /* the first of its batch */
+            memcpy(code + base[i], j->image->code, j->image->size);
+            filled = base[i] + 1;
+        }
+        l->b->kernel.at[j->kernel].entry = next;
+        for (int k = 0; k < j->loops->phase.len; k++) {
+            entry[next] = j->image->entry[j->entry + k];
+            entry[next].name = arena_strdup(l->ctx->arena, entry[next].name);
+            entry[next++].offset += (uint32_t)base[i];
+        }
+    }
+    return (Image){.code = code, .size = size, .nentries = n, .entry = entry};
 }
 
 static void copy_report(Link *l)

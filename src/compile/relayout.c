@@ -42,7 +42,7 @@ Unit *relayout_unit(Work *w, const Value *v, const Layout *layout)
 
 typedef struct Copy {
     const Relayout *what;
-    LoadedImage *image;
+    LoadedImage *image, *owned; /* the latter: by the first copy that needs it */
     void **buf;
     int first, nparts; /* parts of the whole work */
     int64_t extent;    /* of the only phase, which parts divide */
@@ -94,7 +94,7 @@ static int run_part(const Copy *c, int part, void *scratch)
     int code = 0;
     for (int p = 0; p < l->phase.len && code == 0; p++) {
         const int64_t extent = l->phase.len == 1 ? c->extent : expr_eval_int(l->x, l->phase.at[p].extent, NULL);
-        code = image_entry(c->image, j->image.entry[p].offset)(&env, c->buf, NULL, scratch, extent * part / c->nparts,
+        code = image_entry(c->image, j->image->entry[j->entry + p].offset)(&env, c->buf, NULL, scratch, extent * part / c->nparts,
                                                                extent * (part + 1) / c->nparts);
     }
     return code;
@@ -117,6 +117,18 @@ static void part_job(int i, void *arg)
         atomic_store(&all->code, code);
 }
 
+/* For copy[n]: its batch's image, perhaps loaded for one before. */
+static int load_code(Copy *copy, int n, Error *e)
+{
+    for (int i = 0; i < n && !copy[n].image; i++)
+        if (copy[i].what->job->image == copy[n].what->job->image)
+            copy[n].image = copy[i].image;
+    const int code = copy[n].image ? 0 : image_load(copy[n].what->job->image, &copy[n].owned, e);
+    if (copy[n].owned)
+        copy[n].image = copy[n].owned;
+    return code;
+}
+
 void relayouts_run(Context *ctx, int n, const Relayout *r, int threads)
 {
     Error e = {0};
@@ -127,13 +139,13 @@ void relayouts_run(Context *ctx, int n, const Relayout *r, int threads)
     for (; all.n < n && code == 0; all.n += code == 0) {
         all.at[all.n] = prepare(&child, &r[all.n], parts);
         parts += all.at[all.n].nparts;
-        code = image_load(&r[all.n].job->image, &all.at[all.n].image, &e);
+        code = load_code(all.at, all.n, &e);
     }
     atomic_init(&all.code, code);
     if (code == 0)
         parallel_for(parts, threads, part_job, &all);
     for (int i = 0; i < all.n; i++)
-        image_unload(all.at[i].image);
+        image_unload(all.at[i].owned);
     arena_free(child.arena);
     code = atomic_load(&all.code);
     if (code != 0)

@@ -47,9 +47,11 @@ typedef struct Job {
     Target target;
     const char *name;
     Loops *loops;       /* structured: buffers, extents, symbols */
+    Loops *expanded;
     JobArg *arg;
     int nread;
-    Image image;
+    const Image *image; /* of the batch that it was compiled in */
+    int entry;          /* its first phase's there */
     KernelReport report;
     float unit_ns;
     int kernel;         /* id in the program; -1: not linked yet */

@@ -11,7 +11,7 @@
  *                      the output's transform. Weights are read once a task, from L2 or L3.
  *     all tiles        a phase for v; parallel (image, block of outputs) for the rest. v is read once a task.
  *
- * The transforms are written out, in registers, a vector of channels at a time. */
+ * The transforms are written out, in registers, a vector of channels at a time; so is what follows them, if it is short. */
 #include "loop/access.h"
 #include "record/templates.h"
 
@@ -141,6 +141,23 @@ static bool is_whole(const Transformed *w, Blocks b)
     return b.rows == w->down;
 }
 
+static void count_math(const Exprs *x, Expr e, void *arg)
+{
+    const ExprNode *n = expr_node(x, e);
+    *(int *)arg += dtype_is_float((DType)n->dtype) && n->op >= EX_SQRT && n->op <= EX_POW;
+}
+
+/* Does what is done to each element take many instructions? Then it is a loop over the tile: written out, it would be
+ * most of the code, and of the time that compiling takes. */
+static bool is_long(const Stages *s, const Transformed *w)
+{
+    const Stage *out = &s->stage.at[w->out];
+    int n = 0;
+    for (int k = 0; k < out->nresults; k++)
+        expr_walk(s->x, out->update[k], count_math, &n);
+    return n > 0;
+}
+
 /* The output, tile by tile. Returns the loop over blocks of outputs; *block gets that over blocks of tiles. */
 static LoopRef schedule_output(Choice *c, const Transformed *w, Blocks b, LoopRef *block)
 {
@@ -165,14 +182,20 @@ static LoopRef schedule_output(Choice *c, const Transformed *w, Blocks b, LoopRe
     order_add(os, w->h, 1);
     order_add(os, w->w, 1);
     const LoopRef vector = os->order[order_add(os, w->k, 1)];
-    unroll(os, w->h, 2);
-    unroll(os, w->w, 2);
+    const bool loops = is_long(c->s, w);
+    if (loops) {
+        order_add(os, w->h, 2);
+        order_add(os, w->w, 2);
+    } else {
+        unroll(os, w->h, 2);
+        unroll(os, w->w, 2);
+    }
     os->vector = order_add(os, w->k, 2);
     const char *out = choice_name(c, w->out);
     const int stages[2] = {w->z, w->tile};
     for (int i = 0; i < 2; i++) {
         StageSchedule *ss = choice_entry(c, stages[i]);
-        place(ss, out, vector, SCOPE_REG);
+        place(ss, out, vector, loops && i == 1 ? SCOPE_SCRATCH : SCOPE_REG);
         unroll(ss, 0, 0);
         unroll(ss, 1, 0);
         order_add(ss, 2, 0);

@@ -265,6 +265,38 @@ static void asks_for_text(Context *ctx, void *arg)
     assert_int_equal(plain.image.size, r.image.size);
 }
 
+/* Kernels of one name in one image: each entry is its own kernel's, and finds its own constants. */
+static void several(Context *ctx, void *arg)
+{
+    enum { KERNELS = 5, N = 16 };
+    const Target t = target_native();
+    const Loops *l[KERNELS];
+    LoadedImage *image;
+    Error e;
+    (void)arg;
+    for (int i = 0; i < KERNELS; i++) {
+        Kernel k = kernel_new(ctx, "one", "i", N / 8);
+        const int y = kernel_buffer(&k, "y", DT_F32, N, true, NULL);
+        const Expr v = expr_float(k.x, DT_F32, 0.1 + i);
+        kernel_store(&k, k.body, y, expr_muli(k.x, kernel_par(&k), 8), 0, kernel_op1(&k, EX_BROADCAST, DT_F32, 8, 0, v));
+        l[i] = k.l;
+    }
+    const CodegenResult r = codegen_compile_all(ctx, KERNELS, l, &t, NULL);
+    assert_int_equal(r.image.nentries, KERNELS);
+    assert_int_equal(image_load(&r.image, &image, &e), 0);
+    for (int i = 0; i < KERNELS; i++) {
+        _Alignas(64) float y[N] = {0};
+        void *buf[] = {y};
+        const KernelEnv env = {.abi_version = KERNEL_ABI_VERSION};
+        assert_int_equal(image_entry(image, r.image.entry[i].offset)(&env, buf, NULL, NULL, 0, N / 8), 0);
+        for (int k = 0; k < N; k++)
+            assert_true(y[k] == (float)(0.1 + i));
+        for (int k = 0; k < i; k++)
+            assert_string_not_equal(r.image.entry[k].name, r.image.entry[i].name);
+    }
+    image_unload(image);
+}
+
 /* Compiles kernel number `id`, its own context and pool; keeps the code. */
 typedef struct Compiled {
     uint8_t *code;
@@ -336,6 +368,7 @@ IN_JOB_512(strided)
 IN_JOB(control)
 IN_JOB_512(reductions)
 IN_JOB(asks_for_text)
+IN_JOB(several)
 
 int main(void)
 {
@@ -345,7 +378,8 @@ int main(void)
         cmocka_unit_test(test_gather_scatter),  cmocka_unit_test(test_control),
         cmocka_unit_test(test_strided),         cmocka_unit_test(test_strided_512),
         cmocka_unit_test(test_reductions),      cmocka_unit_test(test_reductions_512),
-        cmocka_unit_test(test_asks_for_text),   cmocka_unit_test(test_parallel),
+        cmocka_unit_test(test_asks_for_text),   cmocka_unit_test(test_several),
+        cmocka_unit_test(test_parallel),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
