@@ -95,14 +95,12 @@ static void gen_stmt(Gen *g, int id)
 }
 
 /* The scope of a buffer: its own for an argument, one for all of the scratch, where buffers of
- * disjoint lifetimes may share bytes; none for what may overlap another. */
+ * disjoint lifetimes may share bytes, and one for all that may overlap each other. */
 static LLVMMetadataRef scope_of(const Gen *g, const LoopBuffer *b, LLVMMetadataRef domain)
 {
-    if (b->alias)
-        return NULL;
     char name[32];
-    snprintf(name, sizeof name, "%s%d", b->scope == SCOPE_ARG ? "arg" : "scratch",
-             b->scope == SCOPE_ARG ? b->arg : 0);
+    snprintf(name, sizeof name, "%s%d", b->alias ? "alias" : b->scope == SCOPE_ARG ? "arg" : "scratch",
+             b->scope == SCOPE_ARG && !b->alias ? b->arg : 0);
     LLVMMetadataRef parts[2] = {LLVMMDStringInContext2(g->c, name, strlen(name)), domain};
     return LLVMMDNodeInContext2(g->c, parts, 2);
 }

@@ -9,6 +9,7 @@
 #include "base/parallel.h"
 #include "codegen/codegen.h"
 #include "compile/work.h"
+#include "loop/in_place.h"
 #include "record/choose.h"
 
 /* ---- estimates ---- */
@@ -133,6 +134,8 @@ static void lower_job(Context *ctx, void *arg)
     j->loops = low.loops;
     find_args(j, ctx, s, u, &low, find_tensors(ctx, s, in_name, u->nin),
               find_tensors(ctx, s, out_name, u->nout));
+    j->over = arena_array_of(ctx->arena, low.loops->nargs + 1, int);
+    loops_in_place(low.loops, j->over);
     Loops *expanded = j->expanded = expand(ctx, low.loops, &j->target);
     expanded->name = j->name;
     low.loops->scratch_bytes = expanded->scratch_bytes; /* what registers could not hold is in it */

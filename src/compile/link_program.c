@@ -178,6 +178,15 @@ void link_copy(Link *l, int to, int from)
 
 /* ---- steps ---- */
 
+/* The kernel of this step may write `out`, a temporary that no step before has, over `in`. Whether it does is up to the
+ * plan, which knows who else reads `in`. */
+static void link_in_place(Link *l, int out, int in)
+{
+    ProgramBuffer *b = &l->b->buffer.at[out];
+    if (b->kind == BUF_TEMP && in < out && b->replaces == 0 && program_same_size(b, &l->b->buffer.at[in]))
+        b->replaces = in;
+}
+
 static const struct Relaid *find_relaid(const Link *l, ValueId v, const Layout *layout)
 {
     for (int i = 0; i < l->nrelaid; i++)
@@ -245,6 +254,8 @@ static void link_kernel(Link *l, const Unit *u)
         if (i >= j->nread)
             link_alloc(l, buffer);
         vec_push(arena, &a, buffer);
+        if (i >= j->nread && j->over[i] >= 0)
+            link_in_place(l, buffer, a.at[5 + j->over[i]]);
     }
     for (int i = 0; i < loops->sym.len; i++)
         vec_push(arena, &a, convert(l, loops->x, loops->sym.at[i], u));

@@ -50,6 +50,7 @@ typedef struct Job {
     Loops *expanded;
     JobArg *arg;
     int nread;
+    int *over;          /* by argument that is written: the one in whose place it may lie; -1 (loop/in_place.h) */
     const Image *image; /* of the batch that it was compiled in */
     int entry;          /* its first phase's there */
     KernelReport report;

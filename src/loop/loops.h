@@ -43,7 +43,7 @@ typedef struct LoopBuffer {
     int64_t offset;  /* SCOPE_SCRATCH: bytes */
     int64_t size;    /* bytes, of scratch that was meant to be registers; 0: not known */
     bool written;    /* stored to by some phase */
-    bool alias;      /* may overlap another buffer (in place): gets no noalias */
+    bool alias;      /* may overlap others that say so too (in place): no noalias among these */
 } LoopBuffer;
 
 /* MARK_DOT: may be run inside one instruction (loop/intrinsic.h); the meaning is that of MARK_SERIAL. */

@@ -61,6 +61,46 @@ static void step_uses(Uses *u, int i)
     }
 }
 
+static int root_of(const Program *p, int buffer)
+{
+    while (p->buffer[buffer].kind == BUF_VIEW)
+        buffer = p->buffer[buffer].parent;
+    return buffer;
+}
+
+/* How many operands of the step are b or views of it. */
+static int count_operands(const Program *p, const KernelStep *k, int b)
+{
+    int n = 0;
+    for (int i = 0; i < k->nread + k->nwrite; i++)
+        n += root_of(p, k->buffer[i]) == b;
+    return n;
+}
+
+/* What a step writes first and may write in place of what it reads last, and reads nothing else of, gets its home.
+ * Step by step: the other may have its place from one before. */
+static void share_places(Arena *a, const Program *p, Lifetime *life)
+{
+    bool *gone = arena_array_of(a, p->nbuffer + 1, bool); /* another has its place */
+    int32_t *last = arena_array_of(a, p->nbuffer + 1, int32_t); /* its own */
+    for (int b = 0; b < p->nbuffer; b++)
+        last[b] = life[b].last;
+    for (int i = 0; i < p->nstep; i++) {
+        if (p->step[i].code != PSTEP_KERNEL)
+            continue;
+        const KernelStep k = program_kernel_step(p, &p->step[i]);
+        for (int w = k.nread; w < k.nread + k.nwrite; w++) {
+            const int out = k.buffer[w], in = p->buffer[out].kind == BUF_TEMP ? p->buffer[out].replaces : 0;
+            if (in == 0 || gone[in] || life[out].first != i || last[in] != i || count_operands(p, &k, in) != 1 ||
+                count_operands(p, &k, out) != 1)
+                continue;
+            gone[in] = true;
+            life[out].home = life[in].home;
+            life[life[in].home].last = last[out];
+        }
+    }
+}
+
 Lifetime *plan_lifetimes(Arena *a, const Program *p)
 {
     Uses u = {p, arena_array_of(a, p->nbuffer, Lifetime), arena_array_of(a, p->nbuffer, bool)};
@@ -94,6 +134,9 @@ Lifetime *plan_lifetimes(Arena *a, const Program *p)
             }
         }
     }
+    for (int b = 0; b < p->nbuffer; b++)
+        u.life[b].home = b;
+    share_places(a, p, u.life);
     return u.life;
 }
 
@@ -246,8 +289,9 @@ PlanSize plan_place(const Program *p, const Lifetime *life, const int64_t *bytes
         offset[b] = -1;
         if (p->buffer[b].kind != BUF_TEMP || life[b].last < 0)
             continue;
-        g.order[g.n++] = b;
         g.size.naive += align_up(bytes[b]);
+        if (life[b].home == b)
+            g.order[g.n++] = b;
     }
     for (int i = 0; i < g.n; i++) {
         const int64_t live = live_with(&g, g.order[i]);
@@ -261,5 +305,7 @@ PlanSize plan_place(const Program *p, const Lifetime *life, const int64_t *bytes
     }
     memcpy(g.order, g.best, sizeof *g.order * (size_t)g.n);
     place(&g, tight);
+    for (int b = 0; b < p->nbuffer; b++)
+        offset[b] = offset[life[b].home];
     return g.size;
 }

@@ -1,7 +1,8 @@
 /* Memory plan: where each temporary lies in one slab, by lifetime.
  *
  * A buffer lives from the first to the last step that touches it; jumps backwards widen that. Buffers whose lifetimes
- * overlap get disjoint ranges. They are placed one after the other, in several orders, until a plan is as small as any
+ * overlap get disjoint ranges; what a kernel may write in place of what it reads last (ProgramBuffer.replaces) gets the
+ * same. They are placed one after the other, in several orders, until a plan is as small as any
  * can be: what lives at one step needs that much. */
 #ifndef LATHE_RUNTIME_PLAN_H
 #define LATHE_RUNTIME_PLAN_H
@@ -11,7 +12,8 @@
 #define PLAN_ALIGN 64
 
 typedef struct Lifetime {
-    int32_t first, last; /* steps; last -1: never used */
+    int32_t first, last; /* steps; last -1: never used. Where others lie in its place, of the last of them */
+    int32_t home;        /* the buffer in whose place it lies: itself, mostly */
 } Lifetime;
 
 /* By buffer; a view's uses count for its parent. */

@@ -197,6 +197,14 @@ static bool verify_values(Check *c)
     return true;
 }
 
+bool program_same_size(const ProgramBuffer *a, const ProgramBuffer *b)
+{
+    bool same = a->kind == b->kind && a->dtype == b->dtype && a->rank == b->rank && layout_equal(&a->layout, &b->layout);
+    for (int k = 0; same && k < a->rank; k++)
+        same = a->dim[k] == b->dim[k];
+    return same;
+}
+
 static bool verify_buffer(Check *c, int i)
 {
     const Program *p = c->p;
@@ -238,6 +246,8 @@ static bool verify_buffer(Check *c, int i)
     }
     case BUF_TEMP:
         REQUIRE(c, !late, "buffer %d: size of a planned buffer depends on data", i);
+        REQUIRE(c, b->replaces == 0 || (in_range(b->replaces, i) && program_same_size(b, &p->buffer[b->replaces])),
+                "buffer %d: in place of %d", i, b->replaces);
         break;
     case BUF_VIEW:
         REQUIRE(c, in_range(b->parent, i), "buffer %d: parent %d", i, b->parent);
@@ -452,6 +462,8 @@ static void print_buffer(const Program *p, int i, Str *out)
     }
     if (b->kind == BUF_VIEW)
         str_addf(out, " of b%d", b->parent);
+    if (b->kind == BUF_TEMP && b->replaces > 0)
+        str_addf(out, " over b%d", b->replaces);
     str_add(out, "\n");
 }
 

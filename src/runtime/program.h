@@ -6,7 +6,8 @@
  * inputs before the first step, and by steps; the step EVAL recomputes the values that depend on them.
  * Values that depend on input dims alone are computed once per shape; the others are `late`.
  *
- * Buffers. The memory of a TEMP whose size is not late is planned by lifetime (runtime/plan.h). A SLOT, or an
+ * Buffers. The memory of a TEMP whose size is not late is planned by lifetime (runtime/plan.h), in place where `replaces`
+ * allows it. A SLOT, or an
  * OUTPUT of late size, is allocated by the step ALLOC and keeps its memory for the next run.
  *
  * Steps run in order from 0. All offsets are in bytes.
@@ -38,7 +39,7 @@
 #include "runtime/image.h"
 #include "tensor/layout.h"
 
-#define PROGRAM_FORMAT 4
+#define PROGRAM_FORMAT 5
 
 /* What to do about a run that is refused because two open sizes differ and one of them is 1. */
 #define BROADCAST_HINT "an open size of 1 is not broadcast: compile for these sizes, with --bind or without --symbolic"
@@ -70,6 +71,8 @@ typedef struct ProgramBuffer {
     Layout layout;
     int32_t index;            /* INPUT, OUTPUT, CONST: which */
     int32_t parent, offset;   /* VIEW: buffer (declared earlier), value (-1: 0) */
+    int32_t replaces;         /* TEMP: another of its size, declared earlier, over which the kernel that writes this first
+                               * and reads that may write it, element by element; 0: none */
 } ProgramBuffer;
 
 typedef struct ProgramConst {
@@ -154,6 +157,8 @@ typedef struct ExternStep {
 KernelStep program_kernel_step(const Program *p, const ProgramStep *s);
 ExternStep program_extern_step(const Program *p, const ProgramStep *s);
 
+/* Of one kind, with the same place for each element, whatever the dims are. */
+bool program_same_size(const ProgramBuffer *a, const ProgramBuffer *b);
 /* Recomputes value `v` from earlier ones in `at`. */
 void program_eval(const Program *p, int v, Scalar *at);
 /* Bytes of a buffer whose dims have these values; ERR_MEMORY-like failure: -1 (negative dim or overflow). */

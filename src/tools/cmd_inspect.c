@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "runtime/plan.h"
 #include "tools/setup.h"
 
 const char help_inspect[] =
@@ -10,7 +11,7 @@ const char help_inspect[] =
     "Shows what becomes of a model. Without options: the graph after all passes.\n"
     "\n"
     "    --imported       the graph as the importer made it\n"
-    "    --program        values, buffers and steps that the runtime runs\n"
+    "    --program        values, buffers and steps that the runtime runs, and how much memory its temporaries share\n"
     "    --kernels        one line for each kernel: uses, time to compile, schedule\n"
     "    --stages --loops --expanded --ir --asm\n"
     "                     of each kernel; several may be given\n"
@@ -46,12 +47,36 @@ static void show_graph(const Graph *g)
     arena_free(a);
 }
 
+/* How temporaries share memory; where sizes are open, that differs from run to run. */
+static void show_plan(Arena *a, const Program *p)
+{
+    for (int i = 0; i < p->nvar; i++)
+        if (p->var[i].input >= 0 && p->value[p->buffer[p->input[p->var[i].input].buffer].dim[p->var[i].axis]].op != EX_INT) {
+            printf("plan: by the sizes of a run's inputs\n");
+            return;
+        }
+    const Lifetime *life = plan_lifetimes(a, p);
+    Scalar *at = arena_array_of(a, p->nvalue + 1, Scalar);
+    int64_t *bytes = arena_array_of(a, p->nbuffer + 1, int64_t), *offset = arena_array_of(a, p->nbuffer + 1, int64_t);
+    for (int i = 0; i < p->nvalue; i++)
+        program_eval(p, i, at);
+    int shared = 0;
+    for (int b = 0; b < p->nbuffer; b++) {
+        bytes[b] = p->buffer[b].kind == BUF_TEMP ? program_buffer_bytes(p, b, at) : 0;
+        shared += life[b].home != b;
+    }
+    const PlanSize size = plan_place(p, life, bytes, arena_array_of(a, 3 * (size_t)p->nbuffer + 1, int32_t), offset);
+    printf("plan: %lld bytes of temporaries (bound %lld; %lld unshared), %d of them in another's place\n",
+           (long long)size.slab, (long long)size.bound, (long long)size.naive, shared);
+}
+
 static void show_program(const Program *p)
 {
     Arena *a = arena_new();
     Str s = str_new(a);
     program_print(p, &s);
     fputs(str_text(&s), stdout);
+    show_plan(a, p);
     arena_free(a);
 }
 

@@ -90,7 +90,7 @@ static void chain_is_tight(void **state)
     (void)state;
     Case c = {.n = 20};
     for (int i = 0; i < c.n; i++) {
-        c.life[i] = (Lifetime){i, i + 1};
+        c.life[i] = (Lifetime){i, i + 1, i};
         c.bytes[i] = 64 * (i * 7 % 11 + 1);
     }
     const PlanSize size = check_plan(&c);
@@ -109,7 +109,7 @@ static void order_matters(void **state)
         for (int i = 0; i < c.n; i++) {
             const int first = (int)(next_random(&seed) % 40);
             const int length = next_random(&seed) % 4 == 0 ? (int)(next_random(&seed) % 30) : (int)(next_random(&seed) % 4);
-            c.life[i] = (Lifetime){first, first + length};
+            c.life[i] = (Lifetime){first, first + length, i};
             c.bytes[i] = 1 + (int64_t)(next_random(&seed) % 5000);
         }
         const PlanSize size = check_plan(&c);
@@ -129,7 +129,7 @@ static void unused_have_no_place(void **state)
     int64_t offset[3];
     int32_t scratch[9];
     const int64_t bytes[3] = {100, 100, 100};
-    const Lifetime life[3] = {{0, 1}, {0, -1}, {0, 3}};
+    const Lifetime life[3] = {{0, 1, 0}, {0, -1, 1}, {0, 3, 2}};
     ProgramBuffer buffer[3];
     memset(buffer, 0, sizeof buffer);
     buffer[0].kind = BUF_INPUT;
@@ -145,12 +145,62 @@ static void unused_have_no_place(void **state)
     assert_int_equal(size.slab + size.bound + size.naive, 0);
 }
 
+/* x -> a -> b -> y, each element by element: all lie in one place, unless something else needs what is replaced. */
+static void in_place(void **state)
+{
+    enum { X, A, B, Y, BUFFERS };
+    static const int32_t arg[] = {0, 1, 1, 0, 0, X, A, /* step 0: a = f(x) */
+                                  0, 1, 1, 0, 0, A, B, /* step 1: b = f(a) */
+                                  0, 2, 1, 0, 0, A, B, B, /* b = f(a, b) */
+                                  0, 1, 1, 0, 0, B, Y};
+    ProgramStep step[] = {{.code = PSTEP_KERNEL, .narg = 7, .arg = 0}, {.code = PSTEP_KERNEL, .narg = 7, .arg = 7},
+                          {.code = PSTEP_KERNEL, .narg = 7, .arg = 22}};
+    ProgramBuffer buffer[BUFFERS];
+    const int64_t bytes[BUFFERS] = {100, 100, 100, 100};
+    int64_t offset[BUFFERS];
+    int32_t scratch[3 * BUFFERS];
+    Arena *a = arena_new();
+    (void)state;
+    memset(buffer, 0, sizeof buffer);
+    buffer[X].kind = BUF_INPUT;
+    for (int b = A; b <= Y; b++)
+        buffer[b].kind = BUF_TEMP;
+    buffer[B].replaces = A;
+    buffer[Y].replaces = B;
+    Program p = {.nbuffer = BUFFERS, .buffer = buffer, .nstep = 3, .step = step, .arg = arg};
+    const Lifetime *life = plan_lifetimes(a, &p);
+    assert_int_equal(life[B].home, A);
+    assert_int_equal(life[Y].home, A);
+    assert_int_equal(plan_place(&p, life, bytes, scratch, offset).slab, 128);
+    assert_int_equal(offset[Y], offset[A]);
+    step[2].arg = 7; /* b again, of an a that is not dead then: nothing is in place */
+    life = plan_lifetimes(a, &p);
+    assert_int_equal(life[B].home, B);
+    assert_int_equal(plan_place(&p, life, bytes, scratch, offset).slab, 256);
+    assert_true(offset[A] != offset[B]);
+    step[2].arg = 22;
+    step[1].arg = 14; /* reads b too: what it reads otherwise may not be replaced */
+    step[1].narg = 8;
+    life = plan_lifetimes(a, &p);
+    assert_int_equal(life[B].home, B);
+    /* A view of a is read beside a. */
+    static const int32_t both[] = {0, 1, 1, 0, 0, X, A, 0, 2, 1, 0, 0, A, Y, B};
+    p.arg = both;
+    p.nstep = 2;
+    step[1] = (ProgramStep){.code = PSTEP_KERNEL, .narg = 8, .arg = 7};
+    buffer[Y] = (ProgramBuffer){.kind = BUF_VIEW, .parent = A, .offset = -1};
+    life = plan_lifetimes(a, &p);
+    assert_int_equal(life[B].home, B);
+    arena_free(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chain_is_tight),
         cmocka_unit_test(order_matters),
         cmocka_unit_test(unused_have_no_place),
+        cmocka_unit_test(in_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
