@@ -13,7 +13,11 @@
  * failure everything is as it was, unless stated.
  *
  * Threads. A module is read-only: any number of threads may run one at once, each with a session of its own. A session
- * belongs to one thread at a time. The sessions of a process share its cores.
+ * belongs to one thread at a time. The sessions of a process share its cores: one pool has a thread for each CPU that
+ * the process may use (its affinity, its control group's quota), and sessions that run at once take their shares of it.
+ * Its threads are idle soon after a run. With LATHE_AFFINITY=1 in the environment each keeps to one CPU. In a child of
+ * fork(2), sessions that were made before run on the calling thread alone. The result never depends on how many threads
+ * there were.
  *
  * Tensors are dense and row-major (last dim fastest), at most LATHE_MAX_RANK dims, counted in elements. Types below 8
  * bits take one byte an element, signed ones sign-extended; booleans are one byte, 0 or 1. Strings and complex numbers

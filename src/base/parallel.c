@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdio.h>
 
 enum { MAX_THREADS = 256 };
 
@@ -44,11 +45,32 @@ void parallel_for(int n, int threads, void (*fn)(int i, void *arg), void *arg)
         pthread_join(thread[i], NULL);
 }
 
+int parallel_quota(const char *cpu_max)
+{
+    long long quota, period;
+    if (sscanf(cpu_max, "%lld %lld", &quota, &period) != 2 || quota <= 0 || period <= 0)
+        return 0;
+    const long long n = quota / period + (quota % period != 0);
+    return n < MAX_THREADS ? (int)n : MAX_THREADS;
+}
+
+/* What the control group of a container allows; elsewhere there is no such file at the root. */
+static int group_quota(void)
+{
+    char text[64] = "";
+    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "r");
+    if (!f)
+        return 0;
+    const int n = fgets(text, sizeof text, f) ? parallel_quota(text) : 0;
+    fclose(f);
+    return n;
+}
+
 int parallel_cpus(void)
 {
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set) != 0)
         return 1;
-    const int n = CPU_COUNT(&set);
-    return n > 0 ? n : 1;
+    const int n = CPU_COUNT(&set), quota = group_quota();
+    return quota > 0 && quota < n ? quota : n > 0 ? n : 1;
 }

@@ -6,6 +6,8 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/heap.h"
@@ -19,6 +21,10 @@ typedef struct Part {
 
 struct Pool {
     int threads, started;
+    bool left_behind; /* by fork: the threads are the parent's */
+    bool pinned;
+    cpu_set_t cpus;   /* of the process */
+    atomic_int runs;  /* on their way */
     pthread_t thread[POOL_MAX_WORKERS];
     struct Worker {
         Pool *pool;
@@ -97,10 +103,26 @@ static uint_fast64_t wait_job(Pool *p, uint_fast64_t seen)
     return atomic_load(&p->job);
 }
 
+/* Keeps this thread to the index-th CPU of those that the process may use; beyond them, where it is. */
+static void pin(const cpu_set_t *cpus, int index)
+{
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET(cpu, cpus) || index-- > 0)
+            continue;
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        pthread_setaffinity_np(pthread_self(), sizeof one, &one);
+        return;
+    }
+}
+
 static void *worker_main(void *arg)
 {
     const struct Worker *me = arg;
     Pool *p = me->pool;
+    if (p->pinned)
+        pin(&p->cpus, me->index);
     uint_fast64_t seen = 0;
     while (!atomic_load(&p->stop)) {
         const uint_fast64_t job = wait_job(p, seen);
@@ -117,12 +139,30 @@ int pool_threads(const Pool *p)
     return p->threads;
 }
 
+void pool_enter(Pool *p)
+{
+    atomic_fetch_add(&p->runs, 1);
+}
+
+void pool_leave(Pool *p)
+{
+    atomic_fetch_sub(&p->runs, 1);
+}
+
+/* Workers for one of the runs that are on their way. */
+static int share_of_run(Pool *p)
+{
+    const int runs = atomic_load_explicit(&p->runs, memory_order_relaxed);
+    return p->left_behind ? 1 : runs > 1 ? p->threads / runs : p->threads;
+}
+
 int pool_run(Pool *p, int threads, PoolFn fn, void *arg, int64_t extent)
 {
     if (extent <= 0)
         return 0;
-    if (threads > p->threads)
-        threads = p->threads;
+    const int share = share_of_run(p);
+    if (threads > share)
+        threads = share;
     if (threads > extent)
         threads = (int)extent;
     if (threads <= 1 || pthread_mutex_trylock(&p->busy) != 0)
@@ -168,6 +208,8 @@ int pool_new(int threads, Pool **out, Error *e)
     pthread_mutex_init(&p->park, NULL);
     pthread_cond_init(&p->wake, NULL);
     p->threads = threads;
+    const char *affinity = getenv("LATHE_AFFINITY");
+    p->pinned = affinity && strcmp(affinity, "1") == 0 && sched_getaffinity(0, sizeof p->cpus, &p->cpus) == 0;
     for (int i = 1; i < threads; i++) {
         p->worker[i] = (struct Worker){p, i};
         if (pthread_create(&p->thread[i], NULL, worker_main, &p->worker[i]) != 0)
@@ -181,7 +223,7 @@ int pool_new(int threads, Pool **out, Error *e)
 
 void pool_free(Pool *p)
 {
-    if (!p)
+    if (!p || p->left_behind) /* whose memory is the parent's threads' too, as far as can be known */
         return;
     pthread_mutex_lock(&p->park);
     atomic_store(&p->stop, true);
@@ -202,9 +244,35 @@ static struct Shared {
     int users;
 } shared = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+static void before_fork(void)
+{
+    pthread_mutex_lock(&shared.lock);
+}
+
+static void after_fork(void)
+{
+    pthread_mutex_unlock(&shared.lock);
+}
+
+static void in_child(void)
+{
+    if (shared.pool)
+        shared.pool->left_behind = true;
+    shared.pool = NULL;
+    shared.users = 0;
+    pthread_mutex_unlock(&shared.lock);
+}
+
+static void watch_forks(void)
+{
+    pthread_atfork(before_fork, after_fork, in_child);
+}
+
 int pool_acquire(Pool **out, Error *e)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     int code = 0;
+    pthread_once(&once, watch_forks);
     pthread_mutex_lock(&shared.lock);
     if (shared.users == 0) {
         const int cpus = parallel_cpus();
@@ -222,7 +290,7 @@ void pool_release(Pool *p)
     if (!p)
         return;
     pthread_mutex_lock(&shared.lock);
-    if (--shared.users == 0) {
+    if (p == shared.pool && --shared.users == 0) { /* else left behind by a fork */
         pool_free(shared.pool);
         shared.pool = NULL;
     }

@@ -344,7 +344,7 @@ static int bind_buffers(Run *r, Error *e)
     return code;
 }
 
-int run_execute(Run *r, Error *e)
+static int execute(Run *r, Error *e)
 {
     int code = gather_dims(r, e);
     if (code == 0)
@@ -358,6 +358,14 @@ int run_execute(Run *r, Error *e)
     for (int i = 0; i < r->m->p->noutput && code == 0; i++)
         if (!r->ptr[r->m->p->output[i].buffer])
             code = error_set(e, ERR_INVALID, "output '%s' was not computed", r->m->p->output[i].name);
+    return code;
+}
+
+int run_execute(Run *r, Error *e)
+{
+    pool_enter(r->pool);
+    const int code = execute(r, e);
+    pool_leave(r->pool);
     return code;
 }
 

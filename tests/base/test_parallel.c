@@ -24,8 +24,21 @@ static void test_each_once(void **state)
     assert_true(parallel_cpus() >= 1);
 }
 
+static void test_quota(void **state)
+{
+    (void)state;
+    assert_int_equal(parallel_quota("max 100000\n"), 0);
+    assert_int_equal(parallel_quota("200000 100000\n"), 2);
+    assert_int_equal(parallel_quota("250000 100000\n"), 3);
+    assert_int_equal(parallel_quota("1000 100000\n"), 1);
+    assert_int_equal(parallel_quota("9223372036854775807 1\n"), 256);
+    assert_int_equal(parallel_quota("-1 100000\n"), 0);
+    assert_int_equal(parallel_quota("100000 0\n"), 0);
+    assert_int_equal(parallel_quota(""), 0);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_each_once)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_each_once), cmocka_unit_test(test_quota)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,14 @@
 /* The thread pool: every index once, several callers at once, errors. */
 #include "check.h"
 
+#include <dirent.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "runtime/pool.h"
 
@@ -87,12 +93,151 @@ static void several_callers(void **state)
     pool_free(p);
 }
 
+static int count_threads(void)
+{
+    int n = 0;
+    DIR *d = opendir("/proc/self/task");
+    for (struct dirent *e; d && (e = readdir(d));)
+        n += e->d_name[0] != '.';
+    if (d)
+        closedir(d);
+    return n;
+}
+
+/* All who want the process's pool get one: threads do not add up. */
+static void one_for_all(void **state)
+{
+    (void)state;
+    Pool *p[3];
+    Error e;
+    const int before = count_threads();
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(pool_acquire(&p[i], &e), 0);
+    assert_ptr_equal(p[0], p[2]);
+    assert_int_equal(count_threads(), before + pool_threads(p[0]) - 1);
+    for (int i = 0; i < 3; i++)
+        pool_release(p[i]);
+    for (int i = 0; i < 100 && count_threads() > before; i++)
+        usleep(1000); /* what is joined may be listed for a moment */
+    assert_int_equal(count_threads(), before);
+}
+
+static int count_parts(void *arg, int worker, int64_t begin, int64_t end)
+{
+    (void)worker, (void)begin, (void)end;
+    atomic_fetch_add((atomic_int *)arg, 1);
+    return 0;
+}
+
+static int parts(Pool *p)
+{
+    atomic_int n = 0;
+    assert_int_equal(pool_run(p, 8, count_parts, &n, 100), 0);
+    return atomic_load(&n);
+}
+
+/* Runs at the same time take their shares. */
+static void runs_share(void **state)
+{
+    (void)state;
+    Pool *p;
+    Error e;
+    assert_int_equal(pool_new(6, &p, &e), 0);
+    assert_int_equal(parts(p), 6);
+    static const int want[] = {6, 3, 2, 1, 1, 1, 1};
+    for (int i = 0; i < 7; i++) {
+        pool_enter(p);
+        assert_int_equal(parts(p), want[i]);
+    }
+    for (int i = 0; i < 7; i++)
+        pool_leave(p);
+    assert_int_equal(parts(p), 6);
+    pool_free(p);
+}
+
+/* Workers spin for a moment after a job, and then not at all. */
+static void idle_costs_nothing(void **state)
+{
+    (void)state;
+    Pool *p;
+    Error e;
+    assert_int_equal(pool_new(4, &p, &e), 0);
+    assert_int_equal(parts(p), 4);
+    usleep(50000);
+    const clock_t before = clock();
+    usleep(200000);
+    assert_true(clock() - before < CLOCKS_PER_SEC / 50);
+    assert_int_equal(parts(p), 4);
+    pool_free(p);
+}
+
+static int check_pinned(void *arg, int worker, int64_t begin, int64_t end)
+{
+    cpu_set_t set;
+    (void)begin, (void)end;
+    if (worker > 0 && pthread_getaffinity_np(pthread_self(), sizeof set, &set) == 0 && CPU_COUNT(&set) != 1)
+        atomic_fetch_add((atomic_int *)arg, 1);
+    usleep(1000); /* so that others get parts */
+    return 0;
+}
+
+static void affinity_on_request(void **state)
+{
+    (void)state;
+    Pool *p;
+    Error e;
+    atomic_int wrong = 0;
+    cpu_set_t before, after;
+    sched_getaffinity(0, sizeof before, &before);
+    setenv("LATHE_AFFINITY", "1", 1);
+    assert_int_equal(pool_new(CPU_COUNT(&before), &p, &e), 0);
+    unsetenv("LATHE_AFFINITY");
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(pool_run(p, 8, check_pinned, &wrong, 8), 0);
+    assert_int_equal(atomic_load(&wrong), 0);
+    sched_getaffinity(0, sizeof after, &after);
+    assert_true(CPU_EQUAL(&before, &after)); /* the caller's is its own business */
+    pool_free(p);
+}
+
+/* The child's sessions go on without the threads, which are the parent's; new ones get some. */
+static void child_goes_on(void **state)
+{
+    (void)state;
+    Pool *p, *fresh;
+    Error e;
+    assert_int_equal(pool_acquire(&p, &e), 0);
+    parts(p);
+    const pid_t child = fork();
+    if (child == 0) {
+        alarm(20); /* rather than hang */
+        bool ok = parts(p) == 1;
+#ifndef __SANITIZE_THREAD__ /* which refuses threads there */
+        ok &= pool_acquire(&fresh, &e) == 0 && fresh != p && parts(fresh) == (pool_threads(fresh) < 8 ? pool_threads(fresh) : 8);
+        pool_release(fresh);
+#endif
+        pool_release(p);
+        _exit(ok ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_true(parts(p) >= 1); /* the parent's still run */
+    pool_release(p);
+    (void)fresh;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_index_once),
         cmocka_unit_test(first_error_comes_back),
         cmocka_unit_test(several_callers),
+        cmocka_unit_test(one_for_all),
+        cmocka_unit_test(runs_share),
+        cmocka_unit_test(idle_costs_nothing),
+        cmocka_unit_test(affinity_on_request),
+        cmocka_unit_test(child_goes_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
