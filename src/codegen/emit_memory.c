@@ -31,6 +31,11 @@ static LLVMValueRef address(Gen *g, const GenBuffer *b, Expr offset)
     return advance(g, b, at, LLVMConstInt(g->i64, (unsigned long long)constant, true));
 }
 
+LLVMValueRef gen_address(Gen *g, int buffer, Expr offset)
+{
+    return address(g, &g->buffer[buffer], offset);
+}
+
 /* Address of lane k for a vector of offsets: a ramp needs no vector at all. */
 static LLVMValueRef lane_address(Gen *g, const GenBuffer *b, Expr offsets, int lane)
 {
@@ -237,6 +242,10 @@ static void scatter(Gen *g, const GenBuffer *b, const LoopStmt *s, LLVMValueRef 
 void gen_store(Gen *g, const LoopStmt *s)
 {
     const GenBuffer *b = &g->buffer[s->buffer];
+    if (gen_is_tile(g, s->value)) {
+        gen_tile_store(g, s);
+        return;
+    }
     const int lanes = expr_node(g->x, s->value)->lanes;
     LLVMValueRef v = storage_encode(g, b->of->dtype, gen_expr(g, s->value), lanes);
     if (expr_node(g->x, s->index[0])->lanes > 1) {

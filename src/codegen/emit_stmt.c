@@ -75,12 +75,20 @@ static void gen_stmt(Gen *g, int id)
 {
     const LoopStmt *s = &g->l->stmt.at[id];
     switch (s->op) {
-    case L_BLOCK: gen_children(g, s); break;
+    case L_BLOCK:
+        if (s->mark == MARK_TILES)
+            gen_tiles_open(g, s);
+        gen_children(g, s);
+        if (s->mark == MARK_TILES)
+            gen_tiles_close(g);
+        break;
     case L_FOR: {
         LLVMValueRef end = gen_expr(g, s->extent);
         const Loop loop = open_loop(g, s->var, LLVMConstInt(g->i64, 0, false), end,
                                     expr_low(g->x, s->extent) > 0);
+        gen_tiles_forget(g);
         gen_children(g, s);
+        gen_tiles_forget(g);
         close_loop(g, &loop);
         break;
     }
@@ -88,6 +96,10 @@ static void gen_stmt(Gen *g, int id)
     case L_LET: gen_bind(g, s->var, gen_expr(g, s->value)); break;
     case L_STORE: gen_store(g, s); break;
     case L_SET:
+        if (g->l->reg.at[s->buffer].rows) {
+            gen_tile_set(g, s);
+            break;
+        }
         LLVMBuildStore(g->b, gen_expr(g, s->value), g->reg[s->buffer]);
         g->reg_epoch++;
         break;
@@ -175,7 +187,8 @@ static void gen_entry(Gen *g)
     for (int k = 0; k < l->sym.len; k++)
         gen_bind(g, l->sym.at[k], load_entry(g, g->i64, syms, k));
     for (int k = 0; k < l->reg.len; k++) /* in the entry block, or sroa leaves them */
-        g->reg[k] = LLVMBuildAlloca(g->b, gen_type(g, l->reg.at[k].dtype, l->reg.at[k].lanes), "");
+        if (!l->reg.at[k].rows)
+            g->reg[k] = LLVMBuildAlloca(g->b, gen_type(g, l->reg.at[k].dtype, l->reg.at[k].lanes), "");
 }
 
 static void set_attribute(const Gen *g, const char *name, const char *value)
@@ -239,10 +252,12 @@ void gen_phase(Gen *g, int phase, const char *name)
     if (step)
         gen_bind(g, p->step, step);
     set_scopes(g);
+    gen_tiles_enter(g, p->body);
     const Loop loop = open_loop(g, p->par, LLVMGetParam(g->fn, 4), LLVMGetParam(g->fn, 5), false);
     if (step)
         gen_bind(g, p->par, back_and_forth(g, step, loop.var));
     gen_stmt(g, p->body);
     close_loop(g, &loop);
+    gen_tiles_leave(g);
     LLVMBuildRet(g->b, LLVMConstInt(g->i32, 0, false));
 }

@@ -37,6 +37,8 @@ typedef struct GenBuffer {
     LLVMValueRef noalias;
 } GenBuffer;
 
+typedef struct GenTiles GenTiles; /* emit_tile.c */
+
 typedef struct Gen {
     Context *ctx;
     const Loops *l;
@@ -53,6 +55,8 @@ typedef struct Gen {
     VEC(MemoUndo) undo;
     uint32_t mem_epoch, reg_epoch;
     int depth;             /* loops and branches open */
+    GenTiles *tiles;       /* of the block of tiles being emitted; NULL: none */
+    bool has_tiles, tile_config_once; /* the phase */
     unsigned scope_kind, noalias_kind;
 } Gen;
 
@@ -94,6 +98,16 @@ LLVMValueRef gen_op(Gen *g, Expr e, const LLVMValueRef *args);
 /* ---- emit_dot.c: dot instructions ---- */
 LLVMValueRef gen_dot(Gen *g, Expr e);
 
+/* ---- emit_tile.c: dot instructions on tiles ---- */
+void gen_tiles_enter(Gen *g, int body); /* of a phase, before its loop */
+void gen_tiles_leave(Gen *g);           /* after it */
+void gen_tiles_open(Gen *g, const LoopStmt *block);
+void gen_tiles_close(Gen *g);
+void gen_tiles_forget(Gen *g);          /* variables change: operands that were loaded are no longer these */
+bool gen_is_tile(const Gen *g, Expr e); /* an accumulator? */
+void gen_tile_set(Gen *g, const LoopStmt *s);
+void gen_tile_store(Gen *g, const LoopStmt *s);
+
 /* ---- emit_divide.c: integer division ---- */
 LLVMValueRef gen_divide(Gen *g, Expr e, LLVMValueRef a, LLVMValueRef b);
 
@@ -102,6 +116,7 @@ LLVMValueRef gen_load(Gen *g, Expr e);
 /* The elements of an EX_VLOAD as they lie in memory, as one value of type `type`, which is as long. */
 LLVMValueRef gen_load_raw(Gen *g, Expr e, LLVMTypeRef type);
 void gen_store(Gen *g, const LoopStmt *s);
+LLVMValueRef gen_address(Gen *g, int buffer, Expr offset);
 
 /* ---- storage.c: storage type in memory <-> compute type in registers ---- */
 LLVMTypeRef storage_type(const Gen *g, DType t);

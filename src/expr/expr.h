@@ -107,6 +107,7 @@ typedef uint32_t Expr;
     X(VLOAD, "vload", 'S')   /* (offset): imm = buffer; `lanes` contiguous elements */             \
     X(MLOAD, "mload", 'S')   /* (offset, count): VLOAD of the first `count` lanes, others 0 */     \
     X(GATHER, "gather", 'S') /* (offsets): imm = buffer; one element a lane */                     \
+    X(TILE, "tile", 'S')     /* (offset, stride, rows): imm = buffer; rows of lanes / rows contiguous elements */ \
     X(REG, "reg", 'L')       /* imm = register id */                                               \
     X(RARE, "rare", 'F') /* (c, a, b): select of a scalar c; a is evaluated only where c holds */  \
     X(DOT, "dot", 'F')     /* (a, b, sum), imm = a row of loop/intrinsic.h: sum + a . b */          \

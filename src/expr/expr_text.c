@@ -241,6 +241,7 @@ static void print(const Printer *outer, Expr e, int precedence)
     case EX_VLOAD:
     case EX_MLOAD:
     case EX_GATHER:
+    case EX_TILE:
         print_memory(p, e);
         return;
     default:

@@ -55,7 +55,7 @@ static void table_grow(Exprs *x)
 static bool op_varies(ExprOp op)
 {
     return op == EX_LOAD || op == EX_STATE || op == EX_STATE2 || op == EX_VLOAD || op == EX_MLOAD ||
-           op == EX_GATHER || op == EX_REG;
+           op == EX_GATHER || op == EX_TILE || op == EX_REG;
 }
 
 Expr expr_intern(Exprs *x, ExprOp op, DType t, int lanes, int64_t imm, int n, const Expr *args)

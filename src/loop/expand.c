@@ -16,7 +16,7 @@
 #include "loop/offset.h"
 #include "loop/schedule.h"
 
-static void emit(Expander *w, int stmt, int parent);
+enum { MAX_GROUP = 4 };
 
 static LoopStmt *add_stmt(Expander *w, LoopOp op, int parent, int *id)
 {
@@ -28,7 +28,7 @@ static LoopStmt *add_stmt(Expander *w, LoopOp op, int parent, int *id)
 static void emit_children(Expander *w, int stmt, int parent)
 {
     for (int k = 0; k < w->in->stmt.at[stmt].child.len; k++) {
-        emit(w, w->in->stmt.at[stmt].child.at[k], parent);
+        expand_stmt(w, w->in->stmt.at[stmt].child.at[k], parent);
     }
 }
 
@@ -315,7 +315,7 @@ static void emit_vector(Expander *w, int stmt, int64_t extent, int parent)
     }
 }
 
-static void emit(Expander *w, int stmt, int parent)
+void expand_stmt(Expander *w, int stmt, int parent)
 {
     const LoopStmt in = w->in->stmt.at[stmt];
     const int depth = w->from.len;
@@ -325,12 +325,18 @@ static void emit(Expander *w, int stmt, int parent)
         emit_children(w, stmt, parent);
         break;
     case L_FOR:
-        if (in.mark == MARK_SERIAL || !expr_is_int(w->x, expand_subst(w, in.extent), &extent)) {
+        if (w->tiles && in.mark == MARK_DOT) {
+            expand_tile_dot(w, stmt, parent);
+        } else if (expand_tiles(w, stmt, parent)) {
+            break;
+        } else if (in.mark == MARK_SERIAL || !expr_is_int(w->x, expand_subst(w, in.extent), &extent)) {
             emit_serial(w, stmt, parent);
         } else if (in.mark == MARK_VECTOR && !w->lane) {
             emit_vector(w, stmt, extent, parent);
         } else if (in.mark == MARK_DOT && expand_dot(w, stmt, extent, parent)) {
             break;
+        } else if (in.mark == MARK_DOT && extent > MAX_GROUP) {
+            emit_serial(w, stmt, parent); /* of tiles */
         } else {
             emit_unrolled(w, stmt, extent, parent);
         }
@@ -378,6 +384,7 @@ static void expand_once(Expander *w)
     w->lane = w->count = 0;
     w->lanes = 1;
     w->guards = 0;
+    w->tiles = NULL;
     w->named = intmap_new(w->ctx->arena);
     w->cleared = intmap_new(w->ctx->arena);
     w->wide_var.len = w->wide_reg.len = 0;

@@ -30,6 +30,7 @@ typedef struct Expander {
     IntMap cleared;     /* registers that are 0 before the phase begins */
     int body;           /* of the phase */
     int guards;         /* open L_IFs */
+    struct Tiles *tiles; /* accumulators of the loops being run on tiles; NULL: none are */
 } Expander;
 
 /* ---- expand.c ---- */
@@ -38,6 +39,15 @@ void expand_set(Expander *w, int reg, Expr value, int parent);
 /* ---- expand_dot.c ---- */
 /* The loop, in lanes, as one instruction. False (and nothing is emitted) where it is none. */
 bool expand_dot(Expander *w, int stmt, int64_t extent, int parent);
+
+/* ---- expand_tile.c ---- */
+/* The loop, all of it on tiles. False (and nothing is emitted) where it cannot be. */
+bool expand_tiles(Expander *w, int stmt, int parent);
+/* A loop in it that one instruction runs. */
+void expand_tile_dot(Expander *w, int stmt, int parent);
+
+/* ---- expand.c ---- */
+void expand_stmt(Expander *w, int stmt, int parent);
 
 /* ---- expand_value.c ---- */
 /* The value of a statement's expression in the current chunk. */

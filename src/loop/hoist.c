@@ -87,7 +87,7 @@ static Expr visit(Hoist *h, Expr e)
     }
     Expr *args = arena_array_of(h->l->ctx->arena, n.nargs, Expr);
     bool changed = false;
-    const bool memory = n.op == EX_VLOAD || n.op == EX_MLOAD;
+    const bool memory = n.op == EX_VLOAD || n.op == EX_MLOAD || n.op == EX_TILE;
     for (int k = 0; k < n.nargs; k++) {
         const Expr old = expr_arg(h->x, e, k);
         args[k] = visit(h, old);

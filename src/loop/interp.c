@@ -113,6 +113,15 @@ static void eval_load(Interp *p, Expr e, const ExprNode *n, int to)
         return;
     }
     const int offset = eval(p, expr_arg(p->x, e, 0));
+    if (n->op == EX_TILE) {
+        const int64_t stride = eval_int(p, expr_arg(p->x, e, 1));
+        const int columns = (int)(n->lanes / eval_int(p, expr_arg(p->x, e, 2)));
+        for (int k = 0; k < n->lanes; k++) {
+            const int64_t at = p->pool.at[offset].i + k / columns * stride + k % columns;
+            p->pool.at[to + k] = read_element(p, id, checked_offset(p, id, at));
+        }
+        return;
+    }
     const int64_t count = n->op == EX_MLOAD ? eval_int(p, expr_arg(p->x, e, 1)) : n->lanes;
     for (int k = 0; k < n->lanes; k++) {
         const int64_t at = n->op == EX_GATHER ? p->pool.at[offset + k].i : p->pool.at[offset].i + k;
@@ -169,8 +178,15 @@ static void eval_dot(Interp *p, Expr e, const ExprNode *n, int to)
     for (int k = 0; k < 3; k++)
         arg[k] = eval(p, expr_arg(p->x, e, k));
     const Scalar *v = p->pool.at;
+    const Intrinsic *row = intrinsic_row(n->imm.i);
     memcpy(p->pool.at + to, v + arg[2], sizeof *v * n->lanes);
-    intrinsic_apply(intrinsic_row(n->imm.i), n->lanes, v + arg[0], v + arg[1], p->pool.at + to);
+    if (row->tile) {
+        const int rows = p->l->reg.at[expr_node(p->x, expr_arg(p->x, e, 2))->imm.i].rows;
+        const int groups = expr_node(p->x, expr_arg(p->x, e, 0))->lanes / rows / row->group;
+        intrinsic_apply_tile(row, rows, n->lanes / rows, groups, v + arg[0], v + arg[1], p->pool.at + to);
+        return;
+    }
+    intrinsic_apply(row, n->lanes, v + arg[0], v + arg[1], p->pool.at + to);
 }
 
 /* Only the side that counts. */
@@ -209,7 +225,8 @@ static int eval(Interp *p, Expr e)
         return p->memo[e].at;
     const ExprNode *n = expr_node(p->x, e);
     const int to = take(p, n->lanes);
-    if (n->op == EX_LOAD || n->op == EX_VLOAD || n->op == EX_MLOAD || n->op == EX_GATHER)
+    if (n->op == EX_LOAD || n->op == EX_VLOAD || n->op == EX_MLOAD || n->op == EX_GATHER ||
+        n->op == EX_TILE)
         eval_load(p, e, n, to);
     else if (n->op == EX_RARE)
         eval_rare(p, e, n, to);
@@ -246,8 +263,31 @@ static void bind_int(Interp *p, Expr var, int64_t v)
     bind(p, var, &(Scalar){.dtype = DT_I64, .i = v});
 }
 
+static void run_tile_store(Interp *p, const LoopStmt *s, int columns)
+{
+    const int lanes = expr_node(p->x, s->value)->lanes, value = eval(p, s->value);
+    const int64_t offset = eval_int(p, s->index[0]), stride = eval_int(p, s->index[1]);
+    for (int k = 0; k < lanes; k++) {
+        const int64_t at = offset + k / columns * stride + k % columns;
+        write_element(p, s->buffer, checked_offset(p, s->buffer, at), p->pool.at[value + k]);
+    }
+}
+
+/* Columns of the tile that is stored; 0: it is none. */
+static int tile_columns(const Interp *p, const LoopStmt *s)
+{
+    const ExprNode *n = expr_node(p->x, s->value);
+    const int rows = n->op == EX_REG ? p->l->reg.at[n->imm.i].rows : 0;
+    return rows ? n->lanes / rows : 0;
+}
+
 static void run_store(Interp *p, const LoopStmt *s)
 {
+    const int columns = tile_columns(p, s);
+    if (columns) {
+        run_tile_store(p, s, columns);
+        return;
+    }
     const int value = eval(p, s->value);
     if (!p->l->expanded) {
         int64_t index[MAX_RANK];
@@ -273,6 +313,8 @@ static void run_stmt(Interp *p, int id)
     forget(p);
     switch (s->op) {
     case L_BLOCK:
+        for (int k = 0; k < p->l->reg.len && s->mark == MARK_TILES; k++)
+            p->reg_set[k] &= p->l->reg.at[k].rows == 0;
         for (int k = 0; k < s->child.len; k++)
             run_stmt(p, s->child.at[k]);
         break;

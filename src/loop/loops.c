@@ -34,6 +34,7 @@ typedef struct Verify {
     Str *why;
     bool *in_scope; /* by var id */
     bool *seen;     /* by statement id: no statement has two parents */
+    bool in_tiles;  /* inside a block marked MARK_TILES */
     int stmt;       /* being looked at */
     bool ok;
 } Verify;
@@ -96,7 +97,7 @@ static void verify_load(Verify *v, Expr e, const ExprNode *n)
         complain(v, "a load of '%s' (%s) gives %s", b->name, dtype_name(b->dtype),
                  dtype_name((DType)n->dtype));
     const bool gather = n->op == EX_GATHER;
-    const int want = n->op == EX_LOAD ? b->rank : n->op == EX_MLOAD ? 2 : 1;
+    const int want = n->op == EX_LOAD ? b->rank : n->op == EX_MLOAD ? 2 : n->op == EX_TILE ? 3 : 1;
     if (n->nargs != want)
         complain(v, "a load of '%s' has %d indices, not %d", b->name, n->nargs, want);
     for (int k = 0; k < n->nargs; k++) {
@@ -105,6 +106,44 @@ static void verify_load(Verify *v, Expr e, const ExprNode *n)
             complain(v, "an index of a load of '%s' is %s x %d", b->name,
                      dtype_name(expr_type(x, a)), expr_node(x, a)->lanes);
     }
+}
+
+/* Rows of an EX_TILE, or of a register; 0: it is none that fits the hardware. `element`: bytes in memory. */
+static int64_t tile_rows(const Loops *l, Expr e, int element)
+{
+    const ExprNode *n = expr_node(l->x, e);
+    int64_t rows = 0;
+    if (n->op == EX_REG && n->imm.i >= 0 && n->imm.i < l->reg.len)
+        rows = l->reg.at[n->imm.i].rows;
+    else if (n->op == EX_TILE && !expr_is_int(l->x, expr_arg(l->x, e, 2), &rows))
+        rows = 0;
+    const bool fits = rows > 0 && rows <= TILE_ROWS && n->lanes % rows == 0 && n->lanes / rows * element <= TILE_ROW_BYTES;
+    return fits ? rows : 0;
+}
+
+/* sum (m, n) + a (m, k groups) . b (k, n groups) */
+static void verify_tile_dot(Verify *v, Expr e, const ExprNode *n)
+{
+    const Loops *l = v->l;
+    const Intrinsic *row = intrinsic_row(n->imm.i);
+    int64_t rows[3];
+    for (int k = 0; k < 3; k++) {
+        const Expr arg = expr_arg(l->x, e, k);
+        const ExprNode *m = expr_node(l->x, arg);
+        rows[k] = tile_rows(l, arg, k == 2 ? 4 : dtype_size(row->first));
+        bool ok = v->in_tiles && rows[k] > 0 && (k < 2 ? m->op == EX_TILE : m->op == EX_REG);
+        ok = ok && (k == 2 || (m->imm.i >= 0 && m->imm.i < l->buffer.len &&
+                               l->buffer.at[m->imm.i].dtype == (k ? row->second : row->first)));
+        if (!ok) {
+            complain(v, "operand %d of '%s' is no tile that fits", k, row->name);
+            return;
+        }
+    }
+    const int64_t columns = n->lanes / rows[2];
+    if (n->dtype != (uint8_t)row->sum || expr_node(l->x, expr_arg(l->x, e, 2))->lanes != n->lanes || rows[0] != rows[2] ||
+        expr_node(l->x, expr_arg(l->x, e, 0))->lanes != rows[0] * rows[1] * row->group ||
+        expr_node(l->x, expr_arg(l->x, e, 1))->lanes != rows[1] * columns * row->group)
+        complain(v, "the tiles of '%s' do not fit together", row->name);
 }
 
 /* Both factors are loads of the row's types, or one group for all lanes. */
@@ -140,7 +179,7 @@ static void verify_node(const Exprs *x, Expr e, void *arg)
         complain(v, "'%s' of %d lanes in the structured form", expr_op_text(op), n->lanes);
     if (l->expanded && (op == EX_LOAD || vecmath_is(x, e)))
         complain(v, "'%s' in the expanded form", expr_op_text(op));
-    if (op == EX_LOAD || op == EX_VLOAD || op == EX_MLOAD || op == EX_GATHER)
+    if (op == EX_LOAD || op == EX_VLOAD || op == EX_MLOAD || op == EX_GATHER || op == EX_TILE)
         verify_load(v, e, n);
     if (op == EX_VAR && !v->in_scope[n->imm.i])
         complain(v, "variable '%s' (%lld) is not in scope", x->var.at[n->imm.i].name,
@@ -157,13 +196,17 @@ static void verify_node(const Exprs *x, Expr e, void *arg)
                           expr_type(x, expr_arg(x, e, 0)) != DT_BOOL))
         complain(v, "the condition of 'rare' is no scalar bool");
     if (op == EX_DOT) {
-        verify_dot(v, e, n);
+        if (intrinsic_row(n->imm.i)->tile)
+            verify_tile_dot(v, e, n);
+        else
+            verify_dot(v, e, n);
         return;
     }
     const bool reduces = op >= EX_REDUCE_ADD && op <= EX_REDUCE_MAX;
     if (reduces && !is_power_of_two(expr_node(x, expr_arg(x, e, 0))->lanes))
         complain(v, "'%s' over a number of lanes that is no power of two", expr_op_text(op));
-    if (reduces || op == EX_BROADCAST || op == EX_RAMP || op == EX_VLOAD || op == EX_MLOAD)
+    if (reduces || op == EX_BROADCAST || op == EX_RAMP || op == EX_VLOAD || op == EX_MLOAD ||
+        op == EX_TILE)
         return;
     for (int k = 0; k < n->nargs; k++) {
         const int lanes = expr_node(x, expr_arg(x, e, k))->lanes;
@@ -207,6 +250,8 @@ static void verify_store(Verify *v, const LoopStmt *s)
     const int offsets = expr_node(x, s->index[0])->lanes;
     if (expr_type(x, s->index[0]) != DT_I64 || (offsets != 1 && offsets != lanes))
         complain(v, "the offset of a store to '%s' is no i64 of 1 or %d lanes", b->name, lanes);
+    if (expr_node(x, s->value)->op == EX_REG && v->ok && tile_rows(v->l, s->value, 4) && (!v->in_tiles || s->nindex != 2))
+        complain(v, "a tile stored to '%s' has no stride, or no value", b->name);
     if (s->nindex == 2 && !is_index(x, s->index[1]))
         complain(v, "the count of a store to '%s' is no i64", b->name);
 }
@@ -263,6 +308,12 @@ static void verify_set(Verify *v, const LoopStmt *s)
              l->reg.at[s->buffer].lanes != expr_node(l->x, s->value)->lanes)
         complain(v, "register %d is set to %s x %d", s->buffer,
                  dtype_name(expr_type(l->x, s->value)), expr_node(l->x, s->value)->lanes);
+    else if (l->reg.at[s->buffer].rows) {
+        const ExprNode *n = expr_node(l->x, s->value);
+        const bool dot = n->op == EX_DOT && intrinsic_row(n->imm.i)->tile;
+        if (!v->in_tiles || !(dot || (n->op == EX_TILE && tile_rows(l, s->value, 4) == l->reg.at[s->buffer].rows)))
+            complain(v, "tile %d is set to what is none", s->buffer);
+    }
 }
 
 static void verify_stmt(Verify *v, int id)
@@ -283,7 +334,13 @@ static void verify_stmt(Verify *v, int id)
     if (!v->ok)
         return;
     switch (s->op) {
-    case L_BLOCK: verify_children(v, s); break;
+    case L_BLOCK: {
+        const bool outside = v->in_tiles;
+        v->in_tiles |= s->mark == MARK_TILES;
+        verify_children(v, s);
+        v->in_tiles = outside;
+        break;
+    }
     case L_FOR: verify_for(v, s); break;
     case L_IF:
         if (expr_type(l->x, s->value) != DT_BOOL || expr_node(l->x, s->value)->lanes != 1)

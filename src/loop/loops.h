@@ -8,7 +8,8 @@
  * reached by element offsets: EX_VLOAD (lanes contiguous elements from a scalar i64 offset; lanes 1 is a plain scalar load),
  * EX_MLOAD (first `count` lanes, the others are not touched and read 0), EX_GATHER (i64 offsets, one a lane).
  * EX_DOT is a dot instruction (loop/intrinsic.h) on operands that are loads, or broadcasts of loads: the back end takes them
- * as they lie, unconverted. Buffers of scope REG are gone: registers (EX_REG, L_SET) hold scalars or vectors. A load's type is the
+ * as they lie, unconverted. On tiles its operands are EX_TILEs, and its sum is a register with rows: such registers hold values
+ * only inside a block marked MARK_TILES, are set to an EX_TILE or an EX_DOT and stored by L_STORE. Buffers of scope REG are gone: registers (EX_REG, L_SET) hold scalars or vectors. A load's type is the
  * compute type of its buffer, a store takes the compute type: the back end converts storage types
  * (f16, bf16, fp8, fp4: round to nearest even, overflow as dtype_write without saturation; i4 u4 i2 u2: truncate to the low bits).
  *
@@ -46,8 +47,9 @@ typedef struct LoopBuffer {
     bool alias;      /* may overlap others that say so too (in place): no noalias among these */
 } LoopBuffer;
 
-/* MARK_DOT: may be run inside one instruction (loop/intrinsic.h); the meaning is that of MARK_SERIAL. */
-typedef enum LoopMark { MARK_SERIAL, MARK_PARALLEL, MARK_VECTOR, MARK_UNROLL, MARK_DOT } LoopMark;
+/* MARK_TILES: of an L_BLOCK of the expanded form (above).
+ * MARK_DOT: may be run inside one instruction (loop/intrinsic.h); the meaning is that of MARK_SERIAL. */
+typedef enum LoopMark { MARK_SERIAL, MARK_PARALLEL, MARK_VECTOR, MARK_UNROLL, MARK_DOT, MARK_TILES } LoopMark;
 
 typedef enum LoopOp {
     L_BLOCK, /* children in order */
@@ -55,7 +57,7 @@ typedef enum LoopOp {
     L_IF,    /* if value (bool scalar): children */
     L_LET,   /* var (i64 scalar or any scalar type) = value, visible to the statements after it in the block */
     L_STORE, /* buffer[index...] = value; expanded: index[0] is the offset (i64; with lanes: a scatter),
-                index[1], if any, is the count of lanes stored (from lane 0) */
+                index[1], if any, is the count of lanes stored (from lane 0); of a tile: the stride of its rows */
     L_SET,   /* expanded: register `buffer` = value */
 } LoopOp;
 
@@ -82,6 +84,7 @@ typedef struct LoopPhase {
 typedef struct LoopReg {
     DType dtype;
     int lanes;
+    int rows; /* of a tile: that many rows of lanes / rows elements; 0: a scalar or vector */
 } LoopReg;
 
 typedef struct Loops {

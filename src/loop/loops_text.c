@@ -70,6 +70,12 @@ static void print_buffer(Printer *p, const LoopBuffer *b)
     str_add(out, b->alias ? " alias\n" : "\n");
 }
 
+static bool is_tile_store(const Loops *l, const LoopStmt *s)
+{
+    const ExprNode *n = expr_node(l->x, s->value);
+    return n->op == EX_REG && l->reg.at[n->imm.i].rows > 0;
+}
+
 static void print_stmt(Printer *p, int id, int depth)
 {
     static const char *const marks[] = {
@@ -78,13 +84,15 @@ static void print_stmt(Printer *p, int id, int depth)
         [MARK_VECTOR] = " vector",
         [MARK_UNROLL] = " unroll",
         [MARK_DOT] = " dot",
+        [MARK_TILES] = " tiles",
     };
     const LoopStmt *s = &p->l->stmt.at[id];
     Str *out = p->out;
-    if (s->op != L_BLOCK)
+    const bool line = s->op != L_BLOCK || s->mark == MARK_TILES;
+    if (line)
         put_indent(p, depth);
     switch (s->op) {
-    case L_BLOCK: break; /* a block is its children, where it stands */
+    case L_BLOCK: str_add(out, line ? "tiles" : ""); break; /* a block is its children, where it stands */
     case L_FOR:
         str_add(out, "for ");
         put(p, s->var);
@@ -105,7 +113,7 @@ static void print_stmt(Printer *p, int id, int depth)
     case L_STORE:
         str_addf(out, "%s[", p->l->buffer.at[s->buffer].name);
         for (int k = 0; k < s->nindex; k++) {
-            str_add(out, k == 0 ? "" : p->l->expanded ? ", count " : ", ");
+            str_add(out, k == 0 ? "" : !p->l->expanded ? ", " : is_tile_store(p->l, s) ? ", stride " : ", count ");
             put(p, s->index[k]);
         }
         str_add(out, "] = ");
@@ -116,10 +124,10 @@ static void print_stmt(Printer *p, int id, int depth)
         put(p, s->value);
         break;
     }
-    if (s->op != L_BLOCK)
+    if (line)
         str_addc(out, '\n');
     for (int k = 0; k < s->child.len; k++)
-        print_stmt(p, s->child.at[k], s->op == L_BLOCK ? depth : depth + 1);
+        print_stmt(p, s->child.at[k], line ? depth + 1 : depth);
 }
 
 void loops_print(const Loops *l, Str *out)
@@ -129,8 +137,9 @@ void loops_print(const Loops *l, Str *out)
     for (int k = 0; k < l->buffer.len; k++)
         print_buffer(&p, &l->buffer.at[k]);
     for (int k = 0; k < l->reg.len; k++)
-        str_addf(out, "  reg r%d %s x %d\n", k, dtype_name(l->reg.at[k].dtype),
-                 l->reg.at[k].lanes);
+        str_addf(out, l->reg.at[k].rows ? "  tile r%d %s x %d in rows of %d\n" : "  reg r%d %s x %d\n", k,
+                 dtype_name(l->reg.at[k].dtype), l->reg.at[k].lanes,
+                 l->reg.at[k].rows ? l->reg.at[k].lanes / l->reg.at[k].rows : 0);
     for (int k = 0; k < l->phase.len; k++) {
         str_add(out, "  phase ");
         put(&p, l->phase.at[k].par);

@@ -37,6 +37,13 @@ static bool is_last_level(const Nest *n, int pos)
     return true;
 }
 
+/* What an instruction computes on tiles begins as rows of vectors. */
+static LoopMark mark_of(const Nest *n, int pos, bool init)
+{
+    const bool tiles = init && n->mark[pos] == MARK_DOT;
+    return !tiles ? n->mark[pos] : pos == n->norder - TILE_DOT_LOOPS + 1 ? MARK_VECTOR : MARK_SERIAL;
+}
+
 static bool is_reduction(const Nest *n, int pos)
 {
     return n->order[pos].axis >= n->st->naxes;
@@ -150,7 +157,7 @@ static void open_peeled(Lowerer *w, Nest *n, int pos, int parent, bool init)
         opened(w, &tail, pos, lower_if(w, parent, expr_le(x, whole, p->var[0])), init);
         return;
     }
-    opened(w, &main, pos, lower_for(w, parent, nest_var(&main, pos), whole, n->mark[pos]), init);
+    opened(w, &main, pos, lower_for(w, parent, nest_var(&main, pos), whole, mark_of(n, pos, init)), init);
     const Expr rest = expr_modi(x, p->size, p->tile);
     opened(w, &tail, pos, lower_if(w, parent, expr_lt(x, expr_int(x, 0), rest)), init);
 }
@@ -215,10 +222,10 @@ void lower_open(Lowerer *w, Nest *n, int pos, int parent, bool init)
         } else {
             opened(w, &small, pos,
                    lower_for(w, below, nest_var(&small, pos), nest_extent(&small, pos),
-                            n->mark[pos]),
+                            mark_of(n, pos, init)),
                    init);
             opened(w, &large, pos,
-                   lower_for(w, other, nest_var(n, pos), nest_extent(n, pos), n->mark[pos]), init);
+                   lower_for(w, other, nest_var(n, pos), nest_extent(n, pos), mark_of(n, pos, init)), init);
         }
         return;
     }
@@ -231,7 +238,7 @@ void lower_open(Lowerer *w, Nest *n, int pos, int parent, bool init)
     }
     const bool counted = expr_node(x, nest_var(n, pos))->op == EX_VAR && pos >= n->nouter;
     const int inside = counted ? lower_for(w, parent, nest_var(n, pos), nest_extent(n, pos),
-                                          n->mark[pos])
+                                          mark_of(n, pos, init))
                                : parent;
     opened(w, n, pos, inside, init);
 }

@@ -117,7 +117,8 @@ static void regions_at(Lowerer *w, const Nest *n, int pos, Region *region)
 static Layout box_layout(const StageSchedule *ss, int rank)
 {
     Layout l = {0};
-    const int last = ss->vector >= 0 ? ss->order[ss->vector].axis : rank - 1;
+    const int columns = ss->ndot == TILE_DOT_LOOPS ? ss->norder - TILE_DOT_LOOPS + 1 : ss->vector;
+    const int last = columns >= 0 ? ss->order[columns].axis : rank - 1;
     if (last == rank - 1 || last >= rank) {
         return l;
     }

@@ -24,6 +24,7 @@
  *   unroll L .. / vector L   constant extents; the vector loop is the innermost but for those of `dot`
  *   dot L ..                 run inside one instruction (loop/intrinsic.h): the innermost loop, after the vector loop, over a group of a product's
  *                            sum. Where memory does not lie as the instruction wants it, or a tail is shorter, plain loops are left
+ *                            Four loops (m n k g, with no vector loop): an instruction on tiles; scope is scratch
  *   at S.L                   computed inside loop L of stage S, for what is needed there (default: root: a phase of its own)
  *   scope reg | scratch      where the box it needs lives while `at` (default: the whole tensor, a shared buffer)
  *   layout ...               of its result (temporaries only)
@@ -118,6 +119,9 @@ typedef enum ScheduleVerdict {
 } ScheduleVerdict;
 /* The row of loop/intrinsic.h that computes the product which the stage sums; -1: it is none, or the target has none. */
 int schedule_dot_row(const Stages *s, const Stage *st, const Target *t);
+#define TILE_DOT_LOOPS 4
+/* The same on tiles, with the rows along domain axis m. */
+int schedule_tile_row(const Stages *s, const Stage *st, const Target *t, int m);
 /* The part about `dot` (loop/schedule_dot.c). */
 ScheduleVerdict schedule_check_dot(const Stages *s, const Stage *st, const StageSchedule *ss, const Target *t,
                                    const char **what);

@@ -99,6 +99,7 @@ static void check_node(const Exprs *x, Expr e, void *arg)
     case EX_VLOAD:
     case EX_MLOAD:
     case EX_GATHER:
+    case EX_TILE:
     case EX_REG:
     case EX_RARE:
     case EX_DOT:

@@ -146,11 +146,6 @@ static int summed_dim(const Stages *s, const Contraction *c)
     return -1;
 }
 
-/* How B's summed axis lies in the panels: in blocks of `block` (as in A), and `group` neighbours innermost. 1: neither. */
-typedef struct SumBlocks {
-    int block, group;
-} SumBlocks;
-
 /* B in panels: outer parts of its dims (the vector axis first, then the batch, then what is summed over), its block
  * last but for groups. Groups of columns that are no whole panels: rows of all columns. */
 static bool panel_layout(const Stages *s, const Contraction *c, int width, SumBlocks k, Layout *out)
@@ -193,8 +188,7 @@ static bool panel_layout(const Stages *s, const Contraction *c, int width, SumBl
     return true;
 }
 
-/* The block that A's layout puts on the axis indexed by the first reduction axis; 1: none. */
-static int reduction_block(const Stages *s, const Contraction *c)
+int contraction_block(const Stages *s, const Contraction *c)
 {
     const Stage *st = &s->stage.at[c->stage];
     const StageTensor *a = &s->tensor.at[c->a_tensor];
@@ -204,24 +198,27 @@ static int reduction_block(const Stages *s, const Contraction *c)
     return expr_proves_multiple(s->x, d < 0 ? expr_int(s->x, 0) : first, block) ? block : 1;
 }
 
-/* Neighbours in A that an instruction of the target multiplies and sums at once (loop/intrinsic.h): the first reduction axis
- * must count along A's memory, and B's panels be free to follow it. 1: none. */
-static int dot_group(const Choice *c, const Contraction *k, int kblock)
+bool contraction_groups(const Stages *s, const Contraction *k, int block, int group)
 {
-    const Stages *s = c->s;
     const Stage *st = &s->stage.at[k->stage];
-    const int row = schedule_dot_row(s, st, c->target);
-    if (row < 0 || st->nreduce == 0 || summed_dim(s, k) < 0) {
-        return 1;
+    if (st->nreduce == 0 || summed_dim(s, k) < 0) {
+        return false;
     }
-    const int group = intrinsic_row(row)->group;
     const Layout *a = &s->tensor.at[k->a_tensor].layout;
     Expr first;
     int64_t stride;
     const int d = load_dim_along(s, st, k->a, st->naxes, &first);
     const bool runs = load_stride(s, k->a, st->axis[st->naxes].var, &stride) && stride == 1;
-    const bool in_blocks = kblock > 1 && kblock % group == 0 && d >= 0 && a->dim[a->n - 1].axis == d;
-    return axis_extent(s, st, st->naxes, group) >= group && (in_blocks || (kblock == 1 && runs)) ? group : 1;
+    const bool in_blocks = block > 1 && block % group == 0 && d >= 0 && a->dim[a->n - 1].axis == d;
+    return axis_extent(s, st, st->naxes, group) >= group && (in_blocks || (block == 1 && runs));
+}
+
+/* Neighbours in A that a vector instruction of the target multiplies and sums at once (loop/intrinsic.h). 1: none. */
+static int dot_group(const Choice *c, const Contraction *k, int block)
+{
+    const int row = schedule_dot_row(c->s, &c->s->stage.at[k->stage], c->target);
+    const int group = row < 0 ? 1 : intrinsic_row(row)->group;
+    return contraction_groups(c->s, k, block, group) ? group : 1;
 }
 
 /* Bytes of B for one point of its other axes (the batch, phases); symbolic extents count as large. */
@@ -260,11 +257,12 @@ static double a_bytes(const Stages *s, const Contraction *k)
     return all < read ? all : read; /* windows overlap; strides leave gaps */
 }
 
-/* Which is outermost: row tiles, each of which meets all panels of B, or panels, each of which meets all rows? What
- * does not stay in L2 until it is used again comes from further away, so the order that brings less is taken. */
-static bool rows_come_first(const Choice *c, const Contraction *k, ProductTile tile, const int *row_axis, int width)
+/* A panel may also meet all rows. What does not stay in L2 until it is used again comes from further away, so the order that
+ * brings less is taken. */
+bool contraction_rows_first(const Choice *c, const Contraction *k, ProductTile tile, const int *row_axis)
 {
     const Stages *s = c->s;
+    const int width = tile.vectors * target_lanes(c->target, 4);
     const Stage *st = &s->stage.at[k->stage];
     const double l2 = (double)c->target->l2;
     const double panels = (double)((axis_extent(s, st, k->vector_axis, 4096) + width - 1) / width);
@@ -335,7 +333,7 @@ static void schedule_tile(Choice *c, const Contraction *k, int acc, int out, Pro
             order_add(os, a, 0);
         }
     }
-    const bool rows_first = rows_collide(c->target, s, k, tile) || rows_come_first(c, k, tile, row_axis, width);
+    const bool rows_first = rows_collide(c->target, s, k, tile) || contraction_rows_first(c, k, tile, row_axis);
     for (int pass = 0; pass < 2; pass++) {
         if ((pass == 0) == rows_first) {
             for (int a = 0; a < st->naxes; a++) {
@@ -495,6 +493,11 @@ static bool pack_b(Choice *c, Contraction *k, ProductTile tile, SumBlocks blocks
     return true;
 }
 
+bool contraction_panels(Choice *c, Contraction *k, ProductTile tile, SumBlocks blocks)
+{
+    return lay_out_panels(c, k, tile, blocks) || pack_b(c, k, tile, blocks);
+}
+
 static void choose_contraction(Choice *c, Contraction *k)
 {
     Stages *s = c->s;
@@ -505,6 +508,9 @@ static void choose_contraction(Choice *c, Contraction *k)
             row_axis[n--] = a;
         }
     }
+    if (choose_tiles(c, k, row_axis)) {
+        return;
+    }
     const int64_t outer = row_axis[0] >= 0 ? axis_extent(s, st, row_axis[0], 0) : 1;
     const int64_t inner = row_axis[1] >= 0 ? axis_extent(s, st, row_axis[1], 0) : 1;
     const int64_t width = axis_extent(s, st, k->vector_axis, 0);
@@ -513,9 +519,9 @@ static void choose_contraction(Choice *c, Contraction *k)
     if (tile.rows[0] == 1) {
         row_axis[0] = -1;
     }
-    SumBlocks blocks = {.block = reduction_block(s, k)};
+    SumBlocks blocks = {.block = contraction_block(s, k)};
     blocks.group = dot_group(c, k, blocks.block);
-    if (!lay_out_panels(c, k, tile, blocks) && !pack_b(c, k, tile, blocks)) {
+    if (!contraction_panels(c, k, tile, blocks)) {
         blocks.group = 1; /* B does not lie in groups */
     }
     int acc;
@@ -527,7 +533,7 @@ static void choose_contraction(Choice *c, Contraction *k)
 int choose_product_inside(Choice *c, const Contraction *k, ProductTile tile)
 {
     const char *name = choice_name(c, k->stage);
-    const SumBlocks blocks = {reduction_block(c->s, k), 1};
+    const SumBlocks blocks = {contraction_block(c->s, k), 1};
     lay_out_panels(c, k, tile, blocks);
     const int acc = stages_cache_write(c->s, k->stage);
     const ScheduleStep step = {.kind = SCHED_CACHE_WRITE, .a = name};

@@ -30,6 +30,23 @@ typedef struct ProductTile {
     double score; /* useful FMAs per cycle; higher is better */
 } ProductTile;
 ProductTile product_tile(const Target *t, int64_t outer, int64_t inner, int64_t width);
+/* How B's summed axis lies in the panels: in blocks of `block` (as in A), and `group` neighbours innermost. 1: neither. */
+typedef struct SumBlocks {
+    int block, group;
+} SumBlocks;
+/* The block that A's layout puts on the axis indexed by the first reduction axis; 1: none. */
+int contraction_block(const Stages *s, const Contraction *c);
+/* Do groups of the first reduction axis lie side by side in A, and may B's panels follow? */
+bool contraction_groups(const Stages *s, const Contraction *k, int block, int group);
+/* B in panels of tile.vectors vectors: a constant is laid out so, an input copied where that pays (k is then of the copy).
+ * False: it stays as it is. */
+bool contraction_panels(Choice *c, Contraction *k, ProductTile tile, SumBlocks blocks);
+/* Which is outermost: row tiles (of these row axes), each of which meets all panels of B, or panels? */
+bool contraction_rows_first(const Choice *c, const Contraction *k, ProductTile tile, const int *row_axis);
+
+/* The product on tiles of the target (loop/intrinsic.h). False, and nothing is chosen: there are none, or they do not pay. */
+bool choose_tiles(Choice *c, Contraction *k, const int *row_axis);
+
 /* The product k in tiles, with one row axis, to be computed at some loop: returns the stage that is to be placed there.
  * Stages from k's on move up by one. */
 int choose_product_inside(Choice *c, const Contraction *k, ProductTile tile);

@@ -40,6 +40,7 @@ typedef struct Cpu {
     bool has[CPU_FEATURE_COUNT];
     CpuVendor vendor;
     int family, model;
+    bool tiles_refused; /* the CPU has tiles, the system does not let this process use them */
     int64_t l1, l2, l3; /* data cache bytes; 0 unknown */
     int l1_ways;
 } Cpu;

@@ -45,8 +45,26 @@ static const Level levels[] = {
 };
 enum { LEVELS = sizeof levels / sizeof levels[0] };
 
+/* CPUs by LLVM's names: levels that they have. */
+static const struct {
+    const char *cpu, *level;
+} cpus[] = {
+    {"haswell", "avx2"},
+    {"znver3", "avx2"},
+    {"skylake-avx512", "avx512"},
+    {"cascadelake", "avx512-vnni"},
+    {"icelake-server", "avx512-vnni"},
+    {"cooperlake", "avx512-bf16"},
+    {"znver4", "avx512-bf16"},
+    {"znver5", "avx512-bf16"},
+    {"sapphirerapids", "amx"},
+    {"graniterapids", "amx"},
+};
+
 static const Level *level_find(const char *name)
 {
+    for (size_t k = 0; k < sizeof cpus / sizeof cpus[0]; k++)
+        name = strcmp(cpus[k].cpu, name) == 0 ? cpus[k].level : name;
     for (int k = 0; k < LEVELS; k++)
         if (strcmp(levels[k].name, name) == 0)
             return &levels[k];
@@ -136,10 +154,12 @@ int target_find(const char *name, Target *out, Error *e)
     if (!level)
         return error_set(e, ERR_INVALID,
                          "target '%s' is not known: use native, avx2, avx512, avx512-vnni, "
-                         "avx512-bf16 or amx",
+                         "avx512-bf16 or amx, or a CPU's name such as znver4 or sapphirerapids",
                          name);
     const Cpu cpu = cpu_detect();
     *out = make_target(level, &cpu);
+    for (size_t k = 0; k < sizeof cpus / sizeof cpus[0]; k++)
+        out->cpu = strcmp(cpus[k].cpu, name) == 0 ? cpus[k].cpu : out->cpu;
     return ERR_OK;
 }
 
@@ -148,7 +168,9 @@ bool target_runs(const Target *t, const char **missing)
     const Cpu cpu = cpu_detect();
     const Level *level = level_find(t->name);
     const int lacks = level ? level_missing(level, &cpu) : -1;
-    if (missing)
+    if (missing && lacks == CPU_AMX_TILE && cpu.tiles_refused)
+        *missing = "AMX tiles, which the system refuses this process (it takes Linux 5.16, and signal stacks of 16 KiB)";
+    else if (missing)
         *missing = !level ? "a known level" : lacks < 0 ? NULL : cpu_feature_text((CpuFeature)lacks);
     return level && lacks < 0;
 }

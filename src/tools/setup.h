@@ -52,7 +52,7 @@ enum {
     "    --symbolic       keep open sizes open instead of compiling for the shapes given\n"
 #define HELP_COMMON                                                                                                    \
     "    --bind N=4 ..    sizes that the model leaves open\n"                                                          \
-    "    --target LEVEL   avx2, avx512 .. (default: what this CPU has)\n"                                              \
+    "    --target LEVEL   avx2 .. amx, znver4 .. (default: what this CPU has)\n"                                              \
     "    --precision P    f32 (default); bf16: bf16 inputs of products where that gains, f32 sums; bf16-all: everywhere\n"  \
     "    --threads N      (default: all CPUs)\n"                                                                       \
     "    --memory-limit S 2G, 500M ..: refuse what needs more (default: the machine's memory)\n"            \

@@ -58,7 +58,7 @@ static inline int kernel_buffer(Kernel *k, const char *name, DType t, int64_t n,
 
 static inline int kernel_reg(Kernel *k, DType t, int lanes)
 {
-    vec_push(k->ctx->arena, &k->l->reg, ((LoopReg){t, lanes}));
+    vec_push(k->ctx->arena, &k->l->reg, ((LoopReg){.dtype = t, .lanes = lanes}));
     return k->l->reg.len - 1;
 }
 
