@@ -145,6 +145,7 @@ Schedule *schedule_choose(Context *ctx, const Stages *stages, const Target *t, c
     choose_reductions(&choice);
     choose_windows(&choice);
     choose_maps(&choice);
+    choose_row_blocks(&choice);
     choose_rows(&choice);
     if (source) {
         *source = choice.source;

@@ -20,6 +20,7 @@ void choose_contractions(Choice *c); /* register-tiled products */
 void choose_reductions(Choice *c);   /* row reductions in lanes */
 void choose_windows(Choice *c);      /* depthwise, pooling: accumulators in registers */
 void choose_maps(Choice *c);         /* everything that has no entry yet */
+void choose_row_blocks(Choice *c);       /* then: products of products, as attention has them, go inside blocks of rows */
 void choose_rows(Choice *c);         /* last: what is computed row by row goes inside the rows */
 
 /* A register tile of a product: rows of the two innermost row axes (outer, inner) and vectors. Extents of the axes; 0:

@@ -1,4 +1,4 @@
-/* The template for rows: it is what is taken where rows are many and of known length, all stages are one phase, its record
+/* The templates for rows, and for products of products in blocks of rows: each is what is taken where rows are many and of known length, all stages are one phase, its record
  * is legal and says all, and the loops that it makes compute, by the interpreter, what the oracle computes. */
 #include "record/chosen_record.h"
 
@@ -10,15 +10,41 @@
     "reduce sum (i: " M "; r: " N ") init 0 update state0 + weight[i, r] combine state0 + state2_0\n"                  \
     "map y (i: " M ", j: " N ") = weight[i, j] / sum[i]\n"
 
+/* Of H heads, S queries, T keys of size 6, values of size 11. */
+#define ATTENTION(H, S, T)                                                                                             \
+    "input q f32 [" H ", " S ", 6]\ninput k f32 [" H ", " T ", 6]\ninput v f32 [" H ", " T ", 11]\n"                    \
+    "temp keys f32 [" H ", 6, " T "]\ntemp scores f32 [" H ", " S ", " T "]\ntemp max f32 [" H ", " S "]\n"            \
+    "temp weight f32 [" H ", " S ", " T "]\ntemp sum f32 [" H ", " S "]\ntemp sums f32 [" H ", " S ", 11]\n"           \
+    "output y f32 [" H ", " S ", 11]\n"                                                                                \
+    "map keys (h: " H ", d: 6, t: " T ") = k[h, t, d]\n"                                                               \
+    "reduce scores (h: " H ", i: " S ", t: " T "; d: 6) init 0 update fma(q[h, i, d], keys[h, d, t], state0) "         \
+    "combine state0 + state2_0\n"                                                                                      \
+    "reduce max (h: " H ", i: " S "; r: " T ") init -inf update max(scores[h, i, r], state0) "                         \
+    "combine max(state0, state2_0)\n"                                                                                  \
+    "map weight (h: " H ", i: " S ", t: " T ") = exp(scores[h, i, t] - max[h, i])\n"                                   \
+    "reduce sum (h: " H ", i: " S "; r: " T ") init 0 update state0 + weight[h, i, r] combine state0 + state2_0\n"     \
+    "reduce sums (h: " H ", i: " S ", j: 11; r: " T ") init 0 update fma(weight[h, i, r], v[h, r, j], state0) "        \
+    "combine state0 + state2_0\n"                                                                                      \
+    "map y (h: " H ", i: " S ", j: 11) = sums[h, i, j] / sum[h, i]\n"
+
 typedef struct Case {
-    const char *target, *stages;
-    int phases; /* 1: by rows */
+    const char *target, *stages, *source;
+    int phases;
+    int64_t cache; /* bytes of each level beyond the first; 0: the target's */
 } Case;
 
 static const Case cases[] = {
-    {"avx2", SOFTMAX("9", "64"), 1},   {"avx2", SOFTMAX("8", "197"), 1}, {"avx2", SOFTMAX("11", "3"), 1},
-    {"avx2", SOFTMAX("12", "17"), 1},  {"avx512", SOFTMAX("9", "256"), 1}, {"avx512", SOFTMAX("8", "131"), 1},
-    {"avx2", SOFTMAX("2", "64"), 4}, /* too few rows */
+    {"avx2", SOFTMAX("9", "64"), "rows", 1, 0},
+    {"avx2", SOFTMAX("8", "197"), "rows", 1, 0},
+    {"avx2", SOFTMAX("11", "3"), "rows", 1, 0},
+    {"avx2", SOFTMAX("12", "17"), "rows", 1, 0},
+    {"avx512", SOFTMAX("9", "256"), "rows", 1, 0},
+    {"avx512", SOFTMAX("8", "131"), "rows", 1, 0},
+    {"avx2", SOFTMAX("2", "64"), "default", 4, 0}, /* too few rows */
+    {"avx2", ATTENTION("2", "24", "32"), "blocks", 2, 2048}, /* the keys, then all else */
+    {"avx2", ATTENTION("3", "29", "19"), "blocks", 2, 2048},
+    {"avx512", ATTENTION("2", "37", "50"), "blocks", 2, 4096},
+    {"avx2", ATTENTION("2", "24", "32"), "contraction", 6, 0}, /* all of it stays in caches */
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
@@ -32,7 +58,7 @@ static void run_job(Context *ctx, void *arg)
     const Job *j = arg;
     const char *source;
     const int phases = check_chosen(ctx, j->c->stages, &j->target, &source);
-    assert_int_equal(strcmp(source, "rows") == 0, j->c->phases == 1);
+    assert_string_equal(source, j->c->source);
     assert_int_equal(phases, j->c->phases);
 }
 
@@ -41,7 +67,10 @@ static void check_case(void **state)
     Job j = {.c = *state};
     Arena *a = arena_new();
     Error e = {0};
-    if (target_find(j.c->target, &j.target, &e) != 0 || job_run(a, run_job, &j, &e, NULL) != 0)
+    int found = target_find(j.c->target, &j.target, &e);
+    if (j.c->cache)
+        j.target.l2 = j.target.l3 = j.c->cache;
+    if (found != 0 || job_run(a, run_job, &j, &e, NULL) != 0)
         FAIL_MSG("%s %s", j.c->target, e.message);
     arena_free(a);
 }
