@@ -151,7 +151,7 @@ static bool name_nameless(int fd, char *temporary)
 {
     char from[64];
     snprintf(from, sizeof from, "/proc/self/fd/%d", fd);
-    unsigned seed = (unsigned)(1e9 * time_now()) ^ ((unsigned)getpid() << 8);
+    unsigned seed = (unsigned)(int64_t)(1e9 * time_now()) ^ ((unsigned)getpid() << 8);
     for (int i = 0; i < 100; i++) {
         snprintf(strrchr(temporary, '.') + 1, 7, "%06x", seed & 0xffffff);
         if (linkat(AT_FDCWD, from, AT_FDCWD, temporary, AT_SYMLINK_FOLLOW) == 0)
