@@ -37,6 +37,15 @@ NodeId insert_node(Graph *g, NodeId before, OpCode op, const char *what, int nin
     return n;
 }
 
+void change_node(Graph *g, NodeId id, OpCode op, int nin, const ValueId *in)
+{
+    Node *n = &g->node.at[id];
+    n->in = arena_dup(g->ctx->arena, in, (size_t)nin * sizeof *in);
+    n->nin = nin;
+    n->op = op;
+    n->nattr = 0;
+}
+
 bool is_block_output(const Graph *g, ValueId v)
 {
     for (int b = 0; b < g->block.len; b++) {

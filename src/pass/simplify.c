@@ -114,15 +114,6 @@ bool drop_node(Graph *g, NodeId n, ValueId to)
     return true;
 }
 
-void change_node(Graph *g, NodeId id, OpCode op, int nin, const ValueId *in)
-{
-    Node *n = &g->node.at[id];
-    n->in = arena_dup(g->ctx->arena, in, (size_t)nin * sizeof *in);
-    n->nin = nin;
-    n->op = op;
-    n->nattr = 0;
-}
-
 const Node *maker_is(const Graph *g, NodeId n, int k, OpCode op)
 {
     const ValueId v = input(g, n, k);

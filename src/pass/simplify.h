@@ -28,8 +28,6 @@ struct Rule {
 /* The readers of n's only result read `to`, and n goes. False: types differ, or `to` cannot take
  * over an output. */
 bool drop_node(Graph *g, NodeId n, ValueId to);
-/* n keeps its result, but is `op` of these inputs, without attributes. */
-void change_node(Graph *g, NodeId n, OpCode op, int nin, const ValueId *in);
 
 /* ---- what they ask ---- */
 /* The node that makes input k of n, if its op is `op`; NULL. */
