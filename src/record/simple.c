@@ -33,6 +33,35 @@ int order_add(StageSchedule *ss, int axis, int level)
     return ss->norder++;
 }
 
+void order_unrolled(StageSchedule *ss, int axis, int level)
+{
+    ss->unroll |= (uint64_t)1 << order_add(ss, axis, level);
+}
+
+void place_at(StageSchedule *ss, const char *stage, LoopRef loop, BufferScope scope)
+{
+    ss->at_stage = stage;
+    ss->at_loop = loop;
+    ss->scope = scope;
+}
+
+int only_map_reader(const Stages *s, int stage)
+{
+    int reader = -1;
+    return count_readers(s, stage, &reader) == 1 && s->stage.at[reader].form == STAGE_MAP ? reader : -1;
+}
+
+bool is_map_of_rank(const Stages *s, int stage, int rank)
+{
+    return stage >= 0 && s->stage.at[stage].form == STAGE_MAP && s->stage.at[stage].naxes == rank;
+}
+
+int64_t stage_dim(const Stages *s, int stage, int dim)
+{
+    int64_t n = 0;
+    return expr_is_int(s->x, s->tensor.at[s->stage.at[stage].result[0]].dim[dim], &n) ? n : 0;
+}
+
 #define WINDOW_ROWS 4   /* accumulators side by side */
 #define WINDOW_UNROLL 5 /* window extents up to this are written out */
 

@@ -64,5 +64,14 @@ int choice_epilogue(Choice *c, int stage, int *acc);
 int64_t axis_extent(const Stages *s, const Stage *st, int axis, int64_t missing);
 /* Appends a loop to the entry's order; returns its position. */
 int order_add(StageSchedule *ss, int axis, int level);
+/* The same, unrolled. */
+void order_unrolled(StageSchedule *ss, int axis, int level);
+/* To be computed inside a loop of `stage`. */
+void place_at(StageSchedule *ss, const char *stage, LoopRef loop, BufferScope scope);
+/* The MAP that alone reads what `stage` makes; -1: there is none. */
+int only_map_reader(const Stages *s, int stage);
+bool is_map_of_rank(const Stages *s, int stage, int rank); /* false for stage -1 */
+/* Constant dim of what the stage makes; 0: it is open. */
+int64_t stage_dim(const Stages *s, int stage, int dim);
 
 #endif

@@ -38,23 +38,6 @@ static int only_producer(const Stages *s, int stage)
     return found;
 }
 
-static int only_reader(const Stages *s, int stage)
-{
-    int reader = -1;
-    return count_readers(s, stage, &reader) == 1 && s->stage.at[reader].form == STAGE_MAP ? reader : -1;
-}
-
-static int64_t dim_of(const Stages *s, int stage, int dim)
-{
-    int64_t n = 0;
-    return expr_is_int(s->x, s->tensor.at[s->stage.at[stage].result[0]].dim[dim], &n) ? n : 0;
-}
-
-static bool is_map_of_rank(const Stages *s, int stage, int rank)
-{
-    return stage >= 0 && s->stage.at[stage].form == STAGE_MAP && s->stage.at[stage].naxes == rank;
-}
-
 /* acc's product is batched over two axes, its A is a transform's result, and what reads it is another. */
 static bool transformed_of(const Stages *s, int acc, Transformed *w)
 {
@@ -64,15 +47,15 @@ static bool transformed_of(const Stages *s, int acc, Transformed *w)
         return false;
     }
     *w = (Transformed){.acc = acc, .v = s->tensor.at[c.a_tensor].stage, .n = 0, .k = 1, .h = 2, .w = 3};
-    w->z = only_reader(s, acc);
-    w->tile = w->z < 0 ? -1 : only_reader(s, w->z);
-    w->out = w->tile < 0 ? -1 : only_reader(s, w->tile);
+    w->z = only_map_reader(s, acc);
+    w->tile = w->z < 0 ? -1 : only_map_reader(s, w->z);
+    w->out = w->tile < 0 ? -1 : only_map_reader(s, w->tile);
     if (!is_map_of_rank(s, w->v, 4) || !is_map_of_rank(s, w->z, 4) || !is_map_of_rank(s, w->tile, 4) ||
         !is_map_of_rank(s, w->out, 4)) {
         return false;
     }
     w->t = only_producer(s, w->v);
-    w->m = (int)dim_of(s, w->tile, 0);
+    w->m = (int)stage_dim(s, w->tile, 0);
     const Stage *out = &s->stage.at[w->out];
     const int tile = s->stage.at[w->tile].result[0];
     const int64_t height = axis_extent(s, out, w->h, 0), width = axis_extent(s, out, w->w, 0);
@@ -109,8 +92,8 @@ static int largest_share(int64_t whole, int64_t most)
 static Blocks choose_blocks(const Choice *c, const Transformed *w)
 {
     const Stages *s = c->s;
-    const int64_t n2 = dim_of(s, w->acc, 0) * dim_of(s, w->acc, 1);
-    const int64_t channels = dim_of(s, w->v, 3), outputs = dim_of(s, w->acc, 3);
+    const int64_t n2 = stage_dim(s, w->acc, 0) * stage_dim(s, w->acc, 1);
+    const int64_t channels = stage_dim(s, w->v, 3), outputs = stage_dim(s, w->acc, 3);
     const int64_t tile_bytes = n2 * channels * 4, weight_bytes = tile_bytes * outputs;
     const Blocks whole = {.rows = (int)w->down, .columns = (int)w->across};
     if (w->down == 1 || w->down * w->across * tile_bytes <= weight_bytes) {
@@ -123,18 +106,6 @@ static Blocks choose_blocks(const Choice *c, const Transformed *w)
 }
 
 /* ---- entries ---- */
-
-static void unroll(StageSchedule *ss, int axis, int level)
-{
-    ss->unroll |= (uint64_t)1 << order_add(ss, axis, level);
-}
-
-static void place(StageSchedule *ss, const char *stage, LoopRef loop, BufferScope scope)
-{
-    ss->at_stage = stage;
-    ss->at_loop = loop;
-    ss->scope = scope;
-}
 
 static bool is_whole(const Transformed *w, Blocks b)
 {
@@ -187,17 +158,17 @@ static LoopRef schedule_output(Choice *c, const Transformed *w, Blocks b, LoopRe
         order_add(os, w->h, 2);
         order_add(os, w->w, 2);
     } else {
-        unroll(os, w->h, 2);
-        unroll(os, w->w, 2);
+        order_unrolled(os, w->h, 2);
+        order_unrolled(os, w->w, 2);
     }
     os->vector = order_add(os, w->k, 2);
     const char *out = choice_name(c, w->out);
     const int stages[2] = {w->z, w->tile};
     for (int i = 0; i < 2; i++) {
         StageSchedule *ss = choice_entry(c, stages[i]);
-        place(ss, out, vector, loops && i == 1 ? SCOPE_SCRATCH : SCOPE_REG);
-        unroll(ss, 0, 0);
-        unroll(ss, 1, 0);
+        place_at(ss, out, vector, loops && i == 1 ? SCOPE_SCRATCH : SCOPE_REG);
+        order_unrolled(ss, 0, 0);
+        order_unrolled(ss, 1, 0);
         order_add(ss, 2, 0);
         ss->vector = order_add(ss, 3, 0);
     }
@@ -215,15 +186,15 @@ static void schedule_input(Choice *c, const Transformed *w, Blocks b, LoopRef bl
     if (is_whole(w, b)) {
         vs->nparallel = 2;
     } else {
-        place(vs, choice_name(c, w->out), block, SCOPE_SCRATCH);
+        place_at(vs, choice_name(c, w->out), block, SCOPE_SCRATCH);
     }
-    unroll(vs, 0, 0);
-    unroll(vs, 1, 0);
+    order_unrolled(vs, 0, 0);
+    order_unrolled(vs, 1, 0);
     vs->vector = order_add(vs, 3, 1);
     StageSchedule *ts = choice_entry(c, w->t);
-    place(ts, choice_name(c, w->v), each, SCOPE_REG);
-    unroll(ts, 0, 0);
-    unroll(ts, 1, 0);
+    place_at(ts, choice_name(c, w->v), each, SCOPE_REG);
+    order_unrolled(ts, 0, 0);
+    order_unrolled(ts, 1, 0);
     order_add(ts, 2, 0);
     ts->vector = order_add(ts, 3, 0);
 }
@@ -236,7 +207,7 @@ static bool choose_transformed(Choice *c, int stage)
     if (choice_has(c, stage) || !transformed_of(c->s, stage, &w) || !contraction_of(c->s, stage, &k)) {
         return false;
     }
-    const int64_t outputs = dim_of(c->s, w.acc, 3);
+    const int64_t outputs = stage_dim(c->s, w.acc, 3);
     Blocks b = choose_blocks(c, &w);
     const ProductTile tile = product_tile(c->target, 1, (int64_t)b.rows * b.columns, outputs);
     b.outputs = tile.vectors * target_lanes(c->target, 4);
@@ -246,7 +217,7 @@ static bool choose_transformed(Choice *c, int stage)
     w.out++;
     LoopRef tiles;
     const LoopRef block = schedule_output(c, &w, b, &tiles);
-    place(choice_entry(c, products), choice_name(c, w.out), block, SCOPE_SCRATCH);
+    place_at(choice_entry(c, products), choice_name(c, w.out), block, SCOPE_SCRATCH);
     schedule_input(c, &w, b, tiles);
     c->source = "winograd";
     return true;

@@ -5,10 +5,9 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "compile/compile.h"
+#include "compile/run_module.h"
 #include "loop/oracle.h"
 #include "op/winograd.h"
-#include "tensor/tensor.h"
 
 typedef struct Case {
     int images, channels, outputs, height, width; /* of x */
@@ -45,15 +44,6 @@ typedef struct Build {
     Compiled out;
 } Build;
 
-static Tensor *random_tensor(int rank, const int64_t *dims, uint64_t seed)
-{
-    Error e = {0};
-    Tensor *t = tensor_new(DT_F32, rank, dims, &e);
-    assert_non_null(t);
-    tensor_fill_random(t, seed);
-    return t;
-}
-
 /* [r][s][i][j] = G[i][r] * G[j][s] */
 static Tensor *weight_transform(int m)
 {
@@ -64,20 +54,6 @@ static Tensor *weight_transform(int m)
         for (int at = 0; at < w.n * w.n; at++)
             *to++ = (float)(w.g[at / w.n][tap / 3] * w.g[at % w.n][tap % 3]);
     return t;
-}
-
-/* t goes with the graph. */
-static void set_constant(Graph *g, const char *name, Tensor *t)
-{
-    tensor_defer(g->ctx->arena, t);
-    for (int v = 0; v < g->value.len; v++) {
-        Value *value = &g->value.at[v];
-        if (value->constant && strcmp(value->name, name) == 0) {
-            value->constant = t;
-            value->elems = NULL;
-            value->nelems = 0;
-        }
-    }
 }
 
 static char *conv_text(Arena *a, const Case *c, int m)
@@ -104,24 +80,6 @@ static void build_job(Context *ctx, void *arg)
     set_constant(g, "w", tensor_ref(b->w));
     set_constant(g, "g", weight_transform(b->m));
     b->out = compile_graph(ctx, g, &opt);
-}
-
-/* Runs on a pool of its own; the result is the caller's. */
-static Tensor *run_on(Module *m, int threads, Tensor *const *in)
-{
-    Pool *pool;
-    Run *r;
-    Error e = {0};
-    assert_int_equal(pool_new(threads, &pool, &e), 0);
-    assert_int_equal(run_new(m, pool, 0, &r, &e), 0);
-    for (int i = 0; i < 3; i++)
-        assert_int_equal(run_set_input(r, i, in[i], &e), 0);
-    if (run_execute(r, &e) != 0)
-        FAIL_MSG("%s", e.message);
-    Tensor *out = tensor_ref(run_output(r, 0));
-    run_free(r);
-    pool_free(pool);
-    return out;
 }
 
 static float at4(const Tensor *t, int a, int b, int c, int d)
@@ -187,7 +145,7 @@ static double check_case(const Case *c, int m)
     Error e = {0};
     if (job_run(a, build_job, &b, &e, NULL) != 0 || module_new(a, b.out.program, &b.out.image, &module, &e) != 0)
         FAIL_MSG("%s", e.message);
-    Tensor *y = run_on(module, 1, in), *other = run_on(module, 3, in);
+    Tensor *y = run_on(module, 1, 3, in), *other = run_on(module, 3, 3, in);
     assert_int_equal(y->bytes, other->bytes);
     assert_memory_equal(y->data, other->data, y->bytes);
     const double error = compare(c, in, b.w, y);
