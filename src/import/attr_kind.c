@@ -55,7 +55,7 @@ unsigned attr_kinds(const char *name)
 
 bool attr_is_of_passes(const char *name)
 {
-    return strcmp(name, "widen") == 0 || strcmp(name, "winograd") == 0;
+    return strcmp(name, "widen") == 0 || strcmp(name, "winograd") == 0 || strcmp(name, "strassen") == 0;
 }
 
 const char *attr_kinds_text(Arena *a, unsigned kinds)

@@ -3,6 +3,7 @@
  * All are one REDUCE over k of domain (batch..., m, n); transposed operands are index maps, not
  * copies. Quantized ones sum (a - za) * (b - zb) in i32. */
 #include "op/quant.h"
+#include "op/strassen.h"
 #include "op/table.h"
 #include "op/window.h"
 
@@ -44,6 +45,7 @@ void infer_matmul(const Infer *f)
 {
     require_same_type(f, 0, 1);
     infer_product_shape(f, 0, 1, infer_in(f, 0)->dtype);
+    infer_strassen(f);
 }
 
 void infer_fused_matmul(const Infer *f)
@@ -234,6 +236,10 @@ static int product(Define *d, const Operand *a, const Operand *b, DType acc)
 
 void define_matmul(Define *d)
 {
+    if (d->variants && strassen_of(d->node)) {
+        define_strassen(d);
+        return;
+    }
     const Operand a = {.tensor = d->in[0], .zero = -1}, b = {.tensor = d->in[1], .zero = -1};
     define_out(d, 0, product(d, &a, &b, dtype_compute(define_out_type(d, 0))));
 }

@@ -139,6 +139,7 @@ Schedule *schedule_choose(Context *ctx, const Stages *stages, const Target *t, c
     fuse_all(ctx, s, sc);
     Choice choice = {.ctx = ctx, .s = s, .target = t, .sc = sc, .source = "default"};
     choose_winograd(&choice);
+    choose_strassen(&choice);
     choose_layouts(&choice);
     choose_scans(&choice);
     choose_contractions(&choice);

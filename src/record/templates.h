@@ -14,6 +14,7 @@ typedef struct Choice {
 } Choice;
 
 void choose_winograd(Choice *c);     /* products of transformed tiles, with both transforms */
+void choose_strassen(Choice *c);     /* products of halves, with the sums before and behind */
 void choose_layouts(Choice *c);      /* of temporaries, first: templates look at them */
 void choose_scans(Choice *c);        /* ordered axes and what runs inside them */
 void choose_contractions(Choice *c); /* register-tiled products */
