@@ -10,6 +10,10 @@ static const double exp_f64[] = {
     0x1.6c16c16c162d4p-10, 0x1.a01a01abe7fe1p-13, 0x1.a01a01a6d889cp-16, 0x1.71de0231960ebp-19,
     0x1.27e4db646b17ep-22, 0x1.af4de97ca4194p-26, 0x1.1f730349868cep-29,
 };
+/* e^-r on |r| <= ln2/2, to 0.8 ulp */
+static const double sigmoid_exp[] = {
+    0x1p+0, -0x1.fffff6p-1, 0x1.fffdc4p-2, -0x1.555a82p-3, 0x1.573ad8p-5, -0x1.0f9fp-7,
+};
 /* (log(1+f) - f + f^2/2) / f^3 on [sqrt(1/2), sqrt(2)] - 1 */
 static const double log_f32[] = {
     0x1.555554p-2,  -0x1.fffffcp-3, 0x1.999d5ap-3,  -0x1.555b4ap-3, 0x1.23d202p-3,
@@ -147,9 +151,26 @@ Expr math_log1p(const Math *m, Expr a)
     return pick(m, less(m, a, num(m, INFINITY)), r, add(m, a, a));
 }
 
-/* By e = exp(-|a|), which cannot overflow: 1/(1+e) or e/(1+e). 2 ulp. */
+/* 1/(1 + e^-a), e^-a = 2^k e^r as in exp_of, but 2^k is one factor, which is 0 from k = -127 and inf from k = 128: no
+ * sum is wrong for it, and results below the least normal number are 0. 3.1 ulp, in 15 instructions: swish is a fifth of
+ * some networks. */
+static Expr sigmoid_f32(const Math *m, Expr a)
+{
+    const Expr x = at_most(m, 87.9, at_least(m, -89, a));
+    const Expr big = num(m, magic(m) + 127);
+    const Expr rounded = fma3(m, x, num(m, -0x1.715476p+0), big), k = sub(m, rounded, big);
+    const Expr s = fma3(m, k, num(m, 0x1.62e43p-1), x); /* -r */
+    const Expr minus_r = fma3(m, k, num(m, -0x1.05c61p-29), s), r2 = mul(m, minus_r, minus_r);
+    const Expr p = POLY_PAIRS(m, minus_r, r2, sigmoid_exp);
+    const Expr scale = unbits(m, op2(m, EX_SHL, bits(m, rounded), inum(m, mantissa_bits(m))));
+    return quo(m, num(m, 1), fma3(m, p, scale, num(m, 1)));
+}
+
+/* f64: by e = exp(-|a|), which cannot overflow: 1/(1+e) or e/(1+e). 2 ulp. */
 Expr math_sigmoid(const Math *m, Expr a)
 {
+    if (m->t == DT_F32)
+        return sigmoid_f32(m, a);
     const Expr e = exp_of(m, neg(m, mag(m, a)), 0, 0, EXP_NOT_ABOVE_0);
     const Expr above = pick(m, less(m, a, num(m, 0)), e, num(m, 1));
     return quo(m, above, add(m, num(m, 1), e));

@@ -22,7 +22,7 @@ typedef struct Function {
 
 static const Function functions[] = {
     {EX_EXP, expl, 2, 2, -105, 90},       {EX_LOG, logl, 2, 2, 0, 4},
-    {EX_SIGMOID, sigmoidl, 2, 3, -20, 20}, {EX_TANH, tanhl, 6, 4, -3, 3},
+    {EX_SIGMOID, sigmoidl, 4, 3, -20, 20}, {EX_TANH, tanhl, 6, 4, -3, 3},
     {EX_ERF, erfl, 6, 4, -4, 4},          {EX_SIN, sinl, 1, 2, -100, 100},
     {EX_COS, cosl, 1, 2, -100, 100},      {EX_TAN, tanl, 1, 4, -100, 100},
     {EX_ASIN, asinl, 1, 4, -1, 1},        {EX_ACOS, acosl, 1, 4, -1, 1},
@@ -133,7 +133,8 @@ static void accuracy(Context *ctx, void *arg)
         for (int k = 0; k < SAMPLES; k++) {
             const double v = t == DT_F32 ? ((float *)a)[k] : ((double *)a)[k];
             const double got = t == DT_F32 ? ((float *)y)[k] : ((double *)y)[k];
-            const double error = error_in_ulp(t, got, fn->libm(v));
+            const bool flushed = fn->op == EX_SIGMOID && got == 0 && fn->libm(v) < 0x1p-126L && t == DT_F32;
+            const double error = flushed ? 0 : error_in_ulp(t, got, fn->libm(v));
             if (!(error <= worst)) {
                 worst = error;
                 at = v;
