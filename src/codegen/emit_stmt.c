@@ -214,6 +214,7 @@ static void set_attributes(const Gen *g)
         set_attribute(g, "prefer-vector-width", "512");
         set_attribute(g, "min-legal-vector-width", "512");
     }
+    set_attribute(g, "frame-pointer", "all"); /* without one LLVM spills vectors across cache lines: it cannot align the stack */
     set_flag(g, function, "nounwind", 0);
     set_flag(g, function, "noredzone", 0); /* Windows keeps none */
     for (LLVMAttributeIndex k = 2; k <= 4; k++) /* bufs, syms, scratch */
