@@ -90,3 +90,20 @@ bool str_ends(const char *s, const char *suffix)
     const size_t n = strlen(s), m = strlen(suffix);
     return n >= m && memcmp(s + n - m, suffix, m) == 0;
 }
+
+void str_add_quoted(Str *s, const char *text)
+{
+    str_addc(s, '"');
+    for (; *text; text++) {
+        const unsigned char c = (unsigned char)*text;
+        if (c == '"' || c == '\\')
+            str_addf(s, "\\%c", c);
+        else if (c == '\n')
+            str_add(s, "\\n");
+        else if (c < 0x20 || c >= 0x7f)
+            str_addf(s, "\\x%02x", c);
+        else
+            str_addc(s, (char)c);
+    }
+    str_addc(s, '"');
+}

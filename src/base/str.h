@@ -19,6 +19,8 @@ void str_addc(Str *s, char c);
 void str_addf(Str *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Shortest decimal text that reads back to the same double; "inf", "-inf", "nan". */
 void str_add_double(Str *s, double v);
+/* In quotes, as the lexer reads strings (base/lex.h). */
+void str_add_quoted(Str *s, const char *text);
 const char *str_text(Str *s); /* never NULL */
 
 bool str_starts(const char *s, const char *prefix);

@@ -98,7 +98,7 @@ static void infer_again(Graph *g)
 Compiled compile_graph(Context *ctx, Graph *g, const CompileOptions *opt)
 {
     const double start = time_now();
-    const PassOptions passes = {.target = opt->target, .precision = opt->precision};
+    const PassOptions passes = {.target = opt->target, .precision = opt->precision, .costs = opt->costs};
     const char *const *const dim_name = unify_names(g);
     op_infer_graph(g);
     check_declared(g);

@@ -8,6 +8,7 @@
 #define LATHE_COMPILE_COMPILE_H
 
 #include "graph/graph.h"
+#include "pass/cost_table.h"
 #include "pass/pass.h"
 #include "runtime/run.h"
 #include "target/target.h"
@@ -43,6 +44,7 @@ typedef struct CompileOptions {
     bool keep_values;
     bool unfused;       /* no late passes: each node is a kernel of its own, all layouts are plain */
     int64_t memory_limit; /* bytes for one stored tensor, and for what compiling itself takes; 0: the machine's memory */
+    const CostTable *costs; /* measured, for choosing layouts and variants; NULL: they are estimated */
     double work_limit;  /* points that the stages of one kernel may visit; 0: WORK_LIMIT */
     /* May be NULL. Called from the calling thread. */
     void (*progress)(void *arg, const char *what, int done, int total);

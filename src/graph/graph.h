@@ -182,6 +182,7 @@ bool graph_verify(const Graph *g, bool inferred, Str *why);
  *     z = conv(y, w) strides=[2,2] auto_pad="NOTSET"
  *     output z */
 void graph_print(const Graph *g, Str *out);
+void graph_print_attr(const Attr *a, Str *out); /* strides=[2,2] */
 Graph *graph_parse(Context *ctx, const char *name, const char *text, size_t size);
 
 #endif

@@ -46,29 +46,12 @@ static bool is_plain_name(const char *s)
     return s[0] != '\0';
 }
 
-static void print_quoted(Str *out, const char *s)
-{
-    str_addc(out, '"');
-    for (; *s; s++) {
-        const unsigned char c = (unsigned char)*s;
-        if (c == '"' || c == '\\')
-            str_addf(out, "\\%c", c);
-        else if (c == '\n')
-            str_add(out, "\\n");
-        else if (c < 0x20 || c >= 0x7f)
-            str_addf(out, "\\x%02x", c);
-        else
-            str_addc(out, (char)c);
-    }
-    str_addc(out, '"');
-}
-
 static void print_name(Str *out, const char *s)
 {
     if (is_plain_name(s))
         str_add(out, s);
     else
-        print_quoted(out, s);
+        str_add_quoted(out, s);
 }
 
 static void print_value_name(const Printer *p, ValueId v)
@@ -178,9 +161,8 @@ static void print_tensor(Str *out, const Tensor *t)
     print_elements(out, t, "");
 }
 
-static void print_attr(Str *out, const Attr *a)
+void graph_print_attr(const Attr *a, Str *out)
 {
-    str_addc(out, ' ');
     print_name(out, a->name);
     str_addc(out, '=');
     switch (a->kind) {
@@ -191,7 +173,7 @@ static void print_attr(Str *out, const Attr *a)
         print_float(out, a->f);
         break;
     case ATTR_STRING:
-        print_quoted(out, a->s);
+        str_add_quoted(out, a->s);
         break;
     case ATTR_INTS:
     case ATTR_FLOATS:
@@ -206,7 +188,7 @@ static void print_attr(Str *out, const Attr *a)
             else if (a->kind == ATTR_FLOATS)
                 print_float(out, a->floats[i]);
             else
-                print_quoted(out, a->strings[i]);
+                str_add_quoted(out, a->strings[i]);
         }
         str_addc(out, ']');
         break;
@@ -239,10 +221,12 @@ static void print_node(Printer *p, NodeId id, int indent)
     str_addc(p->out, ')');
     if (strcmp(n->name, op_rows[n->op].name) != 0) {
         str_addc(p->out, ' ');
-        print_quoted(p->out, n->name);
+        str_add_quoted(p->out, n->name);
     }
-    for (int i = 0; i < n->nattr; i++)
-        print_attr(p->out, &n->attr[i]);
+    for (int i = 0; i < n->nattr; i++) {
+        str_addc(p->out, ' ');
+        graph_print_attr(&n->attr[i], p->out);
+    }
     if (n->group >= 0)
         str_addf(p->out, " @group %d", n->group);
     p->position[id] = ++p->count;
@@ -296,7 +280,7 @@ void graph_print(const Graph *g, Str *out)
     Printer p = {
         .g = g, .out = out, .position = arena_array_of(g->ctx->arena, g->node.len + 1, int)};
     str_add(out, "graph ");
-    print_quoted(out, g->origin);
+    str_add_quoted(out, g->origin);
     str_addc(out, '\n');
     for (int i = 0; i < g->x->var.len; i++) {
         const ExprVar *const v = &g->x->var.at[i];

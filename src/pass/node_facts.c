@@ -109,6 +109,26 @@ bool node_with_stages(const Graph *g, NodeId n, NodeStagesFn fn, void *arg)
     return made;
 }
 
+/* Where a size matters for an estimate only. */
+static double typical(const Exprs *x, Expr e)
+{
+    int64_t n;
+    if (expr_is_int(x, e, &n)) {
+        return (double)n;
+    }
+    const int64_t low = expr_low(x, e), high = expr_high(x, e);
+    return (double)(low > 64 ? low : high < 64 ? high : 64);
+}
+
+static double stage_points(const Stages *s, const Stage *st)
+{
+    double points = 1;
+    for (int a = 0; a < st->naxes + st->nreduce; a++) {
+        points *= typical(s->x, st->axis[a].extent);
+    }
+    return points;
+}
+
 static void find_kind(Context *ctx, const NodeStages *n, void *arg)
 {
     (void)ctx;
@@ -132,13 +152,14 @@ static void find_kind(Context *ctx, const NodeStages *n, void *arg)
             f->makes_channels |= product && makes_channels(st, &c);
         }
         if (kind == NODE_OTHER) {
-            *f = (NodeFacts){.kind = NODE_OTHER};
+            *f = (NodeFacts){.kind = NODE_OTHER, .work = f->work};
             return;
         }
         f->kind = kind > f->kind ? kind : f->kind;
         f->keeps_channels &= w.channels;
         f->is_uniform &= !st->where && !uses_place(x, st);
         f->cost += point_cost(s, st);
+        f->work += stage_points(s, st) * (kind == NODE_CONTRACTION ? 1 : point_cost(s, st));
     }
 }
 

@@ -17,6 +17,7 @@ typedef enum NodeKind {
 typedef struct NodeFacts {
     NodeKind kind;
     int cost;            /* flops a point of all stages */
+    double work;         /* operations of all points, a product one; open sizes count as 64, or the nearest they may be */
     bool makes_channels; /* a product whose vector axis is that of the channels, before rows: a convolution */
     bool is_uniform;     /* the same at every point: a mask of the lower triangle is not */
     bool keeps_channels; /* reads images at its own batch and channel: windows, pointwise, resizing */

@@ -2,11 +2,12 @@
  *
  * A pass is `Graph *pass_X(Context *, const Graph *, const PassOptions *, int *count)`: const in, a new graph
  * out, nothing else observable; *count says how often it did something (tests assert it). The graph is
- * inferred before and after. No pass measures: costs come from the target's description. */
+ * inferred before and after. No pass measures: costs come from the target's description, or from a table (cost.h). */
 #ifndef LATHE_PASS_PASS_H
 #define LATHE_PASS_PASS_H
 
 #include "graph/graph.h"
+#include "pass/cost_table.h"
 #include "target/target.h"
 
 typedef enum PassPhase {
@@ -26,6 +27,7 @@ const char *precision_name(Precision p);
 typedef struct PassOptions {
     Target target;
     Precision precision;
+    const CostTable *costs; /* may be NULL */
 } PassOptions;
 
 typedef Graph *(*PassFn)(Context *ctx, const Graph *g, const PassOptions *opt, int *count);

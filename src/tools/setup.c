@@ -31,10 +31,18 @@ static int input_options(Setup *s, Error *e)
     return image_options(a, &s->image, e);
 }
 
+static int read_costs(Setup *s, const char *path, Error *e)
+{
+    CostTable *table = NULL;
+    const int code = cost_table_read(s->arena, path, &table, e);
+    s->opt.compile.costs = table;
+    return code;
+}
+
 /* The first that says how to compile; NULL: none. What is compiled already takes sizes (--bind) and limits of a run. */
 static const char *compile_option(const Args *a)
 {
-    static const char *const name[] = {"--target", "--precision", "--work-limit", "--symbolic", "--no-cache"};
+    static const char *const name[] = {"--target", "--precision", "--work-limit", "--symbolic", "--no-cache", "--costs"};
     for (size_t i = 0; i < sizeof name / sizeof *name; i++)
         if (args_has(a, name[i]))
             return name[i];
@@ -56,6 +64,7 @@ int setup_options(Setup *s, int what, Error *e)
         code = tool_target(a, &s->opt.compile.target, e);
     if (code == 0)
         code = precision_find(args_value(a, "--precision", "f32"), &s->opt.compile.precision, e);
+    const char *const costs = args_value(a, "--costs", NULL);
     if (code == 0)
         code = tool_bind(a, s->arena, &s->opt.onnx, e);
     if (code == 0 && !args_done(a, 1, 1, "one model file"))
@@ -69,7 +78,7 @@ int setup_options(Setup *s, int what, Error *e)
                          s->path);
     if (s->is_module && compiles)
         return error_set(e, ERR_INVALID, "%s has no effect on a compiled module; give the model", compiles);
-    return 0;
+    return costs ? read_costs(s, costs, e) : 0;
 }
 
 int setup_runs_here(const Setup *s, Error *e)

@@ -57,11 +57,12 @@ enum {
     "    --threads N      (default: all CPUs)\n"                                                                       \
     "    --memory-limit S 2G, 500M ..: refuse what needs more (default: the machine's memory)\n"            \
     "    --work-limit N   most steps of a kernel: 512G, 2T .. (default: more than a day's)\n"                \
+    "    --costs FILE     table of measured costs to choose layouts and variants by (default: estimates)\n"              \
     "    --no-cache       compile even if the disk cache ($LATHE_CACHE, ~/.cache/lathe) has it\n"
 
 Setup setup_begin(int argc, char **argv);
-/* --threads, --target, --precision, --bind, --memory-limit, --work-limit, --no-cache, and with SETUP_INPUTS what gives the inputs; then
- * exactly one positional argument must be left. A complaint about the command line is printed at once and leaves *e empty. */
+/* --threads, --target, --precision, --bind, --memory-limit, --work-limit, --costs, --no-cache, and with SETUP_INPUTS what
+ * gives the inputs; then exactly one positional argument must be left. A complaint about the command line is printed at once and leaves *e empty. */
 int setup_options(Setup *s, int what, Error *e);
 /* Refuses a --target that this CPU cannot run. */
 int setup_runs_here(const Setup *s, Error *e);

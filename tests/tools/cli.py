@@ -249,7 +249,7 @@ def test_options_of_modules(tmp):
     write_npy(x, [1, 3, 4, 4], [0.5] * 48)
     lathe("compile", CLASSIFY, "-o", module)
     refused = {"--target": ["avx2"], "--precision": ["bf16"], "--work-limit": ["1G"],
-               "--symbolic": [], "--no-cache": []}
+               "--symbolic": [], "--no-cache": [], "--costs": ["c"]}
     works = {"--inputs": [x], "--seed": ["1"], "--mean": ["0"], "--scale": ["1"], "--bgr": [], "--bind": ["H=4"],
              "--threads": ["1"], "--memory-limit": ["1G"]}
     own = {"run": {"--outputs": [tmp], "--verbose": [], "--guard": []},
@@ -478,7 +478,7 @@ def test_completion_fish(tmp):
     assert complete("lathe co") == ["compile", "completion"]
     assert complete("lathe bench --b") == ["--batch", "--bgr", "--bind"]
     assert complete("lathe compile m -") == sorted(["--help", "--bind", "--target", "--precision", "--threads",
-                                                    "--memory-limit", "--work-limit", "--no-cache", "-o"],
+                                                    "--memory-limit", "--work-limit", "--costs", "--no-cache", "-o"],
                                                    key=lambda o: (len(o) > 2, o))
     assert complete("lathe completion z") == ["zsh"]
     assert complete("lathe run cla") == complete("lathe run m --inputs cla") == ["classify.onnx"]

@@ -1,0 +1,205 @@
+/* See cost.h: the estimates. */
+#include "pass/cost.h"
+
+#include <math.h>
+
+#include "op/winograd.h"
+#include "pass/edit.h"
+#include "pass/node_facts.h"
+
+#define GHZ 3.0                /* nominal: estimates are in cycles */
+#define DIRECT_SHARE 0.85      /* of the peak, in a network */
+#define PRODUCTS_SHARE 0.8
+#define MEMORY_BYTES_PER_CYCLE 6.0 /* weights, which do not stay in a cache from run to run */
+#define CACHE_BYTES_PER_CYCLE 16.0 /* images */
+#define WINOGRAD_MARGIN 1.15   /* it rounds more coarsely: it must be faster by this, as far as can be told */
+#define COPY_CYCLES 1.2        /* an element, across layouts: one side is not contiguous */
+#define SCATTER_CYCLES 1.0     /* an element of a product's result, stored one by one */
+#define START_CYCLES 1500.0    /* a kernel of its own */
+
+int image_block(const Target *t)
+{
+    return target_lanes(t, 4);
+}
+
+Layout image_layout(ImageLayout kind, const Target *t)
+{
+    return kind == IMAGE_PLAIN
+               ? (Layout){0}
+               : (Layout){.n = 5, .dim = {{0, 0}, {1, 0}, {2, 0}, {3, 0}, {1, (int32_t)image_block(t)}}};
+}
+
+/* ---- sizes ---- */
+
+/* Open sizes count as `open`. */
+static double dim_of(const Graph *g, ValueId v, int k, double open)
+{
+    int64_t n;
+    return expr_is_int(g->x, g->value.at[v].dim[k], &n) ? (double)n : open;
+}
+
+static double elements(const Graph *g, ValueId v)
+{
+    double n = 1;
+    for (int k = 0; k < g->value.at[v].rank; k++) {
+        n *= dim_of(g, v, k, k == 0 ? 1 : 64);
+    }
+    return n;
+}
+
+static double whole_vectors(const Target *t, double n)
+{
+    const double lanes = target_lanes(t, 4);
+    return ceil(n / lanes) * lanes;
+}
+
+/* Of the images that the node reads, and makes. */
+static double image_elements(const Graph *g, const Node *n, bool out)
+{
+    double sum = 0;
+    for (int k = 0; k < (out ? n->nout : n->nin); k++) {
+        const ValueId v = out ? n->out[k] : n->in[k];
+        sum += v >= 0 && !g->value.at[v].constant ? elements(g, v) : 0;
+    }
+    return sum;
+}
+
+/* ---- convolutions ---- */
+
+/* Vector products a cycle, times lanes. */
+static double product_rate(const Target *t)
+{
+    return (double)target_lanes(t, 4) * (t->fma_per_cycle > 0 ? t->fma_per_cycle : 1);
+}
+
+static bool all_are(const Node *n, const char *name, int64_t value)
+{
+    const int64_t *v;
+    const int count = node_ints(n, name, &v);
+    for (int k = 0; k < count; k++) {
+        if (v[k] != value) {
+            return false;
+        }
+    }
+    return true;
+}
+
+int winograd_tiles(const Graph *g, NodeId id, int m[2])
+{
+    const Node *n = &g->node.at[id];
+    if (n->op != OP_CONV || n->nin > WINOGRAD_INPUT || node_int(n, "group", 1) != 1 || !all_are(n, "strides", 1) ||
+        !all_are(n, "dilations", 1) || !is_constant_term(g, n->in[1])) {
+        return 0;
+    }
+    const ValueId w = n->in[1], y = n->out[0];
+    if (g->value.at[w].rank != 4 || g->value.at[w].dtype != DT_F32 || dim_of(g, w, 2, 0) != WINOGRAD_KERNEL ||
+        dim_of(g, w, 3, 0) != WINOGRAD_KERNEL) {
+        return 0;
+    }
+    for (int k = 0; k < 4; k++) {
+        if (dim_of(g, w, k, 0) <= 0 || (k >= 2 && dim_of(g, y, k, 0) <= 0)) {
+            return 0;
+        }
+    }
+    m[0] = 2;
+    m[1] = 4;
+    return 2;
+}
+
+/* Products at the target's rate; weights, which come from memory once a run. */
+static double direct_cycles(const Costs *c, const Graph *g, NodeId id, const NodeFacts *f)
+{
+    const Target *t = &c->target;
+    const Node *n = &g->node.at[id];
+    const double outputs = dim_of(g, n->out[0], 1, 64);
+    const double lanes_used = outputs / whole_vectors(t, outputs);
+    const double rate = product_rate(t) * c->products * DIRECT_SHARE * lanes_used;
+    return fmax(f->work / rate, 4 * elements(g, n->in[1]) / lanes_used / MEMORY_BYTES_PER_CYCLE);
+}
+
+/* The same for n*n/9 times as many weights, and the transforms: a few operations and a load or store for each element of
+ * a tile. */
+static double winograd_cycles(const Graph *g, NodeId id, int m, const Target *t)
+{
+    const Node *node = &g->node.at[id];
+    const ValueId w = node->in[1], y = node->out[0];
+    const double n = m + WINOGRAD_KERNEL - 1, channels = dim_of(g, w, 1, 0), outputs = whole_vectors(t, dim_of(g, w, 0, 0));
+    const double pairs = channels * outputs;
+    const double tiles = dim_of(g, y, 0, 1) * ceil(dim_of(g, y, 2, 0) / m) * ceil(dim_of(g, y, 3, 0) / m);
+    /* Two products of n x n matrices, half of whose elements are 0 or shared; what does not fit registers is spilled. */
+    const double transform = n * n * (n / 2 + 2.5);
+    const double transforms = tiles * (whole_vectors(t, channels) + outputs) / target_lanes(t, 4) * transform;
+    const double products = n * n * tiles * pairs / (product_rate(t) * PRODUCTS_SHARE);
+    return WINOGRAD_MARGIN * (fmax(products, n * n * 4 * pairs / MEMORY_BYTES_PER_CYCLE) + transforms);
+}
+
+static double convolution_cycles(const Costs *c, const Graph *g, NodeId id, const NodeFacts *f, NodeForm form)
+{
+    const double cycles = form.variant ? winograd_cycles(g, id, form.variant, &c->target) : direct_cycles(c, g, id, f);
+    return cycles + (form.out == IMAGE_PLAIN ? SCATTER_CYCLES * image_elements(g, &g->node.at[id], true) : 0);
+}
+
+/* ---- the rest ---- */
+
+/* Of rows of w in whole vectors. */
+static double row_use(const Graph *g, const Node *n, const Target *t)
+{
+    const Value *y = &g->value.at[n->out[0]];
+    const double w = y->rank == 4 ? dim_of(g, n->out[0], 3, 64) : 64;
+    return fmax(w / whole_vectors(t, w), 1.0 / target_lanes(t, 4));
+}
+
+static double pass_cycles(const Graph *g, NodeId id, const NodeFacts *f, const Target *t, NodeForm form)
+{
+    const Node *n = &g->node.at[id];
+    const double in = image_elements(g, n, false), out = image_elements(g, n, true);
+    const bool windows = f->keeps_channels && f->kind != NODE_POINTWISE && form.out == IMAGE_PLAIN;
+    const double use = windows ? row_use(g, n, t) : 1;
+    double cycles = fmax(f->work / (target_lanes(t, 4) * use), 4 * (in + out) / CACHE_BYTES_PER_CYCLE);
+    if (form.in != form.out) {
+        cycles += COPY_CYCLES * fmin(in, out);
+    }
+    return cycles;
+}
+
+static double estimate(const Costs *c, const Graph *g, NodeId id, const NodeFacts *f, NodeForm form)
+{
+    const double cycles = f->makes_channels ? convolution_cycles(c, g, id, f, form)
+                                            : pass_cycles(g, id, f, &c->target, form);
+    return cycles / GHZ;
+}
+
+/* Does the node only put elements elsewhere? Then it is a view where the layout stays (views.c): no kernel. */
+static bool may_be_view(Graph *g, NodeId id, const NodeFacts *f)
+{
+    return (f->kind == NODE_POINTWISE || f->kind == NODE_MOVE) && node_views(g, id).kind != VIEW_NONE;
+}
+
+void cost_forms(const Costs *c, Graph *g, NodeId id, const NodeFacts *f, int nforms, const NodeForm *form, double *ns)
+{
+    bool measured = c->table != NULL;
+    const bool view = nforms > 1 && may_be_view(g, id, f);
+    Arena *scratch = arena_child(g->ctx->arena);
+    for (int k = 0; k < nforms && measured; k++) {
+        const char *key = cost_key(scratch, g, id, &c->target, form[k]);
+        ns[k] = key ? cost_table_find(c->table, c->name, key) : 0;
+        measured = ns[k] > 0 || (view && form[k].in == form[k].out);
+    }
+    arena_free(scratch);
+    for (int k = 0; k < nforms; k++) {
+        if (view && form[k].in == form[k].out) {
+            ns[k] = 0;
+        } else if (!measured) {
+            ns[k] = estimate(c, g, id, f, form[k]);
+        }
+    }
+}
+
+double cost_copy(const Costs *c, Graph *g, ValueId v, ImageLayout from, ImageLayout to)
+{
+    Arena *scratch = arena_child(g->ctx->arena);
+    const char *key = c->table ? cost_copy_key(scratch, g, v, &c->target, from, to) : NULL;
+    const double ns = key ? cost_table_find(c->table, c->name, key) : 0;
+    arena_free(scratch);
+    return ns > 0 ? ns : (COPY_CYCLES * elements(g, v) + START_CYCLES) / GHZ;
+}
