@@ -95,27 +95,46 @@ static void infer_again(Graph *g)
     op_infer_graph(g);
 }
 
-Compiled compile_graph(Context *ctx, Graph *g, const CompileOptions *opt)
+static PassOptions pass_options(const CompileOptions *opt)
 {
-    const double start = time_now();
-    const PassOptions passes = {.target = opt->target, .precision = opt->precision, .costs = opt->costs};
-    const char *const *const dim_name = unify_names(g);
+    return (PassOptions){.target = opt->target, .precision = opt->precision, .costs = opt->costs};
+}
+
+Graph *compile_early(Context *ctx, Graph *g, const CompileOptions *opt, int *folded)
+{
+    const PassOptions passes = pass_options(opt);
     op_infer_graph(g);
     check_declared(g);
     while (unify_sizes(g) > 0)
         infer_again(g);
     g = passes_run(ctx, g, PASS_EARLY, &passes, NULL);
-    int folded = 0;
+    *folded = 0;
     FoldBudget budget = fold_budget(g);
     /* Sizes of what was folded are known afterwards, which may tell more. */
     for (bool again = true; again;) {
         Work *w = work_new(ctx, g, opt);
         fold_elements(w);
-        folded += fold_constants(ctx, g, opt, &budget, &again);
+        *folded += fold_constants(ctx, g, opt, &budget, &again);
         if (again)
             infer_again(g);
     }
     drop_known_nodes(g);
+    return g;
+}
+
+Compiled compile_as_is(Context *ctx, Graph *g, const CompileOptions *opt)
+{
+    op_infer_graph(g);
+    return work_compile(work_define(ctx, g, opt));
+}
+
+Compiled compile_graph(Context *ctx, Graph *g, const CompileOptions *opt)
+{
+    const double start = time_now();
+    const PassOptions passes = pass_options(opt);
+    const char *const *const dim_name = unify_names(g);
+    int folded;
+    g = compile_early(ctx, g, opt, &folded);
     if (!opt->unfused)
         g = passes_run(ctx, g, PASS_LATE, &passes, NULL);
     const double inferred = time_now();

@@ -60,6 +60,10 @@ typedef struct Compiled {
 
 /* The limit in force. */
 int64_t compile_memory_limit(const CompileOptions *opt);
+/* What late passes work on: g, from an importer, inferred; early passes have run, constants are folded. *folded: nodes. */
+Graph *compile_early(Context *ctx, Graph *g, const CompileOptions *opt, int *folded);
+/* A graph as it is, with its layouts: no pass runs, and each node is a kernel of its own. */
+Compiled compile_as_is(Context *ctx, Graph *g, const CompileOptions *opt);
 /* g comes from an importer, not inferred; it is changed. Everything is in ctx's arena. */
 Compiled compile_graph(Context *ctx, Graph *g, const CompileOptions *opt);
 

@@ -13,6 +13,8 @@ typedef struct ModelJob {
     Graph *g;
     Model model;
     const Program *program;
+    bool early;   /* no further than compile_early; the graph's arena is kept */
+    Arena *arena;
 } ModelJob;
 
 static bool is_bound(const ModelJob *j, int input)
@@ -77,6 +79,11 @@ static void model_job(Context *ctx, void *arg)
         m->bound_input[m->nbound] = i;
         m->bound[m->nbound++] = j->g->value.at[j->g->block.at[0].input.at[i]].name;
     }
+    if (j->early) {
+        int folded;
+        m->graph = compile_early(ctx, j->g, &j->opt->compile, &folded);
+        return;
+    }
     const Compiled c = compile_graph(ctx, j->g, &j->opt->compile);
     m->report = c.report;
     m->graph = c.graph;
@@ -137,7 +144,9 @@ static void model_rounds(Context *ctx, void *arg)
         j->g = NULL;
         const int code = job_run(arena, model_job, j, ctx->error, &detail);
         const bool again = code == ERR_NEED_VALUE && round < MAX_ROUNDS && bind_more(ctx, j, detail);
-        if (code == 0)
+        if (code == 0 && j->early)
+            j->arena = arena;
+        else if (code == 0)
             module_new(arena, j->program, &j->model.image, &j->model.module, ctx->error);
         else
             arena_free(arena);
@@ -146,16 +155,31 @@ static void model_rounds(Context *ctx, void *arg)
     }
 }
 
-int model_compile(const char *path, const ModelOptions *opt, Model *out, Error *e)
+static int run_rounds(ModelJob *j, Error *e)
 {
     Error own;
-    ModelJob j = {.path = path, .opt = opt};
     Arena *keep = arena_try_new();
-    *out = (Model){0};
     if (!keep)
         return error_set(e, ERR_MEMORY, "out of memory");
-    const int code = job_run(keep, model_rounds, &j, e ? e : &own, NULL);
+    const int code = job_run(keep, model_rounds, j, e ? e : &own, NULL);
     arena_free(keep);
+    return code;
+}
+
+int model_early(const char *path, const ModelOptions *opt, Arena **arena, const Graph **out, Error *e)
+{
+    ModelJob j = {.path = path, .opt = opt, .early = true};
+    const int code = run_rounds(&j, e);
+    *arena = j.arena;
+    *out = j.model.graph;
+    return code;
+}
+
+int model_compile(const char *path, const ModelOptions *opt, Model *out, Error *e)
+{
+    ModelJob j = {.path = path, .opt = opt};
+    *out = (Model){0};
+    const int code = run_rounds(&j, e);
     if (code == 0) {
         *out = j.model;
         module_set_target(out->module, opt->compile.target.name);

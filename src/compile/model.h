@@ -30,6 +30,8 @@ typedef struct Model {
     bool cached;              /* nothing was compiled: see compile/cache.h */
 } Model;
 
+/* Only as far as compile_early: the graph that layouts are chosen on, in a new arena. */
+int model_early(const char *path, const ModelOptions *opt, Arena **arena, const Graph **out, Error *e);
 int model_compile(const char *path, const ModelOptions *opt, Model *out, Error *e);
 /* What a module that was loaded says of its kernels: names, sources, flops; counts of steps. In its arena. */
 CompileReport *model_loaded_report(const Module *m);

@@ -10,7 +10,7 @@
 Graph *pass_block_channels(Context *ctx, const Graph *old, const PassOptions *opt, int *count)
 {
     Graph *g = graph_copy(ctx, old);
-    const ImageForms forms = image_forms_choose(g, opt);
+    const ImageForms forms = image_forms_choose(g, opt, false);
     const Block *b = &g->block.at[0];
     for (int i = 0; i < b->node.len; i++) {
         const Node *n = &g->node.at[b->node.at[i]];

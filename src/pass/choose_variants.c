@@ -76,7 +76,7 @@ static void use_winograd(Graph *g, NodeId id, int m, Shared *shared)
 Graph *pass_choose_variants(Context *ctx, const Graph *old, const PassOptions *opt, int *count)
 {
     Graph *g = graph_copy(ctx, old);
-    const ImageForms forms = image_forms_choose(g, opt);
+    const ImageForms forms = image_forms_choose(g, opt, true);
     const int known = g->node.len;
     Shared shared = {.u = intmap_new(ctx->arena)};
     /* Not in bodies: only what the main block computes from constants is folded. */

@@ -29,6 +29,14 @@ Layout image_layout(ImageLayout kind, const Target *t)
                : (Layout){.n = 5, .dim = {{0, 0}, {1, 0}, {2, 0}, {3, 0}, {1, (int32_t)image_block(t)}}};
 }
 
+bool image_fits(const Graph *g, ValueId v, ImageLayout kind, const Target *t)
+{
+    const Value *value = &g->value.at[v];
+    int64_t channels;
+    return value->rank == 4 && value->dtype == DT_F32 &&
+           (kind == IMAGE_PLAIN || (expr_is_int(g->x, value->dim[1], &channels) && channels % image_block(t) == 0));
+}
+
 /* ---- sizes ---- */
 
 /* Open sizes count as `open`. */
@@ -84,10 +92,10 @@ static bool all_are(const Node *n, const char *name, int64_t value)
     return true;
 }
 
-int winograd_tiles(const Graph *g, NodeId id, int m[2])
+int winograd_tiles(const Graph *g, NodeId id, int m[COST_TILES])
 {
     const Node *n = &g->node.at[id];
-    if (n->op != OP_CONV || n->nin > WINOGRAD_INPUT || node_int(n, "group", 1) != 1 || !all_are(n, "strides", 1) ||
+    if (n->op != OP_CONV || node_int(n, "group", 1) != 1 || !all_are(n, "strides", 1) ||
         !all_are(n, "dilations", 1) || !is_constant_term(g, n->in[1])) {
         return 0;
     }
@@ -103,7 +111,7 @@ int winograd_tiles(const Graph *g, NodeId id, int m[2])
     }
     m[0] = 2;
     m[1] = 4;
-    return 2;
+    return COST_TILES;
 }
 
 /* Products at the target's rate; weights, which come from memory once a run. */
@@ -169,16 +177,15 @@ static double estimate(const Costs *c, const Graph *g, NodeId id, const NodeFact
     return cycles / GHZ;
 }
 
-/* Does the node only put elements elsewhere? Then it is a view where the layout stays (views.c): no kernel. */
-static bool may_be_view(Graph *g, NodeId id, const NodeFacts *f)
+bool node_may_be_view(Graph *g, NodeId id, const NodeFacts *f)
 {
     return (f->kind == NODE_POINTWISE || f->kind == NODE_MOVE) && node_views(g, id).kind != VIEW_NONE;
 }
 
 void cost_forms(const Costs *c, Graph *g, NodeId id, const NodeFacts *f, int nforms, const NodeForm *form, double *ns)
 {
-    bool measured = c->table != NULL;
-    const bool view = nforms > 1 && may_be_view(g, id, f);
+    bool measured = c->table && (c->products == 1 || !f->makes_channels); /* before casts it would say f32's */
+    const bool view = nforms > 1 && node_may_be_view(g, id, f);
     Arena *scratch = arena_child(g->ctx->arena);
     for (int k = 0; k < nforms && measured; k++) {
         const char *key = cost_key(scratch, g, id, &c->target, form[k]);

@@ -19,13 +19,15 @@ typedef enum ImageLayout {
 } ImageLayout;
 int image_block(const Target *t); /* channels */
 Layout image_layout(ImageLayout kind, const Target *t);
+/* Of rank 4, f32, and no block has channels left over? */
+bool image_fits(const Graph *g, ValueId v, ImageLayout kind, const Target *t);
 
 /* One way to run a node. */
 typedef struct NodeForm {
     ImageLayout in, out; /* of all images that it reads, and makes */
     int variant;         /* of a convolution: Winograd's m; 0: directly */
 } NodeForm;
-#define MAX_FORMS (IMAGE_LAYOUTS * IMAGE_LAYOUTS * 3)
+#define MAX_FORMS (IMAGE_LAYOUTS * IMAGE_LAYOUTS * 3) /* three variants */
 
 typedef struct Costs {
     Target target;
@@ -39,8 +41,11 @@ void cost_forms(const Costs *c, Graph *g, NodeId n, const NodeFacts *f, int nfor
                 double *ns);
 /* Of copying v from one layout to the other. */
 double cost_copy(const Costs *c, Graph *g, ValueId v, ImageLayout from, ImageLayout to);
-/* The tiles (m) that n could use, if it is a convolution that is not decided yet: how many. */
-int winograd_tiles(const Graph *g, NodeId n, int m[2]);
+/* The tiles (m) that n could use, if it is a convolution: how many. */
+#define COST_TILES 2
+int winograd_tiles(const Graph *g, NodeId n, int m[COST_TILES]);
+/* Does the node only put elements elsewhere? Then a form that keeps the layout costs nothing: it is a view (views.c). */
+bool node_may_be_view(Graph *g, NodeId n, const NodeFacts *f);
 
 /* The node's text in tables: what it computes, of which types and sizes, in that form. NULL: sizes are open. */
 const char *cost_key(Arena *a, const Graph *g, NodeId n, const Target *t, NodeForm form);

@@ -8,6 +8,7 @@
 
 #include "op/winograd.h"
 #include "pass/cost.h"
+#include "pass/edit.h"
 
 static bool print_type(const Graph *g, ValueId v, Str *out)
 {
@@ -16,7 +17,7 @@ static bool print_type(const Graph *g, ValueId v, Str *out)
         return true;
     }
     const Value *value = &g->value.at[v];
-    str_addf(out, "%s%s[", value->constant ? "const " : "", dtype_name(value->dtype));
+    str_addf(out, "%s%s[", is_constant_term(g, v) ? "const " : "", dtype_name(value->dtype));
     for (int k = 0; k < value->rank; k++) {
         int64_t dim;
         if (!expr_is_int(g->x, value->dim[k], &dim)) {

@@ -11,6 +11,8 @@
  * plain, and so does what routines of kernel/ and control flow read. */
 #include "pass/image_layouts.h"
 
+#include <assert.h>
+
 #include "op/winograd.h"
 #include "pass/edit.h"
 #include "pass/node_facts.h"
@@ -19,7 +21,8 @@
 typedef struct Choosing {
     Graph *g;
     Costs costs;
-    bool direct;     /* no variant but the direct one */
+    bool variants;   /* are open */
+    const NodeForm *given; /* by node: the only one to count; NULL */
     bool *image;     /* by value: a tensor of rank 4 that each run computes */
     bool *can_block; /* by value */
     int *variable;   /* by node; -1 */
@@ -27,14 +30,6 @@ typedef struct Choosing {
     VEC(NodeId) node; /* by variable */
     VEC(NodeForm) form; /* PBQP_CHOICES for each variable */
 } Choosing;
-
-static bool can_block(const Graph *g, ValueId v, int block)
-{
-    const Value *value = &g->value.at[v];
-    int64_t channels;
-    return value->rank == 4 && value->dtype == DT_F32 && !is_block_output(g, v) &&
-           expr_is_int(g->x, value->dim[1], &channels) && channels % block == 0;
-}
 
 static void find_images(Choosing *c)
 {
@@ -59,8 +54,8 @@ static void find_images(Choosing *c)
     }
     for (int v = 0; v < g->value.len; v++) {
         c->image[v] = g->value.at[v].rank == 4 && !constant[v];
-        c->can_block[v] = c->image[v] && !routines[v] && g->value.at[v].producer >= 0 &&
-                          can_block(g, v, image_block(&c->costs.target));
+        c->can_block[v] = c->image[v] && !routines[v] && g->value.at[v].producer >= 0 && !is_block_output(g, v) &&
+                          image_fits(g, v, IMAGE_BLOCKED, &c->costs.target);
     }
 }
 
@@ -118,45 +113,67 @@ static bool touches_images(const Choosing *c, const Node *n)
     return any;
 }
 
-/* Each pair of layouts with the variant that is best in it. */
-static void add_node(Choosing *c, NodeId id)
+/* All that the node could be; returns how many, the variants of a pair of layouts side by side. */
+static int node_forms(const Choosing *c, NodeId id, const NodeFacts *f, NodeForm form[MAX_FORMS], int *nvariants)
 {
     Graph *g = c->g;
     const Node *n = &g->node.at[id];
-    const NodeFacts f = node_facts(g, id);
     const bool compiled = op_rows[n->op].class == 'S';
     const bool in_blocked = compiled && any_in_blocked(c, n);
     const bool out_blocked = compiled && all_out_blocked(c, n) &&
-                             (f.makes_channels || (in_blocked && (f.keeps_channels || moves_blocks(g, id, image_block(&c->costs.target)))));
-    NodeForm form[MAX_FORMS];
-    double ns[MAX_FORMS];
-    int m[2], nforms = 0;
-    const int ntiles = c->direct ? 0 : winograd_tiles(g, id, m);
-    const int given = n->op == OP_CONV ? winograd_of(n) : 0;
+                             (f->makes_channels || (in_blocked && (f->keeps_channels || moves_blocks(g, id, image_block(&c->costs.target)))));
+    int variant[1 + COST_TILES] = {n->op == OP_CONV && !c->variants ? winograd_of(n) : 0}, count = 0;
+    *nvariants = 1 + (c->variants ? winograd_tiles(g, id, variant + 1) : 0);
     for (int in = 0; in <= in_blocked; in++) {
         for (int out = 0; out <= out_blocked; out++) {
-            for (int v = -1; v < ntiles; v++) {
-                form[nforms++] = (NodeForm){(ImageLayout)in, (ImageLayout)out, v < 0 ? given : m[v]};
+            for (int v = 0; v < *nvariants; v++) {
+                form[count++] = (NodeForm){(ImageLayout)in, (ImageLayout)out, variant[v]};
             }
         }
     }
+    return count;
+}
+
+/* What no node makes is plain: the copies of those of the node's inputs. */
+static double copies_of_inputs(Choosing *c, const Node *n, ImageLayout to)
+{
+    double cost = 0;
+    for (int i = 0; i < n->nin; i++) {
+        const ValueId x = n->in[i];
+        if (x >= 0 && c->image[x] && c->g->value.at[x].producer < 0 && to != IMAGE_PLAIN) {
+            cost += cost_copy(&c->costs, c->g, x, IMAGE_PLAIN, to);
+        }
+    }
+    return cost;
+}
+
+static bool same_form(NodeForm a, NodeForm b)
+{
+    return a.in == b.in && a.out == b.out && a.variant == b.variant;
+}
+
+/* Each pair of layouts with the variant that is best in it, or only the form that is given. */
+static void add_node(Choosing *c, NodeId id)
+{
+    Graph *g = c->g;
+    const NodeFacts f = node_facts(g, id);
+    NodeForm form[MAX_FORMS];
+    double ns[MAX_FORMS], cost[PBQP_CHOICES];
+    int nvariants, choices = 0;
+    const int nforms = node_forms(c, id, &f, form, &nvariants);
     cost_forms(&c->costs, g, id, &f, nforms, form, ns);
-    double cost[PBQP_CHOICES];
-    int choices = 0;
-    for (int k = 0; k < nforms; k += 1 + ntiles, choices++) {
-        int best = k;
-        for (int v = 1; v <= ntiles; v++) {
-            best = ns[k + v] < ns[best] ? k + v : best;
+    for (int k = 0; k < nforms; k += nvariants) {
+        int best = c->given ? -1 : k;
+        for (int v = k; v < k + nvariants; v++) {
+            const bool better = c->given ? same_form(form[v], c->given[id]) : ns[v] < ns[best];
+            best = better ? v : best;
         }
-        cost[choices] = ns[best];
-        for (int i = 0; i < n->nin; i++) { /* what no node makes is plain */
-            const ValueId x = n->in[i];
-            if (x >= 0 && c->image[x] && g->value.at[x].producer < 0 && form[best].in != IMAGE_PLAIN) {
-                cost[choices] += cost_copy(&c->costs, g, x, IMAGE_PLAIN, form[best].in);
-            }
+        if (best >= 0) {
+            cost[choices++] = ns[best] + copies_of_inputs(c, &g->node.at[id], form[best].in);
+            vec_push(g->ctx->arena, &c->form, form[best]);
         }
-        vec_push(g->ctx->arena, &c->form, form[best]);
     }
+    assert(choices > 0);
     for (int k = choices; k < PBQP_CHOICES; k++) {
         vec_push(g->ctx->arena, &c->form, (NodeForm){0});
     }
@@ -194,37 +211,117 @@ static double products_rate(const PassOptions *opt)
     return opt->precision == PRECISION_F32 ? 1 : opt->target.amx ? 16 : opt->target.bf16 ? 2 : 1;
 }
 
-ImageForms image_forms_choose(Graph *g, const PassOptions *opt)
+static Choosing choosing_new(Graph *g, const PassOptions *opt)
 {
     Arena *const a = g->ctx->arena;
     Choosing c = {.g = g, .problem = pbqp_new(a)};
     c.costs = (Costs){.target = opt->target, .name = target_describe(a, &opt->target), .table = opt->costs,
                        .products = products_rate(opt)};
-    c.direct = opt->precision == PRECISION_BF16_ALL; /* Winograd's tiles are not rounded */
     c.image = arena_array_of(a, g->value.len + 1, bool);
     c.can_block = arena_array_of(a, g->value.len + 1, bool);
     c.variable = arena_array_of(a, g->node.len + 1, int);
-    find_images(&c);
-    const Block *b = &g->block.at[0];
     for (int i = 0; i < g->node.len; i++) {
         c.variable[i] = -1;
     }
+    find_images(&c);
+    return c;
+}
+
+static PbqpResult solve(Choosing *c)
+{
+    const Block *b = &c->g->block.at[0];
     for (int i = 0; i < b->node.len; i++) {
-        const Node *n = &g->node.at[b->node.at[i]];
-        if (!touches_images(&c, n)) {
+        const Node *n = &c->g->node.at[b->node.at[i]];
+        if (!touches_images(c, n)) {
             continue;
         }
-        add_node(&c, b->node.at[i]);
+        add_node(c, b->node.at[i]);
         for (int k = 0; k < n->nin; k++) {
-            if (n->in[k] >= 0 && c.image[n->in[k]]) {
-                connect(&c, n->in[k], c.variable[b->node.at[i]]);
+            if (n->in[k] >= 0 && c->image[n->in[k]]) {
+                connect(c, n->in[k], c->variable[b->node.at[i]]);
             }
         }
     }
-    NodeForm *form = arena_array_of(a, g->node.len + 1, NodeForm);
-    const PbqpResult r = pbqp_solve(&c.problem);
+    return pbqp_solve(&c->problem);
+}
+
+ImageForms image_forms_choose(Graph *g, const PassOptions *opt, bool variants)
+{
+    Choosing c = choosing_new(g, opt);
+    c.variants = variants && opt->precision != PRECISION_BF16_ALL; /* Winograd's tiles are not rounded */
+    NodeForm *form = arena_array_of(g->ctx->arena, g->node.len + 1, NodeForm);
+    const PbqpResult r = solve(&c);
     for (int v = 0; v < c.node.len; v++) {
         form[c.node.at[v]] = c.form.at[v * PBQP_CHOICES + r.choice[v]];
     }
     return (ImageForms){.form = form, .ns = r.cost, .exact = r.exact};
+}
+
+double image_forms_cost(Graph *g, const PassOptions *opt, const NodeForm *form)
+{
+    Choosing c = choosing_new(g, opt);
+    c.variants = true;
+    c.given = form;
+    return solve(&c).cost;
+}
+
+/* ---- for whoever measures ---- */
+
+typedef struct Candidates {
+    StrMap keys;
+    VEC(CostCandidate) at;
+} Candidates;
+
+static void add_candidate(Arena *a, Candidates *all, CostCandidate one)
+{
+    if (one.key && strmap_put(&all->keys, one.key, 1)) {
+        vec_push(a, &all->at, one);
+    }
+}
+
+static void add_copies(const Choosing *c, ValueId v, Candidates *all)
+{
+    Arena *const a = c->g->ctx->arena;
+    for (int from = 0; from < IMAGE_LAYOUTS; from++) {
+        for (int to = 0; to < IMAGE_LAYOUTS; to++) {
+            if (from != to) {
+                const NodeForm form = {(ImageLayout)from, (ImageLayout)to, 0};
+                const char *key = cost_copy_key(a, c->g, v, &c->costs.target, form.in, form.out);
+                add_candidate(a, all, (CostCandidate){key, -1, v, form});
+            }
+        }
+    }
+}
+
+int image_forms_candidates(Graph *g, const PassOptions *opt, CostCandidate **out)
+{
+    Arena *const a = g->ctx->arena;
+    Choosing c = choosing_new(g, opt);
+    c.variants = true;
+    Candidates all = {.keys = strmap_new(a)};
+    const Block *b = &g->block.at[0];
+    for (int i = 0; i < b->node.len; i++) {
+        const NodeId id = b->node.at[i];
+        const Node *n = &g->node.at[id];
+        if (!touches_images(&c, n)) {
+            continue;
+        }
+        const NodeFacts f = node_facts(g, id);
+        NodeForm form[MAX_FORMS];
+        int nvariants;
+        const int nforms = node_forms(&c, id, &f, form, &nvariants);
+        const bool view = nforms > 1 && node_may_be_view(g, id, &f);
+        for (int k = 0; nforms > 1 && k < nforms; k++) {
+            if (!(view && form[k].in == form[k].out)) {
+                add_candidate(a, &all, (CostCandidate){cost_key(a, g, id, &c.costs.target, form[k]), id, -1, form[k]});
+            }
+        }
+        for (int k = 0; k < n->nout; k++) {
+            if (n->out[k] >= 0 && c.can_block[n->out[k]]) {
+                add_copies(&c, n->out[k], &all);
+            }
+        }
+    }
+    *out = all.at.at;
+    return all.at.len;
 }

@@ -12,6 +12,7 @@ const Command commands[] = {
     {"compile", "a model to one module file", help_compile, cmd_compile},
     {"bench", "latency, and where the time goes", help_bench, cmd_bench},
     {"check", "compare every layer with the reference; name the first bad one", help_check, cmd_check},
+    {"costs", "measure what layouts and variants take here, for --costs", help_costs, cmd_costs},
     {"inspect", "graph, program, stages, schedules, loops, code", help_inspect, cmd_inspect},
     {"read", "read text from pictures", help_read, cmd_read},
     {"doctor", "what is present, what is missing and what that costs", help_doctor, cmd_doctor},

@@ -1,6 +1,7 @@
 /* What commands on one model start with. See setup.h. */
 #include "tools/setup.h"
 
+#include <limits.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -67,11 +68,13 @@ int setup_options(Setup *s, int what, Error *e)
     const char *const costs = args_value(a, "--costs", NULL);
     if (code == 0)
         code = tool_bind(a, s->arena, &s->opt.onnx, e);
-    if (code == 0 && !args_done(a, 1, 1, "one model file"))
+    if (code == 0 && !args_done(a, 1, what & SETUP_MODELS ? INT_MAX : 1, what & SETUP_MODELS ? "model files" : "one model file"))
         code = ERR_INVALID;
     if (code != 0)
         return code;
     s->path = a->argv[1];
+    s->nmodel = a->argc - 1;
+    s->model_path = a->argv + 1;
     s->is_module = is_module_file(s->path);
     if (s->is_module && !(what & SETUP_MODULE))
         return error_set(e, ERR_INVALID, "%s: '%s' is a module file, made by `lathe compile`; give the model", a->argv[0],
@@ -147,10 +150,16 @@ int setup_run(const Setup *s, Pool **pool, Run **run, Error *e)
     return code;
 }
 
-int setup_end(Setup *s, int code, const Error *e)
+void setup_close(Setup *s)
 {
     for (int i = 0; i < s->opt.ninput; i++)
         tensor_unref(s->input[i]);
+    s->opt.ninput = 0;
+}
+
+int setup_end(Setup *s, int code, const Error *e)
+{
+    setup_close(s);
     module_unref(s->model.module);
     arena_free(s->arena);
     return code == 0 ? EXIT_OK : tool_fail(e);

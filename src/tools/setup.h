@@ -21,7 +21,9 @@
 typedef struct Setup {
     Args args;
     Arena *arena;     /* until setup_end */
-    const char *path; /* the model */
+    const char *path; /* the model; of several the first, until the command takes another */
+    int nmodel;
+    char **model_path;
     int threads;
     bool no_cache;    /* compile even what is in the disk cache (compile/cache.h) */
     ModelOptions opt;
@@ -40,6 +42,7 @@ typedef struct Setup {
 enum {
     SETUP_INPUTS = 1, /* --inputs, --seed, --symbolic and how pictures are read, too */
     SETUP_MODULE = 2, /* a module file will do, without options that say how to compile */
+    SETUP_MODELS = 4, /* one model or more */
 };
 /* Their help. */
 #define HELP_INPUTS                                                                                                    \
@@ -62,7 +65,8 @@ enum {
 
 Setup setup_begin(int argc, char **argv);
 /* --threads, --target, --precision, --bind, --memory-limit, --work-limit, --costs, --no-cache, and with SETUP_INPUTS what
- * gives the inputs; then exactly one positional argument must be left. A complaint about the command line is printed at once and leaves *e empty. */
+ * gives the inputs; then exactly one positional argument must be left, or some. A complaint about the command line is
+ * printed at once and leaves *e empty. */
 int setup_options(Setup *s, int what, Error *e);
 /* Refuses a --target that this CPU cannot run. */
 int setup_runs_here(const Setup *s, Error *e);
@@ -73,6 +77,8 @@ int setup_open(Setup *s, int64_t batch, Error *e);
 int setup_compile(Setup *s, Error *e);
 /* A Run of the module with the inputs set. Both are the caller's, also after a failure. */
 int setup_run(const Setup *s, Pool **pool, Run **run, Error *e);
+/* Undoes setup_open, for another model. */
+void setup_close(Setup *s);
 /* Frees everything; prints the error if there is one; the exit status. */
 int setup_end(Setup *s, int code, const Error *e);
 

@@ -286,6 +286,24 @@ def test_option_values(tmp):
     one_line(lathe("inspect", CLASSIFY, "--kernel", "zzz", status=1), "'zzz'", "no kernel")
 
 
+def test_costs(tmp):
+    """A table is made, goes on from where it was, is used, and is refused where it is damaged."""
+    table, module = os.path.join(tmp, "t.costs"), os.path.join(tmp, "m.lathe")
+    one_line(lathe("costs", CLASSIFY, status=1), "-o FILE is missing")
+    has(lathe("costs", CLASSIFY, "-o", table, "--rounds", "1").out, CLASSIFY, " 0 known, 0 failed")
+    with open(table) as f:
+        text = f.read()
+    assert text.startswith("lathe costs 1\ntarget ") and text.count('"conv(') >= 2, text
+    has(lathe("costs", CLASSIFY, CLASSIFY, "-o", table).out, "0 measured")
+    with open(table) as f:
+        assert f.read() == text
+    lathe("compile", CLASSIFY, "-o", module, "--costs", table)
+    with open(table, "w") as f:
+        f.write(text.replace("\ntarget", "\n-1 \"x\"\ntarget", 1))
+    one_line(lathe("compile", CLASSIFY, "-o", module, "--costs", table, status=1), f"{table}:2:1: a cost before")
+    one_line(lathe("costs", CLASSIFY, "-o", table, status=1), f"{table}:2:1: a cost before")
+
+
 def test_compile_keeps_the_model(tmp):
     """The output must be none of the files that the model is read from."""
     for name in "external.onnx", "external.bin":
@@ -458,7 +476,7 @@ def test_completion_bash(tmp):
         script += '_lathe\necho "${COMPREPLY[@]}"'
         return subprocess.run(["bash", "-c", script], stdout=subprocess.PIPE, text=True).stdout.split()
 
-    assert complete("lathe", "co") == ["compile", "completion"]
+    assert complete("lathe", "com") == ["compile", "completion"]
     assert complete("lathe", "bench", "--b") == ["--batch", "--bgr", "--bind"]
     assert complete("lathe", "inspect", "--st") == ["--stages"]
     assert complete("lathe", "completion", "z") == ["zsh"]
@@ -475,7 +493,7 @@ def test_completion_fish(tmp):
         assert not done.stderr, done.stderr
         return [found.split("\t")[0] for found in done.stdout.splitlines()]
 
-    assert complete("lathe co") == ["compile", "completion"]
+    assert complete("lathe com") == ["compile", "completion"]
     assert complete("lathe bench --b") == ["--batch", "--bgr", "--bind"]
     assert complete("lathe compile m -") == sorted(["--help", "--bind", "--target", "--precision", "--threads",
                                                     "--memory-limit", "--work-limit", "--costs", "--no-cache", "-o"],
@@ -529,7 +547,7 @@ def test_completion_zsh(tmp):
     want = {"lathe ru": "lathe run ", "lathe inspect --st": "lathe inspect --stages ", "lathe completion f": "lathe completion fish ",
             "lathe run m.onnx --symb": "lathe run m.onnx --symbolic ", "lathe run cla": "lathe run classify.onnx ",
             "lathe run m --inputs cla": "lathe run m --inputs classify.onnx ", "lathe inspect run --see": "lathe inspect run --see",
-            "lathe co": "lathe comp", "lathe bench --b": "lathe bench --b"}
+            "lathe com": "lathe comp", "lathe bench --b": "lathe bench --b"}
     listed = {"lathe bench --b": ["--batch", "--bgr", "--bind"]}
     for line, (became, said) in zip(want, zsh_completes(tmp, want)):
         assert became == want[line], f"'{line}' became '{became}', not '{want[line]}'"
