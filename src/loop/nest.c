@@ -35,7 +35,7 @@ static Expr choose_size(Exprs *x, const AxisTile *tile, Expr extent, Expr *tiles
     Expr best = 0, least = 0;
     for (int k = 0; k <= tile->nother; k++) {
         const int32_t t = tile_size(tile, k);
-        const Expr these = ceil_divi(x, extent, t), cost = expr_muli(x, these, t + 1);
+        const Expr these = ceil_divi(x, extent, t), cost = expr_muli(x, these, t + TILE_ROWS_MORE);
         const Expr better = k ? expr_lt(x, cost, least) : 0;
         best = k ? expr_select(x, better, expr_int(x, t), best) : expr_int(x, t);
         *tiles = k ? expr_select(x, better, these, *tiles) : these;
