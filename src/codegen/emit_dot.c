@@ -14,6 +14,7 @@ static const struct {
      {"llvm.x86.avx512bf16.dpbf16ps.128", "llvm.x86.avx512bf16.dpbf16ps.256", "llvm.x86.avx512bf16.dpbf16ps.512"}},
     {"vpdpbusd",
      {"llvm.x86.avx512.vpdpbusd.128", "llvm.x86.avx512.vpdpbusd.256", "llvm.x86.avx512.vpdpbusd.512"}},
+    {"vpmaddwd", {"llvm.x86.sse2.pmadd.wd", "llvm.x86.avx2.pmadd.wd", "llvm.x86.avx512.pmaddw.d.512"}},
 };
 
 static const char *llvm_name(const char *row, int lanes)
@@ -39,10 +40,12 @@ LLVMValueRef gen_dot(Gen *g, Expr e)
     const ExprNode *n = expr_node(g->x, e);
     const char *name = llvm_name(intrinsic_name(n->imm.i), n->lanes);
     const unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
-    LLVMTypeRef want[3];
-    LLVMGetParamTypes(LLVMIntrinsicGetType(g->c, id, NULL, 0), want);
-    LLVMValueRef args[3] = {gen_expr(g, expr_arg(g->x, e, 2))};
+    LLVMTypeRef type = LLVMIntrinsicGetType(g->c, id, NULL, 0), want[3];
+    LLVMGetParamTypes(type, want);
+    const int first = (int)LLVMCountParamTypes(type) - 2; /* where the instruction adds, the sum is in front */
+    LLVMValueRef sum = gen_expr(g, expr_arg(g->x, e, 2)), args[3] = {sum};
     for (int k = 0; k < 2; k++)
-        args[1 + k] = LLVMBuildBitCast(g->b, factor(g, expr_arg(g->x, e, k), n->lanes), want[1 + k], "");
-    return gen_intrinsic(g, name, 0, NULL, 3, args);
+        args[first + k] = LLVMBuildBitCast(g->b, factor(g, expr_arg(g->x, e, k), n->lanes), want[first + k], "");
+    LLVMValueRef v = gen_intrinsic(g, name, 0, NULL, first + 2, args);
+    return first ? v : LLVMBuildAdd(g->b, sum, v, "");
 }

@@ -69,11 +69,11 @@ static bool is_as_wide(const Stages *s, const Stage *st, int a, int b)
            (expr_is_int(s->x, st->axis[a].extent, &na) && na <= nb);
 }
 
-/* The 8-bit load that e widens; 0. */
+/* The load of 8 or 16 bits that e widens; 0. */
 static Expr narrow_load(const Exprs *x, Expr e)
 {
     const Expr a = expr_node(x, e)->op == EX_CAST && expr_type(x, e) == DT_I32 ? expr_arg(x, e, 0) : 0;
-    return a && is_load(x, a) && dtype_is_int(expr_type(x, a)) && dtype_bits(expr_type(x, a)) == 8 ? a : 0;
+    return a && is_load(x, a) && dtype_is_int(expr_type(x, a)) && dtype_bits(expr_type(x, a)) <= 16 ? a : 0;
 }
 
 bool product_terms(const Exprs *x, Expr update, Expr *a, Expr *b, Expr *sum)
@@ -103,12 +103,11 @@ bool contraction_of(const Stages *s, int stage, Contraction *out)
     if (st->form != STAGE_REDUCE || st->nresults != 1 || st->where) {
         return false;
     }
-    const Expr u = st->update[0];
-    if (expr_node(x, u)->op != EX_FMA || expr_node(x, expr_arg(x, u, 2))->op != EX_STATE ||
-        !is_load(x, expr_arg(x, u, 0)) || !is_load(x, expr_arg(x, u, 1))) {
+    Contraction c = {.stage = stage};
+    Expr sum;
+    if (!product_terms(x, st->update[0], &c.a, &c.b, &sum) || expr_node(x, sum)->op != EX_STATE) {
         return false;
     }
-    Contraction c = {.stage = stage, .a = expr_arg(x, u, 0), .b = expr_arg(x, u, 1)};
     const int first = (int)expr_node(x, c.a)->imm.i;
     const int second = (int)expr_node(x, c.b)->imm.i;
     if (s->tensor.at[first].role == TENSOR_CONST && s->tensor.at[second].role != TENSOR_CONST) {

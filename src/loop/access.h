@@ -5,10 +5,10 @@
 #include "loop/stage.h"
 
 /* Is it the sum + a * b that a product reduction updates to: fma(a, b, sum) of loads, or sum + i32(a) * i32(b) of loads of
- * 8-bit integers? */
+ * integers of 8 or 16 bits? */
 bool product_terms(const Exprs *x, Expr update, Expr *a, Expr *b, Expr *sum);
 
-/* A product reduction: update = fma(A[..], B[..], state) with single loads as factors. */
+/* A product reduction: update = state + A[..] * B[..] (product_terms) with single loads as factors. */
 typedef struct Contraction {
     int stage;
     Expr a, b;              /* the two load terms; B is the side that is vectorised (constant if one is) */

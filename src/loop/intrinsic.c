@@ -8,6 +8,7 @@
 static const Intrinsic rows[] = {
     {"vdpbf16ps", DT_BF16, DT_BF16, DT_F32, 2, false},
     {"vpdpbusd", DT_U8, DT_I8, DT_I32, 4, false},
+    {"vpmaddwd", DT_I16, DT_I16, DT_I32, 2, false},
     {"tdpbf16ps", DT_BF16, DT_BF16, DT_F32, 2, true},
     {"tdpbssd", DT_I8, DT_I8, DT_I32, 4, true},
     {"tdpbsud", DT_I8, DT_U8, DT_I32, 4, true},
@@ -31,7 +32,7 @@ int intrinsic_find(const Target *t, DType a, DType b, DType sum, bool *swap)
 {
     for (int k = 0; k < ROWS; k++) {
         const Intrinsic *i = &rows[k];
-        const bool has = !i->tile && (i->sum == DT_F32 ? t->bf16 : t->vnni);
+        const bool has = !i->tile && (i->sum == DT_F32 ? t->bf16 : t->vnni || i->group == 2);
         const bool fits = i->first == a && i->second == b, swapped = i->first == b && i->second == a;
         if (has && i->sum == sum && (fits || swapped)) {
             *swap = !fits;

@@ -3,7 +3,7 @@
  *
  *     reduce sum (n: lanes; k: group) update sum[n] + a[k] * b[k, n]
  *
- * The group is 32 bits of neighbours: two bf16 or four bytes. Operand a is one group, the same for all lanes; b has the
+ * The group is 32 bits of neighbours: two bf16, two i16 or four bytes. Operand a is one group, the same for all lanes; b has the
  * groups of lane 0, 1, .., k innermost. (Either may be the first one of the instruction.) On the loops of a stage:
  * `vector n; dot k`, k the innermost. On tiles, two-dimensional registers of up to 16 rows of 64 bytes:
  *
@@ -17,7 +17,7 @@
  *             inputs and results count as zero (whatever MXCSR says); NaN and infinity as in IEEE
  *   bf16 tiles  the products of even elements are summed from 0 by such FMAs, those of odd ones apart; then sum += even + odd
  *   integers  exact, the sum wraps
- * (Intel SDM, VDPBF16PS, VPDPBUSD, TDPBF16PS, TDPBSSD.) So a sum of bf16 products differs from that of a chain of FMAs as another order of
+ * (Intel SDM, VDPBF16PS, VPDPBUSD, VPMADDWD and VPADDD, TDPBF16PS, TDPBSSD.) So a sum of bf16 products differs from that of a chain of FMAs as another order of
  * summing does, and by products and sums below 2^-126, which are lost. */
 #ifndef LATHE_LOOP_INTRINSIC_H
 #define LATHE_LOOP_INTRINSIC_H

@@ -242,14 +242,14 @@ void define_conv(Define *d)
 static int integer_conv(Define *d, int x_input, int x_zero, int w_input, int w_zero)
 {
     Window win = conv_window(d, x_input, w_input);
-    const bool has_zero = define_has(d, x_zero);
+    const bool has_zero = quant_zero(d, x_zero) >= 0;
     const DType t = dtype_compute(define_in(d, x_input)->dtype);
     const Expr zero = has_zero ? define_load_scalar(d, x_zero) : expr_const(d->x, t, 0);
     const ConvArgs a = {
         .x = pad_input(d, d->in[x_input], &win, zero),
         .w = d->in[w_input],
         .x_zero = has_zero ? zero : 0,
-        .w_zero = define_has(d, w_zero) ? d->in[w_zero] : -1,
+        .w_zero = quant_zero(d, w_zero),
         .acc = DT_I32,
     };
     return conv_reduce(d, &win, &a);

@@ -244,23 +244,18 @@ void define_matmul(Define *d)
     define_out(d, 0, product(d, &a, &b, dtype_compute(define_out_type(d, 0))));
 }
 
-static int optional_input(const Define *d, int k)
-{
-    return define_has(d, k) ? d->in[k] : -1;
-}
-
 void define_matmul_integer(Define *d)
 {
-    const Operand a = {.tensor = d->in[0], .zero = optional_input(d, 2)};
-    const Operand b = {.tensor = d->in[1], .zero = optional_input(d, 3)};
+    const Operand a = {.tensor = d->in[0], .zero = quant_zero(d, 2)};
+    const Operand b = {.tensor = d->in[1], .zero = quant_zero(d, 3)};
     define_out(d, 0, product(d, &a, &b, DT_I32));
 }
 
 /* y = saturate(round(acc * (a_scale * b_scale / y_scale)) + y_zero_point) */
 void define_qlinear_matmul(Define *d)
 {
-    const Operand a = {.tensor = d->in[0], .zero = d->in[2]};
-    const Operand b = {.tensor = d->in[3], .zero = d->in[5]};
+    const Operand a = {.tensor = d->in[0], .zero = quant_zero(d, 2)};
+    const Operand b = {.tensor = d->in[3], .zero = quant_zero(d, 5)};
     const int acc = product(d, &a, &b, DT_I32);
     const StageBuild s = define_begin(d, 0);
     const Axes axes = product_axes(d, &a, &b, &s);

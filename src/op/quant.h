@@ -8,4 +8,7 @@
  * 0: none. In the compute type of `to`, an integer type. */
 Expr quant_rescale(Exprs *x, Expr acc, Expr scale, Expr zero, DType to);
 
+/* The tensor of zero point k; -1: there is none, or it is known to be 0 throughout. */
+int quant_zero(const Define *d, int k);
+
 #endif

@@ -31,6 +31,18 @@ Expr quant_rescale(Exprs *x, Expr acc, Expr scale, Expr zero, DType to)
     return quant_round(x, expr_mul(x, expr_cast(x, DT_F32, acc), scale), zero, to);
 }
 
+int quant_zero(const Define *d, int k)
+{
+    int n = 0;
+    const Expr *elems = define_has(d, k) ? define_elems(d, k, &n) : NULL;
+    bool all = true;
+    for (int i = 0; i < n && elems; i++) {
+        double v;
+        all &= expr_is_const(d->x, elems[i], &v) && v == 0;
+    }
+    return !define_has(d, k) || (elems && n > 0 && all) ? -1 : d->in[k];
+}
+
 /* Limits a float to the finite range of `to`, a float type; NaN stays: min and max give their second
  * operand where either is NaN. */
 static Expr quant_saturate_float(Exprs *x, Expr v, DType to)

@@ -7,6 +7,7 @@ static const char *const classes[][2] = {
     {"FGH", "floating point"},
     {"NM", "a number"},
     {"PQR", "an 8-bit type"},
+    {"BD", "an 8-bit type"},
     {"T", "a type with elements"},
     {"IJ", "i32 or i64"},
     {"L", "i64"},
@@ -28,6 +29,9 @@ static bool fits(char letter, DType t)
     case 'Q':
     case 'R':
         return (dtype_is_int(t) || dtype_is_float(t)) && dtype_bits(t) == 8;
+    case 'B':
+    case 'D':
+        return t == DT_I16 || fits('P', t);
     case 'T':
         return dtype_size(t) > 0;
     case 'I':

@@ -531,8 +531,12 @@ static void choose_contraction(Choice *c, Contraction *k)
     const int64_t outer = row_axis[0] >= 0 ? axis_extent(s, st, row_axis[0], 0) : 1;
     const int64_t inner = row_axis[1] >= 0 ? axis_extent(s, st, row_axis[1], 0) : 1;
     const int64_t width = axis_extent(s, st, k->vector_axis, 0);
+    Target room = *c->target;
+    if (s->tensor.at[st->result[0]].dtype == DT_I32) {
+        room.vector_regs--; /* products before they are added */
+    }
     /* Tiling two row axes pays only where the inner one is short. */
-    const ProductTile tile = product_tile(c->target, inner >= 28 || inner == 0 ? 1 : outer, inner, width);
+    const ProductTile tile = product_tile(&room, inner >= 28 || inner == 0 ? 1 : outer, inner, width);
     if (tile.rows[0] == 1) {
         row_axis[0] = -1;
     }

@@ -65,7 +65,8 @@ static inline void fill(const Array *a, uint32_t seed)
             seed = seed * 1664525u + 1013904223u;
             const DType t = a->b->dtype;
             const double unit = (double)(seed >> 8) / (1 << 24);
-            const double v = dtype_is_float(t) ? unit * 4 - 2 : dtype_lowest(t) + floor(unit * 256);
+            const double least = t == DT_I16 ? -255 : dtype_lowest(t); /* i16: bytes less bytes */
+            const double v = dtype_is_float(t) ? unit * 4 - 2 : least + floor(unit * (t == DT_I16 ? 511 : 256));
             dtype_write(t, element(a, i, j), v, true);
         }
 }

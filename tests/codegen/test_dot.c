@@ -81,6 +81,19 @@ static void test_bytes(void **state)
         run_job(run_case, &cases[k]);
 }
 
+/* Pairs of i16, on every target. */
+static void test_i16(void **state)
+{
+    (void)state;
+    static const int shapes[][3] = {{6, 64, 64}, {1, 48, 30}, {13, 37, 9}, {29, 16, 2}, {70, 33, 130}};
+    static const char *const targets[] = {"avx2", "avx512", "amx"};
+    for (size_t k = 0; k < sizeof shapes / sizeof shapes[0]; k++)
+        for (int t = 0; t < 3; t++) {
+            Case c = {shapes[k][0], shapes[k][1], shapes[k][2], "i16", "i16", "i32", NULL, targets[t], false, -1};
+            run_job(run_case, &c);
+        }
+}
+
 /* ---- the instructions' meaning ---- */
 
 static float bf16_dot(float a0, float a1, float b0, float b1, float sum)
@@ -160,7 +173,7 @@ int main(void)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_meaning), cmocka_unit_test(test_bf16), cmocka_unit_test(test_lower_targets_have_none),
-        cmocka_unit_test(test_bytes),   cmocka_unit_test(test_code),
+        cmocka_unit_test(test_bytes),   cmocka_unit_test(test_i16), cmocka_unit_test(test_code),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
