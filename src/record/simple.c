@@ -62,7 +62,9 @@ int64_t stage_dim(const Stages *s, int stage, int dim)
     return expr_is_int(s->x, s->tensor.at[s->stage.at[stage].result[0]].dim[dim], &n) ? n : 0;
 }
 
-#define WINDOW_ROWS 4   /* accumulators side by side */
+#define WINDOW_ROWS 8   /* most accumulators side by side */
+#define HEAVY_ROWS 4    /* .. where what follows takes many registers (or the row is of unknown length) .. */
+#define HEAVY_COST 20   /* .. which is so many flops a point: an exp */
 #define WINDOW_UNROLL 5 /* window extents up to this are written out */
 
 /* The axis whose neighbours lie side by side in the result's memory. */
@@ -132,10 +134,10 @@ void choice_fill_map(const Choice *c, const Stage *st, StageSchedule *ss)
 #define UNIT_POINTS 512 /* of a step of the parallel loop, which divides to know where it is */
 #define OPEN_POINTS 32  /* what an open extent counts for: with 1 nothing would be left to share out */
 
-/* Inner loops leave the parallel loop until each of its steps has some work. */
-static void widen_units(const Choice *c, const Stage *st, StageSchedule *ss)
+/* Inner loops leave the parallel loop until each of its steps has some work, `each` a point. */
+static void widen_units(const Choice *c, const Stage *st, StageSchedule *ss, double each)
 {
-    double points = 1;
+    double points = each;
     for (int k = ss->nparallel; k < ss->norder; k++) {
         const LoopRef r = ss->order[k];
         points *= r.level > 0 ? ss->tile[r.axis].factor[r.level - 1] : (double)axis_extent(c->s, st, r.axis, OPEN_POINTS);
@@ -177,7 +179,7 @@ void choose_maps(Choice *c)
         if (!choice_has(c, i) && st->form != STAGE_SCATTER) {
             StageSchedule *ss = choice_entry(c, i);
             choice_fill_map(c, st, ss);
-            widen_units(c, st, ss);
+            widen_units(c, st, ss, 1);
         }
     }
 }
@@ -226,6 +228,93 @@ static void relay_window_weights(Choice *c, const Stage *st, int v, int block)
     }
 }
 
+/* How many neighbours run side by side: the more, the fewer loads and the less waiting, but the last ones of a row that
+ * is no whole number of tiles are computed twice. Each tile costs about as much as one more neighbour. */
+static int window_rows(int64_t extent)
+{
+    int best = 1;
+    int64_t least = INT64_MAX;
+    for (int rows = WINDOW_ROWS; rows >= 1; rows--) {
+        const int64_t cost = (extent + rows - 1) / rows * (rows + 1);
+        if (rows <= extent && cost < least) {
+            least = cost;
+            best = rows;
+        }
+    }
+    return best;
+}
+
+#define LEAST_PARTS 8  /* of a bordered image: fewer are not shared out evenly */
+#define SHORT_ROW 20   /* elements: written out, so that none asks whether it is border */
+
+/* The temporary that `acc` alone reads, a copy of an image with its border; -1. */
+static int border_of(const Stages *s, int acc)
+{
+    for (int i = 0; i < acc; i++) {
+        const Stage *st = &s->stage.at[i];
+        int reader = -1;
+        if (st->form == STAGE_MAP && s->tensor.at[st->result[0]].role == TENSOR_TEMP &&
+            count_readers(s, i, &reader) == 1 && reader == acc) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+/* How many of the outermost loops go over parts of the bordered image that are read apart (channels); 0: too few parts. */
+static int part_loops(const Stages *s, int acc, int border, const StageSchedule *os)
+{
+    const Stage *st = &s->stage.at[acc];
+    const int tensor = s->stage.at[border].result[0];
+    int loops = 0;
+    int64_t parts = 1;
+    for (; loops < os->nparallel; loops++) {
+        const int a = os->order[loops].axis;
+        if (load_dim_of(s, st, tensor, st->axis[a].var) < 0) {
+            break;
+        }
+        const int64_t tile = os->tile[a].n > 0 ? os->tile[a].factor[0] : 1;
+        parts *= (axis_extent(s, st, a, 1) + tile - 1) / tile;
+    }
+    return parts < LEAST_PARTS ? 0 : loops;
+}
+
+/* An image with its border is made part by part where it is read: in L1, and no phase of its own. */
+static void place_border(Choice *c, int acc, int out)
+{
+    const Stages *s = c->s;
+    const int border = border_of(s, acc);
+    const int loops = border < 0 ? 0 : part_loops(s, acc, border, schedule_find(c->sc, choice_name(c, out)));
+    if (loops == 0) {
+        return;
+    }
+    Schedule tried = {.variant = c->sc->variant, .step = c->sc->step};
+    for (int k = 0; k < c->sc->stage.len; k++) {
+        vec_push(c->ctx->arena, &tried.stage, c->sc->stage.at[k]);
+    }
+    const Stage *st = &s->stage.at[border];
+    StageSchedule *bs = schedule_stage(&tried, c->ctx, choice_name(c, border));
+    choice_fill_map(c, st, bs);
+    for (int k = bs->norder - 1; k >= 0; k--) {
+        const int axis = bs->order[k].axis;
+        if (bs->order[k].level == 0 && bs->tile[axis].n == 0) {
+            bs->unroll |= (uint64_t)(axis_extent(s, st, axis, SHORT_ROW + 1) <= SHORT_ROW) << k;
+            break;
+        }
+    }
+    StageSchedule *os = schedule_stage(&tried, c->ctx, choice_name(c, out));
+    os->nparallel = loops;
+    bs = schedule_stage(&tried, c->ctx, choice_name(c, border));
+    bs->nparallel = 0;
+    bs->at_stage = choice_name(c, out);
+    bs->at_loop = os->order[loops - 1];
+    bs->scope = SCOPE_SCRATCH;
+    Str why = {.arena = c->ctx->arena};
+    if (schedule_check(&tried, s, c->target, &why) == SCHEDULE_OK) {
+        c->sc->stage = tried.stage;
+    }
+}
+
 /* Reductions over windows (depthwise convolution, pooling): the vector axis is the contiguous one, a
  * few neighbours of another axis run side by side, and all partial results stay in registers. */
 void choose_windows(Choice *c)
@@ -256,22 +345,33 @@ void choose_windows(Choice *c)
         relay_window_weights(c, st, v, block > 0 ? lanes : width);
         StageSchedule *os = choice_entry(c, out);
         os->tile[v] = (AxisTile){.n = 1, .factor = {width}, .tail = TAIL_PEEL};
+        const bool light = row >= 0 && axis_extent(s, st, row, 0) > 0 &&
+                           point_cost(s, &s->stage.at[out]) < HEAVY_COST;
         if (row >= 0) {
-            const int64_t extent = axis_extent(s, st, row, WINDOW_ROWS);
-            const int32_t rows = (int32_t)(extent < WINDOW_ROWS ? extent : WINDOW_ROWS);
-            os->tile[row] = (AxisTile){.n = 1, .factor = {rows}, .tail = TAIL_PEEL};
+            const int64_t extent = axis_extent(s, st, row, HEAVY_ROWS);
+            const int few = extent < HEAVY_ROWS ? (int)extent : HEAVY_ROWS;
+            os->tile[row] = (AxisTile){.n = 1, .factor = {light ? window_rows(extent) : few},
+                                       .tail = light ? TAIL_SHIFT : TAIL_PEEL};
         }
         for (int a = 0; a < st->naxes; a++) {
             order_add(os, a, 0);
         }
         os->nparallel = os->norder;
+        const LoopRef innermost = os->order[os->norder - 1];
         if (row >= 0) {
             os->unroll |= (uint64_t)1 << order_add(os, row, 1);
         }
         os->vector = order_add(os, v, 1);
+        if (light) {
+            double taps = 1;
+            for (int r = st->naxes; r < st->naxes + st->nreduce; r++) {
+                taps *= (double)axis_extent(s, st, r, 1);
+            }
+            widen_units(c, &s->stage.at[out], os, taps / 2);
+        }
         StageSchedule *as = choice_entry(c, acc);
         as->at_stage = choice_name(c, out);
-        as->at_loop = os->order[os->nparallel - 1];
+        as->at_loop = innermost;
         as->scope = SCOPE_REG;
         for (int r = st->naxes; r < st->naxes + st->nreduce; r++) {
             const int pos = order_add(as, r, 0);
@@ -285,6 +385,9 @@ void choose_windows(Choice *c)
             }
         }
         as->vector = order_add(as, v, 0);
+        if (light) {
+            place_border(c, acc, out);
+        }
         c->source = "window";
     }
 }

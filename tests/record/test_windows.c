@@ -1,0 +1,67 @@
+/* The template for windows (depthwise convolutions): how many neighbours run side by side and how a row ends; where there
+ * are many channels, the image with its border is no phase of its own. */
+#include "record/chosen_record.h"
+
+/* 3x3 with a border, C channels in blocks of 8, H x H (LAST = H - 1, ABOVE = H + 1, PADDED = H + 2), then V. */
+#define DEPTHWISE(C, H, LAST, ABOVE, PADDED, V)                                                                        \
+    "input x f32 [1, " C ", " H ", " H "] layout 0 1 2 3 1:8\nconst w f32 [" C ", 1, 3, 3]\n"                          \
+    "temp pad f32 [1, " C ", " PADDED ", " PADDED "]\ntemp acc f32 [1, " C ", " H ", " H "]\n"                         \
+    "output y f32 [1, " C ", " H ", " H "] layout 0 1 2 3 1:8\n"                                                       \
+    "map pad (i: 1, j: " C ", k: " PADDED ", m: " PADDED ") = select(k < " ABOVE " & 0 < k & m < " ABOVE " & 0 < m, "  \
+    "x[i, j, max(min(k - 1, " LAST "), 0), max(min(m - 1, " LAST "), 0)], 0)\n"                                        \
+    "reduce acc (n: 1, k: " C ", p: " H ", q: " H "; r: 3, s: 3) init 0 "                                              \
+    "update fma(pad[n, k, p + r, q + s], w[k, 0, r, s], state0) combine state0 + state2_0\n"                           \
+    "map y (i: 1, j: " C ", k: " H ", m: " H ") = " V "\n"
+#define RELU "max(0, acc[i, j, k, m])"
+#define SIGMOID "sigmoid(acc[i, j, k, m])"
+
+typedef struct Case {
+    const char *target, *stages;
+    int phases, neighbours;
+    TailMode tail;
+} Case;
+
+static const Case cases[] = {
+    {"avx2", DEPTHWISE("64", "7", "6", "8", "9", RELU), 1, 7, TAIL_SHIFT},
+    {"avx2", DEPTHWISE("64", "9", "8", "10", "11", RELU), 1, 5, TAIL_SHIFT}, /* one column twice */
+    {"avx2", DEPTHWISE("64", "21", "20", "22", "23", RELU), 1, 7, TAIL_SHIFT},
+    {"avx2", DEPTHWISE("16", "7", "6", "8", "9", RELU), 2, 7, TAIL_SHIFT}, /* too few channels to share out */
+    {"avx2", DEPTHWISE("64", "7", "6", "8", "9", SIGMOID), 2, 4, TAIL_PEEL}, /* its chains fill the registers */
+};
+enum { CASES = sizeof cases / sizeof *cases };
+
+typedef struct Job {
+    const Case *c;
+    Target target;
+} Job;
+
+static void run_job(Context *ctx, void *arg)
+{
+    const Job *j = arg;
+    const char *source;
+    assert_int_equal(check_chosen(ctx, j->c->stages, &j->target, &source), j->c->phases);
+    assert_string_equal(source, "window");
+    const Stages *s = stages_parse(ctx, "test", j->c->stages, strlen(j->c->stages));
+    const AxisTile row = schedule_find(schedule_choose(ctx, s, &j->target, &source), "y")->tile[3];
+    assert_int_equal(row.factor[0], j->c->neighbours);
+    assert_int_equal(row.tail, j->c->tail);
+}
+
+static void check_case(void **state)
+{
+    Job j = {.c = *state};
+    Arena *a = arena_new();
+    Error e = {0};
+    if (target_find(j.c->target, &j.target, &e) != 0 || job_run(a, run_job, &j, &e, NULL) != 0)
+        FAIL_MSG("%s %s", j.c->target, e.message);
+    arena_free(a);
+}
+
+int main(void)
+{
+    struct CMUnitTest tests[CASES];
+    for (int k = 0; k < CASES; k++)
+        tests[k] = (struct CMUnitTest){.name = cases[k].target, .test_func = check_case,
+                                       .initial_state = (void *)&cases[k]};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
