@@ -510,6 +510,51 @@ static bool pack_b(Choice *c, Contraction *k, ProductTile tile, SumBlocks blocks
     return true;
 }
 
+#define PANELS_TO_PACK 4 /* that meet A, for a copy of it to pay */
+#define CACHE_LINE 64    /* bytes */
+
+/* An input A whose rows lie side by side, as in plain images, gives a tile one line of the cache for each point of the sum;
+ * where these fill L1 it is copied into blocks along the sum first. */
+static bool pack_a(Choice *c, Contraction *k, ProductTile tile)
+{
+    Stages *s = c->s;
+    const Stage *st = &s->stage.at[k->stage];
+    const StageTensor *a = &s->tensor.at[k->a_tensor];
+    const int lanes = target_lanes(c->target, 4);
+    const int64_t width = axis_extent(s, st, k->vector_axis, 0);
+    int64_t stride;
+    Expr first;
+    const int d = st->nreduce == 1 ? load_dim_along(s, st, k->a, st->naxes, &first) : -1;
+    if (d < 0 || a->role != TENSOR_INPUT || k->a_tensor == k->b_tensor || !layout_is_plain(&a->layout) ||
+        a->rank == MAX_RANK || expr_arg(s->x, k->a, d) != st->axis[st->naxes].var ||
+        !load_stride(s, k->a, st->axis[st->naxes].var, &stride) || stride == 1 ||
+        axis_extent(s, st, st->naxes, 0) * CACHE_LINE < c->target->l1 / 3 ||
+        width < PANELS_TO_PACK * tile.vectors * lanes) {
+        return false;
+    }
+    const ScheduleStep step = {.kind = SCHED_CACHE_READ, .a = a->name, .b = choice_name(c, k->stage),
+                               .c = arena_printf(c->ctx->arena, "%s.blocks", a->name)};
+    const int copy = stages_cache_read(s, k->a_tensor, k->stage, step.c);
+    if (copy < 0) {
+        return false;
+    }
+    vec_push(c->ctx->arena, &c->sc->step, step);
+    const int v = k->vector_axis;
+    contraction_of(s, copy + 1, k);
+    if (k->vector_axis != v) {
+        *k = swap_sides(s, k, v);
+    }
+    Layout l = {0};
+    for (int i = 0; i < s->tensor.at[k->a_tensor].rank; i++) {
+        l.dim[l.n++] = (LayoutDim){.axis = (int8_t)i};
+    }
+    l.dim[l.n++] = (LayoutDim){.axis = (int8_t)d, .block = lanes};
+    StageSchedule *as = choice_entry(c, copy);
+    as->has_layout = true;
+    as->layout = s->tensor.at[k->a_tensor].layout = l;
+    return true;
+}
+
 bool contraction_panels(Choice *c, Contraction *k, ProductTile tile, SumBlocks blocks)
 {
     return lay_out_panels(c, k, tile, blocks) || pack_b(c, k, tile, blocks);
@@ -540,6 +585,7 @@ static void choose_contraction(Choice *c, Contraction *k)
     if (tile.rows[0] == 1) {
         row_axis[0] = -1;
     }
+    pack_a(c, k, tile);
     SumBlocks blocks = {.block = contraction_block(s, k)};
     blocks.group = dot_group(c, k, blocks.block);
     if (!contraction_panels(c, k, tile, blocks)) {
