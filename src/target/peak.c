@@ -58,6 +58,79 @@ __attribute__((target("avx512f"))) static double fma_avx512(void *buffer, int64_
     return 24 * 16 * 2;
 }
 
+/* Pairs of i16: the sum of two products, and an addition to one of 12 sums. */
+static double madd_avx2(void *buffer, int64_t size, int64_t n)
+{
+    (void)buffer;
+    (void)size;
+#define EACH(X) X("0") X("1") X("2") X("3") X("4") X("5") X("6") X("7") X("8") X("9") X("10") X("11")
+#define ZERO_ONE(k) ZERO("ymm", k)
+#define MADD_ONE(k) "vpmaddwd %%ymm12, %%ymm13, %%ymm14\n\tvpaddd %%ymm14, %%ymm" k ", %%ymm" k "\n\t"
+    __asm__ volatile(EACH(ZERO_ONE) ZERO("ymm", "12") ZERO("ymm", "13")
+                     "1:\n\t" EACH(MADD_ONE) "dec %0\n\tjnz 1b\n\tvzeroupper"
+                     : "+r"(n)
+                     :
+                     : "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",
+                       "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14");
+#undef EACH
+#undef ZERO_ONE
+#undef MADD_ONE
+    return 12 * 16 * 2;
+}
+
+/* 24 sums of 512 bits; `operations` of one instruction. */
+#define EACH(X)                                                                                    \
+    X("0") X("1") X("2") X("3") X("4") X("5") X("6") X("7") X("8") X("9") X("10") X("11")          \
+    X("12") X("13") X("14") X("15") X("16") X("17") X("18") X("19") X("20") X("21") X("22") X("23")
+#define ZERO_ONE(k) "vpxorq %%zmm" k ", %%zmm" k ", %%zmm" k "\n\t"
+#define DOT_AVX512(name, one, operations)                                                          \
+    __attribute__((target("avx512f"))) static double name(void *buffer, int64_t size, int64_t n)   \
+    {                                                                                              \
+        (void)buffer;                                                                              \
+        (void)size;                                                                                \
+        __asm__ volatile(EACH(ZERO_ONE) ZERO_ONE("24") ZERO_ONE("25")                              \
+                         "1:\n\t" EACH(one) "dec %0\n\tjnz 1b\n\tvzeroupper"                      \
+                         : "+r"(n)                                                                 \
+                         :                                                                         \
+                         : "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7",   \
+                           "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15",   \
+                           "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", \
+                           "xmm24", "xmm25", "xmm26");                                             \
+        return 24 * (operations);                                                                  \
+    }
+#define MADD_ONE(k) "vpmaddwd %%zmm24, %%zmm25, %%zmm26\n\tvpaddd %%zmm26, %%zmm" k ", %%zmm" k "\n\t"
+#define BF16_ONE(k) "vdpbf16ps %%zmm24, %%zmm25, %%zmm" k "\n\t"
+#define INT8_ONE(k) "vpdpbusd %%zmm24, %%zmm25, %%zmm" k "\n\t"
+DOT_AVX512(madd_avx512, MADD_ONE, 32 * 2)
+DOT_AVX512(bf16_avx512, BF16_ONE, 32 * 2)
+DOT_AVX512(int8_avx512, INT8_ONE, 64 * 2)
+#undef EACH
+#undef ZERO_ONE
+#undef MADD_ONE
+
+/* Six tiles of sums, all of 16 rows of 64 bytes. */
+static const uint8_t whole_tiles[64] = {
+    1, [16] = 64, [18] = 64, [20] = 64, [22] = 64, [24] = 64, [26] = 64, [28] = 64, [30] = 64,
+    [48] = 16, 16, 16, 16, 16, 16, 16, 16,
+};
+#define DOT_TILES(name, dot, operations)                                                           \
+    static double name(void *buffer, int64_t size, int64_t n)                                      \
+    {                                                                                              \
+        (void)buffer;                                                                              \
+        (void)size;                                                                                \
+        __asm__ volatile("ldtilecfg %1\n\t" /* clears them */                                      \
+                         "1:\n\t" dot " %%tmm7, %%tmm6, %%tmm0\n\t" dot " %%tmm7, %%tmm6, %%tmm1\n\t" \
+                         dot " %%tmm7, %%tmm6, %%tmm2\n\t" dot " %%tmm7, %%tmm6, %%tmm3\n\t"       \
+                         dot " %%tmm7, %%tmm6, %%tmm4\n\t" dot " %%tmm7, %%tmm6, %%tmm5\n\t"       \
+                         "dec %0\n\tjnz 1b\n\ttilerelease"                                         \
+                         : "+r"(n)                                                                 \
+                         : "m"(whole_tiles)                                                        \
+                         : "cc");                                                                  \
+        return 6.0 * (operations);                                                                 \
+    }
+DOT_TILES(bf16_tiles, "tdpbf16ps", 16 * 16 * 32 * 2)
+DOT_TILES(int8_tiles, "tdpbusd", 16 * 16 * 64 * 2)
+
 /* Passes over the buffer, 8 vectors an iteration. `move` makes the 8 instructions. */
 #define STREAM(name, attribute, vector_bytes, per_pass, move)                                      \
     attribute static double name(void *buffer, int64_t size, int64_t n)                            \
@@ -108,11 +181,16 @@ static double add_chain(void *buffer, int64_t size, int64_t n)
 typedef double (*PeakKernel)(void *buffer, int64_t size, int64_t n);
 
 typedef struct PeakKernels {
-    PeakKernel fma, stream[PEAK_ACCESSES];
+    PeakKernel fma, stream[PEAK_ACCESSES], dot[PEAK_DOTS];
 } PeakKernels;
 
-static const PeakKernels kernels_avx2 = {fma_avx2, {read_avx2, write_avx2, copy_avx2}};
-static const PeakKernels kernels_avx512 = {fma_avx512, {read_avx512, write_avx512, copy_avx512}};
+static const PeakKernels kernels_avx2 = {
+    fma_avx2, {read_avx2, write_avx2, copy_avx2}, {[PEAK_I16] = madd_avx2}};
+static const PeakKernels kernels_avx512 = {
+    fma_avx512,
+    {read_avx512, write_avx512, copy_avx512},
+    {madd_avx512, bf16_avx512, int8_avx512, bf16_tiles, int8_tiles},
+};
 
 /* ---- the measuring threads ---- */
 typedef struct PeakRun {
@@ -212,6 +290,9 @@ static int check(int threads, PeakKernels *out, Error *e)
     if (!target_runs(&t, &missing))
         return error_set(e, ERR_UNSUPPORTED, "peak: this CPU lacks %s", missing);
     *out = t.vector_bytes == 64 ? kernels_avx512 : kernels_avx2;
+    const bool has[PEAK_DOTS] = {true, t.bf16, t.vnni, t.amx, t.amx};
+    for (int k = 0; k < PEAK_DOTS; k++)
+        out->dot[k] = has[k] ? out->dot[k] : NULL;
     return ERR_OK;
 }
 
@@ -224,6 +305,17 @@ int peak_gflops(int threads, double *out, Error *e)
     PeakRun r = {.kernel = k.fma, .n = 200000, .threads = threads, .repeats = 80};
     code = measure(&r, out, e);
     *out *= 1e-9;
+    return code;
+}
+
+static int measure_dots(PeakResult *out, const PeakKernels *k, Error *e)
+{
+    int code = ERR_OK;
+    for (int i = 0; i < PEAK_DOTS && code == ERR_OK; i++) {
+        PeakRun r = {.kernel = k->dot[i], .n = 40000, .threads = out->threads, .repeats = 40};
+        code = k->dot[i] ? measure(&r, &out->gops[i], e) : ERR_OK;
+        out->gops[i] *= 1e-9;
+    }
     return code;
 }
 
@@ -296,6 +388,8 @@ int peak_measure(int threads, PeakResult *out, Error *e)
     out->ghz *= 1e-9 / threads;
     if (code == ERR_OK)
         code = peak_gflops(threads, &out->gflops, e);
+    if (code == ERR_OK)
+        code = measure_dots(out, &k, e);
     return code == ERR_OK ? measure_memories(out, &k, e) : code;
 }
 

@@ -12,10 +12,14 @@
 typedef enum PeakMemory { PEAK_L1, PEAK_L2, PEAK_L3, PEAK_DRAM, PEAK_MEMORIES } PeakMemory;
 typedef enum PeakAccess { PEAK_READ, PEAK_WRITE, PEAK_COPY, PEAK_ACCESSES } PeakAccess;
 
+/* Products of narrow types (loop/intrinsic.h), those that the machine has. */
+typedef enum PeakDot { PEAK_I16, PEAK_BF16, PEAK_INT8, PEAK_TILE_BF16, PEAK_TILE_INT8, PEAK_DOTS } PeakDot;
+
 typedef struct PeakResult {
     int threads;
     double ghz;    /* from a chain of additions, one a cycle */
     double gflops; /* fp32 fused multiply-adds, two operations each */
+    double gops[PEAK_DOTS]; /* likewise; 0: the machine has no such instruction */
     double gbs[PEAK_MEMORIES][PEAK_ACCESSES]; /* 10^9 bytes a second; a copy counts both sides */
 } PeakResult;
 

@@ -8,8 +8,8 @@
 const char help_peak[] =
     "lathe peak [options]\n"
     "\n"
-    "Measures fp32 GFLOP/s and the bandwidth of caches and memory, on 1 to N threads. A copy counts the\n"
-    "bytes read and the bytes written.\n"
+    "Measures fp32 GFLOP/s, those of the instructions for bf16 and integers that the CPU has, and the\n"
+    "bandwidth of caches and memory, on 1 to N threads. A copy counts the bytes read and the bytes written.\n"
     "\n"
     "    --threads N      (default: all CPUs)\n"
     "    --json           one line of JSON instead of a table\n"
@@ -20,12 +20,20 @@ const char help_peak[] =
 static const char *const memory_names[PEAK_MEMORIES] = {"L1", "L2", "L3", "DRAM"};
 static const char *const access_names[PEAK_ACCESSES] = {"read", "write", "copy"};
 
+static const char *const dot_names[PEAK_DOTS] = {"i16 pairs, GOP/s", "bf16 pairs, GFLOP/s", "int8 quads, GOP/s",
+                                                 "bf16 tiles, GFLOP/s", "int8 tiles, GOP/s"};
+static const char *const dot_keys[PEAK_DOTS] = {"i16_gops", "bf16_gflops", "int8_gops", "tile_bf16_gflops",
+                                                "tile_int8_gops"};
+
 static void print_json(const Target *t, const PeakResult *r, int n)
 {
     printf("{\"target\": \"%s\", \"cpu\": \"%s\", \"runs\": [", t->name, t->cpu);
     for (int k = 0; k < n; k++) {
         printf("%s{\"threads\": %d, \"ghz\": %.2f, \"gflops\": %.1f", k ? ", " : "", r[k].threads,
                r[k].ghz, r[k].gflops);
+        for (int d = 0; d < PEAK_DOTS; d++)
+            if (r[k].gops[d] > 0)
+                printf(", \"%s\": %.1f", dot_keys[d], r[k].gops[d]);
         for (int m = 0; m < PEAK_MEMORIES; m++)
             for (int a = 0; a < PEAK_ACCESSES; a++)
                 printf(", \"%s_%s_gbs\": %.1f", memory_names[m], access_names[a], r[k].gbs[m][a]);
@@ -47,6 +55,12 @@ static void print_table(const Target *t, const PeakResult *r, int n)
     printf("\n%-22s", "fp32, GFLOP/s");
     for (int k = 0; k < n; k++)
         printf("%10.1f", r[k].gflops);
+    for (int d = 0; d < PEAK_DOTS; d++) {
+        if (r[0].gops[d] > 0)
+            printf("\n%-22s", dot_names[d]);
+        for (int k = 0; k < n && r[0].gops[d] > 0; k++)
+            printf("%10.1f", r[k].gops[d]);
+    }
     for (int m = 0; m < PEAK_MEMORIES; m++)
         for (int a = 0; a < PEAK_ACCESSES; a++) {
             char name[32];

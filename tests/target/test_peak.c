@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include "target/peak.h"
+#include "target/target.h"
 
 static void figures_are_possible(void **state)
 {
@@ -15,6 +16,11 @@ static void figures_are_possible(void **state)
     assert_int_equal(r.threads, 1);
     assert_true(r.ghz > 0.3 && r.ghz < 10);
     assert_true(r.gflops > 4 && r.gflops < r.ghz * 1.5 * 128);
+    assert_true(r.gops[PEAK_I16] > r.gflops / 4 && r.gops[PEAK_I16] < r.gflops * 8);
+    const Target t = target_native();
+    assert_int_equal(r.gops[PEAK_BF16] > 0, t.bf16);
+    assert_int_equal(r.gops[PEAK_INT8] > 0, t.vnni);
+    assert_int_equal(r.gops[PEAK_TILE_BF16] > 0, t.amx);
     for (int a = 0; a < PEAK_ACCESSES; a++) {
         assert_true(r.gbs[PEAK_DRAM][a] > 0.2);
         assert_true(r.gbs[PEAK_L1][a] > r.gbs[PEAK_DRAM][a]);
