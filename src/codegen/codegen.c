@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include <llvm-c/Analysis.h>
+#include <llvm-c/Support.h>
 #include <llvm-c/Target.h>
 #include <llvm-c/Transforms/PassBuilder.h>
 
@@ -37,6 +38,10 @@ static void init_llvm(void)
     LLVMInitializeX86Target();
     LLVMInitializeX86TargetMC();
     LLVMInitializeX86AsmPrinter();
+    /* Sums of integers would be made into trees, more parts than there are registers. (Of the process: LLVM has no such
+     * option for one target machine.) */
+    static const char *const options[] = {"lathe", "-x86-machine-combiner=false"};
+    LLVMParseCommandLineOptions(2, options, NULL);
 }
 
 static void make_machine(Context *ctx, Job *job)

@@ -8,7 +8,9 @@
  * instructions take two at a time (vpmaddwd; loop/intrinsic.h). The border of a convolution is the zero point, so 0 now.
  *
  * Left alone: depthwise convolutions, which are no products of matrices; zero points by rows of a vector's length, and of a
- * convolution's weights by channels, unless all are 0; 8-bit floats. */
+ * convolution's weights by channels, unless all are 0; 8-bit floats; and bytes without zero points that an instruction of the
+ * target multiplies as they are. */
+#include "loop/intrinsic.h"
 #include "op/op.h"
 #include "pass/edit.h"
 #include "pass/known.h"
@@ -61,13 +63,23 @@ static bool is_depthwise(const Graph *g, const Node *n, const Places *p)
            (!expr_is_int(g->x, g->value.at[n->in[p->b]].dim[1], &channels) || channels == 1);
 }
 
-static bool fits(const Graph *g, const Node *n, Places *p)
+static bool multiplies(const Graph *g, const Target *t, ValueId a, ValueId b)
+{
+    const DType ta = g->value.at[a].dtype, tb = g->value.at[b].dtype;
+    bool swap;
+    return intrinsic_find(t, ta, tb, DT_I32, &swap) >= 0 || intrinsic_find_tile(t, ta, tb, DT_I32) >= 0;
+}
+
+static bool fits(const Graph *g, const Node *n, const Target *t, Places *p)
 {
     if (n->home != 0 || !places_of(n->op, p) || !is_bytes(g, n->in[p->a]) || !is_bytes(g, n->in[p->b]) ||
         is_depthwise(g, n, p)) {
         return false;
     }
     const ValueId za = input(n, p->a_zero), zb = input(n, p->b_zero);
+    if (is_zero(g, za) && is_zero(g, zb) && multiplies(g, t, n->in[p->a], n->in[p->b])) {
+        return false;
+    }
     const bool a_fits = is_zero(g, za) || is_single(g, za) || (!p->conv && g->value.at[za].rank > 1);
     const bool b_fits = is_zero(g, zb) || is_single(g, zb) || (!p->conv && g->value.at[n->in[p->b]].rank > 1);
     return a_fits && b_fits;
@@ -133,14 +145,13 @@ static void rewrite(Widen *w, NodeId id, const Places *p)
 
 Graph *pass_widen_quantized(Context *ctx, const Graph *old, const PassOptions *opt, int *count)
 {
-    (void)opt;
     Graph *g = graph_copy(ctx, old);
     Widen w = {.g = g};
     const Block *b = &g->block.at[0];
     for (int i = 0; i < b->node.len; i++) {
         const NodeId id = b->node.at[i];
         Places p;
-        if (!fits(g, &g->node.at[id], &p)) {
+        if (!fits(g, &g->node.at[id], &opt->target, &p)) {
             continue;
         }
         rewrite(&w, id, &p);

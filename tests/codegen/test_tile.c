@@ -144,6 +144,7 @@ static void test_chosen(void **state)
         const int *s = shapes[k];
         const bool large = s[0] * s[1] * s[2] > 1 << 23; /* too long for the interpreter */
         run_both((Case){large ? 37 : s[0], s[1] / (large ? 8 : 1), s[2], "bf16", "bf16", "f32", NULL, "amx", false, -1});
+        run_both((Case){large ? 37 : s[0], s[1] / (large ? 8 : 1), s[2], "u8", "i8", "i32", NULL, "amx", false, -1});
     }
     run_both((Case){96, 64, 96, "bf16", "bf16", "f32", NULL, "amx", true, 0}); /* no copy of B pays: it is in L2 */
     run_both((Case){2, 64, 96, "bf16", "bf16", "f32", NULL, "amx", false, 0});
