@@ -383,16 +383,25 @@ static void schedule_tile(Choice *c, const Contraction *k, int acc, int out, Pro
 }
 
 /* May the B of product k lie in panels? A constant is packed at compile time; what a MAP computes for this product alone, as
- * attention's transposed keys, is written there at once, where that pays: rows of many keys lie in few sets of L1. */
-static bool is_free_to_lie(const Choice *c, const Contraction *k, int width)
+ * attention's transposed keys, is written there at once, where that pays: rows of many keys lie in few sets of L1. Not of
+ * open sizes, which may be small, and not in groups, which such a MAP writes slowly. */
+static bool is_free_to_lie(const Choice *c, const Contraction *k, int width, SumBlocks blocks)
 {
-    const StageTensor *b = &c->s->tensor.at[k->b_tensor];
+    const Stages *s = c->s;
+    const StageTensor *b = &s->tensor.at[k->b_tensor];
+    if (b->role != TENSOR_TEMP) {
+        return b->role == TENSOR_CONST;
+    }
+    const Stage *st = &s->stage.at[k->stage];
+    for (int a = 0; a < st->naxes + st->nreduce; a++) {
+        if (k->in_b >> a & 1 && axis_extent(s, st, a, 0) == 0) {
+            return false;
+        }
+    }
     int reader = -1;
-    return b->role == TENSOR_CONST ||
-           (b->role == TENSOR_TEMP && b->stage >= 0 && c->s->stage.at[b->stage].form == STAGE_MAP &&
-            layout_is_plain(&b->layout) && !choice_has(c, b->stage) && k->a_tensor != k->b_tensor &&
-            b_bytes(c->s, k, width) >= c->target->l2 / 4 &&
-            count_readers(c->s, b->stage, &reader) == 1);
+    return b->stage >= 0 && s->stage.at[b->stage].form == STAGE_MAP && layout_is_plain(&b->layout) &&
+           !choice_has(c, b->stage) && k->a_tensor != k->b_tensor && blocks.group == 1 &&
+           b_bytes(s, k, width) >= c->target->l2 / 4 && count_readers(s, b->stage, &reader) == 1;
 }
 
 /* False: B stays as it is. */
@@ -402,7 +411,7 @@ static bool lay_out_panels(Choice *c, const Contraction *k, ProductTile tile, Su
     StageTensor *b = &s->tensor.at[k->b_tensor];
     const int width = tile.vectors * target_lanes(c->target, 4);
     Layout l;
-    if (!is_free_to_lie(c, k, width) || !panel_layout(s, k, width, blocks, &l)) {
+    if (!is_free_to_lie(c, k, width, blocks) || !panel_layout(s, k, width, blocks, &l)) {
         return false;
     }
     StageSchedule *bs = schedule_stage(c->sc, c->ctx, b->name);
