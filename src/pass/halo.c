@@ -105,7 +105,8 @@ static ValueId add_node(Graph *g, NodeId before, OpCode op, int nin, const Value
     return g->node.at[id].out[0];
 }
 
-/* The shape of a part of the border: rows above or below, or columns beside x. Where sizes of x are open it is what is kept of x's shape, and the rest. */
+/* The shape of a part of the border: rows above or below, or columns beside x. Where sizes of x are open it is computed
+ * from x's shape: what is kept of that, and the rest. */
 static ValueId part_shape(Graph *g, NodeId before, const Border *b, bool row, int64_t size, ValueId *shape_of_x)
 {
     const int64_t kept[4] = {1, 1, !row, row};
