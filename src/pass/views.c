@@ -11,7 +11,8 @@
  *
  *     p = concat(a, b);  q = concat(a, b, c)      a and b lie in p, and p in q: dense blocks copy nothing
  *
- * Where only some inputs of a concat can lie in it, the others are copied in, if that is less than half.
+ * Where only some inputs of a concat can lie in it, the others are copied in, if that is less than half. Later concats
+ * in that layout read the copies, so that one input in another layout does not end the sharing.
  *
  * Arrays whose size is known only while the model runs have no views: their memory is made by the step that
  * finds the size. */
@@ -26,6 +27,7 @@ typedef struct Views {
     bool *sized;       /* by symbol: the dims of the model's inputs give it */
     bool *stages_only; /* by value: read by compiled nodes alone, and no block's output */
     bool *reshaped;    /* by value: there is a view of it under other dims */
+    IntMap copies;     /* value -> what was copied into a concat of it, the last one */
 } Views;
 
 static void find_readers(Views *w)
@@ -241,12 +243,29 @@ static ValueId add_copy(Views *w, NodeId id, int k)
     g->value.at[to].layout = g->value.at[g->node.at[id].out[0]].layout;
     block_insert_before(g, graph_node(g, g->node.at[id].home, OP_IDENTITY, g->node.at[id].name, 1, &from, 1, &to),
                         id);
+    intmap_put(&w->copies, (uint64_t)from, to);
     return to;
+}
+
+/* Inputs in other layouts than the result's become the copies that are there in its layout. */
+static void use_copies(Views *w, NodeId id)
+{
+    Graph *g = w->g;
+    const Node *n = &g->node.at[id];
+    const Layout *want = &g->value.at[n->out[0]].layout;
+    for (int k = 0; k < n->nin; k++) {
+        const ValueId copy = intmap_get(&w->copies, (uint64_t)n->in[k], -1);
+        if (copy >= 0 && !layout_equal(&g->value.at[n->in[k]].layout, want) &&
+            layout_equal(&g->value.at[copy].layout, want) && g->node.at[g->value.at[copy].producer].home == n->home) {
+            n->in[k] = copy;
+        }
+    }
 }
 
 static bool view_concat(Views *w, NodeId id, const NodeViews *views)
 {
     Graph *g = w->g;
+    use_copies(w, id);
     const Node *n = &g->node.at[id];
     const ValueId whole = n->out[0];
     if (!can_hold(w, whole) || w->reshaped[whole]) {
@@ -295,7 +314,8 @@ Graph *pass_views(Context *ctx, const Graph *old, const PassOptions *opt, int *c
     Views w = {.g = g,
                .sized = arena_array_of(ctx->arena, g->x->var.len + 1, bool),
                .stages_only = arena_array_of(ctx->arena, g->value.len + 1, bool),
-               .reshaped = arena_array_of(ctx->arena, g->value.len + 1, bool)};
+               .reshaped = arena_array_of(ctx->arena, g->value.len + 1, bool),
+               .copies = intmap_new(ctx->arena)};
     find_readers(&w);
     find_sized(&w);
     for (int b = 0; b < g->block.len; b++) {
