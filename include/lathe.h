@@ -126,7 +126,8 @@ typedef struct lathe_options {
     int threads;           /* to compile with, at most LATHE_MAX_THREADS; 0: all CPUs */
     const char *target;    /* "avx2", "avx512" ..; NULL: this CPU. A better one can be compiled for and saved */
     const char *precision; /* of products: "f32"; "bf16": bf16 inputs, f32 sums, where this gains on the target;
-                            * "bf16-all": wherever it can be done, on any target. NULL: "f32" */
+                            * "bf16-all": wherever it can be done, on any target; "f32-fast": large products in fewer
+                            * multiplications, which round more coarsely. NULL: "f32" */
     int nbind, nshape, nvalue;
     const lathe_bind *bind;
     const lathe_shape *shape;

@@ -208,7 +208,7 @@ static void connect(Choosing *c, ValueId v, int reader)
 /* Products of bf16 go as often faster; 16: AMX. */
 static double products_rate(const PassOptions *opt)
 {
-    return opt->precision == PRECISION_F32 ? 1 : opt->target.amx ? 16 : opt->target.bf16 ? 2 : 1;
+    return precision_is_f32(opt->precision) ? 1 : opt->target.amx ? 16 : opt->target.bf16 ? 2 : 1;
 }
 
 static Choosing choosing_new(Graph *g, const PassOptions *opt)

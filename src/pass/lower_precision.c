@@ -312,7 +312,7 @@ static void rewrite(Lower *l, NodeId id)
 Graph *pass_lower_precision(Context *ctx, const Graph *old, const PassOptions *opt, int *count)
 {
     Graph *g = graph_copy(ctx, old);
-    if (opt->precision == PRECISION_F32) {
+    if (precision_is_f32(opt->precision)) {
         return g;
     }
     const int nvalues = g->value.len;

@@ -20,7 +20,12 @@ typedef enum Precision {
     PRECISION_F32,      /* "f32": as the model says */
     PRECISION_BF16,     /* "bf16": inputs of products are rounded to bf16 where that gains something on the target */
     PRECISION_BF16_ALL, /* "bf16-all": wherever it can be done: what a CPU with such products gives, on any CPU */
+    PRECISION_F32_FAST, /* "f32-fast": large products in fewer multiplications, which round more coarsely (op/strassen.h) */
 } Precision;
+static inline bool precision_is_f32(Precision p)
+{
+    return p == PRECISION_F32 || p == PRECISION_F32_FAST;
+}
 int precision_find(const char *name, Precision *out, Error *e);
 const char *precision_name(Precision p);
 

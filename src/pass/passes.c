@@ -11,7 +11,7 @@ const PassRow pass_rows[] = {
 };
 const int pass_count = (int)(sizeof pass_rows / sizeof *pass_rows);
 
-static const char *const precisions[] = {"f32", "bf16", "bf16-all"};
+static const char *const precisions[] = {"f32", "bf16", "bf16-all", "f32-fast"};
 
 int precision_find(const char *name, Precision *out, Error *e)
 {
@@ -21,7 +21,7 @@ int precision_find(const char *name, Precision *out, Error *e)
             return 0;
         }
     }
-    return error_set(e, ERR_INVALID, "precision '%s' is not known: use f32, bf16 or bf16-all", name);
+    return error_set(e, ERR_INVALID, "precision '%s' is not known: use f32, f32-fast, bf16 or bf16-all", name);
 }
 
 const char *precision_name(Precision p)

@@ -56,7 +56,8 @@ enum {
 #define HELP_COMMON                                                                                                    \
     "    --bind N=4 ..    sizes that the model leaves open\n"                                                          \
     "    --target LEVEL   avx2 .. amx, znver4 .. (default: what this CPU has)\n"                                              \
-    "    --precision P    f32 (default); bf16: bf16 inputs of products where that gains, f32 sums; bf16-all: everywhere\n"  \
+    "    --precision P    f32 (default); bf16: bf16 inputs of products where that gains, f32 sums; bf16-all: everywhere;\n"  \
+    "                     f32-fast: large products in fewer multiplications, rounded more coarsely\n"                     \
     "    --threads N      (default: all CPUs)\n"                                                                       \
     "    --memory-limit S 2G, 500M ..: refuse what needs more (default: the machine's memory)\n"            \
     "    --work-limit N   most steps of a kernel: 512G, 2T .. (default: more than a day's)\n"                \

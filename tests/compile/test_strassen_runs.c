@@ -157,7 +157,7 @@ static void build_large(Context *ctx, void *arg)
                                "const c f32[512] = 1\nconst shape i64[2] = {128, 1024}\ninput x f32[1,128,512]\n"
                                "m = matmul(x, w)\nr = reshape(m, shape)\ny = gemm(r, v, c) transB=1\noutput y\n";
     Compiled *out = arg;
-    const CompileOptions opt = {.target = target_native(), .threads = 2, .want_text = true};
+    const CompileOptions opt = {.target = target_native(), .threads = 2, .want_text = true, .precision = PRECISION_F32_FAST};
     *out = compile_graph(ctx, graph_parse(ctx, "test", text, strlen(text)), &opt);
 }
 

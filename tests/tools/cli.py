@@ -109,11 +109,11 @@ def test_check_refuses(tmp):
     has(lathe("check", module, status=1).err, "module file")
     has(lathe("check", CLASSIFY, "--tolerance", "x", status=1).err, "'x' is no number")
     lathe("check", os.path.join(DATA, "bad_op.onnx"), status=3)
-    for precision in "bf16", "bf16-all":
+    for precision in "f32-fast", "bf16", "bf16-all":
         r = lathe("check", CLASSIFY, "--precision", precision)
         has(r.out, "0 wrong", precision + " against f32, 4 random inputs", "cosine", "top 1")
     lathe("check", CLASSIFY, "--precision", "bf16-all", "--error", "0", status=1)
-    one_line(lathe("check", CLASSIFY, "--precision", "f64", status=1), "use f32, bf16 or bf16-all")
+    one_line(lathe("check", CLASSIFY, "--precision", "f64", status=1), "use f32, f32-fast, bf16 or bf16-all")
 
 
 def test_run(tmp):
