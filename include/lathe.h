@@ -16,7 +16,8 @@
  * belongs to one thread at a time. The sessions of a process share its cores: one pool has a thread for each CPU that
  * the process may use (its affinity, its control group's quota), and sessions that run at once take their shares of it.
  * Its threads are idle soon after a run. With LATHE_AFFINITY=1 in the environment each keeps to one CPU. In a child of
- * fork(2), sessions that were made before run on the calling thread alone. The result never depends on how many threads
+ * fork(2), sessions that were made before run on the calling thread alone; it must not compile if another thread of its
+ * parent was compiling at that moment (LLVM keeps lists that hold memory of that thread): fork before, or exec. The result never depends on how many threads
  * there were.
  *
  * Tensors are dense and row-major (last dim fastest), at most LATHE_MAX_RANK dims, counted in elements. Types below 8

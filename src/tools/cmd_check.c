@@ -46,7 +46,7 @@ const char help_check[] =
 typedef struct CheckArgs {
     const char *expected;
     bool every;
-    double tolerance; /* 0: the default */
+    double tolerance; /* negative: the default */
     int samples, top;
     double error; /* of outputs in another precision */
     int cases;
@@ -273,7 +273,7 @@ static int check(Setup *s, const CheckArgs *a, Tensor **got, Tensor **want, Setu
     const bool sharing = !a->every, precision = s->opt.compile.precision != PRECISION_F32;
     CheckOptions opt = {.tolerance = a->tolerance, .samples = a->samples, .threads = s->threads,
                         .progress = tool_progress, .progress_arg = &s->began};
-    if (opt.tolerance == 0)
+    if (opt.tolerance < 0)
         opt.tolerance = a->expected ? CHECK_RELATIVE : CHECK_ROUNDINGS;
     CheckReport r;
     int code = run_values(s, got, e);
@@ -324,7 +324,7 @@ int cmd_check(int argc, char **argv)
     Setup s = setup_begin(argc, argv);
     CheckArgs a = {.expected = args_value(&s.args, "--expected", NULL)};
     a.every = args_flag(&s.args, "--every");
-    a.tolerance = args_double(&s.args, "--tolerance", 0, 0);
+    a.tolerance = args_double(&s.args, "--tolerance", -1, 0);
     a.samples = (int)args_int(&s.args, "--samples", 256, 0, INT32_MAX);
     a.top = (int)args_int(&s.args, "--top", 10, 0, INT32_MAX);
     a.error = args_double(&s.args, "--error", 0.1, 0);

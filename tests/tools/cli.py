@@ -108,6 +108,7 @@ def test_check_refuses(tmp):
     lathe("compile", CLASSIFY, "-o", module)
     has(lathe("check", module, status=1).err, "module file")
     has(lathe("check", CLASSIFY, "--tolerance", "x", status=1).err, "'x' is no number")
+    lathe("check", CLASSIFY, "--tolerance", "0", status=1)
     lathe("check", os.path.join(DATA, "bad_op.onnx"), status=3)
     for precision in "f32-fast", "bf16", "bf16-all":
         r = lathe("check", CLASSIFY, "--precision", precision)
