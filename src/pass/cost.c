@@ -10,7 +10,6 @@
 #define GHZ 3.0                /* nominal: estimates are in cycles */
 #define DIRECT_SHARE 0.85      /* of the peak, in a network */
 #define PRODUCTS_SHARE 0.8
-#define MEMORY_BYTES_PER_CYCLE 6.0 /* weights, which do not stay in a cache from run to run */
 #define CACHE_BYTES_PER_CYCLE 16.0 /* images */
 #define WINOGRAD_MARGIN 1.15   /* it rounds more coarsely: it must be faster by this, as far as can be told */
 #define COPY_CYCLES 1.2        /* an element, across layouts: one side is not contiguous */

@@ -11,6 +11,8 @@
 #include "pass/cost_table.h"
 #include "target/target.h"
 
+#define MEMORY_BYTES_PER_CYCLE 6.0 /* weights, which do not stay in a cache from run to run */
+
 /* Layouts of images, f32 values of rank 4. All other values are plain. */
 typedef enum ImageLayout {
     IMAGE_PLAIN,   /* N, C, H, W */

@@ -16,10 +16,10 @@
 
 #include "base/map.h"
 #include "op/strassen.h"
+#include "pass/cost.h"
 #include "pass/edit.h"
 
 #define PEAK_SHARE 0.85            /* of products, in a network */
-#define MEMORY_BYTES_PER_CYCLE 6.0 /* weights, which do not stay in a cache from run to run */
 #define SUMS_BEFORE 48.0           /* cycles for a vector of each of the four parts of x, by what products lose beside them .. */
 #define SUMS_BEHIND 56.0           /* .. and of the result */
 #define LEAST_ROWS 96              /* of fewer, tiles are too few, and weights come too seldom to use */

@@ -21,12 +21,12 @@
  * not folded. */
 #include "loop/access.h"
 #include "op/op.h"
+#include "pass/cost.h"
 #include "pass/edit.h"
 #include "pass/node_facts.h"
 
 #define MIN_USES 8
 #define MIN_SHARE 0.25 /* widening them costs a seventh of a product of 128 rows */
-#define MEMORY_BYTES_PER_CYCLE 6.0
 #define MAX_OPERANDS 16
 
 typedef struct Operand { /* of a product: an input of the node, read as it is or moved */
