@@ -51,4 +51,19 @@ static inline int check_chosen(Context *ctx, const char *text, const Target *t, 
     return low.loops->phase.len;
 }
 
+#define MAX_CHOSEN_CASES 32
+
+/* A test for each of n cases of `size` bytes, which begin with the name of their target: it names the test. `check` gets
+ * the case as its state. */
+static inline int run_chosen_cases(const void *cases, int n, size_t size, CMUnitTestFunction check)
+{
+    struct CMUnitTest tests[MAX_CHOSEN_CASES];
+    assert_in_range(n, 1, MAX_CHOSEN_CASES);
+    for (int k = 0; k < n; k++) {
+        const char *const *at = (const char *const *)((const char *)cases + (size_t)k * size);
+        tests[k] = (struct CMUnitTest){.name = *at, .test_func = check, .initial_state = (void *)at};
+    }
+    return _cmocka_run_group_tests("cases", tests, (size_t)n, NULL, NULL);
+}
+
 #endif

@@ -75,9 +75,5 @@ static void check_case(void **state)
 
 int main(void)
 {
-    struct CMUnitTest tests[CASES];
-    for (int k = 0; k < CASES; k++)
-        tests[k] = (struct CMUnitTest){.name = cases[k].target, .test_func = check_case,
-                                       .initial_state = (void *)&cases[k]};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_chosen_cases(cases, CASES, sizeof *cases, check_case);
 }
