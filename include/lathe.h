@@ -17,8 +17,8 @@
  * the process may use (its affinity, its control group's quota), and sessions that run at once take their shares of it.
  * Its threads are idle soon after a run. With LATHE_AFFINITY=1 in the environment each keeps to one CPU. In a child of
  * fork(2), sessions that were made before run on the calling thread alone; it must not compile if another thread of its
- * parent was compiling at that moment (LLVM keeps lists that hold memory of that thread): fork before, or exec. The result never depends on how many threads
- * there were.
+ * parent was compiling at that moment (LLVM keeps lists that hold memory of that thread): fork before, or exec. The
+ * result never depends on how many threads there were.
  *
  * Tensors are dense and row-major (last dim fastest), at most LATHE_MAX_RANK dims, counted in elements. Types below 8
  * bits take one byte an element, signed ones sign-extended; booleans are one byte, 0 or 1. Strings and complex numbers
