@@ -32,6 +32,14 @@ typedef struct ProductTile {
     double score; /* useful FMAs per cycle; higher is better */
 } ProductTile;
 ProductTile product_tile(const Target *t, int64_t outer, int64_t inner, int64_t width);
+/* The tiles of a row axis of low to high points, `rows` chosen for the most: where one size may waste too much, others stand
+ * beside it. */
+AxisTile product_rows(const Target *t, int rows, int vectors, int64_t low, int64_t high);
+
+/* A and B exchanged: A's axis `row` goes in lanes. */
+Contraction contraction_swap(const Stages *s, const Contraction *k, int row);
+/* Bytes of B for one point of its other axes (the batch, phases); symbolic extents count as large. */
+int64_t contraction_b_bytes(const Stages *s, const Contraction *k, int width);
 /* How B's summed axis lies in the panels: in blocks of `block` (as in A), and `group` neighbours innermost. 1: neither. */
 typedef struct SumBlocks {
     int block, group;
@@ -40,6 +48,11 @@ typedef struct SumBlocks {
 int contraction_block(const Stages *s, const Contraction *c);
 /* Do groups of the first reduction axis lie side by side in A, and may B's panels follow? */
 bool contraction_groups(const Stages *s, const Contraction *k, int block, int group);
+/* An input A whose rows lie side by side, as in plain images, gives a tile one line of the cache for each point of the sum;
+ * where these fill L1 it is copied into blocks along the sum first (k is then of the copy). False: it is not. */
+bool contraction_pack_a(Choice *c, Contraction *k, ProductTile tile);
+/* B in panels of tile.vectors vectors, if it can be laid out so without a copy. */
+bool contraction_lay_out(Choice *c, const Contraction *k, ProductTile tile, SumBlocks blocks);
 /* B in panels of tile.vectors vectors: a constant is laid out so, an input copied where that pays (k is then of the copy).
  * False: it stays as it is. */
 bool contraction_panels(Choice *c, Contraction *k, ProductTile tile, SumBlocks blocks);
