@@ -129,7 +129,7 @@ int cmd_completion(int argc, char **argv)
         const char *name;
         void (*print)(void);
     } shells[] = {{"bash", print_bash}, {"zsh", print_zsh}, {"fish", print_fish}};
-    Args a = {argc, argv, false};
+    Args a = args_begin(argc, argv);
     if (!args_done(&a, 0, 1, "bash, zsh or fish"))
         return EXIT_ERROR;
     const char *shell = a.argc > 1 ? a.argv[1] : "bash";

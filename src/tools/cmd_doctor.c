@@ -35,7 +35,7 @@ static const struct Absent {
 
 int cmd_doctor(int argc, char **argv)
 {
-    Args a = {argc, argv, false};
+    Args a = args_begin(argc, argv);
     if (!args_done(&a, 0, 0, "no arguments")) {
         return EXIT_ERROR;
     }

@@ -84,7 +84,7 @@ static int thread_counts(int most, int *out)
 
 int cmd_peak(int argc, char **argv)
 {
-    Args args = {argc, argv, false};
+    Args args = args_begin(argc, argv);
     const bool json = args_flag(&args, "--json");
     const int threads = tool_threads(&args);
     if (!args_done(&args, 0, 0, "no argument"))

@@ -398,7 +398,7 @@ static int reader_open(Reader *r, Error *e)
 
 int cmd_read(int argc, char **argv)
 {
-    Args a = {argc, argv, false};
+    Args a = args_begin(argc, argv);
     Error e = {0};
     Arena *const arena = arena_new();
     Reader r = {.arena = arena};

@@ -10,7 +10,7 @@
 
 Setup setup_begin(int argc, char **argv)
 {
-    return (Setup){.args = {argc, argv, false}, .arena = arena_new(), .began = time_now()};
+    return (Setup){.args = args_begin(argc, argv), .arena = arena_new(), .began = time_now()};
 }
 
 static bool is_module_file(const char *path)

@@ -16,6 +16,11 @@
 
 /* ---- options ---- */
 
+Args args_begin(int argc, char **argv)
+{
+    return (Args){.argc = argc, .argv = argv};
+}
+
 static void remove_at(Args *a, int i, int n)
 {
     memmove(a->argv + i, a->argv + i + n, sizeof *a->argv * (size_t)(a->argc - i - n));
@@ -30,6 +35,23 @@ static int find(const Args *a, const char *name)
     return -1;
 }
 
+/* The same, and remembers that it was asked for: it is no unknown option if it comes again. */
+static int take(Args *a, const char *name)
+{
+    const int i = find(a, name), room = (int)(sizeof a->taken / sizeof *a->taken);
+    if (i >= 0 && a->ntaken < room)
+        a->taken[a->ntaken++] = name;
+    return i;
+}
+
+static bool was_taken(const Args *a, const char *name)
+{
+    for (int i = 0; i < a->ntaken; i++)
+        if (strcmp(a->taken[i], name) == 0)
+            return true;
+    return false;
+}
+
 bool args_has(const Args *a, const char *name)
 {
     return find(a, name) >= 0;
@@ -37,7 +59,7 @@ bool args_has(const Args *a, const char *name)
 
 bool args_flag(Args *a, const char *name)
 {
-    const int i = find(a, name);
+    const int i = take(a, name);
     if (i < 0)
         return false;
     remove_at(a, i, 1);
@@ -46,7 +68,7 @@ bool args_flag(Args *a, const char *name)
 
 const char *args_value(Args *a, const char *name, const char *missing)
 {
-    const int i = find(a, name);
+    const int i = take(a, name);
     if (i < 0)
         return missing;
     if (i + 1 >= a->argc) {
@@ -100,7 +122,7 @@ double args_double(Args *a, const char *name, double missing, double min)
 
 int args_list(Args *a, const char *name, const char **out, int min, int max)
 {
-    const int i = find(a, name);
+    const int i = take(a, name);
     int n = 0;
     if (i < 0)
         return 0;
@@ -120,7 +142,10 @@ bool args_done(Args *a, int min, int max, const char *what)
 {
     for (int i = 1; i < a->argc && !a->bad; i++) {
         if (a->argv[i][0] == '-' && a->argv[i][1]) {
-            fprintf(stderr, "lathe %s: unknown option '%s' (lathe %s --help)\n", a->argv[0], a->argv[i], a->argv[0]);
+            if (was_taken(a, a->argv[i]))
+                fprintf(stderr, "lathe %s: %s is given twice\n", a->argv[0], a->argv[i]);
+            else
+                fprintf(stderr, "lathe %s: unknown option '%s' (lathe %s --help)\n", a->argv[0], a->argv[i], a->argv[0]);
             a->bad = true;
         }
     }

@@ -17,8 +17,11 @@ extern const Command commands[];
 typedef struct Args {
     int argc;
     char **argv;
-    bool bad; /* a message was printed */
+    bool bad;               /* a message was printed */
+    const char *taken[64];  /* options found so far; what is beyond is called unknown where it stands twice */
+    int ntaken;
 } Args;
+Args args_begin(int argc, char **argv);
 bool args_has(const Args *a, const char *name); /* and leaves it there */
 bool args_flag(Args *a, const char *name);
 const char *args_value(Args *a, const char *name, const char *missing);
@@ -27,7 +30,8 @@ int64_t args_int(Args *a, const char *name, int64_t missing, int64_t min, int64_
 double args_double(Args *a, const char *name, double missing, double min);
 /* All values up to the next option, at least `min`; returns their number. 0: it is not there, or empty. */
 int args_list(Args *a, const char *name, const char **out, int min, int max);
-/* Called last: complains about options that nobody took, and about the count of positional arguments. */
+/* Called last: complains about options that nobody took, or stand there twice, and about the count of positional
+ * arguments. */
 bool args_done(Args *a, int min, int max, const char *what);
 
 /* Prints the error, one line (none if its message is empty), and gives the exit status. */

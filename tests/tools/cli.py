@@ -305,6 +305,13 @@ def test_costs(tmp):
     one_line(lathe("costs", CLASSIFY, "-o", table, status=1), f"{table}:2:1: a cost before")
 
 
+def test_given_twice(tmp):
+    for command, option, value in (("run", "--seed", ["1"]), ("bench", "--json", []), ("compile", "-o", [tmp + "/m"]),
+                                   ("run", "--inputs", ["x"])):
+        one_line(lathe(command, CLASSIFY, option, *value, option, *value, status=1), f"{option} is given twice")
+    one_line(lathe("run", CLASSIFY, "--sed", "1", status=1), "unknown option '--sed'")
+
+
 def test_compile_keeps_the_model(tmp):
     """The output must be none of the files that the model is read from."""
     for name in "external.onnx", "external.bin":
