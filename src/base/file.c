@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -137,13 +138,35 @@ static int follow_links(const char *path, char *out, size_t size)
     return ELOOP;
 }
 
-/* A file without a name in the folder of `path`, which vanishes with the process; -1 where there is no such thing. */
-static int open_nameless(const char *path)
+/* The folder that `path` lies in, or what O_TMPFILE makes of it; -1: errno says why. */
+static int open_folder(const char *path, int flags)
 {
     char dir[PATH_MAX];
     const char *const slash = strrchr(path, '/');
     snprintf(dir, sizeof dir, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
-    return open(dir, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+    return open(dir, flags | O_CLOEXEC, 0600);
+}
+
+int file_lock(const char *path, Error *e)
+{
+    char target[PATH_MAX];
+    const int failed = follow_links(path, target, sizeof target);
+    const int fd = failed == 0 ? open_folder(target, O_RDONLY | O_DIRECTORY) : -1;
+    if (fd < 0)
+        return error_set(e, ERR_IO, "%s: %s", path, strerror(failed ? failed : errno));
+    while (flock(fd, LOCK_EX) != 0) {
+        if (errno == EINTR)
+            continue;
+        error_set(e, ERR_IO, "%s: its folder cannot be locked: %s", path, strerror(errno));
+        close(fd);
+        return ERR_IO;
+    }
+    return fd;
+}
+
+void file_unlock(int lock)
+{
+    close(lock);
 }
 
 /* Gives it a name: `temporary` ends in XXXXXX, as for mkstemp. */
@@ -170,8 +193,8 @@ static int replace_file(const char *path, mode_t mode, int n, const FilePart *pa
     const int len = snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);
     if (len < 0 || len >= (int)sizeof temporary)
         return ENAMETOOLONG;
-    int fd = open_nameless(path);
-    bool named = fd < 0;
+    int fd = open_folder(path, O_TMPFILE | O_WRONLY); /* without a name it vanishes with the process */
+    bool named = fd < 0; /* there is no such thing here */
     if (named)
         fd = mkostemp(temporary, O_CLOEXEC);
     if (fd < 0)

@@ -26,6 +26,11 @@ typedef struct FilePart {
 /* The parts one after another, into a file that takes the place of an old one when it is whole. Symbolic links are
  * followed; a device, a FIFO and the like are written into, as they stand. Without `sync` a crash of the system may leave a damaged file, and it is quicker. */
 int file_write_parts(const char *path, int n, const FilePart *part, bool sync, Error *e);
+/* While it is held nobody else who asks holds one for a file of the same folder; the folder itself is locked, so that
+ * nothing is left lying and the file may be replaced meanwhile. Waits; ends with the process. Gives a descriptor for
+ * file_unlock, or a negative code. */
+int file_lock(const char *path, Error *e);
+void file_unlock(int lock);
 bool file_exists(const char *path);
 bool file_same(const char *a, const char *b); /* both exist and are one file, whatever their names */
 int file_make_dirs(const char *path, Error *e); /* like mkdir -p */

@@ -305,6 +305,30 @@ def test_costs(tmp):
     one_line(lathe("costs", CLASSIFY, "-o", table, status=1), f"{table}:2:1: a cost before")
 
 
+def test_costs_by_two(tmp):
+    """Two that measure at once into one table lose none of the other's rows."""
+    table = os.path.join(tmp, "both.costs")
+    sizes = ["H=16", "W=16"], ["H=32", "W=32"]
+
+    def command(size, path, rounds):
+        return ["costs", CLASSIFY, "--bind", *size, "-o", path, "--rounds", str(rounds)]
+
+    def rows(path):
+        with open(path) as f:
+            return {line.split('"')[1] for line in f if line[0].isdigit()}
+
+    both = [subprocess.Popen([LATHE, *command(size, table, 1 + 30 * k)], env=ENVIRONMENT, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL) for k, size in enumerate(sizes)]
+    assert [p.wait() for p in both] == [0, 0]
+    alone = []
+    for k, size in enumerate(sizes):
+        one = os.path.join(tmp, f"{k}.costs")
+        lathe(*command(size, one, 1))
+        alone.append(rows(one))
+    assert alone[0] - alone[1] and alone[1] - alone[0], alone
+    assert rows(table) == alone[0] | alone[1], f"lost: {(alone[0] | alone[1]) - rows(table)}"
+
+
 def test_given_twice(tmp):
     for command, option, value in (("run", "--seed", ["1"]), ("bench", "--json", []), ("compile", "-o", [tmp + "/m"]),
                                    ("run", "--inputs", ["x"])):
