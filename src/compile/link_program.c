@@ -317,6 +317,14 @@ static void link_extern(Link *l, const Unit *u)
             link_bind_elements(l, n->out[k]);
 }
 
+/* infer_require_some's, or that two sizes are equal. */
+static const char *broken_text(const Link *l, const Assumption *s)
+{
+    if (expr_node(l->g->x, s->a)->op == EX_MIN && expr_high(l->g->x, s->b) == 1)
+        return "reads from an axis of size 0";
+    return "two sizes that must be equal here are not";
+}
+
 /* What inference took for granted at a node of this unit. */
 static void link_checks(Link *l, const Unit *u)
 {
@@ -328,8 +336,8 @@ static void link_checks(Link *l, const Unit *u)
         if (!here || l->checked[i])
             continue;
         l->checked[i] = true;
-        const char *text = arena_printf(l->ctx->arena, "%s: two sizes that must be equal here are not",
-                                        graph_describe_node(l->g, s->node));
+        const char *text = arena_printf(l->ctx->arena, "%s: %s", graph_describe_node(l->g, s->node),
+                                        broken_text(l, s));
         build_step(l->b, PSTEP_CHECK, 3, (const int32_t[]){link_expr(l, s->a), link_expr(l, s->b), build_text(l->b, text)});
     }
 }

@@ -1,7 +1,7 @@
 /* Gather, GatherElements, GatherND (one MAP with a load at an index that is data), and
  * ScatterElements, ScatterND, TensorScatter (one SCATTER that starts as a copy of the data).
- * Negative indices count from the end. A gather's index out of range reads the nearest element, a
- * scatter's is skipped. */
+ * Negative indices count from the end. A gather's index out of range reads the nearest element (of an axis that has
+ * none there is nothing to read: an error), a scatter's is skipped. */
 #include "op/index.h"
 #include "op/table.h"
 
@@ -21,6 +21,7 @@ void infer_gather(const Infer *f)
         dims[rank++] = idx->dim[k];
     for (int k = axis + 1; k < x->rank; k++)
         dims[rank++] = x->dim[k];
+    infer_require_some(f, x->dim[axis], infer_product(f, idx->rank, idx->dim));
     infer_out(f, 0, x->dtype, rank, dims);
 }
 
@@ -50,9 +51,10 @@ void define_gather(Define *d)
 void infer_gather_elements(const Infer *f)
 {
     const Value *x = infer_in(f, 0), *idx = infer_in(f, 1);
-    infer_axis(f, node_int(f->node, "axis", 0), x->rank);
+    const int axis = infer_axis(f, node_int(f->node, "axis", 0), x->rank);
     if (idx->rank != x->rank)
         infer_fail(f, "the indices have rank %d, the data rank %d", idx->rank, x->rank);
+    infer_require_some(f, x->dim[axis], infer_product(f, idx->rank, idx->dim));
     infer_out(f, 0, x->dtype, idx->rank, idx->dim);
 }
 
@@ -85,6 +87,8 @@ void infer_gather_nd(const Infer *f)
         dims[rank++] = idx->dim[k];
     for (int k = 0; k < batch; k++)
         infer_require_equal(f, idx->dim[k], x->dim[k], "batch dims");
+    for (int k = batch; k < batch + (int)depth; k++)
+        infer_require_some(f, x->dim[k], infer_product(f, idx->rank - 1, idx->dim));
     for (int k = batch + (int)depth; k < x->rank; k++)
         dims[rank++] = x->dim[k];
     infer_out(f, 0, x->dtype, rank, dims);

@@ -166,6 +166,17 @@ void infer_require_equal(const Infer *f, Expr a, Expr b, const char *what)
     vec_push(f->ctx->arena, &f->g->assume, s);
 }
 
+void infer_require_some(const Infer *f, Expr dim, Expr reads)
+{
+    int64_t size;
+    if (expr_low(f->x, dim) > 0)
+        return;
+    const Expr least = expr_min(f->x, reads, expr_int(f->x, 1));
+    if (infer_dim_is(f, dim, &size) && infer_dim_is(f, least, &size) && size > 0)
+        infer_fail(f, "reads from an axis of size 0");
+    infer_require_equal(f, expr_min(f->x, dim, least), least, "reading from an axis");
+}
+
 /* A symbolic dim against another is taken to be equal to it, not 1: checked when the symbols are
  * known. */
 static Expr broadcast_dim(const Infer *f, Expr a, Expr b)

@@ -68,6 +68,9 @@ Expr infer_product(const Infer *f, int n, const Expr *dims);
 int infer_broadcast(const Infer *f, int ra, const Expr *a, int rb, const Expr *b, Expr *out);
 /* a == b: if provably different fails; if unknown records an assumption. */
 void infer_require_equal(const Infer *f, Expr a, Expr b, const char *what);
+/* An axis has something to read from, if `reads` (at least 0) is not 0; else the node has no result. Noted as an
+ * Assumption, min(dim, min(reads, 1)) == min(reads, 1), where it depends on open sizes. */
+void infer_require_some(const Infer *f, Expr dim, Expr reads);
 Expr infer_fresh_sym(const Infer *f, const char *what, int64_t low,
                      int64_t high); /* size that depends on data */
 _Noreturn void infer_fail(const Infer *f, const char *format, ...)

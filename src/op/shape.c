@@ -64,7 +64,8 @@ void define_size(Define *d)
 /* ---- Reshape ---- */
 
 typedef struct Factors {
-    int64_t number;
+    int64_t number; /* of what is known and not 0 */
+    int zeros;
     Expr at[64];
     int n;
 } Factors;
@@ -73,7 +74,8 @@ static void add_factors(const Exprs *x, Expr e, Factors *f)
 {
     int64_t v;
     if (expr_is_int(x, e, &v)) {
-        f->number *= v;
+        f->number *= v != 0 ? v : 1;
+        f->zeros += v == 0;
         return;
     }
     const ExprNode *node = expr_node(x, e);
@@ -94,7 +96,8 @@ static Expr product(Exprs *x, const Factors *f)
 }
 
 /* The size that -1 stands for: the input's elements over the other output dims. Factors that both
- * have are dropped first, so that (N,12,S,S) -> (N*12,-1,S) gives S and no division. */
+ * have are dropped first, so that (N,12,S,S) -> (N*12,-1,S) gives S and no division; so are known sizes of 0, that
+ * (0,4) -> (0,-1) gives 4 as (N,4) -> (N,-1) does for N = 0. */
 static Expr missing_dim(const Infer *f, int nin, const Expr *in, int nout, const Expr *out,
                         int skip)
 {
@@ -114,7 +117,9 @@ static Expr missing_dim(const Infer *f, int nin, const Expr *in, int nout, const
             }
         }
     }
-    if (b.number == 0 || a.number == 0)
+    if (b.zeros > a.zeros)
+        infer_fail(f, "-1 beside a dim of 0 may be any size");
+    if (a.zeros > b.zeros)
         return expr_int(x, 0); /* 0 elements */
     if (a.n == 0 && b.n == 0 && a.number % b.number != 0)
         infer_fail(f, "cannot reshape %lld elements into rows of %lld", (long long)a.number,

@@ -164,6 +164,8 @@ void infer_pad(const Infer *f)
     spread_pads(f->x, in->rank, n, axes, pads, &p);
     for (int k = 0; k < in->rank; k++)
         dims[k] = expr_add(f->x, expr_add(f->x, in->dim[k], p.before[k]), p.after[k]);
+    for (int k = 0; k < in->rank && !mode_is(f->node, "constant"); k++)
+        infer_require_some(f, in->dim[k], expr_max(f->x, expr_int(f->x, 0), expr_max(f->x, p.before[k], p.after[k])));
     infer_out(f, 0, in->dtype, in->rank, dims);
 }
 

@@ -268,7 +268,7 @@ static int run_step(Run *r, int i, int *next, Error *e)
         const int64_t want = r->at[a[0]].i, got = r->at[a[1]].i;
         if (want != got)
             return error_set(e, ERR_INVALID, "%s: %lld is not %lld%s", p->text[a[2]], (long long)want, (long long)got,
-                             want == 1 || got == 1 ? " (" BROADCAST_HINT ")" : "");
+                             (want == 1 || got == 1) && want + got > 2 ? " (" BROADCAST_HINT ")" : "");
         return 0;
     }
     case PSTEP_COUNT:

@@ -3,6 +3,7 @@
 #include "run_text.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 
 enum { WIDE = 1000000, PAGE = 1 << 16 };
@@ -54,10 +55,14 @@ static const struct {
     /* An empty part at the end of what it is a part of. */
     {HEAD "h = neg(o)\nconst s i64[1] = {1}\nconst e i64[1] = {9}\nconst a i64[1] = {0}\nv = slice(h, s, e, a)\n"
           "q = concat(v, o) axis=0\ny = neg(q)\noutput y\n", WIDE, -2},
-    /* No valid models, as there is nothing to take: any value will do. */
-    {HEAD "const i i64[1] = {0}\ny = gather(x, i) axis=0\noutput y\n", WIDE, 0},
-    {HEAD "const p i64[4] = {1,0,1,0}\ny = pad(x, p) mode=\"edge\"\noutput y\n", 2 * WIDE, 0},
-    {HEAD "const p i64[4] = {1,0,0,0}\ny = pad(x, p) mode=\"wrap\"\noutput y\n", WIDE, 0},
+    /* Nothing is read where nothing is wanted. */
+    {HEAD "const i i64[0] = {}\ng = gather(x, i) axis=0\ny = concat(g, o) axis=0\noutput y\n", WIDE, 2},
+    {HEAD "const p i64[4] = {0,1,0,0}\nq = pad(x, p) mode=\"edge\"\nr = pad(o, p)\nc = concat(q, r) axis=0\n"
+          "const s i64[1] = {1}\nconst e i64[1] = {2000000}\ny = slice(c, s, e, s)\noutput y\n", WIDE, 2},
+    {HEAD "const s i64[2] = {10,-1}\nh = reshape(x, s)\nz = reshape(o, s)\nq = concat(h, z) axis=1\n"
+          "y = neg(q)\noutput y\n", WIDE, -2},
+    {HEAD "const s i64[3] = {0,2,-1}\nh = reshape(x, s)\nz = reshape(o, s)\ny = concat(h, z) axis=0\n"
+          "output y\n", WIDE, 2},
 };
 
 static void empty_axes(void **state)
@@ -71,6 +76,32 @@ static void empty_axes(void **state)
         for (int64_t i = 0; i < cases[k].elements; i++)
             if (((const float *)y->data)[i] != cases[k].value)
                 FAIL_MSG("%s\n[%d] is %g", cases[k].text, (int)i, (double)((const float *)y->data)[i]);
+        finish(&f);
+    }
+}
+
+/* There is nothing to take what is wanted from. */
+static void reads_from_nothing(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        HEAD "const i i64[1] = {0}\ny = gather(x, i) axis=0\noutput y\n",
+        HEAD "i = cast(o) to=7\ny = gather_elements(x, i) axis=0\noutput y\n",
+        HEAD "const i i64[2,2] = {0,0,0,1}\ny = gather_nd(x, i)\noutput y\n",
+        HEAD "const p i64[4] = {1,0,1,0}\ny = pad(x, p) mode=\"edge\"\noutput y\n",
+        HEAD "const p i64[4] = {1,0,0,0}\ny = pad(x, p) mode=\"wrap\"\noutput y\n",
+        HEAD "const p i64[4] = {0,0,1,0}\ny = pad(x, p) mode=\"reflect\"\noutput y\n",
+    };
+    for (size_t k = 0; k < sizeof texts / sizeof texts[0]; k++) {
+        Fixture f = fixture(texts[k]);
+        Error e = {0};
+        Tensor *x = filled(2, (const int64_t[]){0, 7}, 0), *o = filled(2, (const int64_t[]){1, 7}, 0);
+        assert_int_equal(run_set_input(f.r, 0, x, &e), 0);
+        assert_int_equal(run_set_input(f.r, 1, o, &e), 0);
+        if (run_execute(f.r, &e) != ERR_INVALID || !strstr(e.message, "reads from an axis of size 0"))
+            FAIL_MSG("%s: '%s'", texts[k], e.message);
+        tensor_unref(x);
+        tensor_unref(o);
         finish(&f);
     }
 }
@@ -119,6 +150,6 @@ static void no_steps(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(empty_axes), cmocka_unit_test(no_steps)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(empty_axes), cmocka_unit_test(reads_from_nothing), cmocka_unit_test(no_steps)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
