@@ -119,11 +119,16 @@ static bool is_free_to_lie(const Choice *c, const Contraction *k, int width, Sum
            contraction_b_bytes(s, k, width) >= c->target->l2 / 4 && count_readers(s, b->stage, &reader) == 1;
 }
 
+int contraction_panel(const Choice *c, ProductTile tile)
+{
+    return tile.vectors / (tile.streams > 1 ? tile.streams : 1) * target_lanes(c->target, 4);
+}
+
 bool contraction_lay_out(Choice *c, const Contraction *k, ProductTile tile, SumBlocks blocks)
 {
     Stages *s = c->s;
     StageTensor *b = &s->tensor.at[k->b_tensor];
-    const int width = tile.vectors * target_lanes(c->target, 4);
+    const int width = contraction_panel(c, tile);
     Layout l;
     if (!is_free_to_lie(c, k, width, blocks) || !panel_layout(s, k, width, blocks, &l)) {
         return false;

@@ -29,6 +29,7 @@ void choose_rows(Choice *c);         /* last: what is computed row by row goes i
 typedef struct ProductTile {
     int rows[2];
     int vectors;
+    int streams;  /* panels of B that the vectors lie in, side by side; 0: one */
     double score; /* useful FMAs per cycle; higher is better */
 } ProductTile;
 ProductTile product_tile(const Target *t, int64_t outer, int64_t inner, int64_t width);
@@ -51,9 +52,10 @@ bool contraction_groups(const Stages *s, const Contraction *k, int block, int gr
 /* An input A whose rows lie side by side, as in plain images, gives a tile one line of the cache for each point of the sum;
  * where these fill L1 it is copied into blocks along the sum first (k is then of the copy). False: it is not. */
 bool contraction_pack_a(Choice *c, Contraction *k, ProductTile tile);
-/* B in panels of tile.vectors vectors, if it can be laid out so without a copy. */
+int contraction_panel(const Choice *c, ProductTile tile); /* columns */
+/* B in panels of tile.vectors vectors, or of one each, if it can be laid out so without a copy. */
 bool contraction_lay_out(Choice *c, const Contraction *k, ProductTile tile, SumBlocks blocks);
-/* B in panels of tile.vectors vectors: a constant is laid out so, an input copied where that pays (k is then of the copy).
+/* B in such panels: a constant is laid out so, an input copied where that pays (k is then of the copy).
  * False: it stays as it is. */
 bool contraction_panels(Choice *c, Contraction *k, ProductTile tile, SumBlocks blocks);
 /* Which is outermost: row tiles (of these row axes), each of which meets all panels of B, or panels? */

@@ -1,0 +1,57 @@
+/* Products of one row by a constant that does not fit L2: its columns lie in panels of one vector, and a tile reads several
+ * of them side by side. */
+#include "record/chosen_record.h"
+
+#define ROWS(M, K, N)                                                                                                  \
+    "input x f32 [" M ", " K "]\nconst w f32 [" K ", " N "]\ntemp a f32 [" M ", " N "]\noutput y f32 [" M ", " N "]\n"   \
+    "reduce a (m: " M ", n: " N "; k: " K ") init 0 update fma(x[m, k], w[k, n], state0) combine state0 + state2_0\n"   \
+    "map y (m: " M ", n: " N ") = max(a[m, n], 0)\n"
+
+typedef struct Case {
+    const char *target, *stages;
+    int panel; /* columns */
+} Case;
+
+static const Case cases[] = {
+    {"avx2", ROWS("1", "61", "160"), 8},
+    {"avx2", ROWS("1", "64", "163"), 8}, /* no whole tiles */
+    {"avx2", ROWS("1", "20", "160"), 32}, /* fits L2 */
+    {"avx2", ROWS("2", "61", "160"), 32}, /* two rows */
+    {"avx512", ROWS("1", "61", "190"), 16},
+};
+enum { CASES = sizeof cases / sizeof *cases, L2 = 16384 };
+
+typedef struct Job {
+    const Case *c;
+    Target target;
+} Job;
+
+static void run_job(Context *ctx, void *arg)
+{
+    const Job *j = arg;
+    const char *source;
+    assert_int_equal(check_chosen(ctx, j->c->stages, &j->target, &source), 1);
+    assert_string_equal(source, "contraction");
+    const Stages *s = stages_parse(ctx, "test", j->c->stages, strlen(j->c->stages));
+    const StageSchedule *w = schedule_find(schedule_choose(ctx, s, &j->target, &source), "w");
+    assert_non_null(w);
+    assert_int_equal(layout_block(&w->layout, 1), j->c->panel);
+}
+
+static void check_case(void **state)
+{
+    Job j = {.c = *state};
+    Arena *a = arena_new();
+    Error e = {0};
+    if (target_find(j.c->target, &j.target, &e) != 0)
+        FAIL_MSG("%s %s", j.c->target, e.message);
+    j.target.l2 = L2;
+    if (job_run(a, run_job, &j, &e, NULL) != 0)
+        FAIL_MSG("%s %s", j.c->target, e.message);
+    arena_free(a);
+}
+
+int main(void)
+{
+    return run_chosen_cases(cases, CASES, sizeof *cases, check_case);
+}
