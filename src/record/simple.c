@@ -65,6 +65,7 @@ int64_t stage_dim(const Stages *s, int stage, int dim)
 #define WINDOW_ROWS 8   /* most accumulators side by side */
 #define HEAVY_ROWS 4    /* .. where what follows takes many registers (or the row is of unknown length) .. */
 #define HEAVY_COST 20   /* .. which is so many flops a point: an exp */
+#define WINDOW_CHAINS 4 /* blocks side by side where no axis has neighbours, as in means of images: sums wait */
 #define WINDOW_UNROLL 5 /* window extents up to this are written out */
 
 /* The axis whose neighbours lie side by side in the result's memory. */
@@ -342,9 +343,13 @@ void choose_windows(Choice *c)
         const bool alone = row < 0 && axis_extent(s, st, v, 1 << 20) >= 2 * lanes;
         const int block = innermost_block(&t->layout);
         const int width = block > 0 ? block : (alone ? 2 : 1) * lanes;
+        const bool chained = block > 0 && row < 0 && point_cost(s, st) < HEAVY_COST;
+        const int64_t blocks = chained ? axis_extent(s, st, v, 1) / block : 1;
+        const int chains = blocks > WINDOW_CHAINS ? WINDOW_CHAINS : blocks > 1 ? (int)blocks : 1;
         relay_window_weights(c, st, v, block > 0 ? lanes : width);
         StageSchedule *os = choice_entry(c, out);
-        os->tile[v] = (AxisTile){.n = 1, .factor = {width}, .tail = TAIL_PEEL};
+        os->tile[v] = chains > 1 ? (AxisTile){.n = 2, .factor = {chains, width}, .tail = TAIL_PEEL}
+                                 : (AxisTile){.n = 1, .factor = {width}, .tail = TAIL_PEEL};
         const bool light = row >= 0 && axis_extent(s, st, row, 0) > 0 &&
                            point_cost(s, &s->stage.at[out]) < HEAVY_COST;
         if (row >= 0) {
@@ -359,9 +364,12 @@ void choose_windows(Choice *c)
         os->nparallel = os->norder;
         const LoopRef innermost = os->order[os->norder - 1];
         if (row >= 0) {
-            os->unroll |= (uint64_t)1 << order_add(os, row, 1);
+            order_unrolled(os, row, 1);
         }
-        os->vector = order_add(os, v, 1);
+        if (chains > 1) {
+            order_unrolled(os, v, 1);
+        }
+        os->vector = order_add(os, v, os->tile[v].n);
         if (light) {
             double taps = 1;
             for (int r = st->naxes; r < st->naxes + st->nreduce; r++) {
@@ -381,10 +389,14 @@ void choose_windows(Choice *c)
         }
         for (int a = 0; a < st->naxes; a++) {
             if (a != v) {
-                as->unroll |= (uint64_t)1 << order_add(as, a, 0);
+                order_unrolled(as, a, 0);
             }
         }
-        as->vector = order_add(as, v, 0);
+        if (chains > 1) {
+            as->tile[v] = (AxisTile){.n = 1, .factor = {width}, .tail = TAIL_PEEL};
+            order_unrolled(as, v, 0);
+        }
+        as->vector = order_add(as, v, as->tile[v].n);
         if (light) {
             place_border(c, acc, out);
         }

@@ -1,5 +1,5 @@
-/* The template for windows (depthwise convolutions): how many neighbours run side by side and how a row ends; where there
- * are many channels, the image with its border is no phase of its own. */
+/* The template for windows (depthwise convolutions, means): how many neighbours, or blocks of channels, run side by side and
+ * how a row ends; where there are many channels, the image with its border is no phase of its own. */
 #include "record/chosen_record.h"
 
 /* 3x3 with a border, C channels in blocks of 8, H x H (LAST = H - 1, ABOVE = H + 1, PADDED = H + 2), then V. */
@@ -12,21 +12,29 @@
     "reduce acc (n: 1, k: " C ", p: " H ", q: " H "; r: 3, s: 3) init 0 "                                              \
     "update fma(pad[n, k, p + r, q + s], w[k, 0, r, s], state0) combine state0 + state2_0\n"                           \
     "map y (i: 1, j: " C ", k: " H ", m: " H ") = " V "\n"
+/* Sums over images of C channels. */
+#define SUMS(C)                                                                                                        \
+    "input x f32 [1, " C ", 3, 11] layout 0 1 2 3 1:8\noutput y f32 [1, " C ", 1, 1] layout 0 1 2 3 1:8\n"             \
+    "reduce y (i: 1, j: " C ", k: 1, m: 1; r: 3, s: 11) init 0 update x[i, j, r, s] + state0 combine state0 + state2_0\n"
 #define RELU "max(0, acc[i, j, k, m])"
 #define SIGMOID "sigmoid(acc[i, j, k, m])"
 
 typedef struct Case {
     const char *target, *stages;
-    int phases, neighbours;
+    int phases, axis, neighbours;
     TailMode tail;
 } Case;
 
 static const Case cases[] = {
-    {"avx2", DEPTHWISE("64", "7", "6", "8", "9", RELU), 1, 7, TAIL_SHIFT},
-    {"avx2", DEPTHWISE("64", "9", "8", "10", "11", RELU), 1, 5, TAIL_SHIFT}, /* one column twice */
-    {"avx2", DEPTHWISE("64", "21", "20", "22", "23", RELU), 1, 7, TAIL_SHIFT},
-    {"avx2", DEPTHWISE("16", "7", "6", "8", "9", RELU), 2, 7, TAIL_SHIFT}, /* too few channels to share out */
-    {"avx2", DEPTHWISE("64", "7", "6", "8", "9", SIGMOID), 2, 4, TAIL_PEEL}, /* its chains fill the registers */
+    {"avx2", DEPTHWISE("64", "7", "6", "8", "9", RELU), 1, 3, 7, TAIL_SHIFT},
+    {"avx2", DEPTHWISE("64", "9", "8", "10", "11", RELU), 1, 3, 5, TAIL_SHIFT}, /* one column twice */
+    {"avx2", DEPTHWISE("64", "21", "20", "22", "23", RELU), 1, 3, 7, TAIL_SHIFT},
+    {"avx2", DEPTHWISE("16", "7", "6", "8", "9", RELU), 2, 3, 7, TAIL_SHIFT}, /* too few channels to share out */
+    {"avx2", DEPTHWISE("64", "7", "6", "8", "9", SIGMOID), 2, 3, 4, TAIL_PEEL}, /* its chains fill the registers */
+    {"avx2", SUMS("64"), 1, 1, 4, TAIL_PEEL},
+    {"avx2", SUMS("56"), 1, 1, 4, TAIL_PEEL}, /* a tile of three blocks is left */
+    {"avx2", SUMS("16"), 1, 1, 2, TAIL_PEEL},
+    {"avx2", SUMS("8"), 1, 1, 8, TAIL_PEEL}, /* a block alone: its lanes */
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
@@ -42,7 +50,7 @@ static void run_job(Context *ctx, void *arg)
     assert_int_equal(check_chosen(ctx, j->c->stages, &j->target, &source), j->c->phases);
     assert_string_equal(source, "window");
     const Stages *s = stages_parse(ctx, "test", j->c->stages, strlen(j->c->stages));
-    const AxisTile row = schedule_find(schedule_choose(ctx, s, &j->target, &source), "y")->tile[3];
+    const AxisTile row = schedule_find(schedule_choose(ctx, s, &j->target, &source), "y")->tile[j->c->axis];
     assert_int_equal(row.factor[0], j->c->neighbours);
     assert_int_equal(row.tail, j->c->tail);
 }
