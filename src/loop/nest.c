@@ -240,6 +240,20 @@ void nest_keep_inside(Exprs *x, Nest *n)
     }
 }
 
+/* A box may be rounded up to its reader's tiles. What lies beyond the axis is not computed: where that is known, and the box
+ * is memory, the tiles need not ask. */
+static void end_at_axis(Exprs *x, Nest *n, int axis)
+{
+    AxisPlan *p = &n->plan[axis];
+    const AxisTile tile = tile_of(n, axis);
+    int64_t low, left;
+    if (p->limit && tile.n > 0 && tile.tail == TAIL_PEEL && n->ss->scope == SCOPE_SCRATCH && expr_is_int(x, p->low, &low) &&
+        expr_is_int(x, expr_sub(x, p->limit, p->low), &left) && low >= 0 && left > 0) {
+        p->size = expr_int(x, left);
+        p->limit = 0;
+    }
+}
+
 void nest_plan(Exprs *x, Nest *n, const Region *box)
 {
     const Stage *st = n->st;
@@ -251,6 +265,7 @@ void nest_plan(Exprs *x, Nest *n, const Region *box)
             p->size = box->axis[a].size;
             const Expr end = expr_add(x, p->low, p->size);
             p->limit = expr_proves_le(x, end, st->axis[a].extent) ? 0 : st->axis[a].extent;
+            end_at_axis(x, n, a);
         }
         if (tile_of(n, a).n == 0) {
             plan_untiled(x, n, a);

@@ -24,6 +24,14 @@ static Expr state_to_init(Exprs *x, Expr e, void *arg)
     return n->op == EX_STATE || n->op == EX_STATE2 ? st->init[n->imm.i] : 0;
 }
 
+/* Elements that are left when the reduction's one axis is shared out, if that is known: the final stage takes them, and
+ * no lane asks where it is. */
+static int64_t rest_of(const Exprs *x, const Stage *st, Expr extent, int lanes)
+{
+    int64_t n;
+    return st->nreduce == 1 && !st->where && expr_is_int(x, extent, &n) && n >= lanes ? n % lanes : 0;
+}
+
 /* Every lane starts from init, so init must be neutral: combine(init, init) == init. */
 static bool init_is_neutral(Exprs *x, const Stage *st)
 {
@@ -68,7 +76,8 @@ int stages_rfactor(Stages *s, int stage, const char *axis, int lanes)
     const char *const lane_axis = lane_name(arena, &old);
     const Expr lane = expr_loop_var(x, lane_axis, width);
     const Expr extent = old.axis[a].extent;
-    const Expr outer_extent = expr_ceil_div(x, extent, width);
+    const int64_t left = rest_of(x, &old, extent, lanes);
+    const Expr outer_extent = left ? expr_div(x, extent, width) : expr_ceil_div(x, extent, width);
     const Expr outer = expr_loop_var(x, axis, outer_extent);
     part.naxes = old.naxes + 1;
     memmove(&part.axis[part.naxes], &old.axis[old.naxes], sizeof(Axis) * (size_t)old.nreduce);
@@ -90,26 +99,28 @@ int stages_rfactor(Stages *s, int stage, const char *axis, int lanes)
         part.update[k] = expr_subst(x, old.update[k], 1, &old.axis[a].var, &whole);
     }
     part.where = old.where ? expr_subst(x, old.where, 1, &old.axis[a].var, &whole) : 0;
-    if (!expr_is_int(x, inside, NULL)) {
+    if (!left && !expr_is_int(x, inside, NULL)) {
         part.where = part.where ? expr_and(x, part.where, inside) : inside;
     }
-    /* The final stage: starts from lane 0's partial, merges the others. */
+    /* The final stage: starts from lane 0's partial, merges the others, then the elements that are left. */
     Stage final = old;
     final.nreduce = 1;
-    const Expr rest = expr_loop_var(x, lane_axis, expr_int(x, lanes - 1));
-    final.axis[old.naxes] =
-        (Axis){.name = lane_axis, .extent = expr_int(x, lanes - 1), .var = rest};
+    const Expr count = expr_int(x, lanes - 1 + left), rest = expr_loop_var(x, lane_axis, count);
+    const Expr merges = expr_lt(x, rest, expr_int(x, lanes - 1));
+    const Expr element = expr_add(x, expr_muli(x, outer_extent, lanes), expr_addi(x, rest, 1 - lanes));
+    final.axis[old.naxes] = (Axis){.name = lane_axis, .extent = count, .var = rest};
     final.where = 0;
     Expr first[MAX_RANK], next[MAX_RANK];
     for (int k = 0; k < old.naxes; k++) {
         first[k] = next[k] = old.axis[k].var;
     }
     first[old.naxes] = expr_int(x, 0);
-    next[old.naxes] = expr_addi(x, rest, 1);
+    next[old.naxes] = expr_min(x, expr_addi(x, rest, 1), expr_int(x, lanes - 1));
     Combine c = {.s = s, .partial = part.result, .index = next};
     for (int k = 0; k < old.nresults; k++) {
         final.init[k] = stages_load(s, part.result[k], first);
-        final.update[k] = expr_rewrite(x, old.combine[k], load_partial, &c);
+        final.update[k] = expr_select(x, merges, expr_rewrite(x, old.combine[k], load_partial, &c),
+                                      expr_subst(x, old.update[k], 1, &old.axis[a].var, &element));
     }
     /* The partial keeps the old axis variables, so the final one gets its own. */
     for (int k = 0; k < old.naxes; k++) {

@@ -4,6 +4,9 @@
  *     ->  s.rf[m, l: L] = sum over k0 < ceil(K / L) of x[m, k0 * L + l]   where k0 * L + l < K
  *         s[m] = sum over l < L of s.rf[m, l]
  *
+ * Where K is known, the only axis of the reduction and no multiple of L, the final stage takes the K mod L elements that are
+ * left after its partial results:  s.rf over k0 < K / L,  s[m] = .. + x[m, K / L * L] + ..
+ *
  * Legal where every result has a combine and a neutral constant init. The order of the sum changes; nothing else does. */
 #ifndef LATHE_LOOP_RFACTOR_H
 #define LATHE_LOOP_RFACTOR_H

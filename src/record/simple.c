@@ -461,7 +461,7 @@ void choose_reductions(Choice *c)
         }
         const char *axis = st->axis[last].name;
         const char *name = choice_name(c, i);
-        const bool chains = st->naxes > 0 && st->naxes + 2 <= MAX_RANK && extent % lanes == 0 &&
+        const bool chains = st->naxes > 0 && st->naxes + 2 <= MAX_RANK && (extent % lanes == 0 || st->nreduce == 1) &&
                             axis_extent(c->s, st, last, 0) >= 2 * CHAINS * lanes;
         const int width = chains ? lanes : 2 * lanes;
         if (!reduction_is_contiguous(c->s, i) || stages_rfactor(c->s, i, axis, width) < 0) {
@@ -490,7 +490,7 @@ void choose_reductions(Choice *c)
         }
         for (int r = part->naxes; r < part->naxes + part->nreduce; r++) {
             const int pos = order_add(ps, r, 0);
-            ps->unroll |= (uint64_t)(merges && axis_extent(c->s, part, r, 0) == CHAINS - 1) << pos;
+            ps->unroll |= (uint64_t)(merges && axis_extent(c->s, part, r, 0) < 2 * CHAINS - 1) << pos;
         }
         ps->vector = order_add(ps, part->naxes - 1, 0);
         i++;
