@@ -1,7 +1,7 @@
 /* See offset.h. */
 #include "loop/offset.h"
 
-/* Product of the blocks of `axis` that stand after physical dim `from`. */
+/* Product of the blocks of `axis` from physical dim `from` on. */
 static int64_t blocks_after(const Layout *l, int axis, int from)
 {
     int64_t p = 1;
@@ -32,7 +32,7 @@ static Expr whole_offset(Exprs *x, const Layout *l, int rank, const Expr *dim, c
     }
     for (int k = 0; k < l->n; k++) {
         const LayoutDim d = l->dim[k];
-        Expr part = expr_divi(x, index[d.axis], blocks_after(l, d.axis, k + 1));
+        Expr part = expr_divi(x, index[d.axis], blocks_after(l, d.axis, d.block ? k + 1 : 0));
         if (d.block) {
             part = expr_modi(x, part, d.block);
         }

@@ -36,9 +36,9 @@ bool layout_valid(const Layout *l, int rank)
         const LayoutDim d = l->dim[i];
         if (d.axis < 0 || d.axis >= rank || d.block < 0 || d.block == 1)
             return false;
-        if (seen[d.axis] == (d.block == 0)) /* a second outer part, or a block before it */
+        if (seen[d.axis] && d.block == 0) /* a second outer part */
             return false;
-        seen[d.axis] = true;
+        seen[d.axis] |= d.block == 0;
         if (d.block > 0 && (block[d.axis] *= d.block) > INT32_MAX)
             return false;
     }
@@ -78,15 +78,16 @@ int64_t layout_offset(const Layout *l, int rank, const int64_t *dims, const int6
         return offset;
     }
     assert(layout_valid(l, rank));
-    int64_t below[MAX_RANK]; /* elements of the axis under the parts met so far */
+    int64_t below[MAX_RANK]; /* elements of the axis under the blocks met so far */
     for (int a = 0; a < rank; a++)
         below[a] = layout_block(l, a);
     for (int i = 0; i < l->n; i++) {
         const int a = l->dim[i].axis;
         const int64_t block = l->dim[i].block;
         if (block == 0) {
-            const int64_t extent = dims[a] / below[a] + (dims[a] % below[a] != 0);
-            offset = offset * extent + index[a] / below[a];
+            const int64_t all = layout_block(l, a);
+            const int64_t extent = dims[a] / all + (dims[a] % all != 0);
+            offset = offset * extent + index[a] / all;
         } else {
             below[a] /= block;
             offset = offset * block + index[a] / below[a] % block;
@@ -133,6 +134,6 @@ Layout layout_parse(Lexer *lex)
     if (l.n == 0)
         lex_fail(lex, "expected a layout: 'plain' or axes such as '0 1 2 1:8'");
     if (!layout_valid(&l, rank))
-        lex_fail(lex, "a layout names each axis once, and its blocks after it");
+        lex_fail(lex, "a layout names each axis once, beside its blocks");
     return l;
 }

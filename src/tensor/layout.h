@@ -3,11 +3,12 @@
  *
  * A layout lists the physical dims, outermost first. Each is a part of a logical axis: `block` 0
  * is the outer part (what is left of the axis), `block` b > 0 an inner block of b elements. An axis
- * that is split lists its outer part once and its blocks in order from outer to inner; the outer
- * extent is ceil(dim / product of its blocks): the axis is rounded up, its tail elements are pad.
+ * that is split lists its outer part once, anywhere, and its blocks in order from outer to inner; the
+ * outer extent is ceil(dim / product of its blocks): the axis is rounded up, its tail elements are pad.
  *
  *     x (N,C,H,W) as NCHW8c:      n=5  (0,0) (1,0) (2,0) (3,0) (1,8)      text "0 1 2 3 1:8"
  *     b (K,N) in panels of 16 n:  n=3  (1,0) (0,0) (1,16)                 text "1 0 1:16"
+ *     w (C,R), even R, then odd:  n=3  (1,2) (0,0) (1,0)                  text "1:2 0 1"
  *
  * n == 0 is the plain row-major layout of any rank. Pad lanes are zero where a contraction reads
  * them. */
@@ -38,7 +39,7 @@ static inline bool layout_is_plain(const Layout *l) { return l->n == 0; }
 bool layout_equal(const Layout *a, const Layout *b);
 /* Product of the blocks of `axis`; 1 if it is not split. */
 int64_t layout_block(const Layout *l, int axis);
-/* Every axis of `rank` has exactly one outer part, blocks > 1 stand after it. */
+/* Every axis of `rank` has exactly one outer part, and blocks are > 1. */
 bool layout_valid(const Layout *l, int rank);
 /* Elements in memory, pad included. */
 int64_t layout_elements(const Layout *l, int rank, const int64_t *dims);
