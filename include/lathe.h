@@ -16,9 +16,9 @@
  * belongs to one thread at a time. The sessions of a process share its cores: one pool has a thread for each CPU that
  * the process may use (its affinity, its control group's quota), and sessions that run at once take their shares of it.
  * Its threads are idle soon after a run. With LATHE_AFFINITY=1 in the environment each keeps to one CPU. In a child of
- * fork(2), sessions that were made before run on the calling thread alone; it must not compile if another thread of its
- * parent was compiling at that moment (LLVM keeps lists that hold memory of that thread): fork before, or exec. The
- * result never depends on how many threads there were.
+ * fork(2), sessions that were made before run on the calling thread alone; it may compile. A fork while another thread
+ * compiles waits until no kernel is in the middle of code generation, a fraction of a second. The result never depends on
+ * how many threads there were.
  *
  * Tensors are dense and row-major (last dim fastest), at most LATHE_MAX_RANK dims, counted in elements. Types below 8
  * bits take one byte an element, signed ones sign-extended; booleans are one byte, 0 or 1. Strings and complex numbers

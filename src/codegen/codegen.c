@@ -13,6 +13,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "codegen/fork.h"
 #include "codegen/gen.h"
 #include "codegen/link.h"
 
@@ -193,8 +194,10 @@ CodegenResult codegen_compile_all(Context *ctx, int n, const Loops *const *expan
         assert(expanded[i]->expanded);
     Job job = {.n = n, .l = expanded, .target = target, .options = options};
     Error error = {0};
+    llvm_enter();
     const int code = job_run(ctx->arena, compile, &job, &error, NULL);
     dispose(&job);
+    llvm_leave();
     if (code != ERR_OK)
         fail(ctx, code, "%s", error.message);
     return job.result;
