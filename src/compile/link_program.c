@@ -139,23 +139,12 @@ static ProgramBuffer value_buffer(Link *l, const Value *v)
     return b;
 }
 
-static int constant_buffer(Link *l, const Tensor *t)
-{
-    const void *data = t->data;
-    if (((uintptr_t)data & 63) != 0) { /* an unaligned place in a mapped file */
-        void *copy = arena_alloc_aligned(l->ctx->arena, t->bytes, 64);
-        memcpy(copy, data, t->bytes);
-        data = copy;
-    }
-    return build_const(l->b, t->dtype, t->rank, t->dim, &t->layout, data, t->bytes);
-}
-
 int link_buffer(Link *l, ValueId v)
 {
     const ValueId id = graph_home(l->g, v);
     if (l->buffer[id] < 0) {
         const Value *home = &l->g->value.at[id];
-        l->buffer[id] = home->constant ? constant_buffer(l, home->constant) : build_buffer(l->b, value_buffer(l, home));
+        l->buffer[id] = home->constant ? link_constant(l, home->constant) : build_buffer(l->b, value_buffer(l, home));
     }
     return l->buffer[id];
 }
@@ -185,29 +174,6 @@ static void link_in_place(Link *l, int out, int in)
     ProgramBuffer *b = &l->b->buffer.at[out];
     if (b->kind == BUF_TEMP && in < out && b->replaces == 0 && program_same_size(b, &l->b->buffer.at[in]))
         b->replaces = in;
-}
-
-static const struct Relaid *find_relaid(const Link *l, ValueId v, const Layout *layout)
-{
-    for (int i = 0; i < l->nrelaid; i++)
-        if (l->relaid[i].value == v && layout_equal(&l->relaid[i].layout, layout))
-            return &l->relaid[i];
-    return NULL;
-}
-
-static int relaid_constant(Link *l, ValueId v, const Layout *layout)
-{
-    const struct Relaid *r = find_relaid(l, v, layout);
-    if (!r)
-        fail(l->ctx, ERR_INTERNAL, "constant '%s' was not laid out", l->g->value.at[v].name);
-    return r->buffer;
-}
-
-/* Must v, which a kernel reads in this layout, be laid out for it? */
-static bool wants_relayout(const Link *l, ValueId v, const Layout *layout)
-{
-    const Tensor *constant = l->g->value.at[v].constant;
-    return constant && !layout_equal(layout, &constant->layout);
 }
 
 static int kernel_id(Link *l, Job *j)
@@ -249,7 +215,7 @@ static void link_kernel(Link *l, const Unit *u)
             buffer = temp_buffer(l, u, loops, lb);
         } else {
             const ValueId v = arg->kind == ARG_IN ? u->in[arg->index] : u->out[arg->index];
-            buffer = wants_relayout(l, v, &lb->layout) ? relaid_constant(l, v, &lb->layout) : link_buffer(l, v);
+            buffer = link_wants_relayout(l, v, &lb->layout) ? link_relaid(l, v, &lb->layout) : link_buffer(l, v);
         }
         if (i >= j->nread)
             link_alloc(l, buffer);
@@ -499,61 +465,6 @@ static void check_symbols(Link *l)
         if (l->b->var.at[i].input < 0 && !l->var_set[i])
             fail(l->ctx, ERR_UNSUPPORTED, "the size '%s' follows from no input: give it with --bind",
                  l->b->var.at[i].name);
-}
-
-/* Jobs for what the kernel of a unit wants laid out. */
-static void add_relayouts(Link *l, const Unit *u)
-{
-    Work *w = l->w;
-    for (int a = 0; a < w->job.at[u->job].nread; a++) {
-        const Job *j = &w->job.at[u->job]; /* job_add moves them */
-        const ValueId v = u->in[j->arg[a].index];
-        const Layout layout = j->loops->buffer.at[j->arg[a].buffer].layout;
-        if (!wants_relayout(l, v, &layout) || find_relaid(l, v, &layout))
-            continue;
-        Unit *relay = relayout_unit(w, &l->g->value.at[v], &layout);
-        l->relaid[l->nrelaid++] = (struct Relaid){v, layout, -1, job_add(w, relay)};
-    }
-}
-
-enum { HUGE_PAGE = 2 << 20 };
-
-/* With the gap to the next, as kernels want their arguments aligned. */
-static size_t relaid_bytes(const Link *l, const struct Relaid *r)
-{
-    const Tensor *t = l->g->value.at[r->value].constant;
-    return ((size_t)(layout_elements(&r->layout, t->rank, t->dim) * dtype_size(t->dtype)) + 63) & ~(size_t)63;
-}
-
-/* Lays constants out as the kernels want them. */
-static void link_relayouts(Link *l)
-{
-    Work *w = l->w;
-    int room = 0;
-    for (int i = 0; i < w->unit.len; i++)
-        room += w->unit.at[i].nin;
-    l->relaid = arena_array_of(l->ctx->arena, room + 1, struct Relaid);
-    const int first = w->job.len;
-    for (int i = 0; i < w->unit.len; i++)
-        if (w->unit.at[i].live && w->unit.at[i].class == 'S')
-            add_relayouts(l, &w->unit.at[i]);
-    jobs_compile(w, first);
-    Relayout *copy = arena_array_of(l->ctx->arena, l->nrelaid + 1, Relayout);
-    size_t size = 0;
-    for (int k = 0; k < l->nrelaid; k++)
-        size += relaid_bytes(l, &l->relaid[k]);
-    /* All together, in large pages: a page of 4 KiB costs more to fault in than to fill. */
-    char *data = arena_alloc_aligned(l->ctx->arena, size, size >= HUGE_PAGE ? HUGE_PAGE : 64);
-    for (int k = 0; k < l->nrelaid; k++) {
-        struct Relaid *r = &l->relaid[k];
-        const Tensor *t = l->g->value.at[r->value].constant;
-        const size_t bytes = relaid_bytes(l, r);
-        copy[k] = (Relayout){&w->job.at[r->job], t, data};
-        r->buffer = build_const(l->b, t->dtype, t->rank, t->dim, &r->layout, data, bytes);
-        data += bytes;
-    }
-    relayouts_run(l->ctx, l->nrelaid, copy, w->opt->threads);
-    w->report->relaid = l->nrelaid;
 }
 
 Compiled link_program(Work *w)

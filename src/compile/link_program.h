@@ -38,4 +38,13 @@ void link_copy(Link *l, int to, int from);
 void link_block(Link *l, int block);
 void link_control(Link *l, const Unit *u); /* link_control.c */
 
+/* ---- link_constants.c ---- */
+/* The buffer of a constant as it is. */
+int link_constant(Link *l, const Tensor *t);
+/* Must v, which a kernel reads in this layout, be laid out for it? Then its buffer is link_relaid's. */
+bool link_wants_relayout(const Link *l, ValueId v, const Layout *layout);
+int link_relaid(Link *l, ValueId v, const Layout *layout);
+/* Lays constants out as the kernels want them. */
+void link_relayouts(Link *l);
+
 #endif
