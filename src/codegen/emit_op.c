@@ -110,7 +110,37 @@ static LLVMValueRef bitwise(const Op *o, const LLVMValueRef *a)
     }
 }
 
-static LLVMValueRef cast_from_float(const Op *o, LLVMValueRef a)
+static bool is_number(const Exprs *x, Expr e, double *v)
+{
+    return expr_is_const(x, expr_node(x, e)->op == EX_BROADCAST ? expr_arg(x, e, 0) : e, v);
+}
+
+/* Is e min(max(.., low), high) already, or narrower? Then it is no NaN: max gives its second operand for one. */
+static bool is_limited(const Exprs *x, Expr e, double low, double high)
+{
+    double limit;
+    if (expr_node(x, e)->op != EX_MIN || !is_number(x, expr_arg(x, e, 1), &limit) || limit > high)
+        return false;
+    const Expr above = expr_arg(x, e, 0);
+    return expr_node(x, above)->op == EX_MAX && is_number(x, expr_arg(x, above, 1), &limit) && limit >= low;
+}
+
+/* Vectors to 8 or 16 bits, saturating, NaN to 0, by way of i32: LLVM's own cast goes lane by lane. */
+static LLVMValueRef narrow_vector(const Op *o, Expr e, LLVMValueRef a)
+{
+    LLVMBuilderRef b = o->g->b;
+    LLVMTypeRef scalar = gen_scalar(o->g, o->from);
+    const DType to = (DType)o->n->dtype;
+    const double low = dtype_lowest(to), high = dtype_highest(to);
+    if (!is_limited(o->g->x, e, low, high)) {
+        LLVMValueRef zero = LLVMConstNull(LLVMTypeOf(a));
+        LLVMValueRef number = low == 0 ? a : gen_select(o->g, LLVMBuildFCmp(b, LLVMRealORD, a, zero, ""), a, zero);
+        a = min_max(o, true, min_max(o, false, number, gen_real(scalar, o->lanes, low)), gen_real(scalar, o->lanes, high));
+    }
+    return LLVMBuildTrunc(b, LLVMBuildFPToSI(b, a, gen_vector(o->g->i32, o->lanes), ""), o->type, "");
+}
+
+static LLVMValueRef cast_from_float(const Op *o, Expr e, LLVMValueRef a)
 {
     LLVMBuilderRef b = o->g->b;
     const DType to = (DType)o->n->dtype;
@@ -118,19 +148,21 @@ static LLVMValueRef cast_from_float(const Op *o, LLVMValueRef a)
         return LLVMBuildFCmp(b, LLVMRealUNE, a, LLVMConstNull(LLVMTypeOf(a)), "");
     if (dtype_is_float(to))
         return to == DT_F64 ? LLVMBuildFPExt(b, a, o->type, "") : LLVMBuildFPTrunc(b, a, o->type, "");
+    if (o->lanes > 1 && (dtype_bits(to) == 8 || dtype_bits(to) == 16))
+        return narrow_vector(o, e, a);
     LLVMTypeRef types[2] = {o->type, LLVMTypeOf(a)};
     return gen_intrinsic(o->g, dtype_is_signed(to) ? "llvm.fptosi.sat" : "llvm.fptoui.sat", 2, types,
                          1, &a);
 }
 
-static LLVMValueRef cast(const Op *o, LLVMValueRef a)
+static LLVMValueRef cast(const Op *o, Expr e, LLVMValueRef a)
 {
     LLVMBuilderRef b = o->g->b;
     const DType to = (DType)o->n->dtype;
     if (to == o->from)
         return a;
     if (o->is_float)
-        return cast_from_float(o, a);
+        return cast_from_float(o, e, a);
     if (to == DT_BOOL)
         return gen_icmp(o->g, LLVMIntNE, a, LLVMConstNull(LLVMTypeOf(a)));
     if (dtype_is_float(to))
@@ -250,7 +282,7 @@ LLVMValueRef gen_op(Gen *g, Expr e, const LLVMValueRef *a)
     case EX_EQ:
     case EX_NE: return compare(&o, (ExprOp)n->op, a[0], a[1]);
     case EX_SELECT: return gen_select(g, a[0], a[1], a[2]);
-    case EX_CAST: return cast(&o, a[0]);
+    case EX_CAST: return cast(&o, expr_arg(g->x, e, 0), a[0]);
     case EX_BITCAST: return bitcast(&o, a[0]);
     case EX_FLOOR:
     case EX_CEIL:

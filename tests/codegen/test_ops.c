@@ -113,6 +113,25 @@ static void put_constant_divisions(OpTest *o)
         }
 }
 
+/* Floats that are limited before they become bytes, as quantizing does: to the type's range, by less and by more, and with
+ * the limits first, where a NaN comes through. */
+static void put_limited_casts(OpTest *o)
+{
+    static const DType to[] = {DT_I8, DT_U8, DT_I16, DT_U16};
+    static const double more[][2] = {{0, 0}, {3, -3}, {-1, 0}, {0, 1}};
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < 8; j++) {
+            Expr v = o->a, end[2];
+            for (int k = 0; k < 2; k++) {
+                const double limit = k == 0 ? dtype_lowest(to[i]) : dtype_highest(to[i]);
+                end[k] = kernel_op1(&o->k, EX_BROADCAST, o->t, o->lanes, 0, expr_float(o->k.x, o->t, limit + more[j / 2][k]));
+                const bool first = j & 1;
+                v = kernel_op2(&o->k, k == 0 ? EX_MAX : EX_MIN, o->t, o->lanes, first ? end[k] : v, first ? v : end[k]);
+            }
+            out(o, to[i], kernel_op1(&o->k, EX_CAST, to[i], o->lanes, 0, v));
+        }
+}
+
 static OpTest op_test(Context *ctx, DType t, int lanes, const char *name)
 {
     OpTest o = {.t = t, .lanes = lanes};
@@ -154,6 +173,16 @@ static void constant_divisions(Context *ctx, void *arg)
         for (int n = 0; n < 2 && dtype_is_int(types[t]); n++) {
             OpTest o = op_test(ctx, types[t], lane_counts[n], "constant_divisions");
             put_constant_divisions(&o);
+            kernel_check(&o.k, arg, NULL);
+        }
+}
+
+static void limited_casts(Context *ctx, void *arg)
+{
+    for (int n = 0; n < 2; n++)
+        for (int t = 0; t < 2; t++) {
+            OpTest o = op_test(ctx, t == 0 ? DT_F32 : DT_F64, lane_counts[n], "limited_casts");
+            put_limited_casts(&o);
             kernel_check(&o.k, arg, NULL);
         }
 }
@@ -204,6 +233,7 @@ static void index_divisions(Context *ctx, void *arg)
     }
 AT_LEVELS(all_ops)
 AT_LEVELS(constant_divisions)
+AT_LEVELS(limited_casts)
 AT_LEVELS(index_divisions)
 
 int main(void)
@@ -213,6 +243,8 @@ int main(void)
         cmocka_unit_test(test_all_ops_512),
         cmocka_unit_test(test_constant_divisions),
         cmocka_unit_test(test_constant_divisions_512),
+        cmocka_unit_test(test_limited_casts),
+        cmocka_unit_test(test_limited_casts_512),
         cmocka_unit_test(test_index_divisions),
         cmocka_unit_test(test_index_divisions_512),
     };
