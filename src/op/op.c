@@ -53,18 +53,48 @@ static const int *widen_inputs(Context *ctx, const Node *node, Stages *s, const 
     return wide ? wide : in;
 }
 
+/* Is it always an element of that storage type, or 0? */
+static bool holds(const Stages *s, Expr e, DType narrow)
+{
+    const ExprNode *n = expr_node(s->x, e);
+    switch (n->op) {
+    case EX_LOAD: return s->tensor.at[n->imm.i].dtype == narrow;
+    case EX_SELECT: return holds(s, expr_arg(s->x, e, 1), narrow) && holds(s, expr_arg(s->x, e, 2), narrow);
+    case EX_FLOAT: return n->imm.f == 0;
+    default: return false;
+    }
+}
+
+/* Copies that a definition makes of what it reads wider, as one with a border, are as narrow. */
+static void narrow_copies(const Node *node, Stages *s, int first, DType narrow, const int *out)
+{
+    for (int i = first; i < s->stage.len; i++) {
+        const Stage *st = &s->stage.at[i];
+        bool copy = st->form == STAGE_MAP && st->nresults == 1 && holds(s, st->update[0], narrow) &&
+                    s->tensor.at[st->result[0]].dtype == dtype_compute(narrow);
+        for (int k = 0; k < node->nout; k++)
+            copy &= out[k] != st->result[0];
+        if (copy)
+            s->tensor.at[st->result[0]].dtype = narrow;
+    }
+}
+
 /* A load gives the compute type anyway: the copies cost nothing and go. */
-static void inline_widened(const Node *node, Stages *s, const int *in, const int *wide)
+static void inline_widened(const Node *node, Stages *s, int first, const int *in, const int *wide, const int *out)
 {
     for (int k = 0; k < node->nin; k++)
         if (wide[k] != in[k])
             stages_inline(s, s->tensor.at[wide[k]].stage);
+    for (int k = 0; k < node->nin; k++)
+        if (wide[k] != in[k])
+            narrow_copies(node, s, first, s->tensor.at[in[k]].dtype, out);
 }
 
 static void define_with(Context *ctx, const Graph *g, NodeId n, Stages *s, Expr *var_map, const int *in, int *out,
                         bool variants)
 {
     const Node *node = &g->node.at[n];
+    const int first = s->stage.len;
     Define d = {
         .ctx = ctx,
         .g = g,
@@ -82,7 +112,7 @@ static void define_with(Context *ctx, const Graph *g, NodeId n, Stages *s, Expr 
     for (int k = 0; k < node->nout; k++)
         out[k] = -1;
     op_table[node->op].define(&d);
-    inline_widened(node, s, in, d.in);
+    inline_widened(node, s, first, in, d.in, out);
 }
 
 void op_define(Context *ctx, const Graph *g, NodeId n, Stages *s, Expr *var_map, const int *in, int *out)
