@@ -18,6 +18,14 @@
 #include "op/table.h"
 #include "op/winograd.h"
 
+ConvInputs conv_inputs(OpCode op)
+{
+    return op == OP_CONV           ? (ConvInputs){1, -1}
+           : op == OP_CONV_INTEGER ? (ConvInputs){1, 2}
+           : op == OP_QLINEAR_CONV ? (ConvInputs){3, 2}
+                                   : (ConvInputs){-1, -1};
+}
+
 /* ---- inference ---- */
 
 Window conv_check(const Infer *f, int x_input, int w_input, int bias_input)

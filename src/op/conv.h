@@ -4,6 +4,12 @@
 
 #include "op/window.h"
 
+/* Where a convolution has its weight and x's zero point; x itself is input 0. Of other ops: no weight; -1: no such input. */
+typedef struct ConvInputs {
+    int w, x_zero;
+} ConvInputs;
+ConvInputs conv_inputs(OpCode op);
+
 /* Channels (C/group) and outputs of a group (K/group), and where the channels of output k begin. */
 typedef struct ConvGroup {
     int64_t count;

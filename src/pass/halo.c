@@ -11,8 +11,9 @@
  * cannot do so here, which costs those that compute x, and other readers, a share of the last tile of each row. */
 #include <string.h>
 
-#include "op/window.h"
+#include "op/conv.h"
 #include "pass/edit.h"
+#include "pass/known.h"
 #include "pass/node_facts.h"
 
 #define LEAST_ROW 12      /* elements */
@@ -23,6 +24,7 @@
 typedef struct Border {
     ValueId x, whole;     /* whole: -1 until it is made */
     int64_t pad[2], pad_end[2];
+    double value;
 } Border;
 
 typedef struct Halo {
@@ -66,15 +68,23 @@ static bool is_anchored(const Halo *h, ValueId v, int depth)
     return false;
 }
 
+/* What the border is of: 0, or the zero point of integers, if it is known. */
+static bool border_value(const Graph *g, const Node *n, int zero, double *value)
+{
+    *value = 0;
+    return zero < 0 || zero >= n->nin || n->in[zero] < 0 || known_uniform(g, n->in[zero], value);
+}
+
 static bool border_of(const Halo *h, NodeId id, Border *b)
 {
     const Graph *g = h->g;
     const Node *n = &g->node.at[id];
-    if (n->op != OP_CONV) {
+    const ConvInputs in = conv_inputs(n->op);
+    *b = (Border){.x = n->nin > 0 ? n->in[0] : -1, .whole = -1};
+    if (in.w < 0 || !border_value(g, n, in.x_zero, &b->value)) {
         return false;
     }
-    *b = (Border){.x = n->in[0], .whole = -1};
-    const Value *x = &g->value.at[b->x], *w = &g->value.at[n->in[1]];
+    const Value *x = &g->value.at[b->x], *w = &g->value.at[n->in[in.w]];
     int64_t channels;
     if (x->rank != 4 || x->constant || x->elems || h->routines[b->x] || is_block_output(g, b->x) ||
         !known_dim(g, b->x, 1, &channels)) {
@@ -135,7 +145,7 @@ static void fill_parts(Graph *g, NodeId before, const Border *b, ValueId *part)
 {
     const Value x = g->value.at[b->x];
     const int64_t size[4] = {b->pad[0], b->pad_end[0], b->pad[1], b->pad_end[1]};
-    ValueId in[5] = {graph_const_scalar(g, "halo_zero", x.dtype, 0)}, out[4];
+    ValueId in[5] = {graph_const_scalar(g, "halo_zero", x.dtype, b->value)}, out[4];
     int nout = 0;
     ValueId shape_of_x = -1;
     for (int k = 0; k < 4; k++) {
@@ -182,7 +192,7 @@ static ValueId add_border(Halo *h, NodeId before, const Border *b)
     for (int i = 0; i < h->made.len; i++) {
         const Border *m = &h->made.at[i];
         if (m->x == b->x) {
-            const bool same = memcmp(m->pad, b->pad, sizeof b->pad) == 0 &&
+            const bool same = m->value == b->value && memcmp(m->pad, b->pad, sizeof b->pad) == 0 &&
                               memcmp(m->pad_end, b->pad_end, sizeof b->pad_end) == 0;
             return same ? m->whole : -1;
         }
