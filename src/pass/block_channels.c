@@ -17,7 +17,7 @@ Graph *pass_block_channels(Context *ctx, const Graph *old, const PassOptions *op
         const ImageLayout out = forms.form[b->node.at[i]].out;
         for (int k = 0; k < n->nout && out != IMAGE_PLAIN; k++) {
             if (n->out[k] >= 0) {
-                g->value.at[n->out[k]].layout = image_layout(out, &opt->target);
+                g->value.at[n->out[k]].layout = image_layout(g, n->out[k], out, &opt->target);
             }
         }
         *count += out != IMAGE_PLAIN;

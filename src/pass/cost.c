@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "loop/intrinsic.h"
+#include "op/conv.h"
 #include "op/winograd.h"
 #include "pass/edit.h"
 #include "pass/node_facts.h"
@@ -15,25 +17,44 @@
 #define COPY_CYCLES 1.2        /* an element, across layouts: one side is not contiguous */
 #define SCATTER_CYCLES 1.0     /* an element of a product's result, stored one by one */
 #define START_CYCLES 1500.0    /* a kernel of its own */
+#define PAIRS_RATE 1.3         /* of i16: each product of pairs takes an addition; measured */
+#define TILES_RATE 16.0
+#define WIDENED_RATE 0.5       /* each element is converted first */
 
-int image_block(const Target *t)
+/* f32 and what is narrower; sums of integers. */
+static bool is_pixel(DType t)
 {
-    return target_lanes(t, 4);
+    return t == DT_F32 || t == DT_BF16 || (dtype_is_int(t) && dtype_bits(t) >= 8 && dtype_bits(t) <= 32);
 }
 
-Layout image_layout(ImageLayout kind, const Target *t)
+/* Are elements of the type factors on the target's tiles? */
+static bool on_tiles(DType type, const Target *t)
+{
+    return intrinsic_find_tile(t, type, type, DT_F32) >= 0 || intrinsic_find_tile(t, type, type, DT_I32) >= 0;
+}
+
+int image_block(const Graph *g, ValueId v, const Target *t)
+{
+    const Value *value = &g->value.at[v];
+    int64_t channels;
+    if (value->rank != 4 || !is_pixel(value->dtype) || !expr_is_int(g->x, value->dim[1], &channels)) {
+        return 0;
+    }
+    const int row = TILE_ROW_BYTES / dtype_size(value->dtype), lanes = target_lanes(t, 4);
+    return on_tiles(value->dtype, t) && channels % row == 0 ? row : channels % lanes == 0 ? lanes : 0;
+}
+
+Layout image_layout(const Graph *g, ValueId v, ImageLayout kind, const Target *t)
 {
     return kind == IMAGE_PLAIN
                ? (Layout){0}
-               : (Layout){.n = 5, .dim = {{0, 0}, {1, 0}, {2, 0}, {3, 0}, {1, (int32_t)image_block(t)}}};
+               : (Layout){.n = 5, .dim = {{0, 0}, {1, 0}, {2, 0}, {3, 0}, {1, (int32_t)image_block(g, v, t)}}};
 }
 
 bool image_fits(const Graph *g, ValueId v, ImageLayout kind, const Target *t)
 {
     const Value *value = &g->value.at[v];
-    int64_t channels;
-    return value->rank == 4 && value->dtype == DT_F32 &&
-           (kind == IMAGE_PLAIN || (expr_is_int(g->x, value->dim[1], &channels) && channels % image_block(t) == 0));
+    return value->rank == 4 && is_pixel(value->dtype) && (kind == IMAGE_PLAIN || image_block(g, v, t) > 0);
 }
 
 /* ---- sizes ---- */
@@ -60,13 +81,20 @@ static double whole_vectors(const Target *t, double n)
     return ceil(n / lanes) * lanes;
 }
 
-/* Of the images that the node reads, and makes. */
-static double image_elements(const Graph *g, const Node *n, bool out)
+/* Of the images that the node reads, or makes. */
+typedef struct Images {
+    double elements, bytes;
+} Images;
+
+static Images images_of(const Graph *g, const Node *n, bool out)
 {
-    double sum = 0;
+    Images sum = {0};
     for (int k = 0; k < (out ? n->nout : n->nin); k++) {
         const ValueId v = out ? n->out[k] : n->in[k];
-        sum += v >= 0 && !g->value.at[v].constant ? elements(g, v) : 0;
+        if (v >= 0 && !g->value.at[v].constant) {
+            sum.elements += elements(g, v);
+            sum.bytes += elements(g, v) * dtype_size(g->value.at[v].dtype);
+        }
     }
     return sum;
 }
@@ -113,15 +141,43 @@ int winograd_tiles(const Graph *g, NodeId id, int m[COST_TILES])
     return COST_TILES;
 }
 
+static ValueId weight_of(const Node *n)
+{
+    const int w = conv_inputs(n->op).w;
+    return n->in[w < 0 ? 1 : w]; /* of other products the second factor */
+}
+
+/* How much faster than f32 a convolution goes that reads its image so. */
+static double narrow_rate(const Costs *c, const Graph *g, const Node *n, NodeForm form)
+{
+    const Target *t = &c->target;
+    const DType x = g->value.at[n->in[0]].dtype, w = g->value.at[weight_of(n)].dtype;
+    if (x == DT_F32 || w == DT_F32) {
+        return c->products;
+    }
+    const DType sum = dtype_is_int(x) ? DT_I32 : DT_F32;
+    bool swap;
+    const int row = intrinsic_find(t, x, w, sum, &swap);
+    if (form.in == IMAGE_PLAIN) {
+        return WIDENED_RATE; /* no group of channels is side by side */
+    }
+    return intrinsic_find_tile(t, x, w, sum) >= 0 ? TILES_RATE
+           : row < 0                              ? WIDENED_RATE
+           : x == DT_I16                          ? PAIRS_RATE
+                                                  : intrinsic_row(row)->group;
+}
+
 /* Products at the target's rate; weights, which come from memory once a run. */
-static double direct_cycles(const Costs *c, const Graph *g, NodeId id, const NodeFacts *f)
+static double direct_cycles(const Costs *c, const Graph *g, NodeId id, const NodeFacts *f, NodeForm form)
 {
     const Target *t = &c->target;
     const Node *n = &g->node.at[id];
+    const ValueId w = weight_of(n);
     const double outputs = dim_of(g, n->out[0], 1, 64);
     const double lanes_used = outputs / whole_vectors(t, outputs);
-    const double rate = product_rate(t) * c->products * DIRECT_SHARE * lanes_used;
-    return fmax(f->work / rate, 4 * elements(g, n->in[1]) / lanes_used / MEMORY_BYTES_PER_CYCLE);
+    const double rate = product_rate(t) * narrow_rate(c, g, n, form) * DIRECT_SHARE * lanes_used;
+    const double bytes = dtype_size(g->value.at[w].dtype) * elements(g, w);
+    return fmax(f->work / rate, bytes / lanes_used / MEMORY_BYTES_PER_CYCLE);
 }
 
 /* The same for n*n/9 times as many weights, and the transforms: a few operations and a load or store for each element of
@@ -142,8 +198,8 @@ static double winograd_cycles(const Graph *g, NodeId id, int m, const Target *t)
 
 static double convolution_cycles(const Costs *c, const Graph *g, NodeId id, const NodeFacts *f, NodeForm form)
 {
-    const double cycles = form.variant ? winograd_cycles(g, id, form.variant, &c->target) : direct_cycles(c, g, id, f);
-    return cycles + (form.out == IMAGE_PLAIN ? SCATTER_CYCLES * image_elements(g, &g->node.at[id], true) : 0);
+    const double cycles = form.variant ? winograd_cycles(g, id, form.variant, &c->target) : direct_cycles(c, g, id, f, form);
+    return cycles + (form.out == IMAGE_PLAIN ? SCATTER_CYCLES * images_of(g, &g->node.at[id], true).elements : 0);
 }
 
 /* ---- the rest ---- */
@@ -159,12 +215,12 @@ static double row_use(const Graph *g, const Node *n, const Target *t)
 static double pass_cycles(const Graph *g, NodeId id, const NodeFacts *f, const Target *t, NodeForm form)
 {
     const Node *n = &g->node.at[id];
-    const double in = image_elements(g, n, false), out = image_elements(g, n, true);
+    const Images in = images_of(g, n, false), out = images_of(g, n, true);
     const bool windows = f->keeps_channels && f->kind != NODE_POINTWISE && form.out == IMAGE_PLAIN;
     const double use = windows ? row_use(g, n, t) : 1;
-    double cycles = fmax(f->work / (target_lanes(t, 4) * use), 4 * (in + out) / CACHE_BYTES_PER_CYCLE);
+    double cycles = fmax(f->work / (target_lanes(t, 4) * use), (in.bytes + out.bytes) / CACHE_BYTES_PER_CYCLE);
     if (form.in != form.out) {
-        cycles += COPY_CYCLES * fmin(in, out);
+        cycles += COPY_CYCLES * fmin(in.elements, out.elements);
     }
     return cycles;
 }

@@ -13,15 +13,14 @@
 
 #define MEMORY_BYTES_PER_CYCLE 6.0 /* weights, which do not stay in a cache from run to run */
 
-/* Layouts of images, f32 values of rank 4. All other values are plain. */
+/* Layouts of images, values of rank 4: f32 and what is narrower, and sums of integers. All other values are plain. */
 typedef enum ImageLayout {
     IMAGE_PLAIN,   /* N, C, H, W */
-    IMAGE_BLOCKED, /* N, C/8, H, W, 8c: as many channels as a vector has lanes */
+    IMAGE_BLOCKED, /* N, C/8, H, W, 8c: as many channels as a vector has lanes of 32 bits, or as a row of a tile holds */
     IMAGE_LAYOUTS,
 } ImageLayout;
-int image_block(const Target *t); /* channels */
-Layout image_layout(ImageLayout kind, const Target *t);
-/* Of rank 4, f32, and no block has channels left over? */
+int image_block(const Graph *g, ValueId v, const Target *t); /* channels; 0: v has no blocks that none are left over of */
+Layout image_layout(const Graph *g, ValueId v, ImageLayout kind, const Target *t);
 bool image_fits(const Graph *g, ValueId v, ImageLayout kind, const Target *t);
 
 /* One way to run a node. */

@@ -49,13 +49,21 @@ static void print_attrs(Arena *a, const Node *n, Str *out)
     }
 }
 
+static void print_layout(const Target *t, ImageLayout kind, Str *out)
+{
+    if (kind == IMAGE_PLAIN) {
+        str_add(out, "plain");
+    } else {
+        str_addf(out, "0 1 2 3 1:%d", target_lanes(t, 4)); /* of f32; other types have theirs */
+    }
+}
+
 static void print_form(const Target *t, NodeForm form, Str *out)
 {
-    const Layout in = image_layout(form.in, t), to = image_layout(form.out, t);
     str_add(out, " | ");
-    layout_print(&in, out);
+    print_layout(t, form.in, out);
     str_add(out, ", ");
-    layout_print(&to, out);
+    print_layout(t, form.out, out);
     if (form.variant > 0) {
         str_addf(out, ", winograd %d", form.variant);
     }

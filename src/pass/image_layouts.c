@@ -7,7 +7,7 @@
  * the cheapest variant. An edge costs nothing where the reader takes the layout that the maker gives, else what a copy
  * costs: no copy is made, as every op understands every layout, but a reader of several images then goes across one.
  *
- * Blocked can be rank-4 f32 values whose channels are a multiple of the block. Graph and block inputs and outputs stay
+ * Blocked can be rank-4 values whose channels are a multiple of the block. Graph and block inputs and outputs stay
  * plain, and so does what routines of kernel/ and control flow read. */
 #include "pass/image_layouts.h"
 
@@ -60,7 +60,7 @@ static void find_images(Choosing *c)
 }
 
 /* Boxes of whole blocks of channels, in one array or from several. */
-static bool moves_blocks(Graph *g, NodeId id, int block)
+static bool moves_blocks(Graph *g, NodeId id, const Target *t)
 {
     const NodeViews views = node_views(g, id);
     if (views.kind != VIEW_SLICES && views.kind != VIEW_CONCAT) {
@@ -68,10 +68,11 @@ static bool moves_blocks(Graph *g, NodeId id, int block)
     }
     const Node *n = &g->node.at[id];
     const bool slices = views.kind == VIEW_SLICES;
+    const int block = image_block(g, slices ? n->in[0] : n->out[0], t); /* parts of fewer channels may have smaller ones */
     for (int k = 0; k < (slices ? n->nout : n->nin); k++) {
         int64_t at, channels;
         const Value *part = &g->value.at[slices ? n->out[k] : n->in[k]];
-        if (!expr_is_int(g->x, views.at[k][1], &at) || at % block != 0 ||
+        if (block == 0 || !expr_is_int(g->x, views.at[k][1], &at) || at % block != 0 ||
             !expr_is_int(g->x, part->dim[1], &channels) || channels % block != 0) {
             return false;
         }
@@ -120,8 +121,10 @@ static int node_forms(const Choosing *c, NodeId id, const NodeFacts *f, NodeForm
     const Node *n = &g->node.at[id];
     const bool compiled = op_rows[n->op].class == 'S';
     const bool in_blocked = compiled && any_in_blocked(c, n);
+    const bool lays_out = in_blocked || f->kind == NODE_POINTWISE; /* what casts what the caller gives is a copy anyway */
     const bool out_blocked = compiled && all_out_blocked(c, n) &&
-                             (f->makes_channels || (in_blocked && (f->keeps_channels || moves_blocks(g, id, image_block(&c->costs.target)))));
+                             (f->makes_channels || (lays_out && f->keeps_channels) ||
+                              (in_blocked && moves_blocks(g, id, &c->costs.target)));
     int variant[1 + COST_TILES] = {n->op == OP_CONV && !c->variants ? winograd_of(n) : 0}, count = 0;
     *nvariants = 1 + (c->variants ? winograd_tiles(g, id, variant + 1) : 0);
     for (int in = 0; in <= in_blocked; in++) {

@@ -45,7 +45,7 @@ static ValueId add_value(const Trial *t, Graph *to, ValueId v, const int64_t *gr
 static void lay_out(const Trial *t, Graph *to, ValueId v, ImageLayout kind)
 {
     if (image_fits(to, v, kind, &t->opt->target)) {
-        to->value.at[v].layout = image_layout(kind, &t->opt->target);
+        to->value.at[v].layout = image_layout(to, v, kind, &t->opt->target);
     }
 }
 

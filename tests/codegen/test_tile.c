@@ -9,17 +9,6 @@
 
 #undef L_SET /* of unistd.h */
 
-/* Tiles, and beside them only what every CPU has: so the rest of a kernel runs here. */
-static Target narrow_target(void)
-{
-    Target low, t;
-    assert_int_equal(target_find("avx2", &low, NULL), 0);
-    t = low;
-    t.amx = true;
-    t.features = "+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+avx,+avx2,+fma,+f16c,+bmi,+bmi2,+lzcnt,+amx-tile,+amx-int8,+amx-bf16";
-    return t;
-}
-
 static bool is_tile_set(const Loops *l, const LoopStmt *s)
 {
     return s->op == L_SET && l->reg.at[s->buffer].rows > 0 && expr_node(l->x, s->value)->op == EX_DOT;
@@ -85,7 +74,7 @@ static void run_case(Context *ctx, void *arg)
 /* The same loops for a machine that has tiles but is otherwise this one. */
 static void emulate_case(Context *ctx, void *arg)
 {
-    const Target t = narrow_target();
+    const Target t = tile_emulator_target();
     run_on(ctx, arg, &t, true);
 }
 

@@ -35,6 +35,18 @@ _Noreturn static inline void tile_refuse(const char *what)
     _Exit(2);
 }
 
+/* Tiles, and beside them only what every CPU has: so the rest of a kernel runs here. */
+static inline Target tile_emulator_target(void)
+{
+    Target t;
+    if (target_find("avx2", &t, NULL) != 0) {
+        tile_refuse("no target");
+    }
+    t.amx = true;
+    t.features = "+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+avx,+avx2,+fma,+f16c,+bmi,+bmi2,+lzcnt,+amx-tile,+amx-int8,+amx-bf16";
+    return t;
+}
+
 /* ---- decoding: VEX.128.0F38, which all of them are ---- */
 typedef struct TileCode {
     int opcode, pp; /* pp: 0 none, 1 66, 2 F3, 3 F2 */

@@ -8,6 +8,7 @@
 
 typedef struct Built {
     const char *text;
+    CompileOptions opt;
     Compiled c;
     Error error;
 } Built;
@@ -15,9 +16,8 @@ typedef struct Built {
 static void build_job(Context *ctx, void *arg)
 {
     Built *b = arg;
-    const CompileOptions opt = {.target = target_native(), .threads = 2};
     Graph *g = graph_parse(ctx, "nan", b->text, strlen(b->text));
-    b->c = compile_graph(ctx, g, &opt);
+    b->c = compile_graph(ctx, g, &b->opt);
 }
 
 typedef struct Fixture {
@@ -26,18 +26,24 @@ typedef struct Fixture {
     Run *r;
 } Fixture;
 
-static inline Fixture fixture(const char *text)
+/* opt->threads run it, too. */
+static inline Fixture fixture_with(const char *text, const CompileOptions *opt)
 {
     Arena *a = arena_new(); /* the module's from module_new on */
     Fixture f;
-    Built b = {.text = text};
+    Built b = {.text = text, .opt = *opt};
     Error e = {0};
     if (job_run(a, build_job, &b, &b.error, NULL) != 0)
         FAIL_MSG("%s\n%s", b.error.message, text);
     assert_int_equal(module_new(a, b.c.program, &b.c.image, &f.m, &e), 0);
-    assert_int_equal(pool_new(3, &f.pool, &e), 0);
+    assert_int_equal(pool_new(opt->threads, &f.pool, &e), 0);
     assert_int_equal(run_new(f.m, f.pool, 0, &f.r, &e), 0);
     return f;
+}
+
+static inline Fixture fixture(const char *text)
+{
+    return fixture_with(text, &(CompileOptions){.target = target_native(), .threads = 3});
 }
 
 static inline void finish(Fixture *f)
