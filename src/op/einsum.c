@@ -5,6 +5,7 @@
  *     "ii->i"          a label twice in a term reads the diagonal
  *
  * Without "->" the result has the ellipsis and then the letters that occur once, sorted. */
+#include "op/einsum.h"
 #include "op/table.h"
 #include "op/window.h"
 
@@ -13,17 +14,6 @@
 
 /* A label is a letter, or ELLIPSIS + n for the n-th dim from the right of an ellipsis. */
 enum { ELLIPSIS = 256, MAX_LABELS = 256 + MAX_RANK };
-
-typedef struct Term {
-    int n;
-    int label[MAX_RANK];
-} Term;
-
-typedef struct Equation {
-    int nin;
-    Term *in;
-    Term out;
-} Equation;
 
 typedef struct Parser {
     const Graph *g;
@@ -38,7 +28,7 @@ static _Noreturn void bad(const Parser *p, const char *what)
                node_string(&p->g->node.at[p->id], "equation", ""), what);
 }
 
-static void add_label(const Parser *p, Term *t, int label)
+static void add_label(const Parser *p, EinsumTerm *t, int label)
 {
     if (t->n == MAX_RANK)
         bad(p, "too many dims in a term");
@@ -54,9 +44,9 @@ static int letters_ahead(const char *s)
 }
 
 /* One term; `dots` dims for its ellipsis. */
-static Term parse_term(Parser *p, int dots)
+static EinsumTerm parse_term(Parser *p, int dots)
 {
-    Term t = {0};
+    EinsumTerm t = {0};
     bool seen = false;
     for (; *p->at && *p->at != ',' && *p->at != '-'; p->at++) {
         if (*p->at == ' ')
@@ -75,7 +65,7 @@ static Term parse_term(Parser *p, int dots)
     return t;
 }
 
-static int count_label(const Equation *e, int label)
+static int count_label(const EinsumEquation *e, int label)
 {
     int n = 0;
     for (int k = 0; k < e->nin; k++)
@@ -84,10 +74,10 @@ static int count_label(const Equation *e, int label)
     return n;
 }
 
-static Equation parse_equation(const Graph *g, NodeId id, int nin, const int *rank)
+EinsumEquation einsum_equation(const Graph *g, NodeId id, int nin, const int *rank)
 {
     Parser p = {.g = g, .id = id, .at = node_string(&g->node.at[id], "equation", "")};
-    Equation e = {.nin = nin, .in = arena_array_of(g->ctx->arena, nin + 1, Term)};
+    EinsumEquation e = {.nin = nin, .in = arena_array_of(g->ctx->arena, nin + 1, EinsumTerm)};
     for (int k = 0; k < nin; k++) {
         const int dots = rank[k] - letters_ahead(p.at);
         if (dots < 0)
@@ -120,7 +110,7 @@ static Equation parse_equation(const Graph *g, NodeId id, int nin, const int *ra
 /* ---- inference ---- */
 
 /* Extent by label; 0 where there is no such label. Dims of 1 broadcast. */
-static void label_extents(const Infer *f, const Equation *e, Expr *extent)
+static void label_extents(const Infer *f, const EinsumEquation *e, Expr *extent)
 {
     for (int k = 0; k < e->nin; k++)
         for (int i = 0; i < e->in[k].n; i++) {
@@ -142,7 +132,7 @@ void infer_einsum(const Infer *f)
         if (infer_in(f, k)->dtype != infer_in(f, 0)->dtype)
             infer_fail(f, "inputs of different types");
     }
-    const Equation e = parse_equation(f->g, f->id, nin, rank);
+    const EinsumEquation e = einsum_equation(f->g, f->id, nin, rank);
     Expr extent[MAX_LABELS] = {0}, dims[MAX_RANK];
     label_extents(f, &e, extent);
     int axes = 0;
@@ -164,7 +154,7 @@ void infer_einsum(const Infer *f)
 /* ---- definition ---- */
 
 /* Gives the labels that only operands have reduction axes. */
-static void reduce_labels(const Define *d, const Equation *e, StageBuild *b, Expr *var)
+static void reduce_labels(const Define *d, const EinsumEquation *e, StageBuild *b, Expr *var)
 {
     Expr extent[MAX_AXES];
     int labels[MAX_AXES], n = 0;
@@ -193,7 +183,7 @@ void define_einsum(Define *d)
     int *rank = arena_array_of(d->ctx->arena, nin + 1, int);
     for (int k = 0; k < nin; k++)
         rank[k] = define_rank(d, k);
-    const Equation e = parse_equation(d->g, d->id, nin, rank);
+    const EinsumEquation e = einsum_equation(d->g, d->id, nin, rank);
     StageBuild b = define_begin(d, 0);
     Expr var[MAX_LABELS] = {0}, term[2] = {0};
     for (int k = 0; k < e.out.n; k++)
