@@ -55,7 +55,11 @@ unsigned attr_kinds(const char *name)
 
 bool attr_is_of_passes(const char *name)
 {
-    return strcmp(name, "widen") == 0 || strcmp(name, "winograd") == 0 || strcmp(name, "strassen") == 0;
+    static const char *const own[] = {"nan_is_zero", "strassen", "unseen", "widen", "winograd"};
+    for (size_t k = 0; k < sizeof own / sizeof *own; k++)
+        if (strcmp(name, own[k]) == 0)
+            return true;
+    return false;
 }
 
 const char *attr_kinds_text(Arena *a, unsigned kinds)

@@ -4,7 +4,7 @@
  *
  *     keys    (B,H,d,T)      k transposed                 map
  *     scores  (B,H,S,T; d)   sum of q k                   reduce
- *     logits  (B,H,S,T)      scale, soft cap, mask        map
+ *     logits  (B,H,S,T)      scale, soft cap, masks       map
  *     max     (B,H,S; t)                                  reduce
  *     weight  (B,H,S,T)      exp(logits - max)            map
  *     sum     (B,H,S; t)     of the weights               reduce
@@ -13,6 +13,9 @@
  * exp is taken once an element, and the division is of the results, which are fewer. The keys are
  * transposed so that scores are a product whose right side is contiguous along the result's rows.
  *
+ * Two things are no ONNX's, but of pass/raise_attention: an eighth input, which says where scores count, and `unseen`, what
+ * they are elsewhere, before the mask is added; and `nan_is_zero`: rows whose softmax is NaN are zero.
+ *
  * B batch, H query heads in groups that share one key/value head, S queries, T keys with the cache.
  */
 #include <math.h>
@@ -20,7 +23,7 @@
 
 #include "op/table.h"
 
-enum { IN_Q, IN_K, IN_V, IN_MASK, IN_PAST_KEY, IN_PAST_VALUE, IN_LENGTHS };
+enum { IN_Q, IN_K, IN_V, IN_MASK, IN_PAST_KEY, IN_PAST_VALUE, IN_LENGTHS, IN_SEEN };
 enum { OUT_Y, OUT_PRESENT_KEY, OUT_PRESENT_VALUE, OUT_QK };
 
 /* ---- inference ---- */
@@ -92,6 +95,8 @@ void infer_attention(const Infer *f)
     const Value *mask = infer_in(f, IN_MASK);
     if (mask && (mask->rank < 1 || mask->rank > 4))
         infer_fail(f, "the mask must have rank 1 to 4");
+    if (infer_has(f, IN_SEEN) != (node_attr(f->node, "unseen") != NULL))
+        infer_fail(f, "an eighth input is no ONNX");
     const DType t1 = infer_in(f, IN_Q)->dtype, t2 = infer_in(f, IN_V)->dtype;
     const Expr y4[4] = {q[0], q[1], q[2], v[3]};
     const Expr y3[3] = {q[0], q[2], expr_mul(x, q[1], v[3])};
@@ -281,12 +286,12 @@ static Expr attention_allowed(const Attention *a, const Expr i[4])
     return allowed;
 }
 
-/* The mask at i, aligned to the right; `inside` gets whether it reaches so far (a mask may be
+/* Mask `in` at i, aligned to the right; `inside` gets whether it reaches so far (a mask may be
  * shorter than the keys), 0: it does. */
-static Expr load_mask(const Attention *a, const Expr i[4], Expr *inside)
+static Expr load_mask(const Attention *a, int in, const Expr i[4], Expr *inside)
 {
     Exprs *x = a->x;
-    const StageTensor *mask = define_in(a->d, IN_MASK);
+    const StageTensor *mask = define_in(a->d, in);
     Expr index[4];
     for (int k = 0; k < mask->rank; k++) {
         int64_t n;
@@ -299,7 +304,21 @@ static Expr load_mask(const Attention *a, const Expr i[4], Expr *inside)
         *inside = expr_lt(x, i[3], length);
         index[mask->rank - 1] = expr_min(x, i[3], expr_addi(x, length, -1));
     }
-    return define_load(a->d, IN_MASK, index);
+    return define_load(a->d, in, index);
+}
+
+/* Scores where they count, `unseen` elsewhere. */
+static int attention_seen(const Attention *a, int qk)
+{
+    if (!define_has(a->d, IN_SEEN))
+        return qk;
+    Exprs *x = a->x;
+    const StageBuild b = stage_begin(a->d->s, 4, a->d->s->tensor.at[qk].dim);
+    Expr inside;
+    const Expr seen = load_mask(a, IN_SEEN, b.i, &inside);
+    const Expr low = expr_const(x, a->acc, node_float(a->d->node, "unseen", 0));
+    return stage_map(a->d->s, &b, "seen", a->acc,
+                     expr_select(x, both(x, inside, seen), stages_load(a->d->s, qk, b.i), low));
 }
 
 static int attention_mask(const Attention *a, int qk)
@@ -310,7 +329,7 @@ static int attention_mask(const Attention *a, int qk)
     Expr allowed = attention_allowed(a, b.i), v = stages_load(a->d->s, qk, b.i);
     if (define_has(a->d, IN_MASK)) {
         Expr inside;
-        const Expr mask = load_mask(a, b.i, &inside);
+        const Expr mask = load_mask(a, IN_MASK, b.i, &inside);
         if (inside)
             allowed = both(x, allowed, inside);
         if (expr_type(x, mask) == DT_BOOL)
@@ -351,6 +370,8 @@ static Expr attention_divide(const Attention *a, const Softmax *m, Expr v, const
 {
     Exprs *x = a->x;
     const Expr zero = expr_const(x, a->acc, 0), sum = stages_load(a->d->s, m->sum, i);
+    if (node_int(a->d->node, "nan_is_zero", 0)) /* of a NaN nothing is true */
+        return expr_select(x, expr_lt(x, zero, sum), expr_div(x, v, sum), zero);
     return expr_select(x, expr_eq(x, sum, zero), zero, expr_div(x, v, sum));
 }
 
@@ -375,7 +396,7 @@ void define_attention(Define *d)
     const Attention a = attention_of(d);
     Exprs *x = d->x;
     const int qk = attention_scores(&a), capped = attention_softcap(&a, qk);
-    const int masked = attention_mask(&a, capped);
+    const int masked = attention_mask(&a, attention_seen(&a, capped));
     const Softmax softmax = attention_softmax(&a, attention_round(&a, masked));
 
     const Expr dims[4] = {a.q[0], a.q[1], a.q[2], a.v[3]};

@@ -189,6 +189,56 @@ static void test_attention(void **state)
     check_attention(&(Options){.left = -1, .right = -1, .softcap = 0.5, .scale = 2, .mode = 1});
 }
 
+/* One query and two keys, scores 1 and 2, values 10 and 20. */
+static double attend(float second, const float *mask, const uint8_t *seen, double unseen, bool nan_is_zero)
+{
+    const float q[1] = {1}, k[2] = {1, second}, v[2] = {10, 20};
+    NodeTest n = node_test_new();
+    node_input(&n, DT_F32, 4, DIMS(1, 1, 1, 1), q);
+    node_input(&n, DT_F32, 4, DIMS(1, 1, 2, 1), k);
+    node_input(&n, DT_F32, 4, DIMS(1, 1, 2, 1), v);
+    if (mask)
+        node_input(&n, DT_F32, 1, DIMS(2), mask);
+    else
+        node_absent(&n);
+    for (int i = 0; i < 3; i++)
+        node_absent(&n);
+    if (seen)
+        node_input(&n, DT_BOOL, 1, DIMS(2), seen);
+    const NodeId id = node_make(&n, OP_ATTENTION, 1);
+    if (seen && unseen < 0)
+        node_set_float(n.g, id, "unseen", unseen);
+    if (nan_is_zero)
+        node_set_int(n.g, id, "nan_is_zero", 1);
+    const int rc = node_try(&n);
+    const double y = rc ? rc : node_float_at(&n, 0, 0);
+    node_test_free(&n);
+    return y;
+}
+
+static void test_unseen(void **state)
+{
+    (void)state;
+    const float away[2] = {-2e4f, 0};
+    const uint8_t first[2] = {1, 0}, none[2] = {0, 0};
+    assert_float_equal(attend(2, NULL, first, -1e4, false), 10, 0);
+    assert_float_equal(attend(2, NULL, none, -1e4, false), 15, 1e-5); /* alike, whatever their scores */
+    assert_float_equal(attend(2, away, first, -1e4, false), 20, 0);   /* -1e4 is more than 1 - 2e4 */
+    assert_true(attend(2, NULL, first, 0, false) == ERR_INVALID);     /* an eighth input is not ONNX's */
+}
+
+static void test_nan_is_zero(void **state)
+{
+    (void)state;
+    const float nothing[2] = {-INFINITY, -INFINITY};
+    const double last = 10 / (1 + exp(1)) + 20 / (1 + exp(-1));
+    assert_float_equal(attend(2, NULL, NULL, 0, true), last, 1e-5);
+    assert_float_equal(attend(2, nothing, NULL, 0, true), 0, 0);
+    assert_float_equal(attend(NAN, NULL, NULL, 0, true), 0, 0);
+    assert_float_equal(attend(INFINITY, NULL, NULL, 0, true), 0, 0);
+    assert_true(isnan(attend(NAN, NULL, NULL, 0, false)));
+}
+
 /* ---- the others ---- */
 
 static void check_rotary(bool packed, bool interleaved, bool positions, int rotary)
@@ -405,7 +455,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_attention),        cmocka_unit_test(test_rotary),
         cmocka_unit_test(test_swiglu),           cmocka_unit_test(test_causal_conv),
-        cmocka_unit_test(test_linear_attention),
+        cmocka_unit_test(test_linear_attention), cmocka_unit_test(test_unseen),
+        cmocka_unit_test(test_nan_is_zero),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
