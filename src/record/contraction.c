@@ -264,7 +264,8 @@ static void choose_contraction(Choice *c, Contraction *k)
         room.vector_regs--; /* products before they are added */
     }
     /* Tiling two row axes pays only where the inner one is short. */
-    ProductTile tile = product_tile(&room, inner >= 28 || inner == 0 ? 1 : outer, inner, width);
+    ProductTile tile = product_tile(&room, inner >= 28 || inner == 0 ? 1 : outer, inner, width,
+                                    contraction_in_groups(s, k));
     if (tile.rows[0] == 1) {
         row_axis[0] = -1;
     }

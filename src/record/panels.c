@@ -17,8 +17,25 @@ static int summed_dim(const Stages *s, const Contraction *c)
     return -1;
 }
 
-/* B in panels: outer parts of its dims (the vector axis first, then the batch, then what is summed over), its block
- * last but for groups. Groups of columns that are no whole panels: rows of all columns. */
+/* B counts along dim d in steps of this, from a phase that does not change in the sum, as a transposed convolution's taps
+ * do: r*2 + u; 1: in ones. */
+static int phases_along(const Stages *s, const Contraction *c, int d)
+{
+    const Stage *st = &s->stage.at[c->stage];
+    for (int a = st->naxes; a < st->naxes + st->nreduce; a++) {
+        const ExprNode *var = expr_node(s->x, st->axis[a].var);
+        Expr coef, rest;
+        int64_t step;
+        if (var->op == EX_VAR && expr_linear_in(s->x, expr_arg(s->x, c->b, d), (int)var->imm.i, &coef, &rest) &&
+            expr_is_int(s->x, coef, &step) && step > 1 && step <= MAX_PHASES && !expr_is_int(s->x, rest, NULL)) {
+            return (int)step;
+        }
+    }
+    return 1;
+}
+
+/* B in panels: outer parts of its dims (the vector axis first, then the batch and phases, then what is summed over), its
+ * block last but for groups. Groups of columns that are no whole panels: rows of all columns. */
 static bool panel_layout(const Stages *s, const Contraction *c, int width, SumBlocks k, Layout *out)
 {
     Exprs *x = s->x;
@@ -41,6 +58,12 @@ static bool panel_layout(const Stages *s, const Contraction *c, int width, SumBl
     if (panels) {
         l.dim[l.n++] = (LayoutDim){.axis = (int8_t)n_dim};
     }
+    for (int d = 0; d < b->rank; d++) {
+        const int phases = d == n_dim ? 1 : phases_along(s, c, d);
+        if (phases > 1 && l.n + b->rank + 3 <= MAX_LAYOUT_DIMS) {
+            l.dim[l.n++] = (LayoutDim){.axis = (int8_t)d, .block = phases};
+        }
+    }
     for (int summed = 0; summed < 2; summed++) {
         for (int d = 0; d < b->rank; d++) {
             if (d != n_dim && (batch >> d & 1) != (uint32_t)summed) {
@@ -57,6 +80,12 @@ static bool panel_layout(const Stages *s, const Contraction *c, int width, SumBl
     }
     *out = l;
     return true;
+}
+
+bool contraction_in_groups(const Stages *s, const Contraction *k)
+{
+    Expr first;
+    return load_dim_along(s, &s->stage.at[k->stage], k->b, k->vector_axis, &first) >= 0 && !expr_is_int(s->x, first, NULL);
 }
 
 int contraction_block(const Stages *s, const Contraction *c)

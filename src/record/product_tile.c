@@ -5,33 +5,68 @@
 
 #define FMA_SLACK 4.4   /* cycles between uses of an accumulator: latency 4 and some slack */
 #define LOADS_PER_CYCLE 2
+#define OPEN_USE 0.97   /* of a tile, where an extent is not known */
+#define REST_USE 0.99   /* .. whose last rows take code of their own */
+#define PEEL_GAIN 0.02  /* of the time: for the rows that are left to get code of their own */
+#define L2_SLACK 1.33  /* cycles a vector of a panel that comes from L2 */
 #define LOAD_SLACK 1.4 /* measured: tiles that fill the load ports run at two thirds of the model */
-
-/* Share of useful work when `extent` is covered by tiles of `tile` (symbolic: as if large). */
-static double use_of(int64_t extent, int64_t tile)
-{
-    if (extent <= 0) {
-        return 0.97;
-    }
-    const int64_t tiles = (extent + tile - 1) / tile;
-    return (double)extent / (double)(tiles * tile);
-}
 
 /* Cycles of one step of the sum, in a tile of so many rows and vectors. */
 static double step_cycles(const Target *t, int rows, int vectors)
 {
     const double fma = (double)rows * vectors / t->fma_per_cycle;
     const double load = LOAD_SLACK * (vectors + rows) / LOADS_PER_CYCLE;
-    const double cycles = fma > load ? fma : load;
+    const double panel = L2_SLACK * vectors;
+    double cycles = fma > load ? fma : load;
+    cycles = cycles > panel ? cycles : panel;
     return cycles > FMA_SLACK ? cycles : FMA_SLACK;
 }
 
-ProductTile product_tile(const Target *t, int64_t outer, int64_t inner, int64_t width)
+/* Cycles of one step of the sum for all rows (0: an open count; for one of them), in tiles of `size` and one of what is left. */
+static double all_rows(const Target *t, int64_t rows, int size, int vectors)
+{
+    if (rows == 0) {
+        return step_cycles(t, size, vectors) / size / OPEN_USE;
+    }
+    const int rest = (int)(rows % size);
+    return (double)(rows / size) * step_cycles(t, size, vectors) + (rest ? step_cycles(t, rest, vectors) : 0);
+}
+
+/* Does it pay to give the rows that are left code of their own? Else the last tile overlaps the one before. */
+static bool peels(const Target *t, int64_t rows, int size, int vectors)
+{
+    const double shifted = (double)((rows + size - 1) / size) * step_cycles(t, size, vectors);
+    return rows > 0 && all_rows(t, rows, size, vectors) < (1 - PEEL_GAIN) * shifted;
+}
+
+/* Useful FMAs per cycle. Where two row axes are tiled, their last tiles overlap those before. */
+static double tile_score(const Target *t, ProductTile tile, int64_t outer, int64_t inner, int64_t width)
+{
+    const int lanes = target_lanes(t, 4), ro = tile.rows[0], ri = tile.rows[1], nv = tile.vectors;
+    const int64_t vectors = (width + lanes - 1) / lanes;
+    const bool both = ro > 1;
+    const int size = both ? ro * ri : ri;
+    int64_t rows = inner;
+    if (both) {
+        rows = outer > 0 && inner > 0 ? (outer + ro - 1) / ro * ((inner + ri - 1) / ri) * size : 0;
+    }
+    double useful = rows == 0 ? 1 : both ? (double)(outer * inner) : (double)inner;
+    useful *= peels(t, rows, size, nv) ? REST_USE : 1;
+    if (width == 0) {
+        return useful * nv * OPEN_USE / all_rows(t, rows, size, nv);
+    }
+    const double cycles = (double)(vectors / nv) * all_rows(t, rows, size, nv) +
+                          (vectors % nv ? all_rows(t, rows, size, (int)(vectors % nv)) : 0);
+    return useful * (double)width / lanes / cycles;
+}
+
+ProductTile product_tile(const Target *t, int64_t outer, int64_t inner, int64_t width, bool whole)
 {
     ProductTile best = {.rows = {1, 1}, .vectors = 1, .score = 0};
     const int lanes = target_lanes(t, 4);
     for (int nv = 1; nv <= 4; nv++) {
-        if (nv > 1 && width > 0 && width <= (nv - 1) * lanes) {
+        if (nv > 1 && width > 0 &&
+            (width <= (nv - 1) * lanes || (whole && width % lanes == 0 && width % (nv * lanes) != 0))) {
             continue;
         }
         for (int ro = 1; ro <= 4; ro++) {
@@ -41,12 +76,10 @@ ProductTile product_tile(const Target *t, int64_t outer, int64_t inner, int64_t 
                     (inner > 0 && ri > inner)) {
                     continue;
                 }
-                double score = acc / step_cycles(t, ro * ri, nv) * use_of(outer, ro) * use_of(inner, ri) *
-                               use_of(width, (int64_t)nv * lanes);
-                score *= 1 + 0.001 * acc - 0.002 * ro; /* ties: more reuse, simpler */
-                if (score > best.score) {
-                    best = (ProductTile){.rows = {ro, ri}, .vectors = nv, .score = score};
-                }
+                ProductTile tile = {.rows = {ro, ri}, .vectors = nv};
+                tile.score = tile_score(t, tile, outer, inner, width);
+                tile.score *= 1 + 0.001 * acc - 0.002 * ro; /* ties: more reuse, simpler */
+                best = tile.score > best.score ? tile : best;
             }
         }
     }
@@ -85,8 +118,9 @@ static double worst_waste(const Target *t, const AxisTile *tile, int vectors, in
 AxisTile product_rows(const Target *t, int rows, int vectors, int64_t low, int64_t high)
 {
     AxisTile tile = {.n = 1, .factor = {rows}, .tail = TAIL_SHIFT};
-    if (low == high) {
-        return tile; /* what `rows` was chosen for */
+    if (low == high) { /* what `rows` was chosen for */
+        tile.tail = peels(t, low, rows, vectors) ? TAIL_PEEL : TAIL_SHIFT;
+        return tile;
     }
     low = low > 1 ? low : 1;
     high = high < low + 3 * rows ? high : low + 3 * rows; /* beyond, one tile more or less is little */

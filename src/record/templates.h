@@ -25,20 +25,24 @@ void choose_row_blocks(Choice *c);       /* then: products of products, as atten
 void choose_rows(Choice *c);         /* last: what is computed row by row goes inside the rows */
 
 /* A register tile of a product: rows of the two innermost row axes (outer, inner) and vectors. Extents of the axes; 0:
- * open. */
+ * open. `whole`: no panel may be shared with the next group of columns. */
 typedef struct ProductTile {
     int rows[2];
     int vectors;
     int streams;  /* panels of B that the vectors lie in, side by side; 0: one */
     double score; /* useful FMAs per cycle; higher is better */
 } ProductTile;
-ProductTile product_tile(const Target *t, int64_t outer, int64_t inner, int64_t width);
+ProductTile product_tile(const Target *t, int64_t outer, int64_t inner, int64_t width, bool whole);
 /* The tiles of a row axis of low to high points, `rows` chosen for the most: where one size may waste too much, others stand
  * beside it. */
 AxisTile product_rows(const Target *t, int rows, int vectors, int64_t low, int64_t high);
 
+#define MAX_PHASES 8 /* that B's panels keep apart: of a transposed convolution, of a sum in parts */
+
 /* A and B exchanged: A's axis `row` goes in lanes. */
 Contraction contraction_swap(const Stages *s, const Contraction *k, int row);
+/* Do the columns lie in groups, side by side in B: g*32 + n? */
+bool contraction_in_groups(const Stages *s, const Contraction *k);
 /* Bytes of B for one point of its other axes (the batch, phases); symbolic extents count as large. */
 int64_t contraction_b_bytes(const Stages *s, const Contraction *k, int width);
 /* How B's summed axis lies in the panels: in blocks of `block` (as in A), and `group` neighbours innermost. 1: neither. */
