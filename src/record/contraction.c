@@ -17,8 +17,11 @@
 
 #include "loop/access.h"
 #include "loop/intrinsic.h"
+#include "loop/rfactor.h"
 #include "record/templates.h"
 
+#define PART_VECTORS 3 /* of a panel, about */
+#define PART_ROWS 256  /* of A: fewer are not worth adding up parts for */
 #define SHORT_REDUCTION 128 /* points: storing a tile column by column takes longer */
 
 /* Neighbours in A that a vector instruction of the target multiplies and sums at once (loop/intrinsic.h). 1: none. */
@@ -299,10 +302,63 @@ int choose_product_inside(Choice *c, const Contraction *k, ProductTile tile)
     return acc + 1;
 }
 
+/* In how many parts should the sum be taken, so that a panel of one part stays in L2 while all rows meet it? 1: as one. */
+static int sum_parts(const Choice *c, const Contraction *k)
+{
+    const Stages *s = c->s;
+    const Stage *st = &s->stage.at[k->stage];
+    const int64_t extent = st->nreduce > 0 ? axis_extent(s, st, st->naxes, 0) : 0;
+    const int64_t columns = axis_extent(s, st, k->vector_axis, 0);
+    double rows = 1, sum = 1;
+    for (int a = 0; a < st->naxes + st->nreduce; a++) {
+        rows *= k->row_axes >> a & 1 ? (double)axis_extent(s, st, a, 1) : 1;
+        sum *= a >= st->naxes ? (double)axis_extent(s, st, a, 1) : 1;
+    }
+    const double panel = 4 * sum * PART_VECTORS * target_lanes(c->target, 4);
+    const double l2 = (double)c->target->l2;
+    if (extent == 0 || columns == 0 || rows < PART_ROWS || s->tensor.at[k->b_tensor].role != TENSOR_CONST ||
+        !layout_is_plain(&s->tensor.at[k->a_tensor].layout) || panel <= 0.8 * l2) {
+        return 1;
+    }
+    int parts = 2;
+    while (parts < MAX_PHASES && (panel > parts * l2 / 2 || extent % parts != 0)) {
+        parts++;
+    }
+    return extent % parts == 0 ? parts : 1;
+}
+
+/* A sum over so much that not even one panel of B stays in L2 is taken in parts, which are added up at the end: rows of
+ * results are written and read a few times instead of all of B for every tile. */
+static void split_sum(Choice *c, int stage)
+{
+    Stages *s = c->s;
+    Contraction k;
+    if (!contraction_of(s, stage, &k) || k.vector_axis < 0) {
+        return;
+    }
+    const int parts = sum_parts(c, &k), rank = s->stage.at[stage].naxes + 1;
+    const ScheduleStep step = {.kind = SCHED_RFACTOR, .a = choice_name(c, stage), .b = s->stage.at[stage].axis[rank - 1].name,
+                               .n = parts};
+    if (parts == 1 || rank > MAX_RANK || stages_rfactor(s, stage, step.b, parts) < 0) {
+        return;
+    }
+    vec_push(c->ctx->arena, &c->sc->step, step);
+    Layout l = {.n = 1, .dim = {{.axis = (int8_t)(rank - 1)}}};
+    for (int d = 0; d < rank - 1; d++) {
+        l.dim[l.n++] = (LayoutDim){.axis = (int8_t)d};
+    }
+    StageSchedule *ss = choice_entry(c, stage);
+    ss->has_layout = true;
+    ss->layout = s->tensor.at[s->stage.at[stage].result[0]].layout = l;
+}
+
 void choose_contractions(Choice *c)
 {
     for (int i = 0; i < c->s->stage.len; i++) {
         Contraction k;
+        if (!choice_has(c, i)) {
+            split_sum(c, i);
+        }
         if (!choice_has(c, i) && contraction_of(c->s, i, &k) && k.vector_axis >= 0) {
             k = choose_lanes(c, &k);
             choose_contraction(c, &k);
