@@ -302,6 +302,18 @@ bool reduction_is_contiguous(const Stages *s, int stage)
     return contiguous;
 }
 
+bool loads_are_straight(const Stages *s, const Stage *st, int axis)
+{
+    const LoadList l = loads_of(s, st);
+    int64_t stride;
+    for (int k = 0; k < l.load.len; k++) {
+        if (!load_stride(s, l.load.at[k], st->axis[axis].var, &stride)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 Expr load_of(const Stages *s, const Stage *st, int tensor)
 {
     const LoadList l = loads_of(s, st);

@@ -43,6 +43,8 @@ Expr load_of(const Stages *s, const Stage *st, int tensor);
 /* The domain axis along which memory runs where the stage reads across it (far apart) along `axis`: it transposes. -1: it
  * does not. */
 int load_axis_across(const Stages *s, const Stage *st, int axis);
+/* Is it known how far each load of a MAP moves in memory as this domain axis runs? Not where it is clamped, as at a border. */
+bool loads_are_straight(const Stages *s, const Stage *st, int axis);
 /* Do all loads of a REDUCE go along memory (stride 1 or 0) as its last reduction axis runs? */
 bool reduction_is_contiguous(const Stages *s, int stage);
 /* Is the index the stage's domain axis itself? (Of an axis of extent 1 the pool makes 0.) */

@@ -81,6 +81,8 @@ static int innermost_block(const Layout *l)
     return layout_is_plain(l) ? 0 : l->dim[l->n - 1].block;
 }
 
+#define BORDERED_ROW 256 /* elements: longer rows are too much code */
+
 /* Vector axis in lanes, the others in parallel, reductions inside. */
 void choice_fill_map(const Choice *c, const Stage *st, StageSchedule *ss)
 {
@@ -100,7 +102,10 @@ void choice_fill_map(const Choice *c, const Stage *st, StageSchedule *ss)
     } else if (along >= 0) { /* lines that lie far apart may share a set of L1 */
         width = extent < lanes ? extent : lanes;
     }
-    if (vector) {
+    /* A plain row with its border is written out: then only its ends ask where they are. */
+    const bool bordered = vector && !blocked && along < 0 && st->form == STAGE_MAP && extent <= BORDERED_ROW &&
+                          !loads_are_straight(s, st, v);
+    if (vector && !bordered) {
         ss->tile[v] = (AxisTile){.n = 1, .factor = {(int32_t)width}, .tail = TAIL_PEEL};
         if (blocked) {
             ss->tile[v].tail = TAIL_GUARD;
@@ -108,7 +113,7 @@ void choice_fill_map(const Choice *c, const Stage *st, StageSchedule *ss)
     }
     const bool scan = st->form == STAGE_SCAN;
     for (int a = 0; a < st->naxes; a++) {
-        const bool last = along >= 0 && (a == v || a == along);
+        const bool last = (along >= 0 && (a == v || a == along)) || (bordered && a == v);
         if (last || (scan && a == st->scan_axis)) {
             continue;
         }
@@ -128,7 +133,7 @@ void choice_fill_map(const Choice *c, const Stage *st, StageSchedule *ss)
         order_add(ss, r, 0);
     }
     if (vector) {
-        ss->vector = order_add(ss, v, 1);
+        ss->vector = order_add(ss, v, bordered ? 0 : 1);
     }
 }
 
