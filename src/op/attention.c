@@ -355,7 +355,7 @@ static Softmax attention_softmax(const Attention *a, int logits)
     Stages *s = a->d->s;
     const Expr none = expr_float(x, a->acc, -INFINITY);
     const StageTensor t = s->tensor.at[logits];
-    Softmax r = {.max = block_reduce(s, logits, 1u << 3, false, REDUCE_MAX, a->acc)};
+    Softmax r = {.max = block_reduce(s, logits, 1u << 3, false, REDUCE_MAX_NUMBER, a->acc)};
     const StageBuild b = stage_begin(s, 4, t.dim);
     const Expr max = stages_load(s, r.max, b.i), v = stages_load(s, logits, b.i);
     const Expr shift = expr_select(x, expr_eq(x, max, none), expr_const(x, a->acc, 0), max);

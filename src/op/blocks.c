@@ -99,17 +99,18 @@ int block_reshape(Stages *s, int tensor, int rank, const Expr *dims)
 
 Expr reduce_identity(Exprs *x, ReduceKind kind, DType t)
 {
-    if (kind != REDUCE_MAX && kind != REDUCE_MIN)
+    const bool max = kind == REDUCE_MAX || kind == REDUCE_MAX_NUMBER;
+    if (!max && kind != REDUCE_MIN)
         return expr_const(x, t, kind == REDUCE_PROD);
     if (dtype_is_float(t))
-        return expr_float(x, t, kind == REDUCE_MAX ? -INFINITY : INFINITY);
+        return expr_float(x, t, max ? -INFINITY : INFINITY);
     if (t == DT_BOOL)
-        return expr_int_of(x, t, kind == REDUCE_MIN);
+        return expr_int_of(x, t, !max);
     const int unused = 64 - dtype_bits(t);
     const int64_t ones = (int64_t)(UINT64_MAX >> unused);
     if (!dtype_is_signed(t))
-        return expr_int_of(x, t, kind == REDUCE_MAX ? 0 : ones);
-    return expr_int_of(x, t, kind == REDUCE_MAX ? INT64_MIN >> unused : INT64_MAX >> unused);
+        return expr_int_of(x, t, max ? 0 : ones);
+    return expr_int_of(x, t, max ? INT64_MIN >> unused : INT64_MAX >> unused);
 }
 
 Expr reduce_join(Exprs *x, ReduceKind kind, Expr state, Expr v)
@@ -126,6 +127,8 @@ Expr reduce_join(Exprs *x, ReduceKind kind, Expr state, Expr v)
         const Expr best = max ? expr_max(x, v, state) : expr_min(x, v, state);
         return expr_select(x, expr_ne(x, v, v), v, best);
     }
+    case REDUCE_MAX_NUMBER:
+        return expr_max(x, v, state);
     case REDUCE_PROD:
         return expr_mul(x, state, v);
     default:
@@ -173,7 +176,7 @@ static int divide_by_count(Stages *s, int sum, const StageTensor *t, uint32_t ax
 
 int block_reduce(Stages *s, int tensor, uint32_t axes, bool keep, ReduceKind kind, DType acc)
 {
-    static const char *const names[] = {"sum", "sum", "max", "min", "prod", "sumsq"};
+    static const char *const names[] = {"sum", "sum", "max", "min", "prod", "sumsq", "max"};
     Exprs *x = s->x;
     const StageTensor t = s->tensor.at[tensor];
     const DType type = dtype_compute(acc);
@@ -194,7 +197,7 @@ int block_softmax(Stages *s, int tensor, int axis)
     Exprs *x = s->x;
     const StageTensor t = s->tensor.at[tensor];
     const DType acc = t.dtype == DT_F64 ? DT_F64 : DT_F32;
-    const int max = block_reduce(s, tensor, 1u << axis, false, REDUCE_MAX, acc);
+    const int max = block_reduce(s, tensor, 1u << axis, false, REDUCE_MAX_NUMBER, acc);
     const StageBuild b = stage_begin(s, t.rank, t.dim);
     Expr row[MAX_RANK];
     int n = 0;

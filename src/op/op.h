@@ -145,7 +145,8 @@ typedef enum ReduceKind {
     REDUCE_MAX,
     REDUCE_MIN,
     REDUCE_PROD,
-    REDUCE_SUMSQ
+    REDUCE_SUMSQ,
+    REDUCE_MAX_NUMBER /* passes over NaNs: those of a softmax make its sum NaN anyhow */
 } ReduceKind;
 /* The value that changes nothing: 0, 1, the type's lowest (-inf) or highest (+inf). Compute types.
  */

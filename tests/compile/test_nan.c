@@ -1,6 +1,6 @@
 /* NaN in reductions, compiled for several sizes, against plain loops: ReduceMax, ReduceMin, ArgMax and
  * ArgMin give the NaN (its first place) wherever it stands and whatever the schedule splits; MaxPool
- * passes over it. */
+ * passes over it. A row with one is all NaN in a softmax. */
 #include "check.h"
 
 #include <math.h>
@@ -45,6 +45,11 @@ static void check_reductions(Fixture *f, Tensor *x, int n)
     for (int k = 0; k < n; k++)
         assert_true(same(floats(f, 4)[k], v[k + n * best_of(v + k, ROWS, n, true)]));
     assert_true(same(floats(f, 5)[0], v[best_of(v, ROWS * n, 1, false)]));
+    for (int i = 0; i < ROWS; i++) {
+        const bool has_nan = isnan(v[i * n + best_of(v + (size_t)i * (size_t)n, n, 1, true)]);
+        for (int k = 0; k < n; k++)
+            assert_int_equal(isnan(floats(f, 6)[i * n + k]), has_nan);
+    }
 }
 
 /* One falling row through all of x: what stands before a NaN is larger than what follows. */
@@ -69,8 +74,8 @@ static void reductions(void **state)
                  "graph \"nan\"\ninput x f32[%d,%d]\nconst zero i64[1] = {0}\nconst one i64[1] = {1}\n"
                  "a = reduce_max(x, one) keepdims=0\nb = reduce_min(x, one) keepdims=0\n"
                  "c = arg_max(x) axis=1 keepdims=0\nd = arg_min(x) axis=1 keepdims=0\n"
-                 "e = reduce_max(x, zero) keepdims=0\nf = reduce_min(x) keepdims=0\n"
-                 "output a, b, c, d, e, f\n",
+                 "e = reduce_max(x, zero) keepdims=0\nf = reduce_min(x) keepdims=0\ng = softmax(x) axis=1\n"
+                 "output a, b, c, d, e, f, g\n",
                  ROWS, n);
         Fixture f = fixture(text);
         for (int k = 0; k <= n; k += k < 40 ? 1 : n / 20) {
