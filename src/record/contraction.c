@@ -246,6 +246,41 @@ static bool pays_to_stream(const Choice *c, const Contraction *k, ProductTile ti
     return s->tensor.at[k->b_tensor].role == TENSOR_CONST && contraction_b_bytes(s, k, width) > c->target->l2;
 }
 
+#define LEAST_PANELS 16 /* fewer are not shared out evenly */
+
+/* Where each panel of a copied B meets all rows before the next one's turn, it is copied then: it stays in L1 or L2, and is no
+ * phase of its own. `copy` is the stage that makes the panels. */
+static void place_panels(Choice *c, const char *copy, int out, const Contraction *k)
+{
+    const Stages *s = c->s;
+    const StageSchedule *os = schedule_find(c->sc, choice_name(c, out));
+    const Stage *st = &s->stage.at[out];
+    int loops = 0;
+    int64_t parts = 1;
+    while (loops < os->nparallel && !(k->row_axes >> os->order[loops].axis & 1)) {
+        const int a = os->order[loops++].axis;
+        const int64_t tile = os->tile[a].n > 0 ? os->tile[a].factor[0] : 1;
+        parts *= (axis_extent(s, st, a, 1) + tile - 1) / tile;
+    }
+    if (loops == 0 || os->order[loops - 1].axis != k->vector_axis || parts < LEAST_PANELS) {
+        return;
+    }
+    Schedule tried = {.variant = c->sc->variant, .step = c->sc->step};
+    for (int i = 0; i < c->sc->stage.len; i++) {
+        vec_push(c->ctx->arena, &tried.stage, c->sc->stage.at[i]);
+    }
+    const int t = stages_find_tensor(s, copy);
+    StageSchedule *bs = schedule_stage(&tried, c->ctx, copy);
+    choice_fill_map(c, &s->stage.at[s->tensor.at[t].stage], bs);
+    bs->nparallel = 0;
+    place_at(bs, choice_name(c, out), os->order[loops - 1], SCOPE_SCRATCH);
+    schedule_stage(&tried, c->ctx, choice_name(c, out))->nparallel = loops;
+    Str why = {.arena = c->ctx->arena};
+    if (schedule_check(&tried, s, c->target, &why) == SCHEDULE_OK) {
+        c->sc->stage = tried.stage;
+    }
+}
+
 static void choose_contraction(Choice *c, Contraction *k)
 {
     Stages *s = c->s;
@@ -267,8 +302,9 @@ static void choose_contraction(Choice *c, Contraction *k)
         room.vector_regs--; /* products before they are added */
     }
     /* Tiling two row axes pays only where the inner one is short. */
-    ProductTile tile = product_tile(&room, inner >= 28 || inner == 0 ? 1 : outer, inner, width,
-                                    contraction_in_groups(s, k));
+    const ProductSize size = {.outer = inner >= 28 || inner == 0 ? 1 : outer, .inner = inner, .width = width,
+                              .sum = reduction_points(s, st), .whole = contraction_in_groups(s, k)};
+    ProductTile tile = product_tile(&room, size);
     if (tile.rows[0] == 1) {
         row_axis[0] = -1;
     }
@@ -276,12 +312,17 @@ static void choose_contraction(Choice *c, Contraction *k)
     tile.streams = pays_to_stream(c, k, tile) ? tile.vectors : 1;
     SumBlocks blocks = {.block = contraction_block(s, k)};
     blocks.group = dot_group(c, k, blocks.block);
+    const int b_was = k->b_tensor;
     if (!contraction_panels(c, k, tile, blocks)) {
         blocks.group = 1; /* B does not lie in groups */
     }
     int acc;
     const int out = choice_epilogue(c, k->stage, &acc);
     schedule_tile(c, k, acc, out, tile, row_axis, blocks);
+    const StageTensor *b = &s->tensor.at[k->b_tensor];
+    if (b->role == TENSOR_TEMP && b->stage >= 0 && b_was != k->b_tensor) {
+        place_panels(c, b->name, out, k);
+    }
     c->source = "contraction";
 }
 

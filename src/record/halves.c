@@ -128,7 +128,8 @@ void choose_strassen(Choice *c)
         if (choice_has(c, i) || !halved_of(c->s, i, &h, &k)) {
             continue;
         }
-        const ProductTile tile = product_tile(c->target, 1, h.pairs < MOST_PAIRS ? h.pairs : MOST_PAIRS, h.columns, false);
+        const ProductTile tile = product_tile(c->target, (ProductSize){
+            .outer = 1, .inner = h.pairs < MOST_PAIRS ? h.pairs : MOST_PAIRS, .width = h.columns});
         const int width = block_width(&h, tile.vectors * target_lanes(c->target, 4));
         if (width == 0 || !split_halves(c, &h)) {
             continue;

@@ -9,77 +9,84 @@
 #define REST_USE 0.99   /* .. whose last rows take code of their own */
 #define PEEL_GAIN 0.02  /* of the time: for the rows that are left to get code of their own */
 #define L2_SLACK 1.33  /* cycles a vector of a panel that comes from L2 .. */
-#define PANEL_SHARE 0.07 /* .. of which so much is not hidden */
+#define PANEL_SHARE 0.1 /* .. of which so much is not hidden */
 #define LOAD_SLACK 1.4 /* measured: tiles that fill the load ports run at two thirds of the model */
 
-/* Cycles of one step of the sum, in a tile of so many rows and vectors. */
+/* Cycles of one step of the sum, in a tile of so many rows and vectors whose panel is in L1. */
 static double step_cycles(const Target *t, int rows, int vectors)
 {
     const double fma = (double)rows * vectors / t->fma_per_cycle;
     const double load = LOAD_SLACK * (vectors + rows) / LOADS_PER_CYCLE;
-    const double panel = L2_SLACK * vectors;
-    double cycles = fma > load ? fma : load;
-    cycles = cycles > panel ? cycles : panel;
-    return (cycles > FMA_SLACK ? cycles : FMA_SLACK) + PANEL_SHARE * panel;
+    const double cycles = fma > load ? fma : load;
+    return cycles > FMA_SLACK ? cycles : FMA_SLACK;
+}
+
+/* .. or comes from L2, where it is too large. */
+static double tile_cycles(const Target *t, int rows, int vectors, int64_t sum)
+{
+    const double cycles = step_cycles(t, rows, vectors), panel = L2_SLACK * vectors;
+    const bool fits = sum * vectors * t->vector_bytes <= t->l1;
+    return fits ? cycles : (cycles > panel ? cycles : panel) + PANEL_SHARE * panel;
 }
 
 /* Cycles of one step of the sum for all rows (0: an open count; for one of them), in tiles of `size` and one of what is left. */
-static double all_rows(const Target *t, int64_t rows, int size, int vectors)
+static double all_rows(const Target *t, int64_t rows, int size, int vectors, int64_t sum)
 {
     if (rows == 0) {
-        return step_cycles(t, size, vectors) / size / OPEN_USE;
+        return tile_cycles(t, size, vectors, sum) / size / OPEN_USE;
     }
     const int rest = (int)(rows % size);
-    return (double)(rows / size) * step_cycles(t, size, vectors) + (rest ? step_cycles(t, rest, vectors) : 0);
+    return (double)(rows / size) * tile_cycles(t, size, vectors, sum) + (rest ? tile_cycles(t, rest, vectors, sum) : 0);
 }
 
 /* Does it pay to give the rows that are left code of their own? Else the last tile overlaps the one before. */
 static bool peels(const Target *t, int64_t rows, int size, int vectors)
 {
     const double shifted = (double)((rows + size - 1) / size) * step_cycles(t, size, vectors);
-    return rows > 0 && all_rows(t, rows, size, vectors) < (1 - PEEL_GAIN) * shifted;
+    return rows > 0 && all_rows(t, rows, size, vectors, 0) < (1 - PEEL_GAIN) * shifted;
 }
 
 /* Useful FMAs per cycle. Where two row axes are tiled, their last tiles overlap those before. */
-static double tile_score(const Target *t, ProductTile tile, int64_t outer, int64_t inner, int64_t width)
+static double tile_score(const Target *t, ProductTile tile, ProductSize p)
 {
     const int lanes = target_lanes(t, 4), ro = tile.rows[0], ri = tile.rows[1], nv = tile.vectors;
-    const int64_t vectors = (width + lanes - 1) / lanes;
+    const int64_t vectors = (p.width + lanes - 1) / lanes;
     const bool both = ro > 1;
     const int size = both ? ro * ri : ri;
-    int64_t rows = inner;
+    int64_t rows = p.inner;
     if (both) {
-        rows = outer > 0 && inner > 0 ? (outer + ro - 1) / ro * ((inner + ri - 1) / ri) * size : 0;
+        rows = p.outer > 0 && p.inner > 0 ? (p.outer + ro - 1) / ro * ((p.inner + ri - 1) / ri) * size : 0;
     }
-    double useful = rows == 0 ? 1 : both ? (double)(outer * inner) : (double)inner;
+    double useful = rows == 0 ? 1 : both ? (double)(p.outer * p.inner) : (double)p.inner;
     useful *= peels(t, rows, size, nv) ? REST_USE : 1;
-    if (width == 0) {
-        return useful * nv * OPEN_USE / all_rows(t, rows, size, nv);
+    if (p.width == 0) {
+        return useful * nv * OPEN_USE / all_rows(t, rows, size, nv, p.sum);
     }
-    const double cycles = (double)(vectors / nv) * all_rows(t, rows, size, nv) +
-                          (vectors % nv ? all_rows(t, rows, size, (int)(vectors % nv)) : 0);
-    return useful * (double)width / lanes / cycles;
+    const double cycles = (double)(vectors / nv) * all_rows(t, rows, size, nv, p.sum) +
+                          (vectors % nv ? all_rows(t, rows, size, (int)(vectors % nv), p.sum) : 0);
+    return useful * (double)p.width / lanes / cycles;
 }
 
-ProductTile product_tile(const Target *t, int64_t outer, int64_t inner, int64_t width, bool whole)
+ProductTile product_tile(const Target *t, ProductSize p)
 {
     ProductTile best = {.rows = {1, 1}, .vectors = 1, .score = 0};
     const int lanes = target_lanes(t, 4);
     for (int nv = 1; nv <= 4; nv++) {
-        if (nv > 1 && width > 0 &&
-            (width <= (nv - 1) * lanes || (whole && width % lanes == 0 && width % (nv * lanes) != 0))) {
+        if (nv > 1 && p.width > 0 &&
+            (p.width <= (nv - 1) * lanes || (p.whole && p.width % lanes == 0 && p.width % (nv * lanes) != 0))) {
             continue;
         }
         for (int ro = 1; ro <= 4; ro++) {
             for (int ri = 1; ri <= 28; ri++) {
                 const int acc = ro * ri * nv;
-                if (acc + nv + 1 > t->vector_regs || (outer > 0 && ro > outer) ||
-                    (inner > 0 && ri > inner)) {
+                if (acc + nv + 1 > t->vector_regs || (p.outer > 0 && ro > p.outer) ||
+                    (p.inner > 0 && ri > p.inner)) {
                     continue;
                 }
                 ProductTile tile = {.rows = {ro, ri}, .vectors = nv};
-                tile.score = tile_score(t, tile, outer, inner, width);
-                tile.score *= 1 + 0.001 * acc - 0.002 * ro; /* ties: more reuse, simpler */
+                tile.score = tile_score(t, tile, p);
+                const double used = p.inner > 0 ? (double)p.inner / (double)((p.inner + ri - 1) / ri * ri) : 1;
+                tile.score *= 1 + 0.001 * used * acc - 0.002 * ro; /* ties: more reuse, simpler */
                 best = tile.score > best.score ? tile : best;
             }
         }

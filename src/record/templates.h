@@ -24,15 +24,19 @@ void choose_maps(Choice *c);         /* everything that has no entry yet */
 void choose_row_blocks(Choice *c);       /* then: products of products, as attention has them, go inside blocks of rows */
 void choose_rows(Choice *c);         /* last: what is computed row by row goes inside the rows */
 
-/* A register tile of a product: rows of the two innermost row axes (outer, inner) and vectors. Extents of the axes; 0:
- * open. `whole`: no panel may be shared with the next group of columns. */
+/* A register tile of a product: rows of the two innermost row axes (outer, inner) and vectors. */
 typedef struct ProductTile {
     int rows[2];
     int vectors;
     int streams;  /* panels of B that the vectors lie in, side by side; 0: one */
     double score; /* useful FMAs per cycle; higher is better */
 } ProductTile;
-ProductTile product_tile(const Target *t, int64_t outer, int64_t inner, int64_t width, bool whole);
+typedef struct ProductSize {
+    int64_t outer, inner, width; /* extents of those axes and of the columns; 0: open */
+    int64_t sum;                 /* points; 0: few */
+    bool whole;                  /* no panel may be shared with the next group of columns */
+} ProductSize;
+ProductTile product_tile(const Target *t, ProductSize p);
 /* The tiles of a row axis of low to high points, `rows` chosen for the most: where one size may waste too much, others stand
  * beside it. */
 AxisTile product_rows(const Target *t, int rows, int vectors, int64_t low, int64_t high);

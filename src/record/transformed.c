@@ -209,7 +209,8 @@ static bool choose_transformed(Choice *c, int stage)
     }
     const int64_t outputs = stage_dim(c->s, w.acc, 3);
     Blocks b = choose_blocks(c, &w);
-    const ProductTile tile = product_tile(c->target, 1, (int64_t)b.rows * b.columns, outputs, false);
+    const ProductTile tile = product_tile(c->target, (ProductSize){
+        .outer = 1, .inner = (int64_t)b.rows * b.columns, .width = outputs});
     b.outputs = tile.vectors * target_lanes(c->target, 4);
     const int products = choose_product_inside(c, &k, tile);
     w.z++;

@@ -1,5 +1,6 @@
 /* Products whose input A lies in rows side by side (plain images): where one line of the cache for each point of the sum would
- * fill L1 and many panels meet them, A is copied into blocks first, as a phase of its own. */
+ * fill L1 and many panels meet them, A is copied into blocks first, as a phase of its own. And products whose B is an input: a
+ * panel that meets all rows at once is copied where it is used, in no phase of its own. */
 #include "record/chosen_record.h"
 
 #define CONV1X1(C, K)                                                                                                  \
@@ -7,17 +8,27 @@
     "reduce y (n: 1, k: " K ", q: 13; c: " C ") init 0 update fma(x[n, c, q], w[k, c], state0) "                        \
     "combine state0 + state2_0\n"
 
+#define MATMUL(M, K, N)                                                                                                \
+    "input a f32 [" M ", " K "]\ninput b f32 [" K ", " N "]\noutput y f32 [" M ", " N "]\n"                             \
+    "reduce y (m: " M ", n: " N "; k: " K ") init 0 update fma(a[m, k], b[k, n], state0) combine state0 + state2_0\n"
+
 typedef struct Case {
     const char *target, *stages;
     int phases;
+    int l2; /* bytes; 0: what the target has */
+    const char *placed; /* a part of the record; NULL: any */
 } Case;
 
 static const Case cases[] = {
-    {"avx2", CONV1X1("176", "64"), 2},
-    {"avx2", CONV1X1("179", "130"), 2},  /* no whole blocks, no whole panels */
-    {"avx2", CONV1X1("160", "64"), 1},   /* fits L1 */
-    {"avx2", CONV1X1("176", "32"), 1},   /* too few panels */
-    {"avx512", CONV1X1("176", "128"), 2},
+    {"avx2", CONV1X1("176", "64"), 2, 0, NULL},
+    {"avx2", CONV1X1("179", "130"), 2, 0, NULL},  /* no whole blocks, no whole panels */
+    {"avx2", CONV1X1("160", "64"), 1, 0, NULL},   /* fits L1 */
+    {"avx2", CONV1X1("176", "32"), 1, 0, NULL},   /* too few panels */
+    {"avx512", CONV1X1("176", "128"), 2, 0, NULL},
+    {"avx2", MATMUL("67", "19", "403"), 1, 16384, "scope scratch"}, /* no whole panels, rows left over */
+    {"avx512", MATMUL("257", "5", "1100"), 1, 32768, "scope scratch"},
+    {"avx2", MATMUL("67", "19", "100"), 2, 16384, NULL}, /* too few panels to share out */
+    {"avx2", MATMUL("67", "19", "403"), 1, 1 << 20, NULL}, /* B stays in L2: no copy */
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
@@ -32,6 +43,14 @@ static void run_job(Context *ctx, void *arg)
     const char *source;
     assert_int_equal(check_chosen(ctx, j->c->stages, &j->target, &source), j->c->phases);
     assert_string_equal(source, "contraction");
+    if (j->c->placed) {
+        Stages *s = stages_parse(ctx, "test", j->c->stages, strlen(j->c->stages));
+        const Schedule *sc = schedule_choose(ctx, s, &j->target, &source);
+        Str line = str_new(ctx->arena), why = str_new(ctx->arena);
+        assert_true(schedule_apply_steps(sc, s, &why));
+        schedule_print(sc, s, &line);
+        assert_non_null(strstr(str_text(&line), j->c->placed));
+    }
 }
 
 static void check_case(void **state)
@@ -42,6 +61,7 @@ static void check_case(void **state)
     if (target_find(j.c->target, &j.target, &e) != 0)
         FAIL_MSG("%s %s", j.c->target, e.message);
     j.target.l1 = 32768;
+    j.target.l2 = j.c->l2 ? j.c->l2 : j.target.l2;
     if (job_run(a, run_job, &j, &e, NULL) != 0)
         FAIL_MSG("%s %s", j.c->target, e.message);
     arena_free(a);
