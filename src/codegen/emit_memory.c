@@ -63,6 +63,8 @@ static void store_at(const Gen *g, const GenBuffer *b, LLVMValueRef at, LLVMValu
     set_alias(g, b, s);
 }
 
+enum { MAX_PIECE = 128 }; /* lanes */
+
 /* count clipped to [0, lanes]. */
 static LLVMValueRef clip_count(Gen *g, Expr count, int lanes)
 {
@@ -132,6 +134,22 @@ static void masked_store(Gen *g, const GenBuffer *b, Expr offset, Expr count, LL
         as_vector(g, count_mask(g, count, lanes, dtype_size(b->of->dtype)), lanes),
     };
     set_alias(g, b, gen_intrinsic(g, "llvm.masked.store", 2, types, 4, args));
+}
+
+/* A store of a known number of lanes, in pieces: without mask registers a masked store takes dozens of cycles. */
+static void store_first(Gen *g, const GenBuffer *b, Expr offset, int count, LLVMValueRef v)
+{
+    LLVMValueRef first = address(g, b, offset);
+    for (int at = 0, n; at < count; at += n) {
+        LLVMValueRef pick[MAX_PIECE];
+        for (n = MAX_PIECE; n > count - at; n /= 2) {
+        }
+        for (int k = 0; k < n; k++)
+            pick[k] = LLVMConstInt(g->i32, (unsigned)(at + k), false);
+        LLVMValueRef piece = n == 1 ? LLVMBuildExtractElement(g->b, v, pick[0], "")
+                                    : LLVMBuildShuffleVector(g->b, v, v, LLVMConstVector(pick, (unsigned)n), "");
+        store_at(g, b, advance(g, b, first, LLVMConstInt(g->i64, (unsigned)at, false)), piece);
+    }
 }
 
 enum { MAX_STRIDE = 4, MAX_SPREAD = 64 }; /* elements between lanes, and lanes */
@@ -247,12 +265,15 @@ void gen_store(Gen *g, const LoopStmt *s)
         return;
     }
     const int lanes = expr_node(g->x, s->value)->lanes;
+    int64_t count;
     LLVMValueRef v = storage_encode(g, b->of->dtype, gen_expr(g, s->value), lanes);
     if (expr_node(g->x, s->index[0])->lanes > 1) {
         gen_expr(g, s->index[0]); /* before the branches, which would hide it from the memo */
         const int mark = gen_open(g);
         scatter(g, b, s, v, lanes);
         gen_close(g, mark);
+    } else if (s->nindex > 1 && !g->target->masks && expr_is_int(g->x, s->index[1], &count) && count > 0 && count < lanes) {
+        store_first(g, b, s->index[0], (int)count, v);
     } else if (s->nindex > 1) {
         masked_store(g, b, s->index[0], s->index[1], v, lanes);
     } else {

@@ -6,6 +6,9 @@
  * is a vector load, b a scalar one, anything else a gather. An `if` on the lane ("is this element
  * inside?") becomes a count of active lanes: loads and stores are masked by it.
  *
+ * A row that is no whole vectors ends in one whose last lanes idle, where that is a matter of masked loads and stores; else
+ * in halves, quarters..
+ *
  * A REG buffer that is not always reached by constant offsets and equal lanes cannot live in
  * registers: it is demoted to scratch and the expansion starts again. */
 #include <assert.h>
@@ -80,10 +83,11 @@ static void emit_store(Expander *w, const LoopStmt *in, int parent)
             return;
         }
         value = lanes > 1 ? expand_widen(w, value) : value;
-        if (w->guards > 0 || (w->count && lanes > 1)) {
+        const bool masked = lanes > 1 && !expand_all_used(w);
+        if (w->guards > 0 || masked) {
             clear_first(w, reg);
         }
-        if (w->count && lanes > 1) {
+        if (masked) {
             const Expr args[3] = {expand_mask(w), value, expand_reg(w, reg)};
             value = expr_raw(x, EX_SELECT, expr_type(x, value), lanes, 0, 3, args);
         }
@@ -279,6 +283,91 @@ static void emit_serial(Expander *w, int stmt, int parent)
     w->from.len = w->to.len = depth;
 }
 
+static void see_load(const Exprs *x, Expr e, void *arg)
+{
+    Expander *w = arg;
+    if (expr_node(x, e)->op == EX_LOAD) {
+        vec_push(w->ctx->arena, &w->seen, e);
+    }
+}
+
+/* Are all loads vectors that a mask can cut off at low cost, or one element for all lanes? */
+static bool loads_simply(Expander *w, Expr value)
+{
+    w->seen.len = 0;
+    expr_walk(w->x, expand_subst(w, value), see_load, w);
+    for (int k = 0; k < w->seen.len; k++) {
+        const Expr e = w->seen.at[k];
+        const int buffer = (int)expr_node(w->x, e)->imm.i;
+        const LoopBuffer *b = &w->in->buffer.at[buffer];
+        Expr index[MAX_RANK], base;
+        for (int d = 0; d < b->rank; d++) {
+            index[d] = expr_arg(w->x, e, d);
+        }
+        int64_t stride;
+        if (!expand_lane_linear(w, buffer_offset(w->x, b, index), &stride, &base) || stride < 0 || stride > 1 ||
+            (stride == 1 && dtype_size(b->dtype) < 4 && !expand_in_registers(w, buffer))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* May the statement be run in a chunk of which only the first lanes are in use? */
+static bool rest_fits(Expander *w, int stmt)
+{
+    const LoopStmt *s = &w->in->stmt.at[stmt];
+    bool fits = s->op != L_IF && (s->op != L_FOR || s->mark != MARK_DOT);
+    fits &= !s->value || loads_simply(w, s->value);
+    fits &= s->op != L_STORE || expand_in_registers(w, s->buffer) || dtype_size(w->in->buffer.at[s->buffer].dtype) >= 4;
+    for (int k = 0; k < s->child.len && fits; k++) {
+        fits = rest_fits(w, s->child.at[k]);
+    }
+    return fits;
+}
+
+static void open_chunk(Expander *w, Expr var, int64_t done, int lanes, int used)
+{
+    const Expr lane = lanes > 1 ? expr_loop_var(w->x, "lane", expr_int(w->x, lanes)) : 0;
+    push(w, var, lane ? expr_addi(w->x, lane, done) : expr_int(w->x, done));
+    w->lane = lane;
+    w->lanes = lane ? lanes : 1;
+    w->used = lane ? used : 1;
+    w->count = used < lanes ? expr_int(w->x, used) : 0;
+}
+
+static void close_chunk(Expander *w, int depth)
+{
+    w->from.len = w->to.len = depth;
+    w->lane = w->count = 0;
+    w->lanes = w->used = 1;
+}
+
+/* The end of a vector loop, if it is no power of two, as one vector whose last lanes idle. False: it cannot be. */
+static bool emit_rest(Expander *w, int stmt, int64_t done, int left, int parent)
+{
+    const LoopStmt in = w->in->stmt.at[stmt];
+    const int depth = w->from.len;
+    int lanes = 1;
+    while (lanes < left) {
+        lanes *= 2;
+    }
+    if (lanes == left || w->no_rests) {
+        return false;
+    }
+    open_chunk(w, in.var, done, lanes, left);
+    bool fits = true;
+    for (int k = 0; k < in.child.len && fits; k++) {
+        fits = rest_fits(w, in.child.at[k]) && vector_fits(w, in.child.at[k], true);
+    }
+    if (fits) {
+        w->has_rests = true;
+        emit_children(w, stmt, parent);
+    }
+    close_chunk(w, depth);
+    return fits;
+}
+
 static void emit_vector(Expander *w, int stmt, int64_t extent, int parent)
 {
     const LoopStmt in = w->in->stmt.at[stmt];
@@ -286,15 +375,15 @@ static void emit_vector(Expander *w, int stmt, int64_t extent, int parent)
     const int depth = w->from.len;
     for (int64_t done = 0; done < extent;) {
         int lanes = widest;
+        if (extent - done < widest && emit_rest(w, stmt, done, (int)(extent - done), parent)) {
+            return;
+        }
         while (lanes > extent - done) {
             lanes /= 2;
         }
-        const Expr lane = lanes > 1 ? expr_loop_var(w->x, "lane", expr_int(w->x, lanes)) : 0;
-        push(w, in.var, lane ? expr_addi(w->x, lane, done) : expr_int(w->x, done));
-        w->lane = lane;
-        w->lanes = lane ? lanes : 1;
+        open_chunk(w, in.var, done, lanes, lanes);
         bool fits = true;
-        for (int k = 0; k < in.child.len && lane; k++) {
+        for (int k = 0; k < in.child.len && w->lane; k++) {
             fits &= vector_fits(w, in.child.at[k], false);
         }
         if (fits) {
@@ -302,15 +391,13 @@ static void emit_vector(Expander *w, int stmt, int64_t extent, int parent)
         } else {
             for (int i = 0; i < lanes; i++) {
                 w->lane = 0;
-                w->lanes = 1;
+                w->lanes = w->used = 1;
                 w->from.len = w->to.len = depth;
                 push(w, in.var, expr_int(w->x, done + i));
                 emit_children(w, stmt, parent);
             }
         }
-        w->from.len = w->to.len = depth;
-        w->lane = 0;
-        w->lanes = 1;
+        close_chunk(w, depth);
         done += lanes;
     }
 }
@@ -379,10 +466,10 @@ static void expand_once(Expander *w)
     const Loops *in = w->in;
     Loops *out = loops_new(w->ctx, w->x, in->name);
     w->out = out;
-    w->again = false;
+    w->again = w->has_rests = false;
     w->slot = arena_array_of(w->ctx->arena, in->buffer.len, RegSlot *);
     w->lane = w->count = 0;
-    w->lanes = 1;
+    w->lanes = w->used = 1;
     w->guards = 0;
     w->tiles = NULL;
     w->named = intmap_new(w->ctx->arena);

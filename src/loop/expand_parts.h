@@ -18,10 +18,14 @@ typedef struct Expander {
     const Target *target;
     bool *demoted;      /* by buffer */
     bool again;         /* something was demoted: this expansion is void */
+    bool has_rests;     /* chunks of which only the first lanes are in use */
+    bool no_rests;      /* .. did not fit each other: none are made */
+    VEC(Expr) seen;     /* loads of the expression that is looked at */
     RegSlot **slot;     /* by buffer */
     VEC(Expr) from, to; /* unrolled and vector variables, innermost last */
     Expr lane;          /* VAR of the lane in the current chunk; 0 outside vector loops */
     int lanes;
+    int used;           /* of them, from the first on: fewer at the end of a row that is no whole vectors */
     Expr count;         /* active lanes (i64 scalar); 0: all */
     IntMap memo;        /* of the current statement */
     VEC(Expr) wide_var; /* LET variables with lanes: pairs (VAR, REG expression) */
@@ -60,13 +64,15 @@ int expand_lanes(const Expander *w, Expr e);
 Expr expand_widen(Expander *w, Expr e); /* to the lanes of the chunk */
 Expr expand_mask(Expander *w);          /* bool: the active lanes */
 bool expand_uses_lane(const Expander *w, Expr e);
+/* Does count leave out none of the lanes in use? */
+bool expand_all_used(const Expander *w);
 /* offset = stride*lane + base? */
 bool expand_lane_linear(Expander *w, Expr offset, int64_t *stride, Expr *base);
 /* Those offsets, as one term whose stride back ends see. */
 Expr expand_ramp(Expander *w, Expr base, int64_t stride);
 
 bool expand_in_registers(const Expander *w, int buffer);
-/* The register of `lanes` elements from constant offset `at`; -1, and a demotion, if none is. */
+/* The register of the elements in use (lanes > 1: of the chunk) from constant offset `at`; -1, and a demotion, if none is. */
 int expand_reg_at(Expander *w, int buffer, Expr offset, int lanes, bool writing);
 Expr expand_reg(Expander *w, int reg);
 void expand_demote(Expander *w, int buffer);

@@ -57,11 +57,21 @@ Expr expand_mask(Expander *w)
     return expr_raw(x, EX_LT, DT_BOOL, w->lanes, 0, 2, args);
 }
 
+bool expand_all_used(const Expander *w)
+{
+    int64_t count;
+    return !w->count || (expr_is_int(w->x, w->count, &count) && count == w->used);
+}
+
 /* ---- registers ---- */
 
 void expand_demote(Expander *w, int buffer)
 {
-    w->demoted[buffer] = true;
+    if (w->has_rests) {
+        w->no_rests = true;
+    } else {
+        w->demoted[buffer] = true;
+    }
     w->again = true;
 }
 
@@ -69,9 +79,10 @@ int expand_reg_at(Expander *w, int buffer, Expr offset, int lanes, bool writing)
 {
     int64_t at;
     int64_t elements;
+    const int used = lanes > 1 ? w->used : 1;
     if (!expr_is_int(w->x, offset, &at) ||
         !expr_is_int(w->x, buffer_elements(w->x, &w->in->buffer.at[buffer]), &elements) ||
-        at < 0 || at + lanes > elements) {
+        at < 0 || at + used > elements) {
         expand_demote(w, buffer);
         return -1;
     }
@@ -83,7 +94,7 @@ int expand_reg_at(Expander *w, int buffer, Expr offset, int lanes, bool writing)
     }
     RegSlot *slot = &w->slot[buffer][at];
     if (slot->reg < 0 && writing) {
-        for (int i = 0; i < lanes; i++) {
+        for (int i = 0; i < used; i++) {
             if (slot[i].reg >= 0) {
                 expand_demote(w, buffer);
                 return -1;
@@ -92,11 +103,13 @@ int expand_reg_at(Expander *w, int buffer, Expr offset, int lanes, bool writing)
         const LoopReg reg = {.dtype = dtype_compute(w->in->buffer.at[buffer].dtype),
                              .lanes = lanes};
         vec_push(w->ctx->arena, &w->out->reg, reg);
-        for (int i = 0; i < lanes; i++) {
+        for (int i = 0; i < used; i++) {
             slot[i] = (RegSlot){.reg = w->out->reg.len - 1, .first = (int)at};
         }
     }
-    if (slot->reg < 0 || slot->first != at || w->out->reg.at[slot->reg].lanes != lanes) {
+    const bool goes_on = at + used < elements && slot->reg >= 0 && slot[used].reg == slot->reg;
+    if (slot->reg < 0 || slot->first != at || w->out->reg.at[slot->reg].lanes != lanes ||
+        slot[used - 1].reg != slot->reg || goes_on) {
         expand_demote(w, buffer);
         return -1;
     }
