@@ -231,19 +231,21 @@ static Contraction choose_lanes(const Choice *c, const Contraction *k)
                : *k;
 }
 
-/* One row meets each panel once: B is read at the speed of what it lies in, and from beyond L2 several streams side by side
- * are faster than one. Measured, constants in memory: 20 GB/s, in 4 streams 28; in a part of L3: 28 and 40. */
+#define FEW_ROWS 64 /* that meet a panel: reading it is a good part of their time */
+
+/* B is read at the speed of what it lies in, and from beyond L2 several streams side by side are faster than one. Measured,
+ * constants in memory: 20 GB/s, in 2 streams 26, in 4 28; in a part of L3: 28, 34, 40. */
 static bool pays_to_stream(const Choice *c, const Contraction *k, ProductTile tile)
 {
     const Stages *s = c->s;
     const Stage *st = &s->stage.at[k->stage];
+    int64_t rows = 1;
     for (int a = 0; a < st->naxes; a++) {
-        if (a != k->vector_axis && axis_extent(s, st, a, 0) != 1) {
-            return false;
-        }
+        rows *= a == k->vector_axis ? 1 : axis_extent(s, st, a, FEW_ROWS + 1);
     }
     const int width = tile.vectors * target_lanes(c->target, 4);
-    return s->tensor.at[k->b_tensor].role == TENSOR_CONST && contraction_b_bytes(s, k, width) > c->target->l2;
+    return rows <= FEW_ROWS && s->tensor.at[k->b_tensor].role == TENSOR_CONST &&
+           contraction_b_bytes(s, k, width) > c->target->l2;
 }
 
 #define LEAST_PANELS 16 /* fewer are not shared out evenly */

@@ -1,4 +1,4 @@
-/* Products of one row by a constant that does not fit L2: its columns lie in panels of one vector, and a tile reads several
+/* Products of few rows by a constant that does not fit L2: its columns lie in panels of one vector, and a tile reads several
  * of them side by side. */
 #include "record/chosen_record.h"
 
@@ -16,7 +16,8 @@ static const Case cases[] = {
     {"avx2", ROWS("1", "61", "160"), 8},
     {"avx2", ROWS("1", "64", "163"), 8}, /* no whole tiles */
     {"avx2", ROWS("1", "20", "160"), 32}, /* fits L2 */
-    {"avx2", ROWS("2", "61", "160"), 32}, /* two rows */
+    {"avx2", ROWS("13", "61", "160"), 8},
+    {"avx2", ROWS("66", "64", "70"), 24}, /* too many rows */
     {"avx512", ROWS("1", "61", "190"), 16},
 };
 enum { CASES = sizeof cases / sizeof *cases, L2 = 16384 };
