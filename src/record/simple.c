@@ -63,7 +63,7 @@ int64_t stage_dim(const Stages *s, int stage, int dim)
 }
 
 #define WINDOW_ROWS 8   /* most accumulators side by side */
-#define HEAVY_ROWS 4    /* .. where what follows takes many registers (or the row is of unknown length) .. */
+#define HEAVY_ROWS 4    /* .. where the row is of unknown length, or what follows takes many registers beside them .. */
 #define HEAVY_COST 20   /* .. which is so many flops a point: an exp */
 #define WINDOW_CHAINS 4 /* blocks side by side where no axis has neighbours, as in means of images: sums wait */
 #define WINDOW_UNROLL 5 /* window extents up to this are written out */
@@ -321,6 +321,39 @@ static void place_border(Choice *c, int acc, int out)
     }
 }
 
+/* What takes many registers (an exp) does not run beside many sums, and fewer of them wait for each other: they are kept in
+ * L1, and taken from there one by one. Returns the stage that keeps them; -1: not possible. */
+static int keep_sums(Choice *c, int *acc, int *out)
+{
+    const char *name = choice_name(c, *acc);
+    const int sums = c->s->stage.at[*acc].naxes > 2 ? stages_cache_write(c->s, *acc) : -1;
+    if (sums < 0) {
+        return -1;
+    }
+    const ScheduleStep step = {.kind = SCHED_CACHE_WRITE, .a = name};
+    vec_push(c->ctx->arena, &c->sc->step, step);
+    *acc = sums;
+    ++*out;
+    return sums + 1;
+}
+
+/* Its loops: neighbours side by side, inside the loop of `out`. Returns the loop that the sums are computed in. */
+static LoopRef place_sums(Choice *c, int sums, int out, LoopRef loop, int row, int v)
+{
+    const int naxes = c->s->stage.at[sums].naxes;
+    StageSchedule *ss = choice_entry(c, sums);
+    place_at(ss, choice_name(c, out), loop, SCOPE_SCRATCH);
+    for (int a = 0; a < naxes; a++) {
+        if (a != row && a != v) {
+            order_add(ss, a, 0);
+        }
+    }
+    const LoopRef last = ss->order[ss->norder - 1];
+    order_unrolled(ss, row, 0);
+    ss->vector = order_add(ss, v, 0);
+    return last;
+}
+
 /* Reductions over windows (depthwise convolution, pooling): the vector axis is the contiguous one, a
  * few neighbours of another axis run side by side, and all partial results stay in registers. */
 void choose_windows(Choice *c)
@@ -333,7 +366,7 @@ void choose_windows(Choice *c)
         }
         const int lanes = target_lanes(c->target, 4);
         int acc;
-        const int out = choice_epilogue(c, i, &acc);
+        int out = choice_epilogue(c, i, &acc);
         if (out < 0) {
             continue;
         }
@@ -343,6 +376,9 @@ void choose_windows(Choice *c)
         for (int a = 0; a < st->naxes; a++) {
             row = a != v && axis_extent(s, st, a, 4) > 1 ? a : row;
         }
+        const bool known = row >= 0 && axis_extent(s, st, row, 0) > 0;
+        const int sums = known && point_cost(s, &s->stage.at[out]) >= HEAVY_COST ? keep_sums(c, &acc, &out) : -1;
+        st = &s->stage.at[acc];
         const StageTensor *t = &s->tensor.at[s->stage.at[out].result[0]];
         /* one vector alone would wait for itself */
         const bool alone = row < 0 && axis_extent(s, st, v, 1 << 20) >= 2 * lanes;
@@ -355,8 +391,7 @@ void choose_windows(Choice *c)
         StageSchedule *os = choice_entry(c, out);
         os->tile[v] = chains > 1 ? (AxisTile){.n = 2, .factor = {chains, width}, .tail = TAIL_PEEL}
                                  : (AxisTile){.n = 1, .factor = {width}, .tail = TAIL_PEEL};
-        const bool light = row >= 0 && axis_extent(s, st, row, 0) > 0 &&
-                           point_cost(s, &s->stage.at[out]) < HEAVY_COST;
+        const bool light = known && (sums >= 0 || point_cost(s, &s->stage.at[out]) < HEAVY_COST);
         if (row >= 0) {
             const int64_t extent = axis_extent(s, st, row, HEAVY_ROWS);
             const int few = extent < HEAVY_ROWS ? (int)extent : HEAVY_ROWS;
@@ -368,7 +403,9 @@ void choose_windows(Choice *c)
         }
         os->nparallel = os->norder;
         const LoopRef innermost = os->order[os->norder - 1];
-        if (row >= 0) {
+        if (sums >= 0) {
+            order_add(os, row, 1);
+        } else if (row >= 0) {
             order_unrolled(os, row, 1);
         }
         if (chains > 1) {
@@ -382,10 +419,9 @@ void choose_windows(Choice *c)
             }
             widen_units(c, &s->stage.at[out], os, taps / 2);
         }
+        const LoopRef inside = sums >= 0 ? place_sums(c, sums, out, innermost, row, v) : innermost;
         StageSchedule *as = choice_entry(c, acc);
-        as->at_stage = choice_name(c, out);
-        as->at_loop = innermost;
-        as->scope = SCOPE_REG;
+        place_at(as, choice_name(c, sums >= 0 ? sums : out), inside, SCOPE_REG);
         for (int r = st->naxes; r < st->naxes + st->nreduce; r++) {
             const int pos = order_add(as, r, 0);
             if (axis_extent(s, st, r, 100) <= WINDOW_UNROLL) {

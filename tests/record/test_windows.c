@@ -30,7 +30,9 @@ static const Case cases[] = {
     {"avx2", DEPTHWISE("64", "9", "8", "10", "11", RELU), 1, 3, 5, TAIL_SHIFT}, /* one column twice */
     {"avx2", DEPTHWISE("64", "21", "20", "22", "23", RELU), 1, 3, 7, TAIL_SHIFT},
     {"avx2", DEPTHWISE("16", "7", "6", "8", "9", RELU), 2, 3, 7, TAIL_SHIFT}, /* too few channels to share out */
-    {"avx2", DEPTHWISE("64", "7", "6", "8", "9", SIGMOID), 2, 3, 4, TAIL_PEEL}, /* its chains fill the registers */
+    {"avx2", DEPTHWISE("64", "7", "6", "8", "9", SIGMOID), 1, 3, 7, TAIL_SHIFT}, /* its sums are kept in L1 */
+    {"avx2", DEPTHWISE("16", "9", "8", "10", "11", SIGMOID), 2, 3, 5, TAIL_SHIFT},
+    {"avx512", DEPTHWISE("64", "9", "8", "10", "11", SIGMOID), 1, 3, 5, TAIL_SHIFT},
     {"avx2", SUMS("64"), 1, 1, 4, TAIL_PEEL},
     {"avx2", SUMS("56"), 1, 1, 4, TAIL_PEEL}, /* a tile of three blocks is left */
     {"avx2", SUMS("16"), 1, 1, 2, TAIL_PEEL},
