@@ -231,7 +231,8 @@ static Contraction choose_lanes(const Choice *c, const Contraction *k)
                : *k;
 }
 
-#define FEW_ROWS 64 /* that meet a panel: reading it is a good part of their time */
+#define FEW_ROWS 64    /* that meet a panel: reading it is a good part of their time */
+#define MANY_PANELS 128 /* beside which one that is no whole vector, and then read lane by lane, does not count */
 
 /* B is read at the speed of what it lies in, and from beyond L2 several streams side by side are faster than one. Measured,
  * constants in memory: 20 GB/s, in 2 streams 26, in 4 28; in a part of L3: 28, 34, 40. */
@@ -243,9 +244,10 @@ static bool pays_to_stream(const Choice *c, const Contraction *k, ProductTile ti
     for (int a = 0; a < st->naxes; a++) {
         rows *= a == k->vector_axis ? 1 : axis_extent(s, st, a, FEW_ROWS + 1);
     }
-    const int width = tile.vectors * target_lanes(c->target, 4);
-    return rows <= FEW_ROWS && s->tensor.at[k->b_tensor].role == TENSOR_CONST &&
-           contraction_b_bytes(s, k, width) > c->target->l2;
+    const int lanes = target_lanes(c->target, 4), width = tile.vectors * lanes;
+    const int64_t columns = axis_extent(s, st, k->vector_axis, 0);
+    return rows <= FEW_ROWS && columns > 0 && (columns % lanes == 0 || columns >= MANY_PANELS * lanes) &&
+           s->tensor.at[k->b_tensor].role == TENSOR_CONST && contraction_b_bytes(s, k, width) > c->target->l2;
 }
 
 #define LEAST_PANELS 16 /* fewer are not shared out evenly */
