@@ -89,6 +89,7 @@ static void compile_job(Context *ctx, void *arg)
     ModelOptions opt = {.onnx = onnx_options(ctx, o), .bytes = j->bytes, .size = j->size};
     opt.compile.threads = o->threads > 0 ? o->threads : parallel_cpus();
     opt.compile.target = target_native();
+    opt.compile.spend_constants = true;
     int code = o->target ? target_find(o->target, &opt.compile.target, &e) : 0;
     if (code == 0 && o->precision)
         code = precision_find(o->precision, &opt.compile.precision, &e);

@@ -52,6 +52,14 @@ void heap_advise_huge(void *p, size_t size)
 #endif
 }
 
+void heap_release(void *at, size_t size)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t first = ((uintptr_t)at + page - 1) & ~(page - 1), end = ((uintptr_t)at + size) & ~(page - 1);
+    if (end > first)
+        (void)madvise((void *)first, end - first, MADV_DONTNEED);
+}
+
 void heap_free(void *p)
 {
     if (p && hooks.free)

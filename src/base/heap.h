@@ -12,6 +12,9 @@ void *heap_alloc(size_t size, size_t align);
 void heap_free(void *p); /* NULL is allowed */
 /* Asks for huge pages behind fresh memory at a multiple of 2 MiB; a hint, nothing else changes. */
 void heap_advise_huge(void *p, size_t size);
+/* The whole pages within these bytes, of the heap or of a mapped file, are not needed any more: their memory goes back now.
+ * What they held is lost. */
+void heap_release(void *at, size_t size);
 
 /* Where memory comes from instead of the C library; arenas too. Set once, before anything is allocated. */
 typedef struct HeapHooks {

@@ -69,6 +69,7 @@ static void start(Context *ctx, Job *job)
     Gen *g = &job->g;
     g->ctx = ctx;
     g->target = job->target;
+    g->any_address = job->options && job->options->any_address;
     g->c = LLVMContextCreate();
     LLVMContextSetDiscardValueNames(g->c, !(job->options && job->options->want_ir));
     g->m = LLVMModuleCreateWithNameInContext(job->l[0]->name, g->c);

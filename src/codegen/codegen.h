@@ -18,6 +18,7 @@ typedef struct CodegenResult {
 
 typedef struct CodegenOptions {
     bool want_assembly, want_ir;
+    bool any_address; /* what is passed may lie at any address, not at a multiple of 64 */
 } CodegenOptions;
 
 /* LLVM's: 190107 is 19.1.7. For keys of what is kept. */

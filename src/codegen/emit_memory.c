@@ -51,7 +51,7 @@ static LLVMValueRef lane_address(Gen *g, const GenBuffer *b, Expr offsets, int l
 static LLVMValueRef load_at(const Gen *g, const GenBuffer *b, LLVMValueRef at, int lanes)
 {
     LLVMValueRef v = LLVMBuildLoad2(g->b, gen_vector(b->element, lanes), at, "");
-    LLVMSetAlignment(v, (unsigned)dtype_size(b->of->dtype));
+    LLVMSetAlignment(v, b->align);
     set_alias(g, b, v);
     return v;
 }
@@ -59,7 +59,7 @@ static LLVMValueRef load_at(const Gen *g, const GenBuffer *b, LLVMValueRef at, i
 static void store_at(const Gen *g, const GenBuffer *b, LLVMValueRef at, LLVMValueRef v)
 {
     LLVMValueRef s = LLVMBuildStore(g->b, v, at);
-    LLVMSetAlignment(s, (unsigned)dtype_size(b->of->dtype));
+    LLVMSetAlignment(s, b->align);
     set_alias(g, b, s);
 }
 
@@ -114,7 +114,7 @@ static LLVMValueRef masked_load(Gen *g, const GenBuffer *b, Expr offset, Expr co
     LLVMTypeRef types[2] = {vector, g->ptr};
     LLVMValueRef args[4] = {
         address(g, b, offset),
-        LLVMConstInt(g->i32, (unsigned)dtype_size(b->of->dtype), false),
+        LLVMConstInt(g->i32, b->align, false),
         as_vector(g, count_mask(g, count, lanes, dtype_size(b->of->dtype)), lanes),
         LLVMConstNull(vector),
     };
@@ -130,7 +130,7 @@ static void masked_store(Gen *g, const GenBuffer *b, Expr offset, Expr count, LL
     LLVMValueRef args[4] = {
         as_vector(g, v, lanes),
         address(g, b, offset),
-        LLVMConstInt(g->i32, (unsigned)dtype_size(b->of->dtype), false),
+        LLVMConstInt(g->i32, b->align, false),
         as_vector(g, count_mask(g, count, lanes, dtype_size(b->of->dtype)), lanes),
     };
     set_alias(g, b, gen_intrinsic(g, "llvm.masked.store", 2, types, 4, args));
@@ -230,7 +230,7 @@ LLVMValueRef gen_load_raw(Gen *g, Expr e, LLVMTypeRef type)
     const ExprNode *n = expr_node(g->x, e);
     const GenBuffer *b = &g->buffer[n->imm.i];
     LLVMValueRef v = LLVMBuildLoad2(g->b, type, address(g, b, expr_arg(g->x, e, 0)), "");
-    LLVMSetAlignment(v, (unsigned)dtype_size(b->of->dtype));
+    LLVMSetAlignment(v, b->align);
     set_alias(g, b, v);
     return v;
 }

@@ -175,6 +175,7 @@ static void gen_entry(Gen *g)
         GenBuffer *out = &g->buffer[k];
         out->of = b;
         out->element = storage_type(g, b->dtype);
+        out->align = g->any_address && b->scope == SCOPE_ARG ? 1 : (unsigned)dtype_size(b->dtype);
         if (b->scope != SCOPE_SCRATCH && (b->scope == SCOPE_REG || b->arg < 0))
             continue; /* not used in the expanded form */
         LLVMValueRef offset = LLVMConstInt(g->i64, (unsigned long long)b->offset, true);

@@ -33,6 +33,7 @@ typedef struct GenBuffer {
     const LoopBuffer *of;
     LLVMTypeRef element;    /* in memory */
     LLVMValueRef base;
+    unsigned align;         /* of elements */
     LLVMValueRef scope;     /* alias.scope and noalias metadata; NULL: none */
     LLVMValueRef noalias;
 } GenBuffer;
@@ -44,6 +45,7 @@ typedef struct Gen {
     const Loops *l;
     const Exprs *x;
     const Target *target;
+    bool any_address;      /* CodegenOptions */
     LLVMContextRef c;
     LLVMModuleRef m;
     LLVMBuilderRef b;

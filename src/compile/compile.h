@@ -43,6 +43,9 @@ typedef struct CompileOptions {
      * they lie in. The elements lie in the value's layout, though the tensors say row-major. */
     bool keep_values;
     bool unfused;       /* no late passes: each node is a kernel of its own, all layouts are plain */
+    /* Nobody reads constants of the graph afterwards: what is laid out anew for the kernels goes as it is copied, and no
+     * moment has all weights twice. */
+    bool spend_constants;
     int64_t memory_limit; /* bytes for one stored tensor, and for what compiling itself takes; 0: the machine's memory */
     const CostTable *costs; /* measured, for choosing layouts and variants; NULL: they are estimated */
     double work_limit;  /* points that the stages of one kernel may visit; 0: WORK_LIMIT */

@@ -13,6 +13,7 @@ static void make_constant(Context *ctx, Graph *g, ValueId id, Tensor *t)
 {
     Value *v = &g->value.at[id];
     tensor_defer(ctx->arena, t);
+    t->spendable = true;
     v->constant = t;
     v->producer = -1;
     v->layout = (Layout){0};
@@ -136,7 +137,7 @@ static void compile_folded(Context *ctx, void *arg)
     opt.target = target_here(&j->opt->target);
     opt.progress = NULL;
     opt.work_limit = INFINITY; /* within_work looks */
-    opt.want_text = opt.want_code = opt.keep_values = false;
+    opt.want_text = opt.want_code = opt.keep_values = opt.spend_constants = false;
     Work *w = work_define(ctx, g, &opt);
     if (within_work(w, j))
         j->out = work_compile(w);

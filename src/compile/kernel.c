@@ -225,7 +225,8 @@ static void generate(Context *ctx, void *arg)
     const Loops **loops = arena_array_of(ctx->arena, b->job.len, const Loops *);
     for (int i = 0; i < b->job.len; i++)
         loops[i] = b->job.at[i]->expanded;
-    const CodegenOptions co = {.want_assembly = one->opt->want_code, .want_ir = one->opt->want_code};
+    const CodegenOptions co = {.want_assembly = one->opt->want_code, .want_ir = one->opt->want_code,
+                               .any_address = one->unit->is_run_here}; /* constants are where their file has them */
     const CodegenResult code = codegen_compile_all(ctx, b->job.len, loops, &one->target, &co);
     const double seconds = time_now() - start;
     b->image = code.image;

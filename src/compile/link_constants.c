@@ -6,7 +6,7 @@
 int link_constant(Link *l, const Tensor *t)
 {
     const void *data = t->data;
-    if (((uintptr_t)data & 63) != 0) { /* an unaligned place in a mapped file */
+    if (t->borrowed || ((uintptr_t)data & 63) != 0) {
         void *copy = arena_alloc_aligned(l->ctx->arena, t->bytes, 64);
         memcpy(copy, data, t->bytes);
         data = copy;
@@ -47,7 +47,7 @@ static void add_relayouts(Link *l, const Unit *u)
         if (!link_wants_relayout(l, v, &layout) || find_relaid(l, v, &layout))
             continue;
         Unit *relay = relayout_unit(w, &l->g->value.at[v], &layout);
-        l->relaid[l->nrelaid++] = (struct Relaid){v, layout, -1, job_add(w, relay)};
+        l->relaid[l->nrelaid++] = (struct Relaid){.value = v, .layout = layout, .buffer = -1, .job = job_add(w, relay)};
     }
 }
 
@@ -60,7 +60,7 @@ static size_t relaid_bytes(const Link *l, const struct Relaid *r)
     return ((size_t)(layout_elements(&r->layout, t->rank, t->dim) * dtype_size(t->dtype)) + 63) & ~(size_t)63;
 }
 
-void link_relayouts(Link *l)
+void link_plan_relayouts(Link *l)
 {
     Work *w = l->w;
     int room = 0;
@@ -72,7 +72,6 @@ void link_relayouts(Link *l)
         if (w->unit.at[i].live && w->unit.at[i].class == 'S')
             add_relayouts(l, &w->unit.at[i]);
     jobs_compile(w, first);
-    Relayout *copy = arena_array_of(l->ctx->arena, l->nrelaid + 1, Relayout);
     size_t size = 0;
     for (int k = 0; k < l->nrelaid; k++)
         size += relaid_bytes(l, &l->relaid[k]);
@@ -82,10 +81,40 @@ void link_relayouts(Link *l)
         struct Relaid *r = &l->relaid[k];
         const Tensor *t = l->g->value.at[r->value].constant;
         const size_t bytes = relaid_bytes(l, r);
-        copy[k] = (Relayout){&w->job.at[r->job], t, data};
+        r->data = data;
         r->buffer = build_const(l->b, t->dtype, t->rank, t->dim, &r->layout, data, bytes);
         data += bytes;
     }
-    relayouts_run(l->ctx, l->nrelaid, copy, w->opt->threads);
     w->report->relaid = l->nrelaid;
+}
+
+/* By tensor: how many read it, copies and the program itself. */
+static IntMap count_readers(const Link *l)
+{
+    IntMap readers = intmap_new(l->ctx->arena);
+    for (int k = 0; k < l->nrelaid; k++) {
+        const uint64_t t = (uintptr_t)l->g->value.at[l->relaid[k].value].constant;
+        intmap_put(&readers, t, intmap_get(&readers, t, 0) + 1);
+    }
+    for (int v = 0; v < l->g->value.len; v++) {
+        const Tensor *t = l->g->value.at[v].constant;
+        if (t && l->buffer[v] >= 0 && !t->borrowed) /* else it has a copy */
+            intmap_put(&readers, (uintptr_t)t, intmap_get(&readers, (uintptr_t)t, 0) + 1);
+    }
+    return readers;
+}
+
+void link_run_relayouts(Link *l)
+{
+    const bool spend = l->w->opt->spend_constants;
+    const IntMap readers = count_readers(l);
+    Relayout *copy = arena_array_of(l->ctx->arena, l->nrelaid + 1, Relayout);
+    for (int k = 0; k < l->nrelaid; k++) {
+        const struct Relaid *r = &l->relaid[k];
+        Tensor *t = l->g->value.at[r->value].constant;
+        copy[k] = (Relayout){.job = &l->w->job.at[r->job], .from = t, .to = r->data};
+        if (spend && intmap_get(&readers, (uintptr_t)t, 0) == 1)
+            copy[k].spend = t;
+    }
+    relayouts_run(l->ctx, l->nrelaid, copy, l->w->opt->threads);
 }

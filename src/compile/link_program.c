@@ -480,7 +480,7 @@ Compiled link_program(Work *w)
     for (int i = 0; i < g->x->var.len; i++)
         l->var[i] = -1;
     l->checked = arena_array_of(w->ctx->arena, g->assume.len + 1, bool);
-    link_relayouts(l);
+    link_plan_relayouts(l);
     link_inputs(l);
     const Block *main = &g->block.at[0];
     bool *direct = arena_array_of(w->ctx->arena, main->output.len + 1, bool);
@@ -490,6 +490,7 @@ Compiled link_program(Work *w)
         if (!direct[i])
             link_copy(l, l->b->output.at[i].buffer, link_buffer(l, main->output.at[i]));
     check_symbols(l);
+    link_run_relayouts(l);
     const Image image = link_image(l);
     copy_report(l);
     const Program *p = build_finish(l->b);

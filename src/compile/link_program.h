@@ -18,6 +18,7 @@ typedef struct Link {
         ValueId value;
         Layout layout;
         int buffer, job;
+        void *data;
     } *relaid;
     int nrelaid;
 } Link;
@@ -44,7 +45,9 @@ int link_constant(Link *l, const Tensor *t);
 /* Must v, which a kernel reads in this layout, be laid out for it? Then its buffer is link_relaid's. */
 bool link_wants_relayout(const Link *l, ValueId v, const Layout *layout);
 int link_relaid(Link *l, ValueId v, const Layout *layout);
-/* Lays constants out as the kernels want them. */
-void link_relayouts(Link *l);
+/* Buffers of constants in the layouts that kernels want. They are filled when all else is linked, as then it is known
+ * which constants nothing reads as they are. */
+void link_plan_relayouts(Link *l);
+void link_run_relayouts(Link *l);
 
 #endif

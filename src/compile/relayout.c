@@ -46,6 +46,7 @@ typedef struct Copy {
     void **buf;
     int first, nparts; /* parts of the whole work */
     int64_t extent;    /* of the only phase, which parts divide */
+    atomic_int left;   /* parts to be done */
 } Copy;
 
 typedef struct Copies {
@@ -62,27 +63,22 @@ static void *temporary(Arena *a, const Loops *l, const LoopBuffer *b)
     return arena_alloc_aligned(a, (size_t)(layout_elements(&b->layout, b->rank, dim) * dtype_size(b->dtype)), 64);
 }
 
-static Copy prepare(Context *ctx, const Relayout *r, int first)
+static void prepare(Context *ctx, const Relayout *r, int first, Copy *c)
 {
     const Loops *l = r->job->loops;
-    Copy c = {.what = r, .buf = arena_array_of(ctx->arena, l->nargs + 1, void *), .first = first, .nparts = 1};
-    void *from = r->from->data;
-    if (((uintptr_t)from & 63) != 0) {
-        from = arena_alloc_aligned(ctx->arena, r->from->bytes, 64);
-        memcpy(from, r->from->data, r->from->bytes);
-    }
+    *c = (Copy){.what = r, .buf = arena_array_of(ctx->arena, l->nargs + 1, void *), .first = first, .nparts = 1};
     for (int a = 0; a < l->nargs; a++) {
         const JobArg *arg = &r->job->arg[a];
-        c.buf[a] = arg->kind == ARG_IN    ? from
-                   : arg->kind == ARG_OUT ? r->to
-                                          : temporary(ctx->arena, l, &l->buffer.at[arg->buffer]);
+        c->buf[a] = arg->kind == ARG_IN    ? r->from->data
+                    : arg->kind == ARG_OUT ? r->to
+                                           : temporary(ctx->arena, l, &l->buffer.at[arg->buffer]);
     }
     if (l->phase.len == 1) {
         const int64_t parts = (int64_t)(r->from->bytes / PART_BYTES) + 1;
-        c.extent = expr_eval_int(l->x, l->phase.at[0].extent, NULL);
-        c.nparts = (int)(parts < c.extent ? parts : c.extent > 0 ? c.extent : 1);
+        c->extent = expr_eval_int(l->x, l->phase.at[0].extent, NULL);
+        c->nparts = (int)(parts < c->extent ? parts : c->extent > 0 ? c->extent : 1);
     }
-    return c;
+    atomic_init(&c->left, c->nparts);
 }
 
 /* Phases of a copy: one, but for what a schedule may do some day. Only the extent of one is divided. */
@@ -103,7 +99,7 @@ static int run_part(const Copy *c, int part, void *scratch)
 static void part_job(int i, void *arg)
 {
     Copies *all = arg;
-    const Copy *c = all->at; /* the last that begins at or before i */
+    Copy *c = all->at; /* the last that begins at or before i */
     for (int n = all->n; n > 1;) {
         const int half = n / 2;
         const bool after = c[half].first <= i;
@@ -115,6 +111,8 @@ static void part_job(int i, void *arg)
     heap_free(scratch);
     if (code != 0)
         atomic_store(&all->code, code);
+    if (atomic_fetch_sub(&c->left, 1) == 1 && c->what->spend)
+        tensor_spend(c->what->spend);
 }
 
 /* For copy[n]: its batch's image, perhaps loaded for one before. */
@@ -137,7 +135,7 @@ void relayouts_run(Context *ctx, int n, const Relayout *r, int threads)
     Copies all = {.at = arena_array_of(child.arena, n + 1, Copy)};
     int parts = 0, code = 0;
     for (; all.n < n && code == 0; all.n += code == 0) {
-        all.at[all.n] = prepare(&child, &r[all.n], parts);
+        prepare(&child, &r[all.n], parts, &all.at[all.n]);
         parts += all.at[all.n].nparts;
         code = load_code(all.at, all.n, &e);
     }

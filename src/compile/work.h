@@ -109,6 +109,7 @@ typedef struct Relayout { /* a constant, plain, in another layout: by a compiled
     const Job *job;
     const Tensor *from;
     void *to; /* zeroed: a copy writes the logical elements, so the pad stays zero */
+    Tensor *spend; /* `from`, if nothing reads it after this copy; else NULL */
 } Relayout;
 void relayouts_run(Context *ctx, int n, const Relayout *r, int threads);
 Unit *relayout_unit(Work *w, const Value *v, const Layout *layout);

@@ -96,5 +96,6 @@ bool attr_is_of_passes(const char *name);
 void import_node(Importer *im, Scope *s, const Frame *f, const Onnx__NodeProto *p);
 ValueId import_read(const Importer *im, const Scope *s, const Onnx__NodeProto *p, const char *name);
 Tensor *import_tensor(const Importer *im, const Onnx__TensorProto *p); /* the caller's reference */
+Tensor *import_initializer(const Importer *im, int k); /* of the main graph; likewise */
 
 #endif

@@ -310,7 +310,7 @@ static Graph *import_model(Context *ctx, const char *name, OnnxMemory *memory,
 static OnnxMemory *new_memory(Context *ctx, size_t size, const OnnxOptions *opt,
                               const char *directory)
 {
-    const size_t limit = opt->memory_limit ? opt->memory_limit : ((size_t)256 << 20) + 16 * size;
+    const size_t limit = opt->memory_limit ? opt->memory_limit : onnx_memory_limit(size);
     OnnxMemory *const m = onnx_memory_new(limit, opt->directory ? opt->directory : directory);
     if (!m)
         fail(ctx, ERR_MEMORY, "out of memory for the model");
@@ -333,24 +333,16 @@ Graph *onnx_import_bytes(Context *ctx, const char *name, const uint8_t *at, size
     return import_model(ctx, name, m, model, opt);
 }
 
-/* The message in the file; the mapping goes as soon as it is unpacked. */
+/* The message in the file, but for the weights. */
 static const Onnx__ModelProto *read_model(Context *ctx, const char *path, const OnnxOptions *opt,
                                           OnnxMemory **memory)
 {
     Error e;
-    File f;
-    Arena *const a = arena_child(ctx->arena);
-    int code = file_map(a, path, &f, &e);
-    if (code != 0) {
-        arena_free(a);
-        fail(ctx, code, "%s", e.message);
-    }
-    void *model = NULL;
-    *memory = new_memory(ctx, f.size, opt, path_dir(ctx->arena, path));
-    code = onnx_unpack(*memory, WIRE_MODEL, f.at, f.size, &model, &e);
-    arena_free(a);
+    const Onnx__ModelProto *model = NULL;
+    *memory = new_memory(ctx, 0, opt, path_dir(ctx->arena, path));
+    const int code = onnx_unpack_file(*memory, path, opt->memory_limit, &model, &e);
     if (code != 0)
-        fail(ctx, code, "%s: %s", path, e.message);
+        fail(ctx, code, "%s", e.message);
     return model;
 }
 

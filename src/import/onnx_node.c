@@ -40,6 +40,16 @@ Tensor *import_tensor(const Importer *im, const Onnx__TensorProto *p)
     return t;
 }
 
+Tensor *import_initializer(const Importer *im, int k)
+{
+    Error e;
+    Tensor *t = NULL;
+    const int code = onnx_initializer(im->memory, k, im->model->graph->initializer[k], &t, &e);
+    if (code != 0)
+        fail(im->ctx, code, "%s", e.message);
+    return t;
+}
+
 ValueId import_read(const Importer *im, const Scope *s, const Onnx__NodeProto *p, const char *name)
 {
     const ValueId v = scope_find(s, name);

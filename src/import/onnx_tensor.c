@@ -72,6 +72,7 @@ static void unpack_free(void *memory, void *p)
 
 typedef struct Unpack {
     OnnxMemory *memory;
+    bool thin; /* without the weights */
     const ProtobufCMessageDescriptor *type;
     const uint8_t *at;
     size_t size;
@@ -83,6 +84,11 @@ static void unpack_job(Context *ctx, void *arg)
     Unpack *const u = arg;
     OnnxMemory *const m = u->memory;
     ProtobufCAllocator allocator = {unpack_alloc, unpack_free, m};
+    if (u->thin) {
+        m->thin = wire_thin(ctx->arena, u->at, u->size);
+        u->at = m->thin.at;
+        u->size = m->thin.size;
+    }
     if (u->size >= HUGE_PAGE) { /* room for all bytes of the message, were they all in long fields */
         m->weights_left = u->size + u->size / LONG_FIELD * CACHE_LINE;
         m->weights = arena_alloc_aligned(ctx->arena, m->weights_left, HUGE_PAGE);
@@ -93,8 +99,7 @@ static void unpack_job(Context *ctx, void *arg)
              "not a valid ONNX file: its fields do not have the types they should");
 }
 
-int onnx_unpack(OnnxMemory *m, WireMessage what, const uint8_t *at, size_t size, void **message,
-                Error *e)
+static int unpack(OnnxMemory *m, WireMessage what, const uint8_t *at, size_t size, bool thin, void **message, Error *e)
 {
     enum { MAX_FIELDS = 200 * 1000 * 1000 };
     if (size > INT32_MAX)
@@ -109,10 +114,38 @@ int onnx_unpack(OnnxMemory *m, WireMessage what, const uint8_t *at, size_t size,
             what == WIRE_MODEL ? &onnx__model_proto__descriptor : &onnx__tensor_proto__descriptor,
         .at = at,
         .size = size,
+        .thin = thin,
     };
     code = job_run(m->arena, unpack_job, &u, e, NULL);
     arena_set_limit(m->arena, 0); /* it bounds the unpacking only */
     *message = u.message;
+    return code;
+}
+
+int onnx_unpack(OnnxMemory *m, WireMessage what, const uint8_t *at, size_t size, void **message, Error *e)
+{
+    return unpack(m, what, at, size, false, message, e);
+}
+
+size_t onnx_memory_limit(size_t size)
+{
+    return ((size_t)256 << 20) + 16 * size;
+}
+
+int onnx_unpack_file(OnnxMemory *m, const char *path, size_t limit, const Onnx__ModelProto **model, Error *e)
+{
+    File f;
+    void *message = NULL;
+    int code = file_map(m->arena, path, &f, e);
+    if (code != 0)
+        return code;
+    arena_set_limit(m->arena, limit ? limit : onnx_memory_limit(f.size));
+    code = unpack(m, WIRE_MODEL, f.at, f.size, true, &message, e);
+    *model = message;
+    if (code != 0) {
+        const Error said = *e;
+        error_set(e, code, "%s: %s", path, said.message);
+    }
     return code;
 }
 
@@ -159,10 +192,14 @@ static int wrong_count(const Onnx__TensorProto *p, DType t, int64_t elements, si
                      found, unit, (long long)elements, dtype_name(t));
 }
 
-/* Elements that lie as in memory: `writable` tells whether bools may be normalised in place. */
+/* Elements that lie as in memory, OWN: in this one, where bools may be normalised in place; EXTERNAL_FILE: in a mapped
+ * file; MODEL_FILE: in the model's own, at any address, and it may change once the model is compiled. */
+typedef enum RawPlace { OWN, EXTERNAL_FILE, MODEL_FILE } RawPlace;
+
 static int from_raw(OnnxMemory *m, const Onnx__TensorProto *p, DType t, int64_t elements,
-                    const uint8_t *at, size_t size, bool writable, Tensor **out, Error *e)
+                    const uint8_t *at, size_t size, RawPlace place, Tensor **out, Error *e)
 {
+    const bool writable = place == OWN;
     const int rank = (int)p->n_dims;
     if (dtype_is_packed(t)) {
         if (size != packed_bytes(t, elements))
@@ -176,7 +213,7 @@ static int from_raw(OnnxMemory *m, const Onnx__TensorProto *p, DType t, int64_t 
     const size_t unit = (size_t)dtype_size(t);
     if (size / unit != (size_t)elements || size % unit != 0)
         return wrong_count(p, t, elements, size, "bytes", e);
-    bool as_is = size > 0 && (uintptr_t)at % unit == 0;
+    bool as_is = size > 0 && (place == MODEL_FILE || (uintptr_t)at % unit == 0);
     for (size_t i = 0; t == DT_BOOL && !writable && i < size; i++)
         as_is = as_is && at[i] <= 1;
     if (as_is) {
@@ -186,6 +223,7 @@ static int from_raw(OnnxMemory *m, const Onnx__TensorProto *p, DType t, int64_t 
             onnx_memory_unref(m);
             return error_set(e, ERR_MEMORY, "tensor '%s': out of memory", tensor_name(p));
         }
+        (*out)->borrowed = (*out)->spendable = place == MODEL_FILE;
     } else {
         *out = tensor_new(t, rank, p->dims, e);
         if (!*out)
@@ -272,7 +310,7 @@ static int from_lists(OnnxMemory *m, const Onnx__TensorProto *p, DType t, int64_
     default:
         return from_int32(p, t, elements, out, e);
     }
-    return from_raw(m, p, t, elements, at, size, true, out, e);
+    return from_raw(m, p, t, elements, at, size, OWN, out, e);
 }
 
 /* ---- external data ---- */
@@ -354,10 +392,10 @@ static int from_external(OnnxMemory *m, const Onnx__TensorProto *p, DType t, int
         return error_set(e, ERR_INVALID,
                          "tensor '%s': its data, bytes %zu to %zu, is not all in '%s' of %zu bytes",
                          tensor_name(p), offset, offset + length, location, f.size);
-    return from_raw(m, p, t, elements, f.at + offset, length, false, out, e);
+    return from_raw(m, p, t, elements, f.at + offset, length, EXTERNAL_FILE, out, e);
 }
 
-int onnx_tensor(OnnxMemory *m, const Onnx__TensorProto *p, Tensor **out, Error *e)
+static int any_tensor(OnnxMemory *m, const Onnx__TensorProto *p, WireRange raw, Tensor **out, Error *e)
 {
     enum { EXTERNAL = 1 };
     DType t;
@@ -367,7 +405,19 @@ int onnx_tensor(OnnxMemory *m, const Onnx__TensorProto *p, Tensor **out, Error *
         return code;
     if (p->data_location == EXTERNAL)
         return from_external(m, p, t, elements, out, e);
+    if (raw.size > 0)
+        return from_raw(m, p, t, elements, raw.at, raw.size, MODEL_FILE, out, e);
     if (p->has_raw_data)
-        return from_raw(m, p, t, elements, p->raw_data.data, p->raw_data.len, true, out, e);
+        return from_raw(m, p, t, elements, p->raw_data.data, p->raw_data.len, OWN, out, e);
     return from_lists(m, p, t, elements, out, e);
+}
+
+int onnx_tensor(OnnxMemory *m, const Onnx__TensorProto *p, Tensor **out, Error *e)
+{
+    return any_tensor(m, p, (WireRange){0}, out, e);
+}
+
+int onnx_initializer(OnnxMemory *m, int initializer, const Onnx__TensorProto *p, Tensor **out, Error *e)
+{
+    return any_tensor(m, p, initializer < m->thin.n ? m->thin.range[initializer] : (WireRange){0}, out, e);
 }

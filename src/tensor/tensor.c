@@ -82,6 +82,15 @@ void tensor_unref(Tensor *t)
     heap_free(t);
 }
 
+void tensor_spend(Tensor *t)
+{
+    if (!t->spendable || !t->data)
+        return;
+    heap_release(t->data, t->bytes);
+    t->data = NULL; /* who reads it all the same does not get zeros */
+    t->bytes = 0;
+}
+
 static void unref(void *t)
 {
     tensor_unref(t);

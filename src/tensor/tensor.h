@@ -2,7 +2,8 @@
  *
  * Owner: the reference count; `tensor_unref` by the last holder calls `free_data(free_arg)`, which
  * lets foreign memory (a mapped file, a decoded frame, a DLPack capsule) become a tensor without a copy.
- * The data of a tensor made here is 64-byte aligned. */
+ * The data of a tensor made here is 64-byte aligned, foreign data may lie at any address: read it with memcpy or
+ * dtype_read. */
 #ifndef LATHE_TENSOR_TENSOR_H
 #define LATHE_TENSOR_TENSOR_H
 
@@ -22,6 +23,8 @@ typedef struct Tensor {
     size_t bytes; /* at data, pad included */
     void (*free_data)(void *);
     void *free_arg;
+    bool borrowed;  /* from a file that somebody else may change some day: whoever keeps the data copies it */
+    bool spendable; /* made by and for one compile, and no other tensor has any of these bytes: see tensor_spend */
     atomic_int refs;
 } Tensor;
 
@@ -33,6 +36,8 @@ Tensor *tensor_wrap(DType t, int rank, const int64_t *dims, void *data, size_t b
 Tensor *tensor_ref(Tensor *t);
 void tensor_unref(Tensor *t); /* NULL is allowed */
 void tensor_defer(Arena *a, Tensor *t); /* the reference goes with the arena */
+/* No holder will read t's data any more: their memory goes back now, if t is spendable. */
+void tensor_spend(Tensor *t);
 int64_t tensor_elements(const Tensor *t); /* logical; 1 for a scalar */
 /* "f32[1,3,224,224]" */
 const char *tensor_describe(Arena *a, const Tensor *t);

@@ -188,6 +188,7 @@ int cmd_bench(int argc, char **argv)
     const int top = (int)args_int(&s.args, "--top", 30, 0, INT32_MAX);
     const bool json = args_flag(&s.args, "--json");
     int code = setup_options(&s, SETUP_INPUTS | SETUP_MODULE, &e);
+    s.opt.compile.spend_constants = true;
     if (code == 0)
         code = setup_runs_here(&s, &e);
     if (code == 0)

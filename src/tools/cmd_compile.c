@@ -51,6 +51,7 @@ int cmd_compile(int argc, char **argv)
     Setup s = setup_begin(argc, argv);
     const char *path = args_value(&s.args, "-o", NULL);
     int code = setup_options(&s, 0, &e);
+    s.opt.compile.spend_constants = true;
     if (code == 0 && !path)
         code = error_set(&e, ERR_INVALID, "compile: -o FILE is missing");
     if (code == 0)

@@ -96,6 +96,7 @@ int cmd_run(int argc, char **argv)
     const char *dir = args_value(&s.args, "--outputs", NULL);
     const bool verbose = args_flag(&s.args, "--verbose"), guard = args_flag(&s.args, "--guard");
     int code = setup_options(&s, SETUP_INPUTS | SETUP_MODULE, &e);
+    s.opt.compile.spend_constants = true;
     if (code == 0)
         code = setup_runs_here(&s, &e);
     if (code == 0)

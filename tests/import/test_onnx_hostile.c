@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "import/onnx.h"
 #include "import/wire.h"
+#include "import/wire_thin.h"
 
 enum { MEMORY_LIMIT = 64 << 20 };
 
@@ -38,6 +39,8 @@ static int try_import(const uint8_t *at, size_t size, Error *e)
     Bytes b = {copy, size};
     *e = (Error){0};
     const int code = job_run(a, import_job, &b, e, NULL);
+    if (wire_check(WIRE_MODEL, copy, size, 1 << 20, NULL) == 0) /* as files are read */
+        assert_true(wire_thin(a, copy, size).size <= size + 32);
     arena_free(a);
     free(copy);
     if (code != 0)
