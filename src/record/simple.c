@@ -83,6 +83,27 @@ static int innermost_block(const Layout *l)
 
 #define BORDERED_ROW 256 /* elements: longer rows are too much code */
 
+/* The axes in order, or, where a MAP is a copy of one array whose pieces lie in another order, as they lie in that:
+ * what is read runs through memory, and what is written is a few lines at a time, each of which does. */
+static void copy_order(const Stages *s, const Stage *st, int v, int8_t *order)
+{
+    int64_t stride[MAX_AXES], along;
+    const Expr from = st->form == STAGE_MAP && st->nresults == 1 ? st->update[0] : 0;
+    bool copies = from && expr_node(s->x, from)->op == EX_LOAD && v >= 0 && v == st->naxes - 1 &&
+                  load_stride(s, from, st->axis[v].var, &along) && along == 1;
+    for (int a = 0; a < st->naxes; a++) {
+        order[a] = (int8_t)a;
+        copies = copies && load_stride(s, from, st->axis[a].var, &stride[a]);
+    }
+    for (int a = 0; copies && a < st->naxes; a++) {
+        for (int k = a; k > 0 && stride[order[k]] > stride[order[k - 1]]; k--) {
+            const int8_t up = order[k];
+            order[k] = order[k - 1];
+            order[k - 1] = up;
+        }
+    }
+}
+
 /* Vector axis in lanes, the others in parallel, reductions inside. */
 void choice_fill_map(const Choice *c, const Stage *st, StageSchedule *ss)
 {
@@ -112,7 +133,10 @@ void choice_fill_map(const Choice *c, const Stage *st, StageSchedule *ss)
         }
     }
     const bool scan = st->form == STAGE_SCAN;
-    for (int a = 0; a < st->naxes; a++) {
+    int8_t order[MAX_AXES];
+    copy_order(s, st, v, order);
+    for (int k = 0; k < st->naxes; k++) {
+        const int a = order[k];
         const bool last = (along >= 0 && (a == v || a == along)) || (bordered && a == v);
         if (last || (scan && a == st->scan_axis)) {
             continue;

@@ -1,0 +1,56 @@
+/* Copies whose pieces lie in another order: the loops run through memory as it is read, and compute, by the
+ * interpreter, what the oracle computes. */
+#include "record/chosen_record.h"
+
+typedef struct Case {
+    const char *target, *stages, *order; /* the axes of y, outermost first */
+} Case;
+
+static const Case cases[] = {
+    /* heads: rows are read whole */
+    {"avx2", "input x f32 [9, 3, 16]\noutput y f32 [3, 9, 16]\nmap y (h: 3, i: 9, j: 16) = x[i, h, j]\n", "ihjj"},
+    {"avx512",
+     "input x f32 [5, 3, 2, 17]\noutput y f32 [2, 3, 5, 17]\nmap y (g: 2, h: 3, i: 5, j: 17) = x[i, h, g, j]\n", "ihgjj"},
+    /* as it lies already: one axis; a repetition, which reads nothing new, is innermost */
+    {"avx2", "input x f32 [4, 3, 16]\noutput y f32 [4, 3, 16]\nmap y (h: 4, i: 3, j: 16) = x[h, i, j]\n", "hh"},
+    {"avx2", "input x f32 [3, 16]\noutput y f32 [4, 3, 16]\nmap y (n: 4, i: 3, j: 16) = x[i, j]\n", "ini"},
+    /* no copy */
+    {"avx2", "input x f32 [9, 3, 16]\noutput y f32 [3, 9, 16]\nmap y (h: 3, i: 9, j: 16) = x[i, h, j] + 1\n", "hijj"},
+};
+enum { CASES = sizeof cases / sizeof *cases };
+
+typedef struct Job {
+    const Case *c;
+    Target target;
+} Job;
+
+static void run_job(Context *ctx, void *arg)
+{
+    const Job *j = arg;
+    const Case *c = j->c;
+    const char *source;
+    check_chosen(ctx, c->stages, &j->target, &source);
+    const Stages *s = stages_parse(ctx, "test", c->stages, strlen(c->stages));
+    const Schedule *sc = schedule_choose(ctx, s, &j->target, &source);
+    const StageSchedule *ss = schedule_find(sc, "y");
+    const Stage *st = &s->stage.at[s->stage.len - 1];
+    char order[MAX_LOOPS + 1] = "";
+    for (int k = 0; k < ss->norder; k++)
+        order[k] = st->axis[ss->order[k].axis].name[0];
+    assert_string_equal(order, c->order);
+}
+
+static void check_case(void **state)
+{
+    Job j = {.c = *state};
+    Arena *a = arena_new();
+    Error e = {0};
+    if (target_find(j.c->target, &j.target, &e) != 0 || job_run(a, run_job, &j, &e, NULL) != 0)
+        FAIL_MSG("%s %s", j.c->target, e.message);
+    arena_free(a);
+}
+
+int main(void)
+{
+    return run_chosen_cases(cases, CASES, sizeof *cases, check_case);
+}
