@@ -4,7 +4,7 @@
  *
  * Rewriting ends, because each rule lowers this measure, compared from the left:
  *   1. the number of nodes                                             (NODES)
- *   2. the sum of their ops' weights: pow > div, sum > mul > the rest  (WEIGHT, and 1. stays)
+ *   2. the sum of their ops' weights: pow > div, sum > mul, transpose > the rest  (WEIGHT, and 1. stays)
  *   3. the sum, over all that nodes read, of its depth: the longest way to it from an input or a
  *      constant                                                        (DEPTH, and 1. and 2. stay)
  * Nodes that nobody reads any more are left to remove_dead.
@@ -73,6 +73,7 @@ static const Rule rules[] = {
     R(SPLIT, NODES, one_output),                               /* split(x) in one part = x */
     R(TRANSPOSE, NODES, in_order),                             /* perm = 0, 1, 2.. */
     R(TRANSPOSE, DEPTH, transpose_twice),                      /* of transpose(x) */
+    R(TRANSPOSE, WEIGHT, transpose_of_ones),                   /* of dims of 1 alone = reshape(x) */
     R(RESHAPE, NODES, same_shape),                             /* to the shape that x has */
     R(FLATTEN, NODES, same_shape),
     R(SQUEEZE, NODES, same_shape),
@@ -99,7 +100,7 @@ static const Rule rules[] = {
 
 static int weight(OpCode op)
 {
-    return op == OP_POW ? 4 : op == OP_DIV || op == OP_SUM ? 3 : op == OP_MUL ? 2 : 1;
+    return op == OP_POW ? 4 : op == OP_DIV || op == OP_SUM ? 3 : op == OP_MUL || op == OP_TRANSPOSE ? 2 : 1;
 }
 
 /* ---- what rules do and ask ---- */

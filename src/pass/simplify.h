@@ -56,7 +56,7 @@ RuleFn rule_two_inputs;
 /* ---- rules of moving and choosing: simplify_move.c ---- */
 RuleFn rule_one_input, rule_one_output;
 RuleFn rule_concat_of_split;
-RuleFn rule_in_order, rule_transpose_twice;
+RuleFn rule_in_order, rule_transpose_twice, rule_transpose_of_ones;
 RuleFn rule_same_shape, rule_reshape_back, rule_reshape_twice, rule_expand_twice;
 RuleFn rule_cast_twice;
 RuleFn rule_slice_all;

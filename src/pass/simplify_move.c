@@ -148,6 +148,30 @@ bool rule_reshape_twice(Graph *g, NodeId n, const Rule *r)
     return true;
 }
 
+/* The order of dims that are not 1 stays. */
+bool rule_transpose_of_ones(Graph *g, NodeId n, const Rule *r)
+{
+    (void)r;
+    int64_t perm[MAX_RANK], dim[MAX_RANK], last = -1;
+    const ValueId x = input(g, n, 0);
+    const int rank = permutation(g, &g->node.at[n], perm);
+    for (int k = 0; k < rank; k++) {
+        int64_t one;
+        if (expr_is_int(g->x, g->value.at[x].dim[perm[k]], &one) && one == 1) {
+            continue;
+        }
+        if (perm[k] < last) {
+            return false;
+        }
+        last = perm[k];
+    }
+    if (!shape_numbers(g, result(g, n), 1, dim)) {
+        return false;
+    }
+    change_node(g, n, OP_RESHAPE, 2, (const ValueId[]){x, graph_const_ints(g, "shape", rank, dim)});
+    return true;
+}
+
 bool rule_expand_twice(Graph *g, NodeId n, const Rule *r)
 {
     (void)r;
