@@ -1,0 +1,69 @@
+/* From a decoded frame to a model's input in one pass: crop, resize, colour, normalise, layout, type.
+ *
+ *     planes Y, U, V  ->  box of the frame  ->  width x height  ->  R, G, B  ->  value * scale + shift  ->  tensor
+ *
+ * **Sampling.** The box is continuous: pixel (i, j) of luma covers [i, i+1) x [j, j+1). Output pixel (i, j) has its centre at
+ * box.x + (i + 0.5) * box.width / width, likewise y.
+ *   FRAME_BILINEAR  the four pixels around it, weights in 1/2048 (11 bits, as OpenCV's INTER_LINEAR has them); outside the
+ *                   frame the nearest pixel.
+ *   FRAME_AREA      the mean of what the output pixel covers, by area (OpenCV's INTER_AREA); where it covers less than a
+ *                   pixel, bilinear.
+ * Each plane is sampled in its own resolution at the same place (chroma 4:2:0 sited left, as H.264 has it, unless `centre`),
+ * then converted: a frame is never converted as a whole, and a pixel outside the box, but for neighbours, is never read.
+ *
+ * **Colour.** y' = (Y - 16) / 219, c' = (C - 128) / 224, or Y / 255 and (C - 128) / 255 of full range; then R = y' + 2(1-kr) v,
+ * B = y' + 2(1-kb) u, G from the sum (ITU-R BT.601 2.5, BT.709 3.3, BT.2020), in fixed point of 16 bits behind the point,
+ * rounded once, clamped to 0..255. `gray` gives y' * 255 alone.
+ *
+ * The result of every variant (AVX2, AVX-512, plain C) is the same to the bit: all is integer arithmetic up to the 8-bit
+ * colour, and value * scale + shift is one fused multiply-add. */
+#ifndef LATHE_KERNEL_FRAME_H
+#define LATHE_KERNEL_FRAME_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tensor/dtype.h"
+
+typedef enum FrameFormat { FRAME_I420, FRAME_I422, FRAME_I444, FRAME_NV12, FRAME_GRAY, FRAME_RGB24, FRAME_BGR24 } FrameFormat;
+typedef enum FrameMatrix { FRAME_BT601, FRAME_BT709, FRAME_BT2020 } FrameMatrix;
+typedef enum FrameFilter { FRAME_BILINEAR, FRAME_AREA } FrameFilter;
+typedef enum FrameOrder { FRAME_NCHW, FRAME_NHWC, FRAME_NCHW_BLOCKED } FrameOrder;
+
+typedef struct Frame {
+    FrameFormat format;
+    int width, height;      /* 1 to 16384 */
+    const uint8_t *plane[3]; /* NV12: two; RGB24: one */
+    int stride[3];          /* bytes a row, may be negative */
+    FrameMatrix matrix;
+    bool full;              /* range 0..255, not 16..235 */
+    bool centre;            /* chroma sited in the middle of its pixels (MPEG-1, JPEG) */
+} Frame;
+
+typedef struct FrameBox { /* luma pixels; may reach over the frame's edge */
+    double x, y, width, height;
+} FrameBox;
+
+typedef struct FrameTensor {
+    void *data;         /* of one image */
+    DType dtype;        /* DT_F32, DT_U8, DT_I8: rounded to nearest even, clamped */
+    FrameOrder order;
+    int width, height;  /* to be written */
+    int channels;       /* 3, or 1: gray */
+    bool bgr;           /* channel 0 is blue */
+    int block;          /* of FRAME_NCHW_BLOCKED: channels are innermost, padded with zeros to so many */
+    int64_t row, plane; /* elements from row to row and from plane to plane (NCHW); 0: dense. Writing into part of a larger
+                         * tensor, as letterboxes and right-padded lines need, is a matter of data and these two */
+    float scale[3], shift[3]; /* by channel of the output, of 0..255 */
+} FrameTensor;
+
+typedef enum FrameLevel { FRAME_PLAIN, FRAME_AVX2, FRAME_AVX512 } FrameLevel;
+FrameLevel frame_best_level(void); /* what this CPU has */
+
+/* Bytes of scratch, at least 64-byte aligned, that a call needs. */
+int64_t frame_scratch(const Frame *f, const FrameBox *box, FrameFilter filter, const FrameTensor *out);
+/* Writes out->data. Arguments must be legal: sizes of at least 1, a box of positive size. Runs on the calling thread. */
+void frame_to_tensor(const Frame *f, const FrameBox *box, FrameFilter filter, const FrameTensor *out, FrameLevel level,
+                     void *scratch);
+
+#endif

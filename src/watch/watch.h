@@ -1,0 +1,178 @@
+/* A watch: which parts of a picture are looked at, what is read from them, and what counts as an event.
+ *
+ *     region (where) -> signal (which number, text or label, per sample) -> event (rule over time)
+ *
+ * Made by config.h from one YAML file, read-only afterwards, shared by all streams that use it; everything lives in one
+ * arena. Lists are in the order of the file; ids are indices. Durations are microseconds: nothing is counted in frames. */
+#ifndef LATHE_WATCH_WATCH_H
+#define LATHE_WATCH_WATCH_H
+
+#include "watch/observation.h"
+
+struct Rule; /* rule.h */
+
+typedef struct Place { /* in a file, for messages */
+    int line, column; /* from 1 */
+} Place;
+
+typedef struct Region {
+    const char *name;
+    Box box;
+} Region;
+
+typedef enum SignalKind {
+    SIGNAL_TEXT, SIGNAL_ICON, SIGNAL_SCREEN, SIGNAL_OBJECT, SIGNAL_CLASS, SIGNAL_MOTION, SIGNAL_POSITION, SIGNAL_AUDIO
+} SignalKind;
+
+typedef enum TextMode { TEXT_LINE, TEXT_PAGE } TextMode; /* recogniser alone; detector, then recogniser */
+typedef enum TextType { TEXT_STRING, TEXT_INT, TEXT_FLOAT } TextType;
+
+/* Readings that do not fit what came before. A value that moves faster than allowed is held back as a candidate; once
+ * `rebaseline_after` candidates agree with each other by the same limits, they are the new base. Infinity: no limit. */
+typedef struct Guard {
+    bool given;
+    double max_up_per_s, max_down_per_s;
+    int rebaseline_after;
+    const struct Rule *reset_on; /* true: the next reading is taken as it is. NULL: never */
+} Guard;
+
+typedef struct TextSignal {
+    TextMode mode;
+    TextType type;
+    const char *charset;  /* characters the recogniser may give; NULL: all of its own */
+    double min_confidence;
+    const char *parse;    /* PCRE2; the first group, or all of the match, is the value. NULL: the whole text */
+    void *pattern;        /* of `parse`, compiled: pcre2_code */
+    double min, max;      /* of numbers; readings outside are unknown */
+    int vote;             /* the value that most of the last `vote` readings gave; 1: each as it is */
+    int64_t vote_within;
+    Guard guard;
+} TextSignal;
+
+typedef enum IconMethod { ICON_NCC, ICON_EMBED } IconMethod;
+
+typedef struct Reference { /* a picture file that something is compared with */
+    const char *path, *label; /* label: of screens; else NULL */
+} Reference;
+
+typedef struct IconSignal {
+    IconMethod method;
+    int nref, nscale;
+    const Reference *ref;
+    const double *scale;  /* sizes of the template, 1: as it is at the reference size */
+    bool mask;            /* transparent pixels of the template do not count */
+    double on, off;       /* hysteresis of the score */
+} IconSignal;
+
+typedef struct ScreenSignal {
+    bool hash, embed;
+    int nref;
+    const Reference *ref;
+    double unknown_below; /* score of the best */
+    double margin;        /* by which it has to lead before the next label */
+} ScreenSignal;
+
+typedef struct ObjectSignal { /* also of SIGNAL_CLASS, without tracking */
+    int nlabel;
+    const char *const *label; /* with * as a wild card; none: all */
+    double min_score;
+    double iou;               /* of suppression, and of association */
+    int64_t confirm, lost;    /* a track is confirmed after being seen for so long, and forgotten after being away so long */
+} ObjectSignal;
+
+typedef struct MotionSignal {
+    double threshold; /* levels of luma a pixel must change, 0 to 255 */
+    double min_area;  /* share of the region that must */
+} MotionSignal;
+
+typedef struct Area { /* of a map, a polygon */
+    const char *name;
+    int npoint;
+    const double *xy; /* (npoint, 2), map coordinates */
+} Area;
+
+typedef struct PositionSignal {
+    int nref, nrotation;
+    const Reference *ref;
+    double on;
+    double map[6]; /* x' = map[0] x + map[1] y + map[2], y' = map[3] x + map[4] y + map[5]; from pixels of the region */
+    int narea;
+    const Area *area;
+} PositionSignal;
+
+typedef struct AudioSignal {
+    double on, off;
+    int64_t min_on, min_off;
+} AudioSignal;
+
+typedef struct Signal {
+    const char *name;
+    Place place;
+    SignalKind kind;
+    int region;        /* -1: the whole frame */
+    const char *model; /* ONNX file; NULL: the default of its kind */
+    const char *output; /* of the model; NULL: its first */
+    int64_t max_age;   /* a value is reused while its region does not change, so long at most */
+    union {
+        TextSignal text;
+        IconSignal icon;
+        ScreenSignal screen;
+        ObjectSignal object;
+        MotionSignal motion;
+        PositionSignal position;
+        AudioSignal audio;
+    };
+} Signal;
+
+typedef struct Window { /* n of the last m samples that are not unknown */
+    int n, m;
+} Window;
+
+typedef struct EventRule {
+    const char *name;
+    Place place;
+    const struct Rule *when;   /* what has to be true */
+    const struct Rule *within; /* counts only while this is true; NULL: always */
+    int each;                  /* signal whose objects or lines have an event each; -1: one event for the stream */
+    bool point;                /* one record where it begins, no end */
+    Window confirm, release;
+    int64_t min, max;          /* duration: a shorter one is dropped, a longer one ended ("max"). 0: none */
+    int64_t cooldown;          /* after an end, before the next start */
+    int64_t merge;             /* a start so soon after an end carries the same event on */
+    int limit;                 /* at most so many starts .. ; 0: no limit */
+    int64_t limit_per;         /* .. in so long */
+    int severity;
+    int ndata;
+    const struct Rule *const *data; /* written into the record, under its text */
+    struct {
+        bool given;
+        int64_t pre, post;
+        double weight;
+    } clip;
+    struct {                   /* sample more densely once it is pending; 0: at the watch's max_fps */
+        double fps;
+        int64_t span;
+    } recheck;
+    int nsink;
+    const char *const *sink;   /* names of sinks; none: all */
+} EventRule;
+
+typedef enum SamplePolicy { SAMPLE_NEWEST, SAMPLE_EVERY, SAMPLE_KEYFRAMES } SamplePolicy;
+
+typedef struct Watch {
+    const char *name, *path, *dir; /* dir: of the file, where other files' names start */
+    int width, height;             /* reference size */
+    double fps, max_fps;           /* samples a second while nothing happens, and while something may */
+    SamplePolicy policy;
+    int64_t gap;                   /* a silence longer than this is unknown, not false */
+    int nregion, nsignal, nevent;
+    const Region *region;
+    const Signal *signal;
+    const EventRule *event;
+} Watch;
+
+int watch_find_signal(const Watch *w, const char *name); /* -1: none */
+int watch_find_event(const Watch *w, const char *name);
+const char *signal_kind_name(SignalKind k);
+
+#endif
