@@ -25,7 +25,6 @@
 
 #define EVENT_MAX_KEYS 256  /* live at once, for each event */
 #define EVENT_MAX_TEXT 1024 /* bytes of a text that is remembered; longer ones are cut */
-#define EVENT_MAX_DATA 16
 
 typedef enum RecordKind { RECORD_START, RECORD_UPDATE, RECORD_END, RECORD_POINT } RecordKind;
 

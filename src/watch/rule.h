@@ -55,6 +55,8 @@ typedef struct Rule Rule;
 const Rule *rule_parse(Context *ctx, const Watch *w, const char *name, Place at, const char *text, int each);
 /* Canonical text, fully bracketed: parse(print(x)) prints the same. */
 void rule_print(Str *out, const Watch *w, const Rule *r);
+/* Is it true at single samples alone (changed, rises, seq)? Then an event of it is a point. */
+bool rule_is_instant(const Rule *r);
 /* Signals whose values this rule can need: sets need[signal]. */
 void rule_needs(const Rule *r, const Watch *w, bool *need);
 

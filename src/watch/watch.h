@@ -11,6 +11,8 @@
 
 struct Rule; /* rule.h */
 
+#define EVENT_MAX_DATA 16 /* values in the record of an event */
+
 typedef struct Place { /* in a file, for messages */
     int line, column; /* from 1 */
 } Place;
@@ -165,6 +167,7 @@ typedef struct Watch {
     double fps, max_fps;           /* samples a second while nothing happens, and while something may */
     SamplePolicy policy;
     int64_t gap;                   /* a silence longer than this is unknown, not false */
+    const char *recogniser, *detector; /* models of text; NULL: those of the search path */
     int nregion, nsignal, nevent;
     const Region *region;
     const Signal *signal;

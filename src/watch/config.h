@@ -1,0 +1,24 @@
+/* Watch files: YAML -> Watch.
+ *
+ *     watch:  {name: royale, reference_size: [1280, 720], sample: {fps: 2, max_fps: 10, policy: newest}, gap: 2s}
+ *     model:  {recogniser: rec.onnx, detector: det.onnx}     # defaults of the signals
+ *     region: {alive: [1180, 196, 60, 26]}                   # x, y, width, height
+ *     signal: {alive: {from: text, region: alive, ...}}
+ *     event:  {final_ten: {when: "alive <= 10", ...}}
+ *
+ * Everything is checked while it is read: types, ranges, names, files, patterns, rules; a key that is not known is refused.
+ * Errors name file, line and column. doc/watch.md lists the keys. */
+#ifndef LATHE_WATCH_CONFIG_H
+#define LATHE_WATCH_CONFIG_H
+
+#include "watch/watch.h"
+
+#define CONFIG_MAX_SIGNALS 256
+#define CONFIG_MAX_EVENTS 256
+
+/* Fails the job; everything lives in its arena. */
+const Watch *config_read(Context *ctx, const char *path);
+/* The same from memory; `path` is for messages, and names the folder of other files. */
+const Watch *config_parse(Context *ctx, const char *path, const char *text, size_t size);
+
+#endif

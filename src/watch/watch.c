@@ -1,0 +1,29 @@
+/* Look-up by name, and names of kinds. */
+#include "watch/watch.h"
+
+#include <string.h>
+
+int watch_find_signal(const Watch *w, const char *name)
+{
+    for (int i = 0; i < w->nsignal; i++)
+        if (strcmp(w->signal[i].name, name) == 0)
+            return i;
+    return -1;
+}
+
+int watch_find_event(const Watch *w, const char *name)
+{
+    for (int i = 0; i < w->nevent; i++)
+        if (strcmp(w->event[i].name, name) == 0)
+            return i;
+    return -1;
+}
+
+const char *signal_kind_name(SignalKind k)
+{
+    static const char *const name[] = {
+        [SIGNAL_TEXT] = "text",   [SIGNAL_ICON] = "icon",     [SIGNAL_SCREEN] = "screen",     [SIGNAL_OBJECT] = "object",
+        [SIGNAL_CLASS] = "class", [SIGNAL_MOTION] = "motion", [SIGNAL_POSITION] = "position", [SIGNAL_AUDIO] = "audio",
+    };
+    return name[k];
+}
