@@ -1,10 +1,7 @@
 /* lathe read: text in pictures, with a text detector and a recogniser.
  *
  *     picture -> detector -> probability map -> boxes -> each straightened -> recogniser -> text
- *
- * The detector is compiled for each size of picture: with sizes left open it would take a quarter longer. The
- * recogniser is compiled once for all widths of lines. That costs an eighth, which lines get back because they need
- * not be filled up to one of a few widths. Both go through the disk cache. */
+ * (watch/text_reader.h: how.) */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,12 +9,10 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "compile/cache.h"
-#include "import/onnx.h"
 #include "tools/demo_pictures.h"
 #include "tools/tool.h"
 #include "vision/draw.h"
-#include "vision/ocr_detect.h"
-#include "vision/ocr_text.h"
+#include "watch/text_reader.h"
 
 const char help_read[] =
     "lathe read IMAGE.. --det MODEL --rec MODEL [options]\n"
@@ -38,35 +33,13 @@ const char help_read[] =
     "\n"
     "    lathe read menu.jpg --det det.onnx --rec rec.onnx --out .\n";
 
-#define LINE_HEIGHT 48     /* of the recogniser's input */
-#define LINE_MIN_WIDTH 320 /* that it was trained with */
-#define LINE_WIDTH_STEP 32 /* shapes that a run plans its memory for: not too many */
-#define LINE_MAX_WIDTH 3200
-#define MIN_CONFIDENCE 0.5f
-
-/* A model compiled for a shape of input, ready to run. */
-typedef struct ShapedNet {
-    int height, width;
-    Module *module;
-    Run *run;
-    Tensor *input; /* (1,3,height,width): of the next run, if the module takes any width */
-} ShapedNet;
-
-typedef struct Net {
-    const char *path;
-    const char *any_width; /* the input's name: compiled for one height and all widths. NULL: for each shape */
-    VEC(ShapedNet) shape;
-} Net;
+#define LINE_MIN_WIDTH 320 /* that the recogniser was trained with */
 
 typedef struct Reader {
     Arena *arena;
-    Pool *pool;
-    int threads, side;
-    const char *cache; /* folder; NULL: none */
-    Net det, rec;
-    OcrAlphabet alphabet;
+    TextReader *text;
+    int side;
     const char *out, *font;
-    double compile_seconds;
 } Reader;
 
 typedef struct Line {
@@ -79,151 +52,30 @@ typedef struct Line {
 typedef struct Page {
     int nline;
     Line *line;
-    double detect, boxes, read; /* seconds */
 } Page;
 
-/* ---- models ---- */
-
-static int net_resize(ShapedNet *c, int height, int width, Error *e)
+static void sample_picture(void *arg, const Quad *quad, int width, int height, int stride, float *planes)
 {
-    const int64_t dim[] = {1, 3, height, width};
-    Tensor *const input = tensor_new(DT_F32, 4, dim, e);
-    if (!input)
-        return e->code;
-    tensor_unref(c->input);
-    c->input = input;
-    c->height = height;
-    c->width = width;
-    return c->run ? run_set_input(c->run, 0, input, e) : 0;
+    static const SampleOptions network_input = {.scale = 1 / 127.5f, .shift = -1, .bgr = true};
+    picture_sample(arg, quad, width, height, stride, &network_input, planes);
 }
-
-static int net_compile(const Reader *r, const Net *net, ShapedNet *c, Error *e)
-{
-    double start = time_now();
-    const OnnxShape shape = {net->any_width, 4, {1, 3, c->height, -1}};
-    ModelOptions opt = {.static_shapes = !net->any_width, .ninput = 1, .input = &c->input};
-    if (net->any_width) {
-        opt.onnx.nshape = 1;
-        opt.onnx.shape = &shape;
-    }
-    opt.compile = (CompileOptions){.target = target_native(), .threads = r->threads, .progress = tool_progress,
-                                   .progress_arg = &start};
-    Model model = {0};
-    int code = cache_compile(net->path, &opt, r->cache, CACHE_LIMIT, &model, e);
-    c->module = model.module;
-    if (code == 0)
-        code = run_new(model.module, r->pool, r->threads, &c->run, e);
-    if (code == 0)
-        code = run_set_input(c->run, 0, c->input, e);
-    return code;
-}
-
-/* The model for this shape, compiled if it is the first that needs it. */
-static int net_for(Reader *r, Net *net, int height, int width, ShapedNet **out, Error *e)
-{
-    for (int i = 0; i < net->shape.len; i++) {
-        *out = &net->shape.at[i];
-        if ((*out)->height != height || ((*out)->width != width && !net->any_width))
-            continue;
-        return (*out)->width == width ? 0 : net_resize(*out, height, width, e);
-    }
-    const double start = time_now();
-    ShapedNet c = {0};
-    int code = net_resize(&c, height, width, e);
-    if (code == 0)
-        code = net_compile(r, net, &c, e);
-    vec_push(r->arena, &net->shape, c);
-    *out = &vec_last(&net->shape);
-    r->compile_seconds += time_now() - start;
-    return code;
-}
-
-static void net_free(Net *net)
-{
-    for (int i = 0; i < net->shape.len; i++) {
-        run_free(net->shape.at[i].run);
-        module_unref(net->shape.at[i].module);
-        tensor_unref(net->shape.at[i].input);
-    }
-}
-
-/* PP-OCR wants B, G, R planes in -1 to 1. */
-static const SampleOptions network_input = {.scale = 1 / 127.5f, .shift = -1, .bgr = true};
 
 /* ---- one picture ---- */
 
-static int round_to_32(float v)
-{
-    const int n = (int)lrintf(v / 32) * 32;
-    return n < 32 ? 32 : n;
-}
-
-static int find_boxes(Reader *r, const Picture *p, Arena *a, Page *page, OcrBox **box, int *nbox,
-                      Error *e)
-{
-    const int longest = p->width > p->height ? p->width : p->height;
-    const float scale = longest > r->side ? (float)r->side / (float)longest : 1;
-    const int w = round_to_32((float)p->width * scale), h = round_to_32((float)p->height * scale);
-    ShapedNet *net;
-    int code = net_for(r, &r->det, h, w, &net, e);
-    if (code != 0)
-        return code;
-    const double start = time_now();
-    const Quad all = picture_quad(p);
-    picture_sample(p, &all, w, h, w, &network_input, net->input->data);
-    code = run_execute(net->run, e);
-    if (code != 0)
-        return code;
-    const Tensor *const map = run_output(net->run, 0);
-    if (map->dtype != DT_F32 || tensor_elements(map) != (int64_t)w * h)
-        return error_set(e, ERR_INVALID, "%s: no text detector: its output is %s", r->det.path,
-                         tensor_describe(a, map));
-    page->detect = time_now() - start;
-    const OcrDetectOptions opt = OCR_DETECT_DEFAULTS;
-    *nbox = ocr_detect(a, map->data, w, h, p->width, p->height, &opt, box);
-    page->boxes = time_now() - start - page->detect;
-    return 0;
-}
-
-static int read_line(Reader *r, const Picture *p, Arena *a, const OcrBox *box, Line *line, Error *e)
-{
-    const Quad quad = ocr_text_quad(&box->quad);
-    int text = ocr_text_width(&quad, LINE_HEIGHT);
-    text = text < LINE_MAX_WIDTH ? text : LINE_MAX_WIDTH;
-    const int at_least = text > LINE_MIN_WIDTH ? text : LINE_MIN_WIDTH;
-    const int width = (at_least + LINE_WIDTH_STEP - 1) / LINE_WIDTH_STEP * LINE_WIDTH_STEP;
-    ShapedNet *net;
-    int code = net_for(r, &r->rec, LINE_HEIGHT, width, &net, e);
-    if (code != 0)
-        return code;
-    const double start = time_now();
-    memset(net->input->data, 0, net->input->bytes);
-    picture_sample(p, &quad, text, LINE_HEIGHT, width, &network_input, net->input->data);
-    code = run_execute(net->run, e);
-    if (code != 0)
-        return code;
-    const Tensor *const prob = run_output(net->run, 0);
-    if (prob->dtype != DT_F32 || prob->rank != 3 || prob->dim[2] != r->alphabet.n)
-        return error_set(e, ERR_INVALID, "%s: no recogniser of %d classes: its output is %s",
-                         r->rec.path, r->alphabet.n, tensor_describe(a, prob));
-    *line = (Line){.quad = box->quad, .score = box->score};
-    line->text = ocr_text_decode(a, prob->data, (int)prob->dim[1], &r->alphabet);
-    line->seconds = time_now() - start;
-    return 0;
-}
-
-static int read_page(Reader *r, const Picture *p, Arena *a, Page *page, Error *e)
+static int read_page(Reader *r, Picture *p, Arena *a, Page *page, Error *e)
 {
     *page = (Page){0};
+    const TextSource source = {p->width, p->height, sample_picture, p};
     OcrBox *box = NULL;
     int nbox = 0;
-    int code = find_boxes(r, p, a, page, &box, &nbox, e);
+    int code = text_reader_find(r->text, a, &source, r->side, &box, &nbox, e);
     page->line = arena_array_of(a, nbox + 1, Line);
     for (int i = 0; i < nbox && code == 0; i++) {
-        Line line = {0};
-        code = read_line(r, p, a, &box[i], &line, e);
-        page->read += line.seconds;
-        if (code == 0 && line.text.confidence >= MIN_CONFIDENCE)
+        Line line = {.quad = box[i].quad, .score = box[i].score};
+        const double before = text_reader_times(r->text).read;
+        code = text_reader_line(r->text, a, &source, &box[i].quad, LINE_MIN_WIDTH, NULL, &line.text, e);
+        line.seconds = text_reader_times(r->text).read - before;
+        if (code == 0 && line.text.confidence >= TEXT_MIN_CONFIDENCE)
             page->line[page->nline++] = line;
     }
     return code;
@@ -304,13 +156,14 @@ static int show(Reader *r, Picture *p, const char *name, const DemoPicture *trut
 {
     Arena *const a = arena_new();
     Page page;
-    const double compiled = r->compile_seconds;
+    const TextTimes before = text_reader_times(r->text);
     int code = read_page(r, p, a, &page, e);
     if (code == 0) {
+        const TextTimes t = text_reader_times(r->text);
         printf("%s (%d x %d): %d lines; models ready in %.2f s, detector %.2f ms, boxes %.2f ms, "
                "recogniser %.2f ms\n",
-               name, p->width, p->height, page.nline, r->compile_seconds - compiled,
-               page.detect * 1e3, page.boxes * 1e3, page.read * 1e3);
+               name, p->width, p->height, page.nline, t.compile - before.compile,
+               (t.detect - before.detect) * 1e3, (t.boxes - before.boxes) * 1e3, (t.read - before.read) * 1e3);
         for (int i = 0; i < page.nline; i++) {
             const char *const want = truth ? demo_truth(truth, &page.line[i].quad) : NULL;
             if (want) {
@@ -357,68 +210,31 @@ static int demo(Reader *r, const char *dir, Error *e)
 
 /* ---- the command ---- */
 
-typedef struct MetadataJob {
-    const char *path, *value;
-} MetadataJob;
-
-static void metadata_job(Context *ctx, void *arg)
-{
-    MetadataJob *const j = arg;
-    j->value = onnx_metadata(ctx, j->path, "character");
-    if (!j->value)
-        fail(ctx, ERR_INVALID, "%s: no recogniser: its metadata has no list 'character'", j->path);
-}
-
-/* What the shape of its input is said of. */
-static int find_input(Reader *r, Net *net, Error *e)
-{
-    Arena *const a = arena_new();
-    Graph *g = NULL;
-    int code = model_import(a, net->path, &(OnnxOptions){0}, &g, e);
-    if (code == 0 && g->block.at[0].input.len != 1)
-        code = error_set(e, ERR_INVALID, "%s: no recogniser: it has %d inputs", net->path, g->block.at[0].input.len);
-    if (code == 0)
-        net->any_width = arena_strdup(r->arena, g->value.at[g->block.at[0].input.at[0]].name);
-    arena_free(a);
-    return code;
-}
-
-static int reader_open(Reader *r, Error *e)
-{
-    MetadataJob j = {.path = r->rec.path};
-    int code = job_run(r->arena, metadata_job, &j, e, NULL);
-    if (code == 0)
-        code = find_input(r, &r->rec, e);
-    if (code == 0) {
-        r->alphabet = ocr_alphabet(r->arena, j.value);
-        code = pool_new(r->threads, &r->pool, e);
-    }
-    return code;
-}
-
 int cmd_read(int argc, char **argv)
 {
     Args a = args_begin(argc, argv);
     Error e = {0};
     Arena *const arena = arena_new();
     Reader r = {.arena = arena};
-    r.det.path = args_value(&a, "--det", NULL);
-    r.rec.path = args_value(&a, "--rec", NULL);
+    NetHost host = {.progress = tool_progress};
+    const char *const detector = args_value(&a, "--det", NULL), *const recogniser = args_value(&a, "--rec", NULL);
     r.out = args_value(&a, "--out", NULL);
     r.font = args_value(&a, "--font", "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf");
     r.side = (int)args_int(&a, "--side", 960, 32, PICTURE_MAX_SIDE);
     const char *const dir = args_value(&a, "--demo", NULL);
-    r.threads = tool_threads(&a);
-    r.cache = args_flag(&a, "--no-cache") ? NULL : cache_directory(arena);
+    host.threads = tool_threads(&a);
+    host.cache = args_flag(&a, "--no-cache") ? NULL : cache_directory(arena);
     if (!args_done(&a, dir ? 0 : 1, dir ? 0 : 4096, dir ? "no pictures" : "pictures")) {
         arena_free(arena);
         return EXIT_ERROR;
     }
     int code = 0;
-    if (!r.det.path || !r.rec.path)
+    if (!detector || !recogniser)
         code = error_set(&e, ERR_INVALID, "read: --det and --rec name the two models");
     if (code == 0)
-        code = reader_open(&r, &e);
+        code = pool_new(host.threads, &host.pool, &e);
+    if (code == 0)
+        code = text_reader_open(arena, &host, detector, recogniser, &r.text, &e);
     if (code == 0 && dir)
         code = demo(&r, dir, &e);
     for (int i = 1; i < a.argc && code == 0; i++) {
@@ -429,9 +245,7 @@ int cmd_read(int argc, char **argv)
             code = show(&r, p, argv[i], NULL, NULL, &e);
         arena_free(one);
     }
-    net_free(&r.det);
-    net_free(&r.rec);
-    pool_free(r.pool);
-    arena_free(arena);
+    arena_free(arena); /* and the models in it, before the pool */
+    pool_free(host.pool);
     return code == 0 ? EXIT_OK : tool_fail(&e);
 }

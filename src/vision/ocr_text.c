@@ -21,13 +21,22 @@ OcrAlphabet ocr_alphabet(Arena *a, const char *lines)
     return (OcrAlphabet){.n = class.len, .class = class.at};
 }
 
-static int most_probable(const float *prob, int n)
+static int most_probable(const float *prob, int n, const bool *allowed)
 {
     int best = 0;
     for (int i = 1; i < n; i++)
-        if (prob[i] > prob[best])
+        if (prob[i] > prob[best] && (!allowed || allowed[i]))
             best = i;
     return best;
+}
+
+/* Of the classes allowed: what their probabilities are divided by. */
+static float share(const float *prob, int n, const bool *allowed)
+{
+    float sum = 0;
+    for (int i = 0; i < n; i++)
+        sum += allowed[i] ? prob[i] : 0;
+    return fmaxf(sum, OCR_TEXT_ELSE);
 }
 
 static const char *trimmed(Arena *a, const char *s)
@@ -39,17 +48,17 @@ static const char *trimmed(Arena *a, const char *s)
     return arena_strndup(a, s, n);
 }
 
-OcrText ocr_text_decode(Arena *a, const float *prob, int steps, const OcrAlphabet *alphabet)
+OcrText ocr_text_decode(Arena *a, const float *prob, int steps, const OcrAlphabet *alphabet, const bool *allowed)
 {
     Str text = str_new(a);
     double sum = 0;
     int kept = 0, before = 0;
     for (int t = 0; t < steps; t++) {
         const float *const p = prob + (size_t)t * (size_t)alphabet->n;
-        const int k = most_probable(p, alphabet->n);
+        const int k = most_probable(p, alphabet->n, allowed);
         if (k != 0 && k != before) {
             str_add(&text, alphabet->class[k]);
-            sum += (double)p[k];
+            sum += (double)(p[k] / (allowed ? share(p, alphabet->n, allowed) : 1));
             kept++;
         }
         before = k;

@@ -132,11 +132,11 @@ static void ctc(void **state)
         {0.1f, 0.6f, 0.1f, 0.1f, 0.1f}, {0.1f, 0.9f, 0, 0, 0}, {0.9f, 0.1f, 0, 0, 0},
         {0, 0.8f, 0.2f, 0, 0},          {0, 0, 1, 0, 0},       {0, 0, 0.2f, 0, 0.8f},
     };
-    const OcrText t = ocr_text_decode(a, prob[0], 6, &abc);
+    const OcrText t = ocr_text_decode(a, prob[0], 6, &abc, NULL);
     assert_string_equal(t.text, "aab");
     assert_near(t.confidence, (0.6f + 0.8f + 1 + 0.8f) / 4, 1e-6f);
     const float blank[5] = {1, 0, 0, 0, 0};
-    const OcrText none = ocr_text_decode(a, blank, 1, &abc);
+    const OcrText none = ocr_text_decode(a, blank, 1, &abc, NULL);
     assert_string_equal(none.text, "");
     assert_near(none.confidence, 0, 0);
     arena_free(a);
