@@ -6,17 +6,18 @@
  * box.x + (i + 0.5) * box.width / width, likewise y.
  *   FRAME_BILINEAR  the four pixels around it, weights in 1/2048 (11 bits, as OpenCV's INTER_LINEAR has them); outside the
  *                   frame the nearest pixel.
- *   FRAME_AREA      the mean of what the output pixel covers, by area (OpenCV's INTER_AREA); where it covers less than a
- *                   pixel, bilinear.
+ *   FRAME_AREA      the mean of what the output pixel covers, by area (OpenCV's INTER_AREA); along an axis on which it covers
+ *                   no more than a pixel, bilinear.
  * Each plane is sampled in its own resolution at the same place (chroma 4:2:0 sited left, as H.264 has it, unless `centre`),
  * then converted: a frame is never converted as a whole, and a pixel outside the box, but for neighbours, is never read.
  *
  * **Colour.** y' = (Y - 16) / 219, c' = (C - 128) / 224, or Y / 255 and (C - 128) / 255 of full range; then R = y' + 2(1-kr) v,
- * B = y' + 2(1-kb) u, G from the sum (ITU-R BT.601 2.5, BT.709 3.3, BT.2020), in fixed point of 16 bits behind the point,
- * rounded once, clamped to 0..255. `gray` gives y' * 255 alone.
+ * B = y' + 2(1-kb) u, G from the sum (ITU-R BT.601 2.5, BT.709 3.3, BT.2020), in fixed point of 13 bits behind the point (so
+ * that coefficients are 16-bit numbers: an error of 0.02 levels), rounded once, clamped to 0..255. One channel is y' * 255
+ * alone; of RGB24 and BGR24, kr R + kg G + kb B.
  *
- * The result of every variant (AVX2, AVX-512, plain C) is the same to the bit: all is integer arithmetic up to the 8-bit
- * colour, and value * scale + shift is one fused multiply-add. */
+ * The result of every variant (AVX2, AVX-512, plain C) is the same to the bit: sums are of integers, areas are divided by one
+ * multiplication of floats, and value * scale + shift is one fused multiply-add. */
 #ifndef LATHE_KERNEL_FRAME_H
 #define LATHE_KERNEL_FRAME_H
 
@@ -36,7 +37,7 @@ typedef struct Frame {
     const uint8_t *plane[3]; /* NV12: two; RGB24: one */
     int stride[3];          /* bytes a row, may be negative */
     FrameMatrix matrix;
-    bool full;              /* range 0..255, not 16..235 */
+    bool full;              /* range 0..255, not 16..235; RGB24 and BGR24 always are */
     bool centre;            /* chroma sited in the middle of its pixels (MPEG-1, JPEG) */
 } Frame;
 
