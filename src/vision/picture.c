@@ -25,20 +25,35 @@ int picture_check_size(int64_t width, int64_t height, const char *name, Error *e
     return 0;
 }
 
-int picture_read(Arena *a, const char *path, Picture **out, Error *e)
+/* alpha: NULL if the caller wants none. */
+static int read_any(Arena *a, const char *path, Picture **out, uint8_t **alpha, Error *e)
 {
     static const uint8_t png[4] = {0x89, 'P', 'N', 'G'}, jpeg[3] = {0xff, 0xd8, 0xff};
     Arena *const scratch = arena_new();
     File f;
     int code = file_map(scratch, path, &f, e);
     if (code == 0 && f.size >= sizeof png && memcmp(f.at, png, sizeof png) == 0)
-        code = png_decode(a, path, f.at, f.size, out, e);
+        code = alpha ? png_decode_alpha(a, path, f.at, f.size, out, alpha, e) : png_decode(a, path, f.at, f.size, out, e);
     else if (code == 0 && f.size >= sizeof jpeg && memcmp(f.at, jpeg, sizeof jpeg) == 0)
         code = jpeg_decode(a, path, f.at, f.size, out, e);
     else if (code == 0)
         code = error_set(e, ERR_UNSUPPORTED, "%s: neither a PNG nor a JPEG file", path);
     arena_free(scratch);
     return code;
+}
+
+int picture_read(Arena *a, const char *path, Picture **out, Error *e) { return read_any(a, path, out, NULL, e); }
+
+int picture_read_alpha(Arena *a, const char *path, Picture **out, uint8_t **alpha, Error *e)
+{
+    *alpha = NULL;
+    const int code = read_any(a, path, out, alpha, e);
+    if (code != 0 || *alpha)
+        return code;
+    const size_t n = (size_t)(*out)->width * (size_t)(*out)->height;
+    *alpha = arena_alloc(a, n);
+    memset(*alpha, 255, n);
+    return 0;
 }
 
 Quad picture_quad(const Picture *p)

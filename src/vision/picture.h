@@ -38,9 +38,14 @@ int picture_check_size(int64_t width, int64_t height, const char *name, Error *e
 int picture_read(Arena *a, const char *path, Picture **out, Error *e);
 int picture_write_png(const char *path, const Picture *p, Error *e);
 
+/* The same without laying over white: *alpha (height, width), 255 where the picture is opaque; all of it if the file does
+ * not say. */
+int picture_read_alpha(Arena *a, const char *path, Picture **out, uint8_t **alpha, Error *e);
+
 /* The two halves of picture_read, from memory; `name` is for messages. ERR_UNSUPPORTED where the
  * library was absent from the build. */
 int png_decode(Arena *a, const char *name, const uint8_t *at, size_t size, Picture **out, Error *e);
+int png_decode_alpha(Arena *a, const char *name, const uint8_t *at, size_t size, Picture **out, uint8_t **alpha, Error *e);
 int jpeg_decode(Arena *a, const char *name, const uint8_t *at, size_t size, Picture **out,
                 Error *e);
 

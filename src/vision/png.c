@@ -5,16 +5,45 @@
 
 #include <png.h>
 
+static int begin(const char *name, const uint8_t *at, size_t size, png_image *image, Error *e)
+{
+    *image = (png_image){.version = PNG_IMAGE_VERSION};
+    if (!png_image_begin_read_from_memory(image, at, size))
+        return error_set(e, ERR_INVALID, "%s: %s", name, image->message);
+    const int code = picture_check_size(image->width, image->height, name, e);
+    if (code != 0)
+        png_image_free(image);
+    return code;
+}
+
+int png_decode_alpha(Arena *a, const char *name, const uint8_t *at, size_t size, Picture **out, uint8_t **alpha, Error *e)
+{
+    png_image image;
+    const int code = begin(name, at, size, &image, e);
+    if (code != 0)
+        return code;
+    image.format = PNG_FORMAT_RGBA;
+    Picture *const p = picture_new(a, (int)image.width, (int)image.height);
+    const size_t n = (size_t)p->width * (size_t)p->height;
+    uint8_t *const rgba = arena_alloc(a, 4 * n);
+    if (!png_image_finish_read(&image, NULL, rgba, 0, NULL))
+        return error_set(e, ERR_INVALID, "%s: %s", name, image.message);
+    *alpha = arena_alloc(a, n);
+    for (size_t i = 0; i < n; i++) {
+        for (int k = 0; k < 3; k++)
+            p->rgb[3 * i + (size_t)k] = rgba[4 * i + (size_t)k];
+        (*alpha)[i] = rgba[4 * i + 3];
+    }
+    *out = p;
+    return 0;
+}
+
 int png_decode(Arena *a, const char *name, const uint8_t *at, size_t size, Picture **out, Error *e)
 {
-    png_image image = {.version = PNG_IMAGE_VERSION};
-    if (!png_image_begin_read_from_memory(&image, at, size))
-        return error_set(e, ERR_INVALID, "%s: %s", name, image.message);
-    const int code = picture_check_size(image.width, image.height, name, e);
-    if (code != 0) {
-        png_image_free(&image);
+    png_image image;
+    const int code = begin(name, at, size, &image, e);
+    if (code != 0)
         return code;
-    }
     image.format = PNG_FORMAT_RGB;
     Picture *const p = picture_new(a, (int)image.width, (int)image.height);
     const png_color white = {255, 255, 255};
@@ -43,6 +72,12 @@ int png_decode(Arena *a, const char *name, const uint8_t *at, size_t size, Pictu
 {
     (void)a, (void)at, (void)size, (void)out;
     return error_set(e, ERR_UNSUPPORTED, "%s: this build has no libpng", name);
+}
+
+int png_decode_alpha(Arena *a, const char *name, const uint8_t *at, size_t size, Picture **out, uint8_t **alpha, Error *e)
+{
+    (void)alpha;
+    return png_decode(a, name, at, size, out, e);
 }
 
 int picture_write_png(const char *path, const Picture *p, Error *e)

@@ -1,0 +1,198 @@
+/* The loop over signals, and what their kinds share: views of regions, the text readers. */
+#include "watch/observe.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/heap.h"
+#include "base/vec.h"
+#include "watch/observe_parts.h"
+
+typedef struct ReaderEntry {
+    const char *detector, *recogniser; /* detector: NULL for lines alone */
+    TextReader *reader;
+} ReaderEntry;
+
+struct ObserveHost {
+    Arena *arena;
+    const NetHost *nets;
+    VEC(ReaderEntry) reader;
+};
+
+struct Observer {
+    Arena *arena;
+    const Watch *watch;
+    SignalState *signal;
+    void *scratch; /* of the kernel routines */
+    int64_t scratch_size;
+};
+
+/* ---- host ---- */
+
+ObserveHost *observe_host_new(Arena *a, const NetHost *nets)
+{
+    ObserveHost *const h = arena_new_of(a, ObserveHost);
+    *h = (ObserveHost){.arena = a, .nets = nets};
+    return h;
+}
+
+Arena *host_arena(ObserveHost *h) { return h->arena; }
+
+static bool same(const char *a, const char *b) { return a == b || (a && b && strcmp(a, b) == 0); }
+
+int host_text_reader(ObserveHost *h, const char *detector, const char *recogniser, TextReader **out, Error *e)
+{
+    for (int i = 0; i < h->reader.len; i++) {
+        const ReaderEntry *const r = &h->reader.at[i];
+        if (!same(r->recogniser, recogniser) || !same(r->detector, detector))
+            continue;
+        *out = r->reader;
+        return 0;
+    }
+    const int code = text_reader_open(h->arena, h->nets, detector, recogniser, out, e);
+    if (code == 0)
+        vec_push(h->arena, &h->reader, ((ReaderEntry){detector, recogniser, *out}));
+    return code;
+}
+
+/* ---- views ---- */
+
+int box_width(Box b) { return (int)fmaxf(1, roundf(b.width)); }
+int box_height(Box b) { return (int)fmaxf(1, roundf(b.height)); }
+
+FrameBox look_box(const Look *l, Box b)
+{
+    const double sx = (double)l->frame->width / l->watch->width, sy = (double)l->frame->height / l->watch->height;
+    return (FrameBox){b.x * sx, b.y * sy, b.width * sx, b.height * sy};
+}
+
+static void convert(const Look *l, const FrameBox *box, const FrameTensor *t)
+{
+    Observer *const o = l->observer;
+    const bool shrinks = box->width > 1.01 * t->width || box->height > 1.01 * t->height;
+    const FrameFilter filter = shrinks ? FRAME_AREA : FRAME_BILINEAR;
+    const int64_t size = frame_scratch(l->frame, box, filter, t);
+    if (size > o->scratch_size) {
+        heap_free(o->scratch);
+        o->scratch = heap_alloc((size_t)size, 64);
+        o->scratch_size = o->scratch ? size : 0;
+    }
+    if (o->scratch_size >= size)
+        frame_to_tensor(l->frame, box, filter, t, frame_best_level(), o->scratch);
+}
+
+uint8_t *look_gray(const Look *l, Box b, int width, int height)
+{
+    uint8_t *const out = arena_alloc(l->tmp, (size_t)width * (size_t)height);
+    const FrameBox box = look_box(l, b);
+    const FrameTensor t = {.data = out, .dtype = DT_U8, .order = FRAME_NCHW, .width = width, .height = height,
+                           .channels = 1, .scale = {1, 1, 1}};
+    convert(l, &box, &t);
+    return out;
+}
+
+void look_planes(const Look *l, const FrameBox *box, int width, int height, int stride, float *planes)
+{
+    const float s = 1 / 127.5f;
+    const FrameTensor t = {.data = planes, .dtype = DT_F32, .order = FRAME_NCHW, .width = width, .height = height,
+                           .channels = 3, .bgr = true, .row = stride, .plane = (int64_t)height * stride,
+                           .scale = {s, s, s}, .shift = {-1, -1, -1}};
+    convert(l, box, &t);
+}
+
+void observe_unknown(Observation *out, const char *reason)
+{
+    *out = (Observation){.state = OBSERVE_UNKNOWN, .reason = reason};
+}
+
+/* ---- observers ---- */
+
+static const SignalOps *ops_of(SignalKind k)
+{
+    static const SignalOps *const ops[] = {
+        [SIGNAL_TEXT] = &text_signal_ops,     [SIGNAL_ICON] = &icon_signal_ops,         [SIGNAL_SCREEN] = &screen_signal_ops,
+        [SIGNAL_MOTION] = &motion_signal_ops, [SIGNAL_POSITION] = &position_signal_ops,
+        [SIGNAL_AUDIO] = NULL,                [SIGNAL_OBJECT] = NULL,                   [SIGNAL_CLASS] = NULL,
+    };
+    return ops[k];
+}
+
+static void observer_free(void *arg)
+{
+    Observer *const o = arg;
+    for (int i = 0; i < o->watch->nsignal; i++)
+        arena_free(o->signal[i].hold);
+    heap_free(o->scratch);
+}
+
+int observer_new(Arena *a, ObserveHost *host, const Watch *w, Observer **out, Error *e)
+{
+    Observer *const o = arena_new_of(a, Observer);
+    *o = (Observer){.arena = a, .watch = w, .signal = arena_array_of(a, w->nsignal + 1, SignalState)};
+    arena_defer(a, observer_free, o);
+    *out = o;
+    for (int i = 0; i < w->nsignal; i++) {
+        SignalState *const s = &o->signal[i];
+        const Signal *const signal = &w->signal[i];
+        s->signal = signal;
+        s->seen_at = INT64_MIN;
+        s->region = signal->region >= 0 ? w->region[signal->region].box
+                                        : (Box){0, 0, (float)w->width, (float)w->height};
+        if (!ops_of(signal->kind))
+            return error_set(e, ERR_UNSUPPORTED, "%s:%d:%d: signal '%s': 'from: %s' is not there yet", w->path,
+                             signal->place.line, signal->place.column, signal->name, signal_kind_name(signal->kind));
+        const int code = ops_of(signal->kind)->open(a, host, w, s, e);
+        if (code != 0)
+            return code;
+    }
+    return 0;
+}
+
+static void look_at(const Look *l, SignalState *s, int64_t t)
+{
+    const double start = time_now();
+    Error e = {0};
+    Observation got = {.state = OBSERVE_SEEN};
+    arena_free(s->hold);
+    s->hold = arena_new();
+    if (ops_of(s->signal->kind)->look(l, s, &got, &e) != 0) {
+        snprintf(s->error, sizeof s->error, "%.250s", e.message);
+        s->counts.errors++;
+        observe_unknown(&got, "error");
+    }
+    s->counts.seen++;
+    s->counts.unknown += got.state == OBSERVE_UNKNOWN;
+    s->counts.seconds += time_now() - start;
+    s->last = got;
+    s->seen_at = t;
+}
+
+void observer_look(Observer *o, const Frame *f, int64_t t, const bool *need, Observation *out)
+{
+    Arena *const tmp = arena_new();
+    const Look l = {.frame = f, .watch = o->watch, .observer = o, .tmp = tmp};
+    for (int i = 0; i < o->watch->nsignal; i++) {
+        SignalState *const s = &o->signal[i];
+        out[i] = (Observation){.state = OBSERVE_SKIPPED};
+        if (!need[i])
+            continue;
+        look_at(&l, s, t);
+        out[i] = s->last;
+    }
+    arena_free(tmp);
+}
+
+void observer_reset(Observer *o)
+{
+    for (int i = 0; i < o->watch->nsignal; i++) {
+        SignalState *const s = &o->signal[i];
+        s->seen_at = INT64_MIN;
+        if (ops_of(s->signal->kind)->reset)
+            ops_of(s->signal->kind)->reset(s);
+    }
+}
+
+SignalCounts observer_counts(const Observer *o, int signal) { return o->signal[signal].counts; }
+const char *observer_error(const Observer *o, int signal) { return o->signal[signal].error; }

@@ -1,0 +1,111 @@
+/* Text: a cell that holds one line goes to the recogniser as it is; of a page the detector finds the lines first. */
+#include <math.h>
+#include <string.h>
+
+#include "watch/observe_parts.h"
+
+#define CELL_MIN_WIDTH 96 /* of the recogniser's input for a cell */
+#define PAGE_SIDE 960     /* a page is made at most so long for the detector */
+
+typedef struct TextState {
+    TextReader *reader;
+    const bool *classes; /* of the charset; NULL: all */
+} TextState;
+
+#define RECOGNISER "rapidocr_onnxruntime/models/ch_PP-OCRv4_rec_infer.onnx"
+#define DETECTOR "rapidocr_onnxruntime/models/ch_PP-OCRv4_det_infer.onnx"
+
+static int find_model(Arena *a, const char *given, const char *name, const char **out, Error *e)
+{
+    const char *looked = NULL;
+    *out = given ? given : net_find_model(a, name, &looked);
+    return *out ? 0 : error_set(e, ERR_IO, "no model for text: no file %s (make it by `scripts/setup demo`, name another folder by "
+                                "LATHE_MODELS, or files by 'model: {recogniser: .., detector: ..}')", looked);
+}
+
+static int open(Arena *a, ObserveHost *host, const Watch *w, SignalState *s, Error *e)
+{
+    const TextSignal *const t = &s->signal->text;
+    TextState *const state = arena_new_of(a, TextState);
+    s->kind = state;
+    const char *recogniser, *detector = NULL, *unknown;
+    int code = find_model(a, s->signal->model, RECOGNISER, &recogniser, e);
+    if (code == 0 && t->mode == TEXT_PAGE)
+        code = find_model(a, w->detector, DETECTOR, &detector, e);
+    if (code == 0)
+        code = host_text_reader(host, detector, recogniser, &state->reader, e);
+    if (code != 0 || !t->charset)
+        return code;
+    state->classes = text_reader_classes(state->reader, a, t->charset, &unknown);
+    if (unknown)
+        return error_set(e, ERR_INVALID, "%s:%d:%d: signal '%s': the recogniser cannot write '%s' of 'charset'", w->path,
+                         s->signal->place.line, s->signal->place.column, s->signal->name, unknown);
+    return 0;
+}
+
+typedef struct RegionSource {
+    const Look *look;
+    FrameBox box; /* of the region, in pixels of the frame */
+} RegionSource;
+
+/* Text on screens is upright: the smallest upright box around the quad. */
+static void sample(void *arg, const Quad *q, int width, int height, int stride, float *planes)
+{
+    const RegionSource *const r = arg;
+    float left = q->corner[0].x, right = left, top = q->corner[0].y, bottom = top;
+    for (int i = 1; i < 4; i++) {
+        left = fminf(left, q->corner[i].x);
+        right = fmaxf(right, q->corner[i].x);
+        top = fminf(top, q->corner[i].y);
+        bottom = fmaxf(bottom, q->corner[i].y);
+    }
+    const FrameBox box = {r->box.x + (double)left, r->box.y + (double)top, fmax(1, (double)(right - left)),
+                          fmax(1, (double)(bottom - top))};
+    look_planes(r->look, &box, width, height, stride, planes);
+}
+
+static int look_line(TextState *t, SignalState *s, const TextSource *source, Observation *out, Error *e)
+{
+    const float w = (float)source->width, h = (float)source->height;
+    const Quad all = {.corner = {{0, 0}, {w, 0}, {w, h}, {0, h}}};
+    OcrText text;
+    const int code = text_reader_line(t->reader, s->hold, source, &all, CELL_MIN_WIDTH, t->classes, &text, e);
+    out->text = text.text;
+    out->score = text.confidence;
+    return code;
+}
+
+/* Of source pixels, in reference pixels. */
+static Box quad_box(const SignalState *s, const TextSource *source, const Quad *q)
+{
+    const float sx = s->region.width / (float)source->width, sy = s->region.height / (float)source->height;
+    const Point a = q->corner[0], c = q->corner[2];
+    return (Box){s->region.x + a.x * sx, s->region.y + a.y * sy, (c.x - a.x) * sx, (c.y - a.y) * sy};
+}
+
+static int look_page(TextState *t, SignalState *s, const TextSource *source, Observation *out, Error *e)
+{
+    OcrBox *box = NULL;
+    int n = 0;
+    int code = text_reader_find(t->reader, s->hold, source, PAGE_SIDE, &box, &n, e);
+    n = n < OBSERVE_MAX_FOUND ? n : OBSERVE_MAX_FOUND;
+    Found *const found = arena_array_of(s->hold, n + 1, Found);
+    for (int i = 0; i < n && code == 0; i++) {
+        OcrText text;
+        code = text_reader_line(t->reader, s->hold, source, &box[i].quad, CELL_MIN_WIDTH, t->classes, &text, e);
+        if (code == 0 && (double)text.confidence >= s->signal->text.min_confidence && text.text[0] != '\0')
+            found[out->nfound++] = (Found){quad_box(s, source, &box[i].quad), text.confidence, text.text, 0};
+    }
+    out->found = found;
+    return code;
+}
+
+static int look(const Look *l, SignalState *s, Observation *out, Error *e)
+{
+    RegionSource region = {l, look_box(l, s->region)};
+    const TextSource source = {(int)fmax(1, round(region.box.width)), (int)fmax(1, round(region.box.height)), sample, &region};
+    return s->signal->text.mode == TEXT_LINE ? look_line(s->kind, s, &source, out, e)
+                                             : look_page(s->kind, s, &source, out, e);
+}
+
+const SignalOps text_signal_ops = {.open = open, .look = look};

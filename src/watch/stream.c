@@ -1,0 +1,152 @@
+/* The loop over samples, with its clocks. */
+#include "watch/stream.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+
+typedef struct Stream {
+    const StreamOptions *opt;
+    StreamReport *report;
+    Arena *arena;
+    Observer *observer;
+    Events *events;
+    Observation *observation;
+    bool *need;
+    int epoch;
+} Stream;
+
+static int open_stream(Stream *s, ObserveHost *host, Error *e)
+{
+    const Watch *const w = s->opt->watch;
+    s->arena = arena_new();
+    s->observation = arena_array_of(s->arena, w->nsignal + 1, Observation);
+    s->need = arena_array_of(s->arena, w->nsignal + 1, bool);
+    s->events = events_new(s->arena, w, s->opt->name, s->opt->event, s->opt->arg);
+    return host ? observer_new(s->arena, host, w, &s->observer, e) : 0;
+}
+
+static void close_stream(Stream *s)
+{
+    StreamReport *const r = s->report;
+    r->events = events_counts(s->events);
+    r->nsignal = s->observer ? s->opt->watch->nsignal : 0;
+    for (int i = 0; i < r->nsignal; i++) {
+        r->signal[i] = observer_counts(s->observer, i);
+        if (r->error[0] == '\0')
+            snprintf(r->error, sizeof r->error, "%s", observer_error(s->observer, i));
+    }
+    arena_free(s->arena);
+}
+
+static void judge(Stream *s, const Sample *sample)
+{
+    const double start = time_now();
+    events_sample(s->events, sample);
+    s->report->rules += time_now() - start;
+    s->report->samples++;
+    if (s->opt->sample)
+        s->opt->sample(s->opt->arg, sample);
+}
+
+static void look(Stream *s, const VideoFrame *f)
+{
+    const Watch *const w = s->opt->watch;
+    const double start = time_now();
+    if (f->epoch != s->epoch)
+        observer_reset(s->observer);
+    s->epoch = f->epoch;
+    events_need(s->events, s->need);
+    for (int i = 0; i < w->nsignal && s->opt->record; i++)
+        s->need[i] = true;
+    observer_look(s->observer, &f->picture, f->t, s->need, s->observation);
+    s->report->look += time_now() - start;
+    judge(s, &(Sample){.stream = s->opt->name, .epoch = f->epoch, .t = f->t, .frame = f->number, .wall = f->wall,
+                       .clock = f->clock, .at = s->observation});
+}
+
+/* The next point of the grid of `rate` samples a second. Half a microsecond is nothing: 1/3 s has no exact grid. */
+static int64_t next_wanted(int64_t t, double rate)
+{
+    const double step = 1e6 / rate;
+    return llrint(step * (floor((double)t / step + 1e-6) + 1));
+}
+
+static int run(Stream *s, Video *v, Error *e)
+{
+    int64_t wanted = 0;
+    VideoFrame f;
+    for (;;) {
+        const double start = time_now();
+        const int code = video_sample(v, wanted, &f, e);
+        s->report->decode += time_now() - start;
+        if (code <= 0)
+            return code;
+        if (s->opt->stop_at > 0 && f.t >= s->opt->stop_at)
+            return 0;
+        s->report->media = f.t;
+        look(s, &f);
+        wanted = next_wanted(f.t, events_rate(s->events));
+    }
+}
+
+int stream_run(ObserveHost *host, const StreamOptions *opt, StreamReport *out, Error *e)
+{
+    *out = (StreamReport){0};
+    Stream s = {.opt = opt, .report = out};
+    Video *v = NULL;
+    VideoOptions video = opt->video;
+    video.keyframes = video.keyframes || opt->watch->policy == SAMPLE_KEYFRAMES;
+    int code = open_stream(&s, host, e);
+    if (code == 0)
+        code = video_open(opt->url, &video, &v, e);
+    if (code == 0)
+        code = run(&s, v, e);
+    if (v) {
+        events_stop(s.events);
+        out->video = video_counts(v);
+    }
+    video_close(v);
+    close_stream(&s);
+    return code;
+}
+
+/* ---- replay ---- */
+
+static int replay_line(Stream *s, const char *path, int number, const char *line, size_t size, Error *e)
+{
+    Arena *const a = arena_new();
+    Sample sample;
+    Error why = {0};
+    int code = sample_parse(a, s->opt->watch, line, size, &sample, &why);
+    if (code != 0)
+        error_set(e, code, "%s:%d: %s", path, number, why.message);
+    else
+        judge(s, &sample);
+    arena_free(a);
+    return code;
+}
+
+int stream_replay(const char *path, const StreamOptions *opt, StreamReport *out, Error *e)
+{
+    *out = (StreamReport){0};
+    Stream s = {.opt = opt, .report = out};
+    int code = open_stream(&s, NULL, e);
+    File f = {0};
+    if (code == 0)
+        code = file_map(s.arena, path, &f, e);
+    const char *at = (const char *)f.at, *const end = at + f.size;
+    for (int number = 1; code == 0 && at < end; number++) {
+        const char *const newline = memchr(at, '\n', (size_t)(end - at));
+        const size_t size = newline ? (size_t)(newline - at) : (size_t)(end - at);
+        if (size > 0)
+            code = replay_line(&s, path, number, at, size, e);
+        at += size + (newline != NULL);
+    }
+    if (code == 0)
+        events_stop(s.events);
+    close_stream(&s);
+    return code;
+}
