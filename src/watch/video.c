@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/heap.h"
+#include "base/log.h"
 #include "watch/video_frame.h"
 
 #define MAX_DECODE_ERRORS 25 /* in a row; then the decoder starts anew at a keyframe */
@@ -42,6 +43,7 @@ struct Video {
 
     _Atomic int64_t deadline; /* us, monotonic; INT64_MAX: none */
     _Atomic bool interrupted;
+    bool late;       /* a deadline passed: errors that follow come from that */
 };
 
 /* ---- deadlines ---- */
@@ -51,18 +53,24 @@ static int64_t now_us(void) { return (int64_t)(time_now() * 1e6); }
 static int must_stop(void *arg)
 {
     Video *const v = arg;
-    return atomic_load(&v->interrupted) || now_us() > atomic_load(&v->deadline);
+    v->late = v->late || atomic_load(&v->interrupted) || now_us() > atomic_load(&v->deadline);
+    return v->late;
 }
 
-static void arm(Video *v, int64_t timeout) { atomic_store(&v->deadline, now_us() + timeout); }
+static void arm(Video *v, int64_t timeout)
+{
+    v->late = false;
+    atomic_store(&v->deadline, now_us() + timeout);
+}
+
 static void disarm(Video *v) { atomic_store(&v->deadline, INT64_MAX); }
 
 static int av_fail(const Video *v, int code, int av, const char *what, Error *e)
 {
     char why[128];
     av_strerror(av, why, sizeof why);
-    if (av == AVERROR_EXIT)
-        return error_set(e, ERR_IO, "%s: %s took too long", v->url, what);
+    if (av == AVERROR_EXIT || v->late)
+        return error_set(e, ERR_IO, "%s: %s: it took too long", v->url, what);
     return error_set(e, code, "%s: %s: %s", v->url, what, why);
 }
 
@@ -80,7 +88,7 @@ static int open_format(Video *v, Error *e)
     int code = avformat_open_input(&v->format, v->url, NULL, &option); /* frees the context if it fails */
     av_dict_free(&option);
     if (code < 0)
-        return av_fail(v, code == AVERROR_INVALIDDATA ? ERR_INVALID : ERR_IO, code, "cannot be opened as video", e);
+        return av_fail(v, code == AVERROR_INVALIDDATA ? ERR_INVALID : ERR_IO, code, "opening it as video", e);
     code = avformat_find_stream_info(v->format, NULL);
     disarm(v);
     return code < 0 ? av_fail(v, ERR_INVALID, code, "reading what it holds", e) : 0;
@@ -123,6 +131,7 @@ int video_open(const char *url, const VideoOptions *opt, Video **out, Error *e)
     v->origin = AV_NOPTS_VALUE;
     v->wait_key = true;
     v->frame = av_frame_alloc();
+    av_log_set_level(log_level() > 0 ? AV_LOG_WARNING : AV_LOG_QUIET); /* libav would write to stderr */
     int code = v->frame ? open_format(v, e) : error_set(e, ERR_MEMORY, "%s: out of memory", url);
     if (code == 0)
         code = open_codec(v, e);

@@ -1,0 +1,26 @@
+/* Small videos for tests: every frame has its number in black and white blocks. */
+#ifndef LATHE_TESTS_WATCH_CLIP_H
+#define LATHE_TESTS_WATCH_CLIP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernel/frame.h"
+
+#define CLIP_BLOCK 16
+#define CLIP_BITS 12
+#define CLIP_WIDTH (CLIP_BLOCK * 4)
+#define CLIP_HEIGHT (CLIP_BLOCK * 3)
+
+typedef struct ClipOptions {
+    int frames, fps, gop, bframes; /* a keyframe each `gop` frames */
+    int first;                     /* number of the first frame .. */
+    int64_t start;                 /* .. and its time, in frames */
+} ClipOptions;
+
+/* Container by the name of the file; the codec is H.264. */
+void clip_write(const char *path, const ClipOptions *o);
+/* The number in a frame. */
+int clip_number(const Frame *f);
+
+#endif

@@ -1,0 +1,285 @@
+/* Sampling of videos: the right frames whatever is skipped, clocks that jump, and other sides that do not answer. */
+#include "check.h"
+
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "watch/clip.h"
+#include "watch/video.h"
+
+static char path[64];
+
+static const char *temporary(const char *suffix)
+{
+    snprintf(path, sizeof path, "/tmp/lathe_video_%d%s", (int)getpid(), suffix);
+    return path;
+}
+
+static Video *must_open(const char *name, const VideoOptions *opt)
+{
+    Error e = {0};
+    Video *v = NULL;
+    if (video_open(name, opt, &v, &e) != 0)
+        FAIL_MSG("%s", e.message);
+    return v;
+}
+
+/* Frame i is at i / fps: the frame at or after t is known. */
+static void check_samples(const ClipOptions *o, const char *suffix, int64_t step)
+{
+    clip_write(temporary(suffix), o);
+    Video *const v = must_open(path, &(VideoOptions){0});
+    VideoFrame f;
+    Error e;
+    int n = 0;
+    for (int64_t t = 0;; t += step) {
+        const int code = video_sample(v, t, &f, &e);
+        if (code == 0)
+            break;
+        assert_int_equal(code, 1);
+        const int64_t want = (t * o->fps + 999999) / 1000000; /* rounded up */
+        if (clip_number(&f.picture) != (int)want)
+            FAIL_MSG("gop %d, %d b-frames, step %lld: at %lld us frame %d instead of %lld", o->gop, o->bframes,
+                     (long long)step, (long long)t, clip_number(&f.picture), (long long)want);
+        assert_int_equal(f.epoch, 0);
+        assert_true(f.t >= t && f.t < t + 1000000 / o->fps + 2000);
+        n++;
+    }
+    assert_int_equal(n, (int)((int64_t)(o->frames - 1) * 1000000 / o->fps / step) + 1);
+    const VideoCounts c = video_counts(v);
+    assert_int_equal(c.errors, 0);
+    assert_int_equal(c.packets, o->frames);
+    if (step >= 1000000 && o->gop <= o->fps / 2)
+        assert_true(c.decoded < o->frames / 2); /* most was never decoded */
+    video_close(v);
+    unlink(path);
+}
+
+static void samples_are_exact(void **state)
+{
+    (void)state;
+    static const int gop[] = {1, 7, 12, 25, 250}, bframes[] = {0, 3};
+    static const int64_t step[] = {40000, 100000, 500000, 1000000, 1700000};
+    for (size_t g = 0; g < 5; g++)
+        for (size_t b = 0; b < 2; b++)
+            for (size_t s = 0; s < 5; s++)
+                check_samples(&(ClipOptions){.frames = 130, .fps = 25, .gop = gop[g], .bframes = bframes[b]}, ".mkv", step[s]);
+}
+
+static void containers(void **state)
+{
+    (void)state;
+    static const char *const suffix[] = {".mp4", ".ts", ".flv", ".mov"};
+    for (size_t i = 0; i < 4; i++)
+        check_samples(&(ClipOptions){.frames = 90, .fps = 30, .gop = 15, .bframes = i == 2 ? 0 : 2}, suffix[i], 500000);
+}
+
+static void keyframes_only(void **state)
+{
+    (void)state;
+    const ClipOptions o = {.frames = 100, .fps = 25, .gop = 20};
+    clip_write(temporary(".mkv"), &o);
+    Video *const v = must_open(path, &(VideoOptions){.keyframes = true});
+    VideoFrame f;
+    Error e;
+    int64_t t = 0;
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(video_sample(v, t, &f, &e), 1);
+        assert_int_equal(clip_number(&f.picture), 20 * i);
+        assert_true(f.key);
+        t = f.t + 1;
+    }
+    assert_int_equal(video_sample(v, t, &f, &e), 0);
+    assert_int_equal(video_counts(v).decoded, 5);
+    video_close(v);
+    unlink(path);
+}
+
+/* All frames come, in order, in as many epochs as there are; times start anew. */
+static void check_jump(int64_t jump, int epochs)
+{
+    Arena *const a = arena_new();
+    Error e = {0};
+    File half[2];
+    for (int k = 0; k < 2; k++) { /* two transport streams behind each other are one */
+        clip_write(temporary(".ts"), &(ClipOptions){.frames = 30, .fps = 25, .gop = 10, .first = 30 * k,
+                                                    .start = k * (30 + jump)});
+        assert_int_equal(file_read(a, path, &half[k], &e), 0);
+    }
+    const FilePart part[] = {{half[0].at, half[0].size}, {half[1].at, half[1].size}};
+    assert_int_equal(file_write_parts(path, 2, part, false, &e), 0);
+    Video *const v = must_open(path, &(VideoOptions){0});
+    VideoFrame f;
+    int n = 0, epoch = 0;
+    int64_t t = 0;
+    while (video_sample(v, t, &f, &e) == 1) {
+        assert_int_equal(clip_number(&f.picture), n);
+        if (f.epoch != epoch)
+            assert_int_equal(f.t, 0);
+        epoch = f.epoch;
+        t = f.t + 1;
+        n++;
+    }
+    assert_int_equal(n, 60);
+    assert_int_equal(epoch + 1, epochs);
+    assert_int_equal(video_counts(v).epochs, epochs);
+    video_close(v);
+    unlink(path);
+    arena_free(a);
+}
+
+static void clocks_that_jump(void **state)
+{
+    (void)state;
+    check_jump(100 * 25, 2); /* 100 s forward */
+    check_jump(-20, 2);      /* back */
+    check_jump(5 * 25, 1);   /* 5 s forward: packets were lost */
+}
+
+static void bad_files(void **state)
+{
+    (void)state;
+    Error e = {0};
+    Video *v = NULL;
+    assert_int_equal(video_open("/nowhere/at/all.mp4", &(VideoOptions){0}, &v, &e), ERR_IO);
+    assert_non_null(strstr(e.message, "/nowhere/at/all.mp4"));
+    const ClipOptions o = {.frames = 100, .fps = 25, .gop = 10};
+    clip_write(temporary(".mkv"), &o);
+    Arena *const a = arena_new();
+    File whole;
+    assert_int_equal(file_read(a, path, &whole, &e), 0);
+    uint8_t *const bytes = arena_dup(a, whole.at, whole.size);
+    assert_int_equal(file_write(path, bytes, 40, &e), 0);
+    assert_true(video_open(path, &(VideoOptions){0}, &v, &e) < 0);
+    for (size_t i = 600; i < whole.size; i += 17) /* damage of every kind: no frame is right, nothing is wrong */
+        bytes[i] ^= (uint8_t)(i * 31);
+    assert_int_equal(file_write(path, bytes, whole.size, &e), 0);
+    if (video_open(path, &(VideoOptions){0}, &v, &e) == 0) {
+        VideoFrame f;
+        int64_t t = 0;
+        int n = 0;
+        while (video_sample(v, t, &f, &e) == 1 && n++ < 1000)
+            t = f.t + 1;
+        assert_true(n < 1000);
+        video_close(v);
+    }
+    unlink(path);
+    arena_free(a);
+}
+
+/* A server that accepts and says nothing. */
+static int silent_server(int *port)
+{
+    const int s = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t size = sizeof at;
+    assert_int_equal(bind(s, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(s, 4), 0);
+    assert_int_equal(getsockname(s, (struct sockaddr *)&at, &size), 0);
+    *port = ntohs(at.sin_port);
+    return s;
+}
+
+static void deadlines(void **state)
+{
+    (void)state;
+    static const char *const protocol[] = {"http", "rtsp", "rtmp", "tcp"};
+    for (size_t i = 0; i < 4; i++) {
+        int port;
+        const int s = silent_server(&port);
+        char url[64];
+        snprintf(url, sizeof url, "%s://127.0.0.1:%d/x", protocol[i], port);
+        Error e = {0};
+        Video *v = NULL;
+        const double start = time_now();
+        assert_int_equal(video_open(url, &(VideoOptions){.open_timeout = 300000}, &v, &e), ERR_IO);
+        const double took = time_now() - start;
+        if (took < 0.2 || took > 2)
+            FAIL_MSG("%s: %.2f s instead of 0.3: %s", url, took, e.message);
+        assert_non_null(strstr(e.message, "too long"));
+        close(s);
+    }
+}
+
+static void *interrupt(void *v)
+{
+    usleep(150000);
+    video_interrupt(v);
+    return NULL;
+}
+
+typedef struct Sender {
+    int listener;
+    const File *file;
+} Sender;
+
+/* Sends half of a file, and then nothing. */
+static void *send_half(void *arg)
+{
+    const Sender *const s = arg;
+    const int to = accept(s->listener, NULL, NULL);
+    size_t sent = 0;
+    while (sent < s->file->size / 2) {
+        const ssize_t n = write(to, s->file->at + sent, s->file->size / 2 - sent);
+        if (n <= 0)
+            break;
+        sent += (size_t)n;
+    }
+    sleep(1);
+    close(to);
+    return NULL;
+}
+
+/* Whoever waits for a stream that has stopped can be called back, and else its own deadline does it. */
+static void streams_that_stop(void **state)
+{
+    (void)state;
+    const ClipOptions o = {.frames = 400, .fps = 25, .gop = 10};
+    clip_write(temporary(".ts"), &o);
+    Arena *const a = arena_new();
+    Error e = {0};
+    File whole;
+    assert_int_equal(file_read(a, path, &whole, &e), 0);
+    for (int by_deadline = 0; by_deadline < 2; by_deadline++) {
+        int port;
+        Sender sender = {silent_server(&port), &whole};
+        pthread_t send, call;
+        pthread_create(&send, NULL, send_half, &sender);
+        char url[64];
+        snprintf(url, sizeof url, "tcp://127.0.0.1:%d", port);
+        Video *const v = must_open(url, &(VideoOptions){.read_timeout = by_deadline ? 300000 : 0});
+        if (!by_deadline)
+            pthread_create(&call, NULL, interrupt, v);
+        VideoFrame f;
+        int64_t t = 0;
+        int n = 0, code;
+        const double start = time_now();
+        while ((code = video_sample(v, t, &f, &e)) == 1) {
+            assert_int_equal(clip_number(&f.picture), n++);
+            t = f.t + 1;
+        }
+        assert_int_equal(code, ERR_IO);
+        assert_true(n > 50 && time_now() - start < 0.9);
+        if (!by_deadline)
+            pthread_join(call, NULL);
+        video_close(v);
+        pthread_join(send, NULL);
+        close(sender.listener);
+    }
+    unlink(path);
+    arena_free(a);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(samples_are_exact), cmocka_unit_test(containers), cmocka_unit_test(keyframes_only),
+        cmocka_unit_test(clocks_that_jump),  cmocka_unit_test(bad_files),  cmocka_unit_test(deadlines),
+        cmocka_unit_test(streams_that_stop),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
