@@ -69,12 +69,13 @@ typedef struct Peer {
 
 static Peer peer_make(Arena *a, const Case *c)
 {
-    const enum AVPixelFormat from = c->channels == 1 ? AV_PIX_FMT_GRAY8 : c->format == FRAME_NV12 ? AV_PIX_FMT_NV12 : AV_PIX_FMT_YUV420P;
-    const enum AVPixelFormat to = c->channels == 1 ? AV_PIX_FMT_GRAY8 : AV_PIX_FMT_RGB24;
+    const bool gray = c->channels == 1;
+    const enum AVPixelFormat colour = c->format == FRAME_NV12 ? AV_PIX_FMT_NV12 : AV_PIX_FMT_YUV420P;
+    const enum AVPixelFormat from = gray ? AV_PIX_FMT_GRAY8 : colour, to = gray ? AV_PIX_FMT_GRAY8 : AV_PIX_FMT_RGB24;
     const int flags = c->filter == FRAME_AREA ? SWS_AREA : SWS_BILINEAR;
     return (Peer){
-        .sws = sws_getContext((int)c->box.width, (int)c->box.height, from, c->out_width, c->out_height, to, flags, NULL, NULL,
-                              NULL),
+        .sws = sws_getContext((int)c->box.width, (int)c->box.height, from, c->out_width, c->out_height, to, flags,
+                              NULL, NULL, NULL),
         .bytes = arena_alloc_aligned(a, (size_t)c->out_width * (size_t)c->out_height * 3 + 64, 64)};
 }
 
@@ -118,6 +119,18 @@ static double least(double a, double b)
     return a < b ? a : b;
 }
 
+static void print_machine(void)
+{
+    FILE *const f = fopen("/proc/cpuinfo", "r");
+    char line[256], name[200] = "unknown CPU";
+    while (f && fgets(line, sizeof line, f) && sscanf(line, "model name : %199[^\n]", name) != 1)
+        ;
+    if (f)
+        fclose(f);
+    static const char *const levels[] = {"plain", "avx2", "avx512"};
+    printf("%s (%s)", name, levels[frame_best_level()]);
+}
+
 static void bench(const Case *c, int rounds)
 {
     Arena *const a = arena_new();
@@ -147,10 +160,11 @@ static void bench(const Case *c, int rounds)
 
 int main(int argc, char **argv)
 {
-    static const char *const levels[] = {"plain", "avx2", "avx512"};
     const int rounds = argc > 1 ? atoi(argv[1]) : 200;
-    printf("# f32 planes (NCHW), one thread, least of %d rounds, %s; libswscale %u.%u.%u (bilinear or area) and a loop to "
-           "floats\n", rounds, levels[frame_best_level()], swscale_version() >> 16, swscale_version() >> 8 & 255, swscale_version() & 255);
+    const unsigned v = swscale_version();
+    printf("# f32 planes (NCHW), one thread, least of %d rounds; ", rounds);
+    print_machine();
+    printf("; libswscale %u.%u.%u (bilinear, area) and a loop to floats\n", v >> 16, v >> 8 & 255, v & 255);
     printf("case,lathe_ms,plain_ms,swscale_ms,swscale_and_floats_ms,ratio\n");
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
         bench(&cases[k], rounds);

@@ -83,30 +83,47 @@ static void fill_bilinear(FrameAxis *x, const Span *s)
     x->hi = last + (last + 1 < s->size ? 2 : 1);
 }
 
-/* Weights of output i. The frame's first and last elements stand for all that lies outside. The unit is the largest
- * power of two with which no weight and no sum overflows: `most` is what all weights together may reach. */
+/* Length of [a, b) within element k, where the first element and the last one stand for all that lies outside. */
+static double overlap(const Span *s, double a, double b, int k)
+{
+    const double from = k == 0 || a > k ? a : k, to = k == s->size - 1 || b < k + 1 ? b : k + 1;
+    return to > from ? to - from : 0;
+}
+
+static double power_of_two_below(double v) /* of a positive number */
+{
+    uint64_t bits;
+    memcpy(&bits, &v, sizeof bits);
+    bits &= (uint64_t)0x7ff << 52;
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+static int clamped(double v, int low, int high)
+{
+    return v < low ? low : v > high ? high : (int)v;
+}
+
+/* Weights of output i, in the largest unit with which no weight and no sum overflows: all together are `most` at most. */
 static void fill_taps(FrameAxis *x, const Span *s, int i, double most, double whole)
 {
     const double a = s->from + i * s->scale, b = a + s->scale;
-    const int lo = (int)fmin(fmax(floor(a), 0), s->size - 1);
-    const int hi = (int)fmin(fmax(ceil(b) - 1, lo), fmin(s->size - 1, lo + x->taps - 1));
-    double largest = 0;
-    for (int end = 0; end < 2; end++) { /* only those at the edges can be larger than 1 */
-        const int k = end ? hi : lo;
-        const double from = k == 0 ? a : fmax(a, k), to = k == s->size - 1 ? b : fmin(b, k + 1);
-        largest = fmax(largest, to - from);
-    }
-    if (hi > lo + 1)
-        largest = fmax(largest, 1);
-    const double unit = ldexp(1, ilogb(fmin(most / s->scale, 16384 / fmax(largest, 1))));
+    int lo = clamped(floor(a), 0, s->size - 1);
+    const int end = lo + x->taps < s->size ? lo + x->taps : s->size;
+    const int hi = clamped(ceil(b) - 1, lo, end - 1);
+    const double first = overlap(s, a, b, lo), last = overlap(s, a, b, hi), edge = first > last ? first : last;
+    const double by_weight = 16384 / (edge > 1 ? edge : 1), by_sum = most / s->scale;
+    const double unit = power_of_two_below(by_weight < by_sum ? by_weight : by_sum);
+    while (lo < hi && overlap(s, a, b, lo) * unit < 0.5)
+        lo++;
     int16_t *const w = x->weight + (int64_t)i * x->taps;
     int32_t sum = 0, used = 0;
     for (int k = lo; k <= hi; k++) {
-        const double from = k == 0 ? a : fmax(a, k), to = k == s->size - 1 ? b : fmin(b, k + 1);
-        w[k - lo] = (int16_t)(fmax(to - from, 0) * unit + 0.5);
+        w[k - lo] = (int16_t)(overlap(s, a, b, k) * unit + 0.5);
         sum += w[k - lo];
         used = w[k - lo] ? k - lo + 1 : used;
     }
+    assert(!x->pairs || used <= 2 * x->pairs);
     memset(w + used, 0, (size_t)(x->taps - used) * sizeof *w);
     x->first[i] = lo;
     x->used[i] = used;
@@ -142,14 +159,16 @@ static void *take(Scratch *s, int64_t bytes)
 static void axis_make(FrameAxis *x, const Span *s, bool vertical, const FrameRows *rows, Scratch *mem)
 {
     *x = (FrameAxis){.count = s->count, .area = s->area, .taps = s->area ? span_taps(s) : 1};
+    if (!vertical && s->scale <= FRAME_WIDEST)
+        x->pairs = s->area ? ((int)ceil(s->scale) + 2) / 2 : 1;
     x->first = take(mem, (int64_t)s->count * 4);
     x->weight = take(mem, (int64_t)s->count * x->taps * 2);
     if (s->area) {
         x->used = take(mem, (int64_t)s->count * 4);
         x->inverse = take(mem, ((int64_t)s->count + FRAME_SLACK) * 4);
-    } else if (!vertical) {
-        x->shuffle = take(mem, frame_shuffle_bytes(s->count));
     }
+    if (x->pairs)
+        x->shuffle = take(mem, frame_shuffle_bytes(s->count, x->pairs));
     if (!mem->base)
         return;
     if (s->area)
@@ -157,7 +176,7 @@ static void axis_make(FrameAxis *x, const Span *s, bool vertical, const FrameRow
     else
         fill_bilinear(x, s);
     x->lo = x->first[0];
-    if (!s->area && !vertical && rows->prepare && s->scale <= FRAME_WIDEST)
+    if (x->pairs && rows->prepare)
         rows->prepare(x);
 }
 
@@ -167,7 +186,7 @@ typedef struct Job {
     const FrameRows *rows;
     FrameAxis x[2], y[2];        /* of luma (or R, G and B), of chroma */
     bool sparse[2];              /* pixels one by one */
-    int components, channels;    /* those read; those of the output before the order of its channels */
+    int components;              /* those read */
     bool convert;
     FrameColour colour[3];
     int16_t *t, *level[3], *converted[3];
@@ -278,7 +297,8 @@ static void component_row(const Job *j, int c, int row)
     const FrameAxis *const x = &j->x[k], *const y = &j->y[k];
     const FrameSource s = {
         .row = f->plane[p] + (ptrdiff_t)y->first[row] * f->stride[p] + (ptrdiff_t)x->lo * info->step[p],
-        .stride = f->stride[p], .step = info->step[p], .component = info->offset[c], .n = x->hi - x->lo};
+        .stride = f->stride[p], .step = info->step[p], .component = info->offset[c], .n = x->hi - x->lo,
+        .ahead = row + 1 < y->count ? (ptrdiff_t)(y->first[row + 1] - y->first[row]) * f->stride[p] : 0};
     if (j->sparse[k]) {
         sparse_row(&s, x, y->weight[row], j->level[c]);
         return;

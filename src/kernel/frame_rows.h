@@ -29,13 +29,15 @@ typedef struct FrameAxis {
     int32_t *used;   /* area: taps of each output */
     int16_t *weight; /* bilinear: (count), of the second; area: (count, taps) */
     float *inverse;  /* area */
-    void *shuffle;   /* what `prepare` made for a horizontal bilinear axis */
+    int pairs;       /* horizontal: pairs of neighbours that make one output; 0: too far apart for `shuffle` */
+    void *shuffle;   /* horizontal: what `prepare` made */
 } FrameAxis;
 
 /* Rows of a plane as the vertical step takes them: component c of n pixels, step bytes apart. */
 typedef struct FrameSource {
     const uint8_t *row; /* the first, at the first pixel */
     ptrdiff_t stride;
+    ptrdiff_t ahead;    /* from here to what the next output row begins with, to be fetched; 0: not known */
     int step, component, n;
 } FrameSource;
 
@@ -49,7 +51,7 @@ typedef struct FrameRows {
     void (*vertical_bilinear)(const FrameSource *s, int weight, int16_t *t);
     /* inverse * sum of weight[k] * row k; inverse makes the sum 128 * level. */
     void (*vertical_area)(const FrameSource *s, int taps, const int16_t *weight, float inverse, int16_t *t);
-    void (*prepare)(const FrameAxis *x); /* fills x->shuffle; NULL: nothing needed */
+    void (*prepare)(const FrameAxis *x); /* fills x->shuffle if there are pairs; NULL: nothing needed */
     /* t[0] is element x->lo. */
     void (*horizontal_bilinear)(const FrameAxis *x, const int16_t *t, int16_t *out);
     void (*horizontal_area)(const FrameAxis *x, const int16_t *t, int16_t *out);
@@ -66,15 +68,15 @@ extern const FrameRows frame_rows_plain, frame_rows_avx2, frame_rows_avx512;
 void frame_by_rows(const Frame *f, const FrameBox *box, FrameFilter filter, const FrameTensor *out,
                    const FrameRows *rows, void *scratch);
 
-/* Bytes that `prepare` may fill for so many outputs. */
-static inline int64_t frame_shuffle_bytes(int count)
+/* Bytes that `prepare` may fill for so many outputs of so many pairs. Per 16 outputs: 8 offsets and masks of 16 bytes, 16
+ * weights of each pair; the widest variant takes 32 outputs at a time. */
+static inline int64_t frame_shuffle_bytes(int count, int pairs)
 {
-    /* Per 16 outputs: 8 offsets and masks of 16 bytes, 16 pairs of weights; the widest variant takes 32 at a time. */
-    return ((int64_t)count + 31) / 32 * 2 * (8 * 4 + 8 * 16 + 16 * 4) + 64;
+    return ((int64_t)count + 31) / 32 * 2 * (8 * 4 + 8 * 16 + 16 * 4 * pairs) + 64;
 }
 
-/* The widest step between outputs, in elements, that `prepare` can serve. Beyond it most elements have no part in any
- * output, and pixels are better made one by one (frame.c). */
+/* The widest step between outputs, in elements, that `prepare` can serve: with it four outputs begin within two loads. Of
+ * bilinear pixels farther apart, most elements have no part in any output, and they are better made one by one (frame.c). */
 #define FRAME_WIDEST 6.0
 
 #endif

@@ -35,29 +35,56 @@ INLINE V pixels(const uint8_t *p, int step, int component, const V mask[2])
     return v_or(v_shuffle8(v_lanes(p, each24, 1), mask[0]), v_shuffle8(v_lanes(p + 8, each24, 1), mask[1]));
 }
 
-/* Where the next vector of n elements starts after that at i: the last is moved back to end at n. */
-INLINE int after(int i, int n)
+typedef struct Pixels { /* how a vector of them is read */
+    const FrameSource *source;
+    int step;
+    V mask[2];
+} Pixels;
+
+INLINE Pixels pixels_of(const FrameSource *s, int step)
 {
-    return i + WIDE < n && i + 2 * WIDE > n ? n - WIDE : i + WIDE;
+    Pixels p = {.source = s, .step = step, .mask = {v_zero(), v_zero()}};
+    if (step == 3)
+        thirds(s->component, p.mask);
+    return p;
 }
 
+INLINE void fetch(const uint8_t *p)
+{
+    _mm_prefetch((const char *)p, _MM_HINT_T0);
+}
+
+/* WIDE elements of two rows from i on. Where a row of the frame is not read to its end, or not every row is, the next
+ * one comes as a surprise to the CPU: it is asked for here. */
+INLINE void bilinear_at(const Pixels *x, int i, int weight, V w, int16_t *t)
+{
+    const FrameSource *const s = x->source;
+    const uint8_t *const p = s->row + (ptrdiff_t)i * x->step;
+    const V a = v_sll16(pixels(p, x->step, s->component, x->mask), 7);
+    fetch(p + s->ahead);
+    if (weight == 0) {
+        v_store(t + i, a);
+        return;
+    }
+    fetch(p + s->ahead + s->stride);
+    const V b = v_sll16(pixels(p + s->stride, x->step, s->component, x->mask), 7);
+    v_store(t + i, v_add16(a, v_mulhrs16(v_sub16(b, a), w)));
+}
+
+/* The last vector is moved back to end with the row. */
 INLINE void bilinear_rows(const FrameSource *s, int step, int weight, int16_t *t)
 {
     /* (1 - w) a + w b = a + w (b - a); mulhrs takes 1/2^15 of the product and rounds, as the plain routine does. */
     const V w = v_set16(weight * (32768 / FRAME_LINEAR));
-    V mask[2] = {v_zero(), v_zero()};
-    if (step == 3)
-        thirds(s->component, mask);
-    for (int i = 0; i < s->n; i = after(i, s->n)) {
-        const uint8_t *const p = s->row + (ptrdiff_t)i * step;
-        const V a = v_sll16(pixels(p, step, s->component, mask), 7);
-        if (weight == 0) {
-            v_store(t + i, a);
-            continue;
-        }
-        const V b = v_sll16(pixels(p + s->stride, step, s->component, mask), 7);
-        v_store(t + i, v_add16(a, v_mulhrs16(v_sub16(b, a), w)));
-    }
+    const Pixels x = pixels_of(s, step);
+    const int last = s->n - WIDE;
+    if (weight == 0)
+        for (int i = 0; i < last; i += WIDE)
+            bilinear_at(&x, i, 0, w, t);
+    else
+        for (int i = 0; i < last; i += WIDE)
+            bilinear_at(&x, i, weight, w, t);
+    bilinear_at(&x, last, weight, w, t);
 }
 
 static TARGET void vertical_bilinear(const FrameSource *s, int weight, int16_t *t)
@@ -77,28 +104,38 @@ INLINE V scaled(V sum, float by)
     return vf_to32(vf_mul(vf_from32(sum), vf_set(by)));
 }
 
+INLINE V pair32(int16_t low, int16_t high)
+{
+    return v_set32((int32_t)((uint16_t)low | (uint32_t)(uint16_t)high << 16));
+}
+
+INLINE void area_at(const Pixels *x, int i, int taps, const int16_t *weight, float inverse, int16_t *t)
+{
+    const FrameSource *const s = x->source;
+    const uint8_t *p = s->row + (ptrdiff_t)i * x->step;
+    V lo = v_zero(), hi = v_zero();
+    int k = 0;
+    for (; k + 1 < taps; k += 2, p += 2 * s->stride) {
+        const V a = pixels(p, x->step, s->component, x->mask), b = pixels(p + s->stride, x->step, s->component, x->mask);
+        const V w = pair32(weight[k], weight[k + 1]);
+        lo = v_add32(lo, v_madd16(v_lo16(a, b), w));
+        hi = v_add32(hi, v_madd16(v_hi16(a, b), w));
+    }
+    if (k < taps) {
+        const V a = pixels(p, x->step, s->component, x->mask), w = pair32(weight[k], 0);
+        lo = v_add32(lo, v_madd16(v_lo16(a, v_zero()), w));
+        hi = v_add32(hi, v_madd16(v_hi16(a, v_zero()), w));
+    }
+    v_store(t + i, v_packs32(scaled(lo, inverse), scaled(hi, inverse)));
+}
+
 INLINE void area_rows(const FrameSource *s, int step, int taps, const int16_t *weight, float inverse, int16_t *t)
 {
-    V mask[2] = {v_zero(), v_zero()};
-    if (step == 3)
-        thirds(s->component, mask);
-    for (int i = 0; i < s->n; i = after(i, s->n)) {
-        const uint8_t *p = s->row + (ptrdiff_t)i * step;
-        V lo = v_zero(), hi = v_zero();
-        int k = 0;
-        for (; k + 1 < taps; k += 2, p += 2 * s->stride) {
-            const V a = pixels(p, step, s->component, mask), b = pixels(p + s->stride, step, s->component, mask);
-            const V w = v_set32((int32_t)((uint16_t)weight[k] | (uint32_t)(uint16_t)weight[k + 1] << 16));
-            lo = v_add32(lo, v_madd16(v_lo16(a, b), w));
-            hi = v_add32(hi, v_madd16(v_hi16(a, b), w));
-        }
-        if (k < taps) {
-            const V a = pixels(p, step, s->component, mask), w = v_set32(weight[k]);
-            lo = v_add32(lo, v_madd16(v_lo16(a, v_zero()), w));
-            hi = v_add32(hi, v_madd16(v_hi16(a, v_zero()), w));
-        }
-        v_store(t + i, v_packs32(scaled(lo, inverse), scaled(hi, inverse)));
-    }
+    const Pixels x = pixels_of(s, step);
+    const int last = s->n - WIDE;
+    for (int i = 0; i < last; i += WIDE)
+        area_at(&x, i, taps, weight, inverse, t);
+    area_at(&x, last, taps, weight, inverse, t);
 }
 
 static TARGET void vertical_area(const FrameSource *s, int taps, const int16_t *weight, float inverse, int16_t *t)
@@ -115,18 +152,23 @@ static TARGET void vertical_area(const FrameSource *s, int taps, const int16_t *
 
 /* ---- horizontal ---- */
 
-typedef struct Quads { /* LANES quads of outputs */
+typedef struct Quads { /* LANES quads of outputs: where their first elements are */
     int32_t offset[2][LANES];
     uint8_t mask[2][16 * LANES];
-    int16_t weight[8 * LANES];
 } Quads;
 
 typedef struct Shuffle {
     int loads; /* of a quad: 1 or 2 */
+    Quads *quads;    /* two for each group of WIDE outputs */
+    int16_t *weight; /* (quads, pairs, 8 * LANES) */
 } Shuffle;
 
-#define SHUFFLE_QUADS(x) ((Quads *)((char *)(x)->shuffle + 64))
-_Static_assert(2 * sizeof(Quads) * 32 / WIDE == 2 * (8 * 4 + 8 * 16 + 16 * 4), "frame_shuffle_bytes");
+static Shuffle shuffle_of(const FrameAxis *x)
+{
+    const int groups = (x->count + WIDE - 1) / WIDE;
+    Quads *const quads = (Quads *)((char *)x->shuffle + 64);
+    return (Shuffle){.loads = *(const int *)x->shuffle, .quads = quads, .weight = (int16_t *)(quads + (ptrdiff_t)2 * groups)};
+}
 
 /* Element of output i, after the last one the last one's. */
 static int output_at(const FrameAxis *x, int i)
@@ -146,10 +188,19 @@ static void fill_quad(const FrameAxis *x, Quads *q, int lane, int output, int lo
             for (int b = 0; b < 4; b++)
                 mask[4 * k + b] = (uint8_t)(2 * (output_at(x, output + k) - start) + b);
     }
-    for (int k = 0; k < 4; k++) {
-        const int w = x->weight[output + k < x->count ? output + k : x->count - 1];
-        q->weight[8 * lane + 2 * k] = (int16_t)(FRAME_LINEAR - w);
-        q->weight[8 * lane + 2 * k + 1] = (int16_t)w;
+}
+
+/* Weights of four outputs, pair by pair, `each` elements apart. */
+static void fill_weights(const FrameAxis *x, int output, int16_t *to, int each)
+{
+    for (int k = 0; k < 4; k++, to += 2) {
+        const int i = output + k < x->count ? output + k : x->count - 1;
+        const int16_t *const w = x->weight + (ptrdiff_t)i * x->taps;
+        for (int pair = 0; pair < x->pairs; pair++)
+            for (int side = 0; side < 2; side++) {
+                const int tap = 2 * pair + side;
+                to[pair * each + side] = !x->area ? (int16_t)(side ? w[0] : FRAME_LINEAR - w[0]) : tap < x->taps ? w[tap] : 0;
+            }
     }
 }
 
@@ -159,36 +210,77 @@ static void prepare(const FrameAxis *x)
     for (int i = 0; i < x->count; i += 4)
         if (output_at(x, i + 3) + 1 - output_at(x, i) > 7)
             loads = 2;
-    ((Shuffle *)x->shuffle)->loads = loads;
-    Quads *q = SHUFFLE_QUADS(x);
-    for (int i = 0; i < x->count; i += WIDE, q += 2)
-        for (int lane = 0; lane < LANES; lane++)
-            for (int half = 0; half < 2; half++)
-                fill_quad(x, &q[half], lane, i + 8 * lane + 4 * half, loads);
+    *(int *)x->shuffle = loads;
+    const Shuffle s = shuffle_of(x);
+    for (int i = 0; i < x->count; i += 4) {
+        const int q = i / WIDE * 2 + i / 4 % 2, lane = i % WIDE / 8;
+        fill_quad(x, &s.quads[q], lane, i, loads);
+        fill_weights(x, i, s.weight + (ptrdiff_t)q * x->pairs * WIDE + 8 * lane, WIDE);
+    }
+    for (int i = (x->count + 3) / 4 * 4; i % WIDE; i += 4) { /* no more outputs: loads must be legal all the same */
+        const int q = i / WIDE * 2 + i / 4 % 2, lane = i % WIDE / 8;
+        fill_quad(x, &s.quads[q], lane, i, loads);
+    }
 }
 
-INLINE V quads(const Quads *q, const int16_t *t, int loads)
+/* Sums of the quads' products. */
+INLINE V quads(const Quads *q, const int16_t *t, const int16_t *weight, int pairs, int loads)
 {
-    V pairs = v_shuffle8(v_lanes(t, q->offset[0], 1), v_load(q->mask[0]));
-    if (loads == 2)
-        pairs = v_or(pairs, v_shuffle8(v_lanes(t, q->offset[1], 1), v_load(q->mask[1])));
+    V sum = v_zero();
+    for (int k = 0; k < pairs; k++) {
+        V pair = v_shuffle8(v_lanes(t + 2 * k, q->offset[0], 1), v_load(q->mask[0]));
+        if (loads == 2)
+            pair = v_or(pair, v_shuffle8(v_lanes(t + 2 * k, q->offset[1], 1), v_load(q->mask[1])));
+        const V product = v_madd16(pair, v_load(weight + k * WIDE));
+        sum = k ? v_add32(sum, product) : product;
+    }
+    return sum;
+}
+
+INLINE V rounded(V sum)
+{
     const int bits = 18; /* FRAME_LINEAR * FRAME_FINE */
-    return v_sra32(v_add32(v_madd16(pairs, v_load(q->weight)), v_set32(1 << (bits - 1))), bits);
+    return v_sra32(v_add32(sum, v_set32(1 << (bits - 1))), bits);
+}
+
+INLINE void bilinear_quads(const FrameAxis *x, const int16_t *t, int loads, int16_t *out)
+{
+    const Shuffle s = shuffle_of(x);
+    const Quads *q = s.quads;
+    const int16_t *w = s.weight;
+    for (int i = 0; i < x->count; i += WIDE, q += 2, w += 2 * WIDE)
+        v_store(out + i, v_packs32(rounded(quads(&q[0], t, w, 1, loads)), rounded(quads(&q[1], t, w + WIDE, 1, loads))));
 }
 
 static TARGET void horizontal_bilinear(const FrameAxis *x, const int16_t *t, int16_t *out)
 {
-    const Quads *q = SHUFFLE_QUADS(x);
-    if (((const Shuffle *)x->shuffle)->loads == 1)
-        for (int i = 0; i < x->count; i += WIDE, q += 2)
-            v_store(out + i, v_packs32(quads(&q[0], t, 1), quads(&q[1], t, 1)));
+    if (*(const int *)x->shuffle == 1)
+        bilinear_quads(x, t, 1, out);
     else
-        for (int i = 0; i < x->count; i += WIDE, q += 2)
-            v_store(out + i, v_packs32(quads(&q[0], t, 2), quads(&q[1], t, 2)));
+        bilinear_quads(x, t, 2, out);
 }
 
-/* Sums of four outputs a lane: output + 8 * lane + 0 .. 3. */
-INLINE V area_quads(const FrameAxis *x, const int16_t *t, int output)
+/* Areas' sums times their inverses, from those of output i on; quad l lies 8l behind. */
+INLINE V divided(const FrameAxis *x, V sum, int i)
+{
+    static const int each8[] = {0, 8, 16, 24};
+    const V inverse = v_lanes((const char *)(x->inverse + i), each8, (int)sizeof(float));
+    return vf_to32(vf_mul(vf_from32(sum), vf_cast(inverse)));
+}
+
+INLINE void near_areas(const FrameAxis *x, const int16_t *t, int pairs, int loads, int16_t *out)
+{
+    const Shuffle s = shuffle_of(x);
+    const Quads *q = s.quads;
+    const int16_t *w = s.weight;
+    for (int i = 0; i < x->count; i += WIDE, q += 2, w += 2 * pairs * WIDE) {
+        const V a = quads(&q[0], t, w, pairs, loads), b = quads(&q[1], t, w + pairs * WIDE, pairs, loads);
+        v_store(out + i, v_packs32(divided(x, a, i), divided(x, b, i + 4)));
+    }
+}
+
+/* Areas of many elements: sums of four outputs a lane, output + 8 * lane + 0 .. 3, eight elements at a time. */
+INLINE V wide_quads(const FrameAxis *x, const int16_t *t, int output)
 {
     V sum[4];
     for (int k = 0; k < 4; k++) {
@@ -209,24 +301,18 @@ INLINE V area_quads(const FrameAxis *x, const int16_t *t, int output)
 
 static TARGET void horizontal_area(const FrameAxis *x, const int16_t *t, int16_t *out)
 {
-    static const int each8[] = {0, 8, 16, 24};
-    for (int i = 0; i < x->count; i += WIDE) {
-        V quad[2];
-        for (int half = 0; half < 2; half++) {
-            const int at = i + 4 * half;
-            const V inverse = v_lanes((const char *)(x->inverse + at), each8, (int)sizeof(float));
-            quad[half] = vf_to32(vf_mul(vf_from32(area_quads(x, t, at)), vf_cast(inverse)));
-        }
-        v_store(out + i, v_packs32(quad[0], quad[1]));
-    }
+    if (!x->pairs)
+        for (int i = 0; i < x->count; i += WIDE)
+            v_store(out + i, v_packs32(divided(x, wide_quads(x, t, i), i), divided(x, wide_quads(x, t, i + 4), i + 4)));
+    else if (*(const int *)x->shuffle == 1)
+        near_areas(x, t, x->pairs, 1, out);
+    else if (x->pairs == 2)
+        near_areas(x, t, 2, 2, out);
+    else
+        near_areas(x, t, x->pairs, 2, out);
 }
 
 /* ---- colour and type ---- */
-
-INLINE V pair32(int16_t low, int16_t high)
-{
-    return v_set32((int32_t)((uint16_t)low | (uint32_t)(uint16_t)high << 16));
-}
 
 static TARGET void colour(const FrameColour *m, int nout, int n, const int16_t *const *in, int16_t *const *out)
 {
