@@ -84,9 +84,9 @@ static void read_regions(const Yaml *y, const YamlNode *node, Watch *w)
 
 /* ---- signals ---- */
 
-static const struct Rule *rule_at(const Yaml *y, const Watch *w, const YamlNode *n, int each)
+static const struct Rule *condition_at(const Yaml *y, const Watch *w, const YamlNode *n, int each)
 {
-    return n ? rule_parse(y->ctx, w, y->name, n->place, yaml_node_text(y, n, "a condition"), each) : NULL;
+    return n ? rule_parse_condition(y->ctx, w, y->name, n->place, yaml_node_text(y, n, "a condition"), each) : NULL;
 }
 
 /* Rules may name any signal, so these come first; what is a rule in them (guard.reset_on) after. */
@@ -109,7 +109,7 @@ static void read_resets(const Yaml *y, const YamlNode *const *reset_on, Watch *w
     Signal *const signal = (Signal *)w->signal;
     for (int i = 0; i < w->nsignal; i++)
         if (reset_on[i])
-            signal[i].text.guard.reset_on = rule_at(y, w, reset_on[i], -1);
+            signal[i].text.guard.reset_on = condition_at(y, w, reset_on[i], -1);
 }
 
 /* ---- events ---- */
@@ -169,8 +169,10 @@ static void read_data(YamlMap *m, const Watch *w, EventRule *r)
     if (r->ndata > EVENT_MAX_DATA)
         yaml_fail(m->yaml, n->place, "%s: 'data' has %d values; at most %d are possible", m->what, r->ndata, EVENT_MAX_DATA);
     const struct Rule **const data = arena_array(m->yaml->ctx->arena, (size_t)r->ndata + 1, sizeof *data);
-    for (int i = 0; i < r->ndata; i++)
-        data[i] = rule_at(m->yaml, w, n->kind == YAML_LIST ? n->at[i] : n, r->each);
+    for (int i = 0; i < r->ndata; i++) {
+        const YamlNode *const at = n->kind == YAML_LIST ? n->at[i] : n;
+        data[i] = rule_parse(m->yaml->ctx, w, m->yaml->name, at->place, yaml_node_text(m->yaml, at, "a value"), r->each);
+    }
     r->data = data;
 }
 
@@ -192,8 +194,8 @@ static void read_event(const Yaml *y, const YamlNode *node, const Watch *w, Even
     static const char *const emit[] = {"span", "point"};
     YamlMap m = yaml_map(y, node, arena_printf(y->ctx->arena, "event '%s'", r->name));
     r->each = find_each(&m, w);
-    r->when = rule_at(y, w, yaml_need(&m, "when"), r->each);
-    r->within = rule_at(y, w, yaml_get(&m, "within"), r->each);
+    r->when = condition_at(y, w, yaml_need(&m, "when"), r->each);
+    r->within = condition_at(y, w, yaml_get(&m, "within"), r->each);
     r->point = yaml_choice(&m, "emit", 0, emit, 2) == 1;
     r->confirm = window(&m, "confirm");
     r->release = window(&m, "release");

@@ -21,22 +21,12 @@
 #ifndef LATHE_WATCH_EVENT_H
 #define LATHE_WATCH_EVENT_H
 
-#include "watch/watch.h"
+#include "watch/rule.h"
 
 #define EVENT_MAX_KEYS 256  /* live at once, for each event */
 #define EVENT_MAX_TEXT 1024 /* bytes of a text that is remembered; longer ones are cut */
 
 typedef enum RecordKind { RECORD_START, RECORD_UPDATE, RECORD_END, RECORD_POINT } RecordKind;
-
-typedef enum ValueKind { VALUE_UNKNOWN, VALUE_TRUTH, VALUE_NUMBER, VALUE_TEXT, VALUE_LIST } ValueKind;
-
-typedef struct Value {
-    ValueKind kind;
-    double number;    /* also of a truth, 0 or 1 */
-    const char *text;
-    int n;            /* of a list */
-    const Found *list;
-} Value;
 
 typedef struct EventRecord {
     RecordKind kind;
