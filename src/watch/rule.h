@@ -54,7 +54,7 @@
 
 #include "watch/watch.h"
 
-#define RULE_MAX_NODES 400   /* names, constants, operators and functions of one rule; brackets are no deeper either */
+#define RULE_MAX_NODES 400   /* names, constants, operators and functions of one rule */
 #define RULE_MAX_EDITS 64
 #define RULE_MAX_WAITING 32  /* what seq remembers of either side; older ones are forgotten */
 #define RULE_MAX_STARTS 1024 /* what rate remembers */
