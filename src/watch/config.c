@@ -141,6 +141,8 @@ static void read_limit(YamlMap *m, EventRule *r)
     const char *const span = single ? arena_printf(m->yaml->ctx->arena, "1%s", unit) : unit;
     if (!number || !duration_parse(span, &r->limit_per) || r->limit_per == 0)
         yaml_fail(m->yaml, n->place, "%s: 'limit' must be a number of starts in a time: 20/h, 3/10s", m->what);
+    if (count > EVENT_MAX_LIMIT)
+        yaml_fail(m->yaml, n->place, "%s: 'limit': at most %d starts can be counted", m->what, EVENT_MAX_LIMIT);
     r->limit = count;
 }
 

@@ -60,6 +60,8 @@ typedef struct Observation {
 
 typedef enum SampleClock { CLOCK_MEDIA, CLOCK_RTCP, CLOCK_PDT, CLOCK_ARRIVAL } SampleClock;
 
+const char *clock_text(SampleClock c); /* "media" .. */
+
 typedef struct Sample {
     const char *stream;
     int epoch;

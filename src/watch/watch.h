@@ -11,7 +11,8 @@
 
 struct Rule; /* rule.h */
 
-#define EVENT_MAX_DATA 16 /* values in the record of an event */
+#define EVENT_MAX_DATA 16     /* values in the record of an event */
+#define EVENT_MAX_LIMIT 10000 /* starts that `limit` counts */
 
 typedef struct Place { /* in a file, for messages */
     int line, column; /* from 1 */
