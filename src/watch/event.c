@@ -232,7 +232,7 @@ static EventSlot *find_key(EventState *e, uint64_t hash, const char *key)
 }
 
 /* The slots of what is there now; objects without a confirmed track have none. */
-static void seat_keys(Events *v, EventState *e, const Value *list, bool objects, int64_t t)
+static void seat_keys(Events *v, EventState *e, const RuleValue *list, bool objects, int64_t t)
 {
     for (int i = 0; i < e->nlive; i++)
         e->slot[e->live[i]].item = NULL;
@@ -348,7 +348,7 @@ double events_rate(const Events *v)
     return rate;
 }
 
-Value events_reading(const Events *v, int signal)
+RuleValue events_reading(const Events *v, int signal)
 {
     return readings_now(v->readings)[signal].value;
 }

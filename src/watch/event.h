@@ -45,7 +45,7 @@ typedef struct EventRecord {
     int64_t frame;        /* of the best sample */
     Box box;              /* where, if one of the signals has a place; width 0: none */
     int ndata;
-    Value data[EVENT_MAX_DATA]; /* as EventRule.data */
+    RuleValue data[EVENT_MAX_DATA]; /* as EventRule.data */
 } EventRecord;
 
 /* {"v":1,"id":"..","rev":0,"kind":"start","stream":"s1","watch":"royale","event":"final_ten","key":null,"epoch":0,
@@ -76,6 +76,6 @@ double events_rate(const Events *v);
  * condition that a cheap signal makes false is not needed until that changes. */
 void events_need(const Events *v, bool *need);
 /* What a signal reads as now, for the page and the status line. */
-Value events_reading(const Events *v, int signal);
+RuleValue events_reading(const Events *v, int signal);
 
 #endif

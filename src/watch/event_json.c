@@ -13,7 +13,7 @@ static void add_box(Str *out, const Box *b)
     str_addc(out, ']');
 }
 
-static void add_list(Str *out, const Value *v)
+static void add_list(Str *out, const RuleValue *v)
 {
     str_addc(out, '[');
     for (int i = 0; i < v->n; i++) {
@@ -30,7 +30,7 @@ static void add_list(Str *out, const Value *v)
     str_addc(out, ']');
 }
 
-static void add_value(Str *out, const Value *v)
+static void add_value(Str *out, const RuleValue *v)
 {
     switch (v->kind) {
     case VALUE_UNKNOWN: str_add(out, "null"); break;

@@ -11,7 +11,7 @@ void machine_new(Arena *a, Machine *m, const EventState *e)
     m->confirm = hits_new(a, r->confirm.m, e->by.confirm_span);
     m->release = hits_new(a, r->release.m, e->by.release_span);
     m->best_at = arena_array_of(a, r->confirm.m, Best);
-    m->data = arena_array_of(a, r->ndata, Value);
+    m->data = arena_array_of(a, r->ndata, RuleValue);
     m->data_text = arena_array_of(a, r->ndata, char *);
     m->data_list = arena_array_of(a, r->ndata, Found *);
     for (int i = 0; i < r->ndata; i++) {
@@ -90,7 +90,7 @@ static void tell(Events *v, int event, const EventSlot *s, RecordKind kind, int6
         v->fn(v->arg, &out);
 }
 
-static void keep_list(Value *v, char *text, Found *list)
+static void keep_list(RuleValue *v, char *text, Found *list)
 {
     size_t used = 0;
     v->n = v->n < EVENT_MAX_LISTED ? v->n : EVENT_MAX_LISTED;
@@ -108,7 +108,7 @@ static void keep_data(const EventState *e, EventSlot *s, const RuleNow *now)
 {
     Machine *const m = &s->machine;
     for (int i = 0; i < e->rule->ndata; i++) {
-        Value x = rule_value(now, e->rule->data[i], s->data[i]).value;
+        RuleValue x = rule_value(now, e->rule->data[i], s->data[i]).value;
         if (x.kind == VALUE_TEXT) {
             text_copy(m->data_text[i], EVENT_MAX_TEXT, x.text);
             x.text = m->data_text[i];

@@ -42,7 +42,7 @@ typedef struct Machine {
     int64_t t_detect;      /* of the told start */
     uint64_t id;
     int rev;
-    Value *data;           /* as of the last true sample that was told */
+    RuleValue *data;           /* as of the last true sample that was told */
     char **data_text;      /* EVENT_MAX_TEXT bytes where there are texts */
     Found **data_list;
     bool pending;          /* for events_rate */

@@ -102,7 +102,7 @@ static bool hysteresis(bool before, double score, double on, double off)
 }
 
 /* The state turns once the other one has lasted. */
-static Value read_audio(SignalState *s, const AudioSignal *d, double score, int64_t t)
+static RuleValue read_audio(SignalState *s, const AudioSignal *d, double score, int64_t t)
 {
     const bool raw = hysteresis(s->raw, score, d->on, d->off);
     if (raw != s->raw)
@@ -113,7 +113,7 @@ static Value read_audio(SignalState *s, const AudioSignal *d, double score, int6
     return value_truth(s->on);
 }
 
-static Value read_screen(const ScreenSignal *d, const Observation *o, char why[32])
+static RuleValue read_screen(const ScreenSignal *d, const Observation *o, char why[32])
 {
     const double score = (double)o->score, second = (double)o->second;
     const bool leads = isfinite(second) && score - second >= d->margin;
@@ -131,7 +131,7 @@ static bool wanted_label(const ObjectSignal *d, const char *label)
     return any;
 }
 
-static Value read_class(const ObjectSignal *d, const Observation *o, char why[32])
+static RuleValue read_class(const ObjectSignal *d, const Observation *o, char why[32])
 {
     if ((double)o->score < d->min_score || !o->text) {
         reading_why(why, "score");
@@ -152,7 +152,7 @@ static bool inside(const Area *a, double x, double y)
     return in;
 }
 
-static Value read_position(const PositionSignal *d, const Observation *o, Reading *out)
+static RuleValue read_position(const PositionSignal *d, const Observation *o, Reading *out)
 {
     if ((double)o->score < d->on)
         return value_truth(false);
@@ -173,7 +173,7 @@ static Value read_position(const PositionSignal *d, const Observation *o, Readin
 /* ---- lists ---- */
 
 /* A copy of those that count, and the best of them. */
-static Value read_list(SignalState *s, const Signal *d, const Observation *o, Reading *out)
+static RuleValue read_list(SignalState *s, const Signal *d, const Observation *o, Reading *out)
 {
     const bool lines = d->kind == SIGNAL_TEXT;
     const double least = lines ? d->text.min_confidence : d->object.min_score;
@@ -210,12 +210,12 @@ static Value read_list(SignalState *s, const Signal *d, const Observation *o, Re
         n++;
     }
     out->page = s->page;
-    return (Value){.kind = VALUE_LIST, .n = n, .list = s->found};
+    return (RuleValue){.kind = VALUE_LIST, .n = n, .list = s->found};
 }
 
 /* ---- one signal ---- */
 
-static Value read_seen(SignalState *s, const Signal *d, const Observation *o, int64_t t, Reading *out)
+static RuleValue read_seen(SignalState *s, const Signal *d, const Observation *o, int64_t t, Reading *out)
 {
     const double score = (double)o->score;
     if (is_list(d))
@@ -244,7 +244,7 @@ static Value read_seen(SignalState *s, const Signal *d, const Observation *o, in
 }
 
 /* Keeps what is another value than before. */
-static void settle(SignalState *s, Reading *out, const Value *v, int64_t t, int64_t gap)
+static void settle(SignalState *s, Reading *out, const RuleValue *v, int64_t t, int64_t gap)
 {
     const bool gone = s->known == NO_TIME || t - s->known > gap;
     s->known = t;
@@ -253,7 +253,7 @@ static void settle(SignalState *s, Reading *out, const Value *v, int64_t t, int6
         return;
     }
     char clean[EVENT_MAX_TEXT];
-    Value now = *v;
+    RuleValue now = *v;
     if (v->kind == VALUE_TEXT) {
         text_copy(clean, sizeof clean, v->text);
         now.text = clean;
@@ -284,7 +284,7 @@ static void read_signal(Readings *r, int i, const Sample *sample, bool reset)
     *out = (Reading){.since = out->since};
     if (s->known != NO_TIME && t - s->known > r->watch->gap)
         s->on = s->raw = false;
-    Value v = value_unknown();
+    RuleValue v = value_unknown();
     if (is_line(d)) {
         v = reading_line(s, &d->text, o, t, reset, r->matcher, out->why);
         out->scored = o->state == OBSERVE_SEEN && isfinite(o->score);

@@ -23,8 +23,8 @@
 #define READING_MAX_PAGE 16384 /* bytes of all texts of one list, likewise */
 
 typedef struct Reading {
-    Value value;
-    Value prev;       /* the last one that was another; unknown: none */
+    RuleValue value;
+    RuleValue prev;       /* the last one that was another; unknown: none */
     int64_t since;    /* time of the first reading that was as it is now */
     bool scored;
     float score;

@@ -24,7 +24,7 @@ void reading_line_reset(SignalState *s)
 /* ---- one reading ---- */
 
 /* Digits and their sign, or a decimal fraction, with nothing else but space about it. */
-static Value number_of(const char *text, TextType type)
+static RuleValue number_of(const char *text, TextType type)
 {
     while (isspace((unsigned char)*text))
         text++;
@@ -55,7 +55,7 @@ static const char *parse(char *line, const TextSignal *d, Matcher *m, char why[3
     return line + group.start;
 }
 
-static Value read_line(SignalState *s, const TextSignal *d, const Observation *o, Matcher *m, char why[32])
+static RuleValue read_line(SignalState *s, const TextSignal *d, const Observation *o, Matcher *m, char why[32])
 {
     text_copy(s->line, EVENT_MAX_TEXT, o->text ? o->text : "");
     /* That nothing stands there is known, if it is not numbers that are looked for; it has no confidence. */
@@ -69,7 +69,7 @@ static Value read_line(SignalState *s, const TextSignal *d, const Observation *o
         return value_unknown();
     if (d->type == TEXT_STRING)
         return value_text(text);
-    const Value v = number_of(text, d->type);
+    const RuleValue v = number_of(text, d->type);
     if (v.kind == VALUE_UNKNOWN)
         reading_why(why, "no number");
     else if (v.number < d->min || v.number > d->max)
@@ -79,7 +79,7 @@ static Value read_line(SignalState *s, const TextSignal *d, const Observation *o
 
 /* ---- vote ---- */
 
-static Value vote_value(const Vote *v)
+static RuleValue vote_value(const Vote *v)
 {
     return v->text ? value_text(v->text) : value_number(v->number);
 }
@@ -92,17 +92,17 @@ static const Vote *vote_at(const SignalState *s, const TextSignal *d, int i)
 
 static int vote_count(const SignalState *s, const TextSignal *d, int64_t t, int of)
 {
-    const Value want = vote_value(vote_at(s, d, of));
+    const RuleValue want = vote_value(vote_at(s, d, of));
     int sum = 0;
     for (int i = 0; i < s->nvote; i++) {
-        const Value v = vote_value(vote_at(s, d, i));
+        const RuleValue v = vote_value(vote_at(s, d, i));
         sum += t - vote_at(s, d, i)->t <= d->vote_within && value_equal(&v, &want);
     }
     return sum;
 }
 
 /* The value that most of the last readings gave; of equals the newest. */
-static Value vote(SignalState *s, const TextSignal *d, int64_t t, const Value *v)
+static RuleValue vote(SignalState *s, const TextSignal *d, int64_t t, const RuleValue *v)
 {
     Vote *const slot = &s->vote[s->next_vote];
     slot->t = t;
@@ -132,7 +132,7 @@ static bool may_follow(const Guard *g, double from, int64_t t0, double to, int64
 }
 
 /* What does not follow from the base is held back until enough readings follow from each other. */
-static Value guard(SignalState *s, const Guard *g, int64_t t, Value v, char why[32])
+static RuleValue guard(SignalState *s, const Guard *g, int64_t t, RuleValue v, char why[32])
 {
     const bool follows = !s->based || may_follow(g, s->base, s->base_t, v.number, t);
     if (!follows) {
@@ -152,7 +152,8 @@ static Value guard(SignalState *s, const Guard *g, int64_t t, Value v, char why[
     return v;
 }
 
-Value reading_line(SignalState *s, const TextSignal *d, const Observation *o, int64_t t, bool reset, Matcher *m, char why[32])
+RuleValue reading_line(SignalState *s, const TextSignal *d, const Observation *o, int64_t t, bool reset, Matcher *m,
+                       char why[32])
 {
     if (reset) {
         s->based = false;
@@ -160,7 +161,7 @@ Value reading_line(SignalState *s, const TextSignal *d, const Observation *o, in
     }
     if (o->state != OBSERVE_SEEN)
         return value_unknown();
-    Value v = read_line(s, d, o, m, why);
+    RuleValue v = read_line(s, d, o, m, why);
     if (v.kind != VALUE_UNKNOWN && d->vote > 1)
         v = vote(s, d, t, &v);
     return v.kind == VALUE_NUMBER && d->guard.given ? guard(s, &d->guard, t, v, why) : v;

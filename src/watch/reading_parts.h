@@ -13,7 +13,7 @@ typedef struct Vote {
 
 typedef struct SignalState {
     int64_t known;       /* time of the last known reading; NO_TIME: none */
-    Value last, before;  /* the last known value, and the one before that was another */
+    RuleValue last, before;  /* the last known value, and the one before that was another */
     char *text[2];       /* of these two, EVENT_MAX_TEXT bytes each */
     /* hysteresis */
     bool on, raw;        /* raw: of audio, before its durations */
@@ -33,7 +33,8 @@ typedef struct SignalState {
 } SignalState;
 
 /* The value of a line of text; unknown: why. Frees the guard first if `reset`. */
-Value reading_line(SignalState *s, const TextSignal *d, const Observation *o, int64_t t, bool reset, Matcher *m, char why[32]);
+RuleValue reading_line(SignalState *s, const TextSignal *d, const Observation *o, int64_t t, bool reset, Matcher *m,
+                       char why[32]);
 void reading_line_new(Arena *a, SignalState *s, const TextSignal *d);
 void reading_line_reset(SignalState *s);
 /* Cannot be unknown for a reason longer than this. */

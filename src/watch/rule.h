@@ -63,13 +63,13 @@ typedef struct Rule Rule;
 
 typedef enum ValueKind { VALUE_UNKNOWN, VALUE_TRUTH, VALUE_NUMBER, VALUE_TEXT, VALUE_LIST } ValueKind;
 
-typedef struct Value {
+typedef struct RuleValue {
     ValueKind kind;
     double number;    /* also of a truth, 0 or 1 */
     const char *text;
     int n;            /* of a list */
     const Found *list;
-} Value;
+} RuleValue;
 
 /* Text at a place of the watch's file `name`. The watch has its signals and the names of its events; `each` as EventRule's.
  * Everything is checked here: names, fields, types (a text is not compared with a number), patterns, durations. Does not

@@ -4,31 +4,31 @@
 #include <math.h>
 #include <string.h>
 
-Value value_number(double v)
+RuleValue value_number(double v)
 {
-    return isfinite(v) ? (Value){.kind = VALUE_NUMBER, .number = v} : value_unknown();
+    return isfinite(v) ? (RuleValue){.kind = VALUE_NUMBER, .number = v} : value_unknown();
 }
 
-bool value_equal(const Value *a, const Value *b)
+bool value_equal(const RuleValue *a, const RuleValue *b)
 {
     if (a->kind != b->kind)
         return false;
     return a->kind == VALUE_TEXT ? strcmp(a->text, b->text) == 0 : a->number == b->number;
 }
 
-int value_condition(const Value *v)
+int value_condition(const RuleValue *v)
 {
     return v->kind == VALUE_UNKNOWN ? -1 : v->kind == VALUE_LIST ? v->n > 0 : v->number != 0;
 }
 
-static Value seconds(int64_t us)
+static RuleValue seconds(int64_t us)
 {
     return value_number((double)us / 1e6);
 }
 
 /* ---- names ---- */
 
-static Value best_score(const Value *list)
+static RuleValue best_score(const RuleValue *list)
 {
     float best = 0;
     for (int i = 0; i < list->n; i++)
@@ -36,7 +36,7 @@ static Value best_score(const Value *list)
     return list->kind == VALUE_LIST && list->n > 0 ? value_number((double)best) : value_unknown();
 }
 
-static Value signal_value(const RuleNow *now, const RuleNode *n)
+static RuleValue signal_value(const RuleNow *now, const RuleNode *n)
 {
     const Reading *const r = &now->reading[n->index];
     const bool known = r->value.kind != VALUE_UNKNOWN;
@@ -56,7 +56,7 @@ static Value signal_value(const RuleNow *now, const RuleNode *n)
     }
 }
 
-static Value found_value(const Found *f, RuleField field)
+static RuleValue found_value(const Found *f, RuleField field)
 {
     switch (field) {
     case FIELD_LABEL:
@@ -70,7 +70,7 @@ static Value found_value(const Found *f, RuleField field)
     }
 }
 
-static Value item_value(const RuleNow *now, const RuleNode *n)
+static RuleValue item_value(const RuleNow *now, const RuleNode *n)
 {
     if (!now->item_known)
         return value_unknown();
@@ -81,7 +81,7 @@ static Value item_value(const RuleNow *now, const RuleNode *n)
     return n->field == FIELD_AGE ? seconds(now->t - now->item_since) : found_value(now->item, n->field);
 }
 
-static Value event_value(const RuleNow *now, const RuleNode *n)
+static RuleValue event_value(const RuleNow *now, const RuleNode *n)
 {
     const EventNow none = {0}, *const e = now->event ? &now->event[n->index] : &none;
     if (n->field == FIELD_AGE)
@@ -91,7 +91,7 @@ static Value event_value(const RuleNow *now, const RuleNode *n)
 
 /* ---- operators ---- */
 
-static Value arithmetic(RuleOp op, double a, double b)
+static RuleValue arithmetic(RuleOp op, double a, double b)
 {
     switch (op) {
     case RULE_ADD: return value_number(a + b);
@@ -102,7 +102,7 @@ static Value arithmetic(RuleOp op, double a, double b)
     }
 }
 
-static Value comparison(RuleOp op, const Value *a, const Value *b)
+static RuleValue comparison(RuleOp op, const RuleValue *a, const RuleValue *b)
 {
     switch (op) {
     case RULE_LT: return value_truth(a->number < b->number);
@@ -120,7 +120,7 @@ static int matches_text(const RuleNow *now, const RuleNode *n, const char *text)
 }
 
 /* In a list: true once one is, else unknown if one is. */
-static Value matches(const RuleNow *now, const RuleNode *n, const Value *of)
+static RuleValue matches(const RuleNow *now, const RuleNode *n, const RuleValue *of)
 {
     int any = 0;
     if (of->kind == VALUE_TEXT)
@@ -132,7 +132,7 @@ static Value matches(const RuleNow *now, const RuleNode *n, const Value *of)
     return any < 0 ? value_unknown() : value_truth(any);
 }
 
-static Value count(const RuleNow *now, const Rule *r, const RuleMemory *m, const RuleNode *n, const Value *list)
+static RuleValue count(const RuleNow *now, const Rule *r, const RuleMemory *m, const RuleNode *n, const RuleValue *list)
 {
     if (n->b < 0)
         return value_number(list->n);
@@ -147,7 +147,7 @@ static Value count(const RuleNow *now, const Rule *r, const RuleMemory *m, const
     return value_number(sum);
 }
 
-static RuleResult plain(Value v)
+static RuleResult plain(RuleValue v)
 {
     return (RuleResult){v, NO_TIME};
 }

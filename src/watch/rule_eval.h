@@ -36,7 +36,7 @@ typedef struct RuleNow {
 } RuleNow;
 
 typedef struct RuleResult {
-    Value value;
+    RuleValue value;
     int64_t begin; /* NO_TIME: no instant had a say */
 } RuleResult;
 
@@ -78,17 +78,17 @@ bool rule_pending(const Rule *r, const RuleMemory *m);
 
 /* ---- values ---- */
 
-static inline Value value_unknown(void) { return (Value){.kind = VALUE_UNKNOWN}; }
-static inline Value value_truth(bool b) { return (Value){.kind = VALUE_TRUTH, .number = b}; }
-static inline Value value_text(const char *text) { return (Value){.kind = VALUE_TEXT, .text = text}; }
-Value value_number(double v); /* unknown unless finite */
-bool value_equal(const Value *a, const Value *b); /* of known truths, numbers and texts */
+static inline RuleValue value_unknown(void) { return (RuleValue){.kind = VALUE_UNKNOWN}; }
+static inline RuleValue value_truth(bool b) { return (RuleValue){.kind = VALUE_TRUTH, .number = b}; }
+static inline RuleValue value_text(const char *text) { return (RuleValue){.kind = VALUE_TEXT, .text = text}; }
+RuleValue value_number(double v); /* unknown unless finite */
+bool value_equal(const RuleValue *a, const RuleValue *b); /* of known truths, numbers and texts */
 /* 1 true, 0 false, -1 unknown; of a list whether anything is in it. */
-int value_condition(const Value *v);
+int value_condition(const RuleValue *v);
 
 /* ---- functions that remember, as rule_node_value sees them (rule_memory.c) ---- */
 
 /* The last sample's. */
-Value rule_memory_value(const RuleNow *now, const RuleNode *n, const RuleMemory *m, int64_t *begin);
+RuleValue rule_memory_value(const RuleNow *now, const RuleNode *n, const RuleMemory *m, int64_t *begin);
 
 #endif

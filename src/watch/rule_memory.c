@@ -165,7 +165,7 @@ static bool latch_pending(const Latch *l)
 /* ---- functions ---- */
 
 typedef struct Confirmed { /* a value that is kept */
-    Value value;
+    RuleValue value;
     char *text; /* EVENT_MAX_TEXT bytes, where values are texts */
 } Confirmed;
 
@@ -213,7 +213,7 @@ static Confirmed confirmed_new(Arena *a, ValueKind type)
     return (Confirmed){.text = type == VALUE_TEXT ? arena_alloc(a, EVENT_MAX_TEXT) : NULL};
 }
 
-static void keep(Confirmed *c, const Value *v)
+static void keep(Confirmed *c, const RuleValue *v)
 {
     c->value = *v;
     if (v->kind == VALUE_TEXT) {
@@ -297,7 +297,7 @@ void rule_memory_reset(RuleMemory *m, const Rule *r)
     }
 }
 
-static uint64_t hash_value(const Value *v)
+static uint64_t hash_value(const RuleValue *v)
 {
     if (v->kind != VALUE_TEXT) {
         const double x = v->number + 0.0; /* -0 is 0 */
@@ -307,7 +307,7 @@ static uint64_t hash_value(const Value *v)
     return hash_bytes(text, text_copy(text, sizeof text, v->text), 1);
 }
 
-static void changed_step(Changed *c, int64_t t, const Value *v)
+static void changed_step(Changed *c, int64_t t, const RuleValue *v)
 {
     if (c->known != NO_TIME && t - c->known > c->gap)
         changed_reset(c);
@@ -422,12 +422,12 @@ void rule_step(const RuleNow *now, const Rule *r, RuleMemory *m)
             function_step(now, r, m, &r->at[i], &m->at[r->at[i].memory]);
 }
 
-static Value instant(bool fired, bool unknown)
+static RuleValue instant(bool fired, bool unknown)
 {
     return !fired && unknown ? value_unknown() : value_truth(fired);
 }
 
-Value rule_memory_value(const RuleNow *now, const RuleNode *n, const RuleMemory *m, int64_t *begin)
+RuleValue rule_memory_value(const RuleNow *now, const RuleNode *n, const RuleMemory *m, int64_t *begin)
 {
     const Function *const f = &m->at[n->memory];
     switch (n->op) {

@@ -20,7 +20,7 @@ static const char *number_text(Arena *a, double v)
     return str_text(&s);
 }
 
-static const char *value_text(Arena *a, const Value *v)
+static const char *value_text(Arena *a, const RuleValue *v)
 {
     switch (v->kind) {
     case VALUE_TRUTH: return v->number != 0 ? "true" : "false";

@@ -39,7 +39,7 @@ static inline void feed_record(void *arg, const EventRecord *r)
     str_addc(&f->lines, '@');
     json_add_seconds(&f->lines, r->t_detect);
     for (int i = 0; i < r->ndata; i++) {
-        const Value *const v = &r->data[i];
+        const RuleValue *const v = &r->data[i];
         str_addc(&f->lines, ' ');
         if (v->kind == VALUE_TEXT)
             str_add(&f->lines, v->text);
