@@ -105,7 +105,7 @@ static void durations(Context *ctx)
     /* what may still join holds the end back; a run too short for that lets it go */
     check_flags(ctx, (EventRule){.merge = 1500000, .confirm = {2, 2}}, "11011", "start e 0@0.5|end e 0-2@2 stopped|");
     check_flags(ctx, (EventRule){.merge = 1500000, .confirm = {2, 2}}, "1101000", "start e 0@0.5|end e 0-0.5@1|");
-    check_flags(ctx, (EventRule){.merge = 1000000, .cooldown = 3000000}, "10100011111", "start e 0@0|end e 0-1@1.5|start e 4@4|end e 4-5@5 stopped|");
+    check_flags(ctx, (EventRule){.merge = 1500000, .cooldown = 3000000}, "10100011111", "start e 0@0|end e 0-1@1.5|start e 4@4|end e 4-5@5 stopped|");
     check_flags(ctx, (EventRule){.limit = 2, .limit_per = 3000000}, "1010101010", "start e 0@0|end e 0-0@0.5|start e 1@1|end e 1-1@1.5|start e 3@3|end e 3-3@3.5|start e 4@4|end e 4-4@4.5|");
     check_flags(ctx, (EventRule){.point = true, .release = {2, 2}}, "0101001", "point e 0.5@0.5|point e 3@3|");
 }
