@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "kernel/frame_rows.h"
-#include "target/cpu.h"
+#include "kernel/simd_level.h"
 
 typedef struct FormatInfo {
     int components;
@@ -30,10 +30,8 @@ static const FormatInfo formats[] = {
 
 FrameLevel frame_best_level(void)
 {
-    const Cpu cpu = cpu_detect();
-    if (cpu.has[CPU_AVX512F] && cpu.has[CPU_AVX512BW] && cpu.has[CPU_AVX512VL] && cpu.has[CPU_AVX512DQ])
-        return FRAME_AVX512;
-    return cpu.has[CPU_AVX2] && cpu.has[CPU_FMA] ? FRAME_AVX2 : FRAME_PLAIN;
+    static const FrameLevel levels[] = {[SIMD_PLAIN] = FRAME_PLAIN, [SIMD_256] = FRAME_AVX2, [SIMD_512] = FRAME_AVX512};
+    return levels[simd_level()];
 }
 
 /* ---- axes ---- */

@@ -6,14 +6,12 @@
 #include <string.h>
 
 #include "kernel/ncc_inside.h"
-#include "target/cpu.h"
+#include "kernel/simd_level.h"
 
 NccLevel ncc_best_level(void)
 {
-    const Cpu cpu = cpu_detect();
-    if (cpu.has[CPU_AVX512F] && cpu.has[CPU_AVX512BW] && cpu.has[CPU_AVX512VL] && cpu.has[CPU_AVX512DQ])
-        return NCC_AVX512;
-    return cpu.has[CPU_AVX2] && cpu.has[CPU_FMA] ? NCC_AVX2 : NCC_PLAIN;
+    static const NccLevel levels[] = {[SIMD_PLAIN] = NCC_PLAIN, [SIMD_256] = NCC_AVX2, [SIMD_512] = NCC_AVX512};
+    return levels[simd_level()];
 }
 
 /* ---- templates ---- */

@@ -1,0 +1,10 @@
+/* Which vectors the kernels may use: asked of the CPU once a process, as each question costs microseconds on a virtual
+ * machine, more than a small picture's work. */
+#ifndef LATHE_KERNEL_SIMD_LEVEL_H
+#define LATHE_KERNEL_SIMD_LEVEL_H
+
+typedef enum SimdLevel { SIMD_PLAIN, SIMD_256, SIMD_512 } SimdLevel; /* simd256.h, simd512.h */
+
+SimdLevel simd_level(void);
+
+#endif
