@@ -15,6 +15,7 @@ const Command commands[] = {
     {"costs", "measure what layouts and variants take here, for --costs", help_costs, cmd_costs},
     {"inspect", "graph, program, stages, schedules, loops, code", help_inspect, cmd_inspect},
     {"read", "read text from pictures", help_read, cmd_read},
+    {"watch", "watch a video: text, icons, screens, motion, events", help_watch, cmd_watch},
     {"doctor", "what is present, what is missing and what that costs", help_doctor, cmd_doctor},
     {"completion", "completion for bash, zsh and fish", help_completion, cmd_completion},
     {0},

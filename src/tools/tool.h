@@ -68,7 +68,7 @@ int tool_inputs(const Ports *p, int nfile, const char *const *file, const struct
 /* A bar on stderr once something takes over two seconds; only on a terminal. */
 void tool_progress(void *arg, const char *what, int done, int total);
 
-extern const char help_run[], help_compile[], help_bench[], help_inspect[], help_check[], help_doctor[], help_completion[], help_peak[], help_read[], help_costs[];
+extern const char help_run[], help_compile[], help_bench[], help_inspect[], help_check[], help_doctor[], help_completion[], help_peak[], help_read[], help_costs[], help_watch[];
 int cmd_run(int argc, char **argv);
 int cmd_read(int argc, char **argv);
 int cmd_check(int argc, char **argv);
@@ -77,6 +77,7 @@ int cmd_bench(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_peak(int argc, char **argv);
 int cmd_costs(int argc, char **argv);
+int cmd_watch(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_completion(int argc, char **argv);
 
