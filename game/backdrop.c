@@ -1,5 +1,5 @@
-/* Layers of noise that pass by: see backdrop.h. A layer is a strip wider than the picture whose ends meet; what of a row
- * is opaque is a list of runs, so that painting is copying. */
+/* Layers of noise that pass by: see backdrop.h. A layer is a strip wider than the picture whose ends meet; what of a
+ * row is opaque is a list of runs, so that painting is copying. */
 #include "game/backdrop.h"
 
 #include <math.h>
@@ -94,7 +94,8 @@ static void paint_strip(Layer *l, const LayerStyle *s, const float *top, Colour 
         for (int x = 0; x < width; x++) {
             if ((float)y < top[x])
                 continue;
-            const float n = backdrop_noise((float)x * (float)period / (float)width, (float)y / (s->grain * scale), period, seed);
+            const float u = (float)x * (float)period / (float)width, v = (float)y / (s->grain * scale);
+            const float n = backdrop_noise(u, v, period, seed);
             const float light = s->light * (1 + s->depth * (2 * n - 1)) * (0.9f + 0.2f * (float)y / (float)height);
             uint8_t *const to = l->strip->rgb + ((size_t)y * (size_t)width + (size_t)x) * 3;
             to[0] = shade(c.r, light);

@@ -43,12 +43,15 @@ static void tint(const Painter *p, Picture *map, const Area *area, Colour c)
 
 static Picture *draw_map(Painter *p)
 {
-    static const Colour colour[SCRIPT_AREAS] = {{90, 120, 190}, {180, 150, 70}, {150, 90, 90}, {90, 160, 110}, {140, 110, 170}};
+    static const Colour colour[SCRIPT_AREAS] = {
+        {90, 120, 190}, {180, 150, 70}, {150, 90, 90}, {90, 160, 110}, {140, 110, 170},
+    };
     const int side = (int)lrintf(p->look->cell[CELL_MAP].width * p->scale);
     Picture *const map = picture_new(p->arena, side, side);
     for (int y = 0; y < side; y++) {
         for (int x = 0; x < side; x++) {
-            const float n = backdrop_noise((float)x / (30 * p->scale), (float)y / (30 * p->scale), 1 << 10, (uint32_t)p->seed);
+            const float grain = 30 * p->scale;
+            const float n = backdrop_noise((float)x / grain, (float)y / grain, 1 << 10, (uint32_t)p->seed);
             const float light = 0.3f + 0.6f * n;
             uint8_t *const to = map->rgb + ((size_t)y * (size_t)side + (size_t)x) * 3;
             to[0] = (uint8_t)(110 * light);
@@ -60,8 +63,8 @@ static Picture *draw_map(Painter *p)
         tint(p, map, &p->script->area[i], colour[i]);
     for (int i = 0; i < SCRIPT_AREAS; i++) {
         const Area *const area = &p->script->area[i];
-        paint_text(p, map, &p->look->feed, 11, white, (area->corner[0].x + area->corner[2].x) / 2, area->corner[0].y + 16,
-                   ALIGN_CENTRE, 0.7f, area->name);
+        const float x = (area->corner[0].x + area->corner[2].x) / 2, y = area->corner[0].y + 16;
+        paint_text(p, map, &p->look->feed, 11, white, x, y, ALIGN_CENTRE, 0.7f, area->name);
     }
     return map;
 }
@@ -114,10 +117,12 @@ static void draw_number(Painter *p, Picture *out, Cell cell, const char *label, 
     float size = l->digits;
     const float width = font_text_width(l->hud.font, size * p->scale, text) / p->scale, room = r->width - 12;
     size = width > room ? size * room / width : size;
-    paint_text(p, out, &l->hud, size, l->text, r->x + r->width / 2, r->y + r->height / 2 + 0.36f * size, ALIGN_CENTRE, 1, text);
-    if (label)
-        paint_text(p, out, &l->hud, 12, l->text, r->x + r->width / 2, l->label_below ? r->y + r->height + 14 : r->y - 4,
-                   ALIGN_CENTRE, 0.9f, label);
+    const float x = r->x + r->width / 2, y = r->y + r->height / 2 + 0.36f * size;
+    paint_text(p, out, &l->hud, size, l->text, x, y, ALIGN_CENTRE, 1, text);
+    if (label) {
+        const float beside = l->label_below ? r->y + r->height + 14 : r->y - 4;
+        paint_text(p, out, &l->hud, 12, l->text, x, beside, ALIGN_CENTRE, 0.9f, label);
+    }
 }
 
 static void draw_numbers(Painter *p, const Scene *s, Picture *out)
@@ -176,10 +181,11 @@ static void draw_states(const Painter *p, const Scene *s, Picture *out)
 {
     const Rect *const r = &p->look->cell[CELL_STATES];
     paint_rect(p, out, *r, p->look->panel, p->look->panel_opacity);
+    const float icon = p->look->icon, y = r->y + (r->height - icon) / 2;
     for (int k = 0; k < STATE_COUNT; k++) {
+        const float x = r->x + 4 + 47 * (float)slot_of(p->look, (State)k) + (44 - icon) / 2;
         if (s->state[k])
-            paint_icon(p, out, p->state[k], r->x + 4 + 47 * (float)slot_of(p->look, (State)k) + (44 - p->look->icon) / 2,
-                       r->y + (r->height - p->look->icon) / 2, state_opacity(s, (State)k));
+            paint_icon(p, out, p->state[k], x, y, state_opacity(s, (State)k));
     }
 }
 

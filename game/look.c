@@ -50,7 +50,8 @@ static const char *const defeat[] = {"DEFEATED", "ELIMINATED", "GAME OVER"};
 static int face_open(Arena *a, const char *name, Face *out, Error *e)
 {
     out->name = name;
-    return font_open(a, name[0] == '/' || file_exists(name) ? name : arena_printf(a, "%s%s", FONTS, name), &out->font, e);
+    const bool whole = name[0] == '/' || file_exists(name);
+    return font_open(a, whole ? name : arena_printf(a, "%s%s", FONTS, name), &out->font, e);
 }
 
 /* "DejaVuSans-Bold" -> the file of that name below the folder of fonts. */

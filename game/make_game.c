@@ -7,7 +7,9 @@
 #include "game/game.h"
 
 static const char usage[] =
-    "game [OPTIONS] -o DIR       makes DIR/game.mp4, events.jsonl (what happens in it), game.yaml and refs/ (a watch for it)\n"
+    "game [OPTIONS] -o DIR\n"
+    "\n"
+    "Makes DIR/game.mp4, a game that never was; events.jsonl: what happens in it; game.yaml and refs/: a watch for it.\n"
     "\n"
     "    --seed N                which game: other seeds have other fonts, colours, layouts, scripts (1)\n"
     "    --seconds N             how long (30)\n"
@@ -118,7 +120,7 @@ static int parse(int argc, char **argv, GameOptions *o)
         while (k < OPTIONS && strcmp(argv[i], option[k].name) != 0)
             k++;
         if (k == OPTIONS || i + 1 == argc) {
-            fprintf(stderr, k == OPTIONS ? "game: what is '%s'? See game --help\n" : "game: %s needs a value\n", argv[i]);
+            fprintf(stderr, "game: '%s' %s; see game --help\n", argv[i], k == OPTIONS ? "is no option" : "needs a value");
             return 2;
         }
         if (!option[k].take(o, argv[i + 1])) {
@@ -146,8 +148,8 @@ int main(int argc, char **argv)
     Error e = {0};
     code = game_write(a, &o, &e);
     if (code == 0)
-        printf("%s/%s: %g s, seed %llu; what happens in it: %s/events.jsonl; the watch for it: %s/game.yaml\n", o.dir, o.name,
-               o.seconds, (unsigned long long)o.seed, o.dir, o.dir);
+        printf("%s/%s: %g s, seed %llu; what happens in it: %s/events.jsonl; the watch for it: %s/game.yaml\n", o.dir,
+               o.name, o.seconds, (unsigned long long)o.seed, o.dir, o.dir);
     else
         fprintf(stderr, "game: %s\n", e.message);
     arena_free(a);

@@ -140,8 +140,9 @@ void screens_move(Painter *p, const Scene *s, Picture *out)
     }
     default:
         for (int i = 0; i < 24; i++) { /* what rains on winners and losers */
-            const float x = (float)((i * 397) % 1280), y = fmodf((float)s->t * (120 + 9 * (float)i) + (float)(i * 173), 600) + 20;
-            paint_rect(p, out, (Rect){x, y, 8, 8}, s->screen == SCREEN_VICTORY ? l->accent : (Colour){90, 20, 20}, 0.8f);
+            const float fallen = (float)s->t * (120 + 9 * (float)i) + (float)(i * 173);
+            const Rect r = {(float)(i * 397 % 1280), fmodf(fallen, 600) + 20, 8, 8};
+            paint_rect(p, out, r, s->screen == SCREEN_VICTORY ? l->accent : (Colour){90, 20, 20}, 0.8f);
         }
         break;
     }

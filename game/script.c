@@ -1,5 +1,5 @@
-/* Writes the script of the matches: see script.h. Each part keeps clear of the others where the law asks for it: parts made
- * earlier are known to later ones. */
+/* Writes the script of the matches: see script.h. Each part keeps clear of the others where the law asks for it: parts
+ * made earlier are known to later ones. */
 #include "game/script.h"
 
 #include <math.h>
@@ -65,8 +65,8 @@ static void write_acts(Writer *w, int from, int to)
 
 /* ---- numbers ---- */
 
-/* Frames in the play at which a number changes: one in each of n equal slots, SCRIPT_DWELL apart. Returns n, 0 in a play
- * that is too short. */
+/* Frames in the play at which a number changes: one in each of n equal slots, SCRIPT_DWELL apart. Returns n, 0 in a
+ * play that is too short. */
 static int change_frames(Writer *w, double slot, int most, int *frame)
 {
     const int dwell = frames(w->s, SCRIPT_DWELL);
@@ -128,15 +128,16 @@ static void add_line(Writer *w, LineKind kind, int from)
 {
     int to = from + frames(w->s, SCRIPT_FEED);
     to = to > w->play.to ? w->play.to : to;
-    const int who = dice_int(&w->dice, 0, COUNT(nick) - 1), whom = (who + dice_int(&w->dice, 1, COUNT(nick) - 1)) % COUNT(nick);
+    const int who = dice_int(&w->dice, 0, COUNT(nick) - 1);
+    const int whom = (who + dice_int(&w->dice, 1, COUNT(nick) - 1)) % COUNT(nick);
     const FeedLine line = {.kind = kind, .at = {from, to},
                            .left = kind == LINE_TEXT ? PICK(&w->dice, saying) : nick[who],
                            .right = kind == LINE_TEXT ? NULL : nick[whom]};
     vec_push(w->arena, &w->s->feed, line);
 }
 
-/* Kills come in bursts of one or two, whose skulls are away for SCRIPT_DWELL between; other lines between them. Lines are
- * in the order of their time. */
+/* Kills come in bursts of one or two, whose skulls are away for SCRIPT_DWELL between; other lines between them. Lines
+ * are in the order of their time. */
 static void write_feed(Writer *w)
 {
     const int stop = w->play.to - frames(w->s, EDGE), life = frames(w->s, SCRIPT_FEED);

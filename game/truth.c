@@ -25,7 +25,8 @@ static bool skull_seen(const Script *s, int frame)
 Facts truth_facts(const Script *s, int frame)
 {
     const Scene scene = scene_at(s, frame);
-    Facts f = {.screen = FACT_NONE, .alive = FACT_NONE, .score = FACT_NONE, .skull = FACT_UNKNOWN, .shield = FACT_UNKNOWN};
+    Facts f = {.screen = FACT_NONE, .alive = FACT_NONE, .score = FACT_NONE,
+               .skull = FACT_UNKNOWN, .shield = FACT_UNKNOWN};
     for (int i = 0; i < SCRIPT_AREAS; i++)
         f.in[i] = FACT_UNKNOWN;
     if (scene.light < DIM || scene.white >= DIM || scene.glitch_screen)

@@ -43,7 +43,8 @@ void yuv_from_picture(const Yuv *out, const Picture *p)
         luma_row(out->plane[0] + (size_t)y * (size_t)out->stride[0], p->rgb + (size_t)y * row, p->width);
     for (int y = 0; y < p->height; y += 2) {
         const size_t at = (size_t)(y / 2) * (size_t)out->stride[1];
-        chroma_row(out->plane[1] + at, out->plane[2] + at, p->rgb + (size_t)y * row, p->rgb + (size_t)(y + 1) * row, p->width);
+        const uint8_t *const top = p->rgb + (size_t)y * row;
+        chroma_row(out->plane[1] + at, out->plane[2] + at, top, top + row, p->width);
     }
 }
 

@@ -85,7 +85,8 @@ static void survives_compression(void **state)
     o.noise = 6;
     Game *g = NULL;
     assert_int_equal(game_new(a, &o, &g, &e), 0);
-    const MovieOptions m = {.width = o.width, .height = o.height, .fps_num = 30, .fps_den = 1, .bitrate = 500000, .gop = 60};
+    const MovieOptions m = {.width = o.width, .height = o.height, .fps_num = 30, .fps_den = 1,
+                            .bitrate = 500000, .gop = 60};
     Movie *movie = NULL;
     assert_int_equal(movie_open(a, path, &m, &movie, &e), 0);
     const int first = 300, n = 40; /* in the middle of the play */

@@ -1,5 +1,5 @@
-/* The truth of a game against its script: what is written in the script is told once each, at the right frame, and nothing
- * else is. */
+/* The truth of a game against its script: what is written in the script is told once each, at the right frame, and
+ * nothing else is. */
 #include "check.h"
 
 #include <math.h>
