@@ -1,0 +1,35 @@
+/* The H.264 of a video file, in memory, cut into frames and NAL units: what the test server sends. */
+#ifndef LATHE_TESTS_MEDIA_H
+#define LATHE_TESTS_MEDIA_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/vec.h"
+
+typedef struct Nal {
+    const uint8_t *at; /* from its header byte, without a start code */
+    int size;
+} Nal;
+
+typedef struct MediaFrame { /* in decoding order */
+    int64_t pts, dts; /* us; the first pts is 0, the first dts may lie before */
+    bool key;
+    int first, n;     /* nal[first] .. nal[first + n) */
+} MediaFrame;
+
+typedef struct Media {
+    VEC(Nal) nal;
+    VEC(MediaFrame) frame;
+    Nal sps, pps;
+    int64_t duration; /* us, with the last frame's */
+} Media;
+
+/* Files of H.264 alone; other streams in them are passed over. */
+int media_read(Arena *a, const char *path, Media *out, Error *e);
+/* The frame in the middle of the first group of pictures: a place to begin without what it refers to. */
+int media_middle(const Media *m);
+
+#endif
