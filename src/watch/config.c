@@ -160,7 +160,7 @@ static void read_recheck(const Yaml *y, const YamlNode *node, EventRule *r)
 {
     YamlMap m = yaml_map(y, node, "'recheck'");
     r->recheck.fps = yaml_number(&m, "fps", 0, 0.001, 240);
-    r->recheck.span = yaml_duration(&m, "for", 4000000);
+    r->recheck.span = yaml_duration(&m, "for", node ? 4000000 : 0);
     yaml_done(&m);
 }
 

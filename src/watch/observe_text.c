@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "vision/ink.h"
 #include "watch/observe_parts.h"
 
 #define CELL_MIN_WIDTH 96 /* of the recogniser's input for a cell */
@@ -64,15 +65,35 @@ static void sample(void *arg, const Quad *q, int width, int height, int stride, 
     look_planes(r->look, &box, width, height, stride, planes);
 }
 
-static int look_line(TextState *t, SignalState *s, const TextSource *source, Observation *out, Error *e)
+/* The ink of a cell with a margin of a quarter of its height, as recognisers know lines. False: the cell is blank. */
+static bool find_line(const Look *l, const SignalState *s, const TextSource *source, Quad *out)
 {
-    const float w = (float)source->width, h = (float)source->height;
-    const Quad all = {.corner = {{0, 0}, {w, 0}, {w, h}, {0, h}}};
+    const int width = box_width(s->region), height = box_height(s->region);
+    InkBox ink;
+    if (!ink_find(look_gray(l, s->region, width, height), width, height, &ink))
+        return false;
+    const float sx = (float)source->width / (float)width, sy = (float)source->height / (float)height;
+    const float margin = 0.25f * (float)(ink.y1 - ink.y0);
+    const float x0 = sx * fmaxf(0, (float)ink.x0 - margin), x1 = sx * fminf((float)width, (float)ink.x1 + margin);
+    const float y0 = sy * fmaxf(0, (float)ink.y0 - margin), y1 = sy * fminf((float)height, (float)ink.y1 + margin);
+    *out = (Quad){.corner = {{x0, y0}, {x1, y0}, {x1, y1}, {x0, y1}}};
+    return true;
+}
+
+static int look_line(const Look *l, SignalState *s, const TextSource *source, Observation *out, Error *e)
+{
+    TextState *const t = s->kind;
+    Quad line;
+    out->text = "";
+    if (!find_line(l, s, source, &line))
+        return 0;
     OcrText text;
-    const int code = text_reader_line(t->reader, s->hold, source, &all, CELL_MIN_WIDTH, t->classes, &text, e);
+    const int code = text_reader_line(t->reader, s->hold, source, &line, CELL_MIN_WIDTH, t->classes, &text, e);
+    if (code != 0)
+        return code;
     out->text = text.text;
     out->score = text.confidence;
-    return code;
+    return 0;
 }
 
 /* Of source pixels, in reference pixels. */
@@ -104,7 +125,7 @@ static int look(const Look *l, SignalState *s, Observation *out, Error *e)
 {
     RegionSource region = {l, look_box(l, s->region)};
     const TextSource source = {(int)fmax(1, round(region.box.width)), (int)fmax(1, round(region.box.height)), sample, &region};
-    return s->signal->text.mode == TEXT_LINE ? look_line(s->kind, s, &source, out, e)
+    return s->signal->text.mode == TEXT_LINE ? look_line(l, s, &source, out, e)
                                              : look_page(s->kind, s, &source, out, e);
 }
 
