@@ -18,24 +18,24 @@ static const char numbers[] =
     "\n"
     "signal:\n"
     "  alive: {from: text, region: alive, mode: line, charset: \"0123456789\", min_conf: 0.6, parse: '^(\\d{1,3})$', type: int,\n"
-    "          range: [1, 100], smooth: {vote: 3, within: 2s},\n"
+    "          range: [1, 100],\n"
     "          guard: {max_up_per_s: 0, rebaseline_after: 5, reset_on: \"screen == 'lobby'\"}}\n"
     "  score: {from: text, region: score, mode: line, charset: \"0123456789\", min_conf: 0.6, parse: '^(\\d{1,5})$', type: int,\n"
-    "          range: [0, 99999], smooth: {vote: 3, within: 2s},\n"
+    "          range: [0, 99999],\n"
     "          guard: {max_down_per_s: 0, rebaseline_after: 5, reset_on: \"screen == 'lobby'\"}}\n"
     "  clock: {from: text, region: clock, mode: line, charset: \"0123456789:\", min_conf: 0.6, parse: '^(\\d{2}:\\d{2})$'}\n"
     "  skull: {from: icon, region: feed, template: refs/skull.png, mask: alpha, on: 0.8, off: 0.7}\n"
     "  shield_icon: {from: icon, region: states, template: refs/shield.png, mask: alpha, on: 0.8, off: 0.7}\n"
     "  screen: {from: screen, region: band, unknown_below: 0.6, classes: {";
 
-/* A point is true at one sample alone, so it is not confirmed by others; the numbers that it compares are voted on. */
+/* What changed has to be seen twice in three samples; its record is dated back to the first. */
 static const char events[] =
     "\n"
     "event:\n"
     "  match: {when: \"screen == 'play'\", confirm: [2, 3], release: [2, 3], data: [clock]}\n"
     "  final_ten: {when: \"screen == 'play' && alive <= 10\", confirm: [2, 3], release: [2, 3], severity: 2, data: [alive]}\n"
-    "  alive_change: {when: \"changed(alive)\", within: \"screen == 'play'\", emit: point, data: [alive, alive.prev]}\n"
-    "  score_change: {when: \"changed(score)\", within: \"screen == 'play'\", emit: point, data: [score, score.prev]}\n"
+    "  alive_change: {when: \"changed(alive)\", within: \"screen == 'play'\", emit: point, confirm: [2, 3], data: [alive, alive.prev]}\n"
+    "  score_change: {when: \"changed(score)\", within: \"screen == 'play'\", emit: point, confirm: [2, 3], data: [score, score.prev]}\n"
     "  kill: {when: \"rises(skull)\", within: \"screen == 'play'\", emit: point}\n"
     "  shield: {when: \"screen == 'play' && shield_icon\", confirm: [2, 3], release: [2, 3]}\n"
     "  victory: {when: \"screen == 'victory'\", confirm: [2, 3], release: [2, 3]}\n"

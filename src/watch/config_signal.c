@@ -164,9 +164,8 @@ static IconSignal icon_signal(YamlMap *m, const Watch *w)
 
 static ScreenSignal screen_signal(YamlMap *m, const Watch *w)
 {
-    static const char *const method[] = {"phash", "embed", "phash+embed"};
-    const int how = yaml_choice(m, "method", 0, method, 3);
-    ScreenSignal s = {.hash = how != 1, .embed = how != 0};
+    static const char *const method[] = {"view", "phash", "embed"};
+    ScreenSignal s = {.method = (ScreenMethod)yaml_choice(m, "method", SCREEN_VIEW, method, 3)};
     const Yaml *const y = m->yaml;
     const YamlNode *const classes = yaml_need(m, "classes");
     if (classes->kind != YAML_MAP || classes->n == 0)

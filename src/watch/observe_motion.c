@@ -1,8 +1,8 @@
 /* Motion: how much of a small view of the region differs from the view before. */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "kernel/change.h"
 #include "watch/observe_parts.h"
 
 #define VIEW_WIDTH 178 /* at most; means over its pixels leave little of the noise */
@@ -32,11 +32,9 @@ static int look(const Look *l, SignalState *s, Observation *out, Error *e)
     MotionState *const state = s->kind;
     const int n = state->width * state->height;
     const uint8_t *const now = look_gray(l, s->region, state->width, state->height);
-    int changed = 0;
-    for (int i = 0; i < n; i++)
-        changed += abs(now[i] - state->before[i]) > s->signal->motion.threshold;
+    out->score = change_share(now, state->width, state->before, state->width, state->width, state->height,
+                              (int)s->signal->motion.threshold);
     memcpy(state->before, now, (size_t)n);
-    out->score = (float)changed / (float)n;
     if (!state->seen)
         observe_unknown(out, "first");
     state->seen = true;
@@ -45,4 +43,4 @@ static int look(const Look *l, SignalState *s, Observation *out, Error *e)
 
 static void reset(SignalState *s) { ((MotionState *)s->kind)->seen = false; }
 
-const SignalOps motion_signal_ops = {.open = open, .look = look, .reset = reset};
+const SignalOps motion_signal_ops = {.ungated = true, .open = open, .look = look, .reset = reset};

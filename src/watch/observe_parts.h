@@ -2,6 +2,7 @@
 #ifndef LATHE_WATCH_OBSERVE_PARTS_H
 #define LATHE_WATCH_OBSERVE_PARTS_H
 
+#include "kernel/change.h"
 #include "watch/observe.h"
 #include "watch/template.h"
 #include "watch/text_reader.h"
@@ -16,6 +17,7 @@ typedef struct SignalState {
     Arena *hold;         /* what `last` points to */
     Observation last;
     int64_t seen_at;     /* media time of `last`; INT64_MIN: none */
+    ChangeSignature signature; /* of the region then */
     SignalCounts counts;
     char error[256];
 } SignalState;
@@ -29,6 +31,7 @@ typedef struct Look {
 } Look;
 
 typedef struct SignalOps {
+    bool ungated; /* what has not changed since the last look says something, too */
     int (*open)(Arena *a, ObserveHost *host, const Watch *w, SignalState *s, Error *e);
     /* Fills *out, which is zero, with memory of s->hold. */
     int (*look)(const Look *l, SignalState *s, Observation *out, Error *e);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/vec.h"
+#include "kernel/picture_hash.h"
 #include "watch/observe_parts.h"
 
 #define THUMB_WIDTH 64  /* a view: enough for its large shapes, too little for letters and noise */
@@ -10,7 +11,8 @@
 
 typedef struct View {
     const char *label;
-    NccTemplate *ncc;
+    NccTemplate *ncc;  /* of SCREEN_VIEW */
+    PictureHash hash;  /* of SCREEN_HASH */
 } View;
 
 typedef struct ScreenState {
@@ -47,34 +49,59 @@ static Gray shrink(Arena *a, const Gray *g, int width, int height)
     return out;
 }
 
+/* `luma` of the state's size becomes what references are compared by. */
+static View view_of(Arena *a, const ScreenSignal *screen, const ScreenState *state, const char *label, const uint8_t *luma)
+{
+    const NccImage image = {state->width, state->height, state->width, luma};
+    View v = {.label = label};
+    if (screen->method == SCREEN_HASH)
+        v.hash = picture_hash(luma);
+    else
+        v.ncc = ncc_template(a, &image, NULL);
+    return v;
+}
+
 static int open(Arena *a, ObserveHost *host, const Watch *w, SignalState *s, Error *e)
 {
     (void)host;
     const ScreenSignal *const screen = &s->signal->screen;
     ScreenState *const state = arena_new_of(a, ScreenState);
     s->kind = state;
-    if (screen->embed)
+    if (screen->method == SCREEN_EMBED)
         return error_set(e, ERR_UNSUPPORTED, "%s:%d:%d: signal '%s': 'method: embed' is not there yet", w->path,
                          s->signal->place.line, s->signal->place.column, s->signal->name);
-    view_size(s->region, &state->width, &state->height);
+    state->width = state->height = PICTURE_HASH_SIDE;
+    if (screen->method == SCREEN_VIEW)
+        view_size(s->region, &state->width, &state->height);
     int64_t scratch = 0;
     for (int i = 0; i < screen->nref; i++) {
         Arena *const tmp = arena_new();
         Gray g;
         const int code = gray_read(tmp, screen->ref[i].path, false, &g, e);
         if (code == 0) {
-            const Gray view = shrink(tmp, &g, state->width, state->height);
-            const NccImage image = {view.width, view.height, view.width, view.luma};
-            vec_push(a, &state->view, ((View){screen->ref[i].label, ncc_template(a, &image, NULL)}));
-            const int64_t size = ncc_scratch(vec_last(&state->view).ncc, view.width, view.height);
+            const View v = view_of(a, screen, state, screen->ref[i].label, shrink(tmp, &g, state->width, state->height).luma);
+            const int64_t size = v.ncc ? ncc_scratch(v.ncc, state->width, state->height) : 0;
             scratch = size > scratch ? size : scratch;
+            vec_push(a, &state->view, v);
         }
         arena_free(tmp);
         if (code != 0)
             return code;
     }
-    state->scratch = arena_alloc_aligned(a, (size_t)scratch, 64);
+    state->scratch = arena_alloc_aligned(a, (size_t)scratch + 1, 64);
     return 0;
+}
+
+/* -1 to 1; false: nothing can be said. */
+static bool compare(const ScreenState *state, const View *v, const NccImage *image, const PictureHash *hash, float *score)
+{
+    if (!v->ncc) {
+        *score = 1 - (float)picture_hash_distance(v->hash.bits, hash->bits) / 32;
+        return !v->hash.flat && !hash->flat;
+    }
+    const NccMatch m = ncc_search(v->ncc, image, ncc_best_level(), state->scratch);
+    *score = m.score;
+    return !m.flat;
 }
 
 /* The best view of each label counts. */
@@ -83,20 +110,21 @@ static int look(const Look *l, SignalState *s, Observation *out, Error *e)
     (void)e;
     const ScreenState *const state = s->kind;
     const NccImage image = {state->width, state->height, state->width, look_gray(l, s->region, state->width, state->height)};
+    const PictureHash hash = s->signal->screen.method == SCREEN_HASH ? picture_hash(image.at) : (PictureHash){0};
     out->score = out->second = -1;
     for (int i = 0; i < state->view.len; i++) {
         const View *const v = &state->view.at[i];
-        const NccMatch m = ncc_search(v->ncc, &image, ncc_best_level(), state->scratch);
-        if (m.flat)
+        float score;
+        if (!compare(state, v, &image, &hash, &score))
             continue;
         if (out->text && strcmp(out->text, v->label) == 0) {
-            out->score = fmaxf(out->score, m.score);
-        } else if (!out->text || m.score > out->score) {
+            out->score = fmaxf(out->score, score);
+        } else if (!out->text || score > out->score) {
             out->second = out->text ? out->score : -1;
-            out->score = m.score;
+            out->score = score;
             out->text = v->label;
         } else {
-            out->second = fmaxf(out->second, m.score);
+            out->second = fmaxf(out->second, score);
         }
     }
     if (!out->text)

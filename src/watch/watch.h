@@ -67,8 +67,14 @@ typedef struct IconSignal {
     double on, off;       /* hysteresis of the score */
 } IconSignal;
 
+typedef enum ScreenMethod {
+    SCREEN_VIEW, /* correlation of small gray views: the default */
+    SCREEN_HASH, /* bits that perceptual hashes share (kernel/picture_hash.h): coarser, and blind to brightness */
+    SCREEN_EMBED /* a model's inner layer */
+} ScreenMethod;
+
 typedef struct ScreenSignal {
-    bool hash, embed;
+    ScreenMethod method;
     int nref;
     const Reference *ref;
     double unknown_below; /* score of the best */
