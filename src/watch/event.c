@@ -211,7 +211,9 @@ static void sample_slot(Events *v, int event, EventSlot *s, const Sample *sample
     };
     Machine *const m = &s->machine;
     machine_sample(v, event, s, &now, &here);
-    const bool pending = m->state == MACHINE_SHORT ||
+    /* A black frame, a flash: what could not be told is looked at again soon, but not for ever. */
+    const bool lost = here.condition < 0 && m->known != NO_TIME && (double)(sample->t - m->known) * v->watch->fps < 2e6;
+    const bool pending = lost || m->state == MACHINE_SHORT ||
                          (m->state == MACHINE_ACTIVE ? hits_count(&m->release, false) > 0 : hits_first(&m->confirm) != NO_TIME) ||
                          rule_pending(r->when, s->when);
     if (pending && !m->pending)
