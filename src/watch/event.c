@@ -54,6 +54,7 @@ static void state_new(Arena *a, const Watch *w, const EventRule *r, EventState *
     e->slot = arena_array_of(a, e->nslot, EventSlot);
     e->live = arena_array_of(a, e->nslot, int);
     e->start = arena_array_of(a, e->nslot, int64_t);
+    e->seen_start = arena_array_of(a, e->nslot, int64_t);
     e->limit = arena_array_of(a, r->limit > 0 ? r->limit : 0, int64_t);
     for (int i = 0; i < e->nslot; i++) {
         e->live[i] = i;
@@ -78,7 +79,7 @@ Events *events_new(Arena *a, const Watch *w, const char *stream, EventFn fn, voi
     };
     for (int i = 0; i < w->nevent; i++) {
         state_new(a, w, &w->event[i], &v->event[i]);
-        v->now[i].start = v->event[i].start;
+        v->now[i].start = v->event[i].seen_start;
     }
     return v;
 }
@@ -282,13 +283,15 @@ static void sample_event(Events *v, int event, const Sample *s)
 {
     EventState *const e = &v->event[event];
     const int each = e->rule->each;
-    v->now[event].nstart = 0;
+    e->nstart = 0;
     if (each >= 0)
         seat_keys(v, e, &readings_now(v->readings)[each].value, v->watch->signal[each].kind == SIGNAL_OBJECT, s->t);
     for (int i = 0; i < e->nlive; i++)
         sample_slot(v, event, &e->slot[e->live[i]], s);
     if (each >= 0)
         free_keys(v, e, s->t);
+    memcpy(e->seen_start, e->start, (size_t)e->nstart * sizeof *e->start);
+    v->now[event].nstart = e->nstart;
     refresh(v, event);
 }
 

@@ -201,7 +201,7 @@ static void begin(Events *v, int event, EventSlot *s, const RuleNow *now, int64_
         m->id = event_id(v, e, s, m->run.t_start);
         m->rev = 0;
         keep_data(e, s, now);
-        e->start[v->now[event].nstart++] = m->run.t_start;
+        e->start[e->nstart++] = m->run.t_start;
         tell(v, event, s, e->point ? RECORD_POINT : RECORD_START, t, -1);
     }
     to_idle(m, MACHINE_ACTIVE);

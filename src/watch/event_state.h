@@ -67,7 +67,8 @@ typedef struct EventState {
     int *live;             /* slots in use, as they were first seen; behind them the free ones */
     int nsignal;
     int *signal;           /* that `when` names, in its order */
-    int64_t *start;        /* of EventNow */
+    int nstart;            /* at this sample; others, and the event's own rules, see them once it is done (EventNow) */
+    int64_t *start, *seen_start;
     int nlimit, next_limit;
     int64_t *limit;        /* when the last starts were told */
 } EventState;

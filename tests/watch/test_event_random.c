@@ -286,7 +286,11 @@ static void compare(Context *ctx, void *arg)
             sample_json(&line, r.w, &s[k]);
             print_error("%s\n", str_text(&line));
         }
-        FAIL_MSG("seed %llu\n-- engine\n%s-- reference\n%s", (unsigned long long)job->seed, got, want);
+        size_t same = 0, line = 0;
+        for (; got[same] && got[same] == want[same]; same++)
+            line = got[same] == '\n' ? same + 1 : line;
+        FAIL_MSG("seed %llu, first difference\n engine    %.600s\n reference %.600s", (unsigned long long)job->seed,
+                 got + line, want + line);
     }
     assert_string_equal(engine_records(&r, s, true), want);
     replay(&r, s, again);
