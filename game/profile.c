@@ -36,7 +36,7 @@ static const char events[] =
     "  final_ten: {when: \"screen == 'play' && alive <= 10\", confirm: [2, 3], release: [2, 3], severity: 2, data: [alive]}\n"
     "  alive_change: {when: \"changed(alive)\", within: \"screen == 'play'\", emit: point, confirm: [2, 3], data: [alive, alive.prev]}\n"
     "  score_change: {when: \"changed(score)\", within: \"screen == 'play'\", emit: point, confirm: [2, 3], data: [score, score.prev]}\n"
-    "  kill: {when: \"rises(skull)\", within: \"screen == 'play'\", emit: point}\n"
+    "  kill: {when: \"screen == 'play' && skull\", confirm: [2, 3], release: [3, 3], emit: point}\n"
     "  shield: {when: \"screen == 'play' && shield_icon\", confirm: [2, 3], release: [2, 3]}\n"
     "  victory: {when: \"screen == 'victory'\", confirm: [2, 3], release: [2, 3]}\n"
     "  win: {when: \"seq(alive <= 2, victory, 20s)\", emit: point, clip: {pre: 15s, post: 5s, weight: 5}}\n";
