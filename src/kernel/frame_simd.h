@@ -376,7 +376,7 @@ static TARGET void normalise(const int16_t *in, int n, float scale, float shift,
 
 /* ---- layout ---- */
 
-/* Pixels of three and four elements are made four at a time. Of three, each store writes one element too many, which the
+/* Pixels are made four at a time, each by stores of four elements. What the last store writes too many, one to three, the
  * next pixel overwrites: the last pixels are left to the plain routine. Returns how many pixels are done. */
 INLINE int interleave_f32(const float *const *in, int block, int n, float *out)
 {
@@ -416,7 +416,7 @@ INLINE int interleave_bytes(const uint8_t *const *in, int block, int n, uint8_t 
 static TARGET void interleave(const void *const *in, int channels, int block, int n, int size, void *out)
 {
     int done = 0;
-    if (channels == 3 && size == 4 && (block == 3 || block % 4 == 0))
+    if (channels == 3 && size == 4)
         done = interleave_f32((const float *const *)in, block, n, out);
     else if (channels == 3 && size == 1 && (block == 3 || block == 4))
         done = interleave_bytes((const uint8_t *const *)in, block, n, out);

@@ -350,6 +350,60 @@ static void places_of_chroma(void **state)
     assert_float_equal(reading(&f, whole, t, 3), 0, 0);
 }
 
+/* Odd sides: the last column and row of luma have chroma of their own. */
+static void odd_sides(void **state)
+{
+    (void)state;
+    uint8_t y[15], u[6], v[6];
+    memset(y, 128, sizeof y);
+    memset(u, 128, sizeof u);
+    memset(v, 128, sizeof v);
+    v[5] = 168; /* of 3 columns and 2 rows the last */
+    const Frame f = {.format = FRAME_I420, .width = 5, .height = 3, .plane = {y, u, v}, .stride = {5, 3, 3}, .full = true};
+    const FrameTensor t = {.dtype = DT_F32, .width = 5, .height = 3, .channels = 3, .scale = {1, 1, 1}};
+    const FrameBox whole = {0, 0, 5, 3};
+    assert_float_equal(reading(&f, whole, t, 14), 128 + 30 * 1.402, 0.6); /* a quarter of the row above */
+    assert_float_equal(reading(&f, whole, t, 12), 128, 0.6);
+    assert_float_equal(reading(&f, whole, t, 4), 128, 0.6);
+}
+
+/* Every order and stride holds what dense planes hold, and nothing else is written. */
+static void layouts(void **state)
+{
+    (void)state;
+    uint64_t r = 21;
+    for (int i = 0; i < 200; i++) {
+        Made m = make_frame(FRAME_I420, 40, 30, false, &r);
+        const FrameBox whole = {0, 0, 40, 30};
+        FrameTensor t = make_tensor(30, &r);
+        t.bgr = false;
+        const FrameTensor dense = {.dtype = t.dtype, .width = t.width, .height = t.height, .channels = t.channels,
+                                   .scale = {t.scale[0], t.scale[1], t.scale[2]},
+                                   .shift = {t.shift[0], t.shift[1], t.shift[2]}};
+        uint8_t *const want = converted(&m.frame, &whole, FRAME_AREA, dense, &frame_rows_plain);
+        uint8_t *const got = converted(&m.frame, &whole, FRAME_AREA, t, &frame_rows_plain);
+        const int size = dtype_size(t.dtype), pixel = t.order == FRAME_NCHW ? 1 : t.order == FRAME_NHWC ? t.channels : t.block;
+        const int64_t row = t.row ? t.row : t.width * pixel, plane = t.plane ? t.plane : row * t.height;
+        uint8_t *const seen = calloc((size_t)tensor_bytes(&t), 1);
+        for (int y = 0; y < t.height; y++)
+            for (int x = 0; x < t.width; x++)
+                for (int c = 0; c < (pixel == 1 ? t.channels : pixel); c++) {
+                    const int64_t at = pixel == 1 ? c * plane + y * row + x : y * row + x * pixel + c;
+                    const int64_t from = ((int64_t)c * t.height + y) * t.width + x;
+                    const uint8_t zero[4] = {0};
+                    assert_memory_equal(got + GUARD + at * size, c < t.channels ? want + GUARD + from * size : zero,
+                                        (size_t)size);
+                    memset(seen + at * size, 1, (size_t)size);
+                }
+        for (int64_t k = 0; k < tensor_bytes(&t); k++)
+            assert_true(seen[k] || got[GUARD + k] == 0xa5);
+        free(seen);
+        free(want);
+        free(got);
+        free_frame(&m);
+    }
+}
+
 static void rgb_stays(void **state)
 {
     (void)state;
@@ -374,7 +428,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(variants_agree), cmocka_unit_test(largest),          cmocka_unit_test(resizing),
         cmocka_unit_test(constants),      cmocka_unit_test(colours),          cmocka_unit_test(places_of_chroma),
-        cmocka_unit_test(rgb_stays),
+        cmocka_unit_test(odd_sides),      cmocka_unit_test(layouts),          cmocka_unit_test(rgb_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

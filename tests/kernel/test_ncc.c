@@ -30,9 +30,14 @@ static uint64_t next(uint64_t *r)
     return *r * 0x2545f4914f6cdd1d;
 }
 
+static int below(uint64_t *r, int n)
+{
+    return (int)((next(r) >> 33) % (uint64_t)n);
+}
+
 static int upto(uint64_t *r, int n) /* 1 to n */
 {
-    return 1 + (int)((next(r) >> 33) % (uint64_t)n);
+    return 1 + below(r, n);
 }
 
 /* A picture that ends with its last pixel. Kinds: noise, little noise, extremes, one level. */
@@ -319,6 +324,40 @@ static void coarse(void **state)
     }
 }
 
+/* Decoys that look the same from far off do not take all the candidates; of equal places the first wins, even where the
+ * coarse view likes the second one better. */
+static void decoys(void **state)
+{
+    (void)state;
+    uint64_t r = 23;
+    for (int i = 0; i < 20; i++) {
+        Arena *const a = arena_new();
+        NccImage decoy = blobs(20, 20, 8, 10, 0, &r), t = blobs(20, 20, 8, 10, 0, &r);
+        uint8_t *const fine = (uint8_t *)(uintptr_t)t.at;
+        for (int y = 0; y < 20; y++)
+            for (int x = 0; x < 20; x++)
+                fine[y * t.stride + x] = (uint8_t)(fine[y * t.stride + x] + (x & 1 ? 25 : -25)); /* gone at half the size */
+        NccImage image = make_image(200, 100, 3, &r);
+        const int target = below(&r, 5);
+        for (int k = 0; k < 5; k++)
+            paste(&image, k == target ? &t : &decoy, 10 + 36 * k, 40);
+        const NccMatch m = searched(ncc_template(a, &t, NULL), &image, NULL, true);
+        assert_int_equal(m.x, 10 + 36 * target);
+        assert_int_equal(m.y, 40);
+        free_image(&decoy);
+        free_image(&t);
+        free_image(&image);
+        t = blobs(24, 24, 8, 10, 0, &r);
+        image = make_image(200, 100, 3, &r);
+        paste(&image, &t, 101, 21); /* its half is a little another picture than the template's */
+        paste(&image, &t, 40, 24);
+        assert_int_equal(searched(ncc_template(a, &t, NULL), &image, NULL, true).x, 101);
+        free_image(&t);
+        free_image(&image);
+        arena_free(a);
+    }
+}
+
 static void between_pixels(void **state)
 {
     (void)state;
@@ -345,7 +384,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_cases),   cmocka_unit_test(largest), cmocka_unit_test(known_places),
         cmocka_unit_test(mask_and_order), cmocka_unit_test(nothing_to_say), cmocka_unit_test(coarse),
-        cmocka_unit_test(between_pixels),
+        cmocka_unit_test(decoys),         cmocka_unit_test(between_pixels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
