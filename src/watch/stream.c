@@ -12,6 +12,7 @@ typedef struct Stream {
     StreamReport *report;
     Arena *arena;
     Observer *observer;
+    const char *name;
     Events *events;
     Observation *observation;
     bool *need;
@@ -24,14 +25,19 @@ static int open_stream(Stream *s, ObserveHost *host, Error *e)
     s->arena = arena_new();
     s->observation = arena_array_of(s->arena, w->nsignal + 1, Observation);
     s->need = arena_array_of(s->arena, w->nsignal + 1, bool);
-    s->events = events_new(s->arena, w, s->opt->name, s->opt->event, s->opt->arg);
     return host ? observer_new(s->arena, host, w, &s->observer, e) : 0;
+}
+
+static void begin_events(Stream *s, const char *name)
+{
+    s->name = arena_strdup(s->arena, name);
+    s->events = events_new(s->arena, s->opt->watch, name, s->opt->event, s->opt->arg);
 }
 
 static void close_stream(Stream *s)
 {
     StreamReport *const r = s->report;
-    r->events = events_counts(s->events);
+    r->events = s->events ? events_counts(s->events) : (EventCounts){0};
     r->nsignal = s->observer ? s->opt->watch->nsignal : 0;
     for (int i = 0; i < r->nsignal; i++) {
         r->signal[i] = observer_counts(s->observer, i);
@@ -100,6 +106,7 @@ int stream_run(ObserveHost *host, const StreamOptions *opt, StreamReport *out, E
     VideoOptions video = opt->video;
     video.keyframes = video.keyframes || opt->watch->policy == SAMPLE_KEYFRAMES;
     int code = open_stream(&s, host, e);
+    begin_events(&s, opt->name);
     if (code == 0)
         code = video_open(opt->url, &video, &v, e);
     if (code == 0)
@@ -121,10 +128,14 @@ static int replay_line(Stream *s, const char *path, int number, const char *line
     Sample sample;
     Error why = {0};
     int code = sample_parse(a, s->opt->watch, line, size, &sample, &why);
-    if (code != 0)
-        error_set(e, code, "%s:%d: %s", path, number, why.message);
-    else
+    if (code == 0 && !s->events)
+        begin_events(s, sample.stream);
+    if (code == 0 && strcmp(sample.stream, s->name) != 0) /* events of two streams are two files' */
+        code = error_set(&why, ERR_INVALID, "a sample of '%s' among those of '%s'", sample.stream, s->name);
+    if (code == 0)
         judge(s, &sample);
+    else
+        error_set(e, code, "%s:%d: %s", path, number, why.message);
     arena_free(a);
     return code;
 }
@@ -145,7 +156,7 @@ int stream_replay(const char *path, const StreamOptions *opt, StreamReport *out,
             code = replay_line(&s, path, number, at, size, e);
         at += size + (newline != NULL);
     }
-    if (code == 0)
+    if (code == 0 && s.events)
         events_stop(s.events);
     close_stream(&s);
     return code;

@@ -32,7 +32,7 @@ typedef struct StreamReport {
 
 /* Blocks until the video ends. Everything reported is valid also after a failure. */
 int stream_run(ObserveHost *host, const StreamOptions *opt, StreamReport *out, Error *e);
-/* Recorded samples, a line each, through the rules alone. */
+/* Recorded samples of one stream, a line each, through the rules alone; the stream's name is theirs. */
 int stream_replay(const char *path, const StreamOptions *opt, StreamReport *out, Error *e);
 
 #endif
