@@ -13,7 +13,7 @@ static bool add_special(Str *out, double v)
     if (isfinite(v)) {
         if (v != rint(v) || fabs(v) >= 1e15)
             return false;
-        str_addf(out, "%.0f", v); /* -0 too */
+        str_addf(out, v == 0 && signbit(v) ? "-0.0" : "%.0f", v); /* "-0" would be read as an integer */
         return true;
     }
     str_add(out, isnan(v) ? "\"nan\"" : v < 0 ? "\"-inf\"" : "\"inf\"");

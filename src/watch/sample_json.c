@@ -5,7 +5,6 @@
  *      "unsafe":{"found":[{"box":[x,y,width,height],"score":0.8,"label":"KNIFE","track":3}]}}}
  *
  * (without the line breaks). What is 0 or missing is left out, but for a score of -0; skipped signals are, too. */
-#include <float.h>
 #include <jansson.h>
 #include <math.h>
 #include <string.h>
@@ -166,7 +165,7 @@ static int get_number(const Reader *r, const json_t *from, const char *key, doub
 
 static int to_float(const Reader *r, const char *key, double v, float *out)
 {
-    if (isfinite(v) && fabs(v) > (double)FLT_MAX)
+    if (isfinite(v) && fabs(v) >= 0x1.ffffffp127) /* half a step above the greatest float */
         return bad(r, key, "is too large");
     *out = (float)v;
     return 0;
