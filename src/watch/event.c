@@ -1,7 +1,8 @@
 /* The engine of one stream: readings, then each event and its keys, in the order of the file.
  *
- * What becomes due between two samples (a silence is too long, an event has lasted `max`, nothing joined it) is told before
- * the second one, in the order of the times when it became due. So it is no matter whether somebody asked in between. */
+ * What becomes due between two samples (a silence is too long, an event has lasted `max`, nothing joined it) is
+ * told before the second one, in the order of the times when it became due. So it is no matter whether somebody
+ * asked in between. */
 #include "watch/event.h"
 
 #include <stdio.h>
@@ -199,7 +200,8 @@ static void sample_slot(Events *v, int event, EventSlot *s, const Sample *sample
     for (int i = 0; i < r->ndata; i++)
         rule_step(&now, r->data[i], s->data[i]);
     const RuleResult when = rule_value(&now, r->when, s->when);
-    const RuleResult within = r->within ? rule_value(&now, r->within, s->within) : (RuleResult){value_truth(true), NO_TIME};
+    const RuleResult always = {value_truth(true), NO_TIME};
+    const RuleResult within = r->within ? rule_value(&now, r->within, s->within) : always;
     const int p = value_condition(&when.value), q = value_condition(&within.value);
     const bool gone = now.item_known && !s->item; /* an object that is not there does nothing */
     const SampleHere here = {
@@ -214,9 +216,9 @@ static void sample_slot(Events *v, int event, EventSlot *s, const Sample *sample
     machine_sample(v, event, s, &now, &here);
     /* A black frame, a flash: what could not be told is looked at again soon, but not for ever. */
     const bool lost = here.condition < 0 && m->known != NO_TIME && (double)(sample->t - m->known) * v->watch->fps < 2e6;
-    const bool pending = lost || m->state == MACHINE_SHORT ||
-                         (m->state == MACHINE_ACTIVE ? hits_count(&m->release, false) > 0 : hits_first(&m->confirm) != NO_TIME) ||
-                         rule_pending(r->when, s->when);
+    const bool turning = m->state == MACHINE_ACTIVE ? hits_count(&m->release, false) > 0 :
+                                                      hits_first(&m->confirm) != NO_TIME;
+    const bool pending = lost || turning || m->state == MACHINE_SHORT || rule_pending(r->when, s->when);
     if (pending && !m->pending)
         m->dense_until = sample->t + r->recheck.span;
     m->pending = pending;

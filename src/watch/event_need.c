@@ -2,12 +2,13 @@
  *
  *     screen == 'play' && alive <= 10
  *
- * While the screen is the lobby, nobody needs to read `alive`: of the two sides of && (||) the cheaper is always looked at,
- * the dearer only while the cheaper does not decide by itself. When the screen changes, `alive` is unknown for the one
- * sample more. Functions that remember decide nothing: an instant would be over before it was looked at.
+ * While the screen is the lobby, nobody needs to read `alive`: of the two sides of && (||) the cheaper is always
+ * looked at, the dearer only while the cheaper does not decide by itself. When the screen changes, `alive` is
+ * unknown for the one sample more. Functions that remember decide nothing: an instant would be over before it was
+ * looked at.
  *
- * What stands in `data` is needed wherever the condition may be true at the next sample, and a guard's `reset_on` with its
- * signal. */
+ * What stands in `data` is needed wherever the condition may be true at the next sample, and a guard's `reset_on`
+ * with its signal. */
 #include "watch/event_state.h"
 
 typedef struct Plan {

@@ -3,8 +3,8 @@
  *     idle -> short -> active -> idle          short: confirmed, but not yet as long as `min`
  *                  \-> spent -> idle           spent: true, but nothing is told (limit reached, or ended by `max`)
  *
- * A *run* is what is being confirmed; what was *told* is the event that records speak of. They are two, as a run may begin
- * while the end of the last event waits for `merge`. */
+ * A *run* is what is being confirmed; what was *told* is the event that records speak of. They are two, as a run
+ * may begin while the end of the last event waits for `merge`. */
 #ifndef LATHE_WATCH_EVENT_STATE_H
 #define LATHE_WATCH_EVENT_STATE_H
 

@@ -1,4 +1,5 @@
-/* PCRE2 is used without its JIT: a limit has to strike at the same step on every machine, or records would depend on it. */
+/* PCRE2 is used without its JIT: a limit has to strike at the same step on every machine, or records would depend
+ * on it. */
 #include "watch/pattern.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8

@@ -10,10 +10,11 @@
  *     position     true from `on`; then map coordinates, and the first area that holds them (else the empty text)
  *     audio        hysteresis, and what has lasted `min_on` or `min_off`
  *
- * An observation that was not made, could not be made, or whose score is not a finite number reads as unknown; a list is
- * unknown if any score in it is not finite. A reading remembers what its kind needs (votes, base of the guard, state of the
- * hysteresis); what was unknown for longer than the watch's gap is forgotten, but for the guard's base and `.prev`; a new
- * epoch forgets all. Memory is taken when they are made: a list keeps READING_MAX_FOUND, texts EVENT_MAX_TEXT bytes. */
+ * An observation that was not made, could not be made, or whose score is not a finite number reads as unknown; a
+ * list is unknown if any score in it is not finite. A reading remembers what its kind needs (votes, base of the
+ * guard, state of the hysteresis); what was unknown for longer than the watch's gap is forgotten, but for the
+ * guard's base and `.prev`; a new epoch forgets all. Memory is taken when they are made: a list keeps
+ * READING_MAX_FOUND, texts EVENT_MAX_TEXT bytes. */
 #ifndef LATHE_WATCH_READING_H
 #define LATHE_WATCH_READING_H
 

@@ -116,7 +116,9 @@ static RuleValue comparison(RuleOp op, const RuleValue *a, const RuleValue *b)
 
 static int matches_text(const RuleNow *now, const RuleNode *n, const char *text)
 {
-    return n->op == RULE_NEAR ? text_near(text, n->text, n->edits) : pattern_find(now->matcher, n->pattern, text, NULL, NULL);
+    if (n->op == RULE_NEAR)
+        return text_near(text, n->text, n->edits);
+    return pattern_find(now->matcher, n->pattern, text, NULL, NULL);
 }
 
 /* In a list: true once one is, else unknown if one is. */

@@ -1,10 +1,12 @@
 /* What changed, rises, seq and rate remember.
  *
- * A *latch* turns a condition into a confirmed one: none -> (false) <-> true. It becomes true once n of the last m known
- * samples are, false by the window of release; `rises` also confirms a first false, as its old state must have been held.
- * The windows start anew at every turn, so that a run cannot count for the state before and for the one after.
+ * A *latch* turns a condition into a confirmed one: none -> (false) <-> true. It becomes true once n of the last m
+ * known samples are, false by the window of release; `rises` also confirms a first false, as its old state must
+ * have been held. The windows start anew at every turn, so that a run cannot count for the state before and for the
+ * one after.
  *
- * A part of a rule that uses a function again steps again: changed(x) and changed(x).prev each remember for themselves. */
+ * A part of a rule that uses a function again steps again: changed(x) and changed(x).prev each remember for
+ * themselves. */
 #include <math.h>
 #include <string.h>
 
@@ -230,7 +232,8 @@ static int64_t microseconds(double s)
 static void function_new(Arena *a, const Rule *r, const RuleNode *n, const RuleWindows *w, Function *f)
 {
     /* An event is confirmed already. */
-    const bool instant_a = r->at[n->a].instant || r->at[n->a].op == RULE_EVENT, instant_b = n->b >= 0 && r->at[n->b].instant;
+    const bool instant_a = r->at[n->a].instant || r->at[n->a].op == RULE_EVENT;
+    const bool instant_b = n->b >= 0 && r->at[n->b].instant;
     switch (n->op) {
     case RULE_CHANGED:
         f->changed = (Changed){
