@@ -93,20 +93,32 @@ static void durations(Context *ctx)
 {
     check_flags(ctx, (EventRule){.min = 1000000}, "0110111100", "start e 2@3|end e 2-3.5@4|");
     check_flags(ctx, (EventRule){.min = 1000000, .release = {2, 2}}, "010100", "start e 0.5@1.5|end e 0.5-1.5@2.5|");
-    check_flags(ctx, (EventRule){.max = 1000000}, "01111110110", "start e 0.5@0.5|end e 0.5-1.5@1.5 max|start e 4@4|end e 4-4.5@5|");
+    check_flags(ctx, (EventRule){.max = 1000000}, "01111110110",
+                "start e 0.5@0.5|end e 0.5-1.5@1.5 max|start e 4@4|end e 4-4.5@5|");
     check_flags(ctx, (EventRule){.max = 1000000}, "0110", "start e 0.5@0.5|end e 0.5-1@1.5|");
-    check_flags(ctx, (EventRule){.cooldown = 2000000}, "10100111", "start e 0@0|end e 0-0@0.5|start e 2.5@2.5|end e 2.5-3.5@3.5 stopped|");
+    check_flags(ctx, (EventRule){.cooldown = 2000000}, "10100111",
+                "start e 0@0|end e 0-0@0.5|start e 2.5@2.5|end e 2.5-3.5@3.5 stopped|");
     /* what is still true when the cooldown is over starts then */
-    check_flags(ctx, (EventRule){.cooldown = 2000000}, "10111111", "start e 0@0|end e 0-0@0.5|start e 2@2|end e 2-3.5@3.5 stopped|");
-    check_flags(ctx, (EventRule){.merge = 1500000}, "1010000010", "start e 0@0|end e 0-1@1.5|start e 4@4|end e 4-4@4.5|");
-    check_flags(ctx, (EventRule){.merge = 1500000}, "10010", "start e 0@0|end e 0-0@0.5|start e 1.5@1.5|end e 1.5-1.5@2|");
+    check_flags(ctx, (EventRule){.cooldown = 2000000}, "10111111",
+                "start e 0@0|end e 0-0@0.5|start e 2@2|end e 2-3.5@3.5 stopped|");
+    check_flags(ctx, (EventRule){.merge = 1500000}, "1010000010",
+                "start e 0@0|end e 0-1@1.5|start e 4@4|end e 4-4@4.5|");
+    check_flags(ctx, (EventRule){.merge = 1500000}, "10010",
+                "start e 0@0|end e 0-0@0.5|start e 1.5@1.5|end e 1.5-1.5@2|");
     check_flags(ctx, (EventRule){.merge = 1500000}, "10", "start e 0@0|end e 0-0@0.5|");
-    check_flags(ctx, (EventRule){.merge = 1500000}, "1     1", "start e 0@0|end e 0-0@2 lost|start e 3@3|end e 3-3@3 stopped|");
+    check_flags(ctx, (EventRule){.merge = 1500000}, "1     1",
+                "start e 0@0|end e 0-0@2 lost|start e 3@3|end e 3-3@3 stopped|");
     /* what may still join holds the end back; a run too short for that lets it go */
     check_flags(ctx, (EventRule){.merge = 1500000, .confirm = {2, 2}}, "11011", "start e 0@0.5|end e 0-2@2 stopped|");
     check_flags(ctx, (EventRule){.merge = 1500000, .confirm = {2, 2}}, "1101000", "start e 0@0.5|end e 0-0.5@1|");
-    check_flags(ctx, (EventRule){.merge = 1500000, .cooldown = 3000000}, "10100011111", "start e 0@0|end e 0-1@1.5|start e 4@4|end e 4-5@5 stopped|");
-    check_flags(ctx, (EventRule){.limit = 2, .limit_per = 3000000}, "1010101010", "start e 0@0|end e 0-0@0.5|start e 1@1|end e 1-1@1.5|start e 3@3|end e 3-3@3.5|start e 4@4|end e 4-4@4.5|");
+    check_flags(ctx, (EventRule){.merge = 1500000, .cooldown = 3000000}, "10100011111",
+                "start e 0@0|end e 0-1@1.5|start e 4@4|end e 4-5@5 stopped|");
+    /* what could have joined falls out of the window: the trues behind it are in the cooldown */
+    check_flags(ctx, (EventRule){.merge = 1500000, .cooldown = 3000000, .confirm = {2, 2}}, "110101111",
+                "start e 0@0.5|end e 0-0.5@1|start e 3.5@4|end e 3.5-4@4 stopped|");
+    check_flags(ctx, (EventRule){.limit = 2, .limit_per = 3000000}, "1010101010",
+                "start e 0@0|end e 0-0@0.5|start e 1@1|end e 1-1@1.5|start e 3@3|end e 3-3@3.5|"
+                "start e 4@4|end e 4-4@4.5|");
     check_flags(ctx, (EventRule){.point = true, .release = {2, 2}}, "0101001", "point e 0.5@0.5|point e 3@3|");
 }
 
