@@ -20,8 +20,13 @@ enum {
 
 static inline TextSignal text_by_hand(TextMode mode, TextType type)
 {
-    return (TextSignal){.mode = mode, .type = type, .min_confidence = 0.5, .min = -(double)INFINITY, .max = (double)INFINITY,
-                        .vote = 1, .vote_within = 3000000};
+    return (TextSignal){.mode = mode,
+                        .type = type,
+                        .min_confidence = 0.5,
+                        .min = -(double)INFINITY,
+                        .max = (double)INFINITY,
+                        .vote = 1,
+                        .vote_within = 3000000};
 }
 
 static inline Signal *signals_by_hand(Arena *a)
@@ -30,20 +35,45 @@ static inline Signal *signals_by_hand(Arena *a)
     static const double square[] = {0, 0, 100, 0, 100, 100, 0, 100}, corner[] = {100, 100, 200, 100, 200, 200};
     static const Area areas[] = {{"base", 4, square}, {"hill", 3, corner}};
     const Signal made[BY_HAND_SIGNALS] = {
-        [ALIVE] = {.name = "alive", .kind = SIGNAL_TEXT, .region = 0, .text = text_by_hand(TEXT_LINE, TEXT_INT)},
-        [TITLE] = {.name = "title", .kind = SIGNAL_TEXT, .region = -1, .text = text_by_hand(TEXT_LINE, TEXT_STRING)},
-        [FEED] = {.name = "feed", .kind = SIGNAL_TEXT, .region = 1, .text = text_by_hand(TEXT_PAGE, TEXT_STRING)},
+        [ALIVE] = {.name = "alive",
+                   .kind = SIGNAL_TEXT,
+                   .region = 0,
+                   .text = text_by_hand(TEXT_LINE, TEXT_INT)},
+        [TITLE] = {.name = "title",
+                   .kind = SIGNAL_TEXT,
+                   .region = -1,
+                   .text = text_by_hand(TEXT_LINE, TEXT_STRING)},
+        [FEED] = {.name = "feed",
+                  .kind = SIGNAL_TEXT,
+                  .region = 1,
+                  .text = text_by_hand(TEXT_PAGE, TEXT_STRING)},
         [SKULL] = {.name = "skull", .kind = SIGNAL_ICON, .region = 1, .icon = {.on = 0.8, .off = 0.7}},
         [BADGE] = {.name = "badge", .kind = SIGNAL_ICON, .region = -1, .icon = {.on = 0.5, .off = 0.5}},
-        [SCREEN] = {.name = "screen", .kind = SIGNAL_SCREEN, .region = -1, .screen = {.unknown_below = 0.6, .margin = 0.1}},
+        [SCREEN] = {.name = "screen",
+                    .kind = SIGNAL_SCREEN,
+                    .region = -1,
+                    .screen = {.unknown_below = 0.6, .margin = 0.1}},
         [CLASS] = {.name = "class", .kind = SIGNAL_CLASS, .region = -1, .object = {.min_score = 0.5}},
-        [UNSAFE] = {.name = "unsafe", .kind = SIGNAL_OBJECT, .region = -1,
+        [UNSAFE] = {.name = "unsafe",
+                    .kind = SIGNAL_OBJECT,
+                    .region = -1,
                     .object = {.nlabel = 2, .label = labels, .min_score = 0.5}},
-        [ACTIVITY] = {.name = "activity", .kind = SIGNAL_MOTION, .region = 1, .motion = {.threshold = 12, .min_area = 0.01}},
-        [PLAYER] = {.name = "player", .kind = SIGNAL_POSITION, .region = -1, .position = {.on = 0.6, .narea = 2, .area = areas}},
-        [VOICE] = {.name = "voice", .kind = SIGNAL_AUDIO, .region = -1,
+        [ACTIVITY] = {.name = "activity",
+                      .kind = SIGNAL_MOTION,
+                      .region = 1,
+                      .motion = {.threshold = 12, .min_area = 0.01}},
+        [PLAYER] = {.name = "player",
+                    .kind = SIGNAL_POSITION,
+                    .region = -1,
+                    .position = {.on = 0.6, .narea = 2, .area = areas}},
+        [VOICE] = {.name = "voice",
+                   .kind = SIGNAL_AUDIO,
+                   .region = -1,
                    .audio = {.on = 0.5, .off = 0.35, .min_on = 250000, .min_off = 100000}},
-        [TEMPERATURE] = {.name = "temperature", .kind = SIGNAL_TEXT, .region = -1, .text = text_by_hand(TEXT_LINE, TEXT_FLOAT)},
+        [TEMPERATURE] = {.name = "temperature",
+                         .kind = SIGNAL_TEXT,
+                         .region = -1,
+                         .text = text_by_hand(TEXT_LINE, TEXT_FLOAT)},
     };
     return arena_dup(a, made, sizeof made);
 }

@@ -122,7 +122,11 @@ static inline Sample feed_sample(Feed *f, const char *line)
         assert_true(k >= 0);
         feed_observation(f, &f->w->signal[k], &at[k], is + 1);
     }
-    return (Sample){.stream = "s1", .epoch = f->epoch, .t = (int64_t)llround(atof(time) * 1e6), .frame = f->frame++, .at = at};
+    return (Sample){.stream = "s1",
+                    .epoch = f->epoch,
+                    .t = (int64_t)llround(atof(time) * 1e6),
+                    .frame = f->frame++,
+                    .at = at};
 }
 
 static inline void feed(Feed *f, const char *line)

@@ -1,5 +1,5 @@
-/* The engine's laws, each by a case that can be followed by hand; complaints of users by their number in the research notes'
- * list. The same laws on random watches: test_event_random.c. */
+/* The engine's laws, each by a case that can be followed by hand; complaints of users by their number in the
+ * research notes' list. The same laws on random watches: test_event_random.c. */
 #include "check.h"
 
 #include "feed.h"
@@ -67,7 +67,8 @@ static void windows(Context *ctx)
     check_flags(ctx, two, "11011011", "start e 0@0.5|end e 0-3.5@3.5 stopped|");
     /* windows start anew: neither do the trues before the end count for the next, nor the falses before the start */
     check_flags(ctx, (EventRule){.confirm = {2, 5}, .release = {2, 2}}, "1100010", "start e 0@0.5|end e 0-0.5@1.5|");
-    check_flags(ctx, (EventRule){.confirm = {1, 1}, .release = {3, 5}}, "0000100", "start e 2@2|end e 2-2@3 stopped|");
+    check_flags(ctx, (EventRule){.confirm = {1, 1}, .release = {3, 5}}, "0000100",
+                "start e 2@2|end e 2-2@3 stopped|");
     /* a window forgets after m * 2 / fps seconds: 3 of them here, samples each half second */
     check_flags(ctx, two, "01? ?1", "start e 0.5@2.5|end e 0.5-2.5@2.5 stopped|");
     check_flags(ctx, (EventRule){.confirm = {2, 2}}, "1????1", "");
@@ -165,9 +166,11 @@ static void quiet(Context *ctx)
         events_stop(f.events);
         records[asked] = str_text(&f.json);
         if (!asked)
-            assert_string_equal(feed_records(&f), "start late 0@0|start long 0@0|start held 0@0|end long 0-2.5@2.5 max|"
+            assert_string_equal(feed_records(&f), "start late 0@0|start long 0@0|start held 0@0|end long "
+                                                  "0-2.5@2.5 max|"
                                                   "end late 0-0.9@2.9 lost|end held 0-1@3 lost|"
-                                                  "start late 5@5|start long 5@5|start held 5@5|end late 5-5@5 stopped|"
+                                                  "start late 5@5|start long 5@5|start held 5@5|end late 5-5@5 "
+                                                  "stopped|"
                                                   "end long 5-5@5 stopped|end held 5-5@5 stopped|");
     }
     assert_string_equal(records[0], records[1]);
@@ -237,7 +240,8 @@ static void keys(Context *ctx)
     feed(&f, "0.5 unsafe=2:KNIFE:0.9,7:BELLY_EXPOSED:0.7 feed=-");
     feed(&f, "1 unsafe=7:BELLY_EXPOSED:0.7 feed=0:a_killed_b");
     feed(&f, "1.5 unsafe=- feed=?");
-    assert_string_equal(feed_records(&f), "point line/a killed b 0@0|start weapon/2 0@0.5 KNIFE|end weapon/2 0-0.5@1 KNIFE|"
+    assert_string_equal(feed_records(&f), "point line/a killed b 0@0|start weapon/2 0@0.5 KNIFE|end weapon/2 "
+                                          "0-0.5@1 KNIFE|"
                                           "start weapon/7 0.5@1 BELLY_EXPOSED|point line/a killed b 1@1|"
                                           "end weapon/7 0.5-1@1.5 BELLY_EXPOSED|");
     feed(&f, "2 unsafe=?");
@@ -291,11 +295,14 @@ static void record_fields(Context *ctx)
     next.clock = CLOCK_RTCP;
     events_sample(f.events, &next);
     feed(&f, "1.75 skull=0.1");
-    static const char *const same =
-        "\"kind\":\"%s\",\"stream\":\"s1\",\"watch\":\"royale\",\"event\":\"e\",\"key\":null,\"epoch\":0,\"t_start\":1.25,"
-        "\"t_detect\":%s,\"t_end\":%s,\"wall\":\"2026-11-18T11:06:40.250000Z\",\"clock\":\"rtcp\",\"reason\":null,"
-        "\"severity\":3,\"score\":0.75,\"frame\":0,\"box\":[20,420,420,160],\"data\":{\"alive\":8,\"title\":\"it's \\\"ok\\\"\","
-        "\"unsafe\":[{\"label\":\"KNIFE\",\"score\":0.5,\"box\":[10,20,30,40],\"track\":4}],\"skull\":true}}\n";
+    static const char *const same = "\"kind\":\"%s\",\"stream\":\"s1\",\"watch\":\"royale\",\"event\":\"e\","
+                                    "\"key\":null,\"epoch\":0,\"t_start\":1.25,"
+                                    "\"t_detect\":%s,\"t_end\":%s,\"wall\":\"2026-11-18T11:06:40.250000Z\","
+                                    "\"clock\":\"rtcp\",\"reason\":null,"
+                                    "\"severity\":3,\"score\":0.75,\"frame\":0,\"box\":[20,420,420,160],"
+                                    "\"data\":{\"alive\":8,\"title\":\"it's \\\"ok\\\"\","
+                                    "\"unsafe\":[{\"label\":\"KNIFE\",\"score\":0.5,\"box\":[10,20,30,40],"
+                                    "\"track\":4}],\"skull\":true}}\n";
     Str want = str_new(ctx->arena);
     str_add(&want, "{\"v\":1,\"id\":\"660db5ac46efcf09\",\"rev\":0,"); /* ids are stable across versions */
     str_addf(&want, same, "start", "1.5", "null");

@@ -1,5 +1,5 @@
-/* Random watches over random samples: the engine tells what the reference interpreter tells, to the letter. Then once more
- * with questions in between, and once more by way of the samples' JSON. */
+/* Random watches over random samples: the engine tells what the reference interpreter tells, to the letter.
+ * Then once more with questions in between, and once more by way of the samples' JSON. */
 #include "check.h"
 
 #include <stdio.h>
@@ -35,14 +35,17 @@ static void add_condition(World *r, Str *out, int depth);
 
 static void add_number(World *r, Str *out)
 {
-    static const char *const leaf[] = {"alive", "alive", "3", "2.5", "alive.age", "alive.prev", "skull.score", "count(unsafe, score > 0.7)"};
+    static const char *const leaf[] = {"alive",     "alive",      "3",           "2.5",
+                                       "alive.age", "alive.prev", "skull.score", "count(unsafe, score > 0.7)"};
     str_add(out, pick(r, leaf, r->each ? 7 : 8)); /* `unsafe` is no list there */
 }
 
 static void add_leaf(World *r, Str *out)
 {
-    static const char *const leaf[] = {"badge", "skull", "badge", "skull", "screen == 'play'", "screen != 'lobby'", "skull.age > 0.6s"};
-    static const char *const item[] = {"unsafe", "unsafe.score > 0.7", "unsafe.age > 1s", "unsafe.label == 'KNIFE'", "unsafe.x < 20"};
+    static const char *const leaf[] = {
+        "badge", "skull", "badge", "skull", "screen == 'play'", "screen != 'lobby'", "skull.age > 0.6s"};
+    static const char *const item[] = {"unsafe", "unsafe.score > 0.7", "unsafe.age > 1s",
+                                       "unsafe.label == 'KNIFE'", "unsafe.x < 20"};
     static const char *const relation[] = {"<", "<=", ">", ">=", "==", "!="};
     const uint32_t k = below(r, 10);
     if (r->each && below(r, 2)) {
@@ -120,8 +123,9 @@ static int64_t random_time(World *r, uint32_t odds, uint32_t most)
 
 static void random_event(World *r, EventRule *e)
 {
-    static const char *const data[] = {"alive", "screen", "changed(alive).prev", "changed(alive).delta", "e0.age", "alive.prev",
-                                       "rate(badge, 2s)", "changed(screen).prev", "badge"};
+    static const char *const data[] = {"alive",  "screen",     "changed(alive).prev", "changed(alive).delta",
+                                       "e0.age", "alive.prev", "rate(badge, 2s)",     "changed(screen).prev",
+                                       "badge"};
     e->each = below(r, 4) ? -1 : UNSAFE;
     e->when = random_rule(r, 2, e->each);
     e->within = below(r, 4) ? NULL : random_rule(r, 1, e->each);
@@ -164,7 +168,8 @@ static void random_watch(World *r)
 
 static Observation random_seen(World *r, int signal, const Observation *before)
 {
-    static const char *const screens[] = {"play", "lobby", "play", "menu"}, *const numbers[] = {"1", "2", "3", "4", "5", "7", "9", "x"};
+    static const char *const screens[] = {"play", "lobby", "play", "menu"};
+    static const char *const numbers[] = {"1", "2", "3", "4", "5", "7", "9", "x"};
     static const float scores[] = {0.9f, 0.6f, 0.4f, 0.2f, 0.85f, 0.75f, 0.1f, 0.95f};
     static const char *const labels[] = {"KNIFE", "BELLY_EXPOSED", "SPOON"};
     if (before->state == OBSERVE_SEEN && below(r, 5) < 3)
@@ -251,10 +256,12 @@ static void show_watch(const Watch *w)
 {
     for (int i = 0; i < w->nevent; i++) {
         const EventRule *const e = &w->event[i];
-        print_error("%s: when %s; within %s; each %d confirm %d/%d release %d/%d min %g max %g merge %g cooldown %g limit %d/%g%s\n", e->name,
-                    rule_text(e->when), e->within ? rule_text(e->within) : "-", e->each, e->confirm.n, e->confirm.m, e->release.n,
-                    e->release.m, (double)e->min / 1e6, (double)e->max / 1e6, (double)e->merge / 1e6, (double)e->cooldown / 1e6,
-                    e->limit, (double)e->limit_per / 1e6, e->point ? " point" : "");
+        print_error("%s: when %s; within %s; each %d confirm %d/%d release %d/%d min %g max %g merge %g "
+                    "cooldown %g limit %d/%g%s\n",
+                    e->name, rule_text(e->when), e->within ? rule_text(e->within) : "-", e->each, e->confirm.n,
+                    e->confirm.m, e->release.n, e->release.m, (double)e->min / 1e6, (double)e->max / 1e6,
+                    (double)e->merge / 1e6, (double)e->cooldown / 1e6, e->limit, (double)e->limit_per / 1e6,
+                    e->point ? " point" : "");
         for (int k = 0; k < e->ndata; k++)
             print_error("    data %s\n", rule_text(e->data[k]));
     }

@@ -1,5 +1,5 @@
-/* What users complained of elsewhere (numbers of the research notes' list), and what the engine promises those who run it:
- * bounded memory, what is needed next, how often to look. */
+/* What users complained of elsewhere (numbers of the research notes' list), and what the engine promises those
+ * who run it: bounded memory, what is needed next, how often to look. */
 #include "check.h"
 
 #include "feed.h"
@@ -93,7 +93,8 @@ static void complaint_28_durations_are_seconds(Context *ctx)
         for (int k = 0; k < 16 * rates[i]; k++) {
             const double t = (double)k / rates[i];
             char line[60];
-            snprintf(line, sizeof line, "%g badge=%d", t, (t >= 1 && t < 1.5) || (t >= 4 && t < 6) || (t >= 8 && t < 10));
+            snprintf(line, sizeof line, "%g badge=%d", t,
+                     (t >= 1 && t < 1.5) || (t >= 4 && t < 6) || (t >= 8 && t < 10));
             feed(&f, line);
         }
         /* half a second is too short; two spells that are two seconds apart are one */
@@ -109,7 +110,8 @@ static void complaint_28_durations_are_seconds(Context *ctx)
 static void complaint_29_no_floods(Context *ctx)
 {
     Watch *const w = watch_by_hand(ctx);
-    EventRule *const cool = add_event(ctx, w, "cool", "badge"), *const limited = add_event(ctx, w, "limited", "badge");
+    EventRule *const cool = add_event(ctx, w, "cool", "badge"), *const limited =
+                                                                    add_event(ctx, w, "limited", "badge");
     cool->cooldown = 30000000;
     limited->limit = 20;
     limited->limit_per = 3600000000;
@@ -169,7 +171,9 @@ static void kleene(Context *ctx)
                 Feed f;
                 feed_init(&f, ctx, w);
                 feed(&f, arena_printf(ctx->arena, "0 badge=%s skull=%s", value[a], value[b]));
-                assert_string_equal(feed_records(&f), want[k] == 2 ? "start yes 0@0|" : want[k] == 0 ? "start no 0@0|" : "");
+                assert_string_equal(feed_records(&f), want[k] == 2   ? "start yes 0@0|"
+                                                      : want[k] == 0 ? "start no 0@0|"
+                                                                     : "");
             }
         }
     }
@@ -204,7 +208,8 @@ static void no_shared_state(Context *ctx)
     feed_init(&alone, ctx, w);
     feed_init(&first, ctx, w);
     feed_init(&second, ctx, w);
-    static const char *const line[] = {"0 badge=1 alive=2", "0.5 badge=1 alive=5", "1 badge=? alive=7", "1.5 badge=0 alive=2", "2 alive=1 badge=1"};
+    static const char *const line[] = {"0 badge=1 alive=2", "0.5 badge=1 alive=5", "1 badge=? alive=7",
+                                       "1.5 badge=0 alive=2", "2 alive=1 badge=1"};
     for (int i = 0; i < 5; i++)
         feed(&alone, line[i]);
     for (int i = 0; i < 5; i++) {
@@ -229,7 +234,8 @@ static void constant_memory(Context *ctx)
 {
     Watch *const w = watch_by_hand(ctx);
     signal_of(w, ALIVE)->text.vote = 3;
-    signal_of(w, ALIVE)->text.guard = (Guard){.given = true, .max_up_per_s = 5, .max_down_per_s = 5, .rebaseline_after = 3};
+    signal_of(w, ALIVE)->text.guard =
+        (Guard){.given = true, .max_up_per_s = 5, .max_down_per_s = 5, .rebaseline_after = 3};
     set_pattern(ctx, signal_of(w, TITLE), "t(.*)");
     EventRule *const e = add_event(ctx, w, "e", "seq(badge, skull, 3s) || changed(title) || rate(badge, 10s) > 0.4");
     e->merge = 700000;
@@ -335,9 +341,11 @@ static void rates(Context *ctx)
     }
 }
 
-#define CASES(X) X(complaint_25_flicker_is_no_crossing) X(complaint_26_unconfirmed_tracks_have_no_events) \
-    X(complaint_28_durations_are_seconds) X(complaint_29_no_floods) X(complaint_32_streaks) X(kleene) X(unknown_operators) \
-    X(no_shared_state) X(constant_memory) X(complaint_14_what_is_needed) X(rates)
+#define CASES(X)                                                                                               \
+    X(complaint_25_flicker_is_no_crossing)                                                                     \
+    X(complaint_26_unconfirmed_tracks_have_no_events) X(complaint_28_durations_are_seconds)                    \
+        X(complaint_29_no_floods) X(complaint_32_streaks) X(kleene) X(unknown_operators) X(no_shared_state)    \
+            X(constant_memory) X(complaint_14_what_is_needed) X(rates)
 #define CASE(name) static void test_##name(void **state) { (void)state; in_job(name); }
 CASES(CASE)
 #define ROW(name) cmocka_unit_test(test_##name),

@@ -79,15 +79,34 @@ static void lines(Context *ctx)
     const Watch *const w = watch_by_hand(ctx);
     signal_of(w, ALIVE)->text.min = 1;
     signal_of(w, ALIVE)->text.max = 100;
-    check_rows(ctx, w, ALIVE, (Row[]){
-        {"0 alive=42", "42"}, {"1 alive=_7_", "7"}, {"1 alive=-7", "?range"}, {"1 alive=101", "?range"}, {"1 alive=100", "100"},
-        {"1 alive=4.5", "?no number"}, {"1 alive=4O", "?no number"}, {"1 alive=0x10", "?no number"}, {"1 alive=1e1", "?no number"},
-        {"1 alive=", "?no number"}, {"1 alive=--5", "?no number"}, {"1 alive=42@0.4", "?confidence"}, {"1 alive=42@nan", "?score"},
-        {"1 alive=42@inf", "?score"}, {"1 alive=?", "?black"}, {"1 badge=1", "?skipped"}, {"1 alive=00042", "42"},
-        {"1 alive=99999999999999999999", "?no number"}, {NULL, NULL}});
-    check_rows(ctx, w, TEMPERATURE, (Row[]){
-        {"0 temperature=-4.25", "-4.25"}, {"1 temperature=1e2", "100"}, {"1 temperature=nan", "?no number"},
-        {"1 temperature=inf", "?no number"}, {"1 temperature=1e999", "?no number"}, {"1 temperature=.5", "0.5"}, {NULL, NULL}});
+    check_rows(ctx, w, ALIVE,
+               (Row[]){{"0 alive=42", "42"},
+                       {"1 alive=_7_", "7"},
+                       {"1 alive=-7", "?range"},
+                       {"1 alive=101", "?range"},
+                       {"1 alive=100", "100"},
+                       {"1 alive=4.5", "?no number"},
+                       {"1 alive=4O", "?no number"},
+                       {"1 alive=0x10", "?no number"},
+                       {"1 alive=1e1", "?no number"},
+                       {"1 alive=", "?no number"},
+                       {"1 alive=--5", "?no number"},
+                       {"1 alive=42@0.4", "?confidence"},
+                       {"1 alive=42@nan", "?score"},
+                       {"1 alive=42@inf", "?score"},
+                       {"1 alive=?", "?black"},
+                       {"1 badge=1", "?skipped"},
+                       {"1 alive=00042", "42"},
+                       {"1 alive=99999999999999999999", "?no number"},
+                       {NULL, NULL}});
+    check_rows(ctx, w, TEMPERATURE,
+               (Row[]){{"0 temperature=-4.25", "-4.25"},
+                       {"1 temperature=1e2", "100"},
+                       {"1 temperature=nan", "?no number"},
+                       {"1 temperature=inf", "?no number"},
+                       {"1 temperature=1e999", "?no number"},
+                       {"1 temperature=.5", "0.5"},
+                       {NULL, NULL}});
     check_rows(ctx, w, TITLE, (Row[]){
         {"0 title=Game_over", "'Game over'"}, {"1 title=@0", "''"}, {"1 title=x@0.1", "?confidence"},
         {"1 title=\xff", "'\xef\xbf\xbd'"}, {NULL, NULL}});
@@ -97,15 +116,25 @@ static void parsed(Context *ctx)
 {
     const Watch *const w = watch_by_hand(ctx);
     set_pattern(ctx, signal_of(w, ALIVE), "^(\\d{1,3}) left$");
-    check_rows(ctx, w, ALIVE, (Row[]){{"0 alive=12_left", "12"}, {"1 alive=12_lett", "?pattern"}, {"1 alive=1234_left", "?pattern"},
-                                      {"1 alive=", "?pattern"}, {NULL, NULL}});
+    check_rows(ctx, w, ALIVE,
+               (Row[]){{"0 alive=12_left", "12"},
+                       {"1 alive=12_lett", "?pattern"},
+                       {"1 alive=1234_left", "?pattern"},
+                       {"1 alive=", "?pattern"},
+                       {NULL, NULL}});
     set_pattern(ctx, signal_of(w, ALIVE), "\\d+"); /* no group: all of it */
     check_rows(ctx, w, ALIVE, (Row[]){{"0 alive=x12y", "12"}, {NULL, NULL}});
     set_pattern(ctx, signal_of(w, TITLE), "a(b)?");
-    check_rows(ctx, w, TITLE, (Row[]){{"0 title=xaby", "'b'"}, {"1 title=xay", "?pattern"}, {"1 title=", "?pattern"}, {NULL, NULL}});
+    check_rows(
+        ctx, w, TITLE,
+        (Row[]){{"0 title=xaby", "'b'"}, {"1 title=xay", "?pattern"}, {"1 title=", "?pattern"}, {NULL, NULL}});
     set_pattern(ctx, signal_of(w, TITLE), "^(a+)+$");
-    check_rows(ctx, w, TITLE, (Row[]){{"0 title=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!", "?pattern limit"},
-                                      {"1 title=aa", "'aa'"}, {NULL, NULL}});
+    check_rows(
+        ctx, w, TITLE,
+        (Row[]){{"0 title=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!", "?pattern"
+                                                                                                      " limit"},
+                {"1 title=aa", "'aa'"},
+                {NULL, NULL}});
 }
 
 static void long_texts(Context *ctx)
@@ -124,14 +153,25 @@ static void votes(Context *ctx)
 {
     const Watch *const w = watch_by_hand(ctx);
     signal_of(w, ALIVE)->text.vote = 3;
-    check_rows(ctx, w, ALIVE, (Row[]){
-        {"0 alive=50", "50"}, {"0.5 alive=50", "50"}, {"1 alive=5", "50"}, {"1.5 alive=50", "50"}, {"2 alive=?", "?black"},
-        {"2.5 alive=49", "49"}, {"3 alive=49", "49"}, {"3.5 alive=48", "49"}, {"4 alive=47", "47"}, /* three: the newest */
-        {"7.5 alive=3", "3"}, /* the others are older than 3 s */
-        {NULL, NULL}});
+    check_rows(ctx, w, ALIVE,
+               (Row[]){{"0 alive=50", "50"},
+                       {"0.5 alive=50", "50"},
+                       {"1 alive=5", "50"},
+                       {"1.5 alive=50", "50"},
+                       {"2 alive=?", "?black"},
+                       {"2.5 alive=49", "49"},
+                       {"3 alive=49", "49"},
+                       {"3.5 alive=48", "49"},
+                       {"4 alive=47", "47"}, /* three: the newest */
+                       {"7.5 alive=3", "3"}, /* the others are older than 3 s */
+                       {NULL, NULL}});
     signal_of(w, TITLE)->text.vote = 3;
-    check_rows(ctx, w, TITLE, (Row[]){{"0 title=play", "'play'"}, {"0.5 title=p1ay", "'p1ay'"}, {"1 title=play", "'play'"},
-                                      {"1.5 title=pla", "'pla'"}, {NULL, NULL}});
+    check_rows(ctx, w, TITLE,
+               (Row[]){{"0 title=play", "'play'"},
+                       {"0.5 title=p1ay", "'p1ay'"},
+                       {"1 title=play", "'play'"},
+                       {"1.5 title=pla", "'pla'"},
+                       {NULL, NULL}});
 }
 
 static void guards(Context *ctx)
@@ -139,18 +179,34 @@ static void guards(Context *ctx)
     const Watch *const w = watch_by_hand(ctx);
     TextSignal *const d = &signal_of(w, ALIVE)->text;
     d->guard = (Guard){.given = true, .max_up_per_s = 0, .max_down_per_s = 20, .rebaseline_after = 3};
-    check_rows(ctx, w, ALIVE, (Row[]){
-        {"0 alive=50", "50"}, {"1 alive=40", "40"}, {"2 alive=41", "?guard"}, {"3 alive=39", "39"}, /* cleared the candidate */
-        {"3.5 alive=9", "?guard"}, {"4 alive=29", "29"}, {"4.5 alive=80", "?guard"}, {"5 alive=29", "29"},
-        {"5.5 alive=80", "?guard"}, {"6 alive=90", "?guard"}, {"6.5 alive=85", "?guard"}, {"7 alive=80", "80"}, /* 90, 85, 80 agree */
-        {"7.5 alive=79", "79"}, {NULL, NULL}});
+    check_rows(ctx, w, ALIVE,
+               (Row[]){{"0 alive=50", "50"},
+                       {"1 alive=40", "40"},
+                       {"2 alive=41", "?guard"},
+                       {"3 alive=39", "39"}, /* cleared the candidate */
+                       {"3.5 alive=9", "?guard"},
+                       {"4 alive=29", "29"},
+                       {"4.5 alive=80", "?guard"},
+                       {"5 alive=29", "29"},
+                       {"5.5 alive=80", "?guard"},
+                       {"6 alive=90", "?guard"},
+                       {"6.5 alive=85", "?guard"},
+                       {"7 alive=80", "80"}, /* 90, 85, 80 agree */
+                       {"7.5 alive=79", "79"},
+                       {NULL, NULL}});
     d->guard.max_up_per_s = (double)INFINITY;
-    check_rows(ctx, w, ALIVE, (Row[]){{"0 alive=1", "1"}, {"0 alive=100", "100"}, {"0 alive=99", "?guard"}, {NULL, NULL}});
+    check_rows(ctx, w, ALIVE,
+               (Row[]){{"0 alive=1", "1"}, {"0 alive=100", "100"}, {"0 alive=99", "?guard"}, {NULL, NULL}});
     d->guard.max_up_per_s = 0;
     d->guard.reset_on = rule_by_hand(ctx, w, "screen == 'lobby'", -1);
-    check_rows(ctx, w, ALIVE, (Row[]){
-        {"0 alive=5 screen=play", "5"}, {"1 alive=100 screen=play", "?guard"}, {"2 alive=? screen=lobby", "?black"},
-        {"3 alive=100 screen=play", "100"}, {"4 alive=3 screen=lobby", "3"}, {"5 alive=4 screen=play", "?guard"}, {NULL, NULL}});
+    check_rows(ctx, w, ALIVE,
+               (Row[]){{"0 alive=5 screen=play", "5"},
+                       {"1 alive=100 screen=play", "?guard"},
+                       {"2 alive=? screen=lobby", "?black"},
+                       {"3 alive=100 screen=play", "100"},
+                       {"4 alive=3 screen=lobby", "3"},
+                       {"5 alive=4 screen=play", "?guard"},
+                       {NULL, NULL}});
 }
 
 /* 10: a plausibility gate gets stuck for hours after one wrong reading was accepted. */
@@ -159,10 +215,17 @@ static void complaint_10_guard_is_stuck(Context *ctx)
     const Watch *const w = watch_by_hand(ctx);
     signal_of(w, TEMPERATURE)->text.guard =
         (Guard){.given = true, .max_up_per_s = 1, .max_down_per_s = 0, .rebaseline_after = 5}; /* a water meter */
-    check_rows(ctx, w, TEMPERATURE, (Row[]){
-        {"0 temperature=9999", "9999"}, {"60 temperature=120.1", "?guard"}, {"120 temperature=120.2", "?guard"},
-        {"180 temperature=120.2", "?guard"}, {"240 temperature=120.3", "?guard"}, {"300 temperature=120.4", "120.4"},
-        {"360 temperature=120.5", "120.5"}, {"420 temperature=8888", "?guard"}, {"480 temperature=120.6", "120.6"}, {NULL, NULL}});
+    check_rows(ctx, w, TEMPERATURE,
+               (Row[]){{"0 temperature=9999", "9999"},
+                       {"60 temperature=120.1", "?guard"},
+                       {"120 temperature=120.2", "?guard"},
+                       {"180 temperature=120.2", "?guard"},
+                       {"240 temperature=120.3", "?guard"},
+                       {"300 temperature=120.4", "120.4"},
+                       {"360 temperature=120.5", "120.5"},
+                       {"420 temperature=8888", "?guard"},
+                       {"480 temperature=120.6", "120.6"},
+                       {NULL, NULL}});
 }
 
 /* 13: NaN or inf of a template on black frames is reported as a match. */
@@ -172,11 +235,17 @@ static void complaint_13_nan_is_no_match(Context *ctx)
     check_rows(ctx, w, SKULL, (Row[]){{"0 skull=nan", "?score"}, {"1 skull=inf", "?score"}, {"2 skull=0.9", "true"},
                                       {"3 skull=nan", "?score"}, {"3 skull=?", "?black"}, {NULL, NULL}});
     check_rows(ctx, w, ACTIVITY, (Row[]){{"0 activity=inf", "?score"}, {"1 activity=0.5", "true"}, {NULL, NULL}});
-    check_rows(ctx, w, VOICE, (Row[]){{"0 voice=inf", "?score"}, {"1 voice=nan", "?score"}, {"2 voice=0", "false"}, {NULL, NULL}});
+    check_rows(
+        ctx, w, VOICE,
+        (Row[]){{"0 voice=inf", "?score"}, {"1 voice=nan", "?score"}, {"2 voice=0", "false"}, {NULL, NULL}});
     check_rows(ctx, w, PLAYER, (Row[]){{"0 player=inf", "?score"}, {NULL, NULL}});
-    check_rows(ctx, w, SCREEN, (Row[]){{"0 screen=play@inf", "?score"}, {"1 screen=play@nan", "?score"}, {NULL, NULL}});
-    check_rows(ctx, w, UNSAFE, (Row[]){{"0 unsafe=1:KNIFE:nan", "?score"}, {"1 unsafe=1:KNIFE:0.9,2:KNIFE:inf", "?score"},
-                                       {"2 unsafe=1:KNIFE:0.9", "KNIFE"}, {NULL, NULL}});
+    check_rows(ctx, w, SCREEN,
+               (Row[]){{"0 screen=play@inf", "?score"}, {"1 screen=play@nan", "?score"}, {NULL, NULL}});
+    check_rows(ctx, w, UNSAFE,
+               (Row[]){{"0 unsafe=1:KNIFE:nan", "?score"},
+                       {"1 unsafe=1:KNIFE:0.9,2:KNIFE:inf", "?score"},
+                       {"2 unsafe=1:KNIFE:0.9", "KNIFE"},
+                       {NULL, NULL}});
 }
 
 static void hysteresis(Context *ctx)
@@ -192,21 +261,39 @@ static void hysteresis(Context *ctx)
 static void sounds(Context *ctx)
 {
     const Watch *const w = watch_by_hand(ctx); /* 0.5 / 0.35, at least 250 ms on and 100 ms off */
-    check_rows(ctx, w, VOICE, (Row[]){
-        {"0 voice=0.6", "false"}, {"0.1 voice=0.4", "false"}, {"0.24 voice=0.4", "false"}, {"0.25 voice=0.4", "true"},
-        {"0.3 voice=0.3", "true"}, {"0.35 voice=0.45", "true"}, {"0.4 voice=0.6", "true"}, {"0.5 voice=0.3", "true"},
-        {"0.59 voice=0.3", "true"}, {"0.6 voice=0.3", "false"}, {"0.7 voice=0.9", "false"}, {"0.8 voice=0.1", "false"},
-        {"0.9 voice=0.9", "false"}, {"1.1 voice=0.9", "false"}, {"1.15 voice=0.9", "true"}, {NULL, NULL}});
+    check_rows(ctx, w, VOICE,
+               (Row[]){{"0 voice=0.6", "false"},
+                       {"0.1 voice=0.4", "false"},
+                       {"0.24 voice=0.4", "false"},
+                       {"0.25 voice=0.4", "true"},
+                       {"0.3 voice=0.3", "true"},
+                       {"0.35 voice=0.45", "true"},
+                       {"0.4 voice=0.6", "true"},
+                       {"0.5 voice=0.3", "true"},
+                       {"0.59 voice=0.3", "true"},
+                       {"0.6 voice=0.3", "false"},
+                       {"0.7 voice=0.9", "false"},
+                       {"0.8 voice=0.1", "false"},
+                       {"0.9 voice=0.9", "false"},
+                       {"1.1 voice=0.9", "false"},
+                       {"1.15 voice=0.9", "true"},
+                       {NULL, NULL}});
 }
 
 static void screens(Context *ctx)
 {
     const Watch *const w = watch_by_hand(ctx); /* at least 0.6, leading by 0.1 */
-    check_rows(ctx, w, SCREEN, (Row[]){{"0 screen=play", "'play'"}, {"1 screen=play@0.59", "?score"}, {"1 screen=@0.9", "?margin"}, {NULL, NULL}});
+    check_rows(ctx, w, SCREEN,
+               (Row[]){{"0 screen=play", "'play'"},
+                       {"1 screen=play@0.59", "?score"},
+                       {"1 screen=@0.9", "?margin"},
+                       {NULL, NULL}});
     Reader r;
     reader_init(&r, ctx, w, SCREEN);
-    static const struct { float second; ValueKind want; } row[] = {
-        {0.75f, VALUE_TEXT}, {0.85f, VALUE_UNKNOWN}, {-1, VALUE_TEXT}, {NAN, VALUE_UNKNOWN}, {-INFINITY, VALUE_UNKNOWN},
+    static const struct { float second; ValueKind want;
+    } row[] = {
+        {0.75f, VALUE_TEXT},  {0.85f, VALUE_UNKNOWN},     {-1, VALUE_TEXT},
+        {NAN, VALUE_UNKNOWN}, {-INFINITY, VALUE_UNKNOWN},
     };
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         Sample s = feed_sample(&r.feed, "0 screen=play");
@@ -224,9 +311,12 @@ static void screens(Context *ctx)
 static void lists(Context *ctx)
 {
     const Watch *const w = watch_by_hand(ctx);
-    check_rows(ctx, w, UNSAFE, (Row[]){
-        {"0 unsafe=0:KNIFE:0.9,1:SPOON:0.9,2:FEET_EXPOSED:0.5,3:KNIFE:0.49", "KNIFE,FEET_EXPOSED"}, {"1 unsafe=-", ""},
-        {"2 unsafe=?", "?black"}, {NULL, NULL}});
+    check_rows(ctx, w, UNSAFE,
+               (Row[]){{"0 unsafe=0:KNIFE:0.9,1:SPOON:0.9,2:FEET_EXPOSED:0.5,3:KNIFE:0.49", "KNIFE,FEET_"
+                                                                                            "EXPOSED"},
+                       {"1 unsafe=-", ""},
+                       {"2 unsafe=?", "?black"},
+                       {NULL, NULL}});
     check_rows(ctx, w, FEED, (Row[]){{"0 feed=0:one,0:two:0.2,0:three", "one,three"}, {NULL, NULL}});
     Reader r;
     reader_init(&r, ctx, w, FEED);

@@ -22,7 +22,8 @@ static void job(Context *ctx, void *arg)
     Watch *const w = watch_by_hand(ctx);
     name_event(w, "final_ten");
     name_event(w, "kill");
-    const Rule *const r = (t->condition ? rule_parse_condition : rule_parse)(ctx, w, "royale.yaml", t->at, t->text, t->each);
+    const Rule *const r =
+        (t->condition ? rule_parse_condition : rule_parse)(ctx, w, "royale.yaml", t->at, t->text, t->each);
     Str out = str_new(ctx->arena), again = str_new(ctx->arena);
     rule_print(&out, w, r);
     rule_print(&again, w, rule_parse(ctx, w, "printed", (Place){1, 1}, str_text(&out), t->each));
@@ -120,7 +121,8 @@ static void prints(void **state)
     }
 }
 
-static const struct { int each; const char *text, *want; } refused[] = {
+static const struct { int each; const char *text, *want;
+} refused[] = {
     /* words */
     {-1, "", "12:9: expected a value, found the end"},
     {-1, "  ", "12:11: expected a value, found the end"},
@@ -174,9 +176,11 @@ static const struct { int each; const char *text, *want; } refused[] = {
     {-1, "title ~ 'a'/65", "12:21: expected a number of edits, 0 to 64, found '65'"},
     {-1, "title =~ '(a'", "12:18: the pattern, at byte 3: missing closing parenthesis"},
     {-1, "count(alive) > 1", "12:15: count wants a list, of objects or lines; this is a number"},
-    {UNSAFE, "count(unsafe) > 1", "12:15: count wants a list, of objects or lines; this is one of them: true or false"},
+    {UNSAFE, "count(unsafe) > 1",
+     "12:15: count wants a list, of objects or lines; this is one of them: true or false"},
     {-1, "count(unsafe, score) > 1", "12:23: this is a number where something true or false is wanted"},
-    {-1, "count(unsafe, rises(skull)) > 1", "12:23: what count asks of each cannot hold changed, rises, seq or rate"},
+    {-1, "count(unsafe, rises(skull)) > 1",
+     "12:23: what count asks of each cannot hold changed, rises, seq or rate"},
     {-1, "changed(unsafe)", "12:17: changed wants one value; this is a list"},
     {-1, "rises(alive)", "12:15: this is a number where something true or false is wanted"},
     {-1, "rises(skull, badge)", "12:20: expected ')', found ','"},
@@ -208,8 +212,10 @@ static void conditions_alone(void **state)
     assert_int_equal(run(&number).code, 0);
     assert_int_equal(number.kind, VALUE_NUMBER);
     number.condition = text.condition = list.condition = true;
-    assert_string_equal(run(&number).message, "royale.yaml:12:9: this is a number where something true or false is wanted");
-    assert_string_equal(run(&text).message, "royale.yaml:12:9: this is a text where something true or false is wanted");
+    assert_string_equal(run(&number).message, "royale.yaml:12:9: this is a number where something true or "
+                                              "false is wanted");
+    assert_string_equal(run(&text).message, "royale.yaml:12:9: this is a text where something true or false is "
+                                            "wanted");
     assert_int_equal(run(&list).code, 0);
     assert_int_equal(list.kind, VALUE_LIST);
 }
@@ -217,10 +223,18 @@ static void conditions_alone(void **state)
 static void instants(void **state)
 {
     (void)state;
-    static const struct { const char *text; bool instant; } row[] = {
-        {"skull", false}, {"changed(alive)", true}, {"rises(skull) && badge", true}, {"badge || seq(skull, badge, 1s)", true},
-        {"!changed(alive)", true}, {"changed(alive).delta > 1", false}, {"changed(alive) && changed(alive).delta > 1", true},
-        {"changed(alive).prev == 3", false}, {"rate(rises(skull), 5s) > 1", false}, {"count(unsafe) > 1", false},
+    static const struct { const char *text; bool instant;
+    } row[] = {
+        {"skull", false},
+        {"changed(alive)", true},
+        {"rises(skull) && badge", true},
+        {"badge || seq(skull, badge, 1s)", true},
+        {"!changed(alive)", true},
+        {"changed(alive).delta > 1", false},
+        {"changed(alive) && changed(alive).delta > 1", true},
+        {"changed(alive).prev == 3", false},
+        {"rate(rises(skull), 5s) > 1", false},
+        {"count(unsafe) > 1", false},
     };
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         Try t = try_of(row[i].text, -1);
@@ -323,11 +337,21 @@ static int distance(const char *a, const char *b)
 static void near_texts(void **state)
 {
     (void)state;
-    static const struct { const char *a, *b; int edits; } row[] = {
-        {"Victory Royale", "victory royale", 0}, {"V1CT0RY", "victory", 0}, {"SCOREBOARD", "5c0reb0ard", 0},
-        {"Il1|", "111|", 0},                     {"victry", "victory", 1},  {"  two \n words ", "two words", 0},
-        {"\xc3\x84rger", "\xc3\xa4rger", 0},     {"\xd0\x9f\xd0\x9e", "\xd0\xbf\xd0\xbe", 0},
-        {"\xe5\x8b\x9d", "\xe8\xb2\xa0", 1},     {"kitten", "sitting", 3}, {"", "abc", 3}, {"abc", "", 3}, {"", "", 0},
+    static const struct { const char *a, *b; int edits;
+    } row[] = {
+        {"Victory Royale", "victory royale", 0},
+        {"V1CT0RY", "victory", 0},
+        {"SCOREBOARD", "5c0reb0ard", 0},
+        {"Il1|", "111|", 0},
+        {"victry", "victory", 1},
+        {"  two \n words ", "two words", 0},
+        {"\xc3\x84rger", "\xc3\xa4rger", 0},
+        {"\xd0\x9f\xd0\x9e", "\xd0\xbf\xd0\xbe", 0},
+        {"\xe5\x8b\x9d", "\xe8\xb2\xa0", 1},
+        {"kitten", "sitting", 3},
+        {"", "abc", 3},
+        {"abc", "", 3},
+        {"", "", 0},
     };
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         assert_true(text_near(row[i].a, row[i].b, row[i].edits));
@@ -358,7 +382,8 @@ static void clean_copies(void **state)
     assert_int_equal(text_copy(out, sizeof out, "abcdef\xc3\xa4"), 6); /* not half a character */
     assert_int_equal(text_copy(out, sizeof out, "a\xff" "b"), 5);
     assert_string_equal(out, "a\xef\xbf\xbd" "b");
-    static const char *const bad[] = {"\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe0\x80\x80", "\xc3", "\x80", "\xf8\x88"};
+    static const char *const bad[] = {"\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe0\x80\x80",
+                                      "\xc3",     "\x80",         "\xf8\x88"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(utf8_size(bad[i]), 0);
     assert_int_equal(utf8_size("\xf0\x9f\x98\x80"), 4);

@@ -38,14 +38,21 @@ static void prints(void **state)
 {
     (void)state;
     static const char *const rows[][2] = {
-        {"{\"v\":1,\"t_us\":7,\"signals\":{}}", "{\"v\":1,\"stream\":null,\"epoch\":0,\"t_us\":7,\"frame\":-1,\"clock\":\"media\",\"signals\":{}}"},
-        {"{\"v\":1,\"t_us\":7,\"frame\":0,\"epoch\":3,\"clock\":\"pdt\",\"wall_us\":5,\"stream\":\"a\\\"b\",\"other\":[1],\"signals\":"
-         "{\"nobody\":{\"score\":1},\"skull\":{\"score\":0.1,\"found\":[{\"score\":0.5,\"box\":[1,2,3,4.5]}]},\"alive\":{\"unknown\":null}}}",
-         "{\"v\":1,\"stream\":\"a\\\"b\",\"epoch\":3,\"t_us\":7,\"frame\":0,\"wall_us\":5,\"clock\":\"pdt\",\"signals\":"
-         "{\"alive\":{\"unknown\":null},\"skull\":{\"score\":0.1,\"found\":[{\"box\":[1,2,3,4.5],\"score\":0.5}]}}}"},
-        {"{\"v\":1,\"t_us\":7,\"signals\":{\"voice\":{\"score\":\"nan\",\"second\":\"-inf\",\"x\":1e300,\"y\":-0.0,\"reused\":true,\"text\":\"\"}}}",
+        {"{\"v\":1,\"t_us\":7,\"signals\":{}}", "{\"v\":1,\"stream\":null,\"epoch\":0,\"t_us\":7,\"frame\":-1,"
+                                                "\"clock\":\"media\",\"signals\":{}}"},
+        {"{\"v\":1,\"t_us\":7,\"frame\":0,\"epoch\":3,\"clock\":\"pdt\",\"wall_us\":5,\"stream\":\"a\\\"b\","
+         "\"other\":[1],\"signals\":"
+         "{\"nobody\":{\"score\":1},\"skull\":{\"score\":0.1,\"found\":[{\"score\":0.5,\"box\":[1,2,3,4.5]}]},"
+         "\"alive\":{\"unknown\":null}}}",
+         "{\"v\":1,\"stream\":\"a\\\"b\",\"epoch\":3,\"t_us\":7,\"frame\":0,\"wall_us\":5,\"clock\":\"pdt\","
+         "\"signals\":"
+         "{\"alive\":{\"unknown\":null},\"skull\":{\"score\":0.1,\"found\":[{\"box\":[1,2,3,4.5],\"score\":0.5}"
+         "]}}}"},
+        {"{\"v\":1,\"t_us\":7,\"signals\":{\"voice\":{\"score\":\"nan\",\"second\":\"-inf\",\"x\":1e300,\"y\":-"
+         "0.0,\"reused\":true,\"text\":\"\"}}}",
          "{\"v\":1,\"stream\":null,\"epoch\":0,\"t_us\":7,\"frame\":-1,\"clock\":\"media\",\"signals\":"
-         "{\"voice\":{\"score\":\"nan\",\"second\":\"-inf\",\"x\":1e+300,\"y\":-0.0,\"text\":\"\",\"reused\":true}}}"},
+         "{\"voice\":{\"score\":\"nan\",\"second\":\"-inf\",\"x\":1e+300,\"y\":-0.0,\"text\":\"\",\"reused\":"
+         "true}}}"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         for (int again = 0; again < 2; again++) { /* what is printed prints the same */
@@ -70,19 +77,27 @@ static void refuses(void **state)
         {"{\"v\":2,\"t_us\":7,\"signals\":{}}", "no sample of version 1 (\"v\":1)"},
         {"{\"v\":1,\"signals\":{}}", "no sample: 't_us' is missing"},
         {"{\"v\":1,\"t_us\":1.5,\"signals\":{}}", "no sample: 't_us' must be a whole number, and not so large"},
-        {"{\"v\":1,\"t_us\":99999999999999999,\"signals\":{}}", "no sample: 't_us' must be a whole number, and not so large"},
-        {"{\"v\":1,\"t_us\":1,\"epoch\":-1,\"signals\":{}}", "no sample: 'epoch' must be a whole number, and not so large"},
+        {"{\"v\":1,\"t_us\":99999999999999999,\"signals\":{}}", "no sample: 't_us' must be a whole number, and "
+                                                                "not so large"},
+        {"{\"v\":1,\"t_us\":1,\"epoch\":-1,\"signals\":{}}", "no sample: 'epoch' must be a whole number, and "
+                                                             "not so large"},
         {"{\"v\":1,\"t_us\":1}", "no sample: 'signals' must be a map"},
-        {"{\"v\":1,\"t_us\":1,\"clock\":\"sun\",\"signals\":{}}", "no sample: 'clock' must be media, rtcp, pdt or arrival"},
+        {"{\"v\":1,\"t_us\":1,\"clock\":\"sun\",\"signals\":{}}", "no sample: 'clock' must be media, rtcp, pdt "
+                                                                  "or arrival"},
         {"{\"v\":1,\"t_us\":1,\"stream\":5,\"signals\":{}}", "no sample: 'stream' must be a text"},
         {"{\"v\":1,\"t_us\":1,\"signals\":{\"alive\":5}}", "no sample: 'alive' must be a map"},
-        {"{\"v\":1,\"t_us\":1,\"signals\":{\"alive\":{\"score\":\"x\"}}}", "no sample: 'score' must be a number"},
+        {"{\"v\":1,\"t_us\":1,\"signals\":{\"alive\":{\"score\":\"x\"}}}", "no sample: 'score' must be a "
+                                                                           "number"},
         {"{\"v\":1,\"t_us\":1,\"signals\":{\"alive\":{\"score\":1e200}}}", "no sample: 'score' is too large"},
         {"{\"v\":1,\"t_us\":1,\"signals\":{\"alive\":{\"text\":1}}}", "no sample: 'text' must be a text"},
         {"{\"v\":1,\"t_us\":1,\"signals\":{\"alive\":{\"found\":{}}}}", "no sample: 'found' must be a list"},
-        {"{\"v\":1,\"t_us\":1,\"signals\":{\"alive\":{\"found\":[1]}}}", "no sample: 'found' must be a list of maps"},
-        {"{\"v\":1,\"t_us\":1,\"signals\":{\"alive\":{\"found\":[{}]}}}", "no sample: 'box' must be [x, y, width, height]"},
-        {"{\"v\":1,\"t_us\":1,\"signals\":{\"alive\":{\"found\":[{\"box\":[1,2,3]}]}}}", "no sample: 'box' must be [x, y, width, height]"},
+        {"{\"v\":1,\"t_us\":1,\"signals\":{\"alive\":{\"found\":[1]}}}", "no sample: 'found' must be a list of "
+                                                                         "maps"},
+        {"{\"v\":1,\"t_us\":1,\"signals\":{\"alive\":{\"found\":[{}]}}}", "no sample: 'box' must be [x, y, "
+                                                                          "width, height]"},
+        {"{\"v\":1,\"t_us\":1,\"signals\":{\"alive\":{\"found\":[{\"box\":[1,2,3]}]}}}", "no sample: 'box' "
+                                                                                         "must be [x, y, "
+                                                                                         "width, height]"},
         {"{\"v\":1,\"v\":1}", "no sample: column 10: duplicate object key near '\"v\"'"},
         {"{\"v\":1,\"t_us\":1,\"signals\":{\"alive\":{\"text\":\"\xff\"}}}", NULL},
         {"{\"v\":1,\"t_us\":1,\"signals\":{\"alive\":{\"text\":\"a\\u0000b\"}}}", NULL},
@@ -101,7 +116,8 @@ static void numbers(Context *ctx)
     uint64_t seed = 3;
     Observation at[BY_HAND_SIGNALS] = {{0}};
     const Sample s = {.stream = "s1", .t = 1, .frame = 2, .at = at};
-    static const float telling[] = {0.1f, FLT_MIN, FLT_MAX, FLT_TRUE_MIN, -0.0f, 16777216, 1e15f, 1e16f, 0.3f, INFINITY, -INFINITY};
+    static const float telling[] = {0.1f,  FLT_MIN, FLT_MAX, FLT_TRUE_MIN, -0.0f,    16777216,
+                                    1e15f, 1e16f,   0.3f,    INFINITY,     -INFINITY};
     for (int i = 0; i < 4000; i++) {
         seed = seed * 6364136223846793005u + 1442695040888963407u;
         const uint32_t bits = (uint32_t)(seed >> 32);
@@ -123,8 +139,10 @@ static void numbers(Context *ctx)
 
 static void times(Context *ctx)
 {
-    static const struct { int64_t us; const char *want; } row[] = {
-        {0, "0"}, {1, "0.000001"}, {-1, "-0.000001"}, {12500000, "12.5"}, {-3000000, "-3"}, {INT64_MIN, "-9223372036854.775808"},
+    static const struct { int64_t us; const char *want;
+    } row[] = {
+        {0, "0"},           {1, "0.000001"},  {-1, "-0.000001"},
+        {12500000, "12.5"}, {-3000000, "-3"}, {INT64_MIN, "-9223372036854.775808"},
     };
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         Str out = str_new(ctx->arena);
@@ -160,7 +178,10 @@ static void test_times(void **state) { (void)state; in_job(job_times); }
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(prints), cmocka_unit_test(refuses), cmocka_unit_test(test_numbers), cmocka_unit_test(test_times),
+        cmocka_unit_test(prints),
+        cmocka_unit_test(refuses),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
