@@ -234,7 +234,7 @@ static void sample_idle(Events *v, int event, EventSlot *s, const RuleNow *now, 
 {
     const EventState *const e = &v->event[event];
     Machine *const m = &s->machine;
-    if (!m->held && here->t < m->cool)
+    if (here->t < m->cool)
         return;
     m->best_at[hits_add(&m->confirm, here->t, here->condition == 1)] = here->best;
     if (is_final(e, m, here->t))

@@ -203,6 +203,26 @@ static void functions(Context *ctx)
     assert_string_equal(feed_records(&f), "");
 }
 
+/* An instant began where its run began: of || the earlier one, of && the later; of seq where b did, though a was told last. */
+static void instants_are_back_dated(Context *ctx)
+{
+    Watch *const w = watch_by_hand(ctx);
+    add_event(ctx, w, "or", "changed(alive) || rises(badge)")->confirm = (Window){2, 3};
+    add_event(ctx, w, "ro", "rises(badge) || changed(alive)")->confirm = (Window){2, 3};
+    add_event(ctx, w, "and", "changed(alive) && rises(badge)")->confirm = (Window){2, 3};
+    add_event(ctx, w, "slow", "skull")->confirm = (Window){3, 3};
+    add_event(ctx, w, "seq", "seq(slow, voice, 10s)");
+    signal_of(w, VOICE)->audio = (AudioSignal){.on = 0.5, .off = 0.5};
+    Feed f;
+    feed_init(&f, ctx, w);
+    feed(&f, "0 alive=5 badge=0 skull=0 voice=0");
+    feed(&f, "0.5 alive=5 badge=0 skull=0 voice=0");
+    feed(&f, "1 alive=7 badge=0 skull=1 voice=0");
+    feed(&f, "1.5 alive=5 badge=1 skull=1 voice=1");
+    feed(&f, "2 alive=7 badge=1 skull=1 voice=1");
+    assert_string_equal(feed_records(&f), "point or 1@2|point ro 1@2|point and 1.5@2|start slow 1@2|point seq 1.5@2|");
+}
+
 /* `changed` and `rises` after a silence know no old state. */
 static void forgets(Context *ctx)
 {
@@ -319,6 +339,7 @@ CASE(epochs)
 CASE(quiet)
 CASE(functions)
 CASE(forgets)
+CASE(instants_are_back_dated)
 CASE(keys)
 CASE(too_many_keys)
 CASE(record_fields)
@@ -328,7 +349,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_windows), cmocka_unit_test(test_unknowns), cmocka_unit_test(test_durations),
         cmocka_unit_test(test_epochs), cmocka_unit_test(test_quiet), cmocka_unit_test(test_functions),
-        cmocka_unit_test(test_forgets), cmocka_unit_test(test_keys), cmocka_unit_test(test_too_many_keys),
+        cmocka_unit_test(test_forgets), cmocka_unit_test(test_instants_are_back_dated), cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_too_many_keys),
         cmocka_unit_test(test_record_fields),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
