@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "by_hand.h"
+#include "watch/config.h"
 
 typedef struct Try {
     const char *text;
@@ -205,6 +206,38 @@ static void refuses(void **state)
     }
 }
 
+static void read_config(Context *ctx, void *arg)
+{
+    config_parse(ctx, "w.yaml", arg, strlen(arg));
+}
+
+/* Messages point into the file, behind quotes too. */
+static void places_in_files(void **state)
+{
+    (void)state;
+    static const struct { const char *event, *want; } row[] = {
+        {"{when: \"skull > 1\"}", "w.yaml:5:20: true or false is compared with a number"},
+        {"{when: 'a && wrong'}", "w.yaml:5:19: there is no signal or event 'wrong'"},
+        {"{when: wrong}", "w.yaml:5:13: there is no signal or event 'wrong'"},
+        {"{when: alive}", "w.yaml:5:13: this is a number where something true or false is wanted"},
+        {"{when: alive > 1, within: alive}", "w.yaml:5:32: this is a number where something true or false is wanted"},
+        {"{when: alive > 1, data: [alive, 'alive.x']}",
+         "w.yaml:5:45: 'alive' has no field 'x'; it has .prev .score .age"},
+        {"{when: alive > 1, limit: 10001/h}", "w.yaml:5:31: event 'a': 'limit': at most 10000 starts can be counted"},
+    };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        char text[300];
+        snprintf(text, sizeof text,
+                 "signal:\n  alive: {from: text, type: int}\n  skull: {from: motion}\nevent:\n  a: %s\n", row[i].event);
+        Arena *const a = arena_new();
+        Error e;
+        job_run(a, read_config, text, &e, NULL);
+        if (strcmp(e.message, row[i].want) != 0)
+            FAIL_MSG("%s\n  gives  %s\n  wanted %s", row[i].event, e.message, row[i].want);
+        arena_free(a);
+    }
+}
+
 static void conditions_alone(void **state)
 {
     (void)state;
@@ -393,6 +426,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(prints),   cmocka_unit_test(refuses),    cmocka_unit_test(conditions_alone),
+        cmocka_unit_test(places_in_files),
         cmocka_unit_test(instants), cmocka_unit_test(needs),      cmocka_unit_test(bounds),
         cmocka_unit_test(patterns), cmocka_unit_test(near_texts), cmocka_unit_test(clean_copies),
     };
