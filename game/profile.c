@@ -28,7 +28,8 @@ static const char numbers[] =
     "  shield_icon: {from: icon, region: states, template: refs/shield.png, mask: alpha, on: 0.8, off: 0.7}\n"
     "  screen: {from: screen, region: band, unknown_below: 0.6, classes: {";
 
-/* What changed has to be seen twice in three samples; its record is dated back to the first. */
+/* What changed has to be seen twice in three samples; its record is dated back to the first. A shield is gone when it has
+ * been away for eight samples, which are 0.8 s by then: for less it may be covered. */
 static const char events[] =
     "\n"
     "event:\n"
@@ -37,7 +38,7 @@ static const char events[] =
     "  alive_change: {when: \"changed(alive)\", within: \"screen == 'play'\", emit: point, confirm: [2, 3], data: [alive, alive.prev]}\n"
     "  score_change: {when: \"changed(score)\", within: \"screen == 'play'\", emit: point, confirm: [2, 3], data: [score, score.prev]}\n"
     "  kill: {when: \"screen == 'play' && skull\", confirm: [2, 3], release: [3, 3], emit: point}\n"
-    "  shield: {when: \"screen == 'play' && shield_icon\", confirm: [2, 3], release: [2, 3]}\n"
+    "  shield: {when: \"screen == 'play' && shield_icon\", confirm: [2, 3], release: [8, 8]}\n"
     "  victory: {when: \"screen == 'victory'\", confirm: [2, 3], release: [2, 3]}\n"
     "  win: {when: \"seq(alive <= 2, victory, 20s)\", emit: point, clip: {pre: 15s, post: 5s, weight: 5}}\n";
 
@@ -45,7 +46,7 @@ static const char events[] =
 
 static void add_map(Str *out, const Script *script)
 {
-    str_addf(out, "  player: {from: position, region: map, template: refs/arrow.png, rotations: 24, map: [%d, 0, 0, 0, %d, 0], areas: {",
+    str_addf(out, "  player: {from: position, region: map, template: refs/arrow.png, rotations: 36, on: 0.78, map: [%d, 0, 0, 0, %d, 0], areas: {",
              MAP_UNIT, MAP_UNIT);
     for (int i = 0; i < SCRIPT_AREAS; i++) {
         str_addf(out, "%s\n    %s: [", i ? "," : "", script->area[i].name);

@@ -242,6 +242,7 @@ static int frame_in_play(Writer *w)
 
 #define TRIES 40 /* to find a place; a match that has none goes without */
 
+/* An icon behind a cover is not to be told from one that is gone, but by how long it is away: half as long at most. */
 static void write_covers(Writer *w)
 {
     static const Cell choice[] = {CELL_ALIVE, CELL_SCORE, CELL_STATES, CELL_CLOCK};
@@ -249,7 +250,8 @@ static void write_covers(Writer *w)
         for (int k = 0; k < TRIES; k++) {
             const Cell cell = PICK(&w->dice, choice);
             const int from = frame_in_play(w);
-            const Span at = {from, from + frames(w->s, dice_real(&w->dice, 0.4, 0.9))};
+            const double longest = cell == CELL_STATES ? 0.5 * SCRIPT_DWELL : 0.9;
+            const Span at = {from, from + frames(w->s, dice_real(&w->dice, 0.4, longest))};
             if (at.to < w->play.to - frames(w->s, EDGE) && cover_fits(w->s, cell, at)) {
                 vec_push(w->arena, &w->s->cover, ((Cover){cell, at}));
                 break;
