@@ -55,7 +55,7 @@ unsigned attr_kinds(const char *name)
 
 bool attr_is_of_passes(const char *name)
 {
-    static const char *const own[] = {"nan_is_zero", "strassen", "unseen", "widen", "winograd"};
+    static const char *const own[] = {"border", "folded", "nan_is_zero", "strassen", "unseen", "widen", "winograd"};
     for (size_t k = 0; k < sizeof own / sizeof *own; k++)
         if (strcmp(name, own[k]) == 0)
             return true;

@@ -246,13 +246,14 @@ void define_conv(Define *d)
     conv_finish(d, conv_reduce(d, &win, &a), 2);
 }
 
-/* Sum of (x - x_zero) * (w - w_zero); the border is x_zero, so that it counts as 0. */
+/* Sum of (x - x_zero) * (w - w_zero); the border is x_zero, so that it counts as 0. Where pass/fold_zero_points.c has taken
+ * the zero point off the sums it is still attribute border. */
 static int integer_conv(Define *d, int x_input, int x_zero, int w_input, int w_zero)
 {
     Window win = conv_window(d, x_input, w_input);
     const bool has_zero = quant_zero(d, x_zero) >= 0;
     const DType t = dtype_compute(define_in(d, x_input)->dtype);
-    const Expr zero = has_zero ? define_load_scalar(d, x_zero) : expr_const(d->x, t, 0);
+    const Expr zero = has_zero ? define_load_scalar(d, x_zero) : expr_int_of(d->x, t, node_int(d->node, "border", 0));
     const ConvArgs a = {
         .x = pad_input(d, d->in[x_input], &win, zero),
         .w = d->in[w_input],

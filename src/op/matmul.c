@@ -103,7 +103,9 @@ void infer_matmul_integer(const Infer *f)
 void infer_qlinear_matmul(const Infer *f)
 {
     infer_product_shape(f, 0, 3, infer_in(f, 7)->dtype);
-    check_params(f, 0, 3, 4, (const int[]){1, 2, 6, 7}, 2, (const int[]){4, 5});
+    check_params(f, 0, 3, 4, (const int[]){1, 2, 6, 7}, 3, (const int[]){4, 5, 8});
+    if (infer_has(f, 8) && node_int(f->node, "folded", 0) == 0)
+        infer_fail(f, "there are more than 8 inputs"); /* the bias is pass/fold_zero_points.c's */
 }
 
 void infer_gemm(const Infer *f)
@@ -251,7 +253,7 @@ void define_matmul_integer(Define *d)
     define_out(d, 0, product(d, &a, &b, DT_I32));
 }
 
-/* y = saturate(round(acc * (a_scale * b_scale / y_scale)) + y_zero_point) */
+/* y = saturate(round((acc + bias) * (a_scale * b_scale / y_scale)) + y_zero_point) */
 void define_qlinear_matmul(Define *d)
 {
     const Operand a = {.tensor = d->in[0], .zero = quant_zero(d, 2)};
@@ -264,8 +266,10 @@ void define_qlinear_matmul(Define *d)
     const Expr sy = line_param(d, d->in[6], axes.nbatch, s.i, axes.m, true);
     const Expr zy = line_param(d, d->in[7], axes.nbatch, s.i, axes.m, true);
     const Expr scale = expr_div(d->x, expr_mul(d->x, sa, sb), sy);
-    const Expr v =
-        quant_rescale(d->x, stages_load(d->s, acc, s.i), scale, zy, define_out_type(d, 0));
+    Expr sum = stages_load(d->s, acc, s.i);
+    if (define_has(d, 8))
+        sum = expr_add(d->x, sum, line_param(d, d->in[8], axes.nbatch, s.i, axes.n, false));
+    const Expr v = quant_rescale(d->x, sum, scale, zy, define_out_type(d, 0));
     define_map(d, 0, &s, v);
 }
 

@@ -23,6 +23,12 @@ int image_block(const Graph *g, ValueId v, const Target *t); /* channels; 0: v h
 Layout image_layout(const Graph *g, ValueId v, ImageLayout kind, const Target *t);
 bool image_fits(const Graph *g, ValueId v, ImageLayout kind, const Target *t);
 
+/* Of a type whose products take groups of channels that lie side by side: a convolution runs blocked only from blocks. */
+static inline bool is_narrow_image(const Graph *g, ValueId v)
+{
+    return g->value.at[v].rank == 4 && dtype_size(g->value.at[v].dtype) < 4;
+}
+
 /* One way to run a node. */
 typedef struct NodeForm {
     ImageLayout in, out; /* of all images that it reads, and makes */

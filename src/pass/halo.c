@@ -71,8 +71,8 @@ static bool is_anchored(const Halo *h, ValueId v, int depth)
 /* What the border is of: 0, or the zero point of integers, if it is known. */
 static bool border_value(const Graph *g, const Node *n, int zero, double *value)
 {
-    *value = 0;
-    return zero < 0 || zero >= n->nin || n->in[zero] < 0 || known_uniform(g, n->in[zero], value);
+    *value = (double)node_int(n, "border", 0); /* fold_zero_points: without a zero point */
+    return *value != 0 || zero < 0 || zero >= n->nin || n->in[zero] < 0 || known_uniform(g, n->in[zero], value);
 }
 
 static bool border_of(const Halo *h, NodeId id, Border *b)

@@ -5,7 +5,8 @@
  *
  * The main block's nodes that touch images are variables of pbqp.h; their choices are forms (cost.h) with the cost of
  * the cheapest variant. An edge costs nothing where the reader takes the layout that the maker gives, else what a copy
- * costs: no copy is made, as every op understands every layout, but a reader of several images then goes across one.
+ * costs: none is made, as every op understands every layout, but a reader of several images then goes across one (and for
+ * convolutions of narrow types block_channels does make one).
  *
  * Blocked can be rank-4 values whose channels are a multiple of the block. Graph and block inputs and outputs stay
  * plain, and so does what routines of kernel/ and control flow read. */
@@ -54,7 +55,8 @@ static void find_images(Choosing *c)
     }
     for (int v = 0; v < g->value.len; v++) {
         c->image[v] = g->value.at[v].rank == 4 && !constant[v];
-        c->can_block[v] = c->image[v] && !routines[v] && g->value.at[v].producer >= 0 && !is_block_output(g, v) &&
+        const bool may = g->value.at[v].producer >= 0 || is_narrow_image(g, v); /* of others no copy is made */
+        c->can_block[v] = c->image[v] && may && !routines[v] && !is_block_output(g, v) &&
                           image_fits(g, v, IMAGE_BLOCKED, &c->costs.target);
     }
 }

@@ -13,6 +13,7 @@
 #define F(id) (1u << CPU_##id)
 #define NEED_AVX2                                                                                  \
     (F(SSE42) | F(POPCNT) | F(FMA) | F(F16C) | F(AVX) | F(AVX2) | F(BMI) | F(BMI2) | F(LZCNT))
+#define NEED_AVX2_VNNI (NEED_AVX2 | F(AVXVNNI))
 #define NEED_AVX512                                                                                \
     (NEED_AVX2 | F(AVX512F) | F(AVX512DQ) | F(AVX512CD) | F(AVX512BW) | F(AVX512VL))
 #define NEED_VNNI (NEED_AVX512 | F(AVX512VNNI))
@@ -20,6 +21,7 @@
 #define NEED_AMX (NEED_BF16 | F(AMX_TILE) | F(AMX_INT8) | F(AMX_BF16))
 
 #define LLVM_AVX2 "+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+avx,+avx2,+fma,+f16c,+bmi,+bmi2,+lzcnt"
+#define LLVM_AVX2_VNNI LLVM_AVX2 ",+avxvnni"
 #define LLVM_AVX512 LLVM_AVX2 ",+avx512f,+avx512dq,+avx512cd,+avx512bw,+avx512vl,+evex512"
 #define LLVM_VNNI LLVM_AVX512 ",+avx512vnni"
 #define LLVM_BF16 LLVM_VNNI ",+avx512bf16"
@@ -36,6 +38,7 @@ typedef struct Level {
 
 static const Level levels[] = {
     {"avx2", NEED_AVX2, LLVM_AVX2, "haswell", "znver3", 32, 16, false, false, false, false},
+    {"avx2-vnni", NEED_AVX2_VNNI, LLVM_AVX2_VNNI, "alderlake", "znver5", 32, 16, false, true, false, false},
     {"avx512", NEED_AVX512, LLVM_AVX512, "skylake-avx512", "znver4", 64, 32, true, false, false,
      false},
     {"avx512-vnni", NEED_VNNI, LLVM_VNNI, "icelake-server", "znver4", 64, 32, true, true, false,
@@ -51,6 +54,7 @@ static const struct {
 } cpus[] = {
     {"haswell", "avx2"},
     {"znver3", "avx2"},
+    {"alderlake", "avx2-vnni"},
     {"skylake-avx512", "avx512"},
     {"cascadelake", "avx512-vnni"},
     {"icelake-server", "avx512-vnni"},
@@ -153,8 +157,8 @@ int target_find(const char *name, Target *out, Error *e)
     const Level *level = level_find(name);
     if (!level)
         return error_set(e, ERR_INVALID,
-                         "target '%s' is not known: use native, avx2, avx512, avx512-vnni, "
-                         "avx512-bf16 or amx, or a CPU's name such as znver4 or sapphirerapids",
+                         "target '%s' is not known: use native, avx2, avx2-vnni, avx512, "
+                         "avx512-vnni, avx512-bf16 or amx, or a CPU's name such as znver4 or sapphirerapids",
                          name);
     const Cpu cpu = cpu_detect();
     *out = make_target(level, &cpu);

@@ -1,9 +1,9 @@
 /* Targets: what a CPU can do, as data. Code generation and templates read these fields and nothing else;
  * nothing assumes the CPU of the machine that builds or compiles.
  *
- * Levels (lathe --target NAME): "avx2" (AVX2, FMA, F16C: the lowest supported), "avx512" (F, BW, DQ, VL),
- * "avx512-vnni", "avx512-bf16", "amx"; "native" detects. A level above the machine's can be compiled for but not run.
- * Each level includes the ones before it. */
+ * Levels (lathe --target NAME): "avx2" (AVX2, FMA, F16C: the lowest supported), "avx2-vnni" (AVX-VNNI), "avx512" (F, BW,
+ * DQ, VL), "avx512-vnni", "avx512-bf16", "amx"; "native" detects. A level above the machine's can be compiled for but not
+ * run. Each level includes the ones before it, but none includes "avx2-vnni". */
 #ifndef LATHE_TARGET_TARGET_H
 #define LATHE_TARGET_TARGET_H
 

@@ -1,5 +1,5 @@
-/* Runs code with tile instructions (AMX) on CPUs that have none: each raises SIGILL, whose handler decodes it, does to tiles
- * in memory what it says (Intel SDM, volume 2) and goes on after it. So the machine code itself is run: its addresses,
+/* Runs code with tile instructions (AMX) and AVX-VNNI on CPUs that have none: each raises SIGILL, whose handler decodes
+ * it, does to tiles in memory what it says (Intel SDM, volume 2) and goes on after it. So the machine code itself is run: its addresses,
  * strides, configurations and order. What the hardware would refuse ends the test, with a line that says what.
  *
  *     tile_emulator_start();      (one thread; all SIGILL are its own from here on)
@@ -16,7 +16,7 @@
 
 #include "loop/intrinsic.h"
 
-enum { TILE_CONFIG, TILE_LOAD, TILE_STORE, TILE_ZERO, TILE_DOT, TILE_RELEASE, TILE_KINDS };
+enum { TILE_CONFIG, TILE_LOAD, TILE_STORE, TILE_ZERO, TILE_DOT, TILE_RELEASE, TILE_VECTOR_DOT, TILE_KINDS };
 
 typedef struct Tile {
     int rows, bytes; /* of a row; 0: not configured */
@@ -47,13 +47,23 @@ static inline Target tile_emulator_target(void)
     return t;
 }
 
-/* ---- decoding: VEX.128.0F38, which all of them are ---- */
+/* The same of AVX-VNNI. */
+static inline Target tile_emulator_vnni(void)
+{
+    Target t;
+    if (target_find("avx2-vnni", &t, NULL) != 0)
+        tile_refuse("no target");
+    t.name = "avx2"; /* may be run */
+    return t;
+}
+
+/* ---- decoding: VEX.0F38, which all of them are ---- */
 typedef struct TileCode {
     int opcode, pp; /* pp: 0 none, 1 66, 2 F3, 3 F2 */
     int mod, reg, rm, vvvv;
     uint8_t *at;    /* memory operand without the index */
     int64_t index;  /* of the SIB byte, scaled */
-    bool sib;
+    bool sib, wide; /* 256 bits */
     int length;
 } TileCode;
 
@@ -74,12 +84,12 @@ static inline int32_t tile_i32(const uint8_t *p)
 static inline TileCode tile_decode(const ucontext_t *u)
 {
     const uint8_t *start = (const uint8_t *)u->uc_mcontext.gregs[REG_RIP], *p = start;
-    if (p[0] != 0xc4 || (p[1] & 31) != 2 || (p[2] & 0x84) != 0)
+    if (p[0] != 0xc4 || (p[1] & 31) != 2 || (p[2] & 0x80) != 0)
         tile_refuse("no tile instruction");
     const int x = !(p[1] & 0x40) << 3, b = !(p[1] & 0x20) << 3;
     TileCode c = {.opcode = p[3], .pp = p[2] & 3, .vvvv = ~(p[2] >> 3) & 15, .mod = p[4] >> 6, .reg = p[4] >> 3 & 7, .rm = p[4] & 7};
-    if (!(p[1] & 0x80))
-        tile_refuse("tile 8 or above");
+    c.wide = p[2] >> 2 & 1;
+    const int r = !(p[1] & 0x80) << 3;
     p += 5;
     if (c.mod != 3) {
         int64_t at = 0;
@@ -100,8 +110,45 @@ static inline TileCode tile_decode(const ucontext_t *u)
         p += c.mod == 1 ? 1 : c.mod == 2 ? 4 : 0;
         c.at = (uint8_t *)at;
     }
+    c.reg |= r;
+    c.rm |= c.mod == 3 ? b : 0;
     c.length = (int)(p - start);
     return c;
+}
+
+/* ---- vectors: where the kernel has put them (Intel SDM, volume 1, 13.4: the standard format) ---- */
+static inline uint8_t *tile_vector(const ucontext_t *u, int k, bool high)
+{
+    return (uint8_t *)u->uc_mcontext.fpregs + (high ? 576 : 160) + 16 * k;
+}
+
+static inline void tile_vector_dot(const ucontext_t *u, const TileCode *c)
+{
+    const Target any = {.vnni = true};
+    const bool pairs = c->opcode == 0x52; /* vpdpwssd, which LLVM makes of vpmaddwd and vpaddd; else vpdpbusd */
+    const DType ta = pairs ? DT_I16 : DT_U8, tb = pairs ? DT_I16 : DT_I8;
+    bool swap;
+    const Intrinsic *row = intrinsic_row(intrinsic_find(&any, ta, tb, DT_I32, &swap));
+    uint64_t *live = (uint64_t *)(void *)((uint8_t *)u->uc_mcontext.fpregs + 512);
+    for (int high = 0; high < 2; high++) {
+        if (!(*live & 4) && high)
+            for (int k = 0; k < 16; k++)
+                memset(tile_vector(u, k, true), 0, 16);
+        uint8_t *sum = tile_vector(u, c->reg, high);
+        const uint8_t *a = tile_vector(u, c->vvvv, high);
+        const uint8_t *b = c->mod == 3 ? tile_vector(u, c->rm, high) : c->at + 16 * high;
+        Scalar va[16], vb[16], vs[4];
+        for (int k = 0; k < 4 * row->group && (c->wide || !high); k++) {
+            va[k].i = dtype_read_int(ta, a + k * dtype_size(ta));
+            vb[k].i = dtype_read_int(tb, b + k * dtype_size(tb));
+            vs[k / row->group].i = tile_i32(sum + k / row->group * 4);
+        }
+        if (c->wide || !high)
+            intrinsic_apply(row, 4, va, vb, vs);
+        for (int k = 0; k < 4; k++)
+            dtype_write_int(DT_I32, sum + 4 * k, c->wide || !high ? vs[k].i : 0);
+    }
+    *live |= 6; /* the system takes both halves back */
 }
 
 /* ---- doing ---- */
@@ -201,7 +248,13 @@ static void tile_on_sigill(int signal, siginfo_t *info, void *context)
     ucontext_t *u = context;
     const TileCode c = tile_decode(u);
     int *count = tile_emulator.count;
-    if (c.opcode == 0x49 && c.pp == 0 && c.mod != 3) {
+    const bool vector = (c.opcode == 0x50 || c.opcode == 0x52) && c.pp == 1;
+    if (!vector && (c.wide || c.reg > 7 || (c.mod == 3 && c.rm > 7)))
+        tile_refuse("tile 8 or above");
+    if (vector) {
+        tile_vector_dot(u, &c);
+        count[TILE_VECTOR_DOT] += c.opcode == 0x50;
+    } else if (c.opcode == 0x49 && c.pp == 0 && c.mod != 3) {
         tile_configure(c.at);
         count[TILE_CONFIG]++;
     } else if (c.opcode == 0x49 && c.pp == 0 && c.reg == 0 && c.rm == 0) {

@@ -24,6 +24,21 @@ static void levels_are_found(void **state)
     }
 }
 
+/* It has what avx2 has, and no level includes it. */
+static void vnni_without_avx512(void **state)
+{
+    (void)state;
+    Target t, low;
+    assert_int_equal(target_find("avx2", &low, NULL), ERR_OK);
+    assert_int_equal(target_find("alderlake", &t, NULL), ERR_OK);
+    assert_string_equal(t.name, "avx2-vnni");
+    assert_string_equal(t.cpu, "alderlake");
+    assert_true(t.vnni && !t.bf16 && !t.masks && !t.amx);
+    assert_int_equal(t.vector_bytes, low.vector_bytes);
+    assert_memory_equal(t.features, low.features, strlen(low.features));
+    assert_string_equal(t.features + strlen(low.features), ",+avxvnni");
+}
+
 static void native_is_the_highest_that_runs(void **state)
 {
     (void)state;
@@ -69,6 +84,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(levels_are_found),
+        cmocka_unit_test(vnni_without_avx512),
         cmocka_unit_test(native_is_the_highest_that_runs),
         cmocka_unit_test(unknown_is_refused),
         cmocka_unit_test(description),
