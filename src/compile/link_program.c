@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "op/host_call.h"
+#include "pass/pass.h"
 
 /* ---- expressions ---- */
 
@@ -472,6 +473,7 @@ Compiled link_program(Work *w)
     const double start = time_now();
     Link link = {.w = w, .ctx = w->ctx, .g = w->g, .b = build_new(w->ctx->arena)};
     Link *l = &link;
+    l->b->precision = precision_name(w->opt->precision);
     Graph *g = w->g;
     l->buffer = arena_array_of(w->ctx->arena, g->value.len + 1, int);
     for (int i = 0; i < g->value.len; i++)

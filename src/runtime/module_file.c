@@ -123,6 +123,7 @@ static void save_job(Context *ctx, void *arg)
     FileHeader h = {.format = PROGRAM_FORMAT, .abi = KERNEL_ABI_VERSION};
     memcpy(h.magic, magic, sizeof magic);
     strncpy(h.target, j->target, sizeof h.target - 1);
+    strncpy(h.precision, j->p->precision, sizeof h.precision - 1);
     FilePart *part = arena_array_of(w.a, 2 * SECTION_COUNT + 2 + w.data.len, FilePart);
     int n = 0;
     part[n++] = (FilePart){&h, sizeof h};
@@ -270,6 +271,7 @@ static Program *read_program(Reader *r)
     p->output = read_ports(r, SECTION_OUTPUTS, &p->noutput);
     read_named(r, p);
     read_data(r, p);
+    p->precision = r->h->precision;
     return p;
 }
 
@@ -301,7 +303,7 @@ static void check_target(Context *ctx, const Reader *r)
     Target t;
     Error e;
     const char *missing = NULL, *target = r->h->target;
-    if (memchr(target, 0, sizeof r->h->target) == NULL)
+    if (memchr(target, 0, sizeof r->h->target) == NULL || memchr(r->h->precision, 0, sizeof r->h->precision) == NULL)
         fail(ctx, ERR_INVALID, "'%s' is damaged", r->name);
     const int code = target_find(target, &t, &e);
     if (code != 0)

@@ -24,7 +24,7 @@ typedef struct FileHeader {
     char magic[8];
     uint32_t format, abi;
     uint64_t file_size;
-    char target[32];
+    char target[32], precision[16];
     FileSection section[SECTION_COUNT];
     uint64_t hash; /* of all before it */
 } FileHeader;

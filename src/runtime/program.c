@@ -469,6 +469,8 @@ static void print_buffer(const Program *p, int i, Str *out)
 
 void program_print(const Program *p, Str *out)
 {
+    if (p->precision[0])
+        str_addf(out, "  precision %s\n", p->precision);
     for (int i = 0; i < p->nvalue; i++) {
         const ProgramValue *v = &p->value[i];
         if (v->narg == 0)

@@ -39,7 +39,7 @@
 #include "runtime/image.h"
 #include "tensor/layout.h"
 
-#define PROGRAM_FORMAT 5
+#define PROGRAM_FORMAT 6
 
 /* What to do about a run that is refused because two open sizes differ and one of them is 1. */
 #define BROADCAST_HINT "an open size of 1 is not broadcast: compile for these sizes, with --bind or without --symbolic"
@@ -135,6 +135,7 @@ typedef struct Program {
     const int32_t *arg;
     const char *const *text;
     const ProgramBlob *blob;
+    const char *precision; /* --precision that it was compiled with, for people; "": not said */
 } Program;
 
 /* Everything in range, so that running is safe whatever the file said; `nentries`: phases in the image. */

@@ -205,6 +205,7 @@ const Program *build_finish(ProgramBuilder *b)
         .value = b->value.at, .var = b->var.at, .buffer = b->buffer.at, .constant = b->constant.at,
         .input = b->input.at, .output = b->output.at, .kernel = b->kernel.at, .step = b->step.at,
         .arg = b->arg.at, .text = b->text.at, .blob = b->blob.at,
+        .precision = b->precision ? b->precision : "",
     };
     return p;
 }

@@ -30,6 +30,7 @@ typedef struct ProgramBuilder {
     StrMap texts;
     VEC(int32_t) same; /* by value: an older one with the same hash; -1 */
     int32_t origin;  /* of the steps that follow */
+    const char *precision; /* "" */
 } ProgramBuilder;
 
 ProgramBuilder *build_new(Arena *a);

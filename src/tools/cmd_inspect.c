@@ -11,7 +11,8 @@ const char help_inspect[] =
     "Shows what becomes of a model. Without options: the graph after all passes.\n"
     "\n"
     "    --imported       the graph as the importer made it\n"
-    "    --program        values, buffers and steps that the runtime runs, and how much memory its temporaries share\n"
+    "    --program        precision, values, buffers and steps that the runtime runs, and how much memory its temporaries\n"
+    "                     share; of a module file, too\n"
     "    --kernels        one line for each kernel: uses, time to compile, schedule\n"
     "    --stages --loops --expanded --ir --asm\n"
     "                     of each kernel; several may be given\n"
@@ -116,12 +117,17 @@ int cmd_inspect(int argc, char **argv)
     const char *only = args_value(a, "--kernel", "");
     s.opt.compile.want_text = show != 0;
     s.opt.compile.want_code = (show & (SHOW_IR | SHOW_ASM)) != 0;
-    int code = setup_options(&s, 0, &e);
+    const bool only_program = program && !imported && !kernels && !show && !*only;
+    int code = setup_options(&s, only_program ? SETUP_MODULE : 0, &e);
     Graph *g;
     if (code == 0 && imported) {
         code = model_import(s.arena, s.path, &s.opt.onnx, &g, &e);
         if (code == 0)
             show_graph(g);
+    } else if (code == 0 && s.is_module) {
+        code = setup_open(&s, 1, &e);
+        if (code == 0)
+            show_program(module_program(s.model.module));
     } else if (code == 0) {
         code = show_model(&s, program, kernels, show, only, &e);
     }

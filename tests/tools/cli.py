@@ -122,6 +122,12 @@ def test_run(tmp):
     module = os.path.join(tmp, "m.lathe")
     lathe("compile", CLASSIFY, "-o", module)
     assert lathe("run", module, "--seed", "5").out == lathe("run", CLASSIFY, "--seed", "5").out
+    text = lathe("inspect", module, "--program").out
+    assert "precision f32\n" in text and "kernel" in text.lower(), text
+    low = os.path.join(tmp, "low.lathe")
+    lathe("compile", CLASSIFY, "-o", low, "--precision", "bf16")
+    assert "precision bf16\n" in lathe("inspect", low, "--program").out
+    assert "precision bf16-all\n" in lathe("inspect", CLASSIFY, "--program", "--precision", "bf16-all").out
     for command in "compile", "inspect", "check":
         has(lathe(command, module, "-o", tmp, status=1).err if command == "compile" else lathe(command, module, status=1).err,
             "is a module file")
