@@ -129,7 +129,7 @@ void choose_strassen(Choice *c)
             continue;
         }
         const ProductTile tile = product_tile(c->target, (ProductSize){
-            .outer = 1, .inner = h.pairs < MOST_PAIRS ? h.pairs : MOST_PAIRS, .width = h.columns});
+            .outer = 1, .inner = h.pairs < MOST_PAIRS ? h.pairs : MOST_PAIRS, .width = h.columns, .whole = true});
         const int width = block_width(&h, tile.vectors * target_lanes(c->target, 4));
         if (width == 0 || !split_halves(c, &h)) {
             continue;

@@ -15,7 +15,7 @@ typedef struct Case {
 static const Case cases[] = {
     {"avx2", ROWS("1", "61", "160"), 8},
     {"avx2", ROWS("1", "64", "168"), 8},  /* no whole tiles */
-    {"avx2", ROWS("1", "64", "163"), 24}, /* no whole vectors */
+    {"avx2", ROWS("1", "64", "163"), 32}, /* no whole vectors */
     {"avx2", ROWS("1", "9", "1027"), 8},  /* .. but many */
     {"avx2", ROWS("1", "20", "160"), 32}, /* fits L2 */
     {"avx2", ROWS("13", "61", "160"), 8},
