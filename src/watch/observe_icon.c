@@ -13,6 +13,8 @@ typedef struct IconState {
     VEC(Variant) variant;
     void *scratch;
     int64_t scratch_size;
+    bool placed; /* of positions: where it was seen last, pixels of the region */
+    double x, y;
 } IconState;
 
 static int add_reference(Arena *a, IconState *state, const Reference *r, bool mask, int nscale, const double *scale,
@@ -78,27 +80,33 @@ static int open_position(Arena *a, ObserveHost *host, const Watch *w, SignalStat
     return 0;
 }
 
-/* Places times pixels of the template above which a coarse look comes first. */
-#define EXACT_WORK 4000000
+/* Work of an exact search: places times pixels of the template. Up to the first it comes at once; up to the second after a
+ * coarse one that found nothing sure, which may have missed an icon at an odd place. */
+#define EXACT_AT_ONCE 4e6
+#define EXACT_AT_ALL 6e7
 
-static NccMatch find(const Variant *v, const NccImage *image, void *scratch)
+/* `sure`: a score that needs no second look. */
+static NccMatch find(const Variant *v, const NccImage *image, double sure, void *scratch)
 {
     const double places = fmax(0, image->width - v->width + 1) * fmax(0, image->height - v->height + 1);
+    const double work = places * v->width * v->height;
     const NccLevel level = ncc_best_level();
-    return places * v->width * v->height <= EXACT_WORK ? ncc_search(v->ncc, image, level, scratch)
-                                                       : ncc_search_coarse(v->ncc, image, level, scratch);
+    NccMatch m = {.flat = true};
+    if (work > EXACT_AT_ONCE) {
+        m = ncc_search_coarse(v->ncc, image, level, scratch);
+        if (work > EXACT_AT_ALL || (!m.flat && (double)m.score >= sure))
+            return m;
+    }
+    return ncc_search(v->ncc, image, level, scratch);
 }
 
-/* The best variant's best place: false if nothing can be said of any. */
-static bool search(const Look *l, SignalState *s, NccMatch *best, const Variant **which)
+/* The best variant's best place in a part of the region: false if nothing can be said of any. */
+static bool search(const IconState *state, const NccImage *image, double sure, NccMatch *best, const Variant **which)
 {
-    const IconState *const state = s->kind;
-    const int width = box_width(s->region), height = box_height(s->region);
-    const NccImage image = {width, height, width, look_gray(l, s->region, width, height)};
     *best = (NccMatch){.flat = true};
     for (int i = 0; i < state->variant.len; i++) {
         const Variant *const v = &state->variant.at[i];
-        const NccMatch m = find(v, &image, state->scratch);
+        const NccMatch m = find(v, image, sure, state->scratch);
         if (m.flat || (!best->flat && m.score <= best->score))
             continue;
         *best = m;
@@ -107,12 +115,61 @@ static bool search(const Look *l, SignalState *s, NccMatch *best, const Variant 
     return !best->flat;
 }
 
+static NccImage region_image(const Look *l, const SignalState *s)
+{
+    const int width = box_width(s->region), height = box_height(s->region);
+    return (NccImage){width, height, width, look_gray(l, s->region, width, height)};
+}
+
+#define NEAR 24 /* pixels that what has a position moves between two samples, mostly */
+
+/* Exactly, near the place where it was: what a coarse look at all of the region may miss. */
+static bool search_near(const SignalState *s, const NccImage *image, NccMatch *best, const Variant **which)
+{
+    const IconState *const state = s->kind;
+    if (!state->placed)
+        return false;
+    int side = 0;
+    for (int i = 0; i < state->variant.len; i++) {
+        const Variant *const v = &state->variant.at[i];
+        side = v->width > side ? v->width : side;
+        side = v->height > side ? v->height : side;
+    }
+    const int half = side / 2 + NEAR;
+    const int x0 = (int)fmax(0, state->x - half), y0 = (int)fmax(0, state->y - half);
+    const int x1 = (int)fmin(image->width, state->x + half), y1 = (int)fmin(image->height, state->y + half);
+    const NccImage part = {x1 - x0, y1 - y0, image->stride, image->at + (ptrdiff_t)y0 * image->stride + x0};
+    if (!search(state, &part, s->signal->position.on, best, which))
+        return false;
+    best->x += x0;
+    best->y += y0;
+    return true;
+}
+
+/* The better of the place near by and the best one anywhere. */
+static bool search_place(const SignalState *s, const NccImage *image, NccMatch *best, const Variant **which)
+{
+    NccMatch m;
+    const Variant *v = NULL;
+    const bool near = search_near(s, image, best, which);
+    /* a sure place near by needs no second look elsewhere */
+    const bool sure = near && (double)best->score >= s->signal->position.on;
+    if (!search(s->kind, image, sure ? -1 : s->signal->position.on, &m, &v))
+        return near;
+    if (!near || m.score > best->score) {
+        *best = m;
+        *which = v;
+    }
+    return true;
+}
+
 static int look_icon(const Look *l, SignalState *s, Observation *out, Error *e)
 {
     (void)e;
     NccMatch m;
     const Variant *v = NULL;
-    if (!search(l, s, &m, &v)) {
+    const NccImage image = region_image(l, s);
+    if (!search(s->kind, &image, s->signal->icon.on, &m, &v)) {
         observe_unknown(out, "flat");
         return 0;
     }
@@ -130,17 +187,24 @@ static int look_position(const Look *l, SignalState *s, Observation *out, Error 
     (void)e;
     NccMatch m;
     const Variant *v = NULL;
-    if (!search(l, s, &m, &v)) {
+    IconState *const state = s->kind;
+    const NccImage image = region_image(l, s);
+    if (!search_place(s, &image, &m, &v)) {
         observe_unknown(out, "flat");
         return 0;
     }
     const double *const map = s->signal->position.map;
     const double x = m.x + (double)m.dx + 0.5 * v->width, y = m.y + (double)m.dy + 0.5 * v->height;
+    state->placed = (double)m.score >= s->signal->position.on;
+    state->x = x;
+    state->y = y;
     out->score = m.score;
     out->x = map[0] * x + map[1] * y + map[2];
     out->y = map[3] * x + map[4] * y + map[5];
     return 0;
 }
 
+static void reset_position(SignalState *s) { ((IconState *)s->kind)->placed = false; }
+
 const SignalOps icon_signal_ops = {.open = open_icon, .look = look_icon};
-const SignalOps position_signal_ops = {.open = open_position, .look = look_position};
+const SignalOps position_signal_ops = {.open = open_position, .look = look_position, .reset = reset_position};
