@@ -40,7 +40,7 @@ static const char events[] =
     "  kill: {when: \"screen == 'play' && skull\", confirm: [2, 3], release: [3, 3], emit: point}\n"
     "  shield: {when: \"screen == 'play' && shield_icon\", confirm: [2, 3], release: [8, 8]}\n"
     "  victory: {when: \"screen == 'victory'\", confirm: [2, 3], release: [2, 3]}\n"
-    "  win: {when: \"seq(alive <= 2, victory, 20s)\", emit: point, clip: {pre: 15s, post: 5s, weight: 5}}\n";
+    "  win: {when: \"seq(alive <= 2, victory, 20s)\", emit: point}\n";
 
 #define MAP_UNIT 5 /* map coordinates to a pixel of the map: the map is 1000 wide */
 

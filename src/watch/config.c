@@ -56,8 +56,6 @@ static ModelDefaults read_models(const Yaml *y, const YamlNode *node, const Watc
     const ModelDefaults d = {
         .recogniser = default_model(&m, w, "recogniser"),
         .detector = default_model(&m, w, "detector"),
-        .embedding = default_model(&m, w, "embedding"),
-        .object = default_model(&m, w, "object"),
     };
     yaml_done(&m);
     return d;
@@ -152,14 +150,12 @@ static void read_limit(YamlMap *m, EventRule *r)
     r->limit = count;
 }
 
-static void read_clip(const Yaml *y, const YamlNode *node, EventRule *r)
+/* Better refused than without effect. */
+static void refuse_yet(YamlMap *m, const char *key)
 {
-    YamlMap m = yaml_map(y, node, "'clip'");
-    r->clip.given = node != NULL;
-    r->clip.pre = yaml_duration(&m, "pre", 5000000);
-    r->clip.post = yaml_duration(&m, "post", 5000000);
-    r->clip.weight = yaml_number(&m, "weight", 1, 0, 1e6);
-    yaml_done(&m);
+    const YamlNode *const at = yaml_get(m, key);
+    if (at)
+        yaml_fail(m->yaml, at->place, "%s: '%s' is not there yet", m->what, key);
 }
 
 static void read_recheck(const Yaml *y, const YamlNode *node, EventRule *r)
@@ -215,9 +211,9 @@ static void read_event(const Yaml *y, const YamlNode *node, const Watch *w, Even
     read_limit(&m, r);
     r->severity = yaml_int(&m, "severity", 0, 0, 10);
     read_data(&m, w, r);
-    read_clip(y, yaml_get(&m, "clip"), r);
     read_recheck(y, yaml_get(&m, "recheck"), r);
-    r->sink = yaml_texts(&m, "sink", &r->nsink);
+    refuse_yet(&m, "clip");
+    refuse_yet(&m, "sink");
     yaml_done(&m);
 }
 

@@ -131,6 +131,8 @@ static TextSignal text_signal(YamlMap *m, const YamlNode **reset_on)
     s.guard = guard(m->yaml, g, reset_on);
     if (s.mode == TEXT_PAGE && (s.type != TEXT_STRING || s.parse))
         yaml_fail(m->yaml, m->node->place, "%s: 'type' and 'parse' are for 'mode: line'", m->what);
+    if (s.mode == TEXT_PAGE && smooth.node)
+        yaml_fail(m->yaml, smooth.node->place, "%s: 'smooth' is for 'mode: line'", m->what);
     return s;
 }
 
@@ -249,6 +251,17 @@ static int find_region(const Yaml *y, const Watch *w, const YamlNode *n, const c
     yaml_fail(y, n->place, "%s: there is no region '%s'", what, name);
 }
 
+static bool has_model(const Signal *s)
+{
+    switch (s->kind) {
+    case SIGNAL_ICON: return s->icon.method == ICON_EMBED;
+    case SIGNAL_SCREEN: return s->screen.method == SCREEN_EMBED;
+    case SIGNAL_MOTION:
+    case SIGNAL_POSITION: return false;
+    default: return true;
+    }
+}
+
 Signal config_signal(const Yaml *y, const Watch *w, const char *name, const YamlNode *node, const ModelDefaults *models,
                      const YamlNode **reset_on)
 {
@@ -257,8 +270,9 @@ Signal config_signal(const Yaml *y, const Watch *w, const char *name, const Yaml
     const YamlNode *const kind = yaml_need(&m, "from"), *const region = yaml_get(&m, "region");
     Signal s = {.name = name, .place = kind->place, .region = region ? find_region(y, w, region, m.what) : -1};
     s.kind = (SignalKind)yaml_choice(&m, "from", 0, from, 8);
-    s.max_age = yaml_duration(&m, "max_age", 10000000);
-    s.output = yaml_text(&m, "output", NULL);
+    /* That nothing moves is news, and sound has no region. */
+    const bool gated = s.kind != SIGNAL_MOTION && s.kind != SIGNAL_AUDIO;
+    s.max_age = gated ? yaml_duration(&m, "max_age", 10000000) : 0;
     *reset_on = NULL;
     switch (s.kind) {
     case SIGNAL_TEXT: s.text = text_signal(&m, reset_on); break;
@@ -270,8 +284,8 @@ Signal config_signal(const Yaml *y, const Watch *w, const char *name, const Yaml
     case SIGNAL_POSITION: s.position = position_signal(&m, w); break;
     case SIGNAL_AUDIO: s.audio = audio_signal(&m); break;
     }
-    s.model = model_file(&m, w, s.kind == SIGNAL_TEXT ? models->recogniser :
-                                s.kind == SIGNAL_OBJECT || s.kind == SIGNAL_CLASS ? models->object : models->embedding);
+    if (has_model(&s))
+        s.model = model_file(&m, w, s.kind == SIGNAL_TEXT ? models->recogniser : NULL);
     yaml_done(&m);
     return s;
 }

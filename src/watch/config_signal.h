@@ -5,8 +5,8 @@
 #include "watch/watch.h"
 #include "watch/yaml.h"
 
-typedef struct ModelDefaults { /* files; NULL: to be looked for (models.h) */
-    const char *recogniser, *detector, *embedding, *object;
+typedef struct ModelDefaults { /* files; NULL: to be looked for (net_find_model) */
+    const char *recogniser, *detector;
 } ModelDefaults;
 
 /* All of one signal but guard.reset_on, which is a rule and so needs all signals: it is left in *reset_on. */

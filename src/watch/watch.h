@@ -119,9 +119,8 @@ typedef struct Signal {
     Place place;
     SignalKind kind;
     int region;        /* -1: the whole frame */
-    const char *model; /* ONNX file; NULL: the default of its kind */
-    const char *output; /* of the model; NULL: its first */
-    int64_t max_age;   /* a value is reused while its region does not change, so long at most */
+    const char *model; /* ONNX file; NULL: the default of its kind, or none */
+    int64_t max_age;   /* a value is reused while its region does not change, so long at most; 0: never */
     union {
         TextSignal text;
         IconSignal icon;
@@ -153,19 +152,13 @@ typedef struct EventRule {
     int severity;
     int ndata;
     const struct Rule *const *data; /* written into the record, under its text */
-    struct {
-        bool given;
-        int64_t pre, post;
-        double weight;
-    } clip;
     struct {                   /* sample more densely once it is pending; 0: at the watch's max_fps */
         double fps;
         int64_t span;
     } recheck;
-    int nsink;
-    const char *const *sink;   /* names of sinks; none: all */
 } EventRule;
 
+/* NEWEST and EVERY are one as long as a stream waits for its rules: no sample of the grid is left out. */
 typedef enum SamplePolicy { SAMPLE_NEWEST, SAMPLE_EVERY, SAMPLE_KEYFRAMES } SamplePolicy;
 
 typedef struct Watch {

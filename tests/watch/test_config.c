@@ -62,7 +62,7 @@ static const char good[] =
     "  me: {from: position, region: feed, template: skull.png, map: [2, 0, 1, 0, 2, 3], areas: {dam: [[0, 0], [9, 0], [9, 9]]}}\n"
     "event:\n"
     "  few: {when: \"alive <= 10 && kill\", within: \"screen == 'play'\", confirm: [2, 3], release: [3, 4], limit: 20/h,\n"
-    "        cooldown: 30s, data: [alive, alive.prev], clip: {pre: 15s}, recheck: {fps: 5}}\n"
+    "        cooldown: 30s, data: [alive, alive.prev], recheck: {fps: 5}}\n"
     "  kill: {when: rises(skull), emit: point, merge: 1s, severity: 3}\n"
     "  line: {when: page, each: page, min: 1s, max: 1m}\n";
 
@@ -92,7 +92,7 @@ static void good_file(void **state)
     const EventRule *const few = &w->event[0];
     assert_true(few->confirm.n == 2 && few->confirm.m == 3 && few->release.m == 4 && few->limit == 20);
     assert_true(few->limit_per == INT64_C(3600000000) && few->cooldown == 30000000 && few->ndata == 2);
-    assert_true(few->clip.given && few->clip.pre == 15000000 && few->recheck.fps == 5 && few->recheck.span == 4000000);
+    assert_true(few->recheck.fps == 5 && few->recheck.span == 4000000);
     assert_true(w->event[1].point && w->event[1].severity == 3 && w->event[1].recheck.span == 0);
     assert_int_equal(w->event[2].each, 4);
     arena_free(a);
@@ -133,9 +133,16 @@ static void bad_files(void **state)
     expect("signal:\n  x: {from: screen, classes: {}}\n", "'classes' must be a map");
     expect("signal:\n  x: {from: position, template: skull.png, areas: {a: [[0, 0], [1, 1]]}}\n", "at least three");
     expect("signal:\n  x: {from: text, type: int, guard: {reset_on: \"y == 1\"}}\n", "w.yaml:6:");
+    expect("signal:\n  x: {from: text, mode: page, smooth: {vote: 3}}\n", "'smooth' is for 'mode: line'");
+    expect("signal:\n  x: {from: motion, max_age: 3s}\n", "unknown key 'max_age'");
+    expect("signal:\n  x: {from: icon, template: skull.png, model: skull.png}\n", "unknown key 'model'");
+    expect("signal:\n  x: {from: text, output: y}\n", "unknown key 'output'");
+    expect("model: {embedding: skull.png}\n", "unknown key 'embedding'");
     expect("event:\n  e: {within: x}\n", "event 'e': 'when' is missing");
     expect("event:\n  e: {when: nothing}\n", "w.yaml:6:13:");
     expect("signal: {x: {from: motion}}\nevent:\n  e: {when: x, confirm: [3, 2]}\n", "can never be");
+    expect("signal: {x: {from: motion}}\nevent:\n  e: {when: x, clip: {pre: 5s}}\n", "event 'e': 'clip' is not there yet");
+    expect("signal: {x: {from: motion}}\nevent:\n  e: {when: x, sink: [a]}\n", "event 'e': 'sink' is not there yet");
     expect("signal: {x: {from: motion}}\nevent:\n  e: {when: x, limit: many}\n", "'limit' must be");
     expect("signal: {x: {from: motion}}\nevent:\n  e: {when: x, limit: 3/week}\n", "'limit' must be");
     expect("signal: {x: {from: motion}}\nevent:\n  e: {when: x, each: x}\n", "'each' must name");
