@@ -1,15 +1,14 @@
 /* One signal of a watch file, by its kind. */
 #include "watch/config_signal.h"
 
-#define PCRE2_CODE_UNIT_WIDTH 8
 #include <glob.h>
 #include <math.h>
-#include <pcre2.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/str.h"
 #include "base/vec.h"
+#include "watch/pattern.h"
 
 #define MAX_REFERENCES 256
 
@@ -66,19 +65,13 @@ static const char *model_file(YamlMap *m, const Watch *w, const char *missing)
 
 /* ---- text ---- */
 
-static void free_pattern(void *code) { pcre2_code_free(code); }
-
 static void *compile_pattern(YamlMap *m, const YamlNode *n, const char *text)
 {
-    int error;
-    PCRE2_SIZE at;
-    pcre2_code *const code = pcre2_compile((PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED, PCRE2_UTF, &error, &at, NULL);
-    if (!code) {
-        char why[200];
-        pcre2_get_error_message(error, (PCRE2_UCHAR *)why, sizeof why);
-        yaml_fail(m->yaml, n->place, "%s: pattern '%s', at character %zu: %s", m->what, text, (size_t)at + 1, why);
-    }
-    arena_defer(m->yaml->ctx->arena, free_pattern, code);
+    const char *why;
+    size_t at;
+    void *const code = pattern_compile(m->yaml->ctx->arena, text, &why, &at);
+    if (!code)
+        yaml_fail(m->yaml, n->place, "%s: pattern '%s', at byte %zu: %s", m->what, text, at + 1, why);
     return code;
 }
 
