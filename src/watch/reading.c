@@ -10,7 +10,7 @@ struct Readings {
     const Watch *watch;
     Matcher *matcher;
     Reading *now;
-    SignalState *state;
+    ReadingState *state;
 };
 
 void reading_why(char why[32], const char *reason)
@@ -54,11 +54,11 @@ Readings *readings_new(Arena *a, const Watch *w)
 {
     Readings *const r = arena_new_of(a, Readings);
     *r = (Readings){.watch = w, .matcher = matcher_new(a), .now = arena_array_of(a, w->nsignal, Reading),
-                    .state = arena_array_of(a, w->nsignal, SignalState)};
+                    .state = arena_array_of(a, w->nsignal, ReadingState)};
     const RuleWindows once = rule_windows(w, (Window){1, 1}, (Window){1, 1});
     for (int i = 0; i < w->nsignal; i++) {
         const Signal *const d = &w->signal[i];
-        SignalState *const s = &r->state[i];
+        ReadingState *const s = &r->state[i];
         for (int k = 0; k < 2 && rule_signal_type(d, FIELD_VALUE) == VALUE_TEXT; k++)
             s->text[k] = arena_alloc(a, EVENT_MAX_TEXT);
         if (is_line(d))
@@ -78,7 +78,7 @@ Readings *readings_new(Arena *a, const Watch *w)
 void readings_reset(Readings *r)
 {
     for (int i = 0; i < r->watch->nsignal; i++) {
-        SignalState *const s = &r->state[i];
+        ReadingState *const s = &r->state[i];
         r->now[i] = (Reading){.since = NO_TIME};
         s->known = NO_TIME;
         s->last = s->before = value_unknown();
@@ -102,7 +102,7 @@ static bool hysteresis(bool before, double score, double on, double off)
 }
 
 /* The state turns once the other one has lasted. */
-static RuleValue read_audio(SignalState *s, const AudioSignal *d, double score, int64_t t)
+static RuleValue read_audio(ReadingState *s, const AudioSignal *d, double score, int64_t t)
 {
     const bool raw = hysteresis(s->raw, score, d->on, d->off);
     if (raw != s->raw)
@@ -173,7 +173,7 @@ static RuleValue read_position(const PositionSignal *d, const Observation *o, Re
 /* ---- lists ---- */
 
 /* A copy of those that count, and the best of them. */
-static RuleValue read_list(SignalState *s, const Signal *d, const Observation *o, Reading *out)
+static RuleValue read_list(ReadingState *s, const Signal *d, const Observation *o, Reading *out)
 {
     const bool lines = d->kind == SIGNAL_TEXT;
     const double least = lines ? d->text.min_confidence : d->object.min_score;
@@ -215,7 +215,7 @@ static RuleValue read_list(SignalState *s, const Signal *d, const Observation *o
 
 /* ---- one signal ---- */
 
-static RuleValue read_seen(SignalState *s, const Signal *d, const Observation *o, int64_t t, Reading *out)
+static RuleValue read_seen(ReadingState *s, const Signal *d, const Observation *o, int64_t t, Reading *out)
 {
     const double score = (double)o->score;
     if (is_list(d))
@@ -244,7 +244,7 @@ static RuleValue read_seen(SignalState *s, const Signal *d, const Observation *o
 }
 
 /* Keeps what is another value than before. */
-static void settle(SignalState *s, Reading *out, const RuleValue *v, int64_t t, int64_t gap)
+static void settle(ReadingState *s, Reading *out, const RuleValue *v, int64_t t, int64_t gap)
 {
     const bool gone = s->known == NO_TIME || t - s->known > gap;
     s->known = t;
@@ -278,7 +278,7 @@ static void read_signal(Readings *r, int i, const Sample *sample, bool reset)
 {
     const Signal *const d = &r->watch->signal[i];
     const Observation *const o = &sample->at[i];
-    SignalState *const s = &r->state[i];
+    ReadingState *const s = &r->state[i];
     Reading *const out = &r->now[i];
     const int64_t t = sample->t;
     *out = (Reading){.since = out->since};

@@ -6,7 +6,7 @@
 
 #include "watch/reading_parts.h"
 
-void reading_line_new(Arena *a, SignalState *s, const TextSignal *d)
+void reading_line_new(Arena *a, ReadingState *s, const TextSignal *d)
 {
     s->line = arena_alloc(a, EVENT_MAX_TEXT);
     s->vote = arena_array_of(a, d->vote, Vote);
@@ -14,7 +14,7 @@ void reading_line_new(Arena *a, SignalState *s, const TextSignal *d)
         s->vote[i].text = arena_alloc(a, EVENT_MAX_TEXT);
 }
 
-void reading_line_reset(SignalState *s)
+void reading_line_reset(ReadingState *s)
 {
     s->nvote = s->next_vote = 0;
     s->based = false;
@@ -55,7 +55,7 @@ static const char *parse(char *line, const TextSignal *d, Matcher *m, char why[3
     return line + group.start;
 }
 
-static RuleValue read_line(SignalState *s, const TextSignal *d, const Observation *o, Matcher *m, char why[32])
+static RuleValue read_line(ReadingState *s, const TextSignal *d, const Observation *o, Matcher *m, char why[32])
 {
     text_copy(s->line, EVENT_MAX_TEXT, o->text ? o->text : "");
     /* That nothing stands there is known, if it is not numbers that are looked for; it has no confidence. */
@@ -85,12 +85,12 @@ static RuleValue vote_value(const Vote *v)
 }
 
 /* i-th newest. */
-static const Vote *vote_at(const SignalState *s, const TextSignal *d, int i)
+static const Vote *vote_at(const ReadingState *s, const TextSignal *d, int i)
 {
     return &s->vote[(s->next_vote - 1 - i + 2 * d->vote) % d->vote];
 }
 
-static int vote_count(const SignalState *s, const TextSignal *d, int64_t t, int of)
+static int vote_count(const ReadingState *s, const TextSignal *d, int64_t t, int of)
 {
     const RuleValue want = vote_value(vote_at(s, d, of));
     int sum = 0;
@@ -102,7 +102,7 @@ static int vote_count(const SignalState *s, const TextSignal *d, int64_t t, int 
 }
 
 /* The value that most of the last readings gave; of equals the newest. */
-static RuleValue vote(SignalState *s, const TextSignal *d, int64_t t, const RuleValue *v)
+static RuleValue vote(ReadingState *s, const TextSignal *d, int64_t t, const RuleValue *v)
 {
     Vote *const slot = &s->vote[s->next_vote];
     slot->t = t;
@@ -132,7 +132,7 @@ static bool may_follow(const Guard *g, double from, int64_t t0, double to, int64
 }
 
 /* What does not follow from the base is held back until enough readings follow from each other. */
-static RuleValue guard(SignalState *s, const Guard *g, int64_t t, RuleValue v, char why[32])
+static RuleValue guard(ReadingState *s, const Guard *g, int64_t t, RuleValue v, char why[32])
 {
     const bool follows = !s->based || may_follow(g, s->base, s->base_t, v.number, t);
     if (!follows) {
@@ -152,7 +152,7 @@ static RuleValue guard(SignalState *s, const Guard *g, int64_t t, RuleValue v, c
     return v;
 }
 
-RuleValue reading_line(SignalState *s, const TextSignal *d, const Observation *o, int64_t t, bool reset, Matcher *m,
+RuleValue reading_line(ReadingState *s, const TextSignal *d, const Observation *o, int64_t t, bool reset, Matcher *m,
                        char why[32])
 {
     if (reset) {

@@ -11,7 +11,7 @@ typedef struct Vote {
     char *text; /* EVENT_MAX_TEXT bytes, of texts */
 } Vote;
 
-typedef struct SignalState {
+typedef struct ReadingState {
     int64_t known;       /* time of the last known reading; NO_TIME: none */
     RuleValue last, before;  /* the last known value, and the one before that was another */
     char *text[2];       /* of these two, EVENT_MAX_TEXT bytes each */
@@ -30,13 +30,13 @@ typedef struct SignalState {
     /* lists */
     Found *found;
     char *pool, *page;
-} SignalState;
+} ReadingState;
 
 /* The value of a line of text; unknown: why. Frees the guard first if `reset`. */
-RuleValue reading_line(SignalState *s, const TextSignal *d, const Observation *o, int64_t t, bool reset, Matcher *m,
+RuleValue reading_line(ReadingState *s, const TextSignal *d, const Observation *o, int64_t t, bool reset, Matcher *m,
                        char why[32]);
-void reading_line_new(Arena *a, SignalState *s, const TextSignal *d);
-void reading_line_reset(SignalState *s);
+void reading_line_new(Arena *a, ReadingState *s, const TextSignal *d);
+void reading_line_reset(ReadingState *s);
 /* Cannot be unknown for a reason longer than this. */
 void reading_why(char why[32], const char *reason);
 
