@@ -153,7 +153,6 @@ Program *program_new(Oracle *o, int naxes, const Axis *axis, int nroots, const E
         }
     }
     p->level[naxes + 2] = p->code.len;
-    p->nroots = nroots;
     for (int i = 0; i < nroots; i++)
         p->root[i] = intmap_get(&c.place, roots[i], -1);
     return p;

@@ -45,7 +45,6 @@ typedef struct Program {
     VEC(Guard) guard;        /* parents first; 0 is none */
     int level[MAX_AXES + 3]; /* first instruction of level l; the last one is the end */
     int axis[MAX_AXES];      /* slot of an axis, -1: not used */
-    int nroots;
     int root[MAX_RANK + MAX_RESULTS + 2]; /* slots of the expressions */
     Value *spare[8];                      /* frames for reuse */
     int nspare;
