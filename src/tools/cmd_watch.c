@@ -71,7 +71,7 @@ static void print_value(const char *name, const RuleValue *v)
 
 static void print_record(const EventRecord *r)
 {
-    static const char *const kind[] = {"start", "update", "end", "point"};
+    static const char *const kind[] = {"start", "end", "point"};
     Arena *const a = arena_new();
     const double at = (double)(r->kind == RECORD_END ? r->t_end : r->t_start) * 1e-6;
     printf("%9.3f s  %-6s %s", at, kind[r->kind], r->rule->name);
@@ -207,7 +207,7 @@ typedef struct WatchArgs {
     NetHost nets;
 } WatchArgs;
 
-static int watch_video(WatchRun *w, WatchArgs *a, StreamReport *report, Error *e)
+static int watch_video(WatchArgs *a, StreamReport *report, Error *e)
 {
     int code = pool_new(a->nets.threads, &a->nets.pool, e);
     Arena *const models = arena_new();
@@ -215,7 +215,6 @@ static int watch_video(WatchRun *w, WatchArgs *a, StreamReport *report, Error *e
         code = stream_run(observe_host_new(models, &a->nets), &a->stream, report, e);
     arena_free(models); /* before the pool that they run on */
     pool_free(a->nets.pool);
-    (void)w;
     return code;
 }
 
@@ -233,7 +232,7 @@ static int run_watch(WatchRun *w, WatchArgs *a, bool test, bool *good, Error *e)
     StreamReport report = {0};
     const double start = time_now();
     if (code == 0)
-        code = a->replay ? stream_replay(a->replay, &a->stream, &report, e) : watch_video(w, a, &report, e);
+        code = a->replay ? stream_replay(a->replay, &a->stream, &report, e) : watch_video(a, &report, e);
     code = close_file(w->events, a->events, code, e);
     code = close_file(w->record, a->record, code, e);
     if (!a->replay && report.samples > 0)

@@ -354,8 +354,3 @@ double events_rate(const Events *v)
     }
     return rate;
 }
-
-RuleValue events_reading(const Events *v, int signal)
-{
-    return readings_now(v->readings)[signal].value;
-}

@@ -36,7 +36,7 @@
 #define EVENT_MAX_KEYS 256  /* live at once, for each event */
 #define EVENT_MAX_TEXT 1024 /* bytes of a text that is remembered; longer ones are cut */
 
-typedef enum RecordKind { RECORD_START, RECORD_UPDATE, RECORD_END, RECORD_POINT } RecordKind;
+typedef enum RecordKind { RECORD_START, RECORD_END, RECORD_POINT } RecordKind;
 
 typedef struct EventRecord {
     RecordKind kind;
@@ -85,7 +85,5 @@ double events_rate(const Events *v);
 /* Signals that the next sample's rules can depend on: need[nsignal]. Rules are short-circuited: what stands behind a
  * condition that a cheap signal makes false is not needed until that changes. */
 void events_need(const Events *v, bool *need);
-/* What a signal reads as now, for the page and the status line. */
-RuleValue events_reading(const Events *v, int signal);
 
 #endif

@@ -61,7 +61,7 @@ static void add_times(Str *out, const EventRecord *r)
 
 void event_json(Str *out, const EventRecord *r)
 {
-    static const char *const kind[] = {"start", "update", "end", "point"};
+    static const char *const kind[] = {"start", "end", "point"};
     str_addf(out, "{\"v\":1,\"id\":\"%016llx\",\"rev\":%d,\"kind\":\"%s\",\"stream\":", (unsigned long long)r->id,
              r->rev, kind[r->kind]);
     json_add_string(out, r->stream);

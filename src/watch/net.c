@@ -22,8 +22,6 @@ struct Net {
     Arena *arena;
     const char *path, *input; /* name of its input */
     bool open_width;
-    int noutput;
-    const char *const *output;
     VEC(NetShape) shape;
     int current; /* of net_input; -1 */
     double compile_seconds;
@@ -42,7 +40,7 @@ static void net_free(void *arg)
     }
 }
 
-/* What the model wants and gives, in `a`. */
+/* What the model wants. */
 static int look_into(Net *n, Error *e)
 {
     Arena *const tmp = arena_new();
@@ -54,11 +52,6 @@ static int look_into(Net *n, Error *e)
     if (code == 0) {
         const Block *const b = &g->block.at[0];
         n->input = arena_strdup(n->arena, g->value.at[b->input.at[0]].name);
-        n->noutput = b->output.len;
-        const char **const name = arena_array(n->arena, (size_t)n->noutput + 1, sizeof *name);
-        for (int i = 0; i < n->noutput; i++)
-            name[i] = arena_strdup(n->arena, g->value.at[b->output.at[i]].name);
-        n->output = name;
     }
     arena_free(tmp);
     return code;
@@ -147,14 +140,6 @@ int net_execute(Net *n, int output, const Tensor **out, Error *e)
     if (code == 0)
         *out = run_output(run, output);
     return code;
-}
-
-int net_find_output(const Net *n, const char *name)
-{
-    for (int i = 0; i < n->noutput; i++)
-        if (strcmp(n->output[i], name) == 0)
-            return i;
-    return -1;
 }
 
 const char *net_path(const Net *n) { return n->path; }

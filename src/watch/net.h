@@ -31,7 +31,6 @@ int net_open(Arena *a, const NetHost *host, const char *path, bool open_width, N
 int net_input(Net *n, int height, int width, float **planes, Error *e);
 /* On what net_input gave last. `output`: its number. */
 int net_execute(Net *n, int output, const Tensor **out, Error *e);
-int net_find_output(const Net *n, const char *name); /* -1: there is none */
 const char *net_path(const Net *n);
 /* Of the metadata; NULL: it does not say. */
 const char *net_metadata(const Net *n, const char *key);

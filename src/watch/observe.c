@@ -38,8 +38,6 @@ ObserveHost *observe_host_new(Arena *a, const NetHost *nets)
     return h;
 }
 
-Arena *host_arena(ObserveHost *h) { return h->arena; }
-
 static bool same(const char *a, const char *b) { return a == b || (a && b && strcmp(a, b) == 0); }
 
 int host_text_reader(ObserveHost *h, const char *detector, const char *recogniser, TextReader **out, Error *e)

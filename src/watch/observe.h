@@ -23,8 +23,6 @@ ObserveHost *observe_host_new(Arena *a, const NetHost *nets);
 typedef struct Observer Observer;
 /* Freed with the arena, before the host. ERR_IO and so on: a reference that cannot be read, a model that is none or is not there. */
 int observer_new(Arena *a, ObserveHost *host, const Watch *w, Observer **out, Error *e);
-/* Compiles what will be needed for frames of this size, so that the first sample does not wait. */
-int observer_prepare(Observer *o, int width, int height, Error *e);
 /* out[w->nsignal]; what it points to is valid until the next call. t: media time, us. */
 void observer_look(Observer *o, const Frame *f, int64_t t, const bool *need, Observation *out);
 /* Forgets what was seen: the stream began anew. */

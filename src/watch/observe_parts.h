@@ -54,6 +54,5 @@ void observe_unknown(Observation *out, const char *reason);
 
 /* One reader for each pair of models. */
 int host_text_reader(ObserveHost *h, const char *detector, const char *recogniser, TextReader **out, Error *e);
-Arena *host_arena(ObserveHost *h);
 
 #endif

@@ -365,13 +365,4 @@ int video_sample(Video *v, int64_t t, VideoFrame *out, Error *e)
     }
 }
 
-int64_t video_duration(const Video *v) { return v->format->duration > 0 ? v->format->duration : 0; }
-
-double video_frame_rate(const Video *v)
-{
-    const AVRational r = v->format->streams[v->stream]->avg_frame_rate;
-    return r.num > 0 && r.den > 0 ? av_q2d(r) : 0;
-}
-
-const char *video_codec(const Video *v) { return avcodec_get_name(v->codec->codec_id); }
 VideoCounts video_counts(const Video *v) { return v->counts; }

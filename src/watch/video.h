@@ -64,9 +64,6 @@ int video_sample(Video *v, int64_t t, VideoFrame *out, Error *e);
 /* What is under way in another thread fails soon with ERR_IO, and so does all that comes later. */
 void video_interrupt(Video *v);
 
-int64_t video_duration(const Video *v);   /* us; 0: not known (live) */
-double video_frame_rate(const Video *v);  /* 0: not known */
-const char *video_codec(const Video *v);  /* "h264" */
 VideoCounts video_counts(const Video *v);
 
 #endif

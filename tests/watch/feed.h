@@ -28,7 +28,7 @@ typedef struct Feed {
 
 static inline void feed_record(void *arg, const EventRecord *r)
 {
-    static const char *const kind[] = {"start", "update", "end", "point"};
+    static const char *const kind[] = {"start", "end", "point"};
     Feed *const f = arg;
     str_addf(&f->lines, "%s %s%s%s ", kind[r->kind], r->rule->name, r->key ? "/" : "", r->key ? r->key : "");
     json_add_seconds(&f->lines, r->t_start);
