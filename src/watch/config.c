@@ -194,6 +194,17 @@ static int find_each(YamlMap *m, const Watch *w)
     return s;
 }
 
+/* A point has no end that `max` could bring; an instant takes no time, so none is too short. */
+static void check_durations(YamlMap *m, const EventRule *r)
+{
+    const bool instant = rule_is_instant(r->when);
+    const YamlNode *const max = yaml_get(m, "max"), *const min = yaml_get(m, "min");
+    if (max && (r->point || instant))
+        yaml_fail(m->yaml, max->place, "%s: 'max' is for events that have an end", m->what);
+    if (min && instant)
+        yaml_fail(m->yaml, min->place, "%s: 'min' is not for conditions of an instant (changed, rises, seq)", m->what);
+}
+
 static void read_event(const Yaml *y, const YamlNode *node, const Watch *w, EventRule *r)
 {
     static const char *const emit[] = {"span", "point"};
@@ -208,6 +219,7 @@ static void read_event(const Yaml *y, const YamlNode *node, const Watch *w, Even
     r->max = yaml_duration(&m, "max", 0);
     r->cooldown = yaml_duration(&m, "cooldown", 0);
     r->merge = yaml_duration(&m, "merge", 0);
+    check_durations(&m, r);
     read_limit(&m, r);
     r->severity = yaml_int(&m, "severity", 0, 0, 10);
     read_data(&m, w, r);
