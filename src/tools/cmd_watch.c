@@ -1,7 +1,9 @@
 /* lathe watch: a video through a watch; what happens in it, line by line. */
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/str.h"
@@ -54,7 +56,34 @@ typedef struct WatchRun {
     bool json;
     ScoreList found;
     int64_t records;
+    bool begun; /* a sample came */
 } WatchRun;
+
+/* ---- files ---- */
+
+/* What was in the file stays until there is something to write: whatever fails before costs nobody a recording. Lines go out
+ * whole and at once, so that who reads along, or comes after a kill, has them. */
+static int open_file(const char *path, FILE **out, Error *e)
+{
+    *out = path ? fopen(path, "a") : NULL;
+    if (path && !*out)
+        return error_set(e, ERR_IO, "%s: cannot be written: %m", path);
+    return 0;
+}
+
+/* Before the first line. */
+static void empty_file(FILE *f)
+{
+    if (f && ftruncate(fileno(f), 0) != 0)
+        clearerr(f); /* no regular file: nothing to empty */
+}
+
+static void write_line(FILE *f, Str *line)
+{
+    str_addc(line, '\n');
+    fwrite(str_text(line), 1, line->len, f);
+    fflush(f);
+}
 
 /* ---- output ---- */
 
@@ -106,19 +135,25 @@ static void on_event(void *arg, const EventRecord *r)
     if (w->json)
         printf("%s\n", str_text(&line));
     if (w->events)
-        fprintf(w->events, "%s\n", str_text(&line));
+        write_line(w->events, &line);
     arena_free(a);
 }
 
+/* When the first sample comes all that can be checked is. */
 static void on_sample(void *arg, const Sample *s)
 {
-    const WatchRun *const w = arg;
+    WatchRun *const w = arg;
+    if (!w->begun) {
+        empty_file(w->events);
+        empty_file(w->record);
+    }
+    w->begun = true;
     if (!w->record)
         return;
     Arena *const a = arena_new();
     Str line = str_new(a);
     sample_json(&line, w->watch, s);
-    fprintf(w->record, "%s\n", str_text(&line));
+    write_line(w->record, &line);
     arena_free(a);
 }
 
@@ -174,6 +209,19 @@ static void print_report(const Watch *w, const StreamReport *r, double wall)
 
 /* ---- the command ---- */
 
+static void print_warnings(const Watch *w, const StreamReport *r)
+{
+    if (r->events.late > 0)
+        fprintf(stderr, "  warning: %lld samples were passed over: their time is before that of the one before\n",
+                (long long)r->events.late);
+    for (int i = 0; i < r->nsignal; i++)
+        if (r->used[i] && r->signal[i].seen + r->signal[i].reused == 0)
+            fprintf(stderr, "  warning: no sample has the signal '%s', which rules use\n", w->signal[i].name);
+    if (r->missing > 1000000)
+        fprintf(stderr, "  warning: the video ended %.1f s before its head says: it is cut off or damaged\n",
+                (double)r->missing * 1e-6);
+}
+
 typedef struct ReadJob {
     const char *path; /* NULL: the default */
     const Watch *watch;
@@ -186,18 +234,30 @@ static void read_job(Context *ctx, void *arg)
                        : config_parse(ctx, "(default watch)", default_watch, sizeof default_watch - 1);
 }
 
-static int open_file(const char *path, FILE **out, Error *e)
-{
-    *out = path ? fopen(path, "w") : NULL;
-    return path && !*out ? error_set(e, ERR_IO, "%s: cannot be written: %m", path) : 0;
-}
-
 static int close_file(FILE *f, const char *path, int code, Error *e)
 {
     const bool bad = f && ferror(f) != 0;
     if (f && (fclose(f) != 0 || bad) && code == 0)
         return error_set(e, ERR_IO, "%s: could not be written whole", path);
     return code;
+}
+
+/* A file that is written must be no other one of the command line. */
+static int check_outputs(int n, const char *const *path, const char *output, Error *e)
+{
+    int same = 0;
+    for (int i = 0; i < n && output; i++)
+        same += path[i] && (strcmp(path[i], output) == 0 || file_same(path[i], output));
+    /* it is in the list itself */
+    return same > 1 ? error_set(e, ERR_INVALID, "%s: named twice: it would be written over", output) : 0;
+}
+
+static volatile sig_atomic_t stop_asked; /* by a signal: the one thing that a handler may touch */
+
+static void ask_to_stop(int number)
+{
+    (void)number;
+    stop_asked = 1;
 }
 
 typedef struct WatchArgs {
@@ -226,9 +286,16 @@ static int run_watch(WatchRun *w, WatchArgs *a, bool test, bool *good, Error *e)
         return code;
     w->watch = j.watch;
     a->stream.watch = j.watch;
-    code = open_file(a->events, &w->events, e);
+    const char *const named[] = {a->watch, a->video, a->replay, a->expect, a->events, a->record};
+    code = check_outputs(6, named, a->events, e);
+    if (code == 0)
+        code = check_outputs(6, named, a->record, e);
+    if (code == 0)
+        code = open_file(a->events, &w->events, e);
     if (code == 0)
         code = open_file(a->record, &w->record, e);
+    signal(SIGTERM, ask_to_stop); /* what is active ends as "stopped" */
+    signal(SIGINT, ask_to_stop);
     StreamReport report = {0};
     const double start = time_now();
     if (code == 0)
@@ -237,6 +304,8 @@ static int run_watch(WatchRun *w, WatchArgs *a, bool test, bool *good, Error *e)
     code = close_file(w->record, a->record, code, e);
     if (!a->replay && report.samples > 0)
         print_report(w->watch, &report, time_now() - start);
+    if (report.samples > 0)
+        print_warnings(w->watch, &report);
     bool perfect = true;
     if (code == 0 && a->expect)
         code = print_score(w, a->expect, a->tolerance > 0 ? a->tolerance : 1 / w->watch->fps, &perfect, e);
@@ -259,6 +328,7 @@ int cmd_watch(int argc, char **argv)
     o.tolerance = args_double(&a, "--tolerance", 0, 0);
     w.json = args_flag(&a, "--json");
     o.stream = (StreamOptions){.event = on_event, .sample = on_sample, .arg = &w, .record = o.record != NULL,
+                               .stop = &stop_asked,
                                .stop_at = llrint(1e6 * args_double(&a, "--seconds", 0, 0))};
     o.stream.video.keyframes = args_flag(&a, "--keyframes");
     o.nets.threads = tool_threads(&a);

@@ -141,9 +141,11 @@ int observer_new(Arena *a, ObserveHost *host, const Watch *w, Observer **out, Er
         if (!ops_of(signal->kind))
             return error_set(e, ERR_UNSUPPORTED, "%s:%d:%d: signal '%s': 'from: %s' is not there yet", w->path,
                              signal->place.line, signal->place.column, signal->name, signal_kind_name(signal->kind));
-        const int code = ops_of(signal->kind)->open(a, host, w, s, e);
-        if (code != 0)
-            return code;
+        Error why = {0};
+        const int code = ops_of(signal->kind)->open(a, host, w, s, &why);
+        if (code != 0) /* what failed knows no more than its file */
+            return error_set(e, code, "%s:%d:%d: signal '%s': %.700s", w->path, signal->place.line, signal->place.column,
+                             signal->name, why.message);
     }
     return 0;
 }

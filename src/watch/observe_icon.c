@@ -17,18 +17,25 @@ typedef struct IconState {
     double x, y;
 } IconState;
 
-static int add_reference(Arena *a, IconState *state, const Reference *r, bool mask, int nscale, const double *scale,
-                         int nrotation, Error *e)
+static int add_reference(Arena *a, IconState *state, const Reference *r, Box region, bool mask, int nscale,
+                         const double *scale, int nrotation, Error *e)
 {
     Arena *const tmp = arena_new();
     Gray g;
-    const int code = gray_read(tmp, r->path, mask, &g, e);
+    int code = gray_read(tmp, r->path, mask, &g, e);
+    if (code == 0 && gray_is_flat(&g))
+        code = error_set(e, ERR_INVALID, "%s: a template of one colour, or all transparent, is found nowhere", r->path);
     for (int i = 0; i < nscale * nrotation && code == 0; i++) {
         const Gray v = gray_transform(tmp, &g, scale[i % nscale], 360.0 * (i / nscale) / nrotation);
         if (v.width > NCC_MAX_SIDE || v.height > NCC_MAX_SIDE) {
-            arena_free(tmp);
-            return error_set(e, ERR_UNSUPPORTED, "%s: a template of %d x %d; at most %d each way", r->path, v.width, v.height,
+            code = error_set(e, ERR_UNSUPPORTED, "%s: a template of %d x %d; at most %d each way", r->path, v.width, v.height,
                              NCC_MAX_SIDE);
+            break;
+        }
+        if (v.width > box_width(region) || v.height > box_height(region)) {
+            code = error_set(e, ERR_INVALID, "%s: a template of %d x %d does not fit the region of %d x %d", r->path, v.width,
+                             v.height, box_width(region), box_height(region));
+            break;
         }
         vec_push(a, &state->variant, ((Variant){gray_template(a, &v), v.width, v.height}));
     }
@@ -48,15 +55,14 @@ static void take_scratch(Arena *a, IconState *state, Box region)
 
 static int open_icon(Arena *a, ObserveHost *host, const Watch *w, SignalState *s, Error *e)
 {
-    (void)host;
+    (void)host, (void)w;
     const IconSignal *const icon = &s->signal->icon;
     IconState *const state = arena_new_of(a, IconState);
     s->kind = state;
     if (icon->method == ICON_EMBED)
-        return error_set(e, ERR_UNSUPPORTED, "%s:%d:%d: signal '%s': 'method: embed' is not there yet", w->path,
-                         s->signal->place.line, s->signal->place.column, s->signal->name);
+        return error_set(e, ERR_UNSUPPORTED, "'method: embed' is not there yet");
     for (int i = 0; i < icon->nref; i++) {
-        const int code = add_reference(a, state, &icon->ref[i], icon->mask, icon->nscale, icon->scale, 1, e);
+        const int code = add_reference(a, state, &icon->ref[i], s->region, icon->mask, icon->nscale, icon->scale, 1, e);
         if (code != 0)
             return code;
     }
@@ -72,7 +78,7 @@ static int open_position(Arena *a, ObserveHost *host, const Watch *w, SignalStat
     IconState *const state = arena_new_of(a, IconState);
     s->kind = state;
     for (int i = 0; i < p->nref; i++) {
-        const int code = add_reference(a, state, &p->ref[i], true, 1, &one, p->nrotation, e);
+        const int code = add_reference(a, state, &p->ref[i], s->region, true, 1, &one, p->nrotation, e);
         if (code != 0)
             return code;
     }

@@ -63,13 +63,12 @@ static View view_of(Arena *a, const ScreenSignal *screen, const ScreenState *sta
 
 static int open(Arena *a, ObserveHost *host, const Watch *w, SignalState *s, Error *e)
 {
-    (void)host;
+    (void)host, (void)w;
     const ScreenSignal *const screen = &s->signal->screen;
     ScreenState *const state = arena_new_of(a, ScreenState);
     s->kind = state;
     if (screen->method == SCREEN_EMBED)
-        return error_set(e, ERR_UNSUPPORTED, "%s:%d:%d: signal '%s': 'method: embed' is not there yet", w->path,
-                         s->signal->place.line, s->signal->place.column, s->signal->name);
+        return error_set(e, ERR_UNSUPPORTED, "'method: embed' is not there yet");
     state->width = state->height = PICTURE_HASH_SIDE;
     if (screen->method == SCREEN_VIEW)
         view_size(s->region, &state->width, &state->height);

@@ -39,8 +39,7 @@ static int open(Arena *a, ObserveHost *host, const Watch *w, SignalState *s, Err
         return code;
     state->classes = text_reader_classes(state->reader, a, t->charset, &unknown);
     if (unknown)
-        return error_set(e, ERR_INVALID, "%s:%d:%d: signal '%s': the recogniser cannot write '%s' of 'charset'", w->path,
-                         s->signal->place.line, s->signal->place.column, s->signal->name, unknown);
+        return error_set(e, ERR_INVALID, "the recogniser cannot write '%s' of 'charset'", unknown);
     return 0;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "watch/rule.h"
 
 typedef struct Stream {
     const StreamOptions *opt;
@@ -19,12 +20,34 @@ typedef struct Stream {
     int epoch;
 } Stream;
 
+/* Signals that some rule uses; all of them for a recording. */
+static void find_used(Stream *s)
+{
+    const Watch *const w = s->opt->watch;
+    for (int i = 0; i < w->nevent; i++) {
+        const EventRule *const r = &w->event[i];
+        rule_needs(r->when, w, s->need);
+        if (r->within)
+            rule_needs(r->within, w, s->need);
+        for (int k = 0; k < r->ndata; k++)
+            rule_needs(r->data[k], w, s->need);
+    }
+    for (int i = 0; i < w->nsignal; i++)
+        if (s->need[i] && w->signal[i].kind == SIGNAL_TEXT && w->signal[i].text.guard.reset_on)
+            rule_needs(w->signal[i].text.guard.reset_on, w, s->need);
+    for (int i = 0; i < w->nsignal; i++) {
+        s->report->used[i] = s->need[i];
+        s->need[i] = s->need[i] || s->opt->record;
+    }
+}
+
 static int open_stream(Stream *s, ObserveHost *host, Error *e)
 {
     const Watch *const w = s->opt->watch;
     s->arena = arena_new();
     s->observation = arena_array_of(s->arena, w->nsignal + 1, Observation);
     s->need = arena_array_of(s->arena, w->nsignal + 1, bool);
+    find_used(s);
     return host ? observer_new(s->arena, host, w, &s->observer, e) : 0;
 }
 
@@ -38,8 +61,8 @@ static void close_stream(Stream *s)
 {
     StreamReport *const r = s->report;
     r->events = s->events ? events_counts(s->events) : (EventCounts){0};
-    r->nsignal = s->observer ? s->opt->watch->nsignal : 0;
-    for (int i = 0; i < r->nsignal; i++) {
+    r->nsignal = s->opt->watch->nsignal;
+    for (int i = 0; i < r->nsignal && s->observer; i++) {
         r->signal[i] = observer_counts(s->observer, i);
         if (r->error[0] == '\0')
             snprintf(r->error, sizeof r->error, "%s", observer_error(s->observer, i));
@@ -49,24 +72,20 @@ static void close_stream(Stream *s)
 
 static void judge(Stream *s, const Sample *sample)
 {
+    if (s->opt->sample)
+        s->opt->sample(s->opt->arg, sample);
     const double start = time_now();
     events_sample(s->events, sample);
     s->report->rules += time_now() - start;
     s->report->samples++;
-    if (s->opt->sample)
-        s->opt->sample(s->opt->arg, sample);
 }
 
 static void look(Stream *s, const VideoFrame *f)
 {
-    const Watch *const w = s->opt->watch;
     const double start = time_now();
     if (f->epoch != s->epoch)
         observer_reset(s->observer);
     s->epoch = f->epoch;
-    events_need(s->events, s->need);
-    for (int i = 0; i < w->nsignal && s->opt->record; i++)
-        s->need[i] = true;
     observer_look(s->observer, &f->picture, f->t, s->need, s->observation);
     s->report->look += time_now() - start;
     judge(s, &(Sample){.stream = s->opt->name, .epoch = f->epoch, .t = f->t, .frame = f->number, .wall = f->wall,
@@ -88,9 +107,11 @@ static int run(Stream *s, Video *v, Error *e)
         const double start = time_now();
         const int code = video_sample(v, wanted, &f, e);
         s->report->decode += time_now() - start;
+        if (code == 0 && video_duration(v) > 0)
+            s->report->missing = video_duration(v) - video_end(v);
         if (code <= 0)
             return code;
-        if (s->opt->stop_at > 0 && f.t >= s->opt->stop_at)
+        if ((s->opt->stop_at > 0 && f.t >= s->opt->stop_at) || (s->opt->stop && *s->opt->stop))
             return 0;
         s->report->media = f.t;
         look(s, &f);
@@ -131,7 +152,9 @@ static int replay_line(Stream *s, const char *path, int number, const char *line
     if (code == 0 && !s->events)
         begin_events(s, sample.stream);
     if (code == 0 && strcmp(sample.stream, s->name) != 0) /* events of two streams are two files' */
-        code = error_set(&why, ERR_INVALID, "a sample of '%s' among those of '%s'", sample.stream, s->name);
+        code = error_set(&why, ERR_INVALID, "a sample of '%s' among those of '%s': a stream a file", sample.stream, s->name);
+    for (int i = 0; i < s->opt->watch->nsignal && code == 0; i++)
+        s->report->signal[i].seen += sample.at[i].state != OBSERVE_SKIPPED;
     if (code == 0)
         judge(s, &sample);
     else
@@ -156,7 +179,9 @@ int stream_replay(const char *path, const StreamOptions *opt, StreamReport *out,
             code = replay_line(&s, path, number, at, size, e);
         at += size + (newline != NULL);
     }
-    if (code == 0 && s.events)
+    if (code == 0 && !s.events)
+        code = error_set(e, ERR_INVALID, "%s: no sample in it", path);
+    if (code == 0)
         events_stop(s.events);
     close_stream(&s);
     return code;

@@ -1,9 +1,13 @@
 /* One stream watched: video -> samples -> events, until it ends.
  *
- * Samples lie on a grid of media time, fps a second, and closer while an event is pending (event.h: events_rate). Of each sample only
- * the signals are looked at that a rule can need, unless the samples are recorded: then all. */
+ * Samples lie on a grid of media time, fps a second, and closer while an event is pending (event.h: events_rate). In each all
+ * signals are looked at that a rule uses, or, where samples are recorded, all there are. Those alone that the rules can need as
+ * things stand (events_need) would be cheaper, but a screen that appears would be known a sample earlier than what stands on it, and events
+ * would begin later than when they are judged from a recording. */
 #ifndef LATHE_WATCH_STREAM_H
 #define LATHE_WATCH_STREAM_H
+
+#include <signal.h>
 
 #include "watch/event.h"
 #include "watch/observe.h"
@@ -14,10 +18,11 @@ typedef struct StreamOptions {
     const Watch *watch;
     VideoOptions video;
     EventFn event;
-    void (*sample)(void *arg, const Sample *s); /* after its events; NULL: nobody listens */
+    void (*sample)(void *arg, const Sample *s); /* before its events; NULL: nobody listens */
     void *arg;
     bool record;            /* look at all signals in every sample */
     int64_t stop_at;        /* media time, us; 0: to the end */
+    const volatile sig_atomic_t *stop; /* not 0: as if the video ended here. NULL: nobody asks */
 } StreamOptions;
 
 typedef struct StreamReport {
@@ -27,6 +32,8 @@ typedef struct StreamReport {
     double decode, look, rules; /* seconds: reading and decoding; observing; events */
     int nsignal;
     SignalCounts signal[256];
+    bool used[256];         /* by a rule */
+    int64_t missing;        /* media at the end of a file that should be there and is not, us */
     char error[256];        /* first message of a signal's failure; "" */
 } StreamReport;
 

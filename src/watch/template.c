@@ -72,6 +72,17 @@ Gray gray_transform(Arena *a, const Gray *g, double scale, double degrees)
     return out;
 }
 
+bool gray_is_flat(const Gray *g)
+{
+    double n = 0, sum = 0, squares = 0;
+    for (size_t i = 0; i < (size_t)g->width * (size_t)g->height; i++) {
+        n += g->mask[i];
+        sum += (double)g->mask[i] * g->luma[i];
+        squares += (double)g->mask[i] * g->luma[i] * g->luma[i];
+    }
+    return n == 0 || squares / n - sum / n * (sum / n) < NCC_FLAT;
+}
+
 NccTemplate *gray_template(Arena *a, const Gray *g)
 {
     const NccImage luma = {g->width, g->height, g->width, g->luma}, mask = {g->width, g->height, g->width, g->mask};

@@ -3,7 +3,8 @@
 
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
-#include <libavutil/opt.h>
+#include <libavutil/display.h>
+#include <math.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -37,7 +38,8 @@ struct Video {
 
     int64_t origin;  /* of the epoch: time of its first frame, us; AV_NOPTS_VALUE: none yet */
     int64_t last;    /* of the frame before, us since origin */
-    int64_t guess;   /* for frames without a time */
+    int64_t guess;   /* for frames without a time: where the last one ends */
+    int64_t first_origin; /* of the first epoch */
     int epoch;
     VideoCounts counts;
 
@@ -94,6 +96,18 @@ static int open_format(Video *v, Error *e)
     return code < 0 ? av_fail(v, ERR_INVALID, code, "reading what it holds", e) : 0;
 }
 
+/* Phones write how a picture is to be turned, and leave the turning to the reader. */
+static int check_upright(const Video *v, const AVStream *s, Error *e)
+{
+    size_t size = 0;
+    const int32_t *const matrix = (const int32_t *)av_stream_get_side_data(s, AV_PKT_DATA_DISPLAYMATRIX, &size);
+    const double turn = matrix && size >= 9 * sizeof *matrix ? av_display_rotation_get(matrix) : 0;
+    if (!(fabs(turn) > 1))
+        return 0;
+    return error_set(e, ERR_UNSUPPORTED, "%s: its pictures are to be turned by %.0f degrees, which is not there yet: turn them "
+                     "first (ffmpeg -i IN OUT does)", v->url, -turn);
+}
+
 static int open_codec(Video *v, Error *e)
 {
     const AVCodec *codec = NULL;
@@ -106,6 +120,9 @@ static int open_codec(Video *v, Error *e)
         if ((int)i != v->stream)
             v->format->streams[i]->discard = AVDISCARD_ALL;
     const AVStream *const s = v->format->streams[v->stream];
+    const int upright = check_upright(v, s, e);
+    if (upright != 0)
+        return upright;
     v->codec = avcodec_alloc_context3(codec);
     if (!v->codec || avcodec_parameters_to_context(v->codec, s->codecpar) < 0)
         return error_set(e, ERR_MEMORY, "%s: out of memory", v->url);
@@ -253,6 +270,7 @@ static void new_epoch(Video *v, int64_t at)
 {
     if (v->origin != AV_NOPTS_VALUE)
         v->epoch++;
+    v->first_origin = v->origin == AV_NOPTS_VALUE ? at : v->first_origin;
     v->counts.epochs = v->epoch + 1;
     v->origin = at;
     v->last = v->guess = 0;
@@ -366,3 +384,6 @@ int video_sample(Video *v, int64_t t, VideoFrame *out, Error *e)
 }
 
 VideoCounts video_counts(const Video *v) { return v->counts; }
+
+int64_t video_duration(const Video *v) { return v->format->duration > 0 ? v->format->duration : 0; }
+int64_t video_end(const Video *v) { return v->origin == AV_NOPTS_VALUE ? 0 : v->origin - v->first_origin + v->guess; }

@@ -55,7 +55,7 @@ typedef struct VideoCounts {
 typedef struct Video Video;
 
 /* A file, or rtsp://, rtmp://, http(s)://..m3u8, srt://, udp://. ERR_IO: it cannot be reached or read; ERR_INVALID: it is no video;
- * ERR_UNSUPPORTED: its codec, its format of pixels or its size. */
+ * ERR_UNSUPPORTED: its codec, its format of pixels or its size, or it is to be turned. */
 int video_open(const char *url, const VideoOptions *opt, Video **out, Error *e);
 void video_close(Video *v); /* NULL is allowed */
 
@@ -64,6 +64,8 @@ int video_sample(Video *v, int64_t t, VideoFrame *out, Error *e);
 /* What is under way in another thread fails soon with ERR_IO, and so does all that comes later. */
 void video_interrupt(Video *v);
 
+int64_t video_duration(const Video *v); /* of a file, by its head, us; 0: not known */
+int64_t video_end(const Video *v);      /* where the last frame that was decoded ends, us since the first of all */
 VideoCounts video_counts(const Video *v);
 
 #endif

@@ -126,9 +126,25 @@ static void parse(Yaml *y, Arena *tmp, const char *text, size_t size)
         yaml_fail(y, place_of(yaml_document_get_root_node(next)), "a second document: one a file");
 }
 
+/* libyaml takes time by the square of the depth: brackets that open far too deep are found before it sees them. Those
+ * in texts count, too: nobody writes so many. */
+static void check_brackets(const Yaml *y, const char *text, size_t size)
+{
+    Place at = {1, 1};
+    int depth = 0;
+    for (size_t i = 0; i < size; i++) {
+        depth += text[i] == '[' || text[i] == '{';
+        depth -= depth > 0 && (text[i] == ']' || text[i] == '}');
+        if (depth > YAML_MAX_BRACKETS)
+            yaml_fail(y, at, "brackets nested deeper than %d", YAML_MAX_BRACKETS);
+        at = text[i] == '\n' ? (Place){at.line + 1, 1} : (Place){at.line, at.column + 1};
+    }
+}
+
 Yaml yaml_parse(Context *ctx, const char *name, const char *text, size_t size)
 {
     Yaml y = {.ctx = ctx, .name = name};
+    check_brackets(&y, text, size);
     Arena *const tmp = arena_child(ctx->arena);
     parse(&y, tmp, text, size);
     arena_free(tmp);

@@ -17,6 +17,7 @@
 
 #define YAML_MAX_NODES 100000
 #define YAML_MAX_DEPTH 16
+#define YAML_MAX_BRACKETS 200 /* [ and { that are open at once, texts included */
 #define YAML_MAX_BYTES (4 << 20)
 
 typedef enum YamlKind { YAML_SCALAR, YAML_LIST, YAML_MAP } YamlKind;
