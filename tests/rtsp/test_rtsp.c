@@ -237,7 +237,8 @@ static void endings(void **state)
         Seen *const s = test_malloc(sizeof *s);
         serve(OPTIONS("--speed", "8", "--fault", fault[i]), 100, s);
         assert_true(s->error < 0);
-        assert_in_range(s->n, 25, 33); /* libavcodec may keep the last ones */
+        /* libavcodec may keep the last ones; a connection that is reset takes with it what a slow client has not read */
+        assert_in_range(s->n, strncmp(fault[i], "tear", 4) == 0 ? 1 : 25, 33);
         test_free(s);
     }
 }
