@@ -107,7 +107,7 @@ static double peer_run(const Peer *p, const Case *c, const Frame *f, const Frame
     return now_ms() - start;
 }
 
-static double ours_run(const Case *c, const Frame *f, const FrameTensor *t, FrameLevel level, void *scratch)
+static double ours_run(const Case *c, const Frame *f, const FrameTensor *t, SimdLevel level, void *scratch)
 {
     const double start = now_ms();
     frame_to_tensor(f, &c->box, c->filter, t, level, scratch);
@@ -128,7 +128,7 @@ static void print_machine(void)
     if (f)
         fclose(f);
     static const char *const levels[] = {"plain", "avx2", "avx512"};
-    printf("%s (%s)", name, levels[frame_best_level()]);
+    printf("%s (%s)", name, levels[simd_level()]);
 }
 
 static void bench(const Case *c, int rounds)
@@ -141,7 +141,7 @@ static void bench(const Case *c, int rounds)
     t.data = arena_alloc_aligned(a, (size_t)t.width * (size_t)t.height * 12, 64);
     void *const scratch = arena_alloc_aligned(a, (size_t)frame_scratch(frames, &c->box, c->filter, &t), 64);
     const Peer peer = peer_make(a, c);
-    const FrameLevel best = frame_best_level();
+    const SimdLevel best = simd_level();
     double ours = 1e9, plain = 1e9, sws = 1e9, both = 1e9;
     for (int k = 0; k < rounds; k++) {
         const Frame *const f = &frames[k % FRAMES];
@@ -150,7 +150,7 @@ static void bench(const Case *c, int rounds)
         both = least(both, peer_run(&peer, c, f, &t, &scale));
         sws = least(sws, scale);
         if (k % 8 == 0)
-            plain = least(plain, ours_run(c, f, &t, FRAME_PLAIN, scratch));
+            plain = least(plain, ours_run(c, f, &t, SIMD_PLAIN, scratch));
     }
     printf("\"%s\",%.4f,%.3f,%.3f,%.3f,%.1f\n", c->name, ours, plain, sws, both, both / ours);
     fflush(stdout);

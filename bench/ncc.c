@@ -36,9 +36,9 @@ static NccImage picture(Arena *a, int width, int height, uint32_t seed)
     return (NccImage){.width = width, .height = height, .stride = width, .at = p};
 }
 
-typedef NccMatch Search(const NccTemplate *t, const NccImage *image, NccLevel level, void *scratch);
+typedef NccMatch Search(const NccTemplate *t, const NccImage *image, SimdLevel level, void *scratch);
 
-static double least_of(int rounds, Search *search, const NccTemplate *t, const NccImage *image, NccLevel level, void *scratch)
+static double least_of(int rounds, Search *search, const NccTemplate *t, const NccImage *image, SimdLevel level, void *scratch)
 {
     double least = 1e9;
     for (int k = 0; k < rounds; k++) {
@@ -64,10 +64,10 @@ int main(int argc, char **argv)
             ((uint8_t *)(uintptr_t)mask.at)[i] = i % c->side < c->side / 4 ? 0 : 255;
         const NccTemplate *const made = ncc_template(a, &t, c->mask ? &mask : NULL);
         void *const scratch = arena_alloc_aligned(a, (size_t)ncc_scratch(made, c->width, c->height), 64);
-        const NccLevel best = ncc_best_level();
+        const SimdLevel best = simd_level();
         const double exact = least_of(c->exact ? rounds : 2, ncc_search, made, &image, best, scratch);
         const double coarse = least_of(rounds, ncc_search_coarse, made, &image, best, scratch);
-        const double plain = c->exact ? least_of(2, ncc_search, made, &image, NCC_PLAIN, scratch) : 0;
+        const double plain = c->exact ? least_of(2, ncc_search, made, &image, SIMD_PLAIN, scratch) : 0;
         printf("%d,%d,%d,%d,%.4f,%.4f,%.2f\n", c->width, c->height, c->side, c->mask, exact, coarse, plain);
         arena_free(a);
     }

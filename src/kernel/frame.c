@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "kernel/frame_rows.h"
-#include "kernel/simd_level.h"
 
 typedef struct FormatInfo {
     int components;
@@ -27,12 +26,6 @@ static const FormatInfo formats[] = {
     [FRAME_RGB24] = {.components = 3, .offset = {0, 1, 2}, .step = {3}, .rgb = true},
     [FRAME_BGR24] = {.components = 3, .offset = {2, 1, 0}, .step = {3}, .rgb = true},
 };
-
-FrameLevel frame_best_level(void)
-{
-    static const FrameLevel levels[] = {[SIMD_PLAIN] = FRAME_PLAIN, [SIMD_256] = FRAME_AVX2, [SIMD_512] = FRAME_AVX512};
-    return levels[simd_level()];
-}
 
 /* ---- axes ---- */
 
@@ -332,11 +325,11 @@ static void output_row(const Job *j, int row)
                             out->order == FRAME_NHWC ? out->channels : out->block, out->width, size, data);
 }
 
-void frame_to_tensor(const Frame *f, const FrameBox *box, FrameFilter filter, const FrameTensor *out, FrameLevel level,
+void frame_to_tensor(const Frame *f, const FrameBox *box, FrameFilter filter, const FrameTensor *out, SimdLevel level,
                      void *scratch)
 {
     static const FrameRows *const levels[] = {
-        [FRAME_PLAIN] = &frame_rows_plain, [FRAME_AVX2] = &frame_rows_avx2, [FRAME_AVX512] = &frame_rows_avx512};
+        [SIMD_PLAIN] = &frame_rows_plain, [SIMD_256] = &frame_rows_avx2, [SIMD_512] = &frame_rows_avx512};
     frame_by_rows(f, box, filter, out, levels[level], scratch);
 }
 

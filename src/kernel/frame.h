@@ -24,6 +24,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "kernel/simd_level.h"
 #include "tensor/dtype.h"
 
 typedef enum FrameFormat { FRAME_I420, FRAME_I422, FRAME_I444, FRAME_NV12, FRAME_GRAY, FRAME_RGB24, FRAME_BGR24 } FrameFormat;
@@ -58,13 +59,10 @@ typedef struct FrameTensor {
     float scale[3], shift[3]; /* by channel of the output, of 0..255 */
 } FrameTensor;
 
-typedef enum FrameLevel { FRAME_PLAIN, FRAME_AVX2, FRAME_AVX512 } FrameLevel;
-FrameLevel frame_best_level(void); /* what this CPU has */
-
 /* Bytes of scratch, at least 64-byte aligned, that a call needs. */
 int64_t frame_scratch(const Frame *f, const FrameBox *box, FrameFilter filter, const FrameTensor *out);
 /* Writes out->data. Arguments must be legal: sizes of at least 1, a box of positive size. Runs on the calling thread. */
-void frame_to_tensor(const Frame *f, const FrameBox *box, FrameFilter filter, const FrameTensor *out, FrameLevel level,
+void frame_to_tensor(const Frame *f, const FrameBox *box, FrameFilter filter, const FrameTensor *out, SimdLevel level,
                      void *scratch);
 
 #endif

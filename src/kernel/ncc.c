@@ -6,13 +6,6 @@
 #include <string.h>
 
 #include "kernel/ncc_inside.h"
-#include "kernel/simd_level.h"
-
-NccLevel ncc_best_level(void)
-{
-    static const NccLevel levels[] = {[SIMD_PLAIN] = NCC_PLAIN, [SIMD_256] = NCC_AVX2, [SIMD_512] = NCC_AVX512};
-    return levels[simd_level()];
-}
 
 /* ---- templates ---- */
 
@@ -269,9 +262,9 @@ NccMatch ncc_coarse_by(const NccTemplate *t, const NccImage *image, const NccVar
     return search(&t->level[0], image, &p, v, mem);
 }
 
-static const NccVariant *variant_of(NccLevel level)
+static const NccVariant *variant_of(SimdLevel level)
 {
-    static const NccVariant *const variants[] = {[NCC_PLAIN] = NULL, [NCC_AVX2] = &ncc_avx2, [NCC_AVX512] = &ncc_avx512};
+    static const NccVariant *const variants[] = {[SIMD_PLAIN] = NULL, [SIMD_256] = &ncc_avx2, [SIMD_512] = &ncc_avx512};
     return variants[level];
 }
 
@@ -281,12 +274,12 @@ int64_t ncc_scratch(const NccTemplate *t, int width, int height)
            rounded_up((int64_t)half_bytes(width / 2, height / 2));
 }
 
-NccMatch ncc_search(const NccTemplate *t, const NccImage *image, NccLevel level, void *scratch)
+NccMatch ncc_search(const NccTemplate *t, const NccImage *image, SimdLevel level, void *scratch)
 {
     return ncc_search_by(t, image, variant_of(level), scratch);
 }
 
-NccMatch ncc_search_coarse(const NccTemplate *t, const NccImage *image, NccLevel level, void *scratch)
+NccMatch ncc_search_coarse(const NccTemplate *t, const NccImage *image, SimdLevel level, void *scratch)
 {
     return ncc_coarse_by(t, image, variant_of(level), scratch);
 }

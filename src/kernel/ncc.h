@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "kernel/simd_level.h"
 
 #define NCC_FLAT 4.0
 #define NCC_MAX_SIDE 512 /* of templates */
@@ -35,15 +36,12 @@ typedef struct NccMatch {
     float dx, dy; /* the peak's place between pixels, by a parabola through its neighbours: -0.5 to 0.5 */
 } NccMatch;
 
-typedef enum NccLevel { NCC_PLAIN, NCC_AVX2, NCC_AVX512 } NccLevel;
-NccLevel ncc_best_level(void);
-
 /* Bytes of scratch that a search in pictures of this size needs. */
 int64_t ncc_scratch(const NccTemplate *t, int width, int height);
 /* All places in the picture, each exactly. A picture smaller than the template: flat. The first of equal scores wins. */
-NccMatch ncc_search(const NccTemplate *t, const NccImage *image, NccLevel level, void *scratch);
+NccMatch ncc_search(const NccTemplate *t, const NccImage *image, SimdLevel level, void *scratch);
 /* A coarse search at half the size, twice if the template is large enough, and an exact one around its best places. Its score is exact for the
  * place it gives; it may miss the best place where a coarse view cannot tell places apart. */
-NccMatch ncc_search_coarse(const NccTemplate *t, const NccImage *image, NccLevel level, void *scratch);
+NccMatch ncc_search_coarse(const NccTemplate *t, const NccImage *image, SimdLevel level, void *scratch);
 
 #endif

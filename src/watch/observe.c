@@ -78,7 +78,7 @@ static void convert(const Look *l, const FrameBox *box, const FrameTensor *t)
         o->scratch_size = o->scratch ? size : 0;
     }
     if (o->scratch_size >= size)
-        frame_to_tensor(l->frame, box, filter, t, frame_best_level(), o->scratch);
+        frame_to_tensor(l->frame, box, filter, t, simd_level(), o->scratch);
 }
 
 uint8_t *look_gray(const Look *l, Box b, int width, int height)

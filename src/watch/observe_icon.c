@@ -96,7 +96,7 @@ static NccMatch find(const Variant *v, const NccImage *image, double sure, void 
 {
     const double places = fmax(0, image->width - v->width + 1) * fmax(0, image->height - v->height + 1);
     const double work = places * v->width * v->height;
-    const NccLevel level = ncc_best_level();
+    const SimdLevel level = simd_level();
     NccMatch m = {.flat = true};
     if (work > EXACT_AT_ONCE) {
         m = ncc_search_coarse(v->ncc, image, level, scratch);

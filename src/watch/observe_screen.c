@@ -98,7 +98,7 @@ static bool compare(const ScreenState *state, const View *v, const NccImage *ima
         *score = 1 - (float)picture_hash_distance(v->hash.bits, hash->bits) / 32;
         return !v->hash.flat && !hash->flat;
     }
-    const NccMatch m = ncc_search(v->ncc, image, ncc_best_level(), state->scratch);
+    const NccMatch m = ncc_search(v->ncc, image, simd_level(), state->scratch);
     *score = m.score;
     return !m.flat;
 }

@@ -30,7 +30,7 @@ static const uint8_t *read_planes(Arena *a, Frame *f)
     return f->plane[0];
 }
 
-static uint8_t *converted(Arena *a, const Frame *f, const FrameBox *box, FrameFilter filter, FrameTensor t, FrameLevel level)
+static uint8_t *converted(Arena *a, const Frame *f, const FrameBox *box, FrameFilter filter, FrameTensor t, SimdLevel level)
 {
     t.data = arena_alloc(a, (size_t)t.width * (size_t)t.height * (size_t)t.channels);
     frame_to_tensor(f, box, filter, &t, level, arena_alloc_aligned(a, (size_t)frame_scratch(f, box, filter, &t), 64));
@@ -51,8 +51,8 @@ int main(int argc, char **argv)
     if (!read_planes(a, &f))
         return 2;
     const size_t bytes = (size_t)t.width * (size_t)t.height * (size_t)t.channels;
-    const uint8_t *const plain = converted(a, &f, &box, filter, t, FRAME_PLAIN);
-    const uint8_t *const best = converted(a, &f, &box, filter, t, frame_best_level());
+    const uint8_t *const plain = converted(a, &f, &box, filter, t, SIMD_PLAIN);
+    const uint8_t *const best = converted(a, &f, &box, filter, t, simd_level());
     const bool good = memcmp(plain, best, bytes) == 0 && fwrite(best, 1, bytes, stdout) == bytes;
     arena_free(a);
     return good ? 0 : 1;

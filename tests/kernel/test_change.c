@@ -193,7 +193,7 @@ static PictureHash hash_of(uint8_t *p, int width, int height)
     whole.full = true;
     const FrameTensor t = {.data = small, .dtype = DT_U8, .width = SIDE, .height = SIDE, .channels = 1, .scale = {1}};
     void *const scratch = aligned_alloc(64, (size_t)(frame_scratch(&whole, &all, FRAME_AREA, &t) + 63) / 64 * 64);
-    frame_to_tensor(&whole, &all, FRAME_AREA, &t, FRAME_PLAIN, scratch);
+    frame_to_tensor(&whole, &all, FRAME_AREA, &t, SIMD_PLAIN, scratch);
     free(scratch);
     return picture_hash(small);
 }

@@ -13,13 +13,13 @@ extern const FrameRows frame_rows_pair; /* the rows of AVX-512 on AVX2 */
 
 static int variants(const FrameRows *list[3])
 {
-    const FrameLevel best = frame_best_level();
+    const SimdLevel best = simd_level();
     int n = 0;
-    if (best >= FRAME_AVX2) {
+    if (best >= SIMD_256) {
         list[n++] = &frame_rows_avx2;
         list[n++] = &frame_rows_pair;
     }
-    if (best >= FRAME_AVX512)
+    if (best >= SIMD_512)
         list[n++] = &frame_rows_avx512;
     return n;
 }

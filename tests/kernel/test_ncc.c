@@ -11,13 +11,13 @@ extern const NccVariant ncc_pair; /* the correlations of AVX-512 on AVX2 */
 
 static int variants(const NccVariant *list[3])
 {
-    const NccLevel best = ncc_best_level();
+    const SimdLevel best = simd_level();
     int n = 0;
-    if (best >= NCC_AVX2) {
+    if (best >= SIMD_256) {
         list[n++] = &ncc_avx2;
         list[n++] = &ncc_pair;
     }
-    if (best >= NCC_AVX512)
+    if (best >= SIMD_512)
         list[n++] = &ncc_avx512;
     return n;
 }
