@@ -51,6 +51,25 @@ static inline int check_chosen(Context *ctx, const char *text, const Target *t, 
     return low.loops->phase.len;
 }
 
+static inline Target chosen_target(const char *name)
+{
+    Target t;
+    Error e = {0};
+    if (target_find(name, &t, &e) != 0)
+        FAIL_MSG("%s %s", name, e.message);
+    return t;
+}
+
+/* Runs a job in an arena of its own; `name`, of the target, is for the message if it fails. */
+static inline void run_chosen_job(JobFn fn, void *job, const char *name)
+{
+    Arena *a = arena_new();
+    Error e = {0};
+    if (job_run(a, fn, job, &e, NULL) != 0)
+        FAIL_MSG("%s %s", name, e.message);
+    arena_free(a);
+}
+
 #define MAX_CHOSEN_CASES 32
 
 /* A test for each of n cases of `size` bytes, which begin with the name of their target: it names the test. `check` gets

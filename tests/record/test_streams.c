@@ -44,15 +44,10 @@ static void run_job(Context *ctx, void *arg)
 
 static void check_case(void **state)
 {
-    Job j = {.c = *state};
-    Arena *a = arena_new();
-    Error e = {0};
-    if (target_find(j.c->target, &j.target, &e) != 0)
-        FAIL_MSG("%s %s", j.c->target, e.message);
+    const Case *c = *state;
+    Job j = {.c = c, .target = chosen_target(c->target)};
     j.target.l2 = L2;
-    if (job_run(a, run_job, &j, &e, NULL) != 0)
-        FAIL_MSG("%s %s", j.c->target, e.message);
-    arena_free(a);
+    run_chosen_job(run_job, &j, c->target);
 }
 
 int main(void)

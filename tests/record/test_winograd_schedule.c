@@ -24,15 +24,6 @@ typedef struct Job {
     const char *stages; /* of the convolution's kernel */
 } Job;
 
-static Target target_of(const Case *c)
-{
-    Target t;
-    Error e = {0};
-    if (target_find(c->target, &t, &e) != 0)
-        FAIL_MSG("%s", e.message);
-    return t;
-}
-
 /* The group as the compiler defines it: a constant u, a bias, Relu. For this machine, as it lays u out by running. */
 static void compile_job(Context *ctx, void *arg)
 {
@@ -65,7 +56,7 @@ static void schedule_job(Context *ctx, void *arg)
 
 static void check_case(void **state)
 {
-    Job j = {.c = *state, .target = target_of(*state)};
+    Job j = {.c = *state, .target = chosen_target(((const Case *)*state)->target)};
     Arena *a = arena_new();
     Error e = {0};
     if (job_run(a, compile_job, &j, &e, NULL) != 0 || job_run(a, schedule_job, &j, &e, NULL) != 0)
