@@ -143,4 +143,21 @@ static inline const char *feed_records(Feed *f)
     return out;
 }
 
+/* A case in a job of its own: a failure of it is the test's. */
+typedef void (*CaseFn)(Context *ctx);
+
+static inline void enter_case(Context *ctx, void *arg)
+{
+    (*(CaseFn *)arg)(ctx);
+}
+
+static inline void in_case(CaseFn fn)
+{
+    Arena *const a = arena_new();
+    Error e;
+    if (job_run(a, enter_case, &fn, &e, NULL) != 0)
+        FAIL_MSG("%s", e.message);
+    arena_free(a);
+}
+
 #endif

@@ -5,22 +5,6 @@
 #include "feed.h"
 #include "watch/reading.h"
 
-typedef void (*CaseFn)(Context *ctx);
-
-static void enter(Context *ctx, void *arg)
-{
-    (*(CaseFn *)arg)(ctx);
-}
-
-static void in_job(CaseFn fn)
-{
-    Arena *const a = arena_new();
-    Error e;
-    if (job_run(a, enter, &fn, &e, NULL) != 0)
-        FAIL_MSG("%s", e.message);
-    arena_free(a);
-}
-
 /* An event whose condition is the icon `badge`: 1 true, 0 false, ? unknown; a character a half second. */
 static const char *run_flags(Context *ctx, const EventRule *like, const char *flags)
 {
@@ -331,7 +315,7 @@ static void record_fields(Context *ctx)
     assert_string_equal(str_text(&f.json), str_text(&want));
 }
 
-#define CASE(name) static void test_##name(void **state) { (void)state; in_job(name); }
+#define CASE(name) static void test_##name(void **state) { (void)state; in_case(name); }
 CASE(windows)
 CASE(unknowns)
 CASE(durations)

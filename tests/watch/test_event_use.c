@@ -4,22 +4,6 @@
 
 #include "feed.h"
 
-typedef void (*CaseFn)(Context *ctx);
-
-static void enter(Context *ctx, void *arg)
-{
-    (*(CaseFn *)arg)(ctx);
-}
-
-static void in_job(CaseFn fn)
-{
-    Arena *const a = arena_new();
-    Error e;
-    if (job_run(a, enter, &fn, &e, NULL) != 0)
-        FAIL_MSG("%s", e.message);
-    arena_free(a);
-}
-
 static int count_of(const char *text, const char *part)
 {
     int n = 0;
@@ -346,7 +330,7 @@ static void rates(Context *ctx)
     X(complaint_26_unconfirmed_tracks_have_no_events) X(complaint_28_durations_are_seconds)                    \
         X(complaint_29_no_floods) X(complaint_32_streaks) X(kleene) X(unknown_operators) X(no_shared_state)    \
             X(constant_memory) X(complaint_14_what_is_needed) X(rates)
-#define CASE(name) static void test_##name(void **state) { (void)state; in_job(name); }
+#define CASE(name) static void test_##name(void **state) { (void)state; in_case(name); }
 CASES(CASE)
 #define ROW(name) cmocka_unit_test(test_##name),
 

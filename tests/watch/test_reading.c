@@ -42,22 +42,6 @@ static const char *show(Reader *r, const char *line)
     return str_text(&out);
 }
 
-typedef void (*CaseFn)(Context *ctx);
-
-static void enter(Context *ctx, void *arg)
-{
-    (*(CaseFn *)arg)(ctx);
-}
-
-static void in_job(CaseFn fn)
-{
-    Arena *const a = arena_new();
-    Error e;
-    if (job_run(a, enter, &fn, &e, NULL) != 0)
-        FAIL_MSG("%s", e.message);
-    arena_free(a);
-}
-
 /* Each row: what is shown, and how it reads. */
 typedef struct Row {
     const char *line, *want;
@@ -396,7 +380,7 @@ static void wild_cards(void **state)
 
 #define CASES(X) X(lines) X(parsed) X(long_texts) X(votes) X(guards) X(complaint_10_guard_is_stuck) \
     X(complaint_13_nan_is_no_match) X(hysteresis) X(sounds) X(screens) X(lists) X(places) X(ages)
-#define CASE(name) static void test_##name(void **state) { (void)state; in_job(name); }
+#define CASE(name) static void test_##name(void **state) { (void)state; in_case(name); }
 CASES(CASE)
 #define ROW(name) cmocka_unit_test(test_##name),
 
