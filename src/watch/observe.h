@@ -13,7 +13,7 @@
 #define LATHE_WATCH_OBSERVE_H
 
 #include "kernel/frame.h"
-#include "watch/net.h"
+#include "watch/picture_net.h"
 #include "watch/watch.h"
 
 /* What the observers of a process share: models, compiled once. Used by one thread at a time. */

@@ -11,7 +11,7 @@
 
 #include "vision/ocr_detect.h"
 #include "vision/ocr_text.h"
-#include "watch/net.h"
+#include "watch/picture_net.h"
 
 #define TEXT_LINE_HEIGHT 48     /* of the recogniser's input */
 #define TEXT_MIN_CONFIDENCE 0.5f /* of lines worth telling */
