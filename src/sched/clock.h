@@ -1,0 +1,19 @@
+/* Time as schedulers see it: microseconds that never go back, from the machine or from a test. */
+#ifndef LATHE_SCHED_CLOCK_H
+#define LATHE_SCHED_CLOCK_H
+
+#include <stdint.h>
+
+typedef struct Clock {
+    int64_t (*now)(void *arg);
+    void *arg;
+} Clock;
+
+/* The machine's monotonic clock. */
+Clock clock_machine(void);
+/* *now, which who holds it moves on. */
+Clock clock_virtual(int64_t *now);
+
+static inline int64_t clock_now(const Clock *c) { return c->now(c->arg); }
+
+#endif

@@ -1,0 +1,80 @@
+/* A source that is read as it comes: a thread of its own connects, reads, and connects anew; who looks at frames decodes.
+ *
+ *     Live *l;
+ *     live_open(url, &(LiveOptions){.notify = wake, .arg = me}, &l, &e)
+ *     ...                                  // notify: something came
+ *     switch (live_frame(l, wanted, &frame, &e)) { ... }
+ *     live_close(l);
+ *
+ *     connecting -> up -> down -> connecting -> ..          (ended: a file is over; failed: it can never work)
+ *
+ * **Reading** never waits for decoding: packets go to a ring bounded in bytes; when it is full the oldest go up to the next
+ * keyframe, counted as `full`, and frames between are then not there. **Connecting anew**: after retry_min, doubled each time
+ * up to retry_max, plus up to a quarter by chance, and back to retry_min once frames came for 10 s. A connection that gives no
+ * packet for `read_timeout`, or packets but no frame for `frame_timeout`, is down. Each connection begins a new epoch.
+ * **Clocks**: every frame knows its media time, when its packet arrived (us of clock_machine), and when it was captured:
+ * by RTCP sender reports ("rtcp"), by HLS's EXT-X-PROGRAM-DATE-TIME ("pdt"), else arrival less the least delay seen
+ * ("arrival"). Files have none ("media").
+ *
+ * live_frame and what follows belong to one thread at a time; live_close may interrupt what is under way. */
+#ifndef LATHE_WATCH_LIVE_H
+#define LATHE_WATCH_LIVE_H
+
+#include "watch/video.h"
+
+typedef enum LiveState { LIVE_CONNECTING, LIVE_UP, LIVE_DOWN, LIVE_ENDED, LIVE_FAILED } LiveState;
+typedef enum LiveCause { /* why a connection went down */
+    LIVE_NONE, LIVE_REFUSED, LIVE_SILENT, LIVE_CLOSED, LIVE_FROZEN /* packets, no frame */, LIVE_BROKEN /* libav's error */,
+    LIVE_CAUSES
+} LiveCause;
+const char *live_cause_text(LiveCause c);
+
+typedef struct LiveOptions { /* zero: the default of each */
+    VideoOptions video;       /* timeouts: 5 s to open, 5 s to read */
+    int64_t frame_timeout;    /* us; 10 s */
+    int64_t retry_min, retry_max; /* us; 0.5 s, 30 s */
+    uint64_t seed;            /* of the jitter */
+    int64_t max_bytes;        /* of the ring; 8 MB */
+    bool paced;               /* a file as if it were live: by its own clock, from when it is opened */
+    void (*notify)(void *arg); /* from the reader's thread: a packet, or another state */
+    void *arg;
+} LiveOptions;
+
+typedef struct LiveFrame {
+    VideoFrame frame;  /* picture: valid until the next live_frame or live_close */
+    int64_t arrival;   /* us of clock_machine, of its packet */
+} LiveFrame;
+
+typedef enum LiveResult {
+    LIVE_NOTHING,  /* packets are needed that have not come */
+    LIVE_MORE,     /* decoded some; there is more to decode: ask again */
+    LIVE_FRAME,
+    LIVE_OVER      /* ended or failed, and all that came was given */
+} LiveResult;
+
+typedef struct LiveCounts {
+    VideoCounts video;
+    int64_t full;      /* packets thrown away because the ring was full */
+    int64_t skipped;   /* frames passed over because newer ones were there (live_frame's `newest`) */
+    int64_t connections, down[LIVE_CAUSES];
+} LiveCounts;
+
+typedef struct Live Live;
+
+/* Returns at once: connecting is the reader's. ERR_MEMORY: no thread. */
+int live_open(const char *url, const LiveOptions *opt, Live **out, Error *e);
+void live_close(Live *l); /* within 1 s, whatever the other side does. NULL is allowed */
+
+/* Decodes a few packets at most, so that a call takes milliseconds. LIVE_FRAME: the first frame at or after `wanted` of the current epoch, or the
+ * first of the next epoch; with `newest` the last one that has come, if that is later. With neither packets nor frame that can be given: LIVE_NOTHING.
+ * What comes before `wanted` and has to be decoded anyway (no keyframe lies between) is decoded as it comes, LIVE_MORE, so that little is left to do
+ * when the wanted frame arrives. */
+LiveResult live_frame(Live *l, int64_t wanted, bool newest, LiveFrame *out, Error *e);
+/* Packets have come that reach `wanted`: live_frame will give a frame after some decoding. *arrival: when the first of them did. */
+bool live_due(const Live *l, int64_t wanted, int64_t *arrival);
+
+LiveState live_state(const Live *l, LiveCause *cause); /* cause: of the last time it went down */
+const char *live_error(const Live *l, Arena *a);       /* last message; "" */
+LiveCounts live_counts(const Live *l);
+
+#endif
