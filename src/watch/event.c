@@ -340,6 +340,8 @@ EventCounts events_counts(const Events *v)
 
 /* ---- what is wanted next ---- */
 
+const Reading *events_readings(const Events *v) { return readings_now(v->readings); }
+
 double events_rate(const Events *v)
 {
     double rate = v->watch->fps;

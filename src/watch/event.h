@@ -63,6 +63,7 @@ typedef struct EventRecord {
 void event_json(Str *out, const EventRecord *r);
 
 typedef struct Events Events;
+struct Reading; /* reading.h */
 /* The record and what it points to are valid during the call. */
 typedef void (*EventFn)(void *arg, const EventRecord *r);
 
@@ -82,6 +83,8 @@ EventCounts events_counts(const Events *v);
 
 /* Samples a second wanted now: max_fps (or an event's recheck) while something is pending or releasing, else fps. */
 double events_rate(const Events *v);
+/* What each signal read as in the last sample (reading.h); valid until the next one. */
+const struct Reading *events_readings(const Events *v);
 /* Signals that the next sample's rules can depend on: need[nsignal]. Rules are short-circuited: what stands behind a
  * condition that a cheap signal makes false is not needed until that changes. */
 void events_need(const Events *v, bool *need);
