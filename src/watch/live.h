@@ -9,18 +9,25 @@
  *     connecting -> up -> down -> connecting -> ..          (ended: a file is over; failed: it can never work)
  *
  * **Reading** never waits for decoding: packets go to a ring bounded in bytes; when it is full the oldest go up to the next
- * keyframe, counted as `full`, and frames between are then not there. **Connecting anew**: after retry_min, doubled each time
- * up to retry_max, plus up to a quarter by chance, and back to retry_min once frames came for 10 s. A connection that gives no
- * packet for `read_timeout`, or packets but no frame for `frame_timeout`, is down. Each connection begins a new epoch.
+ * keyframe, counted as `full`, and frames between are then not there. (A file that is not `paced` waits instead.)
+ *
+ * **Connecting anew**: after retry_min, doubled each time up to LIVE_RETRY_SOON while the other side has been away for less than
+ * LIVE_SHORT_OUTAGE, so that it is found again within two seconds; then up to retry_max; plus up to a quarter by chance, and
+ * back to retry_min once a connection has lasted for 10 s. A connection that gives no packet for `read_timeout` (of HLS: and
+ * three segments more), or packets but no frame for `frame_timeout`, is down. Each connection begins a new epoch.
+ *
  * **Clocks**: every frame knows its media time, when its packet arrived (us of clock_machine), and when it was captured:
  * by RTCP sender reports ("rtcp"), by HLS's EXT-X-PROGRAM-DATE-TIME ("pdt"), else arrival less the least delay seen
  * ("arrival"). Files have none ("media").
  *
- * live_frame and what follows belong to one thread at a time; live_close may interrupt what is under way. */
+ * live_frame, live_due and live_counts belong to one thread at a time, live_state and live_error to any. */
 #ifndef LATHE_WATCH_LIVE_H
 #define LATHE_WATCH_LIVE_H
 
 #include "watch/video.h"
+
+#define LIVE_RETRY_SOON 1500000   /* us */
+#define LIVE_SHORT_OUTAGE 60000000
 
 typedef enum LiveState { LIVE_CONNECTING, LIVE_UP, LIVE_DOWN, LIVE_ENDED, LIVE_FAILED } LiveState;
 typedef enum LiveCause { /* why a connection went down */
@@ -31,12 +38,12 @@ const char *live_cause_text(LiveCause c);
 
 typedef struct LiveOptions { /* zero: the default of each */
     VideoOptions video;       /* timeouts: 5 s to open, 5 s to read */
-    int64_t frame_timeout;    /* us; 10 s */
+    int64_t frame_timeout;    /* us; 20 s: keyframes are up to ten seconds apart */
     int64_t retry_min, retry_max; /* us; 0.5 s, 30 s */
     uint64_t seed;            /* of the jitter */
     int64_t max_bytes;        /* of the ring; 8 MB */
     bool paced;               /* a file as if it were live: by its own clock, from when it is opened */
-    void (*notify)(void *arg); /* from the reader's thread: a packet, or another state */
+    void (*notify)(void *arg); /* from the reader's thread: a packet, or another state. It may ask for anything but live_close */
     void *arg;
 } LiveOptions;
 
@@ -63,14 +70,17 @@ typedef struct Live Live;
 
 /* Returns at once: connecting is the reader's. ERR_MEMORY: no thread. */
 int live_open(const char *url, const LiveOptions *opt, Live **out, Error *e);
-void live_close(Live *l); /* within 1 s, whatever the other side does. NULL is allowed */
+/* Within 1 s, whatever the other side does; afterwards nobody is notified. NULL is allowed. Not while another call is under way. */
+void live_close(Live *l);
 
-/* Decodes a few packets at most, so that a call takes milliseconds. LIVE_FRAME: the first frame at or after `wanted` of the current epoch, or the
- * first of the next epoch; with `newest` the last one that has come, if that is later. With neither packets nor frame that can be given: LIVE_NOTHING.
- * What comes before `wanted` and has to be decoded anyway (no keyframe lies between) is decoded as it comes, LIVE_MORE, so that little is left to do
- * when the wanted frame arrives. */
-LiveResult live_frame(Live *l, int64_t wanted, bool newest, LiveFrame *out, Error *e);
-/* Packets have come that reach `wanted`: live_frame will give a frame after some decoding. *arrival: when the first of them did. */
+/* Decodes a few packets at most, so that a call takes milliseconds. LIVE_FRAME: the first frame at or after `wanted` of the
+ * current epoch, or the first of the next epoch; with `newest` the last one that has come, if that is later. With neither
+ * packets nor frame that can be given: LIVE_NOTHING. What comes before `wanted` and has to be decoded anyway (no keyframe is
+ * expected between) is decoded as it comes, LIVE_MORE, so that little is left to do when the wanted frame arrives.
+ * A picture that we cannot look at (its format of pixels) counts as not decoded, and live_error says why. */
+LiveResult live_frame(Live *l, int64_t wanted, bool newest, LiveFrame *out);
+/* Packets have come that reach `wanted`, or the next epoch: live_frame will give a frame after some decoding. *arrival: when
+ * the first of them did. */
 bool live_due(const Live *l, int64_t wanted, int64_t *arrival);
 
 LiveState live_state(const Live *l, LiveCause *cause); /* cause: of the last time it went down */
