@@ -1,0 +1,269 @@
+#include "watch/source.h"
+
+#include <libavformat/avformat.h>
+#include <libavutil/display.h>
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "watch/capture_clock.h"
+
+struct Source {
+    const char *url;
+    Arena *arena;
+    SourceOptions opt;
+    AVFormatContext *format;
+    int stream;       /* index of the one we look at */
+    StreamInfo *info;
+    CaptureClock clock;
+    bool stored;
+
+    int64_t deadline; /* us, monotonic; INT64_MAX: none */
+    bool late;        /* it passed, or we were stopped: errors that follow come from that */
+    SourceFailure failure;
+};
+
+/* ---- deadlines ---- */
+
+static int64_t now_us(void) { return (int64_t)(time_now() * 1e6); }
+
+static int64_t wall_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static bool stopped(const Source *s) { return s->opt.stop && atomic_load(s->opt.stop) != 0; }
+
+static int must_stop(void *arg)
+{
+    Source *const s = arg;
+    s->late = s->late || stopped(s) || now_us() > s->deadline;
+    return s->late;
+}
+
+static void arm(Source *s, int64_t timeout)
+{
+    s->late = false;
+    s->deadline = now_us() + timeout;
+}
+
+static void disarm(Source *s) { s->deadline = INT64_MAX; }
+
+/* ---- failures ---- */
+
+static SourceFailure failure_of(const Source *s, int av)
+{
+    if (s->late || av == AVERROR_EXIT || av == AVERROR(ETIMEDOUT) || av == AVERROR(EAGAIN))
+        return SOURCE_SILENT;
+    switch (av) {
+    case AVERROR_PROTOCOL_NOT_FOUND: return SOURCE_HOPELESS;
+    case AVERROR_EOF:
+    case AVERROR(ECONNRESET):
+    case AVERROR(EPIPE):
+    case AVERROR(EIO): return SOURCE_CLOSED;
+    case AVERROR(ECONNREFUSED):
+    case AVERROR(EHOSTUNREACH):
+    case AVERROR(ENETUNREACH):
+    case AVERROR(ENOENT):
+    case AVERROR(EACCES):
+    case AVERROR_HTTP_BAD_REQUEST:
+    case AVERROR_HTTP_UNAUTHORIZED:
+    case AVERROR_HTTP_FORBIDDEN:
+    case AVERROR_HTTP_NOT_FOUND:
+    case AVERROR_HTTP_OTHER_4XX:
+    case AVERROR_HTTP_SERVER_ERROR: return SOURCE_REFUSED;
+    default: return SOURCE_BROKEN;
+    }
+}
+
+static int av_fail(Source *s, int code, int av, const char *what, Error *e)
+{
+    char why[128];
+    av_strerror(av, why, sizeof why);
+    s->failure = failure_of(s, av);
+    if (s->failure == SOURCE_SILENT)
+        return error_set(e, ERR_IO, "%s: %s: it took too long", s->url, what);
+    return error_set(e, code, "%s: %s: %s", s->url, what, why);
+}
+
+static int refuse(Source *s, int code, const char *what, Error *e)
+{
+    s->failure = SOURCE_BROKEN;
+    return error_set(e, code, "%s: %s", s->url, what);
+}
+
+/* ---- transports ---- */
+
+typedef struct TransportRow {
+    const char *scheme, *option, *value;
+    bool live; /* set only where it is to be connected to anew */
+} TransportRow;
+
+/* What a transport needs besides deadlines; what the address says itself goes first. */
+static const TransportRow transport[] = {
+    {"rtsp", "rtsp_transport", "tcp", false}, /* UDP loses packets on loaded hosts */
+    {"rtsp", "allowed_media_types", "video", false}, /* with sound beside it libav moves times when reports come */
+    {"udp", "buffer_size", "1048576", false}, /* of the kernel */
+    {"udp", "overrun_nonfatal", "1", false},
+    {"http", "live_start_index", "-1", true}, /* HLS: the newest segment */
+    {"http", "http_persistent", "0", true},   /* each segment is seen as it is opened (hls_clock.h) */
+    {"", "probesize", "500000", true},        /* begin soon .. */
+    {"", "analyzeduration", "1000000", true},
+};
+
+static const char *const live_schemes[] = {"rtsp", "rtmp", "srt", "udp", "rtp", "tcp", "rist", "mmst", "mmsh"};
+
+/* "http" is also that of https://, "rtmp" of rtmps:// and rtmpt://. */
+static bool has_scheme(const char *url, const char *scheme)
+{
+    const size_t n = strlen(scheme);
+    return n == 0 || (strncmp(url, scheme, n) == 0 && url[n + strcspn(url + n, ":/")] == ':');
+}
+
+bool source_is_file(const char *url)
+{
+    return has_scheme(url, "file") || url[strcspn(url, ":/")] != ':';
+}
+
+static void set_options(const Source *s, AVDictionary **option)
+{
+    for (size_t i = 0; i < sizeof transport / sizeof *transport; i++) {
+        const TransportRow *const r = &transport[i];
+        if (has_scheme(s->url, r->scheme) && (s->opt.live || !r->live))
+            av_dict_set(option, r->option, r->value, 0);
+    }
+}
+
+/* Files and videos of HTTP servers are stored; of HLS those that have an end. */
+static bool find_stored(const Source *s)
+{
+    for (size_t i = 0; i < sizeof live_schemes / sizeof *live_schemes; i++)
+        if (has_scheme(s->url, live_schemes[i]))
+            return false;
+    return strcmp(s->format->iformat->name, "hls") != 0 || s->format->duration > 0;
+}
+
+/* ---- connecting ---- */
+
+static int open_format(Source *s, Error *e)
+{
+    s->format = avformat_alloc_context();
+    if (!s->format)
+        return refuse(s, ERR_MEMORY, "out of memory", e);
+    s->format->interrupt_callback = (AVIOInterruptCB){must_stop, s};
+    AVDictionary *option = NULL;
+    set_options(s, &option);
+    arm(s, s->opt.open_timeout);
+    int code = avformat_open_input(&s->format, s->url, NULL, &option); /* frees the context if it fails */
+    av_dict_free(&option);
+    if (code < 0)
+        return av_fail(s, code == AVERROR_INVALIDDATA ? ERR_INVALID : ERR_IO, code, "opening it as video", e);
+    code = avformat_find_stream_info(s->format, NULL);
+    disarm(s);
+    return code < 0 || s->late ? av_fail(s, ERR_INVALID, code, "reading what it holds", e) : 0;
+}
+
+/* Phones write how a picture is to be turned, and leave the turning to the reader. */
+static int check_upright(Source *s, const AVStream *stream, Error *e)
+{
+    size_t size = 0;
+    const int32_t *const matrix = (const int32_t *)av_stream_get_side_data(stream, AV_PKT_DATA_DISPLAYMATRIX, &size);
+    const double turn = matrix && size >= 9 * sizeof *matrix ? av_display_rotation_get(matrix) : 0;
+    if (!(fabs(turn) > 1))
+        return 0;
+    s->failure = SOURCE_BROKEN;
+    return error_set(e, ERR_UNSUPPORTED, "%s: its pictures are to be turned by %.0f degrees, which is not there yet: turn them "
+                     "first (ffmpeg -i IN OUT does)", s->url, -turn);
+}
+
+static int choose_stream(Source *s, Error *e)
+{
+    const AVCodec *codec = NULL;
+    s->stream = av_find_best_stream(s->format, AVMEDIA_TYPE_VIDEO, -1, -1, &codec, 0);
+    if (s->stream == AVERROR_DECODER_NOT_FOUND)
+        return refuse(s, ERR_UNSUPPORTED, "no decoder for its video", e);
+    if (s->stream < 0)
+        return refuse(s, ERR_INVALID, "it has no video", e);
+    for (unsigned i = 0; i < s->format->nb_streams; i++)
+        if ((int)i != s->stream)
+            s->format->streams[i]->discard = AVDISCARD_ALL;
+    AVStream *const stream = s->format->streams[s->stream];
+    s->stored = find_stored(s);
+    if (s->opt.keyframes && s->stored) /* else frames between show that it is alive */
+        stream->discard = AVDISCARD_NONKEY;
+    s->info = stream_info_new(stream->codecpar, stream->time_base, stream->avg_frame_rate);
+    return s->info ? check_upright(s, stream, e) : refuse(s, ERR_MEMORY, "out of memory", e);
+}
+
+Source *source_new(const char *url, const SourceOptions *opt)
+{
+    Arena *const a = arena_new();
+    Source *const s = arena_new_of(a, Source);
+    *s = (Source){.arena = a, .url = arena_strdup(a, url), .opt = *opt, .deadline = INT64_MAX};
+    return s;
+}
+
+int source_connect(Source *s, Error *e)
+{
+    av_log_set_level(log_level() > 0 ? AV_LOG_WARNING : AV_LOG_QUIET); /* libav would write to stderr */
+    const int code = open_format(s, e);
+    return code == 0 ? choose_stream(s, e) : code;
+}
+
+void source_close(Source *s)
+{
+    if (!s)
+        return;
+    if (s->format)
+        arm(s, 500000); /* a goodbye to the other side */
+    avformat_close_input(&s->format);
+    stream_info_unref(s->info);
+    arena_free(s->arena);
+}
+
+/* ---- packets ---- */
+
+static void describe(Source *s, Packet *p)
+{
+    p->info = stream_info_ref(s->info);
+    p->pts = stream_info_us(s->info, p->av->pts != AV_NOPTS_VALUE ? p->av->pts : p->av->dts);
+    p->dts = stream_info_us(s->info, p->av->dts != AV_NOPTS_VALUE ? p->av->dts : p->av->pts);
+    p->arrival = now_us();
+    if (!s->stored)
+        capture_clock_read(&s->clock, s->format, p, wall_us());
+}
+
+int source_read(Source *s, Packet *out, Error *e)
+{
+    *out = (Packet){.av = av_packet_alloc()};
+    if (!out->av)
+        return refuse(s, ERR_MEMORY, "out of memory", e);
+    arm(s, s->opt.read_timeout);
+    int code;
+    for (;;) {
+        code = must_stop(s) ? AVERROR_EXIT : av_read_frame(s->format, out->av);
+        if (code < 0 || (out->av->stream_index == s->stream && out->av->size > 0))
+            break;
+        av_packet_unref(out->av);
+    }
+    disarm(s);
+    if (code >= 0) {
+        describe(s, out);
+        return 1;
+    }
+    packet_free(out);
+    if (code == AVERROR_EOF && !s->late) {
+        s->failure = SOURCE_CLOSED;
+        return 0;
+    }
+    return av_fail(s, ERR_IO, code, "reading", e);
+}
+
+SourceFailure source_failure(const Source *s) { return s->failure; }
+StreamInfo *source_info(const Source *s) { return s->info; }
+bool source_stored(const Source *s) { return s->stored; }
+int64_t source_duration(const Source *s) { return s->format->duration > 0 ? s->format->duration : 0; }

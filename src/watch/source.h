@@ -1,0 +1,48 @@
+/* Where a video comes from: connecting to it and reading its packets, by libav, with a deadline on all that waits.
+ *
+ *     Source *s = source_new(a, url, &opt);
+ *     int code = source_connect(s, &e);
+ *     while (code == 0 && (code = source_read(s, &packet, &e)) > 0) ...
+ *     source_close(s);                        // and why it ended: source_failure
+ *
+ * One connection each. No call outlasts its deadline, whatever the other side does (only the system's look-up of
+ * names may), and none goes on when *stop is set, which any thread may do. */
+#ifndef LATHE_WATCH_SOURCE_H
+#define LATHE_WATCH_SOURCE_H
+
+#include "watch/packets.h"
+#include "watch/video.h"
+
+typedef enum SourceFailure {
+    SOURCE_WELL,
+    SOURCE_REFUSED, /* nobody there, or not for us */
+    SOURCE_SILENT,  /* a deadline passed */
+    SOURCE_CLOSED,  /* by the other side: the end of a file, too */
+    SOURCE_BROKEN,  /* what came is no video, or damaged beyond libav */
+    SOURCE_HOPELESS /* it will not be otherwise next time: no such protocol */
+} SourceFailure;
+
+typedef struct SourceOptions {
+    int64_t open_timeout, read_timeout; /* us */
+    bool keyframes;           /* no other frame is wanted */
+    bool live;                /* connected to anew if it ends: begin with what is newest, look at little before beginning */
+    const _Atomic int *stop;  /* not 0: all calls fail soon. NULL: never */
+} SourceOptions;
+
+typedef struct Source Source;
+
+bool source_is_file(const char *url); /* of this machine: a path */
+
+Source *source_new(const char *url, const SourceOptions *opt);
+void source_close(Source *s); /* within a second; NULL is allowed */
+/* ERR_IO, ERR_INVALID: it is no video, ERR_UNSUPPORTED. */
+int source_connect(Source *s, Error *e);
+/* Its next packet. 1: *out, the caller's; 0: the video is over. */
+int source_read(Source *s, Packet *out, Error *e);
+
+SourceFailure source_failure(const Source *s); /* after a call that failed, or gave 0 */
+StreamInfo *source_info(const Source *s);      /* of the connection; lives as long as the source */
+bool source_stored(const Source *s);           /* it waits for who reads, and ends; else it comes when it comes */
+int64_t source_duration(const Source *s);      /* of a file, by its head, us; 0: not known */
+
+#endif
