@@ -1,0 +1,491 @@
+/* Live sources: frames as of a file, connections that go and come back, other sides that misbehave in every way. */
+#include "check.h"
+
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "watch/clip.h"
+#include "watch/live.h"
+
+static char path[64];
+
+static const char *temporary(const char *suffix)
+{
+    snprintf(path, sizeof path, "/tmp/lathe_live_%d%s", (int)getpid(), suffix);
+    return path;
+}
+
+typedef struct Bell { /* what notify rings */
+    pthread_mutex_t lock;
+    pthread_cond_t rung;
+    int n;
+} Bell;
+
+static void ring(void *arg)
+{
+    Bell *const b = arg;
+    pthread_mutex_lock(&b->lock);
+    b->n++;
+    pthread_cond_signal(&b->rung);
+    pthread_mutex_unlock(&b->lock);
+}
+
+static Bell bell_new(void) { return (Bell){.lock = PTHREAD_MUTEX_INITIALIZER, .rung = PTHREAD_COND_INITIALIZER}; }
+
+static void listen_to(Bell *b, double seconds)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    const double until = (double)t.tv_sec + 1e-9 * (double)t.tv_nsec + seconds;
+    t = (struct timespec){(time_t)until, (long)((until - (double)(time_t)until) * 1e9)};
+    pthread_mutex_lock(&b->lock);
+    while (b->n == 0 && pthread_cond_timedwait(&b->rung, &b->lock, &t) == 0)
+        ;
+    b->n = 0;
+    pthread_mutex_unlock(&b->lock);
+}
+
+typedef struct Viewer {
+    Live *live;
+    Bell bell;
+} Viewer;
+
+static Viewer *open_live(const char *url, LiveOptions opt)
+{
+    Viewer *const v = test_malloc(sizeof *v);
+    v->bell = bell_new();
+    opt.notify = ring;
+    opt.arg = &v->bell;
+    Error e = {0};
+    if (live_open(url, &opt, &v->live, &e) != 0)
+        FAIL_MSG("%s", e.message);
+    return v;
+}
+
+/* Within a second, whatever is under way. */
+static void close_live(Viewer *v)
+{
+    const double start = time_now();
+    live_close(v->live);
+    const double took = time_now() - start;
+    if (took > 1)
+        FAIL_MSG("closing took %.2f s", took);
+    test_free(v);
+}
+
+/* The next frame, or what there is instead after so long. */
+static LiveResult next(Viewer *v, int64_t wanted, bool newest, double seconds, LiveFrame *out)
+{
+    const double until = time_now() + seconds;
+    for (;;) {
+        const LiveResult r = live_frame(v->live, wanted, newest, out);
+        if (r == LIVE_FRAME || r == LIVE_OVER || (r == LIVE_NOTHING && time_now() > until))
+            return r;
+        if (r == LIVE_NOTHING)
+            listen_to(&v->bell, 0.05);
+    }
+}
+
+static void check_state(const Viewer *v, LiveState state, LiveCause cause)
+{
+    LiveCause c;
+    assert_int_equal(live_state(v->live, &c), state);
+    assert_int_equal(c, cause);
+}
+
+/* ---- files ---- */
+
+/* Whatever is skipped, the frame is the right one: frame i is at i / fps. */
+static void check_samples(const ClipOptions *o, int64_t step, bool paced)
+{
+    clip_write(temporary(".mkv"), o);
+    Viewer *const v = open_live(path, (LiveOptions){.paced = paced, .max_bytes = 30000});
+    LiveFrame f;
+    int n = 0;
+    const double start = time_now();
+    for (int64_t t = 0;; t += step) {
+        const LiveResult r = next(v, t, false, 5, &f);
+        if (r == LIVE_OVER)
+            break;
+        assert_int_equal(r, LIVE_FRAME);
+        const int64_t want = (t * o->fps + 999999) / 1000000; /* rounded up */
+        if (clip_number(&f.frame.picture) != (int)want)
+            FAIL_MSG("gop %d, %d b-frames, step %lld: at %lld us frame %d instead of %lld", o->gop, o->bframes,
+                     (long long)step, (long long)t, clip_number(&f.frame.picture), (long long)want);
+        assert_int_equal(f.frame.clock, CLOCK_MEDIA);
+        n++;
+    }
+    assert_int_equal(n, (int)((int64_t)(o->frames - 1) * 1000000 / o->fps / step) + 1);
+    const LiveCounts c = live_counts(v->live);
+    assert_int_equal(c.video.errors, 0);
+    assert_int_equal(c.video.packets, o->frames);
+    assert_int_equal(c.full, 0);
+    check_state(v, LIVE_ENDED, LIVE_NONE);
+    if (paced)
+        assert_true(time_now() - start > (double)(o->frames - 4) / o->fps);
+    close_live(v);
+    unlink(path);
+}
+
+static void samples_are_exact(void **state)
+{
+    (void)state;
+    static const int gop[] = {1, 7, 25, 250}, bframes[] = {0, 3};
+    static const int64_t step[] = {40000, 100000, 500000, 1700000};
+    for (size_t g = 0; g < 4; g++)
+        for (size_t b = 0; b < 2; b++)
+            for (size_t s = 0; s < 4; s++)
+                check_samples(&(ClipOptions){.frames = 130, .fps = 25, .gop = gop[g], .bframes = bframes[b]}, step[s], false);
+    check_samples(&(ClipOptions){.frames = 25, .fps = 25, .gop = 7, .bframes = 2}, 200000, true);
+}
+
+static void files_that_are_none(void **state)
+{
+    (void)state;
+    Viewer *v = open_live("/nowhere/at/all.mp4", (LiveOptions){0});
+    LiveFrame f;
+    assert_int_equal(next(v, 0, false, 5, &f), LIVE_OVER);
+    check_state(v, LIVE_FAILED, LIVE_REFUSED);
+    Arena *const a = arena_new();
+    assert_non_null(strstr(live_error(v->live, a), "/nowhere/at/all.mp4"));
+    arena_free(a);
+    close_live(v);
+    v = open_live("nonsense://127.0.0.1/x", (LiveOptions){0});
+    assert_int_equal(next(v, 0, false, 5, &f), LIVE_OVER);
+    assert_int_equal(live_state(v->live, NULL), LIVE_FAILED);
+    close_live(v);
+}
+
+/* ---- a server: a transport stream over TCP, and what goes wrong ---- */
+
+typedef enum Manner { SERVE, CUT, SILENT, HEAD, NOISE, FLOOD, REFUSE } Manner;
+
+typedef struct Server {
+    int listener;
+    char url[64];
+    Arena *arena;
+    File file;
+    const Manner *manner; /* of each connection; the last one goes on */
+    int nmanner;
+    double rate;          /* bytes a second */
+    _Atomic bool over;
+    _Atomic int connections;
+    pthread_t thread;
+} Server;
+
+static bool send_slowly(const Server *s, int to, size_t from, size_t until)
+{
+    const double start = time_now();
+    for (size_t sent = from; sent < until && !atomic_load(&s->over);) {
+        const size_t due = from + (size_t)((time_now() - start) * s->rate) + 188;
+        if (due > sent) {
+            const ssize_t n = send(to, s->file.at + sent, (due < until ? due : until) - sent, MSG_NOSIGNAL);
+            if (n <= 0)
+                return false;
+            sent += (size_t)n;
+        }
+        usleep(2000);
+    }
+    return true;
+}
+
+static void idle(const Server *s, int fd, double seconds)
+{
+    const double until = time_now() + seconds;
+    char byte;
+    while (!atomic_load(&s->over) && time_now() < until && recv(fd, &byte, 1, MSG_DONTWAIT) != 0)
+        usleep(5000);
+}
+
+static void noise(const Server *s, int to)
+{
+    uint8_t packet[188];
+    uint32_t dice = 1;
+    do
+        for (size_t i = 0; i < sizeof packet; i++)
+            packet[i] = (uint8_t)((dice = dice * 1664525 + 1013904223) >> 24);
+    while (!atomic_load(&s->over) && send(to, packet, sizeof packet, MSG_NOSIGNAL) > 0 && usleep(500) == 0);
+}
+
+static void serve(Server *s, int to, Manner m)
+{
+    const struct linger reset = {.l_onoff = 1, .l_linger = 0};
+    switch (m) {
+    case SERVE: send_slowly(s, to, 0, s->file.size); break;
+    case CUT:
+        send_slowly(s, to, 0, s->file.size / 2);
+        setsockopt(to, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+        break;
+    case SILENT: idle(s, to, 60); break;
+    case HEAD:
+        send_slowly(s, to, 0, s->file.size / 2);
+        idle(s, to, 60);
+        break;
+    case NOISE: noise(s, to); break;
+    case FLOOD: send(to, s->file.at, s->file.size, MSG_NOSIGNAL); idle(s, to, 60); break;
+    case REFUSE: setsockopt(to, SOL_SOCKET, SO_LINGER, &reset, sizeof reset); break;
+    }
+    close(to);
+}
+
+static void *run_server(void *arg)
+{
+    Server *const s = arg;
+    while (!atomic_load(&s->over)) {
+        const int to = accept(s->listener, NULL, NULL);
+        if (to < 0)
+            break;
+        const int n = atomic_fetch_add(&s->connections, 1);
+        serve(s, to, s->manner[n < s->nmanner ? n : s->nmanner - 1]);
+    }
+    return NULL;
+}
+
+static Server *start(const ClipOptions *o, double rate, int n, const Manner *manner)
+{
+    Server *const s = test_calloc(1, sizeof *s);
+    s->listener = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t size = sizeof at;
+    assert_int_equal(bind(s->listener, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(s->listener, 16), 0);
+    assert_int_equal(getsockname(s->listener, (struct sockaddr *)&at, &size), 0);
+    snprintf(s->url, sizeof s->url, "tcp://127.0.0.1:%d", ntohs(at.sin_port));
+    Error e;
+    clip_write(temporary(".ts"), o);
+    s->arena = arena_new();
+    assert_int_equal(file_read(s->arena, path, &s->file, &e), 0);
+    unlink(path);
+    s->rate = rate > 0 ? rate * (double)s->file.size * o->fps / o->frames : 1e9;
+    s->manner = manner;
+    s->nmanner = n;
+    assert_int_equal(pthread_create(&s->thread, NULL, run_server, s), 0);
+    return s;
+}
+
+static void stop(Server *s)
+{
+    atomic_store(&s->over, true);
+    shutdown(s->listener, SHUT_RDWR);
+    pthread_join(s->thread, NULL);
+    close(s->listener);
+    arena_free(s->arena);
+    test_free(s);
+}
+
+#define MANNERS(...) (int)(sizeof((Manner[]){__VA_ARGS__}) / sizeof(Manner)), (const Manner[]){__VA_ARGS__}
+
+/* Each connection is an epoch whose frames begin anew; after all there is to tell, the counts say what happened. */
+static void connections_that_end(void **state)
+{
+    (void)state;
+    Server *const s = start(&(ClipOptions){.frames = 60, .fps = 25, .gop = 10}, 4, MANNERS(CUT, SERVE, REFUSE, SERVE));
+    Viewer *const v = open_live(s->url, (LiveOptions){.retry_min = 50000});
+    LiveFrame f;
+    int64_t t = 0;
+    int epoch = -1, first = 0, n = 0;
+    double gap = 0, last = time_now();
+    while (epoch < 2 && next(v, t, false, 5, &f) == LIVE_FRAME) {
+        const int number = clip_number(&f.frame.picture);
+        if (f.frame.epoch != epoch) {
+            assert_int_equal(f.frame.epoch, epoch + 1);
+            assert_int_equal(f.frame.t, 0);
+            assert_int_equal(number, 0);
+            assert_true(epoch != 0 || (n > 20 && n <= 30)); /* half of them */
+            assert_true(epoch != 1 || n == 60);
+            epoch = f.frame.epoch;
+            first = number;
+            n = 0;
+        }
+        assert_int_equal(number - first, (int)((f.frame.t + 20000) / 40000));
+        assert_int_equal(f.frame.clock, CLOCK_ARRIVAL);
+        gap = time_now() - last > gap ? time_now() - last : gap;
+        last = time_now();
+        t = f.frame.t + 1;
+        n++;
+    }
+    assert_int_equal(epoch, 2);
+    assert_true(gap < 1.5);
+    const LiveCounts c = live_counts(v->live);
+    assert_int_equal(c.connections, 3);
+    assert_int_equal(c.video.epochs, 3);
+    assert_true(c.down[LIVE_CLOSED] >= 2);
+    assert_int_equal(c.down[LIVE_SILENT], 0);
+    close_live(v);
+    stop(s);
+}
+
+/* A server that accepts and says nothing, one that stops in the middle, noise, nobody: each has its cause. */
+static void other_sides(void **state)
+{
+    (void)state;
+    static const struct {
+        Manner manner;
+        LiveCause cause;
+        bool frames;
+    } row[] = {{SILENT, LIVE_SILENT, false}, {HEAD, LIVE_SILENT, true}, {REFUSE, LIVE_CLOSED, false}};
+    enum { N = sizeof row / sizeof *row };
+    Server *s[N];
+    Viewer *v[N];
+    for (int i = 0; i < N; i++) {
+        s[i] = start(&(ClipOptions){.frames = 50, .fps = 25, .gop = 10}, 8, 1, &row[i].manner);
+        v[i] = open_live(s[i]->url, (LiveOptions){.video = {.open_timeout = 300000, .read_timeout = 300000}, .retry_min = 50000});
+    }
+    LiveFrame f;
+    int n[N] = {0};
+    int64_t t[N] = {0};
+    for (const double until = time_now() + 1.2; time_now() < until;)
+        for (int i = 0; i < N; i++)
+            if (next(v[i], t[i], false, 0.01, &f) == LIVE_FRAME) {
+                t[i] = f.frame.t + 1;
+                n[i]++;
+            }
+    for (int i = 0; i < N; i++) {
+        const LiveCounts c = live_counts(v[i]->live);
+        if (c.down[row[i].cause] < 2 || (n[i] > 10) != row[i].frames)
+            FAIL_MSG("row %d: down %lld times by %s, %d frames", i, (long long)c.down[row[i].cause],
+                     live_cause_text(row[i].cause), n[i]);
+        close_live(v[i]); /* in the middle of whatever it does */
+        stop(s[i]);
+    }
+}
+
+static void nobody_there(void **state)
+{
+    (void)state;
+    Viewer *const v = open_live("tcp://127.0.0.1:9/", (LiveOptions){.retry_min = 20000, .retry_max = 100000});
+    LiveFrame f;
+    assert_int_equal(next(v, 0, false, 0.5, &f), LIVE_NOTHING);
+    const LiveCounts c = live_counts(v->live);
+    assert_in_range(c.down[LIVE_REFUSED], 4, 12); /* 20, 40, 80, 100, 100 .. ms and up to a quarter */
+    close_live(v);
+}
+
+/* While it waits in a protocol, for noise to become a video, or for the next attempt. */
+static void closing(void **state)
+{
+    (void)state;
+    static const Manner manner[] = {SILENT, HEAD, NOISE, REFUSE, SERVE};
+    for (size_t i = 0; i < sizeof manner / sizeof *manner; i++) {
+        Server *const s = start(&(ClipOptions){.frames = 50, .fps = 25, .gop = 10}, 8, 1, &manner[i]);
+        Viewer *const v = open_live(s->url, (LiveOptions){0});
+        usleep(150000);
+        close_live(v);
+        stop(s);
+    }
+}
+
+/* Packets without end, and no frame among them that can be decoded. */
+static void frozen(void **state)
+{
+    (void)state;
+    /* 200 frames of which only the first is a keyframe; it is cut off */
+    Server *const s = start(&(ClipOptions){.frames = 200, .fps = 25, .gop = 250}, 2, MANNERS(SERVE));
+    memset((uint8_t *)s->file.at + 564, 0xff, 188 * 6);
+    Viewer *const v = open_live(s->url, (LiveOptions){.frame_timeout = 300000, .retry_min = 50000});
+    LiveFrame f;
+    LiveResult r = LIVE_NOTHING;
+    for (int i = 0; i < 20 && r != LIVE_FRAME && live_counts(v->live).down[LIVE_FROZEN] == 0; i++)
+        r = next(v, 0, false, 0.1, &f);
+    const LiveCounts c = live_counts(v->live);
+    if (r == LIVE_FRAME || c.down[LIVE_FROZEN] < 1)
+        FAIL_MSG("%d, frozen %lld times, %lld packets, %lld errors", r, (long long)c.down[LIVE_FROZEN],
+                 (long long)c.video.packets, (long long)c.video.errors);
+    close_live(v);
+    stop(s);
+}
+
+/* ---- who looks is slow ---- */
+
+/* With `newest` the last frame that has come; what was passed over is counted. */
+static void newest_frame(void **state)
+{
+    (void)state;
+    Server *const s = start(&(ClipOptions){.frames = 100, .fps = 25, .gop = 10}, 0, MANNERS(FLOOD));
+    Viewer *const v = open_live(s->url, (LiveOptions){0});
+    LiveFrame f;
+    assert_int_equal(next(v, 0, true, 5, &f), LIVE_FRAME);
+    assert_int_equal(clip_number(&f.frame.picture), 0);
+    usleep(200000); /* all is there; libav keeps the last one until it knows that it is whole */
+    int64_t arrival = 0;
+    assert_true(live_due(v->live, 200000, &arrival));
+    assert_int_equal(next(v, 200000, true, 1, &f), LIVE_FRAME);
+    assert_in_range(clip_number(&f.frame.picture), 97, 99);
+    assert_true(f.arrival >= arrival && (double)f.arrival * 1e-6 <= time_now());
+    assert_true(live_counts(v->live).video.decoded < 30); /* from the last keyframe on */
+    assert_false(live_due(v->live, 5000000, &arrival));
+    close_live(v);
+    stop(s);
+}
+
+/* A ring that is full throws its oldest away, up to a keyframe: what comes out is whole, and what is missing is counted. */
+static void full_ring(void **state)
+{
+    (void)state;
+    Server *const s = start(&(ClipOptions){.frames = 200, .fps = 25, .gop = 10}, 0, MANNERS(FLOOD));
+    Viewer *const v = open_live(s->url, (LiveOptions){.max_bytes = 20000});
+    usleep(300000); /* nobody looks */
+    LiveFrame f;
+    int n = 0, last = -1;
+    for (int64_t t = 0; next(v, t, false, 0.2, &f) == LIVE_FRAME; t = f.frame.t + 1) {
+        const int number = clip_number(&f.frame.picture);
+        assert_true(n == 0 ? number % 10 == 0 && number > 50 : number == last + 1);
+        last = number;
+        n++;
+    }
+    assert_in_range(last, 197, 199);
+    const LiveCounts c = live_counts(v->live);
+    assert_true(n > 5 && c.full > 50);
+    assert_int_equal(c.full + n, c.video.packets);
+    close_live(v);
+    stop(s);
+}
+
+/* What has to be decoded anyway is decoded as it comes; what a keyframe makes needless is not. */
+static void ahead(void **state)
+{
+    (void)state;
+    static const struct {
+        int gop, least, most; /* frames decoded by the time the frame at 1.5 s is there */
+    } row[] = {{250, 37, 39}, {10, 2, 14}};
+    for (size_t i = 0; i < 2; i++) {
+        Server *const s = start(&(ClipOptions){.frames = 100, .fps = 25, .gop = row[i].gop}, 4, MANNERS(SERVE));
+        Viewer *const v = open_live(s->url, (LiveOptions){0});
+        LiveFrame f;
+        assert_int_equal(next(v, 0, false, 5, &f), LIVE_FRAME);
+        const int64_t wanted = 1500000;
+        int64_t arrival;
+        int backlog = 0;
+        while (!live_due(v->live, wanted, &arrival)) {
+            listen_to(&v->bell, 0.05);
+            while (!live_due(v->live, wanted, &arrival) && live_frame(v->live, wanted, false, &f) == LIVE_MORE)
+                ;
+        }
+        const int64_t before = live_counts(v->live).video.decoded;
+        assert_int_equal(next(v, wanted, false, 1, &f), LIVE_FRAME);
+        assert_int_equal(clip_number(&f.frame.picture), 38);
+        const int64_t decoded = live_counts(v->live).video.decoded;
+        backlog = (int)(decoded - before);
+        if (decoded < row[i].least || decoded > row[i].most || (i == 0 && backlog > 4))
+            FAIL_MSG("gop %d: %lld frames decoded, %d of them late", row[i].gop, (long long)decoded, backlog);
+        close_live(v);
+        stop(s);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(samples_are_exact), cmocka_unit_test(files_that_are_none),
+        cmocka_unit_test(connections_that_end), cmocka_unit_test(other_sides), cmocka_unit_test(nobody_there),
+        cmocka_unit_test(closing), cmocka_unit_test(frozen), cmocka_unit_test(newest_frame),
+        cmocka_unit_test(full_ring), cmocka_unit_test(ahead),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
