@@ -94,6 +94,7 @@ static void slot_reset(const EventState *e, EventSlot *s)
     for (int i = 0; i < e->rule->ndata; i++)
         rule_memory_reset(s->data[i], e->rule->data[i]);
     s->item = NULL;
+    s->away = false;
 }
 
 /* ---- time alone ---- */
@@ -190,7 +191,7 @@ static void sample_slot(Events *v, int event, EventSlot *s, const Sample *sample
         .reading = all,
         .event = v->now,
         .matcher = v->matcher,
-        .item_known = r->each >= 0 && all[r->each].value.kind == VALUE_LIST,
+        .item_known = r->each >= 0 && all[r->each].value.kind == VALUE_LIST && !s->away,
         .item = s->item,
         .item_since = s->first_seen,
     };
@@ -226,7 +227,7 @@ static void sample_slot(Events *v, int event, EventSlot *s, const Sample *sample
 
 /* ---- keys ---- */
 
-static EventSlot *find_key(EventState *e, uint64_t hash, const char *key)
+static EventSlot *find_key(const EventState *e, uint64_t hash, const char *key)
 {
     for (int i = 0; i < e->nlive; i++) {
         EventSlot *const s = &e->slot[e->live[i]];
@@ -236,11 +237,28 @@ static EventSlot *find_key(EventState *e, uint64_t hash, const char *key)
     return NULL;
 }
 
+/* Tracks that are out of sight are neither there nor gone. */
+static void mark_away(const EventState *e, const RuleValue *list, int64_t t)
+{
+    for (int i = 0; list->kind == VALUE_LIST && i < list->naway; i++) {
+        char number[24];
+        snprintf(number, sizeof number, "%lld", (long long)list->away[i]);
+        EventSlot *const s = find_key(e, hash_bytes(number, strlen(number), 0), number);
+        if (!s)
+            continue;
+        s->away = true;
+        s->last_seen = t;
+    }
+}
+
 /* The slots of what is there now; objects without a confirmed track have none. */
 static void seat_keys(Events *v, EventState *e, const RuleValue *list, bool objects, int64_t t)
 {
-    for (int i = 0; i < e->nlive; i++)
+    for (int i = 0; i < e->nlive; i++) {
         e->slot[e->live[i]].item = NULL;
+        e->slot[e->live[i]].away = false;
+    }
+    mark_away(e, list, t);
     for (int i = 0; list->kind == VALUE_LIST && i < list->n; i++) {
         const Found *const f = &list->list[i];
         char number[24];

@@ -54,6 +54,7 @@ typedef struct EventSlot { /* an event, or one of its keys */
     char *key;             /* NULL: the event has none */
     int64_t first_seen, last_seen;
     const Found *item;     /* at this sample */
+    bool away;             /* its track is out of sight, and not lost yet */
     Machine machine;
     RuleMemory *when, *within, **data;
 } EventSlot;

@@ -24,11 +24,14 @@ typedef struct Box { /* reference pixels, top left and size */
     float x, y, width, height;
 } Box;
 
+#define TRACK_OPEN (-1)
+
 typedef struct Found { /* an object, a line of text, a place */
     Box box;
     float score;       /* 0 to 1 */
     const char *label; /* object: its class; line of text: the text */
-    int64_t track;     /* of objects: number of its confirmed track, from 1; 0: none yet */
+    int64_t track;     /* of objects: number of its confirmed track, from 1; 0: none yet; TRACK_OPEN: nobody has looked, readings do */
+    const char *area;  /* of objects' readings: area of the signal that holds its foot, "": none. NULL: not asked */
 } Found;
 
 typedef enum ObservationState {

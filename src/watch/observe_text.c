@@ -114,7 +114,7 @@ static int look_page(TextState *t, SignalState *s, const TextSource *source, Obs
         OcrText text;
         code = text_reader_line(t->reader, s->hold, source, &box[i].quad, CELL_MIN_WIDTH, t->classes, &text, e);
         if (code == 0 && (double)text.confidence >= s->signal->text.min_confidence && text.text[0] != '\0')
-            found[out->nfound++] = (Found){quad_box(s, source, &box[i].quad), text.confidence, text.text, 0};
+            found[out->nfound++] = (Found){.box = quad_box(s, source, &box[i].quad), .score = text.confidence, .label = text.text};
     }
     out->found = found;
     return code;

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/map.h"
 #include "watch/reading_parts.h"
 
 struct Readings {
@@ -70,6 +71,12 @@ Readings *readings_new(Arena *a, const Watch *w)
             s->pool = arena_alloc(a, READING_MAX_PAGE);
             s->page = arena_alloc(a, READING_MAX_PAGE);
         }
+        if (d->kind == SIGNAL_OBJECT) {
+            const TrackOptions opt = {d->object.min_score, d->object.iou, d->object.confirm, d->object.lost};
+            s->tracker = tracker_new(a, &opt, READING_MAX_FOUND);
+            s->seen = arena_array_of(a, READING_MAX_FOUND, TrackSeen);
+            s->track = arena_array_of(a, READING_MAX_FOUND, int64_t);
+        }
     }
     readings_reset(r);
     return r;
@@ -84,6 +91,8 @@ void readings_reset(Readings *r)
         s->last = s->before = value_unknown();
         s->on = s->raw = false;
         reading_line_reset(s);
+        if (s->tracker)
+            tracker_reset(s->tracker);
         if (s->reset)
             rule_memory_reset(s->reset, r->watch->signal[i].text.guard.reset_on);
     }
@@ -152,6 +161,14 @@ static bool inside(const Area *a, double x, double y)
     return in;
 }
 
+static const char *area_of(int n, const Area *area, double x, double y)
+{
+    for (int i = 0; i < n; i++)
+        if (inside(&area[i], x, y))
+            return area[i].name;
+    return "";
+}
+
 static RuleValue read_position(const PositionSignal *d, const Observation *o, Reading *out)
 {
     if ((double)o->score < d->on)
@@ -163,17 +180,40 @@ static RuleValue read_position(const PositionSignal *d, const Observation *o, Re
     out->placed = true;
     out->x = o->x;
     out->y = o->y;
-    out->area = "";
-    for (int i = d->narea - 1; i >= 0; i--)
-        if (inside(&d->area[i], o->x, o->y))
-            out->area = d->area[i].name;
+    out->area = area_of(d->narea, d->area, o->x, o->y);
     return value_truth(true);
 }
 
 /* ---- lists ---- */
 
+/* Those with one of the labels get their tracks; a sample whose objects have some already keeps them. */
+static bool track_objects(ReadingState *s, const ObjectSignal *d, const Observation *o, int64_t t)
+{
+    bool open = o->nfound == 0;
+    int n = 0, of[READING_MAX_FOUND];
+    for (int i = 0; i < o->nfound; i++)
+        open = open || o->found[i].track == TRACK_OPEN;
+    for (int i = 0; i < o->nfound && i < READING_MAX_FOUND; i++) {
+        const Found *const f = &o->found[i];
+        const char *const label = f->label ? f->label : "";
+        const bool whole = isfinite(f->box.x) && isfinite(f->box.y) && isfinite(f->box.width) && isfinite(f->box.height);
+        s->track[i] = 0;
+        if (!open || !whole || !wanted_label(d, label))
+            continue;
+        s->seen[n] = (TrackSeen){f->box.x, f->box.y, f->box.width, f->box.height, f->score, hash_bytes(label, strlen(label), 0)};
+        of[n++] = i;
+    }
+    if (!open)
+        return false;
+    int64_t track[READING_MAX_FOUND];
+    tracker_step(s->tracker, t, s->seen, n, track);
+    for (int i = 0; i < n; i++)
+        s->track[of[i]] = track[i];
+    return true;
+}
+
 /* A copy of those that count, and the best of them. */
-static RuleValue read_list(ReadingState *s, const Signal *d, const Observation *o, Reading *out)
+static RuleValue read_list(ReadingState *s, const Signal *d, const Observation *o, int64_t t, Reading *out)
 {
     const bool lines = d->kind == SIGNAL_TEXT;
     const double least = lines ? d->text.min_confidence : d->object.min_score;
@@ -186,21 +226,27 @@ static RuleValue read_list(ReadingState *s, const Signal *d, const Observation *
             return value_unknown();
         }
     }
+    const bool tracked = !lines && track_objects(s, &d->object, o, t);
     for (int i = 0; i < o->nfound && n < READING_MAX_FOUND; i++) {
         const Found *const f = &o->found[i];
         const char *const label = f->label ? f->label : "";
-        if ((double)f->score < least || (!lines && !wanted_label(&d->object, label)))
+        if (tracked ? i >= READING_MAX_FOUND || s->track[i] <= 0
+                    : (double)f->score < least || (!lines && !wanted_label(&d->object, label)))
             continue;
         const size_t room = READING_MAX_PAGE - used, len = strlen(label) * 3 + 1; /* malformed bytes grow to three */
         if (room < (len < EVENT_MAX_TEXT ? len : EVENT_MAX_TEXT) || READING_MAX_PAGE - page < EVENT_MAX_TEXT + 1)
             break;
         s->found[n] = *f;
+        s->found[n].track = tracked ? s->track[i] : f->track;
         s->found[n].label = s->pool + used;
         used += text_copy(s->pool + used, EVENT_MAX_TEXT < room ? EVENT_MAX_TEXT : room, label) + 1;
         if (lines) {
             if (n > 0)
                 s->page[page++] = '\n';
             page += text_copy(s->page + page, EVENT_MAX_TEXT, s->found[n].label);
+        } else {
+            s->found[n].area = area_of(d->object.narea, d->object.area, (double)(f->box.x + f->box.width / 2),
+                                       (double)(f->box.y + f->box.height));
         }
         if (!out->boxed || f->score > out->score) {
             out->boxed = out->scored = true;
@@ -210,7 +256,10 @@ static RuleValue read_list(ReadingState *s, const Signal *d, const Observation *
         n++;
     }
     out->page = s->page;
-    return (RuleValue){.kind = VALUE_LIST, .n = n, .list = s->found};
+    RuleValue v = {.kind = VALUE_LIST, .n = n, .list = s->found};
+    if (tracked)
+        v.naway = tracker_away(s->tracker, &v.away);
+    return v;
 }
 
 /* ---- one signal ---- */
@@ -219,7 +268,7 @@ static RuleValue read_seen(ReadingState *s, const Signal *d, const Observation *
 {
     const double score = (double)o->score;
     if (is_list(d))
-        return read_list(s, d, o, out);
+        return read_list(s, d, o, t, out);
     out->scored = isfinite(score);
     out->score = o->score;
     if (!out->scored) {
@@ -274,6 +323,13 @@ static void settle(ReadingState *s, Reading *out, const RuleValue *v, int64_t t,
     out->prev = s->before;
 }
 
+static void reading_forget(ReadingState *s)
+{
+    s->on = s->raw = false;
+    if (s->tracker)
+        tracker_forget(s->tracker);
+}
+
 static void read_signal(Readings *r, int i, const Sample *sample, bool reset)
 {
     const Signal *const d = &r->watch->signal[i];
@@ -283,7 +339,7 @@ static void read_signal(Readings *r, int i, const Sample *sample, bool reset)
     const int64_t t = sample->t;
     *out = (Reading){.since = out->since};
     if (s->known != NO_TIME && t - s->known > r->watch->gap)
-        s->on = s->raw = false;
+        reading_forget(s);
     RuleValue v = value_unknown();
     if (is_line(d)) {
         v = reading_line(s, &d->text, o, t, reset, r->matcher, out->why);

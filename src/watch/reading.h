@@ -5,7 +5,8 @@
  *     icon         hysteresis: true from `on`, false below `off`, in between as before (false at first)
  *     screen       the label; unknown below `unknown_below`, or if it leads by less than `margin`
  *     class        the label if it is one of `labels`, else the empty text; unknown below `min_score`
- *     object       those with a score and one of the labels
+ *     object       of those with one of the labels the confirmed tracks (vision/track.h: `min_score` is what is surely seen); of a
+ *                  sample whose objects come with tracks, those with a score as they are
  *     motion       true if the share is at least `min_area`
  *     position     true from `on`; then map coordinates, and the first area that holds them (else the empty text)
  *     audio        hysteresis, and what has lasted `min_on` or `min_off`

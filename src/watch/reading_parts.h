@@ -2,6 +2,7 @@
 #ifndef LATHE_WATCH_READING_PARTS_H
 #define LATHE_WATCH_READING_PARTS_H
 
+#include "vision/track.h"
 #include "watch/event.h"
 #include "watch/rule_eval.h"
 
@@ -30,6 +31,9 @@ typedef struct ReadingState {
     /* lists */
     Found *found;
     char *pool, *page;
+    Tracker *tracker;    /* of objects */
+    TrackSeen *seen;     /* what it is shown, and what it says */
+    int64_t *track;
 } ReadingState;
 
 /* The value of a line of text; unknown: why. Frees the guard first if `reset`. */

@@ -27,7 +27,9 @@
  *     event           true while it is active                .age: seconds since it began
  *
  * Inside an event with `each`, the name of that signal is the one object or line: true, with .label .score .x .y .width
- * .height .age (seconds since it was first seen) and .text (the label again); x and y are the box's top left. A list where
+ * .height .age (seconds since it was first seen) and .text (the label again); x and y are the box's top left; .area, if the
+ * signal has areas, is the first that holds the middle of its lower edge, else ''. An object whose track is out of sight and
+ * not lost yet is unknown, not false. A list where
  * a truth is wanted is true unless it is empty. `.age` without `each`, of all but lists: seconds since the value is what it
  * is. `.prev`: the last reading that was another.
  *
@@ -69,6 +71,8 @@ typedef struct RuleValue {
     const char *text;
     int n;            /* of a list */
     const Found *list;
+    int naway;        /* of objects: confirmed tracks that are out of sight and not lost yet: not in the list, and not gone .. */
+    const int64_t *away; /* .. and their numbers */
 } RuleValue;
 
 /* Text at a place of the watch's file `name`. The watch has its signals and the names of its events; `each` as EventRule's.

@@ -66,6 +66,7 @@ static RuleValue found_value(const Found *f, RuleField field)
     case FIELD_Y: return value_number((double)f->box.y);
     case FIELD_WIDTH: return value_number((double)f->box.width);
     case FIELD_HEIGHT: return value_number((double)f->box.height);
+    case FIELD_AREA: return f->area ? value_text(f->area) : value_unknown();
     default: return value_unknown();
     }
 }

@@ -68,8 +68,8 @@ ValueKind rule_signal_type(const Signal *s, RuleField f)
     }
 }
 
-/* Of the one object or line. */
-static ValueKind item_type(RuleField f)
+/* Of the one object or line of a signal. */
+static ValueKind item_type(const Signal *s, RuleField f)
 {
     switch (f) {
     case FIELD_VALUE: return VALUE_TRUTH;
@@ -81,6 +81,7 @@ static ValueKind item_type(RuleField f)
     case FIELD_Y:
     case FIELD_WIDTH:
     case FIELD_HEIGHT: return VALUE_NUMBER;
+    case FIELD_AREA: return s->kind == SIGNAL_OBJECT && s->object.narea > 0 ? VALUE_TEXT : VALUE_UNKNOWN;
     default: return VALUE_UNKNOWN;
     }
 }
@@ -167,7 +168,7 @@ static RuleField parse_field(RuleParser *p, const char *what, FieldType type, co
 }
 
 static ValueKind type_of_signal(const void *s, RuleField f) { return rule_signal_type(s, f); }
-static ValueKind type_of_item(const void *none, RuleField f) { (void)none; return item_type(f); }
+static ValueKind type_of_item(const void *s, RuleField f) { return item_type(s, f); }
 static ValueKind type_of_event(const void *none, RuleField f)
 {
     (void)none;
@@ -187,7 +188,7 @@ static int parse_signal(RuleParser *p, const char *name, int start, int index)
     const Signal *const s = &p->w->signal[index];
     const char *const what = arena_printf(p->lex.ctx->arena, "'%s'", name);
     const RuleField f = parse_field(p, what, item ? type_of_item : type_of_signal, s);
-    RuleNode n = leaf(item ? RULE_ITEM : RULE_SIGNAL, item ? item_type(f) : rule_signal_type(s, f));
+    RuleNode n = leaf(item ? RULE_ITEM : RULE_SIGNAL, item ? item_type(s, f) : rule_signal_type(s, f));
     n.index = index;
     n.field = f;
     return push(p, start, n);
@@ -198,8 +199,9 @@ static int parse_name(RuleParser *p)
     const RuleToken t = p->lex.tok;
     rule_next(&p->lex);
     const RuleField f = find_field(t.text);
-    if (p->element >= 0 && f != FIELD_COUNT && f != FIELD_AGE && item_type(f) != VALUE_UNKNOWN) {
-        RuleNode n = leaf(RULE_ELEMENT, item_type(f));
+    const ValueKind element = p->element >= 0 ? item_type(&p->w->signal[p->element], f) : VALUE_UNKNOWN;
+    if (f != FIELD_COUNT && f != FIELD_AGE && element != VALUE_UNKNOWN) {
+        RuleNode n = leaf(RULE_ELEMENT, element);
         n.field = f;
         n.index = p->element;
         return push(p, t.start, n);

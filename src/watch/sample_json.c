@@ -227,7 +227,7 @@ static int get_found(const Reader *r, const json_t *from, Observation *o)
         if (code == 0)
             code = get_text(r, f, "label", &found[i].label);
         if (code == 0)
-            code = get_int(r, f, "track", 0, MAX_TIME, &found[i].track);
+            code = get_int(r, f, "track", TRACK_OPEN, MAX_TIME, &found[i].track);
         if (code != 0)
             return code;
     }

@@ -81,11 +81,37 @@ typedef struct ScreenSignal {
     double margin;        /* by which it has to lead before the next label */
 } ScreenSignal;
 
+typedef struct Area { /* a polygon: of a map, or of the reference picture */
+    const char *name;
+    int npoint;
+    const double *xy; /* (npoint, 2) */
+} Area;
+
+typedef enum PictureFit {
+    FIT_CENTRE, /* whole, in the middle, the rest filled */
+    FIT_CORNER, /* whole, at the top left: the picture is filled up to a square, and that is resized */
+    FIT_STRETCH, /* to the input's size, whatever its shape */
+    FIT_CROP    /* the middle, as much as has the input's shape */
+} PictureFit;
+
+typedef struct PictureInput { /* what a model is shown */
+    PictureFit fit;
+    int width, height; /* 0: as the model says */
+    int fill;          /* 0 to 255 */
+    bool bgr;
+    double mean[3], scale[3]; /* by channel as the model has them: (value - mean) / scale, of 0..255 */
+} PictureInput;
+
 typedef struct ObjectSignal { /* also of SIGNAL_CLASS, without tracking */
+    PictureInput input;
+    const char *names;        /* file of labels; NULL: the model's metadata */
     int nlabel;
     const char *const *label; /* with * as a wild card; none: all */
     double min_score;
-    double iou;               /* of suppression, and of association */
+    double iou;               /* overlap of boxes that are one object: in a picture, and from one to the next */
+    bool by_class;            /* in a picture: only if of one class */
+    int narea;
+    const Area *area;         /* reference pixels */
     int64_t confirm, lost;    /* a track is confirmed after being seen for so long, and forgotten after being away so long */
 } ObjectSignal;
 
@@ -93,12 +119,6 @@ typedef struct MotionSignal {
     double threshold; /* levels of luma a pixel must change, 0 to 255 */
     double min_area;  /* share of the region that must */
 } MotionSignal;
-
-typedef struct Area { /* of a map, a polygon */
-    const char *name;
-    int npoint;
-    const double *xy; /* (npoint, 2), map coordinates */
-} Area;
 
 typedef struct PositionSignal {
     int nref, nrotation;
