@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "base/vec.h"
+#include "watch/config_object.h"
 #include "watch/pattern.h"
 
 #define MAX_REFERENCES 256
@@ -174,47 +175,12 @@ static ScreenSignal screen_signal(YamlMap *m, const Watch *w)
     return s;
 }
 
-static ObjectSignal object_signal(YamlMap *m)
-{
-    ObjectSignal s = {
-        .min_score = yaml_number(m, "min_score", 0.5, 0, 1),
-        .iou = yaml_number(m, "iou", 0.45, 0, 1),
-        .confirm = yaml_duration(m, "confirm", 500000),
-        .lost = yaml_duration(m, "lost", 2000000),
-    };
-    s.label = yaml_texts(m, "labels", &s.nlabel);
-    return s;
-}
-
 static MotionSignal motion_signal(YamlMap *m)
 {
     return (MotionSignal){
         .threshold = yaml_number(m, "threshold", 12, 0, 255),
         .min_area = yaml_number(m, "min_area", 0.01, 0, 1),
     };
-}
-
-static const Area *areas(const Yaml *y, const YamlNode *node, int *count)
-{
-    YamlMap m = yaml_map(y, node, "'areas'");
-    *count = m.node ? node->n : 0;
-    Area *const out = arena_array_of(y->ctx->arena, *count + 1, Area);
-    for (int i = 0; i < *count; i++) {
-        const YamlNode *const list = node->at[i];
-        const int n = list->kind == YAML_LIST ? list->n : 0;
-        if (n < 3)
-            yaml_fail(y, list->place, "area '%s' must be a list of at least three [x, y]", node->key[i]->text);
-        double *const xy = arena_array_of(y->ctx->arena, 2 * n, double);
-        for (int k = 0; k < n; k++) {
-            const YamlNode *const p = list->at[k];
-            if (p->kind != YAML_LIST || p->n != 2)
-                yaml_fail(y, p->place, "a corner of area '%s' must be [x, y]", node->key[i]->text);
-            xy[2 * k] = yaml_node_number(y, p->at[0], "x", -1e9, 1e9);
-            xy[2 * k + 1] = yaml_node_number(y, p->at[1], "y", -1e9, 1e9);
-        }
-        out[i] = (Area){node->key[i]->text, n, xy};
-    }
-    return out;
 }
 
 static PositionSignal position_signal(YamlMap *m, const Watch *w)
@@ -224,7 +190,7 @@ static PositionSignal position_signal(YamlMap *m, const Watch *w)
     s.nrotation = yaml_int(m, "rotations", 16, 1, 64);
     s.on = yaml_number(m, "on", 0.6, -1, 1);
     yaml_numbers(m, "map", 6, s.map);
-    s.area = areas(m->yaml, yaml_get(m, "areas"), &s.narea);
+    s.area = config_areas(m->yaml, yaml_get(m, "areas"), &s.narea);
     return s;
 }
 
@@ -271,8 +237,8 @@ Signal config_signal(const Yaml *y, const Watch *w, const char *name, const Yaml
     case SIGNAL_TEXT: s.text = text_signal(&m, reset_on); break;
     case SIGNAL_ICON: s.icon = icon_signal(&m, w); break;
     case SIGNAL_SCREEN: s.screen = screen_signal(&m, w); break;
-    case SIGNAL_OBJECT:
-    case SIGNAL_CLASS: s.object = object_signal(&m); break;
+    case SIGNAL_OBJECT: s.object = config_object(&m, w); break;
+    case SIGNAL_CLASS: s.object = config_class(&m, w); break;
     case SIGNAL_MOTION: s.motion = motion_signal(&m); break;
     case SIGNAL_POSITION: s.position = position_signal(&m, w); break;
     case SIGNAL_AUDIO: s.audio = audio_signal(&m); break;

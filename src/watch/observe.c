@@ -19,6 +19,7 @@ struct ObserveHost {
     Arena *arena;
     const NetHost *nets;
     VEC(ReaderEntry) reader;
+    VEC(Net *) net;
 };
 
 struct Observer {
@@ -55,6 +56,20 @@ int host_text_reader(ObserveHost *h, const char *detector, const char *recognise
     return code;
 }
 
+int host_net(ObserveHost *h, const char *path, Net **out, Error *e)
+{
+    for (int i = 0; i < h->net.len; i++) {
+        if (strcmp(net_path(h->net.at[i]), path) != 0)
+            continue;
+        *out = h->net.at[i];
+        return 0;
+    }
+    const int code = net_open(h->arena, h->nets, path, false, out, e);
+    if (code == 0)
+        vec_push(h->arena, &h->net, *out);
+    return code;
+}
+
 /* ---- views ---- */
 
 int box_width(Box b) { return (int)fmaxf(1, roundf(b.width)); }
@@ -66,11 +81,14 @@ FrameBox look_box(const Look *l, Box b)
     return (FrameBox){b.x * sx, b.y * sy, b.width * sx, b.height * sy};
 }
 
-static void convert(const Look *l, const FrameBox *box, const FrameTensor *t)
+FrameFilter frame_filter(const FrameBox *box, int width, int height)
+{
+    return box->width > 1.01 * width || box->height > 1.01 * height ? FRAME_AREA : FRAME_BILINEAR;
+}
+
+void look_tensor(const Look *l, const FrameBox *box, FrameFilter filter, const FrameTensor *t)
 {
     Observer *const o = l->observer;
-    const bool shrinks = box->width > 1.01 * t->width || box->height > 1.01 * t->height;
-    const FrameFilter filter = shrinks ? FRAME_AREA : FRAME_BILINEAR;
     const int64_t size = frame_scratch(l->frame, box, filter, t);
     if (size > o->scratch_size) {
         heap_free(o->scratch);
@@ -79,6 +97,11 @@ static void convert(const Look *l, const FrameBox *box, const FrameTensor *t)
     }
     if (o->scratch_size >= size)
         frame_to_tensor(l->frame, box, filter, t, simd_level(), o->scratch);
+}
+
+static void convert(const Look *l, const FrameBox *box, const FrameTensor *t)
+{
+    look_tensor(l, box, frame_filter(box, t->width, t->height), t);
 }
 
 uint8_t *look_gray(const Look *l, Box b, int width, int height)
@@ -112,7 +135,7 @@ static const SignalOps *ops_of(SignalKind k)
     static const SignalOps *const ops[] = {
         [SIGNAL_TEXT] = &text_signal_ops,     [SIGNAL_ICON] = &icon_signal_ops,         [SIGNAL_SCREEN] = &screen_signal_ops,
         [SIGNAL_MOTION] = &motion_signal_ops, [SIGNAL_POSITION] = &position_signal_ops,
-        [SIGNAL_AUDIO] = NULL,                [SIGNAL_OBJECT] = NULL,                   [SIGNAL_CLASS] = NULL,
+        [SIGNAL_OBJECT] = &object_signal_ops, [SIGNAL_AUDIO] = NULL,                    [SIGNAL_CLASS] = NULL,
     };
     return ops[k];
 }

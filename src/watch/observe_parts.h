@@ -38,7 +38,8 @@ typedef struct SignalOps {
     void (*reset)(SignalState *s); /* NULL: nothing is remembered */
 } SignalOps;
 
-extern const SignalOps text_signal_ops, icon_signal_ops, position_signal_ops, screen_signal_ops, motion_signal_ops;
+extern const SignalOps text_signal_ops, icon_signal_ops, position_signal_ops, screen_signal_ops, motion_signal_ops,
+    object_signal_ops;
 
 /* The part of the frame that lies under a box of reference pixels. */
 FrameBox look_box(const Look *l, Box b);
@@ -46,12 +47,17 @@ FrameBox look_box(const Look *l, Box b);
 uint8_t *look_gray(const Look *l, Box b, int width, int height);
 /* Into planes of floats: B, G, R in -1 to 1, as PP-OCR's models want them. */
 void look_planes(const Look *l, const FrameBox *box, int width, int height, int stride, float *planes);
+/* Any tensor; the filter that is right for showing `box` at this size. */
+void look_tensor(const Look *l, const FrameBox *box, FrameFilter filter, const FrameTensor *t);
+FrameFilter frame_filter(const FrameBox *box, int width, int height);
 /* A region's size in whole reference pixels. */
 int box_width(Box b);
 int box_height(Box b);
 /* Nothing to be said of it. */
 void observe_unknown(Observation *out, const char *reason);
 
+/* One net for each file. */
+int host_net(ObserveHost *h, const char *path, Net **out, Error *e);
 /* One reader for each pair of models. */
 int host_text_reader(ObserveHost *h, const char *detector, const char *recogniser, TextReader **out, Error *e);
 

@@ -9,6 +9,8 @@
 #include "compile/cache.h"
 #include "import/onnx.h"
 
+#define NET_MAX_SIDE 4096 /* of inputs that a model fixes */
+
 typedef struct NetShape {
     int height, width;
     Tensor *input; /* (1,3,height,width) */
@@ -22,6 +24,7 @@ struct Net {
     Arena *arena;
     const char *path, *input; /* name of its input */
     bool open_width;
+    int height, width, noutput; /* of its input, 0: open */
     VEC(NetShape) shape;
     int current; /* of net_input; -1 */
     double compile_seconds;
@@ -40,6 +43,29 @@ static void net_free(void *arg)
     }
 }
 
+/* A dim of the input; 0: open. */
+static int64_t fixed_dim(const Graph *g, Expr dim)
+{
+    int64_t v;
+    return expr_is_int(g->x, dim, &v) ? v : 0;
+}
+
+static int look_at_input(Net *n, const Graph *g, const Value *in, Error *e)
+{
+    const bool picture = in->rank == 4 && in->dtype == DT_F32;
+    const int64_t batch = picture ? fixed_dim(g, in->dim[0]) : 0, channels = picture ? fixed_dim(g, in->dim[1]) : 0;
+    if (!picture || batch > 1 || (channels != 3 && channels != 0))
+        return error_set(e, ERR_UNSUPPORTED, "%s: a model of pictures has one f32 input (1,3,height,width); '%s' is another",
+                         n->path, in->name);
+    const int64_t height = fixed_dim(g, in->dim[2]), width = fixed_dim(g, in->dim[3]);
+    if (height > NET_MAX_SIDE || width > NET_MAX_SIDE)
+        return error_set(e, ERR_UNSUPPORTED, "%s: an input of %lld x %lld; at most %d each way", n->path, (long long)width,
+                         (long long)height, NET_MAX_SIDE);
+    n->height = (int)height;
+    n->width = (int)width;
+    return 0;
+}
+
 /* What the model wants. */
 static int look_into(Net *n, Error *e)
 {
@@ -51,7 +77,10 @@ static int look_into(Net *n, Error *e)
                          g->block.at[0].input.len);
     if (code == 0) {
         const Block *const b = &g->block.at[0];
-        n->input = arena_strdup(n->arena, g->value.at[b->input.at[0]].name);
+        const Value *const in = &g->value.at[b->input.at[0]];
+        n->input = arena_strdup(n->arena, in->name);
+        n->noutput = b->output.len;
+        code = look_at_input(n, g, in, e);
     }
     arena_free(tmp);
     return code;
@@ -143,6 +172,14 @@ int net_execute(Net *n, int output, const Tensor **out, Error *e)
 }
 
 const char *net_path(const Net *n) { return n->path; }
+int net_outputs(const Net *n) { return n->noutput; }
+
+void net_size(const Net *n, int *height, int *width)
+{
+    *height = n->height;
+    *width = n->width;
+}
+
 double net_compile_seconds(const Net *n) { return n->compile_seconds; }
 
 typedef struct MetadataJob {

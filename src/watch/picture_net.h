@@ -32,6 +32,9 @@ int net_input(Net *n, int height, int width, float **planes, Error *e);
 /* On what net_input gave last. `output`: its number. */
 int net_execute(Net *n, int output, const Tensor **out, Error *e);
 const char *net_path(const Net *n);
+/* What the model says of its input's height and width; 0: open. */
+void net_size(const Net *n, int *height, int *width);
+int net_outputs(const Net *n);
 /* Of the metadata; NULL: it does not say. */
 const char *net_metadata(const Net *n, const char *key);
 double net_compile_seconds(const Net *n); /* so far */

@@ -60,6 +60,8 @@ static const char good[] =
     "  moves: {from: motion, region: feed, threshold: 20}\n"
     "  page: {from: text, mode: page}\n"
     "  me: {from: position, region: feed, template: skull.png, map: [2, 0, 1, 0, 2, 3], areas: {dam: [[0, 0], [9, 0], [9, 9]]}}\n"
+    "  men: {from: object, labels: [man, '*_MAN'], iou: 0.6, confirm: 1s, lost: 3s, areas: {yard: [[0, 0], [9, 0], [9, 9]]}}\n"
+    "  cars: {from: object, model: skull.png, names: play-1.png, nms: all, input: {size: [640, 384], fill: 0, std: 0.5}}\n"
     "event:\n"
     "  few: {when: \"alive <= 10 && kill\", within: \"screen == 'play'\", confirm: [2, 3], release: [3, 4], limit: 20/h,\n"
     "        cooldown: 30s, data: [alive, alive.prev], recheck: {fps: 5}}\n"
@@ -78,7 +80,7 @@ static void good_file(void **state)
     assert_string_equal(w->name, "royale");
     assert_true(w->width == 640 && w->fps == 4 && w->max_fps == 10 && w->policy == SAMPLE_EVERY && w->gap == 1500000);
     assert_int_equal(w->nregion, 2);
-    assert_int_equal(w->nsignal, 6);
+    assert_int_equal(w->nsignal, 8);
     assert_int_equal(w->nevent, 3);
     const Signal *const alive = &w->signal[0], *const skull = &w->signal[1], *const screen = &w->signal[2];
     assert_true(alive->kind == SIGNAL_TEXT && alive->region == 0 && alive->text.type == TEXT_INT && alive->text.vote == 3);
@@ -89,6 +91,11 @@ static void good_file(void **state)
     assert_non_null(strstr(screen->screen.ref[1].path, "play-2.png"));
     assert_int_equal(screen->region, -1);
     assert_true(w->signal[5].position.map[5] == 3 && w->signal[5].position.area[0].npoint == 3);
+    const ObjectSignal *const men = &w->signal[6].object, *const cars = &w->signal[7].object;
+    assert_true(men->nlabel == 2 && men->iou == 0.6 && men->confirm == 1000000 && men->lost == 3000000 && men->narea == 1);
+    assert_true(men->input.fit == FIT_CORNER && men->input.width == 320 && men->input.bgr && !men->by_class);
+    assert_true(cars->input.fit == FIT_CENTRE && cars->input.width == 640 && cars->input.height == 384 && !cars->input.bgr);
+    assert_true(cars->input.fill == 0 && cars->input.scale[2] == 127.5 && !cars->by_class && cars->lost == 1500000);
     const EventRule *const few = &w->event[0];
     assert_true(few->confirm.n == 2 && few->confirm.m == 3 && few->release.m == 4 && few->limit == 20);
     assert_true(few->limit_per == INT64_C(3600000000) && few->cooldown == 30000000 && few->ndata == 2);
@@ -138,6 +145,14 @@ static void bad_files(void **state)
     expect("signal:\n  x: {from: icon, template: skull.png, model: skull.png}\n", "unknown key 'model'");
     expect("signal:\n  x: {from: text, output: y}\n", "unknown key 'output'");
     expect("model: {embedding: skull.png}\n", "unknown key 'embedding'");
+    expect("signal:\n  x: {from: object, input: {size: 8}}\n", "'size' must be");
+    expect("signal:\n  x: {from: object, input: {size: [320, 320, 3]}}\n", "'size'");
+    expect("signal:\n  x: {from: object, input: {mean: [1, 2]}}\n", "one number, or three");
+    expect("signal:\n  x: {from: object, input: {std: 0}}\n", "'std' must be between");
+    expect("signal:\n  x: {from: object, input: {fit: best}}\n", "'fit' must be");
+    expect("signal:\n  x: {from: object, names: nowhere.txt}\n", "no file");
+    expect("signal:\n  x: {from: object, nms: soft}\n", "'nms' must be");
+    expect("signal:\n  x: {from: class, iou: 0.5}\n", "unknown key 'iou'");
     expect("event:\n  e: {within: x}\n", "event 'e': 'when' is missing");
     expect("event:\n  e: {when: nothing}\n", "w.yaml:6:13:");
     expect("signal: {x: {from: motion}}\nevent:\n  e: {when: x, confirm: [3, 2]}\n", "can never be");
