@@ -51,6 +51,7 @@ void batcher_add(Batcher *b, Request *r)
         s->given = b->given;
     b->undated += r->deadline == INT64_MAX;
     b->newest = b->newest > r->arrival ? b->newest : r->arrival;
+    r->waits = true;
     b->counts.requests++;
     b->counts.waiting++;
 }
@@ -60,9 +61,20 @@ void batcher_remove(Batcher *b, Request *r)
     *(r->prev ? &r->prev->next : &b->first) = r->next;
     *(r->next ? &r->next->prev : &b->last) = r->prev;
     r->next = r->prev = NULL;
+    r->waits = false;
     source_of(b, r)->waiting--;
     b->undated -= r->deadline == INT64_MAX;
     b->counts.waiting--;
+}
+
+void batcher_clear(Batcher *b, Request **list)
+{
+    while (b->last) {
+        Request *const r = b->last;
+        batcher_remove(b, r);
+        r->next = *list;
+        *list = r;
+    }
 }
 
 /* l(1) .. l(n + 1), as far as there are such batches. */
@@ -101,13 +113,26 @@ static int good_size(const Times *t, int max)
     return n;
 }
 
+/* A size that ought to be tried, up to `fit`; 0: none. */
+static int size_to_try(const Batcher *b, int fit)
+{
+    const BatchProfile *const p = b->profile;
+    const bool again = b->counts.batches % BATCH_TRY == BATCH_TRY - 1;
+    const int64_t round = b->counts.batches / BATCH_TRY;
+    int sizes = 0;
+    for (int n = 1; n <= fit; n *= 2, sizes++)
+        if (p->seconds[n] <= 0)
+            return n;
+    return again ? 1 << round % sizes : 0;
+}
+
 /* The first requests, as many as are good and in time for the first of all. */
 static int choose_urgent(Batcher *b, const Times *t, int64_t now, BatcherStep *out)
 {
     int fit = 1;
     while (fit < t->max && b->first->deadline - t->at[fit + 1] >= now)
         fit++;
-    const int n = good_size(t, fit);
+    const int tried = size_to_try(b, fit), n = tried ? tried : good_size(t, fit);
     Request *r = b->first;
     for (int i = 0; i < n; i++, r = r->next)
         out->batch[i] = r;
@@ -153,7 +178,7 @@ static int choose_best(Batcher *b, const Times *t, int64_t now, BatcherStep *out
         if (have < fit + 1)
             break;
     }
-    const int n = good_size(t, fit);
+    const int tried = size_to_try(b, fit), n = tried ? tried : good_size(t, fit);
     from = in_time(b->first, &left, now + t->at[n]);
     for (int i = 0; i < n; i++) {
         Request *const r = poorest(b, from, left--);

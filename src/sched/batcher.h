@@ -7,6 +7,7 @@
  *
  * **Which**: requests in the order of their deadlines, as many as are done together by the first of them, and no more than it takes to
  * come within 2 % of the best time a request: a larger batch would only keep the processor from others.
+ * Sizes that were not measured yet, and now and then others (BATCH_TRY), are tried where they are in time: powers of two.
  * **Given up** are requests whose deadline lies before now + l(1), before they cost anything.
  * **When**: at once, if nobody else wants the processor (`idle`). Else n requests wait for one more, for as long after the last
  * came as its company would save, l(n) + l(1) - l(n + 1), and at most until D - l(n + 1), D being their first deadline.
@@ -27,14 +28,16 @@
 
 #define BATCH_MAX 64
 #define BATCH_STRAIN 2000000 /* us */
+#define BATCH_TRY 64           /* one of so many batches is of another size than the best, if it can */
 
 typedef struct BatchProfile {
     int max;                       /* largest batch there is, 1 .. BATCH_MAX */
-    double seconds[BATCH_MAX + 1]; /* [n]: of a batch of n; 0: not measured */
+    double seconds[BATCH_MAX + 1]; /* [n]: of a batch of n, a power of two; 0: not measured */
 } BatchProfile;
 
-/* Moves the profile towards what was measured. The first value stands; later ones count an eighth, and are taken for half to twice
- * of what is known, so that a batch that was interrupted does little harm. */
+/* Moves the profile towards what was measured. The first value of a size stands; later ones count a sixteenth, and are taken
+ * for half to twice of what is known, so that a batch that was interrupted does little harm. Sizes far from it follow by half as
+ * much: a machine that has become slower is so for all of them. */
 void batch_profile_add(BatchProfile *p, int n, double seconds);
 /* us; never less for more. What lies between measured sizes is interpolated, beyond the last it goes on as it did between
  * the last two, or in proportion to the only one; with none, all take no time. */
@@ -43,7 +46,8 @@ int64_t batch_profile_time(const BatchProfile *p, int n);
 typedef struct Request { /* belongs to who asks; stands at the beginning of what it knows besides */
     int64_t arrival, deadline; /* us */
     int source;                /* fairness is between these; those that are equal modulo BATCH_SOURCES count as one */
-    struct Request *next, *prev; /* the batcher's while it waits; then `next` is of its list */
+    bool waits;                /* the batcher's, as what follows: it is in there */
+    struct Request *next, *prev; /* afterwards `next` is of the list it is given in */
 } Request;
 
 #define BATCH_SOURCES 1024
@@ -66,6 +70,8 @@ Batcher *batcher_new(Arena *a, const BatchProfile *profile); /* it may change be
 void batcher_add(Batcher *b, Request *r);
 /* Takes a request out that waits; who asked has no use for it any more. It counts neither as done nor as dropped. */
 void batcher_remove(Batcher *b, Request *r);
+/* Takes all out that waits, likewise; in front of `list`. */
+void batcher_clear(Batcher *b, Request **list);
 /* One batch at most: as long as n > 0 there may be more for another worker at once. */
 void batcher_next(Batcher *b, int64_t now, bool idle, BatcherStep *out);
 /* When the first of those that wait must begin to be in time; INT64_MAX: nothing waits. */

@@ -22,31 +22,45 @@ static void what_was_not_measured_is_interpolated(void **state)
     (void)state;
     BatchProfile p = {.max = 16};
     assert_int_equal(batch_profile_time(&p, 16), 0);
-    batch_profile_add(&p, 2, 0.010);
+    batch_profile_add(&p, 3, 0.015); /* no power of two: nothing is known yet */
+    assert_int_equal(batch_profile_time(&p, 16), 0);
+    p.seconds[2] = 0.010;
     assert_int_equal(batch_profile_time(&p, 1), 5 * MS);
     assert_int_equal(batch_profile_time(&p, 8), 40 * MS);
-    batch_profile_add(&p, 1, 0.008);
-    batch_profile_add(&p, 6, 0.018);
+    p.seconds[1] = 0.008;
+    p.seconds[8] = 0.022;
     assert_int_equal(batch_profile_time(&p, 1), 8 * MS);
     assert_int_equal(batch_profile_time(&p, 2), 10 * MS);
     assert_int_equal(batch_profile_time(&p, 4), 14 * MS);
     assert_int_equal(batch_profile_time(&p, 16), 38 * MS); /* 2 ms for each more */
-    batch_profile_add(&p, 16, 0.012); /* less for more: not believed */
-    assert_int_equal(batch_profile_time(&p, 16), 18 * MS);
+    p.seconds[16] = 0.012; /* less for more: not believed */
+    assert_int_equal(batch_profile_time(&p, 16), 22 * MS);
 }
 
 static void a_profile_follows_what_is_measured(void **state)
 {
     (void)state;
-    BatchProfile p = {.max = 4};
+    BatchProfile p = {.max = 8};
     batch_profile_add(&p, 1, 0.010);
+    assert_int_equal(batch_profile_time(&p, 1), 10 * MS);
     batch_profile_add(&p, 1, 1.0); /* interrupted: counts as twice */
-    assert_in_range(batch_profile_time(&p, 1), 11249, 11251);
-    for (int i = 0; i < 100; i++)
+    assert_int_equal(batch_profile_time(&p, 1), 10625);
+    for (int i = 0; i < 200; i++)
         batch_profile_add(&p, 1, 0.030);
     assert_in_range(batch_profile_time(&p, 1), 29900, 30000);
     batch_profile_add(&p, 2, 0); /* a clock too coarse to see it */
     assert_true(p.seconds[2] > 0);
+    p = (BatchProfile){.max = 8, .seconds = {[1] = 0.010, [2] = 0.016, [4] = 0.028, [8] = 0.052}};
+    for (int i = 0; i < 200; i++)
+        batch_profile_add(&p, 1, 0.005); /* the machine has become faster */
+    assert_in_range(batch_profile_time(&p, 1), 5000, 5010);
+    assert_in_range(batch_profile_time(&p, 8), 35000, 38000); /* by the square root of that, as long as it is not seen */
+    for (int i = 0; i < 400; i++) {
+        batch_profile_add(&p, 3, 0.011);
+        batch_profile_add(&p, 8, 0.026);
+    }
+    assert_in_range(batch_profile_time(&p, 3), 10500, 11500);
+    assert_in_range(batch_profile_time(&p, 8), 25000, 27000);
 }
 
 /* ---- single rules ---- */
@@ -108,6 +122,36 @@ static void no_larger_than_what_gains(void **state)
     }
     ask(&s, 0, false);
     assert_int_equal(s.step.n, 1);
+    arena_free(s.arena);
+}
+
+static void sizes_are_tried(void **state)
+{
+    (void)state;
+    Set s = set_up(16, 0, 0);
+    s.profile = (BatchProfile){.max = 16};
+    s.b = batcher_new(s.arena, &s.profile);
+    static Request r[BATCH_TRY * 3][16];
+    const int first[] = {1, 2, 4, 8, 16, 8};
+    int others = 0;
+    for (int i = 0; i < BATCH_TRY * 3; i++) {
+        for (int k = 0; k < 16; k++) {
+            r[i][k] = (Request){.deadline = INT64_MAX};
+            batcher_add(s.b, &r[i][k]);
+        }
+        ask(&s, 0, true);
+        if (i < 6)
+            assert_int_equal(s.step.n, first[i]);
+        else
+            others += s.step.n != 8;
+        batch_profile_add(&s.profile, s.step.n, s.step.n == 8 ? 0.001 * 8 : 0.002 * s.step.n); /* 8 is best */
+        Request *rest = NULL;
+        batcher_clear(s.b, &rest);
+        for (int k = s.step.n; k < 16; k++, rest = rest->next)
+            assert_ptr_equal(rest, &r[i][k]);
+        assert_null(rest);
+    }
+    assert_int_equal(others, 3);
     arena_free(s.arena);
 }
 
@@ -334,6 +378,7 @@ int main(void)
         cmocka_unit_test(a_profile_follows_what_is_measured),
         cmocka_unit_test(as_many_as_are_in_time),
         cmocka_unit_test(no_larger_than_what_gains),
+        cmocka_unit_test(sizes_are_tried),
         cmocka_unit_test(waits_as_long_as_company_saves),
         cmocka_unit_test(late_ones_are_given_up),
         cmocka_unit_test(overload_prefers_large_batches),
