@@ -1,0 +1,369 @@
+/* The outbox: who waits for whom. What is written is in outbox_sql.c.
+ *
+ * The thread that writes takes the list of adds and the acknowledgements that are there, and commits both. If that fails, the
+ * acknowledgements are committed without the adds, which free their rows; if that fails too they stay for the next time. */
+#include "watch/outbox.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/heap.h"
+#include "watch/outbox_sql.h"
+
+enum { ACKS = 1024, LAZY_MS = 50, AGAIN_MS = 500 };
+
+struct Outbox {
+    char *path;
+    int lock_file;        /* PATH.lock: another process is refused */
+    OutboxFn added;
+    void *arg;
+    pthread_t thread;
+    pthread_mutex_t write; /* guards writer */
+    OutboxDb *writer;
+    pthread_mutex_t read;  /* guards reader */
+    OutboxDb *reader;
+    pthread_mutex_t lock;  /* guards all that follows */
+    pthread_cond_t work, settled;
+    OutboxAdd *first, **last;
+    OutboxAck *ack;        /* nack of ACKS, in order; the first `taken` are being written */
+    int nack, taken;
+    int64_t said, settled_to; /* acknowledgements so far, and how many of them were written or tried */
+    int flushing;          /* callers of outbox_flush */
+    bool stop, hurry;
+    OutboxCounts counts;
+};
+
+static struct timespec in_ms(int ms)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_sec += ms / 1000;
+    t.tv_nsec += ms % 1000 * 1000000L;
+    if (t.tv_nsec >= 1000000000L) {
+        t.tv_sec++;
+        t.tv_nsec -= 1000000000L;
+    }
+    return t;
+}
+
+void outbox_block_signals(void)
+{
+    static const int ours[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
+    sigset_t others;
+    sigfillset(&others);
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+        sigdelset(&others, ours[i]);
+    pthread_sigmask(SIG_BLOCK, &others, NULL);
+}
+
+/* ---- the thread that writes ---- */
+
+/* Until there is something to write: at once for records, in a while for acknowledgements alone. */
+static bool await_work(Outbox *o, bool failed)
+{
+    const struct timespec lazy = in_ms(failed ? AGAIN_MS : LAZY_MS);
+    bool late = false;
+    for (;;) {
+        if (o->first != NULL || (o->stop && (o->nack == 0 || !failed || o->hurry)))
+            return o->first != NULL || o->nack > 0;
+        if (o->nack > 0 && (late || (!failed && (o->flushing > 0 || o->nack >= ACKS / 2))))
+            return true;
+        if (o->nack == 0)
+            pthread_cond_wait(&o->work, &o->lock);
+        else
+            late = pthread_cond_timedwait(&o->work, &o->lock, &lazy) == ETIMEDOUT;
+    }
+}
+
+static int commit(Outbox *o, OutboxAdd *adds, int nack, Error *e)
+{
+    pthread_mutex_lock(&o->write);
+    const int code = outbox_commit(o->writer, adds, nack, o->ack, e);
+    pthread_mutex_unlock(&o->write);
+    return code;
+}
+
+/* Called and returns with the lock held. */
+static bool write_once(Outbox *o)
+{
+    OutboxAdd *const adds = o->first;
+    const int nack = o->taken = o->nack;
+    o->first = NULL;
+    o->last = &o->first;
+    pthread_mutex_unlock(&o->lock);
+    Error e;
+    const int code = commit(o, adds, nack, &e);
+    const bool written = code == 0 || (nack > 0 && adds != NULL && commit(o, NULL, nack, &(Error){0}) == 0);
+    for (const OutboxAdd *a = adds; a != NULL && code == 0; a = a->next)
+        for (int i = 0; i < a->n; i++)
+            o->added(o->arg, a->sink[i], a->seq);
+    pthread_mutex_lock(&o->lock);
+    for (OutboxAdd *a = adds, *next; a != NULL; a = next) {
+        next = a->next; /* who waits for it takes it away */
+        a->code = code;
+        if (code != 0)
+            *a->error = e;
+        a->done = true;
+        *(code == 0 ? &o->counts.added : &o->counts.failed) += 1;
+    }
+    if (code != 0)
+        snprintf(o->counts.error, sizeof o->counts.error, "%.*s", (int)sizeof o->counts.error - 1, e.message);
+    if (written || o->hurry) {
+        memmove(o->ack, o->ack + nack, (size_t)(o->nack - nack) * sizeof *o->ack);
+        o->nack -= nack;
+    }
+    o->taken = 0;
+    o->settled_to = o->said - (o->nack - (written || o->hurry ? 0 : nack));
+    pthread_cond_broadcast(&o->settled);
+    return written;
+}
+
+static void *writing(void *arg)
+{
+    Outbox *const o = arg;
+    bool failed = false;
+    outbox_block_signals();
+    pthread_mutex_lock(&o->lock);
+    while (await_work(o, failed))
+        failed = !write_once(o);
+    pthread_mutex_unlock(&o->lock);
+    return NULL;
+}
+
+/* ---- to be written ---- */
+
+int outbox_add(Outbox *o, const SinkRecord *r, uint64_t key, int n, const int *sink, Error *e)
+{
+    Error mine = {0};
+    OutboxAdd a = {.record = r, .key = key, .n = n, .sink = sink, .error = &mine};
+    pthread_mutex_lock(&o->lock);
+    *o->last = &a;
+    o->last = &a.next;
+    pthread_cond_signal(&o->work);
+    while (!a.done)
+        pthread_cond_wait(&o->settled, &o->lock);
+    pthread_mutex_unlock(&o->lock);
+    return a.code == 0 ? 0 : error_set(e, a.code, "%s", mine.message);
+}
+
+static void say(Outbox *o, const OutboxAck *ack)
+{
+    pthread_mutex_lock(&o->lock);
+    while (o->nack == ACKS && !o->hurry)
+        pthread_cond_wait(&o->settled, &o->lock);
+    if (o->nack < ACKS) {
+        o->ack[o->nack++] = *ack;
+        o->said++;
+        if (o->nack == 1 || o->nack == ACKS / 2)
+            pthread_cond_signal(&o->work);
+    }
+    pthread_mutex_unlock(&o->lock);
+}
+
+void outbox_done(Outbox *o, int sink, int64_t seq)
+{
+    say(o, &(OutboxAck){.sink = sink, .seq = seq});
+}
+
+void outbox_dead(Outbox *o, int sink, int64_t seq, int attempts, const char *why)
+{
+    OutboxAck ack = {.dead = true, .sink = sink, .seq = seq, .attempts = attempts};
+    snprintf(ack.why, sizeof ack.why, "%s", why);
+    say(o, &ack);
+}
+
+void outbox_flush(Outbox *o)
+{
+    pthread_mutex_lock(&o->lock);
+    const int64_t mine = o->said;
+    o->flushing++;
+    pthread_cond_signal(&o->work);
+    while (o->settled_to < mine && o->nack > 0)
+        pthread_cond_wait(&o->settled, &o->lock);
+    o->flushing--;
+    pthread_mutex_unlock(&o->lock);
+}
+
+void outbox_hurry(Outbox *o)
+{
+    pthread_mutex_lock(&o->lock);
+    o->hurry = true;
+    pthread_cond_signal(&o->work);
+    pthread_cond_broadcast(&o->settled);
+    pthread_mutex_unlock(&o->lock);
+}
+
+/* ---- open, close ---- */
+
+static int take_lock(Outbox *o, Error *e)
+{
+    char name[4096];
+    if ((size_t)snprintf(name, sizeof name, "%s.lock", o->path) >= sizeof name)
+        return error_set(e, ERR_INVALID, "outbox %.100s..: the name is too long", o->path);
+    o->lock_file = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (o->lock_file < 0)
+        return error_set(e, ERR_IO, "outbox %s: %s", name, strerror(errno));
+    /* A lock of the process and not of the descriptor: what we fork does not go on holding it. */
+    struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (fcntl(o->lock_file, F_SETLK, &all) == 0)
+        return 0;
+    const int why = errno;
+    if (fcntl(o->lock_file, F_GETLK, &all) == 0 && all.l_type != F_UNLCK)
+        return error_set(e, ERR_IO, "outbox %s: process %d has it", o->path, (int)all.l_pid);
+    return error_set(e, ERR_IO, "outbox %s: %s", name, strerror(why));
+}
+
+static int make_thread(Outbox *o, Error *e)
+{
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&o->write, NULL);
+    pthread_mutex_init(&o->read, NULL);
+    pthread_mutex_init(&o->lock, NULL);
+    pthread_cond_init(&o->work, &monotonic);
+    pthread_cond_init(&o->settled, NULL);
+    pthread_condattr_destroy(&monotonic);
+    const int failed = pthread_create(&o->thread, NULL, writing, o);
+    return failed ? error_set(e, ERR_MEMORY, "outbox %s: no thread: %s", o->path, strerror(failed)) : 0;
+}
+
+static void let_go(Outbox *o)
+{
+    outbox_db_close(o->reader);
+    outbox_db_close(o->writer);
+    if (o->lock_file >= 0)
+        close(o->lock_file);
+    heap_free(o->ack);
+    heap_free(o->path);
+    heap_free(o);
+}
+
+int outbox_open(const char *path, OutboxFn added, void *arg, Outbox **out, Error *e)
+{
+    Outbox *const o = heap_alloc(sizeof *o, 1);
+    if (o == NULL)
+        return error_set(e, ERR_MEMORY, "outbox %s: out of memory", path);
+    *o = (Outbox){.lock_file = -1, .added = added, .arg = arg, .last = &o->first};
+    o->path = heap_alloc(strlen(path) + 1, 1);
+    o->ack = heap_alloc(ACKS * sizeof *o->ack, 8);
+    int code = o->path && o->ack ? 0 : error_set(e, ERR_MEMORY, "outbox %s: out of memory", path);
+    if (code == 0) {
+        strcpy(o->path, path);
+        code = take_lock(o, e);
+    }
+    if (code == 0)
+        code = outbox_db_open(path, true, &o->writer, e);
+    if (code == 0)
+        code = outbox_db_open(path, false, &o->reader, e);
+    if (code == 0)
+        code = make_thread(o, e);
+    if (code != 0) {
+        let_go(o);
+        return code;
+    }
+    *out = o;
+    return 0;
+}
+
+void outbox_close(Outbox *o)
+{
+    pthread_mutex_lock(&o->lock);
+    o->stop = o->hurry = true;
+    pthread_cond_signal(&o->work);
+    pthread_cond_broadcast(&o->settled);
+    pthread_mutex_unlock(&o->lock);
+    pthread_join(o->thread, NULL);
+    pthread_mutex_destroy(&o->write);
+    pthread_mutex_destroy(&o->read);
+    pthread_mutex_destroy(&o->lock);
+    pthread_cond_destroy(&o->work);
+    pthread_cond_destroy(&o->settled);
+    let_go(o);
+}
+
+/* ---- at once ---- */
+
+int outbox_sink(Outbox *o, const char *name, int *sink, Error *e)
+{
+    pthread_mutex_lock(&o->write);
+    const int code = outbox_db_sink(o->writer, name, sink, e);
+    pthread_mutex_unlock(&o->write);
+    return code;
+}
+
+int outbox_rows(Outbox *o, int sink, int64_t after, int max, OutboxRow *row, int *n, Error *e)
+{
+    pthread_mutex_lock(&o->read);
+    const int code = outbox_db_rows(o->reader, sink, after, max, row, n, e);
+    pthread_mutex_unlock(&o->read);
+    return code;
+}
+
+int outbox_next(Outbox *o, int sink, uint64_t key, int64_t after, int64_t last, int64_t *seq, Error *e)
+{
+    pthread_mutex_lock(&o->read);
+    const int code = outbox_db_next(o->reader, sink, key, after, last, seq, e);
+    pthread_mutex_unlock(&o->read);
+    return code;
+}
+
+int outbox_before(Outbox *o, int sink, int64_t added, int max, OutboxRow *row, int *n, Error *e)
+{
+    pthread_mutex_lock(&o->read);
+    const int code = outbox_db_before(o->reader, sink, added, max, row, n, e);
+    pthread_mutex_unlock(&o->read);
+    return code;
+}
+
+int outbox_load(Outbox *o, int64_t seq, OutboxRecord **out, Error *e)
+{
+    pthread_mutex_lock(&o->read);
+    const int code = outbox_db_load(o->reader, seq, out, e);
+    pthread_mutex_unlock(&o->read);
+    return code;
+}
+
+OutboxSums outbox_sums(Outbox *o, int sink)
+{
+    pthread_mutex_lock(&o->read);
+    const OutboxSums sums = outbox_db_sums(o->reader, sink);
+    pthread_mutex_unlock(&o->read);
+    return sums;
+}
+
+int64_t outbox_oldest(Outbox *o, int sink)
+{
+    pthread_mutex_lock(&o->read);
+    const int64_t added = outbox_db_oldest(o->reader, sink);
+    pthread_mutex_unlock(&o->read);
+    return added;
+}
+
+static int64_t size_of(const char *path, const char *tail)
+{
+    char name[4096];
+    struct stat st;
+    snprintf(name, sizeof name, "%s%s", path, tail);
+    return stat(name, &st) == 0 ? st.st_size : 0;
+}
+
+OutboxCounts outbox_counts(Outbox *o, int n, const int *sink)
+{
+    pthread_mutex_lock(&o->lock);
+    OutboxCounts c = o->counts;
+    pthread_mutex_unlock(&o->lock);
+    pthread_mutex_lock(&o->read);
+    c.rows = outbox_db_others(o->reader, n, sink);
+    pthread_mutex_unlock(&o->read);
+    c.bytes = size_of(o->path, "") + size_of(o->path, "-wal");
+    return c;
+}
