@@ -24,6 +24,9 @@
 
 typedef enum SinkKind { SINK_JSONL, SINK_WEBHOOK, SINK_MQTT, SINK_NATS } SinkKind;
 
+/* Whether this build has it. */
+bool sink_built(SinkKind kind);
+
 typedef struct SinkSpec { /* of the service's file (service.h); copied */
     const char *name;
     SinkKind kind;
