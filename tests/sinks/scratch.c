@@ -1,0 +1,61 @@
+/* A folder of a test. */
+#include "check.h"
+
+#include "sinks/scratch.h"
+
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "sinks/records.h"
+
+static char folder[64];
+
+int scratch_make(void **state)
+{
+    (void)state;
+    strcpy(folder, "/tmp/lathe_sinks_XXXXXX");
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+    (void)st, (void)type, (void)at;
+    return remove(path);
+}
+
+int scratch_remove(void **state)
+{
+    (void)state;
+    return nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+const char *scratch_path(const char *name)
+{
+    static char path[8][256];
+    static int turn;
+    char *const at = path[turn++ % 8];
+    snprintf(at, sizeof path[0], "%s/%s", folder, name);
+    return at;
+}
+
+Sinks *scratch_sinks(int n, const SinkSpec *spec)
+{
+    Sinks *s;
+    Error e = {0};
+    if (sinks_open(scratch_path("outbox"), n, spec, &s, &e) != 0)
+        FAIL_MSG("%s", e.message);
+    return s;
+}
+
+void scratch_add(Sinks *s, int first, int n)
+{
+    char text[RECORD_TEXT], name[64];
+    Error e = {0};
+    for (int i = first; i < first + n; i++) {
+        const SinkRecord r = record_make(i, text, name);
+        if (sinks_add(s, &r, &e) != 0)
+            FAIL_MSG("record %d: %s", i, e.message);
+    }
+}

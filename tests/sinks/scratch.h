@@ -1,0 +1,17 @@
+/* A folder of a test, with an outbox in it. */
+#ifndef LATHE_TESTS_SCRATCH_H
+#define LATHE_TESTS_SCRATCH_H
+
+#include "watch/sink.h"
+
+/* For cmocka: set-up and tear-down. */
+int scratch_make(void **state);
+int scratch_remove(void **state);
+/* Of a file in it; valid until the eighth call after. */
+const char *scratch_path(const char *name);
+/* On the folder's outbox; they must be right. */
+Sinks *scratch_sinks(int n, const SinkSpec *spec);
+/* Records first..first+n-1 (sinks/records.h). */
+void scratch_add(Sinks *s, int first, int n);
+
+#endif
