@@ -82,7 +82,7 @@ void arrivals_read(Arrivals *a, const char *path)
     char *line = NULL;
     size_t cap = 0;
     for (ssize_t n; f && (n = getline(&line, &cap, f)) > 0;)
-        if (line[n - 1] == '\n')
+        if (n >= 2 && line[n - 1] == '\n' && line[n - 2] == '}')
             arrivals_take(a, line, (size_t)n - 1);
     free(line);
     if (f)

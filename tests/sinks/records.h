@@ -27,7 +27,7 @@ void arrivals_free(Arrivals *a);
 void arrivals_clear(Arrivals *a);
 /* From any thread; -1: not what was sent. */
 int arrivals_take(Arrivals *a, const char *text, size_t size);
-/* Each line of a file; a last one without an end is not looked at. */
+/* Each line of a file but those that were cut off. */
 void arrivals_read(Arrivals *a, const char *path);
 /* Until records first..first+n-1 are there; false: not in time (s). */
 bool arrivals_wait(Arrivals *a, int first, int n, double seconds);
