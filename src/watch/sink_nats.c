@@ -17,6 +17,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <nats/nats.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,8 +25,8 @@
 #include "base/map.h"
 #include "watch/sink_url.h"
 
-enum { WINDOW = 64, SUBJECTS = 4096 };
-static const int64_t ASK_AGAIN = 60000000, SLICE = 20000;
+enum { WINDOW = 64, SUBJECTS = 4096, ANSWERS = 4 * WINDOW };
+static const int64_t ASK_AGAIN = 60000000, SECOND = 1000000;
 static const char system_authorities[] = "/etc/ssl/certs/ca-certificates.crt";
 
 typedef enum Taker { UNKNOWN, STREAM, NOBODY } Taker;
@@ -42,16 +43,24 @@ typedef struct Question { /* of a record under way */
     const char *subject;  /* heap */
 } Question;
 
+typedef struct Inbox { /* between the library's thread and ours: either may be over first */
+    pthread_mutex_t lock;
+    int holders;
+    int wake;             /* -1: the link is closed */
+    int n;
+    natsMsg *answer[ANSWERS];
+} Inbox;
+
 typedef struct Server {
     Arena *arena;
     const SinkSite *site;
     const char *prefix, *host;
-    char inbox[64];
+    char inbox_name[64];
+    Inbox *inbox;
     natsConnection *connection;
     natsSubscription *answers;
     uint64_t tokens;      /* a token is its question's place and this, so that late answers fit none */
     Question question[WINDOW];
-    int under_way;
     Subject subject[SUBJECTS]; /* by hash; what falls on a taken place takes it over */
 } Server;
 
@@ -105,13 +114,93 @@ static void forget(Question *q)
     *q = (Question){0};
 }
 
+/* From a thread of the library. More than fit are answers to questions of long ago. */
+static void on_answer(natsConnection *connection, natsSubscription *subscription, natsMsg *m, void *arg)
+{
+    Inbox *const inbox = arg;
+    (void)connection, (void)subscription;
+    pthread_mutex_lock(&inbox->lock);
+    const bool taken = inbox->wake >= 0 && inbox->n < ANSWERS;
+    if (taken) {
+        inbox->answer[inbox->n++] = m;
+        sink_wake(inbox->wake);
+    }
+    pthread_mutex_unlock(&inbox->lock);
+    if (!taken)
+        natsMsg_Destroy(m);
+}
+
+/* One of its holders needs it no more. */
+static void let_go(void *arg)
+{
+    Inbox *const inbox = arg;
+    pthread_mutex_lock(&inbox->lock);
+    const int left = --inbox->holders;
+    pthread_mutex_unlock(&inbox->lock);
+    if (left > 0)
+        return;
+    for (int i = 0; i < inbox->n; i++)
+        natsMsg_Destroy(inbox->answer[i]);
+    pthread_mutex_destroy(&inbox->lock);
+    heap_free(inbox);
+}
+
+/* From a thread of the library: nothing will come. */
+static void on_end(void *arg)
+{
+    Inbox *const inbox = arg;
+    pthread_mutex_lock(&inbox->lock);
+    if (inbox->wake >= 0)
+        sink_wake(inbox->wake);
+    pthread_mutex_unlock(&inbox->lock);
+    let_go(inbox);
+}
+
+static natsStatus open_inbox(Server *s)
+{
+    natsInbox *name = NULL;
+    char all[80];
+    Inbox *const inbox = heap_alloc(sizeof *inbox, 8);
+    if (inbox == NULL)
+        return NATS_NO_MEMORY;
+    pthread_mutex_init(&inbox->lock, NULL);
+    inbox->wake = s->site->wake;
+    inbox->holders = 1;
+    natsStatus bad = natsInbox_Create(&name);
+    snprintf(s->inbox_name, sizeof s->inbox_name, "%s", bad == NATS_OK ? name : "");
+    snprintf(all, sizeof all, "%s.*", s->inbox_name);
+    natsInbox_Destroy(name);
+    if (bad == NATS_OK)
+        bad = natsConnection_Subscribe(&s->answers, s->connection, all, on_answer, inbox);
+    if (bad == NATS_OK) {
+        inbox->holders = 2;
+        bad = natsSubscription_SetOnCompleteCB(s->answers, on_end, inbox);
+    }
+    s->inbox = inbox; /* disconnect lets go of it */
+    return bad;
+}
+
+static void disconnect(Server *s)
+{
+    if (s->inbox) {
+        pthread_mutex_lock(&s->inbox->lock);
+        s->inbox->wake = -1;
+        pthread_mutex_unlock(&s->inbox->lock);
+    }
+    if (s->connection)
+        natsConnection_Close(s->connection);
+    natsSubscription_Destroy(s->answers);
+    natsConnection_Destroy(s->connection);
+    if (s->inbox)
+        let_go(s->inbox);
+}
+
 static void close_server(void *link)
 {
     Server *const s = link;
     for (int i = 0; i < WINDOW; i++)
         forget(&s->question[i]);
-    natsSubscription_Destroy(s->answers);
-    natsConnection_Destroy(s->connection);
+    disconnect(s);
     arena_free(s->arena);
 }
 
@@ -154,20 +243,11 @@ static void make_server(Context *ctx, void *arg)
     if (bad == NATS_OK)
         bad = natsConnection_Connect(&s->connection, o);
     natsOptions_Destroy(o);
-    natsInbox *inbox = NULL;
     if (bad == NATS_OK)
-        bad = natsInbox_Create(&inbox);
-    if (bad == NATS_OK) {
-        char all[80];
-        snprintf(s->inbox, sizeof s->inbox, "%s", inbox);
-        snprintf(all, sizeof all, "%s.*", s->inbox);
-        bad = natsConnection_SubscribeSync(&s->answers, s->connection, all);
-    }
-    natsInbox_Destroy(inbox);
+        bad = open_inbox(s);
     if (bad != NATS_OK) {
         broken(s, bad, &e);
-        natsSubscription_Destroy(s->answers);
-        natsConnection_Destroy(s->connection);
+        disconnect(s);
         fail(ctx, ERR_IO, "%s", e.message);
     }
 }
@@ -221,7 +301,7 @@ static natsStatus proceed(Server *s, Question *q)
     s->tokens++;
     q->item->token = (int64_t)(s->tokens * WINDOW + (uint64_t)(q - s->question));
     q->who = taker == UNKNOWN;
-    snprintf(reply, sizeof reply, "%s.%" PRId64, s->inbox, q->item->token);
+    snprintf(reply, sizeof reply, "%s.%" PRId64, s->inbox_name, q->item->token);
     snprintf(id, sizeof id, "%016" PRIx64 "-%d", r->id, r->rev);
     if (taker == STREAM)
         return publish(s, q->subject, reply, r->json, r->size, id);
@@ -266,7 +346,7 @@ static SinkVerdict acknowledgement(natsMsg *m, SinkItem *item)
 static natsStatus take_answer(Server *s, natsMsg *m, bool *settled)
 {
     const char *const subject = natsMsg_GetSubject(m);
-    const size_t len = strlen(s->inbox);
+    const size_t len = strlen(s->inbox_name);
     if (strlen(subject) <= len + 1)
         return NATS_OK;
     int64_t token = 0;
@@ -289,32 +369,36 @@ static natsStatus take_answer(Server *s, natsMsg *m, bool *settled)
         q->item->verdict = at->taker == NOBODY ? SINK_TAKEN : acknowledgement(m, q->item);
     }
     forget(q);
-    s->under_way--;
     *settled = true;
     return NATS_OK;
+}
+
+/* The next that came; NULL: none. */
+static natsMsg *next_answer(Inbox *inbox)
+{
+    pthread_mutex_lock(&inbox->lock);
+    natsMsg *const m = inbox->n > 0 ? inbox->answer[0] : NULL;
+    if (m)
+        memmove(inbox->answer, inbox->answer + 1, (size_t)--inbox->n * sizeof m);
+    pthread_mutex_unlock(&inbox->lock);
+    return m;
 }
 
 static int wait_answers(void *link, int64_t timeout, Error *e)
 {
     Server *const s = link;
-    if (s->under_way == 0) { /* nothing but the end of the connection can come */
-        const int64_t second = 1000000;
-        sink_pause(s->site->wake, -1, timeout < second ? timeout : second);
-        return natsConnection_IsClosed(s->connection) ? broken(s, NATS_CONNECTION_CLOSED, e) : 0;
-    }
     bool settled = false;
-    int64_t slice = timeout < SLICE ? timeout : SLICE; /* then records that came meanwhile are looked at */
-    sink_pause(s->site->wake, -1, 0);
-    for (natsMsg *m = NULL;; slice = 0) {
-        natsStatus bad = natsSubscription_NextMsg(&m, s->answers, slice / 1000);
-        if (bad == NATS_TIMEOUT)
-            return 0;
-        if (bad == NATS_OK)
-            bad = take_answer(s, m, &settled);
-        natsMsg_Destroy(m);
-        if (bad != NATS_OK)
-            return broken(s, bad, e);
+    for (int turn = 0; turn < 2 && !settled; turn++) {
+        if (turn > 0)
+            sink_pause(s->site->wake, -1, timeout < SECOND ? timeout : SECOND);
+        for (natsMsg *m; (m = next_answer(s->inbox)) != NULL;) {
+            const natsStatus bad = take_answer(s, m, &settled);
+            natsMsg_Destroy(m);
+            if (bad != NATS_OK)
+                return broken(s, bad, e);
+        }
     }
+    return natsConnection_IsClosed(s->connection) ? broken(s, NATS_CONNECTION_CLOSED, e) : 0;
 }
 
 /* ---- records ---- */
@@ -360,10 +444,8 @@ static int send_message(void *link, SinkItem *item, Error *e)
         q++;
     *q = (Question){.item = item, .subject = n.out};
     const natsStatus bad = proceed(s, q);
-    if (bad == NATS_OK) {
-        s->under_way++;
+    if (bad == NATS_OK)
         return 0;
-    }
     forget(q);
     if (bad == NATS_MAX_PAYLOAD || bad == NATS_INVALID_SUBJECT)
         return error_set(e, ERR_INVALID, "the server takes no such message: %s", natsStatus_GetText(bad));
