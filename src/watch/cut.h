@@ -1,0 +1,40 @@
+/* Parts of a video as files of their own (MP4), encoded anew as little as can be.
+ *
+ *     GOP 1          GOP 2          GOP 3
+ *     K . . . . . .  K . . . . . .  K . . . .
+ *             from ^                  ^ to
+ *     CUT_COPY    packets from K of GOP 1 on, and an edit list: players show the first picture of the part first
+ *     CUT_EXACT   the rest of GOP 1 encoded anew, the other packets copied: the file holds nothing else
+ *
+ * Sound of a file comes along, copied. A part is written beside its name and takes it when it is whole. */
+#ifndef LATHE_WATCH_CUT_H
+#define LATHE_WATCH_CUT_H
+
+#include "watch/packets.h"
+
+#define CUT_MAX_TIME 3600000000 /* us, of one part */
+
+typedef enum CutMode { CUT_COPY, CUT_EXACT /* H.264 and HEVC; others are copied */ } CutMode;
+
+typedef struct CutReport {
+    int64_t duration;   /* us, of what is shown */
+    int64_t copied, encoded; /* pictures */
+    int64_t bytes;
+    CutMode mode;       /* as it was done */
+} CutReport;
+
+/* Pictures with from <= time < to. Packets of one connection in decoding order, the first a keyframe; times are theirs. ERR_INVALID: no
+ * picture lies there, or the packets do not reach back to a keyframe; ERR_UNSUPPORTED: MP4 does not hold this codec; ERR_IO: it
+ * cannot be written. */
+int cut_packets(int n, const Packet *const *packet, int64_t from, int64_t to, CutMode mode, const char *path, CutReport *out, Error *e);
+/* The same of a stored video; times from its first picture on, as a watch gives them for it. */
+int cut_file(const char *video, int64_t from, int64_t to, CutMode mode, const char *path, CutReport *out, Error *e);
+
+typedef struct ReelPart {
+    const char *path, *title; /* title: of the chapter */
+} ReelPart;
+
+/* Parts one after another, each a chapter. ERR_INVALID: they are not of one codec and size, with the one that differs. */
+int cut_reel(int n, const ReelPart *part, const char *path, CutReport *out, Error *e);
+
+#endif

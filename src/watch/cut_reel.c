@@ -1,0 +1,191 @@
+/* Parts of one kind, copied one after another, with a chapter each. */
+#include <libavformat/avformat.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "watch/cut.h"
+
+#define TICK ((AVRational){1, 1000000})
+
+typedef struct Reel {
+    const char *path, *partial;
+    AVFormatContext *out;
+    int64_t at;      /* us: where the next part begins */
+    int64_t last[2]; /* dts that was written last, of each stream, in its time base */
+    CutReport *report;
+    Error *error;
+} Reel;
+
+static int reel_fail(const Reel *r, int code, int av, const char *path, const char *what)
+{
+    return error_set(r->error, code, "%s: %s: %s", path, what, av_err2str(av));
+}
+
+static int open_part(const Reel *r, const char *path, AVFormatContext **out)
+{
+    int code = avformat_open_input(out, path, NULL, NULL);
+    if (code >= 0)
+        code = avformat_find_stream_info(*out, NULL);
+    if (code < 0)
+        return reel_fail(r, ERR_IO, code, path, "opening it");
+    for (unsigned i = 0; i < (*out)->nb_streams; i++)
+        if ((*out)->streams[i]->codecpar->codec_type == AVMEDIA_TYPE_VIDEO)
+            return 0;
+    return error_set(r->error, ERR_INVALID, "%s: it has no video", path);
+}
+
+/* The first stream of video, the first of sound. */
+static int stream_of(const AVFormatContext *f, enum AVMediaType type)
+{
+    for (unsigned i = 0; i < f->nb_streams; i++)
+        if (f->streams[i]->codecpar->codec_type == type)
+            return (int)i;
+    return -1;
+}
+
+static const enum AVMediaType kind[] = {AVMEDIA_TYPE_VIDEO, AVMEDIA_TYPE_AUDIO};
+
+/* Streams as in the first part. */
+static int begin_reel(Reel *r, const AVFormatContext *part)
+{
+    int code = avformat_alloc_output_context2(&r->out, NULL, "mp4", r->partial);
+    if (code < 0)
+        return reel_fail(r, ERR_IO, code, r->path, "writing MP4");
+    for (int k = 0; k < 2; k++) {
+        const int i = stream_of(part, kind[k]);
+        AVStream *const s = i < 0 ? NULL : avformat_new_stream(r->out, NULL);
+        if (i >= 0 && (!s || avcodec_parameters_copy(s->codecpar, part->streams[i]->codecpar) < 0))
+            return error_set(r->error, ERR_MEMORY, "%s: out of memory", r->path);
+        if (s) {
+            s->codecpar->codec_tag = 0;
+            s->time_base = part->streams[i]->time_base;
+            s->avg_frame_rate = part->streams[i]->avg_frame_rate;
+        }
+        r->last[k] = INT64_MIN;
+    }
+    return 0;
+}
+
+/* What a decoder is told at the beginning has to do for all parts. */
+static int check_part(const Reel *r, const AVFormatContext *part, const char *path)
+{
+    const AVCodecParameters *const a = r->out->streams[0]->codecpar;
+    const AVCodecParameters *const b = part->streams[stream_of(part, AVMEDIA_TYPE_VIDEO)]->codecpar;
+    if (a->codec_id != b->codec_id || a->width != b->width || a->height != b->height)
+        return error_set(r->error, ERR_INVALID, "%s: %s of %dx%d does not go on from %s of %dx%d", path, avcodec_get_name(b->codec_id),
+                         b->width, b->height, avcodec_get_name(a->codec_id), a->width, a->height);
+    if (a->extradata_size != b->extradata_size || memcmp(a->extradata, b->extradata, (size_t)a->extradata_size) != 0)
+        return error_set(r->error, ERR_INVALID, "%s: was encoded otherwise than the part before it", path);
+    return 0;
+}
+
+static int copy_part(Reel *r, AVFormatContext *part)
+{
+    AVPacket *p = av_packet_alloc();
+    int64_t end = r->at;
+    int code = p ? 0 : AVERROR(ENOMEM);
+    while (code >= 0 && (code = av_read_frame(part, p)) >= 0) {
+        const enum AVMediaType type = part->streams[p->stream_index]->codecpar->codec_type;
+        const int k = type == AVMEDIA_TYPE_VIDEO ? 0 : 1;
+        const bool wanted = p->stream_index == stream_of(part, kind[k]) && (k == 0 || r->out->nb_streams > 1);
+        if (wanted) {
+            AVStream *const s = r->out->streams[k];
+            av_packet_rescale_ts(p, part->streams[p->stream_index]->time_base, TICK);
+            p->pts += r->at;
+            p->dts += r->at;
+            end = p->pts + p->duration > end ? p->pts + p->duration : end;
+            av_packet_rescale_ts(p, TICK, s->time_base);
+            p->dts = p->dts > r->last[k] ? p->dts : r->last[k] + 1; /* sound of the part before may reach over its end */
+            p->pts = p->pts > p->dts ? p->pts : p->dts;
+            r->last[k] = p->dts;
+            p->stream_index = k;
+            r->report->copied += k == 0;
+            code = av_interleaved_write_frame(r->out, p);
+        }
+        av_packet_unref(p);
+    }
+    av_packet_free(&p);
+    r->at = end;
+    return code == AVERROR_EOF ? 0 : code;
+}
+
+/* Chapters are written with the head, so their times have to be known by then. */
+static int add_chapter(AVFormatContext *f, int number, int64_t from, int64_t to, const char *title)
+{
+    AVChapter **const more = av_realloc_array(f->chapters, (size_t)number + 1, sizeof *more);
+    if (!more)
+        return AVERROR(ENOMEM);
+    f->chapters = more;
+    AVChapter *const c = more[number] = av_mallocz(sizeof *c);
+    if (!c)
+        return AVERROR(ENOMEM);
+    f->nb_chapters = (unsigned)number + 1;
+    *c = (AVChapter){.id = number, .time_base = TICK, .start = from, .end = to};
+    return av_dict_set(&c->metadata, "title", title ? title : "", 0);
+}
+
+static int look_at_parts(Reel *r, int n, const ReelPart *part)
+{
+    int64_t at = 0;
+    int code = n > 0 ? 0 : error_set(r->error, ERR_INVALID, "%s: a reel of no parts", r->path);
+    for (int i = 0; i < n && code == 0; i++) {
+        AVFormatContext *f = NULL;
+        code = open_part(r, part[i].path, &f);
+        if (code == 0)
+            code = i == 0 ? begin_reel(r, f) : check_part(r, f, part[i].path);
+        const int64_t duration = code == 0 && f->duration > 0 ? f->duration : 0;
+        if (code == 0 && add_chapter(r->out, i, at, at + duration, part[i].title) < 0)
+            code = error_set(r->error, ERR_MEMORY, "%s: out of memory", r->path);
+        at += duration;
+        avformat_close_input(&f);
+    }
+    return code;
+}
+
+static int write_parts(Reel *r, int n, const ReelPart *part)
+{
+    int av = avio_open(&r->out->pb, r->partial, AVIO_FLAG_WRITE);
+    if (av >= 0) {
+        AVDictionary *option = NULL;
+        av_dict_set(&option, "movflags", "+faststart", 0);
+        av = avformat_write_header(r->out, &option);
+        av_dict_free(&option);
+    }
+    if (av < 0)
+        return reel_fail(r, ERR_IO, av, r->path, "it cannot be made");
+    int code = 0;
+    for (int i = 0; i < n && code == 0; i++) {
+        AVFormatContext *f = NULL;
+        code = open_part(r, part[i].path, &f);
+        av = code == 0 ? copy_part(r, f) : 0;
+        if (av < 0)
+            code = reel_fail(r, ERR_IO, av, r->path, "writing it");
+        avformat_close_input(&f);
+    }
+    av = code == 0 ? av_write_trailer(r->out) : 0;
+    return av < 0 ? reel_fail(r, ERR_IO, av, r->path, "writing its end") : code;
+}
+
+int cut_reel(int n, const ReelPart *part, const char *path, CutReport *out, Error *e)
+{
+    Arena *const a = arena_new();
+    *out = (CutReport){.mode = CUT_COPY};
+    Reel r = {.path = path, .partial = arena_printf(a, "%s.part", path), .report = out, .error = e};
+    int code = look_at_parts(&r, n, part);
+    if (code == 0)
+        code = write_parts(&r, n, part);
+    if (r.out && r.out->pb && avio_closep(&r.out->pb) < 0 && code == 0)
+        code = error_set(e, ERR_IO, "%s: could not be written whole", path);
+    avformat_free_context(r.out);
+    if (code == 0 && rename(r.partial, path) != 0)
+        code = error_set(e, ERR_IO, "%s: %m", path);
+    if (code != 0)
+        unlink(r.partial);
+    struct stat st;
+    out->duration = r.at;
+    out->bytes = code == 0 && stat(path, &st) == 0 ? st.st_size : 0;
+    arena_free(a);
+    return code;
+}

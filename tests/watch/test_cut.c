@@ -1,0 +1,226 @@
+/* Parts of a video: the pictures asked for and no others, whatever the GOPs are; parts in a row. */
+#include "check.h"
+
+#include <libavformat/avformat.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "watch/clip.h"
+#include "watch/cut.h"
+#include "watch/source.h"
+#include "watch/video.h"
+
+typedef struct Place {
+    char dir[40], in[64], out[64], second[64], reel[64];
+} Place;
+
+static Place place_new(void)
+{
+    Place p = {.dir = "/tmp/lathe_cut_XXXXXX"};
+    assert_non_null(mkdtemp(p.dir));
+    snprintf(p.in, sizeof p.in, "%s/in.mp4", p.dir);
+    snprintf(p.out, sizeof p.out, "%s/out.mp4", p.dir);
+    snprintf(p.second, sizeof p.second, "%s/second.mp4", p.dir);
+    snprintf(p.reel, sizeof p.reel, "%s/reel.mp4", p.dir);
+    return p;
+}
+
+static void place_free(const Place *p)
+{
+    unlink(p->in), unlink(p->out), unlink(p->second), unlink(p->reel);
+    assert_int_equal(rmdir(p->dir), 0); /* nothing else is left */
+}
+
+/* Numbers of the pictures that a player shows, as "3-7 ": runs. */
+static const char *shown(Arena *a, const char *path)
+{
+    Str out = str_new(a);
+    Video *v;
+    VideoFrame f;
+    Error e;
+    int first = -1, last = -2;
+    int64_t t = 0;
+    if (video_open(path, &(VideoOptions){0}, &v, &e) != 0)
+        FAIL_MSG("%s", e.message);
+    while (video_sample(v, t, &f, &e) > 0) {
+        const int n = clip_number(&f.picture);
+        if (n != last + 1) {
+            if (first >= 0)
+                str_addf(&out, "%d-%d ", first, last);
+            first = n;
+        }
+        last = n;
+        t = f.t + 1;
+    }
+    assert_int_equal(video_counts(v).errors, 0);
+    video_close(v);
+    str_addf(&out, "%d-%d ", first, last);
+    return str_text(&out);
+}
+
+static void expect(const char *path, const char *want, const char *what)
+{
+    Arena *const a = arena_new();
+    const char *const got = shown(a, path);
+    if (strcmp(got, want) != 0)
+        FAIL_MSG("%s: %s instead of %s", what, got, want);
+    arena_free(a);
+}
+
+/* At 25 frames a second. */
+static int64_t at(int frame) { return frame * 40000; }
+
+static void cut_and_expect(const Place *p, int from, int to, CutMode mode, const char *what)
+{
+    CutReport r;
+    Error e;
+    char want[40], name[80];
+    snprintf(name, sizeof name, "%s from %d to %d", what, from, to);
+    if (cut_file(p->in, at(from), at(to), mode, p->out, &r, &e) != 0)
+        FAIL_MSG("%s: %s", name, e.message);
+    snprintf(want, sizeof want, "%d-%d ", from, to - 1);
+    expect(p->out, want, name);
+    assert_int_equal(r.duration, at(to - from));
+    assert_true(r.bytes > 0);
+    assert_int_equal(r.mode, mode);
+    if (mode == CUT_EXACT)
+        assert_int_equal(r.copied + r.encoded, to - from);
+}
+
+static void test_exact_parts(void **state)
+{
+    (void)state;
+    const Place p = place_new();
+    static const ClipOptions kind[] = {{.frames = 100, .fps = 25, .gop = 10}, {.frames = 100, .fps = 25, .gop = 12, .bframes = 2},
+                                       {.frames = 100, .fps = 25, .gop = 1}, {.frames = 100, .fps = 25, .gop = 250, .bframes = 3}};
+    static const int part[][2] = {{0, 10}, {0, 1}, {3, 4}, {3, 9}, {5, 30}, {10, 20}, {11, 13}, {9, 25}, {47, 100}, {99, 100}, {24, 60}};
+    for (size_t k = 0; k < sizeof kind / sizeof kind[0]; k++) {
+        clip_write(p.in, &kind[k]);
+        for (size_t i = 0; i < sizeof part / sizeof part[0]; i++) {
+            char what[40];
+            snprintf(what, sizeof what, "gop %d, %d B", kind[k].gop, kind[k].bframes);
+            cut_and_expect(&p, part[i][0], part[i][1], CUT_EXACT, what);
+        }
+    }
+    place_free(&p);
+}
+
+/* By the edit list a player begins where it was asked; the packets before are in the file. */
+static void test_copied_parts(void **state)
+{
+    (void)state;
+    const Place p = place_new();
+    CutReport r;
+    Error e;
+    clip_write(p.in, &(ClipOptions){.frames = 100, .fps = 25, .gop = 10});
+    cut_and_expect(&p, 10, 20, CUT_COPY, "at a keyframe");
+    assert_int_equal(cut_file(p.in, at(13), at(25), CUT_COPY, p.out, &r, &e), 0);
+    assert_int_equal(r.copied, 15);
+    assert_int_equal(r.encoded, 0);
+    assert_int_equal(r.duration, at(12));
+    AVFormatContext *f = NULL;
+    assert_true(avformat_open_input(&f, p.out, NULL, NULL) >= 0);
+    assert_true(avformat_find_stream_info(f, NULL) >= 0);
+    assert_in_range(f->duration, at(12) - 1000, at(12) + 1000);
+    int thrown = 0, kept = 0;
+    AVPacket *packet = av_packet_alloc();
+    for (; av_read_frame(f, packet) >= 0; av_packet_unref(packet))
+        *(packet->flags & AV_PKT_FLAG_DISCARD ? &thrown : &kept) += 1;
+    assert_int_equal(thrown, 3);
+    assert_int_equal(kept, 12);
+    av_packet_free(&packet);
+    avformat_close_input(&f);
+    place_free(&p);
+}
+
+static void test_transport_streams(void **state)
+{
+    (void)state;
+    Place p = place_new();
+    snprintf(p.in, sizeof p.in, "%s/in.ts", p.dir);
+    clip_write(p.in, &(ClipOptions){.frames = 60, .fps = 25, .gop = 10, .bframes = 2, .start = 1000});
+    cut_and_expect(&p, 4, 33, CUT_EXACT, "transport stream");
+    place_free(&p);
+}
+
+/* What waits in a queue of a live stream. */
+static void test_packets(void **state)
+{
+    (void)state;
+    const Place p = place_new();
+    clip_write(p.in, &(ClipOptions){.frames = 60, .fps = 25, .gop = 10, .bframes = 2});
+    Packet packet[60];
+    const Packet *list[60];
+    Error e;
+    CutReport r;
+    int n = 0;
+    Source *const s = source_new(p.in, &(SourceOptions){.open_timeout = 5000000, .read_timeout = 5000000});
+    assert_int_equal(source_connect(s, &e), 0);
+    while (n < 60 && source_read(s, &packet[n], &e) > 0)
+        list[n] = &packet[n], n++;
+    const int64_t first = packet[0].pts;
+    assert_int_equal(cut_packets(n, list, first + at(13), first + at(27), CUT_EXACT, p.out, &r, &e), 0);
+    expect(p.out, "13-26 ", "packets");
+    assert_int_equal(cut_packets(n - 20, list + 20, first + at(25), first + at(40), CUT_EXACT, p.out, &r, &e), 0);
+    expect(p.out, "25-39 ", "packets from a later keyframe on");
+    assert_int_equal(cut_packets(0, list, 0, 1, CUT_EXACT, p.out, &r, &e), ERR_INVALID);
+    for (int i = 0; i < n; i++)
+        packet_free(&packet[i]);
+    source_close(s);
+    place_free(&p);
+}
+
+static void test_reel(void **state)
+{
+    (void)state;
+    const Place p = place_new();
+    CutReport r;
+    Error e;
+    clip_write(p.in, &(ClipOptions){.frames = 100, .fps = 25, .gop = 12, .bframes = 2});
+    assert_int_equal(cut_file(p.in, at(50), at(70), CUT_EXACT, p.out, &r, &e), 0);
+    assert_int_equal(cut_file(p.in, at(5), at(30), CUT_EXACT, p.second, &r, &e), 0);
+    const ReelPart part[] = {{p.out, "a win"}, {p.second, "a loss"}};
+    assert_int_equal(cut_reel(2, part, p.reel, &r, &e), 0);
+    assert_int_equal(r.copied, 45);
+    expect(p.reel, "50-69 5-29 ", "reel");
+    AVFormatContext *f = NULL;
+    assert_true(avformat_open_input(&f, p.reel, NULL, NULL) >= 0);
+    assert_int_equal(f->nb_chapters, 2);
+    assert_string_equal(av_dict_get(f->chapters[1]->metadata, "title", NULL, 0)->value, "a loss");
+    assert_in_range(av_rescale_q(f->chapters[1]->start, f->chapters[1]->time_base, (AVRational){1, 1000}), 799, 801);
+    avformat_close_input(&f);
+    assert_int_equal(cut_reel(0, part, p.reel, &r, &e), ERR_INVALID);
+    clip_write(p.in, &(ClipOptions){.frames = 20, .fps = 25, .gop = 10});
+    const ReelPart odd[] = {{p.out, NULL}, {p.in, NULL}};
+    assert_int_equal(cut_reel(2, odd, p.reel, &r, &e), ERR_INVALID); /* no B-frames: other parameter sets */
+    place_free(&p);
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    const Place p = place_new();
+    CutReport r;
+    Error e;
+    clip_write(p.in, &(ClipOptions){.frames = 20, .fps = 25, .gop = 10});
+    assert_int_equal(cut_file(p.in, at(30), at(40), CUT_EXACT, p.out, &r, &e), ERR_INVALID);
+    assert_non_null(strstr(e.message, "no picture between 1.200 and 1.600 s"));
+    assert_int_equal(cut_file(p.in, at(5), at(5), CUT_EXACT, p.out, &r, &e), ERR_INVALID);
+    assert_int_equal(cut_file(p.in, 0, INT64_MAX, CUT_EXACT, p.out, &r, &e), ERR_INVALID);
+    assert_int_equal(cut_file("/nowhere.mp4", 0, 1, CUT_EXACT, p.out, &r, &e), ERR_IO);
+    assert_int_equal(cut_file(p.in, 0, at(5), CUT_EXACT, "/nowhere/out.mp4", &r, &e), ERR_IO);
+    struct stat st;
+    assert_int_not_equal(stat(p.out, &st), 0);
+    place_free(&p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_exact_parts), cmocka_unit_test(test_copied_parts), cmocka_unit_test(test_transport_streams),
+        cmocka_unit_test(test_packets),     cmocka_unit_test(test_reel),         cmocka_unit_test(test_refusals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
