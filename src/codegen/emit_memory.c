@@ -281,3 +281,14 @@ void gen_store(Gen *g, const LoopStmt *s)
     }
     g->mem_epoch++;
 }
+
+/* To the second-level cache. The address may lie outside of the buffer. */
+void gen_fetch(Gen *g, const LoopStmt *s)
+{
+    enum { READ = 0, SECOND_LEVEL = 2, DATA = 1 };
+    const GenBuffer *b = &g->buffer[s->buffer];
+    LLVMValueRef offset = gen_expr(g, s->index[0]);
+    LLVMValueRef args[4] = {LLVMBuildGEP2(g->b, b->element, b->base, &offset, 1, ""), LLVMConstInt(g->i32, READ, false),
+                            LLVMConstInt(g->i32, SECOND_LEVEL, false), LLVMConstInt(g->i32, DATA, false)};
+    gen_intrinsic(g, "llvm.prefetch", 1, &g->ptr, 4, args);
+}

@@ -95,6 +95,7 @@ static void gen_stmt(Gen *g, int id)
     case L_IF: gen_if(g, s); break;
     case L_LET: gen_bind(g, s->var, gen_expr(g, s->value)); break;
     case L_STORE: gen_store(g, s); break;
+    case L_FETCH: gen_fetch(g, s); break;
     case L_SET:
         if (g->l->reg.at[s->buffer].rows) {
             gen_tile_set(g, s);

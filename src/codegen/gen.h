@@ -118,6 +118,7 @@ LLVMValueRef gen_load(Gen *g, Expr e);
 /* The elements of an EX_VLOAD as they lie in memory, as one value of type `type`, which is as long. */
 LLVMValueRef gen_load_raw(Gen *g, Expr e, LLVMTypeRef type);
 void gen_store(Gen *g, const LoopStmt *s);
+void gen_fetch(Gen *g, const LoopStmt *s);
 LLVMValueRef gen_address(Gen *g, int buffer, Expr offset);
 
 /* ---- storage.c: storage type in memory <-> compute type in registers ---- */

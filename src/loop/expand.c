@@ -113,6 +113,22 @@ static void emit_store(Expander *w, const LoopStmt *in, int parent)
     s->value = value;
 }
 
+static void emit_fetch(Expander *w, const LoopStmt *in, int parent)
+{
+    Exprs *x = w->x;
+    Expr index[MAX_RANK];
+    for (int k = 0; k < in->nindex; k++) {
+        index[k] = expand_subst(w, in->index[k]);
+    }
+    const Expr first = buffer_offset(x, &w->in->buffer.at[in->buffer], index);
+    const Expr at = expr_add(x, first, expand_subst(w, in->value));
+    int id;
+    LoopStmt *s = add_stmt(w, L_FETCH, parent, &id);
+    s->buffer = in->buffer;
+    s->nindex = 1;
+    s->index[0] = expand_term(w, at);
+}
+
 static void emit_let(Expander *w, const LoopStmt *in, int parent)
 {
     const Expr value = expand_value(w, in->value);
@@ -436,6 +452,9 @@ void expand_stmt(Expander *w, int stmt, int parent)
         return; /* its name stays visible to the statements after it */
     case L_STORE:
         emit_store(w, &in, parent);
+        break;
+    case L_FETCH:
+        emit_fetch(w, &in, parent);
         break;
     case L_SET:
         assert(!"registers are made here");

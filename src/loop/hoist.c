@@ -125,7 +125,7 @@ static void rewrite_stmt(Hoist *h, int stmt)
         h->l->stmt.at[stmt].value = value;
     }
     s = &h->l->stmt.at[stmt];
-    if (s->op == L_STORE) {
+    if (s->op == L_STORE || s->op == L_FETCH) {
         const Expr at = split_offset(h, visit(h, s->index[0]));
         h->l->stmt.at[stmt].index[0] = at;
     }

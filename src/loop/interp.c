@@ -338,6 +338,7 @@ static void run_stmt(Interp *p, int id)
         break;
     }
     case L_STORE: run_store(p, s); break;
+    case L_FETCH: break;
     case L_SET: {
         const int v = eval(p, s->value);
         memcpy(p->reg[s->buffer], p->pool.at + v,

@@ -256,6 +256,20 @@ static void verify_store(Verify *v, const LoopStmt *s)
         complain(v, "the count of a store to '%s' is no i64", b->name);
 }
 
+static void verify_fetch(Verify *v, const LoopStmt *s)
+{
+    const LoopBuffer *b = buffer_of(v, s->buffer);
+    if (!b || !v->ok)
+        return;
+    if (s->nindex != (v->l->expanded ? 1 : b->rank) || (v->l->expanded && s->value))
+        complain(v, "a fetch from '%s' has %d indices", b->name, s->nindex);
+    if (s->value && !is_index(v->l->x, s->value))
+        complain(v, "the distance of a fetch from '%s' is no i64", b->name);
+    for (int k = 0; k < s->nindex; k++)
+        if (!is_index(v->l->x, s->index[k]))
+            complain(v, "an index of a fetch from '%s' is no i64", b->name);
+}
+
 static void verify_stmt(Verify *v, int id);
 
 static void verify_children(Verify *v, const LoopStmt *s)
@@ -328,7 +342,7 @@ static void verify_stmt(Verify *v, int id)
     const LoopStmt *s = &l->stmt.at[id];
     if (s->op == L_IF || s->op == L_LET || s->op == L_STORE || s->op == L_SET)
         verify_expr(v, s->value, "value");
-    if (s->op == L_STORE)
+    if (s->op == L_STORE || s->op == L_FETCH)
         for (int k = 0; k < s->nindex; k++)
             verify_expr(v, s->index[k], "index");
     if (!v->ok)
@@ -354,6 +368,11 @@ static void verify_stmt(Verify *v, int id)
         break;
     case L_STORE: verify_store(v, s); break;
     case L_SET: verify_set(v, s); break;
+    case L_FETCH:
+        if (!l->expanded)
+            verify_expr(v, s->value, "distance");
+        verify_fetch(v, s);
+        break;
     }
 }
 

@@ -13,7 +13,8 @@
  * compute type of its buffer, a store takes the compute type: the back end converts storage types
  * (f16, bf16, fp8, fp4: round to nearest even, overflow as dtype_write without saturation; i4 u4 i2 u2: truncate to the low bits).
  *
- * Every offset is in bounds whatever the data: lowering clamps what it cannot prove.
+ * Every offset is in bounds whatever the data: lowering clamps what it cannot prove. (That of an L_FETCH need not be: it is
+ * a hint that memory there is read soon, and means nothing.)
  *
  * A kernel is a list of phases. A phase is one parallel loop: its variable `par` runs over [0, extent);
  * a caller runs any partition of that range on any threads, then the next phase. Phases in a row with one
@@ -59,6 +60,7 @@ typedef enum LoopOp {
     L_STORE, /* buffer[index...] = value; expanded: index[0] is the offset (i64; with lanes: a scatter),
                 index[1], if any, is the count of lanes stored (from lane 0); of a tile: the stride of its rows */
     L_SET,   /* expanded: register `buffer` = value */
+    L_FETCH, /* bring near, for reading: what lies `value` elements behind buffer[index...]; expanded: at offset index[0] */
 } LoopOp;
 
 typedef struct LoopStmt {

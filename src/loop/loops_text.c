@@ -10,7 +10,7 @@
  *           r0 = fma(bcast(vload a[i*768 + k]), vload b[k*16], r0)
  *         y[i*16] = r0
  *
- * Marks stand after a loop's extent; a partial store is `y[offset, count n] = value`. */
+ * Marks stand after a loop's extent; a partial store is `y[offset, count n] = value`; `fetch b[..] + n` brings elements near. */
 #include "loop/intrinsic.h"
 #include "loop/loops.h"
 
@@ -122,6 +122,16 @@ static void print_stmt(Printer *p, int id, int depth)
     case L_SET:
         str_addf(out, "r%d = ", s->buffer);
         put(p, s->value);
+        break;
+    case L_FETCH:
+        str_addf(out, "fetch %s[", p->l->buffer.at[s->buffer].name);
+        for (int k = 0; k < s->nindex; k++) {
+            str_add(out, k ? ", " : "");
+            put(p, s->index[k]);
+        }
+        str_add(out, s->value ? "] + " : "]");
+        if (s->value)
+            put(p, s->value);
         break;
     }
     if (line)

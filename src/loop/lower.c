@@ -70,6 +70,9 @@ static void opened(Lowerer *w, Nest *n, int pos, int parent, bool init)
     if (!init) {
         lower_at(w, n, pos, parent);
     }
+    if (!init && n->fetch && n->fetch->pos == pos) {
+        lower_fetch(w, n, parent);
+    }
     lower_open(w, n, pos + 1, parent, init);
 }
 

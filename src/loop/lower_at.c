@@ -219,6 +219,7 @@ void lower_at(Lowerer *w, const Nest *n, int pos, int parent)
         if (ss->scope != SCOPE_ARG && !has_inside(w, i)) {
             nest_keep_inside(w->x, &child);
         }
+        child.fetch = lower_plan_fetch(w, n, pos, &child, parent);
         lower_open(w, &child, 0, parent, false);
     }
 }

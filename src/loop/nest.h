@@ -33,6 +33,16 @@ typedef struct AxisPlan {
     Expr var[MAX_FACTORS + 1], extent[MAX_FACTORS + 1];
 } AxisPlan;
 
+typedef struct Fetch { /* of what the loop around reads the next time */
+    int pos;          /* the stage's loop that fetches at each step; the first of its loops of sums: */
+    int first;
+    int buffer, rank;
+    Expr index[MAX_RANK]; /* where it begins */
+    Expr done;            /* loops around: times that the stage has been computed */
+    Expr step;            /* elements that are fetched at once */
+    int64_t most, line;   /* that at most; elements of a line */
+} Fetch;
+
 typedef struct Nest {
     int stage;
     const Stage *st;
@@ -42,6 +52,7 @@ typedef struct Nest {
     int nsteps, nouter;      /* loops that the caller of the phase runs: steps, and with parallel ones */
     LoopRef order[MAX_LOOPS];
     LoopMark mark[MAX_LOOPS];
+    const Fetch *fetch;      /* NULL: none */
     bool no_where;           /* inside the part of a loop where `where` is known to hold */
 } Nest;
 

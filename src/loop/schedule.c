@@ -114,6 +114,10 @@ static void print_stage(const StageSchedule *ss, const Stages *s, Str *out)
             str_addf(&body, "; at %s.", ss->at_stage);
             print_loop(stage_named(s, ss->at_stage), ss->at_loop, &body);
         }
+        if (ss->ahead) {
+            str_addf(&body, "; ahead %s %s.", ss->ahead, ss->at_stage);
+            print_loop(stage_named(s, ss->at_stage), ss->ahead_loop, &body);
+        }
         if (ss->scope != SCOPE_ARG) {
             str_addf(&body, "; scope %s", ss->scope == SCOPE_REG ? "reg" : "scratch");
         }
@@ -244,6 +248,22 @@ static void parse_dot(Lexer *lex, const Stage *st, StageSchedule *ss)
     }
 }
 
+/* STAGE.LOOP is one identifier token; stage names may hold dots themselves. */
+static LoopRef parse_stage_loop(Lexer *lex, const Stages *s, const char **stage)
+{
+    const char *word = lex_ident(lex);
+    const char *dot = strrchr(word, '.');
+    if (!dot) {
+        lex_fail(lex, "expected STAGE.LOOP, not '%s'", word);
+    }
+    *stage = arena_strndup(lex->ctx->arena, word, (size_t)(dot - word));
+    const Stage *target = stage_named(s, *stage);
+    if (!target) {
+        lex_fail(lex, "no stage '%s'", *stage);
+    }
+    return parse_loop_name(lex, target, dot + 1);
+}
+
 static void parse_fields(Lexer *lex, const Stages *s, const Stage *st, StageSchedule *ss)
 {
     while (lex->tok.kind != TOK_END && !lex_is(lex, "|")) {
@@ -282,18 +302,14 @@ static void parse_fields(Lexer *lex, const Stages *s, const Stage *st, StageSche
         } else if (lex_accept(lex, "dot")) {
             parse_dot(lex, st, ss);
         } else if (lex_accept(lex, "at")) {
-            /* STAGE.LOOP is one identifier token; stage names may hold dots themselves */
-            const char *word = lex_ident(lex);
-            const char *dot = strrchr(word, '.');
-            if (!dot) {
-                lex_fail(lex, "expected STAGE.LOOP after at");
+            ss->at_loop = parse_stage_loop(lex, s, &ss->at_stage);
+        } else if (lex_accept(lex, "ahead")) {
+            const char *stage;
+            ss->ahead = lex_ident(lex);
+            ss->ahead_loop = parse_stage_loop(lex, s, &stage);
+            if (!ss->at_stage || strcmp(stage, ss->at_stage) != 0) {
+                lex_fail(lex, "the loop of ahead is none of the stage of at");
             }
-            ss->at_stage = arena_strndup(lex->ctx->arena, word, (size_t)(dot - word));
-            const Stage *target = stage_named(s, ss->at_stage);
-            if (!target) {
-                lex_fail(lex, "no stage '%s'", ss->at_stage);
-            }
-            ss->at_loop = parse_loop_name(lex, target, dot + 1);
         } else if (lex_accept(lex, "scope")) {
             const char *word = lex_ident(lex);
             ss->scope = strcmp(word, "reg") == 0 ? SCOPE_REG : SCOPE_SCRATCH;

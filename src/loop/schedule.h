@@ -26,6 +26,8 @@
  *                            sum. Where memory does not lie as the instruction wants it, or a tail is shorter, plain loops are left
  *                            Four loops (m n k g, with no vector loop): an instruction on tiles; scope is scratch
  *   at S.L                   computed inside loop L of stage S, for what is needed there (default: root: a phase of its own)
+ *   ahead T S.L              S.L: the loop of `at`, or one around it. While it runs once, the part of constant T that this stage reads the
+ *                            next time is fetched into the second-level cache, a line at each step of the loops of its sum
  *   scope reg | scratch      where the box it needs lives while `at` (default: the whole tensor, a shared buffer)
  *   layout ...               of its result (temporaries only)
  * Entry of an input constant: layout only (the constant is re-laid at compile time).
@@ -82,6 +84,8 @@ typedef struct StageSchedule {
     int ndot;                     /* the last `ndot` of the order, after the vector loop */
     const char *at_stage;         /* NULL: root */
     LoopRef at_loop;
+    const char *ahead;            /* a constant; NULL: none is fetched ahead .. */
+    LoopRef ahead_loop;           /* .. of this loop of at_stage */
     BufferScope scope;            /* SCOPE_ARG: whole storage, also for stages computed `at` */
     bool has_layout;
     Layout layout;
@@ -115,6 +119,7 @@ bool schedule_apply_steps(const Schedule *sc, Stages *s, Str *why);
 typedef enum ScheduleVerdict {
     SCHEDULE_OK, SCHEDULE_NO_STAGE, SCHEDULE_BAD_LOOP, SCHEDULE_BAD_ORDER, SCHEDULE_BAD_TAIL, SCHEDULE_BAD_AT,
     SCHEDULE_NOT_CONSTANT, SCHEDULE_BAD_SCOPE, SCHEDULE_BAD_LAYOUT, SCHEDULE_TOO_BIG,
+    SCHEDULE_BAD_AHEAD, /* no constant that is read, or no loop around */
     SCHEDULE_BAD_DOT, /* no product, or none that an instruction of the target computes */
     SCHEDULE_DEFECT, /* lowering gets it wrong: never, say the tests; if so the record is left out */
 } ScheduleVerdict;
@@ -126,6 +131,8 @@ int schedule_tile_row(const Stages *s, const Stage *st, const Target *t, int m);
 /* The part about `dot` (loop/schedule_dot.c). */
 ScheduleVerdict schedule_check_dot(const Stages *s, const Stage *st, const StageSchedule *ss, const Target *t,
                                    const char **what);
+/* The part about `ahead` (loop/ahead.c). */
+bool schedule_check_ahead(const Stages *s, const Stage *st, const Schedule *sc, const StageSchedule *ss, const char **what);
 ScheduleVerdict schedule_check(const Schedule *sc, const Stages *after_steps, const Target *t, Str *why);
 
 /* ---- lowering (loop/lower.c) and expansion (loop/expand.c) ---- */

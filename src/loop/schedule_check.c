@@ -577,8 +577,11 @@ static ScheduleVerdict check_entry(const Check *c, const StageSchedule *ss)
     ScheduleVerdict v = check_order(c, st, ss);
     v = v ? v : check_marks(c, st, ss);
     v = v ? v : check_tails(c, st, ss);
+    const char *what = "";
+    if (v == SCHEDULE_OK && ss->ahead && !schedule_check_ahead(c->s, st, c->sc, ss, &what)) {
+        return no(c, SCHEDULE_BAD_AHEAD, ss, what);
+    }
     if (v == SCHEDULE_OK && ss->ndot) {
-        const char *what = "";
         v = schedule_check_dot(c->s, st, ss, c->t, &what);
         return v ? no(c, v, ss, what) : check_at(c, tensor->stage, ss);
     }

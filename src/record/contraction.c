@@ -22,6 +22,7 @@
 
 #define PART_VECTORS 3 /* of a panel, about */
 #define PART_ROWS 256  /* of A: fewer are not worth adding up parts for */
+#define AHEAD_TILES 128 /* that meet a panel: of more, the first one's waiting is next to nothing */
 #define SHORT_REDUCTION 128 /* points: storing a tile column by column takes longer */
 
 /* Neighbours in A that a vector instruction of the target multiplies and sums at once (loop/intrinsic.h). 1: none. */
@@ -109,6 +110,20 @@ static AxisTile tile_sum(int64_t extent, SumBlocks k)
     return t.n ? t : (AxisTile){0};
 }
 
+/* How many row tiles meet a panel before the next one's turn? 0: not known. */
+static int64_t tiles_of_panel(const Stages *s, const Contraction *k, ProductTile tile, const int *row_axis)
+{
+    const Stage *st = &s->stage.at[k->stage];
+    int64_t tiles = 1;
+    for (int a = 0; a < st->naxes; a++) {
+        if (k->row_axes >> a & 1) {
+            const int rows = a == row_axis[0] ? tile.rows[0] : a == row_axis[1] ? tile.rows[1] : 1;
+            tiles *= (axis_extent(s, st, a, 0) + rows - 1) / rows;
+        }
+    }
+    return tiles;
+}
+
 static void schedule_tile(Choice *c, const Contraction *k, int acc, int out, ProductTile tile,
                           const int *row_axis, SumBlocks blocks)
 {
@@ -161,6 +176,11 @@ static void schedule_tile(Choice *c, const Contraction *k, int acc, int out, Pro
     as->at_stage = out_name;
     as->at_loop = innermost;
     as->scope = SCOPE_REG;
+    const int64_t tiles = tiles_of_panel(s, k, tile, row_axis);
+    if (!rows_first && !apart && tiles != 1 && tiles <= AHEAD_TILES && s->tensor.at[k->b_tensor].role == TENSOR_CONST) {
+        as->ahead = s->tensor.at[k->b_tensor].name;
+        as->ahead_loop = (LoopRef){.axis = (int8_t)v};
+    }
     int unrolled = 0; /* levels of the first reduction axis */
     if (st->nreduce > 0) {
         as->tile[st->naxes] = tile_sum(axis_extent(s, st, st->naxes, 0), blocks);
@@ -231,7 +251,8 @@ static Contraction choose_lanes(const Choice *c, const Contraction *k)
                : *k;
 }
 
-#define FEW_ROWS 64    /* that meet a panel: reading it is a good part of their time */
+#define FEW_ROWS 7      /* that meet a panel, or one tile of them: reading it is most of their time; more do better if it is fetched ahead */
+#define MANY_ROWS 4096  /* not known */
 #define MANY_PANELS 128 /* beside which one that is no whole vector, and then read lane by lane, does not count */
 
 /* B is read at the speed of what it lies in, and from beyond L2 several streams side by side are faster than one. Measured,
@@ -242,11 +263,12 @@ static bool pays_to_stream(const Choice *c, const Contraction *k, ProductTile ti
     const Stage *st = &s->stage.at[k->stage];
     int64_t rows = 1;
     for (int a = 0; a < st->naxes; a++) {
-        rows *= a == k->vector_axis ? 1 : axis_extent(s, st, a, FEW_ROWS + 1);
+        rows *= a == k->vector_axis ? 1 : axis_extent(s, st, a, MANY_ROWS);
     }
     const int lanes = target_lanes(c->target, 4), width = tile.vectors * lanes;
     const int64_t columns = axis_extent(s, st, k->vector_axis, 0);
-    return rows <= FEW_ROWS && columns > 0 && (columns % lanes == 0 || columns >= MANY_PANELS * lanes) &&
+    const bool few = rows <= FEW_ROWS || rows <= tile.rows[0] * tile.rows[1];
+    return few && columns > 0 && (columns % lanes == 0 || columns >= MANY_PANELS * lanes) &&
            s->tensor.at[k->b_tensor].role == TENSOR_CONST && contraction_b_bytes(s, k, width) > c->target->l2;
 }
 

@@ -371,6 +371,16 @@ static inline void draw_parallel(const Stage *st, StageSchedule *ss, uint64_t *s
     ss->unroll &= ~(uint64_t)(ss->nsteps ? 7 : 3);
 }
 
+/* A constant, if any, and a loop of the stage that this one is computed at. */
+static inline void draw_ahead(const Stages *s, const Stage *st, const Stage *target, StageSchedule *ss, uint64_t *seed)
+{
+    for (int t = 0; t < s->tensor.len; t++)
+        if (s->tensor.at[t].role == TENSOR_CONST && stage_loads(s, st, t) && below(seed, 2))
+            ss->ahead = s->tensor.at[t].name;
+    ss->ahead_loop.axis = (int8_t)below(seed, (uint32_t)(target->naxes + target->nreduce));
+    ss->ahead_loop.level = (int8_t)below(seed, 2);
+}
+
 static inline void draw_stage(Context *ctx, const Stages *s, Schedule *sc, int i, uint64_t *seed)
 {
     const Stage *st = &s->stage.at[i];
@@ -393,6 +403,7 @@ static inline void draw_stage(Context *ctx, const Stages *s, Schedule *sc, int i
         ss->at_loop.axis = (int8_t)below(seed, (uint32_t)(target->naxes + target->nreduce));
         ss->at_loop.level = (int8_t)below(seed, 2);
         ss->scope = below(seed, 2) ? SCOPE_REG : SCOPE_SCRATCH;
+        draw_ahead(s, st, target, ss, seed);
     } else {
         ss->nsteps = st->form == STAGE_SCAN ? (int)below(seed, 2) : 0;
         draw_parallel(st, ss, seed);
@@ -470,6 +481,7 @@ typedef struct Record {
     ScheduleVerdict verdict;
     bool tail[TAIL_MODES], form[4]; /* what occurs in it; forms by StageForm, in a root */
     bool fused, split, in_steps, step_phases; /* steps; more than one phase in each */
+    bool ahead;      /* constants are fetched ahead */
     bool open_sizes; /* tiles of several sizes, of which a run takes one */
 } Record;
 
@@ -486,6 +498,7 @@ static inline void record_count(Record *r)
             schedule_find(r->schedule, s->tensor.at[st->result[0]].name);
         r->form[st->form] = true;
         r->in_steps |= ss && ss->nsteps;
+        r->ahead |= ss && ss->ahead;
         const StageSchedule *at = ss && ss->at_stage ? schedule_find(r->schedule, ss->at_stage) : NULL;
         r->step_phases |= at && at->nsteps && ss->scope == SCOPE_ARG && ss->at_loop.axis == at->order[at->nsteps - 1].axis;
         for (int a = 0; ss && a < st->naxes + st->nreduce; a++) {
