@@ -9,8 +9,7 @@
  *
  * The first row tile that meets a panel would wait for it: memory gives 20 GB/s, a tile takes 50. Hardware fetches ahead too,
  * but not so far. What is fetched is a range of memory, from where the next value of the loop begins to where the one after
- * it does, in equal steps, of as few lines as cover it. How many steps there will be may be open: then it is one line, and of
- * few tiles only the first part is fetched. */
+ * it does, in equal steps, of as few lines as cover it. */
 #include <string.h>
 
 #include "loop/access.h"
@@ -97,19 +96,14 @@ static void find_sum_loops(const Nest *n, int *first, int *end)
     }
 }
 
-/* Elements fetched at each of so many steps. */
-static Expr step_of(Lowerer *w, int64_t elements, Expr steps, int64_t line, int64_t *most, int parent)
+/* e, which is at most `most`, or the name that it is given, if it is not known. */
+static Expr named(Lowerer *w, const char *name, Expr e, int64_t most, int parent)
 {
-    Exprs *x = w->x;
-    int64_t known;
-    const int64_t lines = expr_is_int(x, steps, &known) && known > 0 ? (elements + known * line - 1) / (known * line) : 1;
-    *most = line * (lines < MAX_LINES ? lines : MAX_LINES);
-    const Expr step = expr_min(x, expr_ceil_div(x, expr_int(x, elements), steps), expr_int(x, *most));
-    if (expr_is_int(x, step, NULL)) {
-        return step;
+    if (expr_is_int(w->x, e, NULL)) {
+        return e;
     }
-    const Expr var = expr_loop_var(x, "ahead", expr_int(x, *most + 1));
-    lower_let(w, parent, var, step);
+    const Expr var = expr_loop_var(w->x, name, expr_int(w->x, most + 1));
+    lower_let(w, parent, var, e);
     return var;
 }
 
@@ -151,11 +145,14 @@ const Fetch *lower_plan_fetch(Lowerer *w, const Nest *n, int pos, const Nest *ch
     for (int p = first; p < end; p++) {
         steps = expr_mul(x, steps, nest_extent(child, p));
     }
-    fetch.step = step_of(w, elements, steps, fetch.line, &fetch.most, parent);
+    const Expr most = expr_int(x, fetch.line * MAX_LINES), line = expr_int(x, fetch.line);
+    const Expr step = expr_min(x, expr_ceil_div(x, expr_int(x, elements), steps), most);
+    fetch.step = named(w, "ahead", step, fetch.line * MAX_LINES, parent);
+    fetch.lines = named(w, "lines", expr_ceil_div(x, fetch.step, line), MAX_LINES, parent);
     return arena_dup(w->ctx->arena, &fetch, sizeof fetch);
 }
 
-/* ---- the statements ---- */
+/* ---- the statement ---- */
 
 void lower_fetch(Lowerer *w, const Nest *n, int parent)
 {
@@ -168,14 +165,13 @@ void lower_fetch(Lowerer *w, const Nest *n, int parent)
     for (int p = f->first; p <= f->pos; p++) {
         done = expr_add(x, expr_mul(x, done, nest_extent(n, p)), nest_var(n, p));
     }
-    const Expr from = expr_mul(x, done, f->step);
-    for (int64_t at = 0; at < f->most; at += f->line) {
-        const int id = loops_stmt(w->l, L_FETCH);
-        LoopStmt *st = &w->l->stmt.at[id];
-        st->buffer = f->buffer;
-        st->nindex = f->rank;
-        memcpy(st->index, f->index, sizeof st->index);
-        st->value = expr_addi(x, from, at);
-        loops_append(w->l, parent, id);
-    }
+    const Expr line = expr_loop_var(x, "line", f->lines);
+    const int loop = lower_for(w, parent, line, f->lines, expr_is_int(x, f->lines, NULL) ? MARK_UNROLL : MARK_SERIAL);
+    const int id = loops_stmt(w->l, L_FETCH);
+    LoopStmt *st = &w->l->stmt.at[id];
+    st->buffer = f->buffer;
+    st->nindex = f->rank;
+    memcpy(st->index, f->index, sizeof st->index);
+    st->value = expr_add(x, expr_mul(x, done, f->step), expr_muli(x, line, f->line));
+    loops_append(w->l, loop, id);
 }
