@@ -272,7 +272,7 @@ static int watch_video(WatchArgs *a, StreamReport *report, Error *e)
     int code = pool_new(a->nets.threads, &a->nets.pool, e);
     Arena *const models = arena_new();
     if (code == 0)
-        code = stream_run(observe_host_new(models, &a->nets), &a->stream, report, e);
+        code = stream_run(observe_host_new(models, &a->nets, NULL), &a->stream, report, e);
     arena_free(models); /* before the pool that they run on */
     pool_free(a->nets.pool);
     return code;

@@ -1,11 +1,9 @@
-/* The loop over signals, and what their kinds share: views of regions, the text readers. */
+/* Observers, and what the kinds of signals share: views of regions, the text readers. */
 #include "watch/observe.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "base/file.h"
 #include "base/heap.h"
 #include "base/vec.h"
 #include "watch/observe_parts.h"
@@ -18,26 +16,33 @@ typedef struct ReaderEntry {
 struct ObserveHost {
     Arena *arena;
     const NetHost *nets;
+    Infer *infer;
+    bool prepares;
+    bool opened_net;       /* by the signal that opens */
+    pthread_mutex_t looks; /* held while nets run */
     VEC(ReaderEntry) reader;
     VEC(Net *) net;
 };
 
-struct Observer {
-    Arena *arena;
-    const Watch *watch;
-    SignalState *signal;
-    void *scratch; /* of the kernel routines */
-    int64_t scratch_size;
-};
-
 /* ---- host ---- */
 
-ObserveHost *observe_host_new(Arena *a, const NetHost *nets)
+static void host_free(void *arg)
+{
+    ObserveHost *const h = arg;
+    pthread_mutex_destroy(&h->looks);
+}
+
+ObserveHost *observe_host_new(Arena *a, const NetHost *nets, Workers *workers)
 {
     ObserveHost *const h = arena_new_of(a, ObserveHost);
-    *h = (ObserveHost){.arena = a, .nets = nets};
+    *h = (ObserveHost){.arena = a, .nets = nets, .infer = infer_new(a, nets, workers), .prepares = workers != NULL};
+    pthread_mutex_init(&h->looks, NULL);
+    arena_defer(a, host_free, h);
     return h;
 }
+
+Infer *host_infer(ObserveHost *h) { return h->infer; }
+bool host_prepares(const ObserveHost *h) { return h->prepares; }
 
 static bool same(const char *a, const char *b) { return a == b || (a && b && strcmp(a, b) == 0); }
 
@@ -50,7 +55,7 @@ int host_text_reader(ObserveHost *h, const char *detector, const char *recognise
         *out = r->reader;
         return 0;
     }
-    const int code = text_reader_open(h->arena, h->nets, detector, recogniser, out, e);
+    const int code = text_reader_open(h->arena, h->infer, detector, recogniser, out, e);
     if (code == 0)
         vec_push(h->arena, &h->reader, ((ReaderEntry){detector, recogniser, *out}));
     return code;
@@ -58,6 +63,7 @@ int host_text_reader(ObserveHost *h, const char *detector, const char *recognise
 
 int host_net(ObserveHost *h, const char *path, Net **out, Error *e)
 {
+    h->opened_net = true;
     for (int i = 0; i < h->net.len; i++) {
         if (strcmp(net_path(h->net.at[i]), path) != 0)
             continue;
@@ -130,7 +136,7 @@ void observe_unknown(Observation *out, const char *reason)
 
 /* ---- observers ---- */
 
-static const SignalOps *ops_of(SignalKind k)
+const SignalOps *observe_ops(SignalKind k)
 {
     static const SignalOps *const ops[] = {
         [SIGNAL_TEXT] = &text_signal_ops,     [SIGNAL_ICON] = &icon_signal_ops,         [SIGNAL_SCREEN] = &screen_signal_ops,
@@ -146,12 +152,18 @@ static void observer_free(void *arg)
     for (int i = 0; i < o->watch->nsignal; i++)
         arena_free(o->signal[i].hold);
     heap_free(o->scratch);
+    pthread_mutex_lock(&o->lock); /* who answered last may hold it still */
+    pthread_mutex_unlock(&o->lock);
+    pthread_cond_destroy(&o->answered);
+    pthread_mutex_destroy(&o->lock);
 }
 
 int observer_new(Arena *a, ObserveHost *host, const Watch *w, Observer **out, Error *e)
 {
     Observer *const o = arena_new_of(a, Observer);
-    *o = (Observer){.arena = a, .watch = w, .signal = arena_array_of(a, w->nsignal + 1, SignalState)};
+    *o = (Observer){.infer = host->infer, .nets = &host->looks, .watch = w, .signal = arena_array_of(a, w->nsignal + 1, SignalState)};
+    pthread_mutex_init(&o->lock, NULL);
+    pthread_cond_init(&o->answered, NULL);
     arena_defer(a, observer_free, o);
     *out = o;
     for (int i = 0; i < w->nsignal; i++) {
@@ -161,11 +173,13 @@ int observer_new(Arena *a, ObserveHost *host, const Watch *w, Observer **out, Er
         s->seen_at = INT64_MIN;
         s->region = signal->region >= 0 ? w->region[signal->region].box
                                         : (Box){0, 0, (float)w->width, (float)w->height};
-        if (!ops_of(signal->kind))
+        if (!observe_ops(signal->kind))
             return error_set(e, ERR_UNSUPPORTED, "%s:%d:%d: signal '%s': 'from: %s' is not there yet", w->path,
                              signal->place.line, signal->place.column, signal->name, signal_kind_name(signal->kind));
         Error why = {0};
-        const int code = ops_of(signal->kind)->open(a, host, w, s, &why);
+        host->opened_net = false;
+        const int code = observe_ops(signal->kind)->open(a, host, w, s, &why);
+        s->shares = host->opened_net;
         if (code != 0) /* what failed knows no more than its file */
             return error_set(e, code, "%s:%d:%d: signal '%s': %.700s", w->path, signal->place.line, signal->place.column,
                              signal->name, why.message);
@@ -173,68 +187,13 @@ int observer_new(Arena *a, ObserveHost *host, const Watch *w, Observer **out, Er
     return 0;
 }
 
-/* Levels by which a cell of the signature may differ, and nothing has changed: what compression leaves of a still picture. */
-#define STILL 2
-
-/* Does what was seen last still hold? */
-static bool is_still(const Look *l, SignalState *s, int64_t t)
-{
-    if (ops_of(s->signal->kind)->ungated)
-        return false;
-    const FrameBox box = look_box(l, s->region);
-    ChangeSignature now;
-    change_signature(l->frame, &box, &now);
-    if (s->seen_at != INT64_MIN && t - s->seen_at < s->signal->max_age && change_between(&now, &s->signature).largest <= STILL)
-        return true;
-    s->signature = now;
-    return false;
-}
-
-static void look_at(const Look *l, SignalState *s, int64_t t)
-{
-    const double start = time_now();
-    Error e = {0};
-    Observation got = {.state = OBSERVE_SEEN};
-    arena_free(s->hold);
-    s->hold = arena_new();
-    if (ops_of(s->signal->kind)->look(l, s, &got, &e) != 0) {
-        snprintf(s->error, sizeof s->error, "%.250s", e.message);
-        s->counts.errors++;
-        observe_unknown(&got, "error");
-    }
-    s->counts.seen++;
-    s->counts.unknown += got.state == OBSERVE_UNKNOWN;
-    s->counts.seconds += time_now() - start;
-    s->last = got;
-    s->seen_at = t;
-}
-
-void observer_look(Observer *o, const Frame *f, int64_t t, const bool *need, Observation *out)
-{
-    Arena *const tmp = arena_new();
-    const Look l = {.frame = f, .watch = o->watch, .observer = o, .tmp = tmp};
-    for (int i = 0; i < o->watch->nsignal; i++) {
-        SignalState *const s = &o->signal[i];
-        out[i] = (Observation){.state = OBSERVE_SKIPPED};
-        if (!need[i])
-            continue;
-        const bool still = is_still(&l, s, t);
-        if (!still)
-            look_at(&l, s, t);
-        s->counts.reused += still;
-        out[i] = s->last;
-        out[i].reused = still;
-    }
-    arena_free(tmp);
-}
-
 void observer_reset(Observer *o)
 {
     for (int i = 0; i < o->watch->nsignal; i++) {
         SignalState *const s = &o->signal[i];
         s->seen_at = INT64_MIN;
-        if (ops_of(s->signal->kind)->reset)
-            ops_of(s->signal->kind)->reset(s);
+        if (observe_ops(s->signal->kind)->reset)
+            observe_ops(s->signal->kind)->reset(s);
     }
 }
 

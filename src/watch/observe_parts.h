@@ -2,7 +2,10 @@
 #ifndef LATHE_WATCH_OBSERVE_PARTS_H
 #define LATHE_WATCH_OBSERVE_PARTS_H
 
+#include <pthread.h>
+
 #include "kernel/change.h"
+#include "watch/infer.h"
 #include "watch/observe.h"
 #include "watch/template.h"
 #include "watch/text_reader.h"
@@ -13,18 +16,30 @@
 typedef struct SignalState {
     const Signal *signal;
     Box region;          /* reference pixels */
+    bool shares;         /* a net that belongs to one thread at a time */
     void *kind;          /* TextState .. */
-    Arena *hold;         /* what `last` points to */
+    Arena *hold;         /* what `last` points to; during a look, of the next one */
     Observation last;
     int64_t seen_at;     /* media time of `last`; INT64_MIN: none */
     ChangeSignature signature; /* of the region then */
     SignalCounts counts;
     char error[256];
+    struct { /* of the look that is under way */
+        bool needed, still, over;
+        int code;                  /* of the kind; 0 */
+        ChangeSignature signature;
+        Arena *before;             /* `hold` of the last */
+        Observation got;
+        double seconds;
+        int nasked;
+        InferRequest *asked;       /* not answered yet, or for SignalOps.more */
+    } now;
 } SignalState;
 
 /* A frame while it is looked at. */
 typedef struct Look {
     const Frame *frame;
+    int64_t t;
     const Watch *watch;
     Observer *observer;
     Arena *tmp;          /* until the end of this look */
@@ -33,13 +48,38 @@ typedef struct Look {
 typedef struct SignalOps {
     bool ungated; /* what has not changed since the last look says something, too */
     int (*open)(Arena *a, ObserveHost *host, const Watch *w, SignalState *s, Error *e);
-    /* Fills *out, which is zero, with memory of s->hold. */
+    /* Fills *out, which is zero, with memory of s->hold. What needs a model asks it (look_ask), and goes on in `more`. */
     int (*look)(const Look *l, SignalState *s, Observation *out, Error *e);
+    /* All that was asked is answered: s->now.asked[0 .. nasked), all INFER_DONE. It may ask again. NULL: it never asks. */
+    int (*more)(const Look *l, SignalState *s, Observation *out, Error *e);
     void (*reset)(SignalState *s); /* NULL: nothing is remembered */
 } SignalOps;
 
 extern const SignalOps text_signal_ops, icon_signal_ops, position_signal_ops, screen_signal_ops, motion_signal_ops,
     object_signal_ops;
+
+struct Observer {
+    Infer *infer;
+    pthread_mutex_t *nets;  /* of the host: held by signals that share a net */
+    const Watch *watch;
+    SignalState *signal;
+    void *scratch;          /* of the kernel routines */
+    int64_t scratch_size;
+    Look look;              /* under way; tmp NULL: none is */
+    Frame frame;
+    bool late;              /* it cannot be in time */
+    pthread_mutex_t lock;   /* guards what follows, and is held while `ready` is called */
+    pthread_cond_t answered; /* all that was asked */
+    ObserverAsk ask;
+    int open;               /* questions that are not answered; one more while they are posted */
+    bool cancelled;
+};
+
+const SignalOps *observe_ops(SignalKind k); /* NULL: there is none yet */
+
+/* n questions of this signal (n > 0), zero, in place of those before; who calls sets model, height, width, planes, output. They
+ * are posted once this round of all signals is done. */
+InferRequest *look_ask(const Look *l, SignalState *s, int n);
 
 /* The part of the frame that lies under a box of reference pixels. */
 FrameBox look_box(const Look *l, Box b);
@@ -56,8 +96,11 @@ int box_height(Box b);
 /* Nothing to be said of it. */
 void observe_unknown(Observation *out, const char *reason);
 
-/* One net for each file. */
+/* One net for each file. A signal that opens one has its looks one at a time among all observers of the host. */
 int host_net(ObserveHost *h, const char *path, Net **out, Error *e);
+Infer *host_infer(ObserveHost *h);
+/* Models are compiled before they are needed, since nobody may wait then. */
+bool host_prepares(const ObserveHost *h);
 /* One reader for each pair of models. */
 int host_text_reader(ObserveHost *h, const char *detector, const char *recogniser, TextReader **out, Error *e);
 

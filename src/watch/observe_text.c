@@ -11,6 +11,8 @@
 typedef struct TextState {
     TextReader *reader;
     const bool *classes; /* of the charset; NULL: all */
+    const OcrBox *box;   /* of a page: its lines, while they are read */
+    int nbox;
 } TextState;
 
 #define RECOGNISER "rapidocr_onnxruntime/models/ch_PP-OCRv4_rec_infer.onnx"
@@ -35,6 +37,8 @@ static int open(Arena *a, ObserveHost *host, const Watch *w, SignalState *s, Err
         code = find_model(a, w->detector, DETECTOR, &detector, e);
     if (code == 0)
         code = host_text_reader(host, detector, recogniser, &state->reader, e);
+    if (code == 0 && host_prepares(host)) /* for frames of the reference size; others wait for theirs */
+        code = text_reader_prepare(state->reader, detector ? box_width(s->region) : 0, box_height(s->region), PAGE_SIDE, e);
     if (code != 0 || !t->charset)
         return code;
     state->classes = text_reader_classes(state->reader, a, t->charset, &unknown);
@@ -79,22 +83,6 @@ static bool find_line(const Look *l, const SignalState *s, const TextSource *sou
     return true;
 }
 
-static int look_line(const Look *l, SignalState *s, const TextSource *source, Observation *out, Error *e)
-{
-    TextState *const t = s->kind;
-    Quad line;
-    out->text = "";
-    if (!find_line(l, s, source, &line))
-        return 0;
-    OcrText text;
-    const int code = text_reader_line(t->reader, s->hold, source, &line, CELL_MIN_WIDTH, t->classes, &text, e);
-    if (code != 0)
-        return code;
-    out->text = text.text;
-    out->score = text.confidence;
-    return 0;
-}
-
 /* Of source pixels, in reference pixels. */
 static Box quad_box(const SignalState *s, const TextSource *source, const Quad *q)
 {
@@ -103,29 +91,84 @@ static Box quad_box(const SignalState *s, const TextSource *source, const Quad *
     return (Box){s->region.x + a.x * sx, s->region.y + a.y * sy, (c.x - a.x) * sx, (c.y - a.y) * sy};
 }
 
-static int look_page(TextState *t, SignalState *s, const TextSource *source, Observation *out, Error *e)
+static TextSource source_of(RegionSource *region)
 {
-    OcrBox *box = NULL;
-    int n = 0;
-    int code = text_reader_find(t->reader, s->hold, source, PAGE_SIDE, &box, &n, e);
-    n = n < OBSERVE_MAX_FOUND ? n : OBSERVE_MAX_FOUND;
-    Found *const found = arena_array_of(s->hold, n + 1, Found);
-    for (int i = 0; i < n && code == 0; i++) {
-        OcrText text;
-        code = text_reader_line(t->reader, s->hold, source, &box[i].quad, CELL_MIN_WIDTH, t->classes, &text, e);
-        if (code == 0 && (double)text.confidence >= s->signal->text.min_confidence && text.text[0] != '\0')
-            found[out->nfound++] = (Found){.box = quad_box(s, source, &box[i].quad), .score = text.confidence, .label = text.text};
-    }
-    out->found = found;
-    return code;
+    return (TextSource){(int)fmax(1, round(region->box.width)), (int)fmax(1, round(region->box.height)), sample, region};
 }
 
+/* A cell: its line. A page: where are its lines? */
 static int look(const Look *l, SignalState *s, Observation *out, Error *e)
 {
+    TextState *const t = s->kind;
     RegionSource region = {l, look_box(l, s->region)};
-    const TextSource source = {(int)fmax(1, round(region.box.width)), (int)fmax(1, round(region.box.height)), sample, &region};
-    return s->signal->text.mode == TEXT_LINE ? look_line(l, s, &source, out, e)
-                                             : look_page(s->kind, s, &source, out, e);
+    const TextSource source = source_of(&region);
+    (void)e;
+    t->nbox = -1;
+    if (s->signal->text.mode == TEXT_PAGE) {
+        text_reader_ask_boxes(t->reader, l->tmp, &source, PAGE_SIDE, look_ask(l, s, 1));
+        return 0;
+    }
+    Quad line;
+    out->text = "";
+    if (find_line(l, s, &source, &line))
+        text_reader_ask_line(t->reader, l->tmp, &source, &line, CELL_MIN_WIDTH, look_ask(l, s, 1));
+    return 0;
 }
 
-const SignalOps text_signal_ops = {.open = open, .look = look};
+static int take_line(SignalState *s, Observation *out, Error *e)
+{
+    const TextState *const t = s->kind;
+    OcrText text;
+    const int code = text_reader_take_line(t->reader, s->hold, &s->now.asked[0], t->classes, &text, e);
+    if (code != 0)
+        return code;
+    out->text = text.text;
+    out->score = text.confidence;
+    return 0;
+}
+
+/* What do the lines of the page say? */
+static int ask_lines(const Look *l, SignalState *s, const TextSource *source, Observation *out, Error *e)
+{
+    TextState *const t = s->kind;
+    OcrBox *box = NULL;
+    int n = 0;
+    const int code = text_reader_take_boxes(t->reader, l->tmp, source, &s->now.asked[0], &box, &n, e);
+    if (code != 0)
+        return code;
+    t->box = box;
+    t->nbox = n < OBSERVE_MAX_FOUND ? n : OBSERVE_MAX_FOUND;
+    out->found = arena_array_of(s->hold, t->nbox + 1, Found);
+    InferRequest *const q = t->nbox > 0 ? look_ask(l, s, t->nbox) : NULL;
+    for (int i = 0; i < t->nbox; i++)
+        text_reader_ask_line(t->reader, l->tmp, source, &box[i].quad, CELL_MIN_WIDTH, &q[i]);
+    return 0;
+}
+
+static int take_lines(SignalState *s, const TextSource *source, Observation *out, Error *e)
+{
+    const TextState *const t = s->kind;
+    Found *const found = arena_array_of(s->hold, t->nbox + 1, Found);
+    for (int i = 0; i < t->nbox; i++) {
+        OcrText text;
+        const int code = text_reader_take_line(t->reader, s->hold, &s->now.asked[i], t->classes, &text, e);
+        if (code != 0)
+            return code;
+        if ((double)text.confidence >= s->signal->text.min_confidence && text.text[0] != '\0')
+            found[out->nfound++] = (Found){.box = quad_box(s, source, &t->box[i].quad), .score = text.confidence, .label = text.text};
+    }
+    out->found = found;
+    return 0;
+}
+
+static int more(const Look *l, SignalState *s, Observation *out, Error *e)
+{
+    const TextState *const t = s->kind;
+    RegionSource region = {l, look_box(l, s->region)};
+    const TextSource source = source_of(&region);
+    if (s->signal->text.mode == TEXT_LINE)
+        return take_line(s, out, e);
+    return t->nbox < 0 ? ask_lines(l, s, &source, out, e) : take_lines(s, &source, out, e);
+}
+
+const SignalOps text_signal_ops = {.open = open, .look = look, .more = more};

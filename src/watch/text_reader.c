@@ -9,23 +9,28 @@
 
 #define LINE_WIDTH_STEP 32 /* shapes that a run plans its memory for: not too many */
 #define LINE_MAX_WIDTH 3200
+#define ANY_WIDTH 128      /* a line that is not of the widths below */
+
+/* Short lines are filled up to 96 or 320. */
+static const InferShapes line_shapes = {.open_width = true, .width = {96, 320}};
 
 struct TextReader {
-    Net *det, *rec;
+    Infer *infer;
+    InferModel *det, *rec;
     OcrAlphabet alphabet;
-    TextTimes times;
+    TextTimes times; /* of text_reader_find and text_reader_line */
 };
 
-int text_reader_open(Arena *a, const NetHost *host, const char *detector, const char *recogniser, TextReader **out,
-                     Error *e)
+int text_reader_open(Arena *a, Infer *infer, const char *detector, const char *recogniser, TextReader **out, Error *e)
 {
     TextReader *const r = arena_new_of(a, TextReader);
-    int code = detector ? net_open(a, host, detector, false, &r->det, e) : 0;
+    r->infer = infer;
+    int code = detector ? infer_open(infer, detector, &(InferShapes){0}, &r->det, e) : 0;
     if (code == 0)
-        code = net_open(a, host, recogniser, true, &r->rec, e);
+        code = infer_open(infer, recogniser, &line_shapes, &r->rec, e);
     if (code != 0)
         return code;
-    const char *const characters = net_metadata(r->rec, "character");
+    const char *const characters = infer_metadata(r->rec, a, "character");
     if (!characters)
         return error_set(e, ERR_INVALID, "%s: no recogniser: its metadata has no list 'character'", recogniser);
     r->alphabet = ocr_alphabet(a, characters);
@@ -39,59 +44,117 @@ static int round_to_32(float v)
     return n < 32 ? 32 : n;
 }
 
-int text_reader_find(TextReader *r, Arena *a, const TextSource *s, int side, OcrBox **box, int *n, Error *e)
+/* What the detector sees of a source. */
+static void detector_size(int width, int height, int side, int *w, int *h)
 {
-    const int longest = s->width > s->height ? s->width : s->height;
+    const int longest = width > height ? width : height;
     const float scale = longest > side ? (float)side / (float)longest : 1;
-    const int w = round_to_32((float)s->width * scale), h = round_to_32((float)s->height * scale);
-    float *planes;
-    int code = net_input(r->det, h, w, &planes, e);
-    if (code != 0)
-        return code;
-    const double start = time_now();
+    *w = round_to_32((float)width * scale);
+    *h = round_to_32((float)height * scale);
+}
+
+int text_reader_prepare(TextReader *r, int width, int height, int side, Error *e)
+{
+    int w, h, code = 0;
+    for (int i = 0; i < INFER_WIDTHS && line_shapes.width[i] > 0 && code == 0; i++)
+        code = infer_prepare(r->rec, TEXT_LINE_HEIGHT, line_shapes.width[i], e);
+    if (code == 0)
+        code = infer_prepare(r->rec, TEXT_LINE_HEIGHT, ANY_WIDTH, e);
+    detector_size(width, height, side, &w, &h);
+    return code == 0 && r->det && width > 0 ? infer_prepare(r->det, h, w, e) : code;
+}
+
+static float *set_question(Arena *a, InferModel *m, int height, int width, InferRequest *q)
+{
+    float *const planes = arena_alloc_aligned(a, (size_t)3 * (size_t)height * (size_t)width * sizeof(float), 64);
+    q->model = m;
+    q->height = height;
+    q->width = width;
+    q->planes = planes;
+    return planes;
+}
+
+void text_reader_ask_boxes(const TextReader *r, Arena *a, const TextSource *s, int side, InferRequest *q)
+{
+    int w, h;
+    detector_size(s->width, s->height, side, &w, &h);
     const float right = (float)s->width, bottom = (float)s->height;
     const Quad all = {.corner = {{0, 0}, {right, 0}, {right, bottom}, {0, bottom}}};
-    s->sample(s->arg, &all, w, h, w, planes);
-    const Tensor *map;
-    code = net_execute(r->det, 0, &map, e);
-    if (code != 0)
-        return code;
-    if (map->dtype != DT_F32 || tensor_elements(map) != (int64_t)w * h)
-        return error_set(e, ERR_INVALID, "%s: no text detector: its output is %s", net_path(r->det),
-                         tensor_describe(a, map));
-    const double found = time_now();
+    s->sample(s->arg, &all, w, h, w, set_question(a, r->det, h, w, q));
+}
+
+int text_reader_take_boxes(const TextReader *r, Arena *a, const TextSource *s, const InferRequest *q, OcrBox **box, int *n,
+                           Error *e)
+{
+    int64_t values;
+    const float *const map = infer_values(q, &values);
+    if (q->result->dtype != DT_F32 || values != (int64_t)q->width * q->height)
+        return error_set(e, ERR_INVALID, "%s: no text detector: its output is %s", infer_path(r->det),
+                         tensor_describe(a, q->result));
     const OcrDetectOptions opt = OCR_DETECT_DEFAULTS;
-    *n = ocr_detect(a, map->data, w, h, s->width, s->height, &opt, box);
-    r->times.detect += found - start;
-    r->times.boxes += time_now() - found;
+    *n = ocr_detect(a, map, q->width, q->height, s->width, s->height, &opt, box);
     return 0;
 }
 
-int text_reader_line(TextReader *r, Arena *a, const TextSource *s, const Quad *box, int min_width, const bool *classes,
-                     OcrText *out, Error *e)
+void text_reader_ask_line(const TextReader *r, Arena *a, const TextSource *s, const Quad *box, int min_width, InferRequest *q)
 {
     const Quad quad = ocr_text_quad(box);
     int text = ocr_text_width(&quad, TEXT_LINE_HEIGHT);
     text = text < LINE_MAX_WIDTH ? text : LINE_MAX_WIDTH;
     const int at_least = text > min_width ? text : min_width;
     const int width = (at_least + LINE_WIDTH_STEP - 1) / LINE_WIDTH_STEP * LINE_WIDTH_STEP;
-    float *planes;
-    int code = net_input(r->rec, TEXT_LINE_HEIGHT, width, &planes, e);
-    if (code != 0)
-        return code;
-    const double start = time_now();
-    memset(planes, 0, sizeof *planes * 3 * TEXT_LINE_HEIGHT * (size_t)width);
-    s->sample(s->arg, &quad, text, TEXT_LINE_HEIGHT, width, planes);
-    const Tensor *prob;
-    code = net_execute(r->rec, 0, &prob, e);
-    if (code != 0)
-        return code;
-    if (prob->dtype != DT_F32 || prob->rank != 3 || prob->dim[2] != r->alphabet.n)
-        return error_set(e, ERR_INVALID, "%s: no recogniser of %d classes: its output is %s", net_path(r->rec),
-                         r->alphabet.n, tensor_describe(a, prob));
-    *out = ocr_text_decode(a, prob->data, (int)prob->dim[1], &r->alphabet, classes);
-    r->times.read += time_now() - start;
+    s->sample(s->arg, &quad, text, TEXT_LINE_HEIGHT, width, set_question(a, r->rec, TEXT_LINE_HEIGHT, width, q));
+}
+
+int text_reader_take_line(const TextReader *r, Arena *a, const InferRequest *q, const bool *classes, OcrText *out, Error *e)
+{
+    int64_t values;
+    const float *const prob = infer_values(q, &values);
+    const Tensor *const t = q->result;
+    if (t->dtype != DT_F32 || t->rank != 3 || t->dim[2] != r->alphabet.n)
+        return error_set(e, ERR_INVALID, "%s: no recogniser of %d classes: its output is %s", infer_path(r->rec),
+                         r->alphabet.n, tensor_describe(a, t));
+    *out = ocr_text_decode(a, prob, (int)(values / r->alphabet.n), &r->alphabet, classes);
     return 0;
+}
+
+static int answer(TextReader *r, InferRequest *q, Error *e)
+{
+    infer_run(r->infer, 1, &q);
+    return q->end == INFER_DONE ? 0 : error_set(e, q->code, "%s", q->error);
+}
+
+int text_reader_find(TextReader *r, Arena *a, const TextSource *s, int side, OcrBox **box, int *n, Error *e)
+{
+    InferRequest q = {0};
+    Arena *const tmp = arena_new();
+    const double start = time_now(), compiled = infer_compile_seconds(r->det);
+    text_reader_ask_boxes(r, tmp, s, side, &q);
+    int code = answer(r, &q, e);
+    const double found = time_now();
+    if (code == 0)
+        code = text_reader_take_boxes(r, a, s, &q, box, n, e);
+    r->times.detect += found - start - (infer_compile_seconds(r->det) - compiled);
+    r->times.boxes += time_now() - found;
+    tensor_unref(q.result);
+    arena_free(tmp);
+    return code;
+}
+
+int text_reader_line(TextReader *r, Arena *a, const TextSource *s, const Quad *box, int min_width, const bool *classes,
+                     OcrText *out, Error *e)
+{
+    InferRequest q = {0};
+    Arena *const tmp = arena_new();
+    const double start = time_now(), compiled = infer_compile_seconds(r->rec);
+    text_reader_ask_line(r, tmp, s, box, min_width, &q);
+    int code = answer(r, &q, e);
+    if (code == 0)
+        code = text_reader_take_line(r, a, &q, classes, out, e);
+    r->times.read += time_now() - start - (infer_compile_seconds(r->rec) - compiled);
+    tensor_unref(q.result);
+    arena_free(tmp);
+    return code;
 }
 
 const bool *text_reader_classes(const TextReader *r, Arena *a, const char *charset, const char **unknown)
@@ -118,6 +181,6 @@ const bool *text_reader_classes(const TextReader *r, Arena *a, const char *chars
 TextTimes text_reader_times(const TextReader *r)
 {
     TextTimes t = r->times;
-    t.compile = net_compile_seconds(r->rec) + (r->det ? net_compile_seconds(r->det) : 0);
+    t.compile = infer_compile_seconds(r->rec) + (r->det ? infer_compile_seconds(r->det) : 0);
     return t;
 }

@@ -1,0 +1,100 @@
+/* Models that all streams share: requests of many run together, as batches, on the workers that take them.
+ *
+ *     Infer *inf = infer_new(arena, &nets, workers);
+ *     infer_open(inf, path, &(InferShapes){.open_width = true, .width = {96}}, &model, &e);
+ *     InferRequest q = {.model = model, .height = 48, .width = 96, .planes = .., .done = wake, .arg = me,
+ *                       .r = {.arrival = .., .deadline = .., .source = ..}};
+ *     infer_post(&q)                  // some time later, on a worker: q.done(&q)
+ *     tensor_unref(q.result)
+ *
+ * One *module* for each size of input, or one for all widths of a height; where the model leaves the number of pictures open, so
+ * does the module. One *class* of requests for each model and size: only equal sizes share a batch. A class has a batcher
+ * (sched/batcher.h) and a profile, which is measured by what runs. A batch runs on one thread, that of the worker that took it.
+ *
+ * **The result of a picture does not depend on what it shares a batch with**, to the bit. That is so because a module's
+ * loops over pictures are outside of all sums; each module is tried once it is compiled, with pictures by chance alone and
+ * together, and one for which it is not so runs one at a time, as do those that fix their number of pictures.
+ *
+ * What batches gain, PP-OCR's recogniser, one thread of a Zen 5 core, ms a line (minimum of 20; 8 for width 320):
+ *
+ *                          1     2     3     4     6     8    12    16
+ *     48 x 96           5.31  5.06  4.97  4.93  4.99  4.99  5.35  5.37
+ *     48 x 96, any width 6.19 5.94  5.94  5.82  5.85  5.77  6.52  6.23
+ *
+ * A line alone uses the weights that it loads often enough; what is saved is one dispatch of kernels in two. Beyond eight, what
+ * lines have between layers no longer lies in the cache. Leaving the number of lines open costs nothing.
+ *
+ * All functions may be called from any thread. */
+#ifndef LATHE_WATCH_INFER_H
+#define LATHE_WATCH_INFER_H
+
+#include "sched/batcher.h"
+#include "sched/workers.h"
+#include "watch/picture_net.h"
+
+#define INFER_BATCH 16  /* largest */
+#define INFER_WIDTHS 4
+
+typedef struct Infer Infer;
+typedef struct InferModel InferModel;
+
+/* workers: of all that is posted; NULL: there are none, and infer_run runs what is asked. Both outlive it. With workers a run
+ * has one thread, else nets->threads. Freed with the arena, when all that was posted has ended; what is being compiled is
+ * waited for. */
+Infer *infer_new(Arena *a, const NetHost *nets, Workers *workers);
+
+typedef struct InferShapes {
+    bool open_width;           /* one module for a height and all widths, which takes about a sixth longer to run.. */
+    int width[INFER_WIDTHS];   /* ..but for these, which have their own; 0: no more */
+} InferShapes;
+
+/* Looks into a model of pictures (picture_net.h) and compiles nothing yet. The same file and shapes give the same model. */
+int infer_open(Infer *inf, const char *path, const InferShapes *shapes, InferModel **out, Error *e);
+/* Compiles, and waits for it, what requests of this size need; else it is done when the first of them comes, which waits for it. */
+int infer_prepare(InferModel *m, int height, int width, Error *e);
+const char *infer_path(const InferModel *m);
+double infer_compile_seconds(const InferModel *m); /* so far */
+/* Of the metadata, in `a`; NULL: it does not say. */
+const char *infer_metadata(const InferModel *m, Arena *a, const char *key);
+
+typedef enum InferEnd { INFER_OPEN, INFER_DONE, INFER_LATE /* given up */, INFER_WITHDRAWN, INFER_FAILED } InferEnd;
+
+typedef struct InferRequest {
+    Request r;            /* first; arrival, deadline, source: who asks sets them */
+    InferModel *model;
+    int height, width;
+    const float *planes;  /* (3,height,width); at a multiple of 64 bytes, untouched until the end */
+    int output;           /* its number */
+    void (*done)(struct InferRequest *q); /* at the end; from a worker, or within infer_post and the like; NULL: nobody waits for it */
+    void *arg;            /* for who asks */
+    /* The end: */
+    InferEnd end;
+    Tensor *result;       /* INFER_DONE: output of the whole batch, (pictures,..); a reference of who asked */
+    int item, pictures;   /* which picture of it, of how many */
+    double seconds;       /* its share of the batch's time */
+    int code;             /* INFER_FAILED, and why */
+    char error[200];
+    struct InferClass *in; /* infer's */
+} InferRequest;
+
+/* Values of the picture that was asked for: (1,..) of result. */
+const float *infer_values(const InferRequest *q, int64_t *n);
+
+/* Never waits. Those who have workers. */
+void infer_post(InferRequest *q);
+/* INFER_WITHDRAWN, if it has not begun yet: then `done` is called within. Else it ends as it would. */
+void infer_withdraw(InferRequest *q);
+/* Runs all of them on this thread, in batches; deadlines do not count. Those who have no workers, one thread at a time. */
+void infer_run(Infer *inf, int n, InferRequest *const *q);
+
+typedef struct InferStatus { /* of a class */
+    const char *path;
+    int height, width;
+    BatcherCounts counts;
+    BatchProfile profile;
+} InferStatus;
+
+/* The class `i`, in no order; false: there are no more. */
+bool infer_status(Infer *inf, int i, InferStatus *out);
+
+#endif

@@ -1,0 +1,73 @@
+/* What the files infer*.c share. */
+#ifndef LATHE_WATCH_INFER_PARTS_H
+#define LATHE_WATCH_INFER_PARTS_H
+
+#include <pthread.h>
+
+#include "base/vec.h"
+#include "watch/infer.h"
+
+typedef enum ModuleState { MODULE_NEW, MODULE_COMPILING, MODULE_READY, MODULE_FAILED } ModuleState;
+
+typedef struct InferModule { /* a model, compiled for a size */
+    InferModel *model;
+    int height, width;   /* width 0: all */
+    ModuleState state;
+    int max;             /* largest batch */
+    Module *module;
+    Run **run;           /* [nworker + 1], made when first used; the last is of those who are no worker */
+    int code;            /* MODULE_FAILED, and why */
+    char error[200];
+    double seconds;      /* compiling took */
+    bool has_thread;     /* it was compiled by a thread of its own, which somebody has to wait for */
+    pthread_t thread;
+} InferModule;
+
+typedef struct InferClass InferClass;
+
+typedef enum SlotState { SLOT_FREE, SLOT_QUEUED, SLOT_RUNS } SlotState;
+
+typedef struct InferSlot { /* one worker's part in a class */
+    Task task;           /* first: workers know it by this */
+    InferClass *of;
+    SlotState state;
+} InferSlot;
+
+struct InferClass { /* requests of one model and size */
+    InferModel *model;
+    InferModule *module;
+    int height, width;
+    BatchProfile profile;
+    Batcher *batcher;
+    InferSlot *slot;     /* [nworker] */
+};
+
+struct InferModel {
+    Infer *infer;
+    const char *path, *input; /* name of its input */
+    InferShapes shapes;
+    bool open_batch;
+    VEC(InferModule *) module;
+};
+
+struct Infer {
+    const NetHost *nets;
+    Workers *workers;    /* NULL: none */
+    int nworker;
+    Arena *arena;        /* of all below */
+    pthread_mutex_t lock; /* guards all fields of models, modules, classes but a module's `module` and `run` once it is ready */
+    pthread_cond_t ready; /* a module's state changed */
+    pthread_mutex_t compiling; /* held by who compiles: one at a time */
+    VEC(InferModel *) model;
+    VEC(InferClass *) class;
+};
+
+/* ---- infer_module.c ---- */
+
+/* Compiles and tries it with pictures of this size; sets what it learns, but neither state nor error. Not under the lock. */
+int infer_module_compile(InferModule *m, int height, int width, Error *e);
+/* n requests of one class, by the run `index`; sets their results. */
+int infer_module_execute(InferModule *m, int index, int n, InferRequest *const *q, Error *e);
+void infer_module_free(InferModule *m);
+
+#endif
