@@ -158,9 +158,9 @@ static void end_all(Events *v, const char *reason)
 
 /* ---- a sample ---- */
 
-static Best best_of(const Events *v, const EventState *e, const EventSlot *s, int64_t frame)
+static Best best_of(const Events *v, const EventState *e, const EventSlot *s, const Sample *sample)
 {
-    Best out = {.any = true, .frame = frame};
+    Best out = {.any = true, .frame = sample->frame, .t = sample->t};
     bool scored = false, boxed = false;
     const Reading *const all = readings_now(v->readings);
     for (int i = 0; i < e->nsignal; i++) {
@@ -211,7 +211,7 @@ static void sample_slot(Events *v, int event, EventSlot *s, const Sample *sample
         .clock = sample->clock,
         .condition = gone || p == 0 || q == 0 ? 0 : p < 0 || q < 0 ? -1 : 1,
         .begin = when.begin,
-        .best = best_of(v, e, s, sample->frame),
+        .best = best_of(v, e, s, sample),
     };
     Machine *const m = &s->machine;
     machine_sample(v, event, s, &now, &here);
@@ -349,6 +349,37 @@ void events_stop(Events *v)
     end_all(v, "stopped");
     v->begun = false;
     v->t = NO_TIME;
+}
+
+static void add_best(EventBest *out, int max, int *n, EventBest one, const Best *b)
+{
+    one.t = b->t;
+    one.box = b->box;
+    if (b->any && *n < max)
+        out[(*n)++] = one;
+}
+
+int events_best(const Events *v, int max, EventBest *out)
+{
+    int n = 0;
+    for (int i = 0; i < v->watch->nevent; i++) {
+        const EventState *const e = &v->event[i];
+        for (int k = 0; k < e->nlive; k++) {
+            const EventSlot *const s = &e->slot[e->live[k]];
+            const Machine *const m = &s->machine;
+            const EventBest one = {.event = i, .key = s->key};
+            for (int h = 0; m->state == MACHINE_IDLE && h < m->confirm.n; h++) {
+                const int at = hits_slot(&m->confirm, h);
+                if (m->confirm.hit[at])
+                    add_best(out, max, &n, one, &m->best_at[at]);
+            }
+            if (m->state == MACHINE_SHORT)
+                add_best(out, max, &n, one, &m->run.best);
+            if (m->state == MACHINE_ACTIVE || m->held)
+                add_best(out, max, &n, one, &m->told.best);
+        }
+    }
+    return n;
 }
 
 EventCounts events_counts(const Events *v)

@@ -52,10 +52,12 @@ typedef struct EventRecord {
     SampleClock clock;
     const char *reason;   /* of an end: NULL (released), "lost", "stopped", "max" */
     float score;          /* least score of the signals that the condition read, at the best sample; 0: none has one */
-    int64_t frame;        /* of the best sample */
+    int64_t frame;        /* of the best sample .. */
+    int64_t t_best;       /* .. and its media time, us */
     Box box;              /* where, if one of the signals has a place; width 0: none */
     int ndata;
     RuleValue data[EVENT_MAX_DATA]; /* as EventRule.data */
+    const char *evidence; /* name of a picture (evidence.h), which who has frames adds; NULL: none, and no word of it */
 } EventRecord;
 
 /* {"v":1,"id":"..","rev":0,"kind":"start","stream":"s1","watch":"royale","event":"final_ten","key":null,"epoch":0,
@@ -80,6 +82,16 @@ void events_quiet(Events *v, int64_t t);
 /* The stream is over. */
 void events_stop(Events *v);
 EventCounts events_counts(const Events *v);
+
+/* The samples that a record to come may name as its best (t_best): of events under way, and of those that may be confirmed.
+ * All of them, or the first `max`. */
+typedef struct EventBest {
+    int event;
+    const char *key;      /* NULL: none; valid until the next sample */
+    int64_t t;
+    Box box;
+} EventBest;
+int events_best(const Events *v, int max, EventBest *out);
 
 /* Samples a second wanted now: max_fps (or an event's recheck) while something is pending or releasing, else fps. */
 double events_rate(const Events *v);

@@ -85,6 +85,10 @@ void event_json(Str *out, const EventRecord *r)
         add_box(out, &r->box);
     else
         str_add(out, "null");
+    if (r->evidence) {
+        str_add(out, ",\"evidence\":");
+        json_add_string(out, r->evidence);
+    }
     str_add(out, ",\"data\":{");
     for (int i = 0; i < r->ndata; i++) {
         str_add(out, i ? "," : "");

@@ -80,6 +80,7 @@ static void tell(Events *v, int event, const EventSlot *s, RecordKind kind, int6
         .reason = kind == RECORD_END ? m->reason : NULL,
         .score = m->told.best.score,
         .frame = m->told.best.frame,
+        .t_best = m->told.best.t,
         .box = m->told.best.box,
         .ndata = r->ndata,
     };

@@ -16,7 +16,7 @@
 typedef struct Best { /* the best sample of an event */
     bool any;
     float score;
-    int64_t frame;
+    int64_t frame, t;
     Box box;
 } Best;
 
