@@ -49,6 +49,10 @@ int png_decode_alpha(Arena *a, const char *name, const uint8_t *at, size_t size,
 int jpeg_decode(Arena *a, const char *name, const uint8_t *at, size_t size, Picture **out,
                 Error *e);
 
+/* In the arena; quality 1 to 100. ERR_UNSUPPORTED where the library was absent from the build. */
+int jpeg_encode(Arena *a, const Picture *p, int quality, const uint8_t **at, size_t *size, Error *e);
+bool jpeg_can_encode(void);
+
 /* What a model wants to see of a part of a picture: `quad` straightened to width x height by
  * bilinear interpolation (edges repeated), each channel as value * scale + shift, in planes of
  * `stride` floats a row. Crop, rotation, resize and normalisation are one step, so that no pixel is

@@ -1,0 +1,400 @@
+/* Evidence: parts of frames that are kept for a while, and files that are kept for longer. */
+#include "watch/evidence.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/heap.h"
+#include "base/map.h"
+#include "vision/picture.h"
+
+enum { QUALITY = 80, NAME = 64 };
+static const double MARGIN = 0.25; /* of each side, on each side */
+
+typedef struct EvidenceFile {
+    uint64_t id;
+    int64_t bytes, time; /* time: only while the folder is read */
+} EvidenceFile;
+
+struct Evidence {
+    Arena *arena;
+    const char *folder, *name; /* name: its last part */
+    int64_t max_bytes;
+    pthread_mutex_t lock;      /* guards what follows, and the folder */
+    EvidenceFile *file;        /* oldest first: first..nfile */
+    int first, nfile, cap;
+    EvidenceCounts counts;
+};
+
+typedef struct Held { /* a part of a frame, as JPEG */
+    int event, epoch;
+    uint64_t key;
+    int64_t t;
+    uint8_t *jpeg;             /* heap */
+    size_t size;
+    bool wanted;
+} Held;
+
+struct EvidenceHold {
+    Evidence *evidence;
+    const Watch *watch;
+    const Frame *frame;        /* NULL: none is looked at */
+    int epoch;
+    int64_t t;
+    int n;
+    size_t bytes;
+    Held held[EVIDENCE_HELD];
+    char name[2 * NAME];
+};
+
+/* ---- files ---- */
+
+static void note_failure(Evidence *ev, const char *what)
+{
+    pthread_mutex_lock(&ev->lock);
+    ev->counts.failures++;
+    snprintf(ev->counts.error, sizeof ev->counts.error, "%.*s", (int)sizeof ev->counts.error - 1, what);
+    pthread_mutex_unlock(&ev->lock);
+}
+
+static void path_of(const Evidence *ev, uint64_t id, char *path, size_t size)
+{
+    snprintf(path, size, "%s/%016" PRIx64 ".jpg", ev->folder, id);
+}
+
+/* Until there is room. The lock is held. */
+static void remove_oldest(Evidence *ev)
+{
+    char path[4096];
+    while (ev->counts.bytes > ev->max_bytes && ev->first < ev->nfile - 1) { /* the newest stays, whatever its size */
+        const EvidenceFile f = ev->file[ev->first++];
+        path_of(ev, f.id, path, sizeof path);
+        if (unlink(path) == 0)
+            ev->counts.removed++;
+        ev->counts.bytes -= f.bytes;
+        ev->counts.files--;
+    }
+}
+
+static bool make_room(Evidence *ev)
+{
+    if (ev->nfile < ev->cap)
+        return true;
+    const int n = ev->nfile - ev->first;
+    if (n > ev->cap / 2 || ev->cap == 0) {
+        const int cap = ev->cap ? 2 * ev->cap : 256;
+        EvidenceFile *const more = heap_alloc((size_t)cap * sizeof *more, 8);
+        if (more == NULL)
+            return false;
+        if (n > 0)
+            memcpy(more, ev->file + ev->first, (size_t)n * sizeof *more);
+        heap_free(ev->file);
+        ev->file = more;
+        ev->cap = cap;
+    } else {
+        memmove(ev->file, ev->file + ev->first, (size_t)n * sizeof *ev->file);
+    }
+    ev->first = 0;
+    ev->nfile = n;
+    return true;
+}
+
+/* Where it stands in the list, looked for from the newest; -1: nowhere. */
+static int find_file(const Evidence *ev, uint64_t id)
+{
+    for (int i = ev->nfile - 1; i >= ev->first; i--)
+        if (ev->file[i].id == id)
+            return i;
+    return -1;
+}
+
+static void count_file(Evidence *ev, uint64_t id, int64_t bytes)
+{
+    const int at = find_file(ev, id);
+    if (at >= 0) { /* written anew */
+        ev->counts.bytes += bytes - ev->file[at].bytes;
+        ev->file[at].bytes = bytes;
+    } else if (make_room(ev)) {
+        ev->file[ev->nfile++] = (EvidenceFile){.id = id, .bytes = bytes};
+        ev->counts.bytes += bytes;
+        ev->counts.files++;
+    }
+    remove_oldest(ev);
+}
+
+static bool write_file(Evidence *ev, uint64_t id, const uint8_t *jpeg, size_t size)
+{
+    char path[4096];
+    Error e;
+    path_of(ev, id, path, sizeof path);
+    const FilePart part = {jpeg, size};
+    if (file_write_parts(path, 1, &part, false, &e) != 0) { /* a crash of the machine may cost it; a whole one never lies */
+        note_failure(ev, e.message);
+        return false;
+    }
+    pthread_mutex_lock(&ev->lock);
+    ev->counts.written++;
+    count_file(ev, id, (int64_t)size);
+    pthread_mutex_unlock(&ev->lock);
+    return true;
+}
+
+static int by_age(const void *a, const void *b)
+{
+    const EvidenceFile *const x = a, *const y = b;
+    return x->time != y->time ? (x->time < y->time ? -1 : 1) : (x->id > y->id) - (x->id < y->id);
+}
+
+/* What an earlier run left. */
+static int read_folder(Evidence *ev, Error *e)
+{
+    DIR *const d = opendir(ev->folder);
+    if (d == NULL)
+        return error_set(e, ERR_IO, "%s: %s", ev->folder, strerror(errno));
+    char path[4096], *end;
+    struct stat st;
+    for (const struct dirent *one; (one = readdir(d)) != NULL;) {
+        const uint64_t id = strtoull(one->d_name, &end, 16);
+        path_of(ev, id, path, sizeof path);
+        if (end != one->d_name + 16 || strcmp(end, ".jpg") != 0 || stat(path, &st) != 0 || !S_ISREG(st.st_mode))
+            continue;
+        count_file(ev, id, st.st_size);
+        if (ev->nfile > 0)
+            ev->file[ev->nfile - 1].time = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+    }
+    closedir(d);
+    if (ev->nfile > 0)
+        qsort(ev->file, (size_t)ev->nfile, sizeof *ev->file, by_age);
+    return 0;
+}
+
+int evidence_open(const char *folder, int64_t max_bytes, Evidence **out, Error *e)
+{
+    if (!jpeg_can_encode())
+        return error_set(e, ERR_UNSUPPORTED, "evidence: this program was built without libjpeg");
+    Arena *const a = arena_try_new();
+    Evidence *const ev = a ? heap_alloc(sizeof *ev, 8) : NULL;
+    if (ev == NULL) {
+        arena_free(a);
+        return error_set(e, ERR_MEMORY, "evidence: out of memory");
+    }
+    *ev = (Evidence){.arena = a, .max_bytes = INT64_MAX}; /* nothing goes before all is known */
+    pthread_mutex_init(&ev->lock, NULL);
+    size_t len = strlen(folder);
+    while (len > 1 && folder[len - 1] == '/')
+        len--;
+    ev->folder = arena_strndup(a, folder, len);
+    const char *const slash = strrchr(ev->folder, '/');
+    ev->name = slash ? slash + 1 : ev->folder;
+    const bool fits = len > 0 && len < 3000 && strlen(ev->name) < NAME;
+    int code = fits ? 0 : error_set(e, ERR_INVALID, "evidence: no name for a folder: %.100s", folder);
+    if (code == 0)
+        code = file_make_dirs(ev->folder, e);
+    if (code == 0)
+        code = read_folder(ev, e);
+    if (code != 0) {
+        evidence_close(ev);
+        return code;
+    }
+    ev->max_bytes = max_bytes;
+    remove_oldest(ev);
+    *out = ev;
+    return 0;
+}
+
+void evidence_close(Evidence *ev)
+{
+    if (ev == NULL)
+        return;
+    pthread_mutex_destroy(&ev->lock);
+    heap_free(ev->file);
+    arena_free(ev->arena);
+    heap_free(ev);
+}
+
+EvidenceCounts evidence_counts(Evidence *ev)
+{
+    pthread_mutex_lock(&ev->lock);
+    const EvidenceCounts c = ev->counts;
+    pthread_mutex_unlock(&ev->lock);
+    return c;
+}
+
+/* ---- parts of frames ---- */
+
+static void drop_held(EvidenceHold *h, int i)
+{
+    h->bytes -= h->held[i].size;
+    heap_free(h->held[i].jpeg);
+    h->held[i] = h->held[--h->n];
+}
+
+static void drop_all(void *arg)
+{
+    EvidenceHold *const h = arg;
+    while (h->n > 0)
+        drop_held(h, h->n - 1);
+}
+
+EvidenceHold *evidence_hold_new(Arena *a, Evidence *ev, const Watch *w)
+{
+    EvidenceHold *const h = arena_new_of(a, EvidenceHold);
+    h->evidence = ev;
+    h->watch = w;
+    arena_defer(a, drop_all, h);
+    return h;
+}
+
+/* The part of the frame to be shown, in whole pixels: the box and a margin; all of it where there is no box in it. */
+static FrameBox shown(const EvidenceHold *h, Box b)
+{
+    const Frame *const f = h->frame;
+    const FrameBox all = {0, 0, f->width, f->height};
+    if (!(b.width > 0) || !(b.height > 0))
+        return all;
+    const double sx = (double)f->width / h->watch->width, sy = (double)f->height / h->watch->height;
+    const double mx = MARGIN * b.width + 8, my = MARGIN * b.height + 8;
+    const double x0 = fmax(floor((b.x - mx) * sx), 0), x1 = fmin(ceil((b.x + b.width + mx) * sx), f->width);
+    const double y0 = fmax(floor((b.y - my) * sy), 0), y1 = fmin(ceil((b.y + b.height + my) * sy), f->height);
+    return x1 - x0 >= 1 && y1 - y0 >= 1 ? (FrameBox){x0, y0, x1 - x0, y1 - y0} : all;
+}
+
+typedef struct Encoding {
+    const EvidenceHold *hold;
+    Box box;
+    uint8_t *jpeg; /* out, heap */
+    size_t size;
+} Encoding;
+
+static void encode_job(Context *ctx, void *arg)
+{
+    Encoding *const c = arg;
+    const Frame *const f = c->hold->frame;
+    const FrameBox box = shown(c->hold, c->box);
+    const double most = fmax(box.width, box.height), shrink = most > EVIDENCE_SIDE ? EVIDENCE_SIDE / most : 1;
+    const int width = (int)fmax(round(box.width * shrink), 1), height = (int)fmax(round(box.height * shrink), 1);
+    Picture *const p = picture_new(ctx->arena, width, height);
+    const FrameTensor t = {.data = p->rgb, .dtype = DT_U8, .order = FRAME_NHWC, .width = width, .height = height, .channels = 3,
+                           .row = (int64_t)width * 3, .scale = {1, 1, 1}};
+    const FrameFilter filter = shrink < 1 ? FRAME_AREA : FRAME_BILINEAR;
+    void *const scratch = arena_alloc_aligned(ctx->arena, (size_t)frame_scratch(f, &box, filter, &t), 64);
+    frame_to_tensor(f, &box, filter, &t, simd_level(), scratch);
+    const uint8_t *jpeg;
+    Error e;
+    if (jpeg_encode(ctx->arena, p, QUALITY, &jpeg, &c->size, &e) != 0)
+        fail(ctx, e.code, "%s", e.message);
+    c->jpeg = heap_alloc(c->size, 1);
+    if (c->jpeg == NULL)
+        fail(ctx, ERR_MEMORY, "out of memory");
+    memcpy(c->jpeg, jpeg, c->size);
+}
+
+static bool encode(const EvidenceHold *h, Box box, Encoding *out)
+{
+    Arena *const a = arena_try_new();
+    Error e;
+    *out = (Encoding){.hold = h, .box = box};
+    const bool done = a != NULL && job_run(a, encode_job, out, &e, NULL) == 0;
+    if (!done)
+        note_failure(h->evidence, a ? e.message : "out of memory");
+    arena_free(a);
+    return done;
+}
+
+/* ---- what is kept ---- */
+
+static uint64_t key_of(const char *key)
+{
+    return key ? hash_bytes(key, strlen(key), 0) : 0;
+}
+
+static int find_held(const EvidenceHold *h, int event, uint64_t key, int epoch, int64_t t)
+{
+    for (int i = 0; i < h->n; i++) {
+        const Held *const one = &h->held[i];
+        if (one->event == event && one->key == key && one->epoch == epoch && one->t == t)
+            return i;
+    }
+    return -1;
+}
+
+void evidence_look(EvidenceHold *h, const Frame *f, int epoch, int64_t t)
+{
+    h->frame = f;
+    h->epoch = epoch;
+    h->t = t;
+}
+
+void evidence_looked(EvidenceHold *h, const Events *v)
+{
+    EventBest best[EVIDENCE_HELD];
+    const int n = events_best(v, EVIDENCE_HELD, best);
+    for (int i = 0; i < h->n; i++)
+        h->held[i].wanted = false;
+    bool fresh[EVIDENCE_HELD];
+    for (int i = 0; i < n; i++) {
+        const int at = find_held(h, best[i].event, key_of(best[i].key), h->epoch, best[i].t);
+        fresh[i] = at < 0 && best[i].t == h->t;
+        if (at >= 0)
+            h->held[at].wanted = true;
+    }
+    for (int i = h->n - 1; i >= 0; i--)
+        if (!h->held[i].wanted)
+            drop_held(h, i);
+    for (int i = 0; i < n && h->frame; i++) {
+        Encoding c;
+        if (!fresh[i] || h->n == EVIDENCE_HELD || h->bytes >= EVIDENCE_HELD_BYTES || !encode(h, best[i].box, &c))
+            continue;
+        h->held[h->n++] = (Held){.event = best[i].event, .epoch = h->epoch, .key = key_of(best[i].key), .t = h->t,
+                                 .jpeg = c.jpeg, .size = c.size};
+        h->bytes += c.size;
+    }
+    h->frame = NULL;
+}
+
+static bool is_there(Evidence *ev, uint64_t id)
+{
+    pthread_mutex_lock(&ev->lock);
+    const bool there = find_file(ev, id) >= 0;
+    pthread_mutex_unlock(&ev->lock);
+    return there;
+}
+
+static void count_missing(Evidence *ev)
+{
+    pthread_mutex_lock(&ev->lock);
+    ev->counts.missing++;
+    pthread_mutex_unlock(&ev->lock);
+}
+
+const char *evidence_of(EvidenceHold *h, const EventRecord *r)
+{
+    Evidence *const ev = h->evidence;
+    const int at = find_held(h, (int)(r->rule - h->watch->event), key_of(r->key), r->epoch, r->t_best);
+    bool there = false;
+    if (at >= 0) {
+        there = write_file(ev, r->id, h->held[at].jpeg, h->held[at].size);
+    } else if (h->frame && r->epoch == h->epoch && r->t_best == h->t) {
+        Encoding c;
+        if (encode(h, r->box, &c)) {
+            there = write_file(ev, r->id, c.jpeg, c.size);
+            heap_free(c.jpeg);
+        }
+    }
+    if (!there && !is_there(ev, r->id)) { /* the start's may be */
+        count_missing(ev);
+        return NULL;
+    }
+    snprintf(h->name, sizeof h->name, "%s/%016" PRIx64 ".jpg", ev->name, r->id);
+    return h->name;
+}
