@@ -3,6 +3,7 @@
 
 #include "base/parallel.h"
 #include "tools/tool.h"
+#include "watch/sink.h"
 
 const char help_doctor[] =
     "lathe doctor\n\n"
@@ -19,9 +20,19 @@ typedef struct Part {
 
 static const Part parts[] = {
     {"libpng", HAVE_PNG, "`lathe read` takes no PNG and writes no picture", "libpng-dev, rebuild"},
-    {"libjpeg", HAVE_JPEG, "`lathe read` takes no JPEG", "libjpeg62-turbo-dev, rebuild"},
+    {"libjpeg", HAVE_JPEG, "`lathe read` takes no JPEG, events have no pictures", "libjpeg62-turbo-dev, rebuild"},
     {"freetype", HAVE_FREETYPE, "no text is drawn: no demonstration pictures",
      "libfreetype-dev, rebuild"},
+};
+
+static const struct SinkPart {
+    const char *name;
+    SinkKind kind;
+    const char *remedy;
+} sinks[] = {
+    {"webhooks", SINK_WEBHOOK, "libcurl4-openssl-dev and libssl-dev, rebuild with -Dwebhook=enabled"},
+    {"MQTT", SINK_MQTT, "libmosquitto-dev, rebuild with -Dmqtt=enabled"},
+    {"NATS", SINK_NATS, "libnats-dev, rebuild with -Dnats=enabled"},
 };
 
 static const struct Absent {
@@ -32,6 +43,14 @@ static const struct Absent {
     {"GPUs", "code is for the CPU"},
     {"server", "run from the command line or by include/lathe.h"},
 };
+
+static void print_part(const char *name, bool present, const char *without, const char *remedy)
+{
+    if (present)
+        printf("%-12s present\n", name);
+    else
+        printf("%-12s MISSING: %s (install %s)\n", name, without, remedy);
+}
 
 int cmd_doctor(int argc, char **argv)
 {
@@ -50,14 +69,10 @@ int cmd_doctor(int argc, char **argv)
     if (t.vector_bytes < 64) {
         printf("note         no AVX-512: about half the peak of a CPU that has it\n");
     }
-    for (size_t k = 0; k < sizeof parts / sizeof *parts; k++) {
-        const Part *p = &parts[k];
-        if (p->present) {
-            printf("%-12s present\n", p->name);
-        } else {
-            printf("%-12s MISSING: %s (install %s)\n", p->name, p->without, p->remedy);
-        }
-    }
+    for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
+        print_part(parts[k].name, parts[k].present, parts[k].without, parts[k].remedy);
+    for (size_t k = 0; k < sizeof sinks / sizeof *sinks; k++)
+        print_part(sinks[k].name, sink_built(sinks[k].kind), "`lathe watch` sends no events that way", sinks[k].remedy);
     for (size_t k = 0; k < sizeof absent / sizeof *absent; k++) {
         printf("%-12s not in this version: %s\n", absent[k].name, absent[k].instead);
     }
