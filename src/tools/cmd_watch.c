@@ -140,8 +140,9 @@ static void on_event(void *arg, const EventRecord *r)
 }
 
 /* When the first sample comes all that can be checked is. */
-static void on_sample(void *arg, const Sample *s)
+static void on_sample(void *arg, const Sample *s, const Frame *f)
 {
+    (void)f;
     WatchRun *const w = arg;
     if (!w->begun) {
         empty_file(w->events);

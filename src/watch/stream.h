@@ -1,24 +1,17 @@
-/* One stream watched: video -> samples -> events, until it ends.
- *
- * Samples lie on a grid of media time, fps a second, and closer while an event is pending (event.h: events_rate). In each all
- * signals are looked at that a rule uses, or, where samples are recorded, all there are. Those alone that the rules can need as
- * things stand (events_need) would be cheaper, but a screen that appears would be known a sample earlier than what stands on it, and events
- * would begin later than when they are judged from a recording. */
+/* One stream watched: video -> samples -> events, until it ends; and a recording of one. How samples are judged says judge.h. */
 #ifndef LATHE_WATCH_STREAM_H
 #define LATHE_WATCH_STREAM_H
 
 #include <signal.h>
 
-#include "watch/event.h"
-#include "watch/observe.h"
-#include "watch/video.h"
+#include "watch/judge.h"
 
 typedef struct StreamOptions {
     const char *name, *url;
     const Watch *watch;
     VideoOptions video;
     EventFn event;
-    void (*sample)(void *arg, const Sample *s); /* before its events; NULL: nobody listens */
+    SampleFn sample;        /* before its events; NULL: nobody listens */
     void *arg;
     bool record;            /* look at all signals in every sample */
     int64_t stop_at;        /* media time, us; 0: to the end */

@@ -1,0 +1,111 @@
+/* Observer and events of one stream, and the grid of its samples. */
+#include "watch/judge.h"
+
+#include <math.h>
+
+#include "base/file.h"
+#include "watch/rule.h"
+
+struct Judge {
+    JudgeOptions opt;
+    Observer *observer; /* NULL: samples come from elsewhere */
+    Events *events;
+    Observation *observation;
+    bool *used, *need;
+    int epoch;
+    SignalCounts *given; /* without an observer: what samples had */
+    JudgeTimes times;
+};
+
+/* Signals that some rule uses. */
+static void find_used(const Watch *w, bool *used)
+{
+    for (int i = 0; i < w->nevent; i++) {
+        const EventRule *const r = &w->event[i];
+        rule_needs(r->when, w, used);
+        if (r->within)
+            rule_needs(r->within, w, used);
+        for (int k = 0; k < r->ndata; k++)
+            rule_needs(r->data[k], w, used);
+    }
+    for (int i = 0; i < w->nsignal; i++)
+        if (used[i] && w->signal[i].kind == SIGNAL_TEXT && w->signal[i].text.guard.reset_on)
+            rule_needs(w->signal[i].text.guard.reset_on, w, used);
+}
+
+int judge_new(Arena *a, ObserveHost *host, const JudgeOptions *opt, Judge **out, Error *e)
+{
+    const Watch *const w = opt->watch;
+    Judge *const j = arena_new_of(a, Judge);
+    *j = (Judge){
+        .opt = *opt,
+        .observation = arena_array_of(a, w->nsignal + 1, Observation),
+        .used = arena_array_of(a, w->nsignal + 1, bool),
+        .need = arena_array_of(a, w->nsignal + 1, bool),
+        .given = arena_array_of(a, w->nsignal + 1, SignalCounts),
+    };
+    find_used(w, j->used);
+    for (int i = 0; i < w->nsignal; i++)
+        j->need[i] = j->used[i] || opt->all;
+    j->opt.stream = arena_strdup(a, opt->stream);
+    j->events = events_new(a, w, j->opt.stream, opt->event, opt->arg);
+    *out = j;
+    return host ? observer_new(a, host, w, &j->observer, e) : 0;
+}
+
+static void judge(Judge *j, const Sample *s, const Frame *f)
+{
+    if (j->opt.sample)
+        j->opt.sample(j->opt.arg, s, f);
+    const double start = time_now();
+    events_sample(j->events, s);
+    j->times.rules += time_now() - start;
+    j->times.samples++;
+}
+
+void judge_frame(Judge *j, const VideoFrame *f)
+{
+    const double start = time_now();
+    if (f->epoch != j->epoch)
+        observer_reset(j->observer);
+    j->epoch = f->epoch;
+    observer_look(j->observer, &f->picture, f->t, j->need, j->observation);
+    j->times.look += time_now() - start;
+    judge(j, &(Sample){.stream = j->opt.stream, .epoch = f->epoch, .t = f->t, .frame = f->number, .wall = f->wall,
+                       .clock = f->clock, .at = j->observation}, &f->picture);
+}
+
+void judge_sample(Judge *j, const Sample *s)
+{
+    for (int i = 0; i < j->opt.watch->nsignal; i++)
+        j->given[i].seen += s->at[i].state != OBSERVE_SKIPPED;
+    judge(j, s, NULL);
+}
+
+/* Half a microsecond is nothing: 1/3 s has no exact grid. */
+int64_t judge_next(const Judge *j, int64_t t)
+{
+    const double step = 1e6 / events_rate(j->events);
+    return llrint(step * (floor((double)t / step + 1e-6) + 1));
+}
+
+void judge_quiet(Judge *j, int64_t t) { events_quiet(j->events, t); }
+void judge_stop(Judge *j) { events_stop(j->events); }
+
+bool judge_uses(const Judge *j, int signal) { return j->used[signal]; }
+
+SignalCounts judge_signal(const Judge *j, int signal)
+{
+    return j->observer ? observer_counts(j->observer, signal) : j->given[signal];
+}
+
+const char *judge_error(const Judge *j)
+{
+    for (int i = 0; j->observer && i < j->opt.watch->nsignal; i++)
+        if (observer_error(j->observer, i)[0] != '\0')
+            return observer_error(j->observer, i);
+    return "";
+}
+
+EventCounts judge_events(const Judge *j) { return events_counts(j->events); }
+JudgeTimes judge_times(const Judge *j) { return j->times; }

@@ -1,0 +1,55 @@
+/* From a frame to records: what a stream that is read at leisure (stream.h), a recording and a live stream (engine.h) do alike.
+ *
+ *     judge_new(a, host, &opt, &j, &e)
+ *     judge_frame(j, &frame)                    // look, tell the sample, then the events that come of it
+ *     wanted = judge_next(j, frame.t)
+ *
+ * Samples lie on a grid of media time, fps a second, and closer while an event is pending (event.h: events_rate). In each all
+ * signals are looked at that a rule uses, or all there are. Those alone that the rules can need as
+ * things stand (events_need) would be cheaper, but a screen that appears would be known a sample earlier than what stands on it, and events
+ * would begin later than when they are judged from a recording. */
+#ifndef LATHE_WATCH_JUDGE_H
+#define LATHE_WATCH_JUDGE_H
+
+#include "watch/event.h"
+#include "watch/observe.h"
+#include "watch/video.h"
+
+/* f: NULL where samples come from a recording. Both are valid during the call. */
+typedef void (*SampleFn)(void *arg, const Sample *s, const Frame *f);
+
+typedef struct JudgeOptions {
+    const char *stream;
+    const Watch *watch;
+    bool all;        /* look at all signals */
+    SampleFn sample; /* before its events; NULL: nobody listens */
+    EventFn event;
+    void *arg;
+} JudgeOptions;
+
+typedef struct JudgeTimes {
+    int64_t samples;
+    double look, rules; /* seconds: observing; events */
+} JudgeTimes;
+
+typedef struct Judge Judge;
+
+/* Freed with the arena, before the host. host: NULL if only judge_sample will be called. Errors: observer_new's. */
+int judge_new(Arena *a, ObserveHost *host, const JudgeOptions *opt, Judge **out, Error *e);
+void judge_frame(Judge *j, const VideoFrame *f);
+/* What was seen already. */
+void judge_sample(Judge *j, const Sample *s);
+/* The point of the grid after t. */
+int64_t judge_next(const Judge *j, int64_t t);
+/* Nothing was seen until t (event.h). */
+void judge_quiet(Judge *j, int64_t t);
+/* What is active ends as "stopped". */
+void judge_stop(Judge *j);
+
+bool judge_uses(const Judge *j, int signal); /* some rule does */
+SignalCounts judge_signal(const Judge *j, int signal);
+const char *judge_error(const Judge *j);     /* first failure of a signal; "" */
+EventCounts judge_events(const Judge *j);
+JudgeTimes judge_times(const Judge *j);
+
+#endif
