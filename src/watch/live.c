@@ -9,6 +9,7 @@
 #include "base/heap.h"
 #include "watch/decode.h"
 #include "watch/source.h"
+#include "watch/url.h"
 
 #define CLOSE_WAIT 800000      /* us that closing waits for the reader, which may be in a look-up of names */
 #define LASTED 10000000        /* us after which a connection counts as well */
@@ -18,7 +19,7 @@
 typedef enum Halt { HALT_NOT, HALT_FROZEN /* this connection */, HALT_CLOSE } Halt;
 
 struct Live {
-    const char *url;
+    const char *url, *name;    /* name: as people may see it */
     LiveOptions opt;
     _Atomic int refs;          /* who opened it, and the reader */
     _Atomic int halt;          /* Halt: the source's calls stop */
@@ -180,7 +181,7 @@ static void note_end(Live *l, LiveState state, SourceFailure failure, const Erro
         if (l->cause != LIVE_FROZEN)
             l->error = *e;
         else if (l->error.code == 0)
-            error_set(&l->error, ERR_INVALID, "%s: packets, but no frame", l->url);
+            error_set(&l->error, ERR_INVALID, "%s: packets, but no frame", l->name);
     }
     pthread_mutex_unlock(&l->lock);
     int frozen = HALT_FROZEN;
@@ -204,7 +205,7 @@ static bool connect_once(Live *l)
         count_connection(l, s);
         const int code = read_all(l, s, &e);
         if (code == 0 && !source_stored(s))
-            error_set(&e, ERR_IO, "%s: closed by the other side", l->url);
+            error_set(&e, ERR_IO, "%s: closed by the other side", l->name);
         if (source_stored(s)) /* from its beginning again would be another video */
             after = code == 0 ? LIVE_ENDED : LIVE_FAILED;
     } else if (source_failure(s) == SOURCE_HOPELESS || source_is_file(l->url)) {
@@ -284,12 +285,13 @@ int live_open(const char *url, const LiveOptions *opt, Live **out, Error *e)
     Live *const l = arena_new_of(a, Live);
     l->arena = a;
     l->url = arena_strdup(a, url);
+    l->name = url_shown(a, url);
     l->opt = with_defaults(opt);
     l->dice = opt->seed;
     l->aim = l->aim_for = INT64_MIN;
     atomic_store(&l->refs, 2);
     packets_init(&l->queue, VIDEO_MAX_PACKETS, l->opt.max_bytes);
-    l->decoder = decoder_new(a, &(DecoderOptions){url, opt->video.keyframes, opt->video.threads});
+    l->decoder = decoder_new(a, &(DecoderOptions){l->name, opt->video.keyframes, opt->video.threads});
     pthread_mutex_init(&l->lock, NULL);
     pthread_mutex_init(&l->telling, NULL);
     pthread_condattr_t monotonic;
@@ -300,7 +302,7 @@ int live_open(const char *url, const LiveOptions *opt, Live **out, Error *e)
     if (pthread_create(&l->reader, NULL, reader, l) != 0) {
         atomic_store(&l->refs, 1);
         live_unref(l);
-        return error_set(e, ERR_MEMORY, "%s: no thread to read it", url);
+        return error_set(e, ERR_MEMORY, "%s: no thread to read it", l->name);
     }
     *out = l;
     return 0;

@@ -9,9 +9,10 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "watch/capture_clock.h"
+#include "watch/url.h"
 
 struct Source {
-    const char *url;
+    const char *url, *name; /* name: as people may see it */
     Arena *arena;
     SourceOptions opt;
     AVFormatContext *format;
@@ -86,14 +87,14 @@ static int av_fail(Source *s, int code, int av, const char *what, Error *e)
     av_strerror(av, why, sizeof why);
     s->failure = failure_of(s, av);
     if (s->failure == SOURCE_SILENT)
-        return error_set(e, ERR_IO, "%s: %s: it took too long", s->url, what);
-    return error_set(e, code, "%s: %s: %s", s->url, what, why);
+        return error_set(e, ERR_IO, "%s: %s: it took too long", s->name, what);
+    return error_set(e, code, "%s: %s: %s", s->name, what, why);
 }
 
 static int refuse(Source *s, int code, const char *what, Error *e)
 {
     s->failure = SOURCE_BROKEN;
-    return error_set(e, code, "%s: %s", s->url, what);
+    return error_set(e, code, "%s: %s", s->name, what);
 }
 
 /* ---- transports ---- */
@@ -177,7 +178,7 @@ static int check_upright(Source *s, const AVStream *stream, Error *e)
         return 0;
     s->failure = SOURCE_BROKEN;
     return error_set(e, ERR_UNSUPPORTED, "%s: its pictures are to be turned by %.0f degrees, which is not there yet: turn them "
-                     "first (ffmpeg -i IN OUT does)", s->url, -turn);
+                     "first (ffmpeg -i IN OUT does)", s->name, -turn);
 }
 
 static int choose_stream(Source *s, Error *e)
@@ -203,7 +204,7 @@ Source *source_new(const char *url, const SourceOptions *opt)
 {
     Arena *const a = arena_new();
     Source *const s = arena_new_of(a, Source);
-    *s = (Source){.arena = a, .url = arena_strdup(a, url), .opt = *opt, .deadline = INT64_MAX};
+    *s = (Source){.arena = a, .url = arena_strdup(a, url), .name = url_shown(a, url), .opt = *opt, .deadline = INT64_MAX};
     return s;
 }
 

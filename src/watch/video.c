@@ -3,10 +3,11 @@
 
 #include "watch/decode.h"
 #include "watch/source.h"
+#include "watch/url.h"
 
 struct Video {
     Arena *arena;
-    const char *url;
+    const char *name; /* of the URL, as people may see it */
     Source *source;
     Decoder *decoder;
     PacketQueue queue;
@@ -20,9 +21,9 @@ int video_open(const char *url, const VideoOptions *opt, Video **out, Error *e)
     Arena *const a = arena_new();
     Video *const v = arena_new_of(a, Video);
     v->arena = a;
-    v->url = arena_strdup(a, url);
+    v->name = url_shown(a, url);
     packets_init(&v->queue, VIDEO_MAX_PACKETS, VIDEO_MAX_BYTES);
-    v->decoder = decoder_new(a, &(DecoderOptions){url, opt->keyframes, opt->threads});
+    v->decoder = decoder_new(a, &(DecoderOptions){v->name, opt->keyframes, opt->threads});
     v->source = source_new(url, &(SourceOptions){
         .open_timeout = opt->open_timeout ? opt->open_timeout : 10000000,
         .read_timeout = opt->read_timeout ? opt->read_timeout : 10000000,
@@ -65,7 +66,7 @@ static int read_packet(Video *v, Error *e)
         p.clock = CLOCK_MEDIA; /* who waits for a file cannot tell when it was captured */
         p.wall = 0;
     }
-    return packets_push(&v->queue, &p) ? 0 : error_set(e, ERR_MEMORY, "%s: out of memory", v->url);
+    return packets_push(&v->queue, &p) ? 0 : error_set(e, ERR_MEMORY, "%s: out of memory", v->name);
 }
 
 /* Reads on until no packet that is still to come can be a keyframe at or before t. */
