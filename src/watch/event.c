@@ -85,6 +85,8 @@ Events *events_new(Arena *a, const Watch *w, const char *stream, EventFn fn, voi
     return v;
 }
 
+void events_set_run(Events *v, uint64_t run) { v->run = run; }
+
 static void slot_reset(const EventState *e, EventSlot *s)
 {
     machine_reset(&s->machine);

@@ -22,7 +22,7 @@
  *   - `data`, score, frame and box are those of true samples: data of the last one, the others of the one whose score (the
  *     least of the signals that `when` names) is best. The box is the place of the first such signal that has one, else its
  *     region.
- *   - An event's id is a hash of stream, epoch, event, key and t_start: the same event has the same id however often it is
+ *   - An event's id is a hash of stream, run, epoch, event, key and t_start: the same event has the same id however often it is
  *     told; `rev` counts its records.
  *
  * The records depend on nothing but the samples and the watch: not on the clock of the machine, on threads, on how samples
@@ -75,6 +75,9 @@ typedef struct EventCounts {
 
 /* Freed with the arena. */
 Events *events_new(Arena *a, const Watch *w, const char *stream, EventFn fn, void *arg);
+/* A live stream's times begin anew whenever it is opened: ids of another run are others. 0, as it is at first: a file, whose
+ * events are the same ones whenever it is watched. Before the first sample. */
+void events_set_run(Events *v, uint64_t run);
 /* Samples in the order of their time. Records come in the order of the watch's events, then of keys. */
 void events_sample(Events *v, const Sample *s);
 /* Nothing was seen until t: called when a stream is silent, so that "lost" is told in time. */

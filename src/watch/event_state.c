@@ -52,7 +52,7 @@ static Best better(const Best *a, const Best *b)
 
 static uint64_t event_id(const Events *v, const EventState *e, const EventSlot *s, int64_t t_start)
 {
-    uint64_t h = hash_bytes(v->stream, strlen(v->stream), 0);
+    uint64_t h = hash_bytes(v->stream, strlen(v->stream), v->run);
     h = hash_bytes(e->rule->name, strlen(e->rule->name), h);
     if (s->key)
         h = hash_bytes(s->key, strlen(s->key), h);

@@ -85,6 +85,7 @@ typedef struct SampleHere { /* what an event takes from a sample */
 struct Events {
     const Watch *watch;
     const char *stream;
+    uint64_t run;          /* part of ids */
     EventFn fn;
     void *arg;
     Readings *readings;
