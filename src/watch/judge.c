@@ -1,8 +1,6 @@
 /* Observer and events of one stream, and the grid of its samples. */
 #include "watch/judge.h"
 
-#include <math.h>
-
 #include "base/file.h"
 #include "watch/rule.h"
 
@@ -49,6 +47,7 @@ int judge_new(Arena *a, ObserveHost *host, const JudgeOptions *opt, Judge **out,
         j->need[i] = j->used[i] || opt->all;
     j->opt.stream = arena_strdup(a, opt->stream);
     j->events = events_new(a, w, j->opt.stream, opt->event, opt->arg);
+    events_set_run(j->events, opt->run);
     *out = j;
     return host ? observer_new(a, host, w, &j->observer, e) : 0;
 }
@@ -63,7 +62,7 @@ static void judge(Judge *j, const Sample *s, const Frame *f)
     j->times.samples++;
 }
 
-void judge_frame(Judge *j, const VideoFrame *f)
+void judge_look(Judge *j, const VideoFrame *f)
 {
     const double start = time_now();
     if (f->epoch != j->epoch)
@@ -71,8 +70,18 @@ void judge_frame(Judge *j, const VideoFrame *f)
     j->epoch = f->epoch;
     observer_look(j->observer, &f->picture, f->t, j->need, j->observation);
     j->times.look += time_now() - start;
+}
+
+void judge_seen(Judge *j, const VideoFrame *f)
+{
     judge(j, &(Sample){.stream = j->opt.stream, .epoch = f->epoch, .t = f->t, .frame = f->number, .wall = f->wall,
                        .clock = f->clock, .at = j->observation}, &f->picture);
+}
+
+void judge_frame(Judge *j, const VideoFrame *f)
+{
+    judge_look(j, f);
+    judge_seen(j, f);
 }
 
 void judge_sample(Judge *j, const Sample *s)
@@ -82,12 +91,7 @@ void judge_sample(Judge *j, const Sample *s)
     judge(j, s, NULL);
 }
 
-/* Half a microsecond is nothing: 1/3 s has no exact grid. */
-int64_t judge_next(const Judge *j, int64_t t)
-{
-    const double step = 1e6 / events_rate(j->events);
-    return llrint(step * (floor((double)t / step + 1e-6) + 1));
-}
+double judge_step(const Judge *j) { return 1e6 / events_rate(j->events); }
 
 void judge_quiet(Judge *j, int64_t t) { events_quiet(j->events, t); }
 void judge_stop(Judge *j) { events_stop(j->events); }

@@ -2,7 +2,7 @@
  *
  *     judge_new(a, host, &opt, &j, &e)
  *     judge_frame(j, &frame)                    // look, tell the sample, then the events that come of it
- *     wanted = judge_next(j, frame.t)
+ *     wanted = grid_next(frame.t, judge_step(j)) // sample_grid.h
  *
  * Samples lie on a grid of media time, fps a second, and closer while an event is pending (event.h: events_rate). In each all
  * signals are looked at that a rule uses, or all there are. Those alone that the rules can need as
@@ -22,6 +22,7 @@ typedef struct JudgeOptions {
     const char *stream;
     const Watch *watch;
     bool all;        /* look at all signals */
+    uint64_t run;    /* events_set_run */
     SampleFn sample; /* before its events; NULL: nobody listens */
     EventFn event;
     void *arg;
@@ -37,10 +38,13 @@ typedef struct Judge Judge;
 /* Freed with the arena, before the host. host: NULL if only judge_sample will be called. Errors: observer_new's. */
 int judge_new(Arena *a, ObserveHost *host, const JudgeOptions *opt, Judge **out, Error *e);
 void judge_frame(Judge *j, const VideoFrame *f);
+/* The same in two: what needs the models, and the rest. */
+void judge_look(Judge *j, const VideoFrame *f);
+void judge_seen(Judge *j, const VideoFrame *f);
 /* What was seen already. */
 void judge_sample(Judge *j, const Sample *s);
-/* The point of the grid after t. */
-int64_t judge_next(const Judge *j, int64_t t);
+/* us between samples that are wanted now. */
+double judge_step(const Judge *j);
 /* Nothing was seen until t (event.h). */
 void judge_quiet(Judge *j, int64_t t);
 /* What is active ends as "stopped". */

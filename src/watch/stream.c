@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "watch/sample_grid.h"
 
 static JudgeOptions judge_options(const StreamOptions *o, const char *name)
 {
@@ -43,7 +44,7 @@ static int run(Judge *j, const StreamOptions *opt, Video *v, StreamReport *r, Er
             return 0;
         r->media = f.t;
         judge_frame(j, &f);
-        wanted = judge_next(j, f.t);
+        wanted = grid_next(f.t, judge_step(j));
     }
 }
 

@@ -1,0 +1,87 @@
+/* Points and their fates. */
+#include "watch/sample_grid.h"
+
+#include <math.h>
+
+/* 1/15 s has no exact grid: points are half a microsecond off at most. */
+int64_t grid_next(int64_t t, double step) { return llrint(step * (floor(((double)t + 0.6) / step) + 1)); }
+
+int64_t grid_expected(const SampleGrid *g) { return g->arrival + (g->point - g->t); }
+
+static void count(SampleGrid *g, SampleFate fate, int64_t n)
+{
+    g->wanted += n;
+    g->count[fate] += n;
+}
+
+/* Moves the point on to the last one at or before t; returns how many were passed. */
+static int64_t pass_until(SampleGrid *g, int64_t t, double step)
+{
+    int64_t n = 0;
+    for (int64_t next = grid_next(g->point, step); next <= t; next = grid_next(next, step), n++)
+        g->point = next;
+    return n;
+}
+
+/* What n points between the last frame and this one come to; returns how many of them were busy. */
+static int64_t passed_over(SampleGrid *g, int64_t n, const VideoFrame *f, const FramesMissed *missed)
+{
+    if (g->keyframes) { /* of these, as many as keyframes can have been there */
+        const int64_t keys = g->spacing > 0 ? (f->t - g->t + g->spacing / 2) / g->spacing - 1 : missed->lost;
+        n = keys < 0 ? 0 : keys < n ? keys : n;
+        n = missed->waited && !missed->lost ? 0 : n;
+    } else if (f->number >= 0 && f->number - g->number <= 1) {
+        n = 0;
+    }
+    const SampleFate fate = missed->lost || missed->waited ? SAMPLE_LOST : SAMPLE_BUSY;
+    count(g, fate, n);
+    return fate == SAMPLE_BUSY ? n : 0;
+}
+
+/* The points of the old epoch that would have come before this frame. */
+static void end_epoch(SampleGrid *g, int64_t arrival, double step)
+{
+    const double apart = g->keyframes && (double)g->spacing > step ? (double)g->spacing : step;
+    const double missing = (double)(arrival - grid_expected(g)) / apart;
+    if (missing > 0)
+        count(g, SAMPLE_LOST, (int64_t)missing);
+}
+
+int64_t grid_frame(SampleGrid *g, const VideoFrame *f, int64_t arrival, const FramesMissed *missed, double step)
+{
+    int64_t busy = 0;
+    if (g->begun && f->epoch == g->epoch) {
+        busy = passed_over(g, pass_until(g, f->t, step), f, missed);
+        g->spacing = missed->waited && !missed->lost ? f->t - g->t : g->spacing;
+    } else if (g->begun) {
+        end_epoch(g, arrival, step);
+        g->spacing = 0;
+    }
+    g->begun = g->taken = true;
+    g->epoch = f->epoch;
+    g->t = f->t;
+    g->number = f->number;
+    g->arrival = arrival;
+    return busy;
+}
+
+void grid_done(SampleGrid *g, SampleFate fate, double step, double factor)
+{
+    count(g, fate, 1);
+    g->taken = false;
+    g->point = grid_next(g->t, step);
+    for (g->credit += factor; g->credit < 1 - 1e-9; g->credit += factor) {
+        count(g, SAMPLE_RATE, 1);
+        g->point = grid_next(g->point, step);
+    }
+    g->credit -= 1;
+}
+
+void grid_quiet(SampleGrid *g, int64_t t, double step)
+{
+    const double apart = g->keyframes && (double)g->spacing > step ? (double)g->spacing : step;
+    while (g->point <= t) {
+        count(g, SAMPLE_LOST, 1);
+        g->point = grid_next(g->point, apart);
+    }
+}

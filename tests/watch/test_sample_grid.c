@@ -1,0 +1,175 @@
+/* Points of samples and their fates: each point has one, whatever frames come. */
+#include "check.h"
+
+#include <math.h>
+
+#include "watch/sample_grid.h"
+
+#define STEP 500000.0
+#define S 1000000
+
+static int64_t total(const SampleGrid *g)
+{
+    int64_t n = 0;
+    for (int i = 0; i < SAMPLE_FATES; i++)
+        n += g->count[i];
+    return n;
+}
+
+static int64_t give(SampleGrid *g, int epoch, int64_t t, int64_t number, int64_t arrival, FramesMissed m)
+{
+    return grid_frame(g, &(VideoFrame){.epoch = epoch, .t = t, .number = number}, arrival, &m, STEP);
+}
+
+/* A frame for each point, judged at once. */
+static void judge(SampleGrid *g, int epoch, int64_t t)
+{
+    give(g, epoch, t, t * 30 / S, 100 * S + t, (FramesMissed){.waited = true});
+    grid_done(g, SAMPLE_JUDGED, STEP, 1);
+}
+
+static void check(const SampleGrid *g, int judged, int busy, int late, int rate, int lost)
+{
+    assert_int_equal(g->count[SAMPLE_JUDGED], judged);
+    assert_int_equal(g->count[SAMPLE_BUSY], busy);
+    assert_int_equal(g->count[SAMPLE_LATE], late);
+    assert_int_equal(g->count[SAMPLE_RATE], rate);
+    assert_int_equal(g->count[SAMPLE_LOST], lost);
+    assert_int_equal(g->wanted, total(g));
+}
+
+static void test_grid(void **state)
+{
+    (void)state;
+    assert_int_equal(grid_next(0, STEP), 500000);
+    assert_int_equal(grid_next(499999, STEP), 500000);
+    assert_int_equal(grid_next(500000, STEP), 1000000);
+    for (int fps = 1; fps <= 240; fps++) /* most have no exact grid */
+        for (int64_t t = 0, i = 0; i < 3 * fps; i++) {
+            t = grid_next(t, 1e6 / fps);
+            assert_int_equal(t, llrint(1e6 / fps * (double)(i + 1)));
+        }
+    SampleGrid g = {0};
+    for (int i = 0; i < 10; i++) {
+        judge(&g, 0, i * 500000);
+        assert_int_equal(g.point, (i + 1) * 500000);
+    }
+    check(&g, 10, 0, 0, 0, 0);
+}
+
+static void test_busy(void **state)
+{
+    (void)state;
+    SampleGrid g = {0};
+    judge(&g, 0, 0);
+    /* .5, 1 and 1.5 had frames, 2 is taken */
+    assert_int_equal(give(&g, 0, 2 * S, 60, 102 * S, (FramesMissed){0}), 3);
+    check(&g, 1, 3, 0, 0, 0);
+    grid_done(&g, SAMPLE_LATE, STEP, 1);
+    check(&g, 1, 3, 1, 0, 0);
+    assert_int_equal(g.point, 2500000);
+}
+
+static void test_lost(void **state)
+{
+    (void)state;
+    SampleGrid g = {0};
+    judge(&g, 0, 0);
+    judge(&g, 0, 3 * S); /* nothing came between: 0.5 .. 2.5 */
+    check(&g, 2, 0, 0, 0, 5);
+    grid_quiet(&g, 5 * S, STEP); /* 3.5, 4, 4.5, 5 */
+    check(&g, 2, 0, 0, 0, 9);
+    assert_int_equal(g.point, 5500000);
+    /* The next connection: 5.5, 6 and 6.5 would have come before it, by the clock of arrivals. */
+    give(&g, 1, 0, 0, 107 * S, (FramesMissed){0});
+    grid_done(&g, SAMPLE_JUDGED, STEP, 1);
+    check(&g, 3, 0, 0, 0, 12);
+    assert_int_equal(g.point, 500000);
+    assert_int_equal(grid_expected(&g), 107500000);
+}
+
+/* A file whose clock jumps: no time passed. */
+static void test_jump(void **state)
+{
+    (void)state;
+    SampleGrid g = {0};
+    judge(&g, 0, 0);
+    give(&g, 1, 0, 0, 100 * S + 33333, (FramesMissed){0});
+    grid_done(&g, SAMPLE_JUDGED, STEP, 1);
+    check(&g, 2, 0, 0, 0, 0);
+}
+
+/* Frames further apart than samples: none is wanted between. */
+static void test_few_frames(void **state)
+{
+    (void)state;
+    SampleGrid g = {0};
+    for (int i = 0; i < 5; i++) {
+        give(&g, 0, i * 2 * S, i, 100 * S + i * 2 * S, (FramesMissed){0});
+        grid_done(&g, SAMPLE_JUDGED, STEP, 1);
+    }
+    check(&g, 5, 0, 0, 0, 0);
+}
+
+static void test_keyframes(void **state)
+{
+    (void)state;
+    SampleGrid g = {.keyframes = true};
+    judge(&g, 0, 0);
+    judge(&g, 0, 2 * S);
+    check(&g, 2, 0, 0, 0, 0);
+    give(&g, 0, 8 * S, 240, 108 * S, (FramesMissed){.lost = true}); /* 4 and 6 */
+    grid_done(&g, SAMPLE_JUDGED, STEP, 1);
+    check(&g, 3, 0, 0, 0, 2);
+    give(&g, 0, 14 * S, 420, 114 * S, (FramesMissed){0}); /* 10 and 12 */
+    grid_done(&g, SAMPLE_JUDGED, STEP, 1);
+    check(&g, 4, 2, 0, 0, 2);
+    grid_quiet(&g, 19 * S, STEP); /* those that would have come at 16 and 18 */
+    assert_int_equal(g.count[SAMPLE_LOST] - 2, 3); /* 14.5, as the grid has it, 16.5, 18.5 */
+    assert_int_equal(g.wanted, total(&g));
+}
+
+/* A third of the rate: of nine points three are judged, evenly. */
+static void test_rate(void **state)
+{
+    (void)state;
+    SampleGrid g = {0};
+    int64_t last = -1500000;
+    for (int i = 0; i < 6; i++) {
+        give(&g, 0, g.point, g.point * 30 / S, 100 * S + g.point, (FramesMissed){0});
+        assert_true(g.t - last == 1500000 || i == 0);
+        last = g.t;
+        grid_done(&g, SAMPLE_JUDGED, STEP, 1 / 3.0 + 1e-12);
+    }
+    check(&g, 6, 0, 0, 12, 0);
+}
+
+/* Whatever comes: each point of the media time that passed has one fate. */
+static void test_random(void **state)
+{
+    (void)state;
+    srand(5);
+    SampleGrid g = {0};
+    give(&g, 0, 0, 0, 100 * S, (FramesMissed){0});
+    for (int i = 0; i < 2000; i++) {
+        grid_done(&g, rand() % 2 ? SAMPLE_JUDGED : SAMPLE_LATE, STEP, rand() % 3 ? 1 : 0.01 + 0.01 * (rand() % 99));
+        const int64_t passed = g.point / (int64_t)STEP; /* those before the one that waits */
+        assert_int_equal(g.wanted, passed);
+        assert_int_equal(g.wanted, total(&g));
+        if (rand() % 10 == 0)
+            grid_quiet(&g, g.point + rand() % (3 * S), STEP);
+        assert_int_equal(g.wanted, g.point / (int64_t)STEP);
+        const int64_t t = g.point + (rand() % 4 ? rand() % 33333 : rand() % (5 * S));
+        give(&g, 0, t, t * 30 / S, 100 * S + t, (FramesMissed){.waited = rand() % 2, .lost = rand() % 5 == 0});
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_grid),      cmocka_unit_test(test_busy), cmocka_unit_test(test_lost),
+        cmocka_unit_test(test_jump),      cmocka_unit_test(test_few_frames),
+        cmocka_unit_test(test_keyframes), cmocka_unit_test(test_rate), cmocka_unit_test(test_random),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
