@@ -27,6 +27,7 @@ typedef struct StreamSpec {
     LiveOptions live;      /* notify: the engine's */
     int64_t latency;       /* us; 300 ms */
     bool offline;          /* a file as fast as it can be read, no sample left out; else a file is paced */
+    bool all;              /* look at all signals in every sample, not only at those of rules */
 } StreamSpec;
 
 typedef enum SystemKind { SYSTEM_UP, SYSTEM_DOWN, SYSTEM_GAP, SYSTEM_EPOCH, SYSTEM_OVERLOAD, SYSTEM_END } SystemKind;
@@ -56,7 +57,7 @@ typedef struct StreamStatus {
     int64_t events;
     double fps;            /* samples judged a second, of late */
     double latency_p50, latency_p95; /* seconds from a frame's arrival to its judgement, of late */
-    double cpu;            /* seconds so far: decoding, observing, rules */
+    double cpu, decode;    /* seconds so far; cpu: decoding, observing, rules; decode: of these */
     int epoch;
     int64_t t;             /* media time of the last sample */
     char error[256];

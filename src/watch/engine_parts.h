@@ -1,0 +1,88 @@
+/* What the files engine*.c share: one stream of an engine. */
+#ifndef LATHE_WATCH_ENGINE_PARTS_H
+#define LATHE_WATCH_ENGINE_PARTS_H
+
+#include <pthread.h>
+#include <time.h>
+
+#include "sched/governor.h"
+#include "sched/workers.h"
+#include "watch/engine.h"
+#include "watch/judge.h"
+#include "watch/sample_grid.h"
+
+static inline int64_t machine_now(void)
+{
+    const Clock c = clock_machine();
+    return clock_now(&c);
+}
+
+static inline int64_t wall_now(void) /* us since 1970 */
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+#define RECENT 128 /* samples that "of late" is about */
+
+typedef struct Recent { /* the last samples that were judged */
+    int n;                   /* of all */
+    int64_t at[RECENT];      /* when, us of clock_machine */
+    int64_t latency[RECENT]; /* us */
+} Recent;
+
+void recent_add(Recent *r, int64_t now, int64_t latency);
+double recent_rate(const Recent *r, int64_t now);       /* a second */
+double recent_latency(const Recent *r, double share);   /* seconds; share: 0.95 */
+
+typedef struct Judging { /* what an edit replaces */
+    Arena *arena;
+    Judge *judge;
+} Judging;
+
+typedef struct Stream {
+    Task task;            /* first: workers know a stream by it */
+    Engine *engine;
+    Arena *arena;
+    StreamSpec spec;
+    uint64_t run;         /* part of the ids of events */
+    Live *live;
+    _Atomic int64_t deadline; /* of what is awaited */
+    _Atomic int asked;    /* how many wait for the lock from outside */
+    pthread_mutex_t lock; /* all below, and what belongs to one thread of live */
+    Judging judging;
+    SampleGrid grid;
+    bool gone;            /* being removed: whatever comes is passed over */
+    bool over;
+    bool silent;          /* for longer than the gap; told */
+    bool seen_up;         /* told */
+    int64_t idle;         /* when there was nothing to decode, us */
+    int64_t connections, full, errors; /* of live_counts, as they were at the last frame */
+    int64_t cost;         /* of judging a sample, us, of late */
+    int64_t events;
+    double cpu, decode;   /* seconds; cpu: all of it */
+    Recent recent;
+} Stream;
+
+/* Of the engine, for its streams. */
+const EngineOptions *engine_options(const Engine *g);
+double engine_factor(Engine *g);
+void engine_report(Engine *g, bool late); /* one sample is finished */
+void engine_wake(Stream *s, int64_t deadline, int64_t ready);
+/* Observers share models, which belong to one thread at a time. */
+ObserveHost *engine_lock_host(Engine *g);
+void engine_unlock_host(Engine *g);
+
+/* With `what` already filled in: spec and engine. Packets come once stream_start was called. */
+int stream_start(Stream *s, Error *e);
+/* What judges by a watch; takes as long as its references and models take. */
+int stream_judging(Stream *s, const StreamSpec *spec, Judging *out, Error *e);
+
+/* Under the stream's lock: */
+void stream_step(Stream *s);   /* a little work; wakes itself again */
+void stream_change(Stream *s, const StreamSpec *spec, Judging next); /* another watch from now on */
+void stream_end(Stream *s, const char *cause); /* nothing more will be judged */
+StreamStatus stream_status(const Stream *s, Arena *a, int64_t now);
+
+#endif

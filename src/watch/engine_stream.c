@@ -1,0 +1,305 @@
+/* One stream of an engine: decode a little, or judge a sample, or wait. */
+#include <math.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "watch/engine_parts.h"
+
+#define AHEAD 1000000   /* us: decoding begins so long before a frame is wanted */
+#define DOWN_TICK 250000 /* us */
+
+/* ---- of late ---- */
+
+void recent_add(Recent *r, int64_t now, int64_t latency)
+{
+    r->at[r->n % RECENT] = now;
+    r->latency[r->n % RECENT] = latency;
+    r->n++;
+}
+
+static int recent_count(const Recent *r) { return r->n < RECENT ? r->n : RECENT; }
+
+double recent_rate(const Recent *r, int64_t now)
+{
+    const int64_t span = 10000000;
+    int64_t oldest = now;
+    int n = 0;
+    for (int i = 0; i < recent_count(r); i++) {
+        if (now - r->at[i] > span)
+            continue;
+        n++;
+        oldest = r->at[i] < oldest ? r->at[i] : oldest;
+    }
+    return n > 1 ? 1e6 * (n - 1) / (double)(now - oldest > 0 ? now - oldest : 1) : 0;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+double recent_latency(const Recent *r, double share)
+{
+    int64_t v[RECENT];
+    const int n = recent_count(r);
+    memcpy(v, r->latency, (size_t)n * sizeof *v);
+    qsort(v, (size_t)n, sizeof *v, by_value);
+    return n > 0 ? 1e-6 * (double)v[(int)(share * (n - 1) + 0.5)] : 0;
+}
+
+/* ---- what is told ---- */
+
+static void tell(Stream *s, SystemKind kind, const char *cause, double value)
+{
+    const EngineOptions *const o = engine_options(s->engine);
+    if (o->system)
+        o->system(o->arg, &(SystemRecord){.kind = kind, .stream = s->spec.name, .cause = cause, .wall = wall_now(), .value = value});
+}
+
+static void on_event(void *arg, const EventRecord *r)
+{
+    Stream *const s = arg;
+    const EngineOptions *const o = engine_options(s->engine);
+    s->events += r->kind != RECORD_END;
+    if (o->event)
+        o->event(o->arg, r, machine_now() - s->grid.arrival);
+}
+
+static void on_sample(void *arg, const Sample *sample, const Frame *f)
+{
+    const Stream *const s = arg;
+    const EngineOptions *const o = engine_options(s->engine);
+    o->sample(o->arg, s->spec.name, sample, f);
+}
+
+int stream_judging(Stream *s, const StreamSpec *spec, Judging *out, Error *e)
+{
+    out->arena = arena_new();
+    const JudgeOptions opt = {.stream = s->spec.name, .watch = spec->watch,
+                              .all = spec->all, .run = s->run, .event = on_event,
+                              .sample = engine_options(s->engine)->sample ? on_sample : NULL, .arg = s};
+    const int code = judge_new(out->arena, engine_lock_host(s->engine), &opt, &out->judge, e);
+    engine_unlock_host(s->engine);
+    if (code != 0)
+        arena_free(out->arena);
+    return code;
+}
+
+/* Connections that came and went, also between two looks: a short file may be over at the first. */
+static void tell_state(Stream *s)
+{
+    LiveCause cause;
+    const LiveState state = live_state(s->live, &cause);
+    const LiveCounts counts = live_counts(s->live);
+    const bool anew = counts.connections > s->connections;
+    if (s->seen_up && (state == LIVE_DOWN || state == LIVE_CONNECTING || (anew && state == LIVE_UP))) {
+        tell(s, SYSTEM_DOWN, live_cause_text(cause), 0);
+        s->seen_up = false;
+    }
+    if (!s->seen_up && (state == LIVE_UP || (state == LIVE_ENDED && anew))) {
+        tell(s, SYSTEM_UP, NULL, 0);
+        s->seen_up = true;
+    }
+    s->connections = counts.connections;
+}
+
+/* ---- samples ---- */
+
+static double step_of(const Stream *s) { return judge_step(s->judging.judge); }
+
+static bool may_be_late(const Stream *s) { return !s->spec.offline && s->spec.watch->policy != SAMPLE_EVERY; }
+
+static FramesMissed missed(Stream *s)
+{
+    const LiveCounts c = live_counts(s->live);
+    const FramesMissed m = {
+        .waited = s->spec.offline || s->idle >= grid_expected(&s->grid) + llrint(step_of(s) / 2),
+        .lost = c.full > s->full || c.video.errors > s->errors,
+    };
+    s->full = c.full;
+    s->errors = c.video.errors;
+    return m;
+}
+
+static void finish(Stream *s, SampleFate fate, bool late)
+{
+    if (!s->spec.offline)
+        engine_report(s->engine, late);
+    grid_done(&s->grid, fate, step_of(s), s->spec.offline ? 1 : engine_factor(s->engine));
+}
+
+static void take(Stream *s, const LiveFrame *f)
+{
+    const FramesMissed m = missed(s);
+    const bool next_epoch = s->grid.begun && f->frame.epoch != s->grid.epoch;
+    const int64_t busy = grid_frame(&s->grid, &f->frame, f->arrival, &m, step_of(s));
+    for (int64_t i = 0; i < busy && !s->spec.offline; i++)
+        engine_report(s->engine, true);
+    if (next_epoch)
+        tell(s, SYSTEM_EPOCH, NULL, f->frame.epoch);
+    s->silent = false;
+    const int64_t start = machine_now();
+    if (may_be_late(s) && start + s->cost > f->arrival + s->spec.latency) {
+        s->cost -= s->cost / 8; /* else one slow sample would forbid all that follow */
+        finish(s, SAMPLE_LATE, true);
+        return;
+    }
+    engine_lock_host(s->engine);
+    judge_look(s->judging.judge, &f->frame);
+    engine_unlock_host(s->engine);
+    judge_seen(s->judging.judge, &f->frame);
+    const int64_t end = machine_now();
+    s->cost += (end - start - s->cost) / 8;
+    recent_add(&s->recent, end, end - f->arrival);
+    finish(s, SAMPLE_JUDGED, end - f->arrival > s->spec.latency);
+}
+
+/* ---- silence ---- */
+
+/* Nothing came though it should have: what waits for time to pass is told in time, and what comes from then before is too late.
+ * A stream that takes each frame in turn waits for them as long as the connection stands. */
+static void check_silence(Stream *s, int64_t now)
+{
+    const bool up = live_state(s->live, NULL) == LIVE_UP;
+    if (!s->grid.begun || s->spec.offline || (up && s->spec.watch->policy == SAMPLE_EVERY))
+        return;
+    const int64_t t = s->grid.t + (now - s->grid.arrival) - s->spec.latency;
+    if (t <= s->grid.point || t <= s->grid.t + s->spec.watch->gap)
+        return;
+    if (!s->silent && up)
+        tell(s, SYSTEM_GAP, NULL, 1e-6 * (double)(t - s->grid.t));
+    s->silent = true;
+    judge_quiet(s->judging.judge, t);
+    grid_quiet(&s->grid, t, step_of(s));
+}
+
+/* Until a packet comes (notify), or it is time to see how silent it is. */
+static void wait_for_more(Stream *s, int64_t now, int64_t deadline)
+{
+    s->idle = now;
+    check_silence(s, now);
+    if (s->spec.offline || !s->grid.begun)
+        return;
+    int64_t look = grid_expected(&s->grid) + s->spec.latency;
+    const int64_t gap = s->grid.arrival + s->spec.watch->gap + s->spec.latency;
+    look = look > gap ? look : gap;
+    look = look > now + DOWN_TICK ? look : now + DOWN_TICK;
+    engine_wake(s, deadline, look);
+}
+
+/* ---- steps ---- */
+
+/* By when what is awaited has to be done. A stream that runs late competes as if it had just begun: it has its share. */
+static int64_t deadline_of(const Stream *s, int64_t now, bool due, int64_t arrival)
+{
+    if (s->spec.offline)
+        return INT64_MAX / 2; /* after all that has a deadline */
+    const int64_t at = (due ? arrival : s->grid.begun ? grid_expected(&s->grid) : now) + s->spec.latency;
+    return at > now ? at : now + s->spec.latency;
+}
+
+static double thread_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+void stream_step(Stream *s)
+{
+    const double start = thread_seconds();
+    const int64_t now = machine_now();
+    tell_state(s);
+    int64_t arrival = now;
+    const bool due = live_due(s->live, s->grid.point, &arrival);
+    const int64_t deadline = deadline_of(s, now, due, arrival);
+    atomic_store(&s->deadline, deadline);
+    LiveFrame f;
+    LiveResult r = LIVE_NOTHING;
+    /* Frames long before the next one that is wanted may not be needed: a keyframe may come between. */
+    if (due || s->spec.offline || !s->grid.begun || grid_expected(&s->grid) - now < AHEAD)
+        r = live_frame(s->live, s->grid.point, may_be_late(s), &f);
+    s->decode += thread_seconds() - start;
+    switch (r) {
+    case LIVE_NOTHING: wait_for_more(s, now, deadline); break;
+    case LIVE_MORE: engine_wake(s, deadline, 0); break;
+    case LIVE_FRAME:
+        take(s, &f);
+        engine_wake(s, deadline, 0);
+        break;
+    case LIVE_OVER: {
+        Arena *const tmp = arena_new();
+        const char *const error = live_error(s->live, tmp);
+        stream_end(s, error[0] != '\0' ? error : "ended");
+        arena_free(tmp);
+    } break;
+    }
+    s->cpu += thread_seconds() - start;
+}
+
+void stream_change(Stream *s, const StreamSpec *spec, Judging next)
+{
+    judge_stop(s->judging.judge);
+    arena_free(s->judging.arena);
+    s->judging = next;
+    s->spec.watch = spec->watch;
+    s->spec.latency = spec->latency;
+    s->spec.all = spec->all;
+}
+
+void stream_end(Stream *s, const char *cause)
+{
+    if (s->over)
+        return;
+    s->over = true;
+    judge_stop(s->judging.judge);
+    tell(s, SYSTEM_END, cause, 0);
+}
+
+static void on_packet(void *arg)
+{
+    Stream *const s = arg;
+    engine_wake(s, atomic_load(&s->deadline), 0);
+}
+
+int stream_start(Stream *s, Error *e)
+{
+    LiveOptions live = s->spec.live;
+    live.notify = on_packet;
+    live.arg = s;
+    live.paced = !s->spec.offline;
+    live.video.keyframes = live.video.keyframes || s->spec.watch->policy == SAMPLE_KEYFRAMES;
+    s->grid.keyframes = live.video.keyframes;
+    return live_open(s->spec.url, &live, &s->live, e);
+}
+
+StreamStatus stream_status(const Stream *s, Arena *a, int64_t now)
+{
+    const SampleGrid *const g = &s->grid;
+    StreamStatus out = {
+        .name = arena_strdup(a, s->spec.name),
+        .live = live_counts(s->live),
+        .wanted = g->wanted,
+        .judged = g->count[SAMPLE_JUDGED],
+        .busy = g->count[SAMPLE_BUSY],
+        .late = g->count[SAMPLE_LATE],
+        .rate = g->count[SAMPLE_RATE],
+        .lost = g->count[SAMPLE_LOST],
+        .events = s->events,
+        .fps = recent_rate(&s->recent, now),
+        .latency_p50 = recent_latency(&s->recent, 0.5),
+        .latency_p95 = recent_latency(&s->recent, 0.95),
+        .cpu = s->cpu,
+        .decode = s->decode,
+        .epoch = g->epoch,
+        .t = g->t,
+    };
+    out.state = live_state(s->live, &out.cause);
+    const char *const error = judge_error(s->judging.judge);
+    snprintf(out.error, sizeof out.error, "%s", error[0] != '\0' ? error : live_error(s->live, a));
+    return out;
+}

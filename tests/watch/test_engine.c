@@ -1,0 +1,209 @@
+/* Many streams in one engine: the same events as one stream at leisure; streams come, go and change while others lose nothing;
+ * each sample that was wanted has one fate. */
+#include "check.h"
+
+#include "engine_bench.h"
+
+static char clip[64]; /* 3 s, 30 a second, a keyframe each half second */
+
+static int set_up(void **state)
+{
+    (void)state;
+    strcpy(clip, "/tmp/lathe_engine_XXXXXX.mp4");
+    close(mkstemps(clip, 4));
+    clip_write(clip, &(ClipOptions){.frames = 90, .fps = 30, .gop = 15, .bframes = 2});
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    unlink(clip);
+    return 0;
+}
+
+static const char *name_of(EngineBench *b, int i) { return arena_printf(b->arena, "s%d", i); }
+
+static void check_events(EngineBench *b, const char *name, const Watch *w)
+{
+    int64_t samples;
+    const char *const expected = bench_offline(b, name, clip, w, &samples);
+    Told *const t = bench_told(b, name);
+    assert_true(strlen(expected) > 500);
+    assert_string_equal(str_text(&t->events), expected);
+    assert_int_equal(t->samples, samples);
+    assert_string_equal(str_text(&t->system), "stream.up|stream.end/ended|");
+    const StreamStatus s = bench_status(b, name);
+    assert_int_equal(s.wanted, samples);
+    assert_int_equal(s.judged, samples);
+    assert_int_equal(s.state, LIVE_ENDED);
+    assert_true(s.cpu > 0 && s.decode > 0 && s.decode <= s.cpu);
+}
+
+static void run_files(bool offline, int n)
+{
+    EngineBench b = bench_new();
+    const Watch *const w = bench_parse(b.arena, bench_watch);
+    bench_start(&b, 2);
+    for (int i = 0; i < n; i++)
+        bench_add(&b, &(StreamSpec){.name = name_of(&b, i), .url = clip, .watch = w, .offline = offline,
+                                    .latency = 1000000});
+    bench_wait(&b, 30);
+    for (int i = 0; i < n; i++)
+        check_events(&b, name_of(&b, i), w);
+    if (!offline)
+        assert_true(bench_status(&b, "s0").latency_p95 < 0.5);
+    bench_close(&b);
+}
+
+static void test_offline(void **state)
+{
+    (void)state;
+    run_files(true, 5);
+}
+
+/* By its own clock: nothing is left out, and it is judged soon after it came. */
+static void test_paced(void **state)
+{
+    (void)state;
+    run_files(false, 3);
+}
+
+static void test_keyframes(void **state)
+{
+    (void)state;
+    EngineBench b = bench_new();
+    const Watch *const w = bench_parse(b.arena, bench_watch);
+    bench_start(&b, 2);
+    StreamSpec spec = {.name = "k", .url = clip, .watch = w, .offline = true, .live.video.keyframes = true};
+    bench_add(&b, &spec);
+    bench_wait(&b, 10);
+    const StreamStatus s = bench_status(&b, "k");
+    assert_int_equal(s.judged, 6);
+    assert_int_equal(s.wanted, 6); /* none is wanted where no keyframe is */
+    bench_close(&b);
+}
+
+/* Samples of an undisturbed stream: each point of the grid, in order. */
+static void check_undisturbed(EngineBench *b, const char *name)
+{
+    const Told *const t = bench_told(b, name);
+    const StreamStatus s = bench_status(b, name);
+    assert_int_equal(s.judged, t->samples);
+    assert_int_equal(s.judged, s.wanted);
+    for (int i = 0; i < t->samples; i++)
+        assert_int_equal(t->number[i], i * 6);
+}
+
+/* Streams come, go, and change: the others lose no sample, the one that changes keeps its connection. */
+static void test_changes(void **state)
+{
+    (void)state;
+    Error e;
+    EngineBench b = bench_new();
+    const Watch *const w = bench_parse(b.arena, bench_watch);
+    const Watch *const other = bench_parse(b.arena,
+        "watch: {name: other, reference_size: [64, 48], sample: {fps: 5, max_fps: 5}}\n"
+        "signal: {any: {from: motion}}\n"
+        "event: {moves: {when: any}}\n");
+    bench_start(&b, 2);
+    StreamSpec spec = {.name = "stays", .url = clip, .watch = w, .latency = 1000000};
+    bench_add(&b, &spec);
+    spec.name = "changes";
+    bench_add(&b, &spec);
+    bench_sleep(0.9);
+    spec.name = "comes";
+    bench_add(&b, &spec);
+    assert_int_equal(engine_add(b.engine, &spec, &e), ERR_INVALID); /* the name is taken */
+    spec.name = "changes";
+    spec.watch = other;
+    assert_int_equal(engine_edit(b.engine, &spec, &e), 0);
+    bench_sleep(0.4);
+    assert_int_equal(engine_remove(b.engine, "comes", &e), 0);
+    assert_int_equal(engine_remove(b.engine, "comes", &e), ERR_INVALID);
+    assert_int_equal(engine_edit(b.engine, &(StreamSpec){.name = "comes", .url = clip, .watch = w}, &e), ERR_INVALID);
+    bench_wait(&b, 10);
+    check_events(&b, "stays", w);
+    check_undisturbed(&b, "stays");
+    check_undisturbed(&b, "changes"); /* its samples are judged by one watch or the other */
+    const Told *const t = bench_told(&b, "changes");
+    const char *const events = t->events.at;
+    assert_non_null(strstr(events, "\"event\":\"still\""));
+    assert_non_null(strstr(events, "\"reason\":\"stopped\""));
+    assert_non_null(strstr(events, "\"watch\":\"other\""));
+    assert_true(strstr(events, "\"watch\":\"other\"") > strstr(events, "\"reason\":\"stopped\""));
+    assert_string_equal(t->system.at, "stream.up|stream.end/ended|"); /* one connection */
+    assert_string_equal(bench_told(&b, "comes")->system.at, "stream.up|stream.end/stopped|");
+    bench_close(&b);
+}
+
+/* With another source it is removed and added. */
+static void test_other_source(void **state)
+{
+    (void)state;
+    Error e;
+    EngineBench b = bench_new();
+    const Watch *const w = bench_parse(b.arena, bench_watch);
+    bench_start(&b, 2);
+    StreamSpec spec = {.name = "s", .url = clip, .watch = w};
+    bench_add(&b, &spec);
+    bench_sleep(0.5);
+    spec.live.video.keyframes = true;
+    spec.offline = true;
+    assert_int_equal(engine_edit(b.engine, &spec, &e), 0);
+    bench_wait(&b, 10);
+    assert_string_equal(bench_told(&b, "s")->system.at, "stream.up|stream.end/stopped|stream.up|stream.end/ended|");
+    assert_int_equal(bench_status(&b, "s").judged, 6);
+    bench_close(&b);
+}
+
+/* What is active when the engine ends, ends as "stopped". */
+static void test_stop(void **state)
+{
+    (void)state;
+    EngineBench b = bench_new();
+    const Watch *const w = bench_parse(b.arena, bench_watch);
+    bench_start(&b, 2);
+    bench_add(&b, &(StreamSpec){.name = "s", .url = clip, .watch = w});
+    bench_sleep(0.9);
+    engine_free(b.engine);
+    b.engine = NULL;
+    const char *const events = bench_told(&b, "s")->events.at;
+    assert_non_null(strstr(events, "\"event\":\"still\""));
+    assert_non_null(strstr(events, "\"reason\":\"stopped\""));
+    bench_close(&b);
+}
+
+/* Nothing there, or no video: the others go on. */
+static void test_bad_sources(void **state)
+{
+    (void)state;
+    EngineBench b = bench_new();
+    const Watch *const w = bench_parse(b.arena, bench_watch);
+    bench_start(&b, 2);
+    bench_add(&b, &(StreamSpec){.name = "refused", .url = "rtsp://me:secret@127.0.0.1:1/x", .watch = w});
+    bench_add(&b, &(StreamSpec){.name = "none", .url = "/nonexistent.mp4", .watch = w, .offline = true});
+    bench_add(&b, &(StreamSpec){.name = "good", .url = clip, .watch = w, .offline = true});
+    for (int i = 0; i < 500 && engine_running(b.engine) > 1; i++)
+        bench_sleep(0.01);
+    check_events(&b, "good", w);
+    bench_sleep(0.1);
+    const StreamStatus refused = bench_status(&b, "refused"), none = bench_status(&b, "none");
+    assert_true(refused.state == LIVE_DOWN || refused.state == LIVE_CONNECTING);
+    assert_true(refused.error[0] != '\0');
+    assert_null(strstr(refused.error, "secret"));
+    assert_int_equal(refused.wanted, 0);
+    assert_int_equal(none.state, LIVE_FAILED);
+    assert_true(none.error[0] != '\0');
+    bench_close(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_offline),      cmocka_unit_test(test_paced), cmocka_unit_test(test_keyframes),
+        cmocka_unit_test(test_changes),      cmocka_unit_test(test_other_source),
+        cmocka_unit_test(test_stop),         cmocka_unit_test(test_bad_sources),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

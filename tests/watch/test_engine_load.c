@@ -1,0 +1,107 @@
+/* More to do than can be done: rates go down evenly, latency stays bounded, each sample has one fate; and where the load is
+ * gone, all is done again. */
+#include "check.h"
+
+#include "engine_bench.h"
+
+#define STREAMS 8
+#define WORK 100000 /* us a sample: eight streams of five a second on two workers, twice what can be done */
+
+static char clip[64];
+
+static int set_up(void **state)
+{
+    (void)state;
+    strcpy(clip, "/tmp/lathe_load_XXXXXX.mp4");
+    close(mkstemps(clip, 4));
+    clip_write(clip, &(ClipOptions){.frames = 15 * 20, .fps = 15, .gop = 5});
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    unlink(clip);
+    return 0;
+}
+
+static void add_streams(EngineBench *b, const Watch *w)
+{
+    for (int i = 0; i < STREAMS; i++)
+        bench_add(b, &(StreamSpec){.name = arena_printf(b->arena, "s%d", i), .url = clip, .watch = w, .latency = 400000});
+}
+
+/* Samples of each stream that were judged in the last while. */
+static void judged(EngineBench *b, int64_t *out)
+{
+    for (int i = 0; i < STREAMS; i++)
+        out[i] = bench_status(b, arena_printf(b->arena, "s%d", i)).judged;
+}
+
+static void test_overload(void **state)
+{
+    (void)state;
+    EngineBench b = bench_new();
+    const Watch *const w = bench_parse(b.arena, bench_watch);
+    bench_start(&b, 2);
+    b.work = WORK;
+    add_streams(&b, w);
+    bench_sleep(6); /* for the governor to find out */
+    int64_t before[STREAMS], after[STREAMS];
+    judged(&b, before);
+    bench_sleep(8);
+    judged(&b, after);
+    int64_t least = INT64_MAX, most = 0, sum = 0;
+    for (int i = 0; i < STREAMS; i++) {
+        const int64_t n = after[i] - before[i];
+        least = n < least ? n : least;
+        most = n > most ? n : most;
+        sum += n;
+    }
+    print_message("judged %lld of %d that can be, %lld to %lld a stream, factor down to %.2f\n", (long long)sum,
+                  (int)(2 * 8e6 / WORK), (long long)least, (long long)most, b.factor);
+    assert_true(b.factor < 0.8);
+    assert_true((double)sum >= 0.9 * 2 * 8e6 / WORK);
+    assert_true((double)most <= 1.2 * (double)least + 1); /* a sample more or less at the edges of the time that is counted */
+    for (int i = 0; i < STREAMS; i++) {
+        const StreamStatus s = bench_status(&b, arena_printf(b.arena, "s%d", i));
+        assert_true(s.latency_p95 < 0.6);
+        assert_true(s.rate > 0);
+        assert_int_equal(s.lost, 0);
+    }
+    bench_close(&b);
+}
+
+/* A stream whose samples are no trouble beside one that takes every frame there is. */
+static void test_every(void **state)
+{
+    (void)state;
+    EngineBench b = bench_new();
+    const Watch *const w = bench_parse(b.arena, bench_watch);
+    const Watch *const every = bench_parse(b.arena,
+        "watch: {name: every, reference_size: [64, 48], sample: {fps: 15, max_fps: 15, policy: every}}\n"
+        "signal: {any: {from: motion}}\n"
+        "event: {moves: {when: any}}\n");
+    bench_start(&b, 1);
+    b.work = 100000; /* fifteen a second cannot be done, ten can */
+    bench_add(&b, &(StreamSpec){.name = "every", .url = clip, .watch = every});
+    bench_sleep(3);
+    const StreamStatus s = bench_status(&b, "every");
+    assert_int_equal(s.wanted, s.judged); /* none is left out: it runs behind */
+    const Told *const t = bench_told(&b, "every");
+    for (int i = 0; i < t->samples; i++)
+        assert_int_equal(t->number[i], i);
+    b.work = 5000;
+    bench_add(&b, &(StreamSpec){.name = "other", .url = clip, .watch = w});
+    bench_sleep(3);
+    const StreamStatus o = bench_status(&b, "other");
+    assert_int_equal(o.judged, o.wanted);
+    assert_true(o.latency_p95 < 0.2);
+    bench_close(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_overload), cmocka_unit_test(test_every)};
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
