@@ -255,6 +255,8 @@ static const Watch *read_watch(const Yaml *y)
     w->path = y->name;
     w->dir = path_dir(y->ctx->arena, y->name);
     YamlMap m = yaml_map(y, y->root, "the file");
+    for (int i = 0; i < 3; i++) /* where it runs, service.h reads */
+        yaml_get(&m, (const char *[]){"streams", "sinks", "service"}[i]);
     read_head(y, yaml_get(&m, "watch"), w);
     const ModelDefaults models = read_models(y, yaml_get(&m, "model"), w);
     read_regions(y, yaml_get(&m, "region"), w);

@@ -1,0 +1,283 @@
+/* Starting, reloading and stopping; records on their way to the sinks. */
+#include "watch/service_run.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/vec.h"
+#include "watch/system_json.h"
+
+/* A stream as the engine has it. What it needs lives as long as it runs, whatever becomes of the file. */
+typedef struct Running {
+    Arena *arena;
+    StreamSpec spec;
+    WatchFile *file;
+} Running;
+
+struct ServiceRun {
+    Arena *arena;
+    ServiceOptions opt;
+    const char *path;
+    Service *now;
+    FileList files;
+    Engine *engine;
+    Sinks *sinks;            /* NULL: none */
+    VEC(Running) running;
+    pthread_mutex_t lock;    /* refused, why */
+    int64_t refused;
+    char why[256];
+};
+
+/* ---- records ---- */
+
+static void send(ServiceRun *r, const SinkRecord *record)
+{
+    Error e = {0};
+    if (sinks_add(r->sinks, record, &e) == 0)
+        return;
+    pthread_mutex_lock(&r->lock);
+    r->refused++;
+    snprintf(r->why, sizeof r->why, "%.250s", e.message);
+    pthread_mutex_unlock(&r->lock);
+}
+
+static void on_event(void *arg, const EventRecord *record, int64_t latency)
+{
+    ServiceRun *const r = arg;
+    if (r->sinks) {
+        Arena *const a = arena_new();
+        Str line = str_new(a);
+        event_json(&line, record);
+        send(r, &(SinkRecord){.stream = record->stream, .event = record->rule->name, .id = record->id, .rev = record->rev,
+                              .severity = record->rule->severity, .json = str_text(&line), .size = line.len});
+        arena_free(a);
+    }
+    if (r->opt.event)
+        r->opt.event(r->opt.arg, record, latency);
+}
+
+static void on_system(void *arg, const SystemRecord *record)
+{
+    ServiceRun *const r = arg;
+    if (r->sinks) {
+        Arena *const a = arena_new();
+        Str line = str_new(a);
+        system_json(&line, record);
+        send(r, &(SinkRecord){.stream = record->stream, .event = system_name(record->kind), .id = system_id(record),
+                              .state = true, .json = str_text(&line), .size = line.len});
+        arena_free(a);
+    }
+    if (r->opt.system)
+        r->opt.system(r->opt.arg, record);
+}
+
+static void on_sample(void *arg, const char *stream, const Sample *s, const Frame *f)
+{
+    const ServiceRun *const r = arg;
+    r->opt.sample(r->opt.arg, stream, s, f);
+}
+
+/* ---- streams ---- */
+
+static int find(const ServiceRun *r, const char *name)
+{
+    for (int i = 0; i < r->running.len; i++)
+        if (strcmp(r->running.at[i].spec.name, name) == 0)
+            return i;
+    return -1;
+}
+
+static bool same_stream(const Running *r, const ServiceStream *s)
+{
+    const VideoOptions *const x = &r->spec.live.video, *const y = &s->spec.live.video;
+    return r->file == s->file && strcmp(r->spec.url, s->spec.url) == 0 && r->spec.latency == s->spec.latency &&
+           r->spec.offline == s->spec.offline && r->spec.all == s->spec.all && x->keyframes == y->keyframes &&
+           x->open_timeout == y->open_timeout && x->read_timeout == y->read_timeout;
+}
+
+static Running running_new(const ServiceStream *s)
+{
+    Running r = {.arena = arena_new(), .spec = s->spec, .file = watch_file_ref(s->file)};
+    r.spec.name = arena_strdup(r.arena, s->spec.name);
+    r.spec.url = arena_strdup(r.arena, s->spec.url);
+    return r;
+}
+
+static void running_free(Running *r)
+{
+    watch_file_unref(r->file);
+    arena_free(r->arena);
+}
+
+static void remove_missing(ServiceRun *r, const Service *next, ServiceChange *out)
+{
+    int n = 0;
+    for (int i = 0; i < r->running.len; i++) {
+        Running *const s = &r->running.at[i];
+        bool stays = false;
+        for (int k = 0; k < next->nstream && !stays; k++)
+            stays = strcmp(next->stream[k].spec.name, s->spec.name) == 0;
+        if (stays) {
+            r->running.at[n++] = *s;
+            continue;
+        }
+        Error ignored = {0};
+        engine_remove(r->engine, s->spec.name, &ignored); /* a name that ran */
+        running_free(s);
+        out->removed++;
+    }
+    r->running.len = n;
+}
+
+/* Adds or edits; what runs stays as it is if that fails. */
+static int bring_in(ServiceRun *r, const ServiceStream *s, ServiceChange *out, Error *e)
+{
+    const int at = find(r, s->spec.name);
+    if (at >= 0 && same_stream(&r->running.at[at], s)) {
+        out->same++;
+        return 0;
+    }
+    Running next = running_new(s);
+    const int code = at >= 0 ? engine_edit(r->engine, &next.spec, e) : engine_add(r->engine, &next.spec, e);
+    if (code != 0) {
+        running_free(&next);
+        out->failed++;
+        return code;
+    }
+    if (at >= 0) {
+        running_free(&r->running.at[at]);
+        r->running.at[at] = next;
+        out->edited++;
+    } else {
+        vec_push(r->arena, &r->running, next);
+        out->added++;
+    }
+    return 0;
+}
+
+static int apply(ServiceRun *r, const Service *next, ServiceChange *out, Error *e)
+{
+    int first = 0;
+    remove_missing(r, next, out);
+    for (int i = 0; i < next->nstream; i++) {
+        Error why = {0};
+        const int code = bring_in(r, &next->stream[i], out, &why);
+        if (code != 0 && first == 0)
+            first = error_set(e, code, "stream '%s': %.900s", next->stream[i].spec.name, why.message);
+    }
+    return first;
+}
+
+/* ---- the whole ---- */
+
+static int read_service(ServiceRun *r, Service **out, Error *e)
+{
+    Arena *const a = arena_new();
+    FileList files = {.arena = a};
+    const int code = service_read(r->path, r->now, &files, out, e);
+    arena_free(r->files.arena);
+    r->files = files;
+    return code;
+}
+
+static int start(ServiceRun *r, Error *e)
+{
+    int code = read_service(r, &r->now, e);
+    if (code == 0 && r->now->nstream == 0)
+        code = error_set(e, ERR_INVALID, "%s: no 'streams' in it: name a video to watch, or add some", r->path);
+    if (code == 0 && r->now->nsink > 0)
+        code = sinks_open(r->now->outbox, r->now->nsink, r->now->sink, &r->sinks, e);
+    if (code != 0)
+        return code;
+    const EngineOptions opt = {.workers = r->now->workers, .nets = r->opt.nets, .event = on_event, .system = on_system,
+                               .sample = r->opt.sample ? on_sample : NULL, .arg = r};
+    ServiceChange ignored = {0};
+    code = engine_new(&opt, &r->engine, e);
+    return code == 0 ? apply(r, r->now, &ignored, e) : code;
+}
+
+int service_start(const char *path, const ServiceOptions *opt, ServiceRun **out, Error *e)
+{
+    Arena *const a = arena_new();
+    ServiceRun *const r = arena_new_of(a, ServiceRun);
+    r->arena = a;
+    r->opt = *opt;
+    r->path = arena_strdup(a, path);
+    pthread_mutex_init(&r->lock, NULL);
+    const int code = start(r, e);
+    if (code != 0)
+        service_stop(r, 0);
+    else
+        *out = r;
+    return code;
+}
+
+bool service_changed(ServiceRun *r) { return files_changed(&r->files); }
+
+/* What cannot be changed while it runs. */
+static int check_fixed(const ServiceRun *r, const Service *next, Error *e)
+{
+    if (next->workers != r->now->workers)
+        return error_set(e, ERR_UNSUPPORTED, "%s: 'workers' cannot be changed while it runs: start it again", r->path);
+    if (strcmp(next->outbox, r->now->outbox) != 0)
+        return error_set(e, ERR_UNSUPPORTED, "%s: 'outbox' cannot be changed while it runs: start it again", r->path);
+    return 0;
+}
+
+static int change_sinks(ServiceRun *r, const Service *next, Error *e)
+{
+    if (r->sinks)
+        return sinks_change(r->sinks, next->nsink, next->sink, e);
+    /* Workers look at r->sinks without a lock: it stays as it was when they began. */
+    return next->nsink == 0 ? 0
+                            : error_set(e, ERR_UNSUPPORTED, "%s: 'sinks' where there were none: start it again", r->path);
+}
+
+int service_reload(ServiceRun *r, ServiceChange *out, Error *e)
+{
+    *out = (ServiceChange){0};
+    const double start = time_now();
+    Service *next = NULL;
+    int code = read_service(r, &next, e);
+    if (code == 0)
+        code = check_fixed(r, next, e);
+    if (code == 0)
+        code = change_sinks(r, next, e);
+    if (code != 0) {
+        service_free(next);
+        return code;
+    }
+    code = apply(r, next, out, e);
+    service_free(r->now);
+    r->now = next;
+    out->seconds = time_now() - start;
+    return code;
+}
+
+Engine *service_engine(ServiceRun *r) { return r->engine; }
+const Service *service_now(const ServiceRun *r) { return r->now; }
+Sinks *service_sinks(ServiceRun *r) { return r->sinks; }
+
+int64_t service_refused(ServiceRun *r, char *why, size_t size)
+{
+    pthread_mutex_lock(&r->lock);
+    const int64_t out = r->refused;
+    snprintf(why, size, "%s", r->why);
+    pthread_mutex_unlock(&r->lock);
+    return out;
+}
+
+void service_stop(ServiceRun *r, int64_t timeout)
+{
+    engine_free(r->engine);
+    for (int i = 0; i < r->running.len; i++)
+        running_free(&r->running.at[i]);
+    if (r->sinks)
+        sinks_close(r->sinks, timeout);
+    service_free(r->now);
+    arena_free(r->files.arena);
+    pthread_mutex_destroy(&r->lock);
+    arena_free(r->arena);
+}
