@@ -1,5 +1,4 @@
-/* lathe watch: a video through a watch; what happens in it, line by line. */
-#include <math.h>
+/* lathe watch: videos through a watch; what happens in them, line by line. */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,17 +8,21 @@
 #include "base/str.h"
 #include "compile/cache.h"
 #include "tools/tool.h"
+#include "tools/watch_streams.h"
+#include "tools/watch_video.h"
 #include "watch/config.h"
-#include "watch/score.h"
-#include "watch/stream.h"
+#include "watch/source.h"
 
 const char help_watch[] =
-    "lathe watch [WATCH.yaml] VIDEO [options]\n"
+    "lathe watch [WATCH.yaml] VIDEO.. [options]\n"
+    "lathe watch SERVICE.yaml [options]\n"
     "lathe watch test WATCH.yaml VIDEO --expect EVENTS.jsonl [options]\n"
     "lathe watch WATCH.yaml --replay SAMPLES.jsonl [options]\n"
     "\n"
-    "Watches a video and prints the events of its watch as they come: text, icons, screens, motion, and rules\n"
-    "over them (doc/watch.md). Without a watch it tells which lines of text appear, and motion.\n"
+    "Watches videos and prints the events of their watch as they come: text, icons, screens, motion, and rules\n"
+    "over them (doc/watch.md). Without a watch it tells which lines of text appear, and motion. A VIDEO is a file,\n"
+    "or rtsp://, rtmp://, http://..m3u8, srt://, udp://. A file alone that names streams is a service: it runs\n"
+    "until SIGTERM, and takes up changes of its files.\n"
     "\n"
     "    --events FILE    writes the events' records, a line of JSON each\n"
     "    --json           prints these instead of short lines\n"
@@ -31,7 +34,7 @@ const char help_watch[] =
     "    --tolerance S    how far a start may be off, in seconds (default: one sample)\n"
     "    --seconds S      only the first S seconds\n"
     "    --keyframes      look at keyframes only\n"
-    "    --threads N      of the models (default: all CPUs)\n"
+    "    --threads N      that work (default: all CPUs)\n"
     "    --no-cache       compile models even if the disk cache ($LATHE_CACHE, ~/.cache/lathe) has them\n"
     "\n"
     "Models of text are looked for below $LATHE_MODELS, or .models; a watch can name others. `test` fails if an\n"
@@ -49,180 +52,6 @@ static const char default_watch[] =
     "  text: {when: page, each: page, confirm: [2, 2], release: [2, 2], data: [page.score]}\n"
     "  motion: {when: activity, confirm: [2, 2], release: [3, 3]}\n";
 
-typedef struct WatchRun {
-    Arena *arena;
-    const Watch *watch;
-    FILE *events, *record;
-    bool json;
-    ScoreList found;
-    int64_t records;
-    bool begun; /* a sample came */
-} WatchRun;
-
-/* ---- files ---- */
-
-/* What was in the file stays until there is something to write: whatever fails before costs nobody a recording. Lines go out
- * whole and at once, so that who reads along, or comes after a kill, has them. */
-static int open_file(const char *path, FILE **out, Error *e)
-{
-    *out = path ? fopen(path, "a") : NULL;
-    if (path && !*out)
-        return error_set(e, ERR_IO, "%s: cannot be written: %m", path);
-    return 0;
-}
-
-/* Before the first line. */
-static void empty_file(FILE *f)
-{
-    if (f && ftruncate(fileno(f), 0) != 0)
-        clearerr(f); /* no regular file: nothing to empty */
-}
-
-static void write_line(FILE *f, Str *line)
-{
-    str_addc(line, '\n');
-    fwrite(str_text(line), 1, line->len, f);
-    fflush(f);
-}
-
-/* ---- output ---- */
-
-static void print_value(const char *name, const RuleValue *v)
-{
-    switch (v->kind) {
-    case VALUE_UNKNOWN: printf("  %s=?", name); break;
-    case VALUE_TRUTH: printf("  %s=%s", name, v->number != 0 ? "true" : "false"); break;
-    case VALUE_NUMBER: printf("  %s=%g", name, v->number); break;
-    case VALUE_TEXT: printf("  %s=\"%s\"", name, v->text); break;
-    case VALUE_LIST: printf("  %s=%d", name, v->n); break;
-    }
-}
-
-static void print_record(const EventRecord *r)
-{
-    static const char *const kind[] = {"start", "end", "point"};
-    Arena *const a = arena_new();
-    const double at = (double)(r->kind == RECORD_END ? r->t_end : r->t_start) * 1e-6;
-    printf("%9.3f s  %-6s %s", at, kind[r->kind], r->rule->name);
-    if (r->key)
-        printf("  \"%s\"", r->key);
-    for (int i = 0; i < r->ndata; i++) {
-        Str name = str_new(a);
-        rule_print(&name, r->watch, r->rule->data[i]);
-        print_value(str_text(&name), &r->data[i]);
-    }
-    if (r->kind == RECORD_END)
-        printf("  after %.3f s", (double)(r->t_end - r->t_start) * 1e-6);
-    if (r->reason)
-        printf("  (%s)", r->reason);
-    printf("\n");
-    fflush(stdout);
-    arena_free(a);
-}
-
-static void on_event(void *arg, const EventRecord *r)
-{
-    WatchRun *const w = arg;
-    w->records++;
-    score_add_record(&w->found, r);
-    if (!w->json)
-        print_record(r);
-    if (!w->json && !w->events)
-        return;
-    Arena *const a = arena_new();
-    Str line = str_new(a);
-    event_json(&line, r);
-    if (w->json)
-        printf("%s\n", str_text(&line));
-    if (w->events)
-        write_line(w->events, &line);
-    arena_free(a);
-}
-
-/* When the first sample comes all that can be checked is. */
-static void on_sample(void *arg, const Sample *s, const Frame *f)
-{
-    (void)f;
-    WatchRun *const w = arg;
-    if (!w->begun) {
-        empty_file(w->events);
-        empty_file(w->record);
-    }
-    w->begun = true;
-    if (!w->record)
-        return;
-    Arena *const a = arena_new();
-    Str line = str_new(a);
-    sample_json(&line, w->watch, s);
-    write_line(w->record, &line);
-    arena_free(a);
-}
-
-static void print_row(const ScoreRow *r)
-{
-    printf("%-20s %6d %6d %8d   %9.4f  %6.4f   %7.3f  %7.3f\n", r->event, r->truth, r->found, r->matched, score_precision(r),
-           score_recall(r), r->start_error, r->max_start_error);
-}
-
-static void print_some(const char *what, const ScoreEvent *const *at, int n)
-{
-    for (int i = 0; i < n && i < 20; i++)
-        printf("%s %9.3f s  %s%s%s%s%s\n", what, at[i]->start, at[i]->event, at[i]->key ? "  " : "",
-               at[i]->key ? at[i]->key : "", at[i]->value ? "  " : "", at[i]->value ? at[i]->value : "");
-    if (n > 20)
-        printf("%s .. and %d more\n", what, n - 20);
-}
-
-/* All of the truth was found, and nothing else? */
-static int print_score(WatchRun *w, const char *expect, double tolerance, bool *perfect, Error *e)
-{
-    ScoreList truth = score_list(w->arena);
-    const int code = score_read(&truth, expect, e);
-    if (code != 0)
-        return code;
-    const Score s = score_events(w->arena, &truth, &w->found, tolerance);
-    printf("\n%-20s %6s %6s %8s   %9s  %6s   %7s  %7s\n", "event", "truth", "found", "matched", "precision", "recall", "start s",
-           "most");
-    for (int i = 0; i < s.nrow; i++)
-        print_row(&s.row[i]);
-    print_row(&s.all);
-    print_some("missed  ", s.missed, s.nmissed);
-    print_some("too much", s.extra, s.nextra);
-    *perfect = s.nmissed == 0 && s.nextra == 0;
-    return 0;
-}
-
-static void print_report(const Watch *w, const StreamReport *r, double wall)
-{
-    fprintf(stderr, "watched %.1f s in %.2f s (%.0f times real time): %lld samples; reading and decoding %.2f s, signals %.2f s, rules %.3f s\n",
-            (double)r->media * 1e-6, wall, (double)r->media * 1e-6 / wall, (long long)r->samples, r->decode, r->look, r->rules);
-    for (int i = 0; i < r->nsignal; i++) {
-        const SignalCounts *const c = &r->signal[i];
-        fprintf(stderr, "  %-20s %6lld looked at, %lld reused, %lld unknown, %lld errors, %.3f ms each\n", w->signal[i].name,
-                (long long)c->seen, (long long)c->reused, (long long)c->unknown, (long long)c->errors,
-                c->seen > 0 ? c->seconds * 1e3 / (double)c->seen : 0);
-    }
-    if (r->video.errors > 0)
-        fprintf(stderr, "  %lld packets could not be decoded\n", (long long)r->video.errors);
-    if (r->error[0] != '\0')
-        fprintf(stderr, "  first error of a signal: %s\n", r->error);
-}
-
-/* ---- the command ---- */
-
-static void print_warnings(const Watch *w, const StreamReport *r)
-{
-    if (r->events.late > 0)
-        fprintf(stderr, "  warning: %lld samples were passed over: their time is before that of the one before\n",
-                (long long)r->events.late);
-    for (int i = 0; i < r->nsignal; i++)
-        if (r->used[i] && r->signal[i].seen + r->signal[i].reused == 0)
-            fprintf(stderr, "  warning: no sample has the signal '%s', which rules use\n", w->signal[i].name);
-    if (r->missing > 1000000)
-        fprintf(stderr, "  warning: the video ended %.1f s before its head says: it is cut off or damaged\n",
-                (double)r->missing * 1e-6);
-}
-
 typedef struct ReadJob {
     const char *path; /* NULL: the default */
     const Watch *watch;
@@ -235,115 +64,140 @@ static void read_job(Context *ctx, void *arg)
                        : config_parse(ctx, "(default watch)", default_watch, sizeof default_watch - 1);
 }
 
-static int close_file(FILE *f, const char *path, int code, Error *e)
+/* ---- signals ---- */
+
+static volatile sig_atomic_t stops, reloads; /* the one thing that a handler may touch */
+
+static void ask_to_stop(int number)
 {
-    const bool bad = f && ferror(f) != 0;
-    if (f && (fclose(f) != 0 || bad) && code == 0)
-        return error_set(e, ERR_IO, "%s: could not be written whole", path);
-    return code;
+    if (stops++ > 0)
+        _exit(128 + number); /* asked twice */
 }
 
-/* A file that is written must be no other one of the command line. */
-static int check_outputs(int n, const char *const *path, const char *output, Error *e)
+static void ask_to_reload(int number)
 {
+    (void)number;
+    reloads++;
+}
+
+static void catch_signals(bool service)
+{
+    sigaction(SIGTERM, &(struct sigaction){.sa_handler = ask_to_stop}, NULL);
+    sigaction(SIGINT, &(struct sigaction){.sa_handler = ask_to_stop}, NULL);
+    if (service)
+        sigaction(SIGHUP, &(struct sigaction){.sa_handler = ask_to_reload, .sa_flags = SA_RESTART}, NULL);
+}
+
+/* ---- the command ---- */
+
+typedef struct WatchArgs {
+    Arena *arena;
+    bool test;
+    const char *watch;  /* NULL: the default */
+    int nvideo;
+    char **video;
+    WatchVideo one;
+    WatchOutput output;
+    NetHost nets;
+} WatchArgs;
+
+/* A file that is written must be no other one of the command line. */
+static int check_output(const WatchArgs *a, const char *output, Error *e)
+{
+    const char *const named[] = {a->watch, a->one.replay, a->one.expect, a->output.events_path, a->output.record_path};
     int same = 0;
-    for (int i = 0; i < n && output; i++)
-        same += path[i] && (strcmp(path[i], output) == 0 || file_same(path[i], output));
+    for (int i = 0; i < 5 && output; i++)
+        same += named[i] && (strcmp(named[i], output) == 0 || file_same(named[i], output));
+    for (int i = 0; i < a->nvideo && output; i++)
+        same += strcmp(a->video[i], output) == 0 || file_same(a->video[i], output);
     /* it is in the list itself */
     return same > 1 ? error_set(e, ERR_INVALID, "%s: named twice: it would be written over", output) : 0;
 }
 
-static volatile sig_atomic_t stop_asked; /* by a signal: the one thing that a handler may touch */
+static bool is_yaml(const char *path) { return str_ends(path, ".yaml") || str_ends(path, ".yml"); }
 
-static void ask_to_stop(int number)
+/* One stored video is judged at leisure, with a report; else streams. */
+static bool is_one(const WatchArgs *a)
 {
-    (void)number;
-    stop_asked = 1;
+    return a->one.replay || (a->nvideo == 1 && source_is_file(a->video[0]));
 }
 
-typedef struct WatchArgs {
-    const char *watch, *video, *events, *record, *replay, *expect;
-    double tolerance;
-    StreamOptions stream;
-    NetHost nets;
-} WatchArgs;
-
-static int watch_video(WatchArgs *a, StreamReport *report, Error *e)
+/* What is for one stored video alone. */
+static int check_many(const WatchArgs *a, Error *e)
 {
-    int code = pool_new(a->nets.threads, &a->nets.pool, e);
-    Arena *const models = arena_new();
+    if (a->one.expect || a->test)
+        return error_set(e, ERR_INVALID, "--expect is for one stored video");
+    if (a->one.seconds > 0)
+        return error_set(e, ERR_INVALID, "--seconds is for one stored video");
+    if (a->output.record_path && a->nvideo != 1)
+        return error_set(e, ERR_INVALID, "--record is for one video: samples of two streams are two files'");
+    return 0;
+}
+
+static int run_many(WatchArgs *a, bool *good, Error *e)
+{
+    const bool service = a->nvideo == 0;
+    WatchStreams w = {.service = service ? a->watch : NULL, .watch = a->one.watch, .nvideo = a->nvideo, .video = a->video,
+                      .keyframes = a->one.keyframes, .workers = a->nets.threads, .stop = &stops, .reload = &reloads,
+                      .nets = a->nets};
+    int code = check_many(a, e);
+    w.nets.threads = 1; /* each model runs on the worker that needs it */
     if (code == 0)
-        code = stream_run(observe_host_new(models, &a->nets, NULL), &a->stream, report, e);
-    arena_free(models); /* before the pool that they run on */
-    pool_free(a->nets.pool);
+        code = pool_new(1, &w.nets.pool, e);
+    if (code == 0)
+        code = watch_streams(&w, &a->output, good, e);
+    pool_free(w.nets.pool);
     return code;
 }
 
-static int run_watch(WatchRun *w, WatchArgs *a, bool test, bool *good, Error *e)
+static int run_watch(WatchArgs *a, bool *good, Error *e)
 {
     ReadJob j = {.path = a->watch};
-    int code = job_run(w->arena, read_job, &j, e, NULL);
+    const bool service = a->nvideo == 0 && !a->one.replay;
+    int code = service ? 0 : job_run(a->arena, read_job, &j, e, NULL);
+    a->one.watch = j.watch;
+    if (code == 0 && a->test && !a->one.expect)
+        code = error_set(e, ERR_INVALID, "watch test: --expect names the events that should be found");
+    if (code == 0)
+        code = check_output(a, a->output.events_path, e);
+    if (code == 0)
+        code = check_output(a, a->output.record_path, e);
     if (code != 0)
         return code;
-    w->watch = j.watch;
-    a->stream.watch = j.watch;
-    const char *const named[] = {a->watch, a->video, a->replay, a->expect, a->events, a->record};
-    code = check_outputs(6, named, a->events, e);
-    if (code == 0)
-        code = check_outputs(6, named, a->record, e);
-    if (code == 0)
-        code = open_file(a->events, &w->events, e);
-    if (code == 0)
-        code = open_file(a->record, &w->record, e);
-    signal(SIGTERM, ask_to_stop); /* what is active ends as "stopped" */
-    signal(SIGINT, ask_to_stop);
-    StreamReport report = {0};
-    const double start = time_now();
-    if (code == 0)
-        code = a->replay ? stream_replay(a->replay, &a->stream, &report, e) : watch_video(a, &report, e);
-    code = close_file(w->events, a->events, code, e);
-    code = close_file(w->record, a->record, code, e);
-    if (!a->replay && report.samples > 0)
-        print_report(w->watch, &report, time_now() - start);
-    if (report.samples > 0)
-        print_warnings(w->watch, &report);
-    bool perfect = true;
-    if (code == 0 && a->expect)
-        code = print_score(w, a->expect, a->tolerance > 0 ? a->tolerance : 1 / w->watch->fps, &perfect, e);
-    *good = perfect || !test;
-    return code;
+    catch_signals(service); /* what is active ends as "stopped" */
+    return is_one(a) ? watch_video(&a->one, &a->output, good, e) : run_many(a, good, e);
+}
+
+/* [WATCH] VIDEO..: with more than one, the first is the watch if it looks like one, or if there are just two. */
+static void take_names(WatchArgs *w, const Args *a)
+{
+    const bool watch = w->one.replay || is_yaml(a->argv[1]) || a->argc == 3;
+    w->watch = watch ? a->argv[1] : NULL;
+    w->video = a->argv + 1 + watch;
+    w->nvideo = a->argc - 1 - watch;
+    w->one.video = w->nvideo > 0 ? w->video[0] : NULL;
 }
 
 int cmd_watch(int argc, char **argv)
 {
     const bool test = argc > 1 && strcmp(argv[1], "test") == 0; /* a word of its own */
     Args a = test ? args_begin(argc - 1, argv + 1) : args_begin(argc, argv);
-    WatchArgs o = {.nets = {.progress = tool_progress}};
+    WatchArgs w = {.arena = arena_new(), .test = test, .nets = {.progress = tool_progress}};
     Error e = {0};
-    WatchRun w = {.arena = arena_new()};
-    w.found = score_list(w.arena);
-    o.events = args_value(&a, "--events", NULL);
-    o.record = args_value(&a, "--record", NULL);
-    o.replay = args_value(&a, "--replay", NULL);
-    o.expect = args_value(&a, "--expect", NULL);
-    o.tolerance = args_double(&a, "--tolerance", 0, 0);
-    w.json = args_flag(&a, "--json");
-    o.stream = (StreamOptions){.event = on_event, .sample = on_sample, .arg = &w, .record = o.record != NULL,
-                               .stop = &stop_asked,
-                               .stop_at = llrint(1e6 * args_double(&a, "--seconds", 0, 0))};
-    o.stream.video.keyframes = args_flag(&a, "--keyframes");
-    o.nets.threads = tool_threads(&a);
-    o.nets.cache = args_flag(&a, "--no-cache") ? NULL : cache_directory(w.arena);
+    w.output.events_path = args_value(&a, "--events", NULL);
+    w.output.record_path = args_value(&a, "--record", NULL);
+    w.output.json = args_flag(&a, "--json");
+    w.one = (WatchVideo){.replay = args_value(&a, "--replay", NULL), .expect = args_value(&a, "--expect", NULL),
+                         .tolerance = args_double(&a, "--tolerance", 0, 0), .test = test, .stop = &stops,
+                         .seconds = args_double(&a, "--seconds", 0, 0), .keyframes = args_flag(&a, "--keyframes")};
+    w.one.nets.threads = w.nets.threads = tool_threads(&a);
+    w.nets.cache = args_flag(&a, "--no-cache") ? NULL : cache_directory(w.arena);
+    w.one.nets = w.nets;
     int code = EXIT_ERROR;
     bool good = true;
-    if (args_done(&a, 1, o.replay ? 1 : 2, "a watch and a video")) {
-        o.video = o.replay ? NULL : a.argv[a.argc - 1];
-        o.watch = o.replay || a.argc == 3 ? a.argv[1] : NULL;
-        o.stream.name = o.stream.url = o.video ? o.video : o.replay;
-        if (test && !o.expect)
-            code = error_set(&e, ERR_INVALID, "watch test: --expect names the events that should be found");
-        else
-            code = run_watch(&w, &o, test, &good, &e);
+    if (args_done(&a, 1, w.one.replay ? 1 : 1000, "a watch and videos")) {
+        take_names(&w, &a);
+        code = run_watch(&w, &good, &e);
         code = code != 0 ? tool_fail(&e) : good ? EXIT_OK : EXIT_ERROR;
     }
     arena_free(w.arena);

@@ -1,0 +1,183 @@
+/* Looks after what runs: signals, files that changed, lines of status. */
+#include "tools/watch_streams.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#include "base/file.h"
+#include "tools/watch_status.h"
+#include "watch/service_run.h"
+#include "watch/source.h"
+#include "watch/url.h"
+
+#define DRAIN 10000000 /* us for sinks to deliver what waits */
+
+typedef struct Running {
+    const WatchStreams *opt;
+    WatchOutput *output;
+    StatusLines status; /* under the output's lock */
+    ServiceRun *service;
+    Engine *engine;
+} Running;
+
+/* ---- what the streams tell ---- */
+
+static void on_event(void *arg, const EventRecord *r, int64_t latency)
+{
+    (void)latency;
+    const Running *const run = arg;
+    output_event(run->output, r);
+}
+
+static void on_sample(void *arg, const char *stream, const Sample *s, const Frame *f)
+{
+    (void)stream, (void)f;
+    const Running *const run = arg;
+    output_sample(run->output, s);
+}
+
+static void before_line(void *arg)
+{
+    Running *const run = arg;
+    status_lines_clear(&run->status);
+}
+
+static void show(Running *run)
+{
+    Arena *const a = arena_new();
+    const EngineStatus now = engine_status(run->engine, a);
+    pthread_mutex_lock(&run->output->lock);
+    status_lines_show(&run->status, &now, time_now());
+    pthread_mutex_unlock(&run->output->lock);
+    arena_free(a);
+}
+
+static void say(Running *run, const char *text)
+{
+    pthread_mutex_lock(&run->output->lock);
+    status_lines_clear(&run->status);
+    fprintf(stderr, "%s\n", text);
+    pthread_mutex_unlock(&run->output->lock);
+}
+
+/* ---- reload ---- */
+
+static void reload(Running *run)
+{
+    ServiceChange c;
+    Error e = {0};
+    Arena *const a = arena_new();
+    const int code = service_reload(run->service, &c, &e);
+    const int changed = c.added + c.removed + c.edited;
+    if (code != 0)
+        say(run, arena_printf(a, "reload: %s; %s", e.message, changed == 0 ? "all goes on as it was" : "the others are changed"));
+    if (changed > 0)
+        say(run, arena_printf(a, "reload: %d added, %d removed, %d changed, %d as they were, in %.0f ms", c.added, c.removed,
+                              c.edited, c.same, c.seconds * 1e3));
+    arena_free(a);
+}
+
+static void nap(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+}
+
+static void look_after(Running *run)
+{
+    const WatchStreams *const w = run->opt;
+    sig_atomic_t reloads = *w->reload;
+    while (!*w->stop && (run->service || engine_running(run->engine) > 0)) {
+        nap();
+        const bool asked = reloads != *w->reload;
+        reloads = *w->reload;
+        if (run->service && (asked || service_changed(run->service)))
+            reload(run);
+        show(run);
+    }
+}
+
+/* ---- start and end ---- */
+
+static int start_service(Running *run, Error *e)
+{
+    const ServiceOptions opt = {.nets = &run->opt->nets, .event = on_event, .arg = run};
+    const int code = service_start(run->opt->service, &opt, &run->service, e);
+    run->engine = code == 0 ? service_engine(run->service) : NULL;
+    return code;
+}
+
+static int start_videos(Running *run, Error *e)
+{
+    const WatchStreams *const w = run->opt;
+    const EngineOptions opt = {.workers = w->workers, .nets = &w->nets, .event = on_event, .sample = on_sample, .arg = run};
+    Arena *const a = arena_new();
+    int code = engine_new(&opt, &run->engine, e);
+    for (int i = 0; i < w->nvideo && code == 0; i++) {
+        const char *const url = w->video[i];
+        const StreamSpec spec = {.name = url_shown(a, url), .url = url, .watch = w->watch, .offline = source_is_file(url),
+                                 .all = run->output->record_path != NULL, .live.video.keyframes = w->keyframes};
+        code = engine_add(run->engine, &spec, e);
+    }
+    arena_free(a);
+    return code;
+}
+
+static void tell_undelivered(Running *run)
+{
+    char why[256];
+    const int64_t refused = service_refused(run->service, why, sizeof why);
+    if (refused > 0)
+        fprintf(stderr, "%lld records could not be handed to sinks: %s\n", (long long)refused, why);
+    const Service *const s = service_now(run->service);
+    for (int i = 0; i < s->nsink; i++) {
+        const SinkCounts c = sinks_counts(service_sinks(run->service), i);
+        if (c.waiting > 0 || c.dead > 0)
+            fprintf(stderr, "sink '%s': %lld records wait, %lld were given up%s%s\n", s->sink[i].name, (long long)c.waiting,
+                    (long long)c.dead, c.error[0] ? ": " : "", c.error);
+    }
+}
+
+static bool all_good(const EngineStatus *s)
+{
+    for (int i = 0; i < s->nstream; i++)
+        if (s->stream[i].state == LIVE_FAILED)
+            return false;
+    return true;
+}
+
+static void end(Running *run, bool *good)
+{
+    Arena *const a = arena_new();
+    const EngineStatus last = engine_status(run->engine, a);
+    *good = all_good(&last);
+    if (run->service) {
+        tell_undelivered(run);
+        service_stop(run->service, DRAIN);
+    } else {
+        engine_free(run->engine); /* what is active ends now, and is printed */
+    }
+    status_lines_end(&run->status, &last);
+    arena_free(a);
+}
+
+int watch_streams(const WatchStreams *w, WatchOutput *o, bool *good, Error *e)
+{
+    Running run = {.opt = w, .output = o, .status = status_lines_new()};
+    o->before = before_line;
+    o->arg = &run;
+    o->names = true;
+    o->watch = w->watch;
+    o->keep = w->service != NULL;
+    int code = output_open(o, e);
+    if (code == 0)
+        code = w->service ? start_service(&run, e) : start_videos(&run, e);
+    if (code == 0) {
+        look_after(&run);
+        end(&run, good);
+    } else {
+        engine_free(run.service ? NULL : run.engine);
+    }
+    code = output_close(o, code, e);
+    status_lines_free(&run.status);
+    return code;
+}
