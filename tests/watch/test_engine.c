@@ -4,14 +4,14 @@
 
 #include "engine_bench.h"
 
-static char clip[64]; /* 3 s, 30 a second, a keyframe each half second */
+static char clip[64]; /* 2 s, 30 a second, a keyframe each half second */
 
 static int set_up(void **state)
 {
     (void)state;
     strcpy(clip, "/tmp/lathe_engine_XXXXXX.mp4");
     close(mkstemps(clip, 4));
-    clip_write(clip, &(ClipOptions){.frames = 90, .fps = 30, .gop = 15, .bframes = 2});
+    clip_write(clip, &(ClipOptions){.frames = 60, .fps = 30, .gop = 15, .bframes = 2});
     return 0;
 }
 
@@ -29,7 +29,7 @@ static void check_events(EngineBench *b, const char *name, const Watch *w)
     int64_t samples;
     const char *const expected = bench_offline(b, name, clip, w, &samples);
     Told *const t = bench_told(b, name);
-    assert_true(strlen(expected) > 500);
+    assert_true(strlen(expected) > 400);
     assert_string_equal(str_text(&t->events), expected);
     assert_int_equal(t->samples, samples);
     assert_string_equal(str_text(&t->system), "stream.up|stream.end/ended|");
@@ -79,8 +79,8 @@ static void test_keyframes(void **state)
     bench_add(&b, &spec);
     bench_wait(&b, 10);
     const StreamStatus s = bench_status(&b, "k");
-    assert_int_equal(s.judged, 6);
-    assert_int_equal(s.wanted, 6); /* none is wanted where no keyframe is */
+    assert_int_equal(s.judged, 4);
+    assert_int_equal(s.wanted, 4); /* none is wanted where no keyframe is */
     bench_close(&b);
 }
 
@@ -111,7 +111,7 @@ static void test_changes(void **state)
     bench_add(&b, &spec);
     spec.name = "changes";
     bench_add(&b, &spec);
-    bench_sleep(0.9);
+    bench_sleep(0.7);
     spec.name = "comes";
     bench_add(&b, &spec);
     assert_int_equal(engine_add(b.engine, &spec, &e), ERR_INVALID); /* the name is taken */
@@ -153,7 +153,7 @@ static void test_other_source(void **state)
     assert_int_equal(engine_edit(b.engine, &spec, &e), 0);
     bench_wait(&b, 10);
     assert_string_equal(bench_told(&b, "s")->system.at, "stream.up|stream.end/stopped|stream.up|stream.end/ended|");
-    assert_int_equal(bench_status(&b, "s").judged, 6);
+    assert_int_equal(bench_status(&b, "s").judged, 4);
     bench_close(&b);
 }
 
@@ -165,7 +165,7 @@ static void test_stop(void **state)
     const Watch *const w = bench_parse(b.arena, bench_watch);
     bench_start(&b, 2);
     bench_add(&b, &(StreamSpec){.name = "s", .url = clip, .watch = w});
-    bench_sleep(0.9);
+    bench_sleep(0.7);
     engine_free(b.engine);
     b.engine = NULL;
     const char *const events = bench_told(&b, "s")->events.at;
