@@ -141,7 +141,6 @@ static int run_many(WatchArgs *a, bool *good, Error *e)
                       .keyframes = a->one.keyframes, .workers = a->nets.threads, .stop = &stops, .reload = &reloads,
                       .nets = a->nets};
     int code = check_many(a, e);
-    w.nets.threads = 1; /* each model runs on the worker that needs it */
     if (code == 0)
         code = pool_new(1, &w.nets.pool, e);
     if (code == 0)

@@ -21,8 +21,9 @@ struct Engine {
     pthread_mutex_t lock;    /* stream */
     Stream **stream;         /* in the order in which they were added */
     int nstream, room;
-    pthread_mutex_t looking; /* host, and all models */
+    Arena *models;           /* of the host */
     ObserveHost *host;
+    int added;               /* streams so far */
     pthread_mutex_t load;    /* governor, told */
     Governor governor;
     double told;             /* the factor of the last overload record */
@@ -49,13 +50,7 @@ void engine_report(Engine *g, bool late)
 
 void engine_wake(Stream *s, int64_t deadline, int64_t ready) { workers_submit(s->engine->workers, &s->task, deadline, ready); }
 
-ObserveHost *engine_lock_host(Engine *g)
-{
-    pthread_mutex_lock(&g->looking);
-    return g->host;
-}
-
-void engine_unlock_host(Engine *g) { pthread_mutex_unlock(&g->looking); }
+ObserveHost *engine_host(Engine *g) { return g->host; }
 
 /* ---- load ---- */
 
@@ -137,6 +132,8 @@ static int stream_new(Engine *g, const StreamSpec *spec, Stream **out, Error *e)
     s->task.run = run_stream;
     s->engine = g;
     s->arena = a;
+    s->number = g->added++;
+    s->grid.credit = governor_phase(s->number); /* what is left out is not the same moment's everywhere */
     copy_spec(s, spec);
     s->run = source_is_file(spec->url) ? 0 : (uint64_t)wall_now();
     pthread_mutex_init(&s->lock, NULL);
@@ -282,16 +279,16 @@ int engine_new(const EngineOptions *opt, Engine **out, Error *e)
     Engine *const g = arena_new_of(a, Engine);
     *g = (Engine){.tick.run = tick, .arena = a, .opt = *opt, .nworker = opt->workers > 0 ? opt->workers : parallel_cpus(),
                   .governor = governor_new(machine_now()), .told = 1};
-    g->host = observe_host_new(a, opt->nets);
     pthread_mutex_init(&g->control, NULL);
     pthread_mutex_init(&g->lock, NULL);
-    pthread_mutex_init(&g->looking, NULL);
     pthread_mutex_init(&g->load, NULL);
     const int code = workers_new(g->nworker, &g->workers, e);
     if (code != 0) {
         engine_free(g);
         return code;
     }
+    g->models = arena_new();
+    g->host = observe_host_new(g->models, opt->nets, g->workers);
     workers_submit(g->workers, &g->tick, machine_now() + TICK, 0);
     *out = g;
     return 0;
@@ -303,13 +300,13 @@ void engine_free(Engine *g)
         return;
     while (g->nstream > 0)
         end_stream(g, g->stream[--g->nstream]);
+    arena_free(g->models); /* before the workers that run them */
     if (g->workers)
         workers_cancel(g->workers, &g->tick);
     workers_free(g->workers);
     heap_free(g->stream);
     pthread_mutex_destroy(&g->control);
     pthread_mutex_destroy(&g->lock);
-    pthread_mutex_destroy(&g->looking);
     pthread_mutex_destroy(&g->load);
     arena_free(g->arena);
 }

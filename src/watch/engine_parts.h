@@ -47,11 +47,16 @@ typedef struct Stream {
     Arena *arena;
     StreamSpec spec;
     uint64_t run;         /* part of the ids of events */
+    int number;           /* models are shared fairly between these */
     Live *live;
     _Atomic int64_t deadline; /* of what is awaited */
+    _Atomic bool answered;    /* what models were asked for */
     _Atomic int asked;    /* how many wait for the lock from outside */
     pthread_mutex_t lock; /* all below, and what belongs to one thread of live */
     Judging judging;
+    bool looking;         /* a sample is under way: models compute, and `frame` stays as it is */
+    LiveFrame frame;
+    int64_t began;
     SampleGrid grid;
     bool gone;            /* being removed: whatever comes is passed over */
     bool over;
@@ -61,7 +66,8 @@ typedef struct Stream {
     int64_t connections, full, errors; /* of live_counts, as they were at the last frame */
     int64_t cost;         /* of judging a sample, us, of late */
     int64_t events;
-    double cpu, decode;   /* seconds; cpu: all of it */
+    double cpu, decode;   /* seconds of its steps; decode: of these */
+    double models;        /* seconds of models, for watches that it had before */
     Recent recent;
 } Stream;
 
@@ -70,9 +76,7 @@ const EngineOptions *engine_options(const Engine *g);
 double engine_factor(Engine *g);
 void engine_report(Engine *g, bool late); /* one sample is finished */
 void engine_wake(Stream *s, int64_t deadline, int64_t ready);
-/* Observers share models, which belong to one thread at a time. */
-ObserveHost *engine_lock_host(Engine *g);
-void engine_unlock_host(Engine *g);
+ObserveHost *engine_host(Engine *g);
 
 /* With `what` already filled in: spec and engine. Packets come once stream_start was called. */
 int stream_start(Stream *s, Error *e);

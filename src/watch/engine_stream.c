@@ -82,8 +82,7 @@ int stream_judging(Stream *s, const StreamSpec *spec, Judging *out, Error *e)
     const JudgeOptions opt = {.stream = s->spec.name, .watch = spec->watch,
                               .all = spec->all, .run = s->run, .event = on_event,
                               .sample = engine_options(s->engine)->sample ? on_sample : NULL, .arg = s};
-    const int code = judge_new(out->arena, engine_lock_host(s->engine), &opt, &out->judge, e);
-    engine_unlock_host(s->engine);
+    const int code = judge_new(out->arena, engine_host(s->engine), &opt, &out->judge, e);
     if (code != 0)
         arena_free(out->arena);
     return code;
@@ -132,6 +131,36 @@ static void finish(Stream *s, SampleFate fate, bool late)
     grid_done(&s->grid, fate, step_of(s), s->spec.offline ? 1 : engine_factor(s->engine));
 }
 
+static void finish_look(Stream *s)
+{
+    s->looking = false;
+    const bool in_time = judge_end(s->judging.judge);
+    const int64_t end = machine_now(), latency = end - s->frame.arrival, cost = end - s->began;
+    s->cost += (cost - s->cost) / (cost < s->cost ? 2 : 16); /* what waiting is in it is not to be counted on */
+    if (in_time)
+        recent_add(&s->recent, end, latency);
+    finish(s, in_time ? SAMPLE_JUDGED : SAMPLE_LATE, !in_time || latency > s->spec.latency);
+}
+
+/* From whoever ran the model. */
+static void on_answer(void *arg)
+{
+    Stream *const s = arg;
+    atomic_store(&s->answered, true);
+    engine_wake(s, atomic_load(&s->deadline), 0);
+}
+
+static void begin_look(Stream *s)
+{
+    s->began = machine_now();
+    s->looking = true;
+    atomic_store(&s->answered, false);
+    const ObserverAsk ask = {.arrival = s->frame.arrival, .source = s->number, .ready = on_answer, .arg = s,
+                             .deadline = may_be_late(s) ? s->frame.arrival + s->spec.latency : INT64_MAX};
+    if (judge_begin(s->judging.judge, &s->frame.frame, &ask))
+        finish_look(s);
+}
+
 static void take(Stream *s, const LiveFrame *f)
 {
     const FramesMissed m = missed(s);
@@ -142,20 +171,13 @@ static void take(Stream *s, const LiveFrame *f)
     if (next_epoch)
         tell(s, SYSTEM_EPOCH, NULL, f->frame.epoch);
     s->silent = false;
-    const int64_t start = machine_now();
-    if (may_be_late(s) && start + s->cost > f->arrival + s->spec.latency) {
+    s->frame = *f;
+    if (may_be_late(s) && machine_now() + s->cost > f->arrival + s->spec.latency) {
         s->cost -= s->cost / 8; /* else one slow sample would forbid all that follow */
         finish(s, SAMPLE_LATE, true);
         return;
     }
-    engine_lock_host(s->engine);
-    judge_look(s->judging.judge, &f->frame);
-    engine_unlock_host(s->engine);
-    judge_seen(s->judging.judge, &f->frame);
-    const int64_t end = machine_now();
-    s->cost += (end - start - s->cost) / 8;
-    recent_add(&s->recent, end, end - f->arrival);
-    finish(s, SAMPLE_JUDGED, end - f->arrival > s->spec.latency);
+    begin_look(s);
 }
 
 /* ---- silence ---- */
@@ -209,9 +231,9 @@ static double thread_seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-void stream_step(Stream *s)
+/* Decodes a little, towards the next sample. */
+static void fetch(Stream *s, double start)
 {
-    const double start = thread_seconds();
     const int64_t now = machine_now();
     tell_state(s);
     int64_t arrival = now;
@@ -227,10 +249,7 @@ void stream_step(Stream *s)
     switch (r) {
     case LIVE_NOTHING: wait_for_more(s, now, deadline); break;
     case LIVE_MORE: engine_wake(s, deadline, 0); break;
-    case LIVE_FRAME:
-        take(s, &f);
-        engine_wake(s, deadline, 0);
-        break;
+    case LIVE_FRAME: take(s, &f); break;
     case LIVE_OVER: {
         Arena *const tmp = arena_new();
         const char *const error = live_error(s->live, tmp);
@@ -238,17 +257,37 @@ void stream_step(Stream *s)
         arena_free(tmp);
     } break;
     }
+    if (r == LIVE_FRAME && !s->looking)
+        engine_wake(s, deadline, 0);
+}
+
+void stream_step(Stream *s)
+{
+    const double start = thread_seconds();
+    if (!s->looking) {
+        fetch(s, start);
+    } else if (atomic_exchange(&s->answered, false) && judge_advance(s->judging.judge)) {
+        finish_look(s);
+        engine_wake(s, atomic_load(&s->deadline), 0);
+    }
     s->cpu += thread_seconds() - start;
 }
 
+/* The sample that is under way is looked at anew. */
 void stream_change(Stream *s, const StreamSpec *spec, Judging next)
 {
+    judge_cancel(s->judging.judge);
     judge_stop(s->judging.judge);
+    s->models += judge_times(s->judging.judge).models;
     arena_free(s->judging.arena);
     s->judging = next;
     s->spec.watch = spec->watch;
     s->spec.latency = spec->latency;
     s->spec.all = spec->all;
+    if (s->looking)
+        begin_look(s);
+    if (!s->looking)
+        engine_wake(s, atomic_load(&s->deadline), 0);
 }
 
 void stream_end(Stream *s, const char *cause)
@@ -256,6 +295,8 @@ void stream_end(Stream *s, const char *cause)
     if (s->over)
         return;
     s->over = true;
+    judge_cancel(s->judging.judge);
+    s->looking = false;
     judge_stop(s->judging.judge);
     tell(s, SYSTEM_END, cause, 0);
 }
@@ -293,7 +334,7 @@ StreamStatus stream_status(const Stream *s, Arena *a, int64_t now)
         .fps = recent_rate(&s->recent, now),
         .latency_p50 = recent_latency(&s->recent, 0.5),
         .latency_p95 = recent_latency(&s->recent, 0.95),
-        .cpu = s->cpu,
+        .cpu = s->cpu + s->models + judge_times(s->judging.judge).models,
         .decode = s->decode,
         .epoch = g->epoch,
         .t = g->t,

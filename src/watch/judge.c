@@ -11,6 +11,7 @@ struct Judge {
     Observation *observation;
     bool *used, *need;
     int epoch;
+    VideoFrame frame;   /* under way */
     SignalCounts *given; /* without an observer: what samples had */
     JudgeTimes times;
 };
@@ -62,26 +63,59 @@ static void judge(Judge *j, const Sample *s, const Frame *f)
     j->times.samples++;
 }
 
-void judge_look(Judge *j, const VideoFrame *f)
+static void begin_frame(Judge *j, const VideoFrame *f)
 {
-    const double start = time_now();
     if (f->epoch != j->epoch)
         observer_reset(j->observer);
     j->epoch = f->epoch;
-    observer_look(j->observer, &f->picture, f->t, j->need, j->observation);
-    j->times.look += time_now() - start;
+    j->frame = *f;
 }
 
-void judge_seen(Judge *j, const VideoFrame *f)
+static void judge_seen(Judge *j)
 {
+    const VideoFrame *const f = &j->frame;
     judge(j, &(Sample){.stream = j->opt.stream, .epoch = f->epoch, .t = f->t, .frame = f->number, .wall = f->wall,
                        .clock = f->clock, .at = j->observation}, &f->picture);
 }
 
 void judge_frame(Judge *j, const VideoFrame *f)
 {
-    judge_look(j, f);
-    judge_seen(j, f);
+    const double start = time_now();
+    begin_frame(j, f);
+    observer_look(j->observer, &f->picture, f->t, j->need, j->observation);
+    j->times.look += time_now() - start;
+    judge_seen(j);
+}
+
+bool judge_begin(Judge *j, const VideoFrame *f, const ObserverAsk *ask)
+{
+    const double start = time_now();
+    begin_frame(j, f);
+    const bool over = observer_begin(j->observer, &j->frame.picture, f->t, j->need, ask);
+    j->times.look += time_now() - start;
+    return over;
+}
+
+bool judge_advance(Judge *j)
+{
+    const double start = time_now();
+    const bool over = observer_advance(j->observer);
+    j->times.look += time_now() - start;
+    return over;
+}
+
+bool judge_end(Judge *j)
+{
+    const bool in_time = observer_end(j->observer, j->observation);
+    if (in_time)
+        judge_seen(j);
+    return in_time;
+}
+
+void judge_cancel(Judge *j)
+{
+    if (j->observer)
+        observer_cancel(j->observer);
 }
 
 void judge_sample(Judge *j, const Sample *s)
@@ -112,4 +146,11 @@ const char *judge_error(const Judge *j)
 }
 
 EventCounts judge_events(const Judge *j) { return events_counts(j->events); }
-JudgeTimes judge_times(const Judge *j) { return j->times; }
+JudgeTimes judge_times(const Judge *j)
+{
+    JudgeTimes t = j->times;
+    for (int i = 0; j->observer && i < j->opt.watch->nsignal; i++)
+        t.models += observer_counts(j->observer, i).seconds;
+    t.models = t.models > t.look ? t.models - t.look : 0;
+    return t;
+}

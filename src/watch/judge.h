@@ -30,7 +30,8 @@ typedef struct JudgeOptions {
 
 typedef struct JudgeTimes {
     int64_t samples;
-    double look, rules; /* seconds: observing; events */
+    double look, rules; /* seconds: observing, but for models that workers run; events */
+    double models;      /* what workers took for it */
 } JudgeTimes;
 
 typedef struct Judge Judge;
@@ -38,9 +39,13 @@ typedef struct Judge Judge;
 /* Freed with the arena, before the host. host: NULL if only judge_sample will be called. Errors: observer_new's. */
 int judge_new(Arena *a, ObserveHost *host, const JudgeOptions *opt, Judge **out, Error *e);
 void judge_frame(Judge *j, const VideoFrame *f);
-/* The same in two: what needs the models, and the rest. */
-void judge_look(Judge *j, const VideoFrame *f);
-void judge_seen(Judge *j, const VideoFrame *f);
+/* The same in rounds, as observe.h says, with a host that has workers. True: the look is over. */
+bool judge_begin(Judge *j, const VideoFrame *f, const ObserverAsk *ask);
+bool judge_advance(Judge *j);
+/* False: it came too late; nothing is told. */
+bool judge_end(Judge *j);
+/* Gives up what is under way, if anything is. */
+void judge_cancel(Judge *j);
 /* What was seen already. */
 void judge_sample(Judge *j, const Sample *s);
 /* us between samples that are wanted now. */

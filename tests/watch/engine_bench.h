@@ -207,7 +207,7 @@ static inline const char *bench_offline(EngineBench *b, const char *name, const 
     Error e;
     Arena *const a = arena_new();
     const StreamOptions opt = {.name = name, .url = url, .watch = w, .event = bench_record, .arg = &out};
-    if (stream_run(observe_host_new(a, &b->nets), &opt, &report, &e) != 0)
+    if (stream_run(observe_host_new(a, &b->nets, NULL), &opt, &report, &e) != 0)
         FAIL_MSG("%s", e.message);
     arena_free(a);
     if (samples)
