@@ -83,8 +83,10 @@ int stream_judging(Stream *s, const StreamSpec *spec, Judging *out, Error *e)
                               .all = spec->all, .run = s->run, .event = on_event,
                               .sample = engine_options(s->engine)->sample ? on_sample : NULL, .arg = s};
     const int code = judge_new(out->arena, engine_host(s->engine), &opt, &out->judge, e);
-    if (code != 0)
+    if (code != 0) {
         arena_free(out->arena);
+        *out = (Judging){0};
+    }
     return code;
 }
 

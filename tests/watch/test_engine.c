@@ -198,12 +198,32 @@ static void test_bad_sources(void **state)
     bench_close(&b);
 }
 
+/* A watch that cannot be observed is refused, and changes nothing. */
+static void test_bad_watch(void **state)
+{
+    (void)state;
+    Error e;
+    setenv("LATHE_MODELS", "/nonexistent", 1);
+    EngineBench b = bench_new();
+    const Watch *const w = bench_parse(b.arena, bench_watch);
+    const Watch *const bad = bench_parse(b.arena, "signal: {a: {from: text}}\nevent: {x: {when: \"a == 'b'\"}}\n");
+    bench_start(&b, 2);
+    bench_add(&b, &(StreamSpec){.name = "good", .url = clip, .watch = w, .offline = true});
+    assert_int_equal(engine_add(b.engine, &(StreamSpec){.name = "bad", .url = clip, .watch = bad}, &e), ERR_IO);
+    assert_int_equal(engine_edit(b.engine, &(StreamSpec){.name = "good", .url = clip, .watch = bad, .offline = true}, &e), ERR_IO);
+    bench_wait(&b, 10);
+    check_events(&b, "good", w);
+    assert_int_equal(engine_status(b.engine, b.arena).nstream, 1);
+    bench_close(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_offline),      cmocka_unit_test(test_paced), cmocka_unit_test(test_keyframes),
         cmocka_unit_test(test_changes),      cmocka_unit_test(test_other_source),
         cmocka_unit_test(test_stop),         cmocka_unit_test(test_bad_sources),
+        cmocka_unit_test(test_bad_watch),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
