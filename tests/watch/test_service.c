@@ -1,0 +1,317 @@
+/* Services: what is wrong in their files is named with its place; what changes while they run touches nothing else. */
+#include "check.h"
+
+#include <stdarg.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "engine_bench.h"
+#include "watch/service_run.h"
+#include "watch/url.h"
+
+static char dir[64], clip[96];
+
+static int set_up(void **state)
+{
+    (void)state;
+    strcpy(dir, "/tmp/lathe_service_XXXXXX");
+    assert_non_null(mkdtemp(dir));
+    snprintf(clip, sizeof clip, "%s/clip.mp4", dir);
+    clip_write(clip, &(ClipOptions){.frames = 15 * 6, .fps = 15, .gop = 5});
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    char command[128];
+    snprintf(command, sizeof command, "rm -r %s", dir);
+    return system(command);
+}
+
+static const char *in_dir(Arena *a, const char *name) { return arena_printf(a, "%s/%s", dir, name); }
+
+static void write_text(const char *name, const char *text)
+{
+    Error e;
+    Arena *const a = arena_new();
+    assert_int_equal(file_write(in_dir(a, name), text, strlen(text), &e), 0);
+    arena_free(a);
+}
+
+#define WATCH_HEAD "watch: {name: clip, reference_size: [64, 48], sample: {fps: 5, max_fps: 5, policy: every}}\n"
+#define WATCH_REST "signal: {bit: {from: motion, region: bit, threshold: 40}}\nevent: {blink: {when: bit}}\n"
+#define WATCH WATCH_HEAD "region: {bit: [48, 0, 16, 16]}\n" WATCH_REST
+#define OTHER_WATCH WATCH_HEAD "region: {bit: [16, 16, 16, 16]}\n" WATCH_REST
+
+/* ---- reading ---- */
+
+static int try_read(const char *text, Service **out, Error *e)
+{
+    Arena *const a = arena_new();
+    write_text("service.yaml", text);
+    const int code = service_read(in_dir(a, "service.yaml"), NULL, NULL, out, e);
+    arena_free(a);
+    return code;
+}
+
+static void test_read(void **state)
+{
+    (void)state;
+    Service *s;
+    Error e;
+    write_text("watch.yaml", WATCH);
+    write_text("key.txt", "tell nobody\nmore\n");
+    if (try_read(WATCH "streams:\n"
+                       "  a: {url: \"rtsp://me:secret@host/x\", watch: watch.yaml, latency: 500ms, keyframes: true, timeout: 2s}\n"
+                       "  b: {url: clip.mp4, offline: true}\n"
+                       "  c: {url: clip.mp4, watch: watch.yaml}\n"
+                       "sinks:\n"
+                       "  all: {to: jsonl, path: all.jsonl, rotate: 1000000}\n"
+                       "  hook: {to: webhook, url: \"https://h/x\", secret_file: key.txt, events: [\"final_*\", kill], min_severity: 2}\n"
+                       "service: {workers: 3, outbox: box.db}\n", &s, &e) != 0)
+        FAIL_MSG("%s", e.message);
+    assert_int_equal(s->nstream, 3);
+    const StreamSpec *const a = &s->stream[0].spec, *const b = &s->stream[1].spec;
+    assert_string_equal(a->name, "a");
+    assert_string_equal(a->url, "rtsp://me:secret@host/x");
+    assert_int_equal(a->latency, 500000);
+    assert_true(a->live.video.keyframes && !a->offline && b->offline && !b->live.video.keyframes);
+    assert_int_equal(a->live.video.read_timeout, 2000000);
+    assert_int_equal(b->latency, 300000);
+    assert_string_equal(b->url, clip);
+    assert_ptr_equal(b->watch, watch_file_watch(s->own));
+    assert_ptr_equal(a->watch, s->stream[2].spec.watch); /* one file is one watch */
+    assert_ptr_not_equal(a->watch, b->watch);
+    assert_true(a->live.seed != b->live.seed);
+    assert_int_equal(s->nsink, 2);
+    assert_int_equal(s->sink[0].kind, SINK_JSONL);
+    assert_true(str_ends(s->sink[0].url, "/all.jsonl") && s->sink[0].url[0] == '/');
+    assert_int_equal(s->sink[0].rotate, 1000000);
+    assert_string_equal(s->sink[1].secret, "tell nobody");
+    assert_int_equal(s->sink[1].nevent, 2);
+    assert_int_equal(s->sink[1].min_severity, 2);
+    assert_int_equal(s->workers, 3);
+    assert_true(str_ends(s->outbox, "/box.db"));
+    service_free(s);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    static const struct { const char *text, *error; } cases[] = {
+        {"streams: {a: {url: x.mp4}}\n", ":1:14: stream 'a': 'watch' is missing"},
+        {"streams: {a: {watch: watch.yaml}}\n", ":1:14: stream 'a': 'url' is missing"},
+        {"streams:\n  a: {url: x.mp4, watch: watch.yaml, speed: 2}\n", ":2:38: stream 'a': unknown key 'speed'"},
+        {"streams:\n  a: {url: x.mp4, watch: watch.yaml, latency: soon}\n", ":2:47: stream 'a': 'latency' must be a duration"},
+        {"streams:\n  a: {url: x.mp4, watch: watch.yaml, latency: 0s}\n", "'latency' must be at least 1ms"},
+        {"streams:\n  a: {url: x.mp4, watch: watch.yaml, timeout: 1ms}\n", "'timeout' must be at least 100ms"},
+        {"streams:\n  a: {url: \"rtsp://h/x\", watch: watch.yaml, offline: true}\n", "'offline' is for files"},
+        {"streams:\n  a: {url: x.mp4, watch: none.yaml}\n", "none.yaml"},
+        {"streams:\n  a: {url: x.mp4, watch: bad.yaml}\n", "bad.yaml:1:"},
+        {"sinks: {a: {path: x}}\n", "sink 'a': 'to' is missing"},
+        {"sinks: {a: {to: fax}}\n", ":1:17: sink 'a': 'to' must be jsonl, webhook, mqtt or nats"},
+        {"sinks: {a: {to: webhook, url: \"ftp://x\"}}\n", "sink 'a': 'url' must be like https://host/path"},
+        {"sinks: {a: {to: webhook, path: x}}\n", "sink 'a': 'url' is missing"},
+        {"sinks: {a: {to: jsonl, path: x, secret_file: y}}\n", "sink 'a': unknown key 'secret_file'"},
+        {"sinks: {a: {to: webhook, url: \"http://x\", secret_file: none}}\n", "'secret_file'"},
+        {"service: {workers: 0}\n", "'service': 'workers' must be between 1 and 1024"},
+        {"service: {page: 1}\n", "'service': unknown key 'page'"},
+        {"stream: {}\n", ":1:1: the file: unknown key 'stream'"},
+        {WATCH "streams: {}\nsinks: {}\nservice: {}\nspeed: 1\n", "unknown key 'speed'"},
+    };
+    write_text("watch.yaml", WATCH);
+    write_text("bad.yaml", "event: {x: {when: nothing}}\n");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Service *s;
+        Error e = {0};
+        assert_true(try_read(cases[i].text, &s, &e) != 0);
+        if (!strstr(e.message, cases[i].error))
+            FAIL_MSG("%s gives: %s", cases[i].text, e.message);
+    }
+}
+
+/* ---- running ---- */
+
+typedef struct ServiceBench {
+    EngineBench b;
+    ServiceRun *run;
+} ServiceBench;
+
+static void bench_begin(ServiceBench *s)
+{
+    Error e;
+    s->b = bench_new();
+    const ServiceOptions opt = {.nets = &s->b.nets, .event = bench_event, .system = bench_system, .sample = bench_sample,
+                                .arg = &s->b};
+    if (service_start(in_dir(s->b.arena, "service.yaml"), &opt, &s->run, &e) != 0)
+        FAIL_MSG("%s", e.message);
+    s->b.engine = service_engine(s->run);
+}
+
+static void bench_end(ServiceBench *s)
+{
+    service_stop(s->run, 2000000);
+    s->b.engine = NULL;
+    bench_close(&s->b);
+}
+
+/* The file again, and what comes of it: "added removed edited same failed". */
+static const char *reload(ServiceBench *s, double *seconds)
+{
+    ServiceChange c;
+    Error e = {0};
+    assert_true(service_changed(s->run));
+    const int code = service_reload(s->run, &c, &e);
+    assert_false(service_changed(s->run));
+    *seconds = code == 0 && c.seconds < *seconds ? c.seconds : *seconds;
+    return arena_printf(s->b.arena, "%d %d %d %d %d%s%s", c.added, c.removed, c.edited, c.same, c.failed,
+                        code ? " " : "", code ? e.message : "");
+}
+
+#define STREAMS 50
+
+/* All streams with watch.yaml, but for `other`, which has other.yaml, and `without`, which is not there. */
+static void write_service(int n, int other, int without)
+{
+    Arena *const a = arena_new();
+    Str s = str_new(a);
+    str_add(&s, "streams:\n");
+    for (int i = 0; i < n; i++)
+        if (i != without)
+            str_addf(&s, "  s%d: {url: clip.mp4, watch: %s.yaml, latency: 5s}\n", i, i == other ? "other" : "watch");
+    write_text("service.yaml", str_text(&s));
+    arena_free(a);
+}
+
+/* One of fifty is edited, removed and added: the others go on and lose no sample. */
+static void test_reload(void **state)
+{
+    (void)state;
+    ServiceBench s;
+    double quickest = 1e9;
+    write_text("watch.yaml", WATCH);
+    write_text("other.yaml", OTHER_WATCH);
+    write_service(STREAMS, -1, -1);
+    bench_begin(&s);
+    bench_sleep(0.5);
+    assert_false(service_changed(s.run));
+    write_service(STREAMS, 7, -1);
+    assert_string_equal(reload(&s, &quickest), "0 0 1 49 0");
+    write_service(STREAMS, -1, -1);
+    assert_string_equal(reload(&s, &quickest), "0 0 1 49 0");
+    write_service(STREAMS, -1, 7);
+    assert_string_equal(reload(&s, &quickest), "0 1 0 49 0");
+    write_service(STREAMS, -1, -1);
+    assert_string_equal(reload(&s, &quickest), "1 0 0 49 0");
+    write_text("service.yaml", "streams: {s0: {url: clip.mp4, watch: watch.yaml}\n"); /* half written */
+    const char *const wrong = reload(&s, &quickest);
+    assert_non_null(strstr(wrong, "0 0 0 0 0 "));
+    assert_non_null(strstr(wrong, "service.yaml:"));
+    print_message("reload of one of %d streams: %.1f ms\n", STREAMS, quickest * 1e3);
+    assert_true(quickest < 0.2);
+    bench_wait(&s.b, 30);
+    for (int i = 0; i < STREAMS; i++) {
+        const char *const name = arena_printf(s.b.arena, "s%d", i);
+        const Told *const t = bench_told(&s.b, name);
+        const StreamStatus status = bench_status(&s.b, name);
+        if (i == 7)
+            continue;
+        assert_string_equal(t->system.at, "stream.up|stream.end/ended|");
+        assert_int_equal(status.judged, 30);
+        assert_int_equal(status.wanted, 30);
+        for (int k = 0; k < t->samples; k++)
+            assert_int_equal(t->number[k], k * 3);
+    }
+    bench_end(&s);
+}
+
+/* What a watch names counts as well: another picture is another watch; and a watch that cannot be used leaves the old one. */
+static void test_watch_changes(void **state)
+{
+    (void)state;
+    ServiceBench s;
+    double seconds = 1e9;
+    write_text("watch.yaml", WATCH);
+    write_text("other.yaml", WATCH);
+    write_text("service.yaml", "streams:\n  a: {url: clip.mp4, watch: watch.yaml, latency: 5s}\n"
+                               "  b: {url: clip.mp4, watch: other.yaml, latency: 5s}\n");
+    bench_begin(&s);
+    bench_sleep(0.3);
+    write_text("other.yaml", WATCH); /* the same again */
+    assert_string_equal(reload(&s, &seconds), "0 0 0 2 0");
+    write_text("other.yaml", OTHER_WATCH);
+    assert_string_equal(reload(&s, &seconds), "0 0 1 1 0");
+    write_text("other.yaml", "event: {x: {when: nothing}}\n");
+    assert_non_null(strstr(reload(&s, &seconds), "0 0 0 0 0 "));
+    setenv("LATHE_MODELS", "/nonexistent", 1); /* read well, but cannot be observed */
+    write_text("other.yaml", "signal: {a: {from: text}}\nevent: {x: {when: \"a == 'b'\"}}\n");
+    const char *const failed = reload(&s, &seconds);
+    assert_non_null(strstr(failed, "0 0 0 1 1 stream 'b': "));
+    write_text("other.yaml", OTHER_WATCH); /* what runs is this already, but the file was another meanwhile */
+    assert_non_null(strstr(reload(&s, &seconds), "0 0 1 1 0"));
+    bench_wait(&s.b, 20);
+    assert_string_equal(bench_told(&s.b, "b")->system.at, "stream.up|stream.end/ended|");
+    assert_int_equal(bench_status(&s.b, "b").judged, 30);
+    assert_int_equal(bench_status(&s.b, "a").judged, 30);
+    bench_end(&s);
+}
+
+/* Records reach a sink: all of them, in order, and what is active when the service stops. */
+static void test_sink(void **state)
+{
+    (void)state;
+    ServiceBench s;
+    Arena *const a = arena_new();
+    Error e;
+    File f;
+    write_text("watch.yaml", WATCH);
+    write_text("service.yaml", "streams:\n  a: {url: clip.mp4, watch: watch.yaml}\n"
+                               "sinks:\n  all: {to: jsonl, path: all.jsonl}\n");
+    bench_begin(&s);
+    bench_wait(&s.b, 20);
+    const char *const told = arena_strdup(a, str_text(&bench_told(&s.b, "a")->events));
+    bench_end(&s);
+    assert_int_equal(file_read(a, in_dir(a, "all.jsonl"), &f, &e), 0);
+    const char *const text = (const char *)f.at;
+    assert_true(strlen(told) > 300);
+    Str events = str_new(a);
+    for (const char *line = text; *line; line = strchr(line, '\n') + 1) {
+        const size_t n = strcspn(line, "\n") + 1;
+        if (!strstr(arena_strndup(a, line, n), "\"kind\":\"state\""))
+            str_addn(&events, line, n);
+    }
+    assert_string_equal(str_text(&events), told);
+    assert_non_null(strstr(text, "\"event\":\"stream.up\""));
+    assert_non_null(strstr(text, "\"event\":\"stream.end\""));
+    arena_free(a);
+}
+
+static void test_url_shown(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"clip.mp4", "clip.mp4"},
+        {"rtsp://host/x", "rtsp://host/x"},
+        {"rtsp://me:secret@host:554/x", "rtsp://host:554/x"},
+        {"rtsp://me:sec@ret@host/x", "rtsp://host/x"},
+        {"rtsp://me:sec?ret@host/x", "rtsp://host/x"},
+        {"srt://host:1?passphrase=secret", "srt://host:1?.."},
+        {"https://host/a.m3u8#secret", "https://host/a.m3u8?.."},
+        {"http://host/x?mail=secret@y", "http://y"},
+        {"a@b.mp4", "a@b.mp4"},
+    };
+    Arena *const a = arena_new();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_string_equal(url_shown(a, cases[i][0]), cases[i][1]);
+    arena_free(a);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_read),   cmocka_unit_test(test_refused), cmocka_unit_test(test_watch_changes),
+        cmocka_unit_test(test_reload), cmocka_unit_test(test_sink),    cmocka_unit_test(test_url_shown),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
