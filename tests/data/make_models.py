@@ -15,12 +15,13 @@ from onnx import numpy_helper
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
-def save(name, nodes, inputs, outputs, opset, init=(), functions=(), ir=None, value_info=(), domains=()):
+def save(name, nodes, inputs, outputs, opset, init=(), functions=(), ir=None, value_info=(), domains=(), metadata=None):
     graph = h.make_graph(nodes, name, inputs, outputs, list(init), value_info=list(value_info))
     sets = [h.make_opsetid("", opset)] if opset else []
     model = h.make_model(graph, opset_imports=sets + [h.make_opsetid(d, 1) for d in domains],
                          functions=list(functions), producer_name="")
     model.ir_version = ir or 8
+    h.set_model_props(model, metadata or {})
     write(name, model)
 
 
@@ -296,6 +297,27 @@ def images():
          [f32("y", "N", "H", "W", 3)], 17)
 
 
+def readers():
+    """A recogniser and a detector of text without sense, but with the shapes of PP-OCR's; and a model in which a picture's result
+    depends on what it shares a batch with."""
+    rng = np.random.default_rng(2)
+    mix = numpy_helper.from_array(rng.uniform(-6, 6, (12, 3, 1, 1)).astype(np.float32), "w")
+    save("read_lines", [
+        N("AveragePool", ["x"], ["pool"], kernel_shape=[48, 8], strides=[48, 8]),
+        N("Conv", ["pool", "w"], ["conv"]),
+        N("Squeeze", ["conv", "axes"], ["flat"]),
+        N("Transpose", ["flat"], ["steps"], perm=[0, 2, 1]),
+        N("Softmax", ["steps"], ["y"], axis=-1),
+    ], [f32("x", "N", 3, 48, "W")], [f32("y", "N", "T", 12)], 17, init=[mix, ints("axes", 2)],
+         metadata={"character": "\n".join("0123456789")})
+    bright = numpy_helper.from_array(np.full((1, 3, 1, 1), 4, np.float32), "w")
+    less = numpy_helper.from_array(np.array([-2], np.float32), "b")
+    save("find_lines", [N("Conv", ["x", "w", "b"], ["conv"]), N("Sigmoid", ["conv"], ["y"])],
+         [f32("x", "N", 3, "H", "W")], [f32("y", "N", 1, "H", "W")], 17, init=[bright, less])
+    save("mixed", [N("ReduceMean", ["x"], ["mean"], axes=[0]), N("Sub", ["x", "mean"], ["rest"]), N("Add", ["rest", "x"], ["y"])],
+         [f32("x", "N", 3, "H", "W")], [f32("y", "N", 3, "H", "W")], 17)
+
+
 def names():
     """One size by two names, and one that has to be a number."""
     w = numpy_helper.from_array(np.arange(40, dtype=np.float32).reshape(5, 8), "w")
@@ -305,6 +327,7 @@ def names():
 
 if __name__ == "__main__":
     names()
+    readers()
     images()
     classifier()
     old_forms()

@@ -1,0 +1,323 @@
+/* Models shared in batches: the same to the bit as alone, with workers and without; what comes too late, is withdrawn, fails. */
+#include "check.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "watch/infer.h"
+
+#define PIXELS (3 * 48 * 160)
+#define MANY 60
+
+static int64_t now_us(void)
+{
+    const Clock c = clock_machine();
+    return clock_now(&c);
+}
+
+typedef struct Set {
+    Arena *arena;
+    NetHost nets;
+    Workers *workers;
+    Infer *infer;
+    InferModel *model;
+} Set;
+
+static const char *data(Arena *a, const char *name) { return arena_printf(a, "%s/data/%s.onnx", TEST_DIR, name); }
+
+static Set *set_up(int workers, const char *model)
+{
+    Arena *const a = arena_new();
+    Set *const s = arena_new_of(a, Set);
+    *s = (Set){.arena = a, .nets.threads = 1};
+    Error e;
+    assert_int_equal(pool_new(1, &s->nets.pool, &e), 0);
+    if (workers > 0)
+        assert_int_equal(workers_new(workers, &s->workers, &e), 0);
+    s->infer = infer_new(s->arena, &s->nets, s->workers);
+    const int code = infer_open(s->infer, data(s->arena, model), &(InferShapes){.open_width = true, .width = {96}}, &s->model, &e);
+    if (code != 0)
+        FAIL_MSG("%s", e.message);
+    return s;
+}
+
+static void tear_down(Set *s)
+{
+    Workers *const workers = s->workers;
+    Pool *const pool = s->nets.pool;
+    arena_free(s->arena);
+    workers_free(workers);
+    pool_free(pool);
+}
+
+typedef struct Asked {
+    InferRequest q;
+    _Alignas(64) float planes[PIXELS];
+    float result[4096];
+    int64_t n;
+    atomic_int *ended;
+} Asked;
+
+/* Widths 96, 128 and 160, of which the first has a module of its own. */
+static void fill(Asked *x, InferModel *m, int i)
+{
+    *x = (Asked){.q = {.model = m, .height = 48, .width = i % 3 == 2 ? 128 + i % 2 * 32 : 96, .planes = x->planes}};
+    uint32_t seed = 99u + (uint32_t)i;
+    for (int k = 0; k < 3 * 48 * x->q.width; k++) {
+        seed = seed * 1664525 + 1013904223;
+        x->planes[k] = (float)(seed >> 8) * 0x1p-23f - 1;
+    }
+}
+
+static void keep_result(Asked *x)
+{
+    if (x->q.end != INFER_DONE)
+        FAIL_MSG("end %d: %s", x->q.end, x->q.error);
+    const float *const v = infer_values(&x->q, &x->n);
+    assert_in_range(x->n, 1, 4096);
+    memcpy(x->result, v, (size_t)x->n * sizeof *v);
+    tensor_unref(x->q.result);
+}
+
+static Asked *many(Set *s)
+{
+    Asked *const x = arena_alloc_aligned(s->arena, MANY * sizeof *x, 64);
+    for (int i = 0; i < MANY; i++)
+        fill(&x[i], s->model, i);
+    return x;
+}
+
+/* Each in a batch of its own. */
+static Asked *alone(Set *s)
+{
+    Asked *const x = many(s);
+    for (int i = 0; i < MANY; i++) {
+        InferRequest *const q = &x[i].q;
+        infer_run(s->infer, 1, &q);
+        keep_result(&x[i]);
+    }
+    return x;
+}
+
+static void same_results(const Asked *a, const Asked *b)
+{
+    for (int i = 0; i < MANY; i++) {
+        assert_int_equal(a[i].n, b[i].n);
+        assert_memory_equal(a[i].result, b[i].result, (size_t)a[i].n * sizeof a[i].result[0]);
+    }
+}
+
+/* Batches of two or more so far. */
+static int64_t shared_batches(Infer *inf, int *classes)
+{
+    int64_t n = 0;
+    InferStatus st;
+    for (*classes = 0; infer_status(inf, *classes, &st); ++*classes) {
+        assert_int_equal(st.counts.waiting, 0);
+        for (int k = 2; k <= BATCH_MAX; k++)
+            n += st.counts.size[k];
+    }
+    return n;
+}
+
+static void check_without_workers(const char *model, bool batches)
+{
+    Set *const s = set_up(0, model);
+    const Asked *const expected = alone(s);
+    int classes;
+    assert_int_equal(shared_batches(s->infer, &classes), 0);
+    Asked *const x = many(s);
+    InferRequest *q[MANY];
+    for (int i = 0; i < MANY; i++)
+        q[i] = &x[i].q;
+    for (int from = 0, n = 1; from < MANY; from += n, n = n + 2 < MANY - from ? n + 2 : MANY - from)
+        infer_run(s->infer, n, &q[from]);
+    for (int i = 0; i < MANY; i++)
+        keep_result(&x[i]);
+    same_results(x, expected);
+    assert_int_equal(shared_batches(s->infer, &classes) > 0, batches);
+    assert_int_equal(classes, 3);
+    tear_down(s);
+}
+
+static void the_same_in_batches(void **state)
+{
+    (void)state;
+    check_without_workers("read_lines", true);
+    check_without_workers("classify", true);
+}
+
+/* Its results depend on the batch: it runs one by one. */
+static void what_mixes_pictures_runs_one_by_one(void **state)
+{
+    (void)state;
+    Set *const s = set_up(0, "mixed");
+    Asked *const x = arena_alloc_aligned(s->arena, 5 * sizeof *x, 64);
+    InferRequest *q[5];
+    for (int i = 0; i < 5; i++) {
+        fill(&x[i], s->model, 0);
+        x[i].q.height = x[i].q.width = 16;
+        q[i] = &x[i].q;
+    }
+    infer_run(s->infer, 5, q);
+    for (int i = 0; i < 5; i++) {
+        keep_result(&x[i]);
+        for (int k = 0; k < 3 * 16 * 16; k++) /* less the mean of itself alone */
+            assert_true(x[i].result[k] == x[i].planes[k]);
+    }
+    int classes;
+    assert_int_equal(shared_batches(s->infer, &classes), 0);
+    tear_down(s);
+}
+
+/* ---- with workers ---- */
+
+static void count_end(InferRequest *q) { atomic_fetch_add(((Asked *)q)->ended, 1); }
+
+static void wait_for(atomic_int *at, int value)
+{
+    const int64_t end = now_us() + 30000000;
+    while (atomic_load(at) < value && now_us() < end)
+        usleep(100);
+    assert_int_equal(atomic_load(at), value);
+}
+
+typedef struct Poster {
+    Asked *x;
+    int first, step;
+} Poster;
+
+static void *post_some(void *arg)
+{
+    const Poster *const p = arg;
+    for (int i = p->first; i < MANY; i += p->step) {
+        p->x[i].q.r = (Request){.arrival = now_us(), .deadline = now_us() + 60000000, .source = p->first};
+        infer_post(&p->x[i].q);
+    }
+    return NULL;
+}
+
+static void the_same_on_workers(void **state)
+{
+    (void)state;
+    Set *const one = set_up(0, "read_lines"), *const s = set_up(3, "read_lines");
+    const Asked *const expected = alone(one);
+    Error e;
+    assert_int_equal(infer_prepare(s->model, 48, 96, &e), 0); /* the other widths are compiled when they are asked */
+    for (int round = 0; round < 4; round++) {
+        Asked *const x = many(s);
+        atomic_int ended = 0;
+        pthread_t thread[3];
+        Poster p[3];
+        for (int i = 0; i < MANY; i++) {
+            x[i].q.done = count_end;
+            x[i].ended = &ended;
+        }
+        for (int t = 0; t < 3; t++) {
+            p[t] = (Poster){x, t, 3};
+            assert_int_equal(pthread_create(&thread[t], NULL, post_some, &p[t]), 0);
+        }
+        for (int t = 0; t < 3; t++)
+            pthread_join(thread[t], NULL);
+        wait_for(&ended, MANY);
+        for (int i = 0; i < MANY; i++)
+            keep_result(&x[i]);
+        same_results(x, expected);
+    }
+    tear_down(s);
+    tear_down(one);
+}
+
+typedef struct Blocker {
+    Task task;
+    atomic_int runs, let_go;
+} Blocker;
+
+static void block(Task *t, int worker)
+{
+    (void)worker;
+    Blocker *const b = (Blocker *)t;
+    atomic_store(&b->runs, 1);
+    while (!atomic_load(&b->let_go))
+        usleep(50);
+}
+
+static void late_and_withdrawn(void **state)
+{
+    (void)state;
+    Set *const s = set_up(1, "read_lines");
+    Error e;
+    assert_int_equal(infer_prepare(s->model, 48, 96, &e), 0);
+    Blocker b = {.task.run = block};
+    workers_submit(s->workers, &b.task, 0, 0);
+    wait_for(&b.runs, 1);
+    Asked *const x = many(s);
+    atomic_int ended = 0;
+    const int64_t now = now_us(), deadline[] = {now - 1, now + 60000000, now + 60000000, INT64_MAX};
+    for (int i = 0; i < 4; i++) {
+        fill(&x[i], s->model, 3 * i); /* of one width */
+        x[i].ended = &ended;
+        x[i].q.done = count_end;
+        x[i].q.r = (Request){.arrival = now, .deadline = deadline[i], .source = i};
+        infer_post(&x[i].q);
+    }
+    infer_withdraw(&x[2].q);
+    assert_int_equal(x[2].q.end, INFER_WITHDRAWN);
+    infer_withdraw(&x[2].q); /* over */
+    assert_int_equal(atomic_load(&ended), 1);
+    atomic_store(&b.let_go, 1);
+    wait_for(&ended, 4);
+    assert_int_equal(x[0].q.end, INFER_LATE);
+    keep_result(&x[1]);
+    keep_result(&x[3]);
+    InferStatus st;
+    assert_true(infer_status(s->infer, 0, &st));
+    assert_int_equal(st.counts.requests, 4);
+    assert_int_equal(st.counts.dropped, 1);
+    assert_true(st.profile.seconds[1] > 0 || st.profile.seconds[2] > 0);
+    assert_false(infer_status(s->infer, 1, &st));
+    tear_down(s);
+}
+
+static void failures_are_told(void **state)
+{
+    (void)state;
+    Set *const s = set_up(2, "image"); /* fixes its input at (1,3,2,4) */
+    Asked *const x = many(s);
+    atomic_int ended = 0;
+    for (int i = 0; i < 3; i++) {
+        x[i].ended = &ended;
+        x[i].q.done = count_end;
+        x[i].q.r.deadline = INT64_MAX;
+        x[i].q.height = i == 0 ? 48 : 2;
+        x[i].q.width = i == 0 ? 96 : 4;
+        x[i].q.output = i == 1 ? 7 : 0;
+        infer_post(&x[i].q);
+    }
+    wait_for(&ended, 3);
+    assert_int_equal(x[0].q.end, INFER_FAILED);
+    assert_int_equal(x[1].q.end, INFER_FAILED);
+    assert_non_null(strstr(x[1].q.error, "no output 7"));
+    keep_result(&x[2]);
+    assert_int_equal(x[2].n, 3 * 2 * 4);
+    Error e;
+    assert_true(infer_prepare(s->model, 48, 96, &e) != 0); /* and again */
+    InferModel *other;
+    assert_int_equal(infer_open(s->infer, data(s->arena, "image_bytes"), &(InferShapes){0}, &other, &e), ERR_UNSUPPORTED);
+    assert_int_equal(infer_open(s->infer, data(s->arena, "not_there"), &(InferShapes){0}, &other, &e), ERR_IO);
+    tear_down(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_same_in_batches),
+        cmocka_unit_test(what_mixes_pictures_runs_one_by_one),
+        cmocka_unit_test(the_same_on_workers),
+        cmocka_unit_test(late_and_withdrawn),
+        cmocka_unit_test(failures_are_told),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
