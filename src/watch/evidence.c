@@ -76,7 +76,7 @@ static void path_of(const Evidence *ev, uint64_t id, char *path, size_t size)
 static void remove_oldest(Evidence *ev)
 {
     char path[4096];
-    while (ev->counts.bytes > ev->max_bytes && ev->first < ev->nfile - 1) { /* the newest stays, whatever its size */
+    while (ev->counts.bytes > ev->max_bytes && ev->first < ev->nfile - 1) { /* the newest stays */
         const EvidenceFile f = ev->file[ev->first++];
         path_of(ev, f.id, path, sizeof path);
         if (unlink(path) == 0)
@@ -138,7 +138,8 @@ static bool write_file(Evidence *ev, uint64_t id, const uint8_t *jpeg, size_t si
     Error e;
     path_of(ev, id, path, sizeof path);
     const FilePart part = {jpeg, size};
-    if (file_write_parts(path, 1, &part, false, &e) != 0) { /* a crash of the machine may cost it; a whole one never lies */
+    /* Not synced: a crash of the machine may cost a picture, which is no event. */
+    if (file_write_parts(path, 1, &part, false, &e) != 0) {
         note_failure(ev, e.message);
         return false;
     }
@@ -255,7 +256,8 @@ EvidenceHold *evidence_hold_new(Arena *a, Evidence *ev, const Watch *w)
     return h;
 }
 
-/* The part of the frame to be shown, in whole pixels: the box and a margin; all of it where there is no box in it. */
+/* The part of the frame to be shown, in whole pixels: the box and a margin; all of it where there is no box in
+ * it. */
 static FrameBox shown(const EvidenceHold *h, Box b)
 {
     const Frame *const f = h->frame;
@@ -284,8 +286,14 @@ static void encode_job(Context *ctx, void *arg)
     const double most = fmax(box.width, box.height), shrink = most > EVIDENCE_SIDE ? EVIDENCE_SIDE / most : 1;
     const int width = (int)fmax(round(box.width * shrink), 1), height = (int)fmax(round(box.height * shrink), 1);
     Picture *const p = picture_new(ctx->arena, width, height);
-    const FrameTensor t = {.data = p->rgb, .dtype = DT_U8, .order = FRAME_NHWC, .width = width, .height = height, .channels = 3,
-                           .row = (int64_t)width * 3, .scale = {1, 1, 1}};
+    const FrameTensor t = {.data = p->rgb,
+                           .dtype = DT_U8,
+                           .order = FRAME_NHWC,
+                           .width = width,
+                           .height = height,
+                           .channels = 3,
+                           .row = (int64_t)width * 3,
+                           .scale = {1, 1, 1}};
     const FrameFilter filter = shrink < 1 ? FRAME_AREA : FRAME_BILINEAR;
     void *const scratch = arena_alloc_aligned(ctx->arena, (size_t)frame_scratch(f, &box, filter, &t), 64);
     frame_to_tensor(f, &box, filter, &t, simd_level(), scratch);

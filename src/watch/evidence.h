@@ -1,15 +1,16 @@
 /* Evidence: a small picture of what made an event, beside its record.
  *
  *     evidence_look(h, frame, epoch, t);       // the frame of the sample
- *     events_sample(v, sample);                // its EventFn: r.evidence = evidence_of(h, &r)  -> "ev/0123456789abcdef.jpg"
+ *     events_sample(v, sample);                // its EventFn: r.evidence = evidence_of(h, &r)
  *     evidence_looked(h, v);                   // what later records may ask for is kept
  *
- * The picture is the part of the best sample's frame that the record's box names, and a margin; without a box, the whole frame.
- * An event is told some samples after it began, so parts of frames that may turn out to be the best (events_best) are kept as
- * JPEGs, few kilobytes each, as long as they may. Nothing is encoded while nothing is under way.
+ * The picture is the part of the best sample's frame that the record's box names, and a margin; without a box,
+ * the whole frame. An event is told some samples after it began, so parts of frames that may turn out to be
+ * the best (events_best) are kept as JPEGs, few kilobytes each, as long as they may. Nothing is encoded while
+ * nothing is under way.
  *
- * Files are written when the record is told, and again at its end if that has a better sample. They are named by the event's id; of
- * all streams together they take no more than `max_bytes`: the oldest go. */
+ * Files are written when the record is told, and again at its end if that has a better sample. They are named
+ * by the event's id; of all streams together they take no more than `max_bytes`: the oldest go. */
 #ifndef LATHE_WATCH_EVIDENCE_H
 #define LATHE_WATCH_EVIDENCE_H
 
@@ -42,7 +43,8 @@ EvidenceHold *evidence_hold_new(Arena *a, Evidence *ev, const Watch *w);
 /* The frame must stay until evidence_looked. */
 void evidence_look(EvidenceHold *h, const Frame *f, int epoch, int64_t t);
 void evidence_looked(EvidenceHold *h, const Events *v);
-/* Writes the picture of a record; its name, from the folder's own name on, valid until the next call. NULL: there is none. */
+/* Writes the picture of a record; its name, from the folder's own name on, valid until the next call. NULL:
+ * there is none. */
 const char *evidence_of(EvidenceHold *h, const EventRecord *r);
 
 #endif

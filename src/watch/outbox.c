@@ -1,7 +1,8 @@
 /* The outbox: who waits for whom. What is written is in outbox_sql.c.
  *
- * The thread that writes takes the list of adds and the acknowledgements that are there, and commits both. If that fails, the
- * acknowledgements are committed without the adds, which free their rows; if that fails too they stay for the next time. */
+ * The thread that writes takes the list of adds and the acknowledgements that are there, and commits both. If
+ * that fails, the acknowledgements are committed without the adds, which free their rows; if that fails too
+ * they stay for the next time. */
 #include "watch/outbox.h"
 
 #include <assert.h>

@@ -5,9 +5,10 @@
  *     dead     sink, seq, at, attempts, why                                 never will be
  *     sink     number, name
  *
- * One thread writes. It takes all that has come while it wrote before (records, acknowledgements) and makes one commit of it,
- * so that a disk that syncs in 5 ms takes 200 records a second from one thread and many thousands from many. Adding waits for
- * the commit; acknowledgements do not: one that a crash loses means that a record is sent again, as it may be anyway.
+ * One thread writes. It takes all that has come while it wrote before (records, acknowledgements) and makes
+ * one commit of it, so that a disk that syncs in 5 ms takes 200 records a second from one thread and many
+ * thousands from many. Adding waits for the commit; acknowledgements do not: one that a crash loses means that
+ * a record is sent again, as it may be anyway.
  *
  * When the disk is full, adding fails and says so; acknowledgements are tried again, alone, as they need less.
  *
@@ -21,8 +22,8 @@
 
 typedef struct Outbox Outbox;
 
-/* For the threads of sinks, and those that libraries start from them: signals go to others, but for those that say that
- * something is broken. A write to a connection that ended gives an error and no SIGPIPE. */
+/* For the threads of sinks, and those that libraries start from them: signals go to others, but for those that
+ * say that something is broken. A write to a connection that ended gives an error and no SIGPIPE. */
 void outbox_block_signals(void);
 
 typedef struct OutboxRow {
@@ -51,12 +52,14 @@ int outbox_sink(Outbox *o, const char *name, int *sink, Error *e);
 
 /* From any thread. Rows for n sinks; returns once committed. */
 int outbox_add(Outbox *o, const SinkRecord *r, uint64_t key, int n, const int *sink, Error *e);
-/* Soon. If many wait because the disk refuses them, these two wait too, until it does not, or until outbox_hurry. */
+/* Soon. If many wait because the disk refuses them, these two wait too, until it does not, or until
+ * outbox_hurry. */
 void outbox_done(Outbox *o, int sink, int64_t seq);
 void outbox_dead(Outbox *o, int sink, int64_t seq, int attempts, const char *why);
 /* What was said until now is on disk, or nothing could be written. */
 void outbox_flush(Outbox *o);
-/* From now on nobody waits for a disk that refuses: what it does not take is forgotten, and sent again one day. */
+/* From now on nobody waits for a disk that refuses: what it does not take is forgotten, and sent again one
+ * day. */
 void outbox_hurry(Outbox *o);
 
 /* Rows of a sink behind `after`, in order; *n: how many there are, at most max. */

@@ -1,7 +1,7 @@
 /* The outbox's tables in SQLite.
  *
- * synchronous=FULL: a commit is on disk when it returns, so that a record survives the machine's end and not only ours.
- * People may look at the file with other tools meanwhile: busy_timeout waits for them. */
+ * synchronous=FULL: a commit is on disk when it returns, so that a record survives the machine's end and not
+ * only ours. People may look at the file with other tools meanwhile: busy_timeout waits for them. */
 #include "watch/outbox_sql.h"
 
 #include <sqlite3.h>
@@ -18,7 +18,8 @@ static const char tables[] =
     "BEGIN IMMEDIATE;"
     "CREATE TABLE sink(number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
     "CREATE TABLE record(seq INTEGER PRIMARY KEY, id INTEGER NOT NULL, rev INTEGER NOT NULL, stream TEXT NOT NULL,"
-    " event TEXT NOT NULL, state INTEGER NOT NULL, added INTEGER NOT NULL, json BLOB NOT NULL, wanted INTEGER NOT NULL);"
+    " event TEXT NOT NULL, state INTEGER NOT NULL, added INTEGER NOT NULL, json BLOB NOT NULL,"
+    " wanted INTEGER NOT NULL);"
     "CREATE TABLE waiting(sink INTEGER NOT NULL, seq INTEGER NOT NULL, key INTEGER NOT NULL, PRIMARY KEY(sink, seq))"
     " WITHOUT ROWID;"
     "CREATE INDEX waiting_key ON waiting(sink, key, seq);"
@@ -30,8 +31,9 @@ static const char tables[] =
 
 static const char settings[] = "PRAGMA synchronous=FULL; PRAGMA journal_size_limit=16777216;";
 
-enum { BEGIN, COMMIT, ROLLBACK, ADD_RECORD, ADD_WAITING, END_WAITING, ADD_DEAD, UNWANT, END_RECORD, DEAD_LIMIT, UNWANT_DEAD,
-       END_UNWANTED, END_DEAD, SINK, ADD_SINK, LAST, ROWS, NEXT, BEFORE, LOAD, SUMS, OLDEST, OTHERS, STATEMENTS };
+enum { BEGIN, COMMIT, ROLLBACK, ADD_RECORD, ADD_WAITING, END_WAITING, ADD_DEAD, UNWANT, END_RECORD, DEAD_LIMIT,
+       UNWANT_DEAD, END_UNWANTED, END_DEAD, SINK, ADD_SINK, LAST, ROWS, NEXT, BEFORE, LOAD, SUMS, OLDEST, OTHERS,
+       STATEMENTS };
 
 static const char *const sql[STATEMENTS] = {
     [BEGIN] = "BEGIN IMMEDIATE",
@@ -52,8 +54,8 @@ static const char *const sql[STATEMENTS] = {
     [LAST] = "SELECT max(coalesce((SELECT max(seq) FROM record),0), coalesce((SELECT max(seq) FROM waiting),0))",
     [ROWS] = "SELECT seq, key FROM waiting WHERE sink=?1 AND seq>?2 ORDER BY seq LIMIT ?3",
     [NEXT] = "SELECT seq FROM waiting WHERE sink=?1 AND key=?2 AND seq>?3 AND seq<=?4 ORDER BY seq LIMIT 1",
-    [BEFORE] = "SELECT w.seq, w.key FROM waiting w JOIN record r ON r.seq=w.seq WHERE w.sink=?1 AND r.added<?2 ORDER BY w.seq"
-               " LIMIT ?3",
+    [BEFORE] = "SELECT w.seq, w.key FROM waiting w JOIN record r ON r.seq=w.seq WHERE w.sink=?1 AND r.added<?2"
+               " ORDER BY w.seq LIMIT ?3",
     [LOAD] = "SELECT id, rev, stream, event, state, added, json FROM record WHERE seq=?1",
     [SUMS] = "SELECT (SELECT count(*) FROM waiting WHERE sink=?1), (SELECT count(*) FROM dead WHERE sink=?1),"
              " (SELECT max(seq) FROM waiting WHERE sink=?1)",
@@ -75,7 +77,9 @@ static int failed(const OutboxDb *db, int rc, Error *e)
     switch (rc & 0xff) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-        return error_set(e, ERR_INVALID, "outbox %s: damaged, or no outbox (%s); to begin a new one, move it away", db->path, why);
+        return error_set(e, ERR_INVALID,
+                         "outbox %s: damaged, or no outbox (%s); to begin a new one, move it away", db->path,
+                         why);
     case SQLITE_FULL: return error_set(e, ERR_IO, "outbox %s: the disk is full (%s)", db->path, why);
     case SQLITE_BUSY: return error_set(e, ERR_IO, "outbox %s: another process has it (%s)", db->path, why);
     case SQLITE_NOMEM: return error_set(e, ERR_MEMORY, "outbox %s: out of memory", db->path);
@@ -146,7 +150,8 @@ static int get_int(OutboxDb *db, int which, int n, const Value *v, int64_t *out,
 
 #define COUNT_OF(...) (int)(sizeof((Value[]){__VA_ARGS__}) / sizeof(Value))
 #define RUN(db, which, ...) run(db, which, COUNT_OF(__VA_ARGS__), (Value[]){__VA_ARGS__})
-#define GET_INT(db, which, out, found, ...) get_int(db, which, COUNT_OF(__VA_ARGS__), (Value[]){__VA_ARGS__}, out, found)
+#define GET_INT(db, which, out, found, ...) \
+    get_int(db, which, COUNT_OF(__VA_ARGS__), (Value[]){__VA_ARGS__}, out, found)
 #define TRY(x) do { const int rc_ = (x); if (rc_ != SQLITE_OK) return rc_; } while (0)
 
 static int64_t wall_us(void)
@@ -162,8 +167,9 @@ static int add(OutboxDb *db, OutboxAdd *a)
 {
     const SinkRecord *const r = a->record;
     const int64_t seq = a->seq = ++db->last;
-    TRY(RUN(db, ADD_RECORD, VALUE_INT(seq), VALUE_INT(r->id), VALUE_INT(r->rev), VALUE_TEXT(r->stream), VALUE_TEXT(r->event),
-            VALUE_INT(r->state), VALUE_INT(wall_us()), VALUE_BLOB(r->json, r->size), VALUE_INT(a->n)));
+    TRY(RUN(db, ADD_RECORD, VALUE_INT(seq), VALUE_INT(r->id), VALUE_INT(r->rev), VALUE_TEXT(r->stream),
+            VALUE_TEXT(r->event), VALUE_INT(r->state), VALUE_INT(wall_us()), VALUE_BLOB(r->json, r->size),
+            VALUE_INT(a->n)));
     for (int i = 0; i < a->n; i++)
         TRY(RUN(db, ADD_WAITING, VALUE_INT(a->sink[i]), VALUE_INT(seq), VALUE_INT(a->key)));
     return SQLITE_OK;
@@ -261,7 +267,8 @@ int outbox_db_next(OutboxDb *db, int sink, uint64_t key, int64_t after, int64_t 
 {
     bool found = false;
     *seq = 0;
-    const int rc = GET_INT(db, NEXT, seq, &found, VALUE_INT(sink), VALUE_INT(key), VALUE_INT(after), VALUE_INT(last));
+    const int rc =
+        GET_INT(db, NEXT, seq, &found, VALUE_INT(sink), VALUE_INT(key), VALUE_INT(after), VALUE_INT(last));
     return rc == SQLITE_OK ? 0 : failed(db, rc, e);
 }
 
@@ -278,12 +285,17 @@ static const char *put(char **at, const void *from, int size)
 /* A row of LOAD, in one allocation. */
 static OutboxRecord *copy_record(sqlite3_stmt *s, int64_t seq)
 {
-    const int stream = sqlite3_column_bytes(s, 2), event = sqlite3_column_bytes(s, 3), json = sqlite3_column_bytes(s, 6);
+    const int stream = sqlite3_column_bytes(s, 2), event = sqlite3_column_bytes(s, 3),
+              json = sqlite3_column_bytes(s, 6);
     OutboxRecord *const r = heap_alloc(sizeof *r + (size_t)stream + (size_t)event + (size_t)json + 3, 8);
     if (r == NULL)
         return NULL;
-    *r = (OutboxRecord){.seq = seq, .id = (uint64_t)sqlite3_column_int64(s, 0), .rev = sqlite3_column_int(s, 1),
-                        .state = sqlite3_column_int(s, 4) != 0, .added = sqlite3_column_int64(s, 5), .size = (size_t)json};
+    *r = (OutboxRecord){.seq = seq,
+                        .id = (uint64_t)sqlite3_column_int64(s, 0),
+                        .rev = sqlite3_column_int(s, 1),
+                        .state = sqlite3_column_int(s, 4) != 0,
+                        .added = sqlite3_column_int64(s, 5),
+                        .size = (size_t)json};
     char *at = (char *)(r + 1);
     r->stream = put(&at, sqlite3_column_text(s, 2), stream);
     r->event = put(&at, sqlite3_column_text(s, 3), event);
@@ -367,7 +379,9 @@ static int check_file(OutboxDb *db, Error *e)
         if (rc == SQLITE_OK)
             rc = pragma(db, "PRAGMA journal_mode", journal, sizeof journal);
         if (rc == SQLITE_OK && strcmp(journal, "wal") != 0)
-            return error_set(e, ERR_UNSUPPORTED, "outbox %s: its file system has no shared memory, as SQLite's WAL needs", db->path);
+            return error_set(e, ERR_UNSUPPORTED,
+                             "outbox %s: its file system has no shared memory, as SQLite's WAL needs",
+                             db->path);
         return rc == SQLITE_OK ? 0 : failed(db, rc, e);
     }
     char ours[32];
@@ -375,12 +389,14 @@ static int check_file(OutboxDb *db, Error *e)
     if (strcmp(application, ours) != 0)
         return error_set(e, ERR_INVALID, "outbox %s: a database of something else", db->path);
     if (strcmp(version, "1") != 0)
-        return error_set(e, ERR_INVALID, "outbox %s: of format %s, this version has %d", db->path, version, VERSION);
+        return error_set(e, ERR_INVALID, "outbox %s: of format %s, this version has %d", db->path, version,
+                         VERSION);
     rc = pragma(db, "PRAGMA quick_check(1)", whole, sizeof whole);
     if (rc != SQLITE_OK)
         return failed(db, rc, e);
     if (strcmp(whole, "ok") != 0)
-        return error_set(e, ERR_INVALID, "outbox %s: damaged (%s); to begin a new one, move it away", db->path, whole);
+        return error_set(e, ERR_INVALID, "outbox %s: damaged (%s); to begin a new one, move it away",
+                         db->path, whole);
     return 0;
 }
 

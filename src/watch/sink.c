@@ -39,7 +39,8 @@ static uint64_t key_of(const SinkRecord *r)
 int sinks_add(Sinks *s, const SinkRecord *r, Error *e)
 {
     if (r->size > SINK_MAX_RECORD)
-        return error_set(e, ERR_INVALID, "a record of %s has %zu bytes; sinks take %d", r->event, r->size, SINK_MAX_RECORD);
+        return error_set(e, ERR_INVALID, "a record of %s has %zu bytes; sinks take %d", r->event, r->size,
+                         SINK_MAX_RECORD);
     int number[SINK_MAX], n = 0;
     pthread_mutex_lock(&s->lock);
     for (int i = 0; i < s->n; i++)

@@ -1,15 +1,18 @@
 /* Where records go: a file, a webhook, MQTT, NATS, by way of an outbox on disk.
  *
- *     record -> outbox (one row for each sink that wants it, committed) -> thread of the sink -> acknowledged -> row gone
+ *     record -> outbox (a row for each sink that wants it, committed) -> thread of the sink -> acknowledged -> row gone
  *
- * **At least once**: a record is on disk before sinks_add returns (what comes while one commit is written goes into the next,
- * together), and leaves it when the other side has acknowledged it. After a crash, what was not acknowledged is sent again,
- * the same to the byte. **Order** is kept per key, (stream, event): what follows a record that could not be delivered yet
- * waits for it; other keys do not. Records that tell the state of a stream are one key, whatever their names.
- * **Retries**: 0.5 s, doubled up to 60 s, plus up to a quarter by chance, or what Retry-After says (at most an hour); where
- * there is no connection nothing is tried until there is one. What the other side refuses for good (4xx but 408 and 429), or
- * what has failed and is older than `give_up`, goes to the dead letters, which stay in the outbox for people to see: the last
- * SINK_DEAD_KEPT of each sink; all are counted. */
+ * **At least once**: a record is on disk before sinks_add returns (what comes while one commit is written goes
+ * into the next, together), and leaves it when the other side has acknowledged it. After a crash, what was not
+ * acknowledged is sent again, the same to the byte.
+ *
+ * **Order** is kept per key, (stream, event): what follows a record that could not be delivered yet waits for
+ * it; other keys do not. Records that tell the state of a stream are one key, whatever their names.
+ *
+ * **Retries**: 0.5 s, doubled up to 60 s, plus up to a quarter by chance, or what Retry-After says (at most an
+ * hour); where there is no connection nothing is tried until there is one. What the other side refuses for
+ * good (4xx but 408 and 429), or what has failed and is older than `give_up`, goes to the dead letters, which
+ * stay in the outbox for people to see: the last SINK_DEAD_KEPT of each sink; all are counted. */
 #ifndef LATHE_WATCH_SINK_H
 #define LATHE_WATCH_SINK_H
 
@@ -30,10 +33,11 @@ bool sink_built(SinkKind kind);
 typedef struct SinkSpec { /* of the service's file (service.h); copied */
     const char *name;
     SinkKind kind;
-    /* path of a file; http(s)://..; mqtt(s)://[user:password@]host[:port][/topic/prefix]; nats(s)://[user:password@]host[:port]
-     * [/subject.prefix]. Without a prefix: lathe */
+    /* path of a file; http(s)://..; mqtt(s)://[user:password@]host[:port][/topic/prefix];
+     * nats(s)://[user:password@]host[:port] [/subject.prefix]. Without a prefix: lathe */
     const char *url;
-    const char *secret;      /* webhook: key of HMAC-SHA256, header X-Lathe-Signature: sha256=HEX over the body. NULL: not signed */
+    const char *
+        secret; /* webhook: key of HMAC-SHA256, header X-Lathe-Signature: sha256=HEX of the body. NULL: none */
     const char *ca;          /* PEM file of who signs the other side's certificate; NULL: those of the system */
     int nevent;
     const char *const *event; /* names, with * as a wild card; none: all */
@@ -62,21 +66,25 @@ typedef struct SinkCounts {
 
 typedef struct OutboxCounts {
     int64_t added, failed; /* records: taken, and not taken because the outbox could not be written */
-    int64_t rows;        /* waiting and dead of sinks that are no more named: they stay, and go on if the name comes back */
+    int64_t
+        rows; /* waiting and dead of sinks that are no more named: they stay, and go on if it comes back */
     int64_t bytes;       /* of the files */
     char error[256];     /* the last; "" */
 } OutboxCounts;
 
 typedef struct Sinks Sinks;
 
-/* `path`: of the outbox (SQLite), made if it is not there. ERR_IO: it cannot be read or written, or another process has it;
- * ERR_INVALID: it is damaged or something else, or a spec is wrong; ERR_UNSUPPORTED: this build has no such sink. */
+/* `path`: of the outbox (SQLite), made if it is not there. ERR_IO: it cannot be read or written, or another
+ * process has it; ERR_INVALID: it is damaged or something else, or a spec is wrong; ERR_UNSUPPORTED: this
+ * build has no such sink. */
 int sinks_open(const char *path, int n, const SinkSpec *spec, Sinks **out, Error *e);
 /* Other sinks from now on; those whose spec is the same go on undisturbed. On an error all is as before. */
 int sinks_change(Sinks *s, int n, const SinkSpec *spec, Error *e);
-/* Delivers what it can until `timeout` (us), then closes; the rest waits on disk. Nobody else uses `s` any more. */
+/* Delivers what it can until `timeout` (us), then closes; the rest waits on disk. Nobody else uses `s` any
+ * more. */
 void sinks_close(Sinks *s, int64_t timeout);
-/* From any thread. ERR_IO: the outbox cannot be written (disk full); nothing is lost silently: the caller counts and tells. */
+/* From any thread. ERR_IO: the outbox cannot be written (disk full); nothing is lost silently: the caller
+ * counts and tells. */
 int sinks_add(Sinks *s, const SinkRecord *r, Error *e);
 /* Of the sink with this number in the last list. */
 SinkCounts sinks_counts(Sinks *s, int sink);

@@ -4,9 +4,9 @@
  *        ^                                             │ the link broke
  *        └──────────── after a while <─────────────────┘
  *
- * Where a link breaks under records, one of them may be what broke it (a message over a broker's limit). So the next link gets
- * one record at a time until something was acknowledged, and a link that breaks under a single record counts as a failure of
- * that record: its key waits, the others go on. */
+ * Where a link breaks under records, one of them may be what broke it (a message over a broker's limit). So
+ * the next link gets one record at a time until something was acknowledged, and a link that breaks under a
+ * single record counts as a failure of that record: its key waits, the others go on. */
 #include "watch/sink_delivery.h"
 
 #include <assert.h>
@@ -25,7 +25,8 @@
 #include "watch/sink_order.h"
 
 enum { WINDOW_MAX = 64, ROWS = 256 };
-static const int64_t RETRY_MIN = 500000, RETRY_MAX = 60000000, RETRY_AFTER_MAX = 3600000000, GRACE = 2000000, SECOND = 1000000;
+static const int64_t RETRY_MIN = 500000, RETRY_MAX = 60000000, RETRY_AFTER_MAX = 3600000000, GRACE = 2000000,
+                     SECOND = 1000000;
 
 struct Sink {
     Arena *arena;
@@ -343,7 +344,8 @@ static bool send_fresh(Run *r)
     return !order_fresh(&r->order, row.key, row.seq) || send_row(r, row.key, row.seq);
 }
 
-/* Keys that are behind first, but for a quarter of the window: others must not wait for many that are in trouble. */
+/* Keys that are behind first, but for a quarter of the window: others must not wait for many that are in
+ * trouble. */
 static void fill(Run *r)
 {
     const int window = r->one_by_one ? 1 : r->s->kind->window;
@@ -428,7 +430,8 @@ int sink_check(const SinkSpec *spec, Error *e)
     if (spec->name == NULL || spec->name[0] == '\0' || spec->url == NULL || spec->url[0] == '\0')
         return error_set(e, ERR_INVALID, "a sink needs a name and a url");
     if (!sink_built(spec->kind))
-        return error_set(e, ERR_UNSUPPORTED, "sink %s: this program was built without %s", spec->name, kind_names[spec->kind]);
+        return error_set(e, ERR_UNSUPPORTED, "sink %s: this program was built without %s", spec->name,
+                         kind_names[spec->kind]);
     Error why;
     const int code = kinds[spec->kind]->check(spec, &why);
     return code == 0 ? 0 : error_set(e, code, "sink %s: %.900s", spec->name, why.message);
@@ -545,11 +548,12 @@ static bool same_text(const char *a, const char *b)
 bool sink_is(const Sink *s, const SinkSpec *spec)
 {
     const SinkSpec *const mine = &s->spec;
-    bool same = same_text(mine->name, spec->name) && mine->kind == spec->kind && same_text(mine->url, spec->url) &&
-                same_text(mine->secret, spec->secret) && same_text(mine->ca, spec->ca) && mine->nevent == spec->nevent &&
+    bool same = same_text(mine->name, spec->name) && mine->kind == spec->kind &&
+                same_text(mine->url, spec->url) && same_text(mine->secret, spec->secret) &&
+                same_text(mine->ca, spec->ca) && mine->nevent == spec->nevent &&
                 mine->min_severity == spec->min_severity && mine->give_up == spec->give_up &&
-                mine->timeout == (spec->timeout > 0 ? spec->timeout : 5 * SECOND) && mine->rotate == spec->rotate &&
-                mine->unsynced == spec->unsynced;
+                mine->timeout == (spec->timeout > 0 ? spec->timeout : 5 * SECOND) &&
+                mine->rotate == spec->rotate && mine->unsynced == spec->unsynced;
     for (int i = 0; i < spec->nevent && same; i++)
         same = same_text(mine->event[i], spec->event[i]);
     return same;

@@ -1,8 +1,9 @@
 /* Records as lines of a file.
  *
- * Each line is one write to a file that was opened for appending, so that who reads along sees whole lines. A line that was
- * cut off, by a full disk, is taken back; one that a crash of the machine cut off is ended, and its record comes again.
- * Lines are acknowledged together, when they are on disk. A file that was renamed or removed is opened anew. */
+ * Each line is one write to a file that was opened for appending, so that who reads along sees whole lines. A
+ * line that was cut off, by a full disk, is taken back; one that a crash of the machine cut off is ended, and
+ * its record comes again. Lines are acknowledged together, when they are on disk. A file that was renamed or
+ * removed is opened anew. */
 #include "watch/sink_link.h"
 
 #include <errno.h>
@@ -156,7 +157,8 @@ static int send_line(void *link, SinkItem *item, Error *e)
         code = rotate(l, e);
     if (code != 0)
         return code;
-    const struct iovec line[] = {{.iov_base = (void *)(uintptr_t)r->json, .iov_len = r->size}, {.iov_base = "\n", .iov_len = 1}};
+    const struct iovec line[] = {{.iov_base = (void *)(uintptr_t)r->json, .iov_len = r->size},
+                                 {.iov_base = "\n", .iov_len = 1}};
     const ssize_t wrote = writev(l->fd, line, 2);
     if (wrote != size) {
         const int why = wrote < 0 ? errno : ENOSPC;

@@ -4,10 +4,10 @@
  *     PREFIX/STREAM/state    what state a stream is in, retained
  *     PREFIX/state           "online", or "offline": retained, also the last will
  *
- * MQTT 5, in which brokers say why they refuse; 3.1.1 where a broker knows no better. A broker acknowledges in the order in
- * which it was sent to, so several records of a key may be under way. The library's own queue and reconnecting are not used:
- * one that broke is closed, and what was not acknowledged goes over the next. Names are percent-encoded where a topic could
- * not hold them (/ + #). */
+ * MQTT 5, in which brokers say why they refuse; 3.1.1 where a broker knows no better. A broker acknowledges in
+ * the order in which it was sent to, so several records of a key may be under way. The library's own queue and
+ * reconnecting are not used: one that broke is closed, and what was not acknowledged goes over the next. Names
+ * are percent-encoded where a topic could not hold them (/ + #). */
 #include "watch/sink_link.h"
 
 #include <mosquitto.h>
@@ -121,7 +121,8 @@ static void on_publish(struct mosquitto *m, void *arg, int mid, int reason, cons
 
 static int broken(const Broker *b, int code, Error *e)
 {
-    return error_set(e, ERR_IO, "%s:%d: %s", b->url.host, b->url.port, b->why[0] ? b->why : mosquitto_strerror(code));
+    return error_set(e, ERR_IO, "%s:%d: %s", b->url.host, b->url.port,
+                     b->why[0] ? b->why : mosquitto_strerror(code));
 }
 
 /* Reads and writes what can be, after at most `timeout` us. */
@@ -236,7 +237,9 @@ static int open_with(const SinkSite *site, int protocol, Broker **out, Error *e)
     const int refused = b->refused;
     close_broker(b);
     *out = NULL;
-    return refused == MQTT_RC_UNSUPPORTED_PROTOCOL_VERSION || refused == CONNACK_REFUSED_PROTOCOL_VERSION ? ERR_UNSUPPORTED : code;
+    return refused == MQTT_RC_UNSUPPORTED_PROTOCOL_VERSION || refused == CONNACK_REFUSED_PROTOCOL_VERSION
+               ? ERR_UNSUPPORTED
+               : code;
 }
 
 static int open_broker(const SinkSite *site, void **link, Error *e)
@@ -279,7 +282,8 @@ static int send_message(void *link, SinkItem *item, Error *e)
     int code = job_run(a, make_topic, item, e, NULL), mid;
     if (code == 0) {
         const int bad = mosquitto_publish(b->m, &mid, item->own, (int)r->size, r->json, 1, r->state);
-        if (bad == MOSQ_ERR_OVERSIZE_PACKET || bad == MOSQ_ERR_PAYLOAD_SIZE || bad == MOSQ_ERR_INVAL || bad == MOSQ_ERR_MALFORMED_UTF8)
+        if (bad == MOSQ_ERR_OVERSIZE_PACKET || bad == MOSQ_ERR_PAYLOAD_SIZE || bad == MOSQ_ERR_INVAL ||
+            bad == MOSQ_ERR_MALFORMED_UTF8)
             code = error_set(e, ERR_INVALID, "the broker takes no such message: %s", mosquitto_strerror(bad));
         else if (bad)
             code = broken(b, bad, e);

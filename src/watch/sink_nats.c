@@ -1,9 +1,9 @@
 /* Records to NATS, under PREFIX.STREAM.EVENT, or PREFIX.STREAM.state.
  *
- * Where a JetStream stream takes the subject, a record is taken once that has acknowledged it; Nats-Msg-Id is the event's id
- * and the record's rev, so that JetStream drops what comes twice. Where none does, it is published as it is, and taken once
- * the server has it: who does not listen at that moment misses it. Which of the two is asked of JetStream for each subject,
- * and again after a minute where there was none.
+ * Where a JetStream stream takes the subject, a record is taken once that has acknowledged it; Nats-Msg-Id is
+ * the event's id and the record's rev, so that JetStream drops what comes twice. Where none does, it is
+ * published as it is, and taken once the server has it: who does not listen at that moment misses it. Which of
+ * the two is asked of JetStream for each subject, and again after a minute where there was none.
  *
  * All answers come to one inbox, INBOX.TOKEN; a token is a question:
  *
@@ -76,7 +76,8 @@ static void read_url(Context *ctx, void *arg)
     r->url = sink_url(ctx, r->spec->url);
     if (strcmp(r->url.scheme, "nats") != 0 && strcmp(r->url.scheme, "natss") != 0)
         fail(ctx, ERR_INVALID, "url: %s is not nats:// or natss://", r->url.scheme);
-    if (strpbrk(r->url.path, "*> \t/\"\\") || strstr(r->url.path, "..") || r->url.path[0] == '.' || strncmp(r->url.path, "$JS.", 4) == 0)
+    if (strpbrk(r->url.path, "*> \t/\"\\") || strstr(r->url.path, "..") || r->url.path[0] == '.' ||
+        strncmp(r->url.path, "$JS.", 4) == 0)
         fail(ctx, ERR_INVALID, "url: %s is no subject that can be published to", r->url.path);
     if (r->url.path[0] == '\0')
         r->url.path = "lathe";
@@ -280,7 +281,8 @@ static Subject *subject_at(Server *s, const char *name)
 }
 
 /* With the inbox for the answer. */
-static natsStatus publish(Server *s, const char *subject, const char *reply, const char *at, size_t size, const char *id)
+static natsStatus publish(Server *s, const char *subject, const char *reply, const char *at, size_t size,
+                          const char *id)
 {
     natsMsg *m = NULL;
     natsStatus bad = natsMsg_Create(&m, subject, reply, at, (int)size);
@@ -306,8 +308,10 @@ static natsStatus proceed(Server *s, Question *q)
     if (taker == STREAM)
         return publish(s, q->subject, reply, r->json, r->size, id);
     if (taker == UNKNOWN) {
-        const int len = snprintf(ask, sizeof ask, "{\"subject\":\"%s\"}", q->subject); /* no quotes in it: send_message */
-        return len < (int)sizeof ask ? publish(s, "$JS.API.STREAM.NAMES", reply, ask, (size_t)len, NULL) : NATS_INVALID_SUBJECT;
+        const int len =
+            snprintf(ask, sizeof ask, "{\"subject\":\"%s\"}", q->subject); /* no quotes in it: send_message */
+        return len < (int)sizeof ask ? publish(s, "$JS.API.STREAM.NAMES", reply, ask, (size_t)len, NULL)
+                                     : NATS_INVALID_SUBJECT;
     }
     const natsStatus bad = publish(s, q->subject, NULL, r->json, r->size, id);
     return bad == NATS_OK ? publish(s, reply, NULL, "", 0, NULL) : bad;
@@ -332,7 +336,9 @@ static SinkVerdict acknowledgement(natsMsg *m, SinkItem *item)
 {
     json_t *const answer = json_loadb(natsMsg_GetData(m), (size_t)natsMsg_GetDataLength(m), 0, NULL);
     const json_t *const error = json_object_get(answer, "error");
-    SinkVerdict verdict = answer != NULL && error == NULL && json_is_string(json_object_get(answer, "stream")) ? SINK_TAKEN : SINK_AGAIN;
+    SinkVerdict verdict = answer != NULL && error == NULL && json_is_string(json_object_get(answer, "stream"))
+                              ? SINK_TAKEN
+                              : SINK_AGAIN;
     const char *const text = json_string_value(json_object_get(error, "description"));
     if (verdict != SINK_TAKEN)
         snprintf(item->why, sizeof item->why, "JetStream: %s", text ? text : "no answer of its kind");

@@ -18,7 +18,8 @@
 
 static struct sockaddr_in loopback(int port)
 {
-    return (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    return (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 }
 
 /* -1: it is taken. */
@@ -153,7 +154,8 @@ static void *relaying(void *arg)
 {
     Relay *const r = arg;
     for (char order = 0; order != 'q';) {
-        struct pollfd p[2 + 2 * PAIRS] = {{.fd = r->order[0], .events = POLLIN}, {.fd = r->listener, .events = POLLIN}};
+        struct pollfd p[2 + 2 * PAIRS] = {{.fd = r->order[0], .events = POLLIN},
+                                          {.fd = r->listener, .events = POLLIN}};
         const int n = r->npair;
         for (int i = 0; i < 2 * n; i++)
             p[2 + i] = (struct pollfd){.fd = r->pair[i / 2][i % 2], .events = POLLIN};

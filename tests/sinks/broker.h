@@ -7,8 +7,8 @@
 
 /* A loopback port that nobody listens to. */
 int port_free(void);
-/* Starts a program (found by PATH, or in /usr/sbin) whose output goes to the file `log`, and waits until the port answers.
- * Fails the test if it does not. */
+/* Starts a program (found by PATH, or in /usr/sbin) whose output goes to the file `log`, and waits until the
+ * port answers. Fails the test if it does not. */
 pid_t broker_start(int port, const char *log, const char *const *argv);
 void broker_stop(pid_t pid, int signal);
 

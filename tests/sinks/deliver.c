@@ -1,7 +1,7 @@
 /* A process that delivers, to be killed: deliver OUTBOX FIRST N [KIND URL]..
  *
- * Adds records FIRST..N-1, from two threads (the second those of the last key), and says the number of each on a line of its
- * own once the outbox has it. Then waits until all sinks have had all, and says "end". */
+ * Adds records FIRST..N-1, from two threads (the second those of the last key), and says the number of each on
+ * a line of its own once the outbox has it. Then waits until all sinks have had all, and says "end". */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>

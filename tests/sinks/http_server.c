@@ -83,10 +83,12 @@ static bool answer(const Connection *c, const HttpReply *reply)
         snprintf(extra, sizeof extra, "Retry-After: %d\r\n", reply->retry_after);
     if (reply->location)
         snprintf(extra, sizeof extra, "Location: %s\r\n", reply->location);
-    const int size = reply->garbage ? snprintf(text, sizeof text, "\x16\x03\x01 this is not HTTP\r\n\r\n")
-                                    : snprintf(text, sizeof text, "HTTP/1.1 %d Said\r\nContent-Length: 2\r\n%s%s\r\nok",
-                                               reply->status, extra, reply->close ? "Connection: close\r\n" : "");
-    const bool said = (reply->status > 0 || reply->garbage) && send(c->fd, text, (size_t)size, MSG_NOSIGNAL) == size;
+    const int size = reply->garbage
+                         ? snprintf(text, sizeof text, "\x16\x03\x01 this is not HTTP\r\n\r\n")
+                         : snprintf(text, sizeof text, "HTTP/1.1 %d Said\r\nContent-Length: 2\r\n%s%s\r\nok",
+                                    reply->status, extra, reply->close ? "Connection: close\r\n" : "");
+    const bool said =
+        (reply->status > 0 || reply->garbage) && send(c->fd, text, (size_t)size, MSG_NOSIGNAL) == size;
     return said && !reply->close && !reply->garbage;
 }
 
@@ -151,7 +153,8 @@ static void *accepting(void *arg)
 HttpServer *http_start(int port, HttpFn fn, void *arg)
 {
     HttpServer *const s = heap_alloc(sizeof *s, 8);
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in at = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof at;
     const int yes = 1;
     *s = (HttpServer){.fn = fn, .arg = arg};

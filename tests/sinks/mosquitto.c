@@ -29,8 +29,11 @@ pid_t mosquitto_run(int port, const char *more)
     char config[256];
     snprintf(config, sizeof config, "%s", scratch_path("mosquitto.conf"));
     FILE *const f = fopen(config, "w");
-    fprintf(f, "listener %d 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location %s\nautosave_interval 1\n"
-            "max_queued_messages 0\nuser root\n%s", port, scratch_path(""), more);
+    fprintf(f,
+            "listener %d 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location "
+            "%s\nautosave_interval 1\n"
+            "max_queued_messages 0\nuser root\n%s",
+            port, scratch_path(""), more);
     fclose(f);
     const char *const argv[] = {"mosquitto", "-c", config, NULL};
     return broker_start(port, scratch_path("mosquitto.log"), argv);

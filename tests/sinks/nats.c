@@ -34,7 +34,8 @@ void ear_open(Ear *ear, int port, Arrivals *a)
     *ear = (Ear){.arrivals = a};
     assert_int_equal(natsConnection_ConnectTo(&ear->connection, url), NATS_OK);
     if (a) {
-        assert_int_equal(natsConnection_Subscribe(&ear->subscription, ear->connection, "lathe.>", on_message, a), NATS_OK);
+        assert_int_equal(
+            natsConnection_Subscribe(&ear->subscription, ear->connection, "lathe.>", on_message, a), NATS_OK);
         assert_int_equal(natsConnection_Flush(ear->connection), NATS_OK);
     }
 }

@@ -16,9 +16,17 @@ SinkRecord record_make(int i, char *text, char *name)
     char *const event = name + 32;
     snprintf(name, 32, "s%d", key);
     snprintf(event, 32, "kill_%d", key);
-    const int size = snprintf(text, RECORD_TEXT, "{\"v\":1,\"id\":\"%016llx\",\"rev\":%d,\"n\":%d,\"stream\":\"%s\",\"event\":\"%s\",\"text\":\"%0*d\"}",
+    const int size = snprintf(text, RECORD_TEXT,
+                              "{\"v\":1,\"id\":\"%016llx\",\"rev\":%d,\"n\":%d,\"stream\":\"%s\",\"event\":"
+                              "\"%s\",\"text\":\"%0*d\"}",
                               (unsigned long long)id, i % 3, i, name, event, 1 + i * 7 % 200, i);
-    return (SinkRecord){.stream = name, .event = event, .id = id, .rev = i % 3, .severity = 1, .json = text, .size = (size_t)size};
+    return (SinkRecord){.stream = name,
+                        .event = event,
+                        .id = id,
+                        .rev = i % 3,
+                        .severity = 1,
+                        .json = text,
+                        .size = (size_t)size};
 }
 
 Arrivals *arrivals_new(void)

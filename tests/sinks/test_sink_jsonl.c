@@ -168,7 +168,8 @@ static void test_who_wants_what(void **state)
 {
     (void)state;
     const char *const some[] = {"kill_1", "*_3"};
-    SinkSpec spec[] = {lines("all", scratch_path("all")), lines("some", scratch_path("some")), lines("severe", scratch_path("severe"))};
+    SinkSpec spec[] = {lines("all", scratch_path("all")), lines("some", scratch_path("some")),
+                       lines("severe", scratch_path("severe"))};
     spec[1].event = some;
     spec[1].nevent = 2;
     spec[2].min_severity = 2;
@@ -281,8 +282,9 @@ static void test_large_record(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_lines), TEST(test_rotates), TEST(test_moved_away), TEST(test_torn_line), TEST(test_full_disk),
-        TEST(test_who_wants_what), TEST(test_change), TEST(test_comes_back), TEST(test_refused), TEST(test_large_record),
+        TEST(test_lines),     TEST(test_rotates),        TEST(test_moved_away), TEST(test_torn_line),
+        TEST(test_full_disk), TEST(test_who_wants_what), TEST(test_change),     TEST(test_comes_back),
+        TEST(test_refused),   TEST(test_large_record),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -90,8 +90,12 @@ static void test_states(void **state)
     static const char *const said[] = {"{\"event\":\"stream.up\"}", "{\"event\":\"stream.down\"}"};
     Error e = {0};
     for (int i = 0; i < 20; i++) {
-        const SinkRecord r = {.stream = "cam/1 +#", .event = i % 2 ? "stream.down" : "stream.up", .id = (uint64_t)i, .state = true,
-                              .json = said[i % 2], .size = strlen(said[i % 2])};
+        const SinkRecord r = {.stream = "cam/1 +#",
+                              .event = i % 2 ? "stream.down" : "stream.up",
+                              .id = (uint64_t)i,
+                              .state = true,
+                              .json = said[i % 2],
+                              .size = strlen(said[i % 2])};
         assert_int_equal(sinks_add(s, &r, &e), 0);
     }
     sinks_close(s, 5000000);

@@ -203,7 +203,12 @@ static void whole_frame(Context *ctx)
     begin(s, ctx, w, 1 << 20);
     static uint8_t large[1920 * 1080];
     memset(large, 77, sizeof large);
-    s->frame = (Frame){.format = FRAME_GRAY, .width = 1920, .height = 1080, .full = true, .plane = {large}, .stride = {1920}};
+    s->frame = (Frame){.format = FRAME_GRAY,
+                       .width = 1920,
+                       .height = 1080,
+                       .full = true,
+                       .plane = {large},
+                       .stride = {1920}};
     show(s, 77, "0 screen=menu");
     assert_int_equal(s->n, 1);
     const Picture *const p = picture(s, 0);
@@ -280,9 +285,10 @@ static void little_is_held(Context *ctx)
         const char *line;
         int n;
         double t;
-    } step[] = {{"0 skull=0.1", 0, 0}, {"0.5 skull=0.9", 1, 0.5}, {"1 skull=0.1", 1, 0.5}, {"1.5 skull=0.1", 1, 0.5}, {"2 skull=0.1", 1, 0.5},
-                {"2.5 skull=0.1", 0, 0}, {"3 skull=0.85", 1, 3}, {"3.5 skull=0.84", 1, 3}, {"4 skull=0.83", 1, 3},
-                {"4.5 skull=0.95", 1, 4.5}, {"5 skull=0.1", 1, 4.5}, {"5.5 skull=0.1", 0, 0}};
+    } step[] = {{"0 skull=0.1", 0, 0},      {"0.5 skull=0.9", 1, 0.5}, {"1 skull=0.1", 1, 0.5},
+                {"1.5 skull=0.1", 1, 0.5},  {"2 skull=0.1", 1, 0.5},   {"2.5 skull=0.1", 0, 0},
+                {"3 skull=0.85", 1, 3},     {"3.5 skull=0.84", 1, 3},  {"4 skull=0.83", 1, 3},
+                {"4.5 skull=0.95", 1, 4.5}, {"5 skull=0.1", 1, 4.5},   {"5.5 skull=0.1", 0, 0}};
     for (size_t i = 0; i < sizeof step / sizeof *step; i++) {
         const Sample x = feed_sample(&f, step[i].line);
         events_sample(v, &x);
@@ -314,7 +320,8 @@ CASE(refused)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(best_sample), TEST(better_later), TEST(box_is_cut), TEST(whole_frame), TEST(bounded),
-                                       TEST(little_is_held), TEST(refused)};
+    const struct CMUnitTest tests[] = {TEST(best_sample), TEST(better_later), TEST(box_is_cut),
+                                       TEST(whole_frame), TEST(bounded),      TEST(little_is_held),
+                                       TEST(refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

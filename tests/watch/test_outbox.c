@@ -68,7 +68,8 @@ static int add(Outbox *o, uint64_t id, uint64_t key, int n, const int *sink, Err
 {
     char json[64];
     snprintf(json, sizeof json, "{\"id\":%d}", (int)id);
-    const SinkRecord r = {.stream = "s\xc3\xa4", .event = "kill", .id = id, .rev = 3, .json = json, .size = strlen(json)};
+    const SinkRecord r = {
+        .stream = "s\xc3\xa4", .event = "kill", .id = id, .rev = 3, .json = json, .size = strlen(json)};
     return outbox_add(o, &r, key, n, sink, e);
 }
 
@@ -155,8 +156,8 @@ static void test_dead_are_bounded(void **state)
     sqlite3 *db;
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
     snprintf(text, sizeof text, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<%d)"
-             " INSERT INTO record SELECT i, i, 0, 's', 'e', 0, 1, '{}', 1 FROM n; INSERT INTO dead SELECT %d, seq, 1, 1, 'why'"
-             " FROM record", SINK_DEAD_KEPT + 500, sink);
+             " INSERT INTO record SELECT i, i, 0, 's', 'e', 0, 1, '{}', 1 FROM n;"
+             " INSERT INTO dead SELECT %d, seq, 1, 1, 'why' FROM record", SINK_DEAD_KEPT + 500, sink);
     assert_int_equal(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
     sqlite3_close(db);
     o = opened(NULL);
@@ -246,7 +247,8 @@ static void test_not_an_outbox(void **state)
     snprintf(path, sizeof path, "%s/outbox", folder);
 }
 
-/* Bytes are not what was written. Where a page begins that is seen at once; within texts it may not be, and does no harm. */
+/* Bytes are not what was written. Where a page begins that is seen at once; within texts it may not be, and
+ * does no harm. */
 static void test_damaged(void **state)
 {
     (void)state;
@@ -260,8 +262,9 @@ static void test_damaged(void **state)
         const off_t size = lseek(fd, 0, SEEK_END);
         char junk[256];
         memset(junk, 0xa5, sizeof junk);
-        assert_int_equal(pwrite(fd, junk, sizeof junk, place % 2 ? size * place / 16 : place / 2 % (size / 4096) * 4096),
-                         sizeof junk);
+        assert_int_equal(
+            pwrite(fd, junk, sizeof junk, place % 2 ? size * place / 16 : place / 2 % (size / 4096) * 4096),
+            sizeof junk);
         close(fd);
         Error e = {0};
         const int code = outbox_open(path, ignore, NULL, &o, &e);
@@ -358,8 +361,9 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_two_processes), TEST(test_kept), TEST(test_done_twice), TEST(test_dead_are_bounded), TEST(test_full_disk),
-        TEST(test_not_an_outbox), TEST(test_damaged), TEST(test_threads),
+        TEST(test_two_processes),    TEST(test_kept),      TEST(test_done_twice),
+        TEST(test_dead_are_bounded), TEST(test_full_disk), TEST(test_not_an_outbox),
+        TEST(test_damaged),          TEST(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -54,8 +54,10 @@ static void test_refused(void **state)
     (void)state;
     static const char *const bad[] = {
         "", "broker", "://broker", "mqtt://", "mqtt:///topic", "mqtt://:1883", "mqtt://broker:", "mqtt://broker:0",
-        "mqtt://broker:65536", "mqtt://broker:99999999999999999999", "mqtt://broker:18x", "mqtt://[::1", "mqtt://[::1]x",
-        "mqtt://[]", "mqtt://a%", "mqtt://a%2", "mqtt://a%zz", "mqtt://a%00b", "mqtt://a/%00", "mqtt://a/b\nc", "mqtt://a b",
+        "mqtt://broker:65536", "mqtt://broker:99999999999999999999",
+        "mqtt://broker:18x", "mqtt://[::1", "mqtt://[::1]x",
+        "mqtt://[]", "mqtt://a%", "mqtt://a%2",
+        "mqtt://a%zz", "mqtt://a%00b", "mqtt://a/%00", "mqtt://a/b\nc", "mqtt://a b",
         "mqtt://u%0a@a",
     };
     Arena *const a = arena_new();
@@ -72,8 +74,14 @@ static void test_refused(void **state)
 static void test_names(void **state)
 {
     (void)state;
-    static const char *const name[][2] = {{"s1", "s1"}, {"", "%"}, {"%", "%25"}, {"a/b", "a%2Fb"}, {"a+#", "a%2B%23"},
-                                          {"a b\t", "a%20b%09"}, {"K\303\244se", "K\303\244se"}, {"a%2Fb", "a%252Fb"}};
+    static const char *const name[][2] = {{"s1", "s1"},
+                                          {"", "%"},
+                                          {"%", "%25"},
+                                          {"a/b", "a%2Fb"},
+                                          {"a+#", "a%2B%23"},
+                                          {"a b\t", "a%20b%09"},
+                                          {"K\303\244se", "K\303\244se"},
+                                          {"a%2Fb", "a%252Fb"}};
     Arena *const a = arena_new();
     for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
         Str s = str_new(a);
@@ -85,6 +93,7 @@ static void test_names(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_parts), cmocka_unit_test(test_refused), cmocka_unit_test(test_names)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_parts), cmocka_unit_test(test_refused),
+                                       cmocka_unit_test(test_names)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
