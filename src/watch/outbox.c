@@ -155,10 +155,10 @@ int outbox_add(Outbox *o, const SinkRecord *r, uint64_t key, int n, const int *s
     return a.code == 0 ? 0 : error_set(e, a.code, "%s", mine.message);
 }
 
-static void say(Outbox *o, const OutboxAck *ack)
+static void say(Outbox *o, const OutboxAck *ack, const atomic_bool *stop)
 {
     pthread_mutex_lock(&o->lock);
-    while (o->nack == ACKS && !o->hurry)
+    while (o->nack == ACKS && !o->hurry && !atomic_load(stop)) /* told at every try, so a while later at most */
         pthread_cond_wait(&o->settled, &o->lock);
     if (o->nack < ACKS) {
         o->ack[o->nack++] = *ack;
@@ -169,16 +169,16 @@ static void say(Outbox *o, const OutboxAck *ack)
     pthread_mutex_unlock(&o->lock);
 }
 
-void outbox_done(Outbox *o, int sink, int64_t seq)
+void outbox_done(Outbox *o, int sink, int64_t seq, const atomic_bool *stop)
 {
-    say(o, &(OutboxAck){.sink = sink, .seq = seq});
+    say(o, &(OutboxAck){.sink = sink, .seq = seq}, stop);
 }
 
-void outbox_dead(Outbox *o, int sink, int64_t seq, int attempts, const char *why)
+void outbox_dead(Outbox *o, int sink, int64_t seq, int attempts, const char *why, const atomic_bool *stop)
 {
     OutboxAck ack = {.dead = true, .sink = sink, .seq = seq, .attempts = attempts};
     snprintf(ack.why, sizeof ack.why, "%s", why);
-    say(o, &ack);
+    say(o, &ack, stop);
 }
 
 void outbox_flush(Outbox *o)

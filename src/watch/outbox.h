@@ -16,6 +16,8 @@
 #ifndef LATHE_WATCH_OUTBOX_H
 #define LATHE_WATCH_OUTBOX_H
 
+#include <stdatomic.h>
+
 #include "watch/sink.h"
 
 #define OUTBOX_WHY 160
@@ -52,14 +54,13 @@ int outbox_sink(Outbox *o, const char *name, int *sink, Error *e);
 
 /* From any thread. Rows for n sinks; returns once committed. */
 int outbox_add(Outbox *o, const SinkRecord *r, uint64_t key, int n, const int *sink, Error *e);
-/* Soon. If many wait because the disk refuses them, these two wait too, until it does not, or until
- * outbox_hurry. */
-void outbox_done(Outbox *o, int sink, int64_t seq);
-void outbox_dead(Outbox *o, int sink, int64_t seq, int attempts, const char *why);
+/* Soon. If many wait because the disk refuses them, these two wait too, until it does not, or *stop, or
+ * outbox_hurry: then what was to be said is forgotten, and the record sent again one day. */
+void outbox_done(Outbox *o, int sink, int64_t seq, const atomic_bool *stop);
+void outbox_dead(Outbox *o, int sink, int64_t seq, int attempts, const char *why, const atomic_bool *stop);
 /* What was said until now is on disk, or nothing could be written. */
 void outbox_flush(Outbox *o);
-/* From now on nobody waits for a disk that refuses: what it does not take is forgotten, and sent again one
- * day. */
+/* From now on nobody waits for a disk that refuses. */
 void outbox_hurry(Outbox *o);
 
 /* Rows of a sink behind `after`, in order; *n: how many there are, at most max. */

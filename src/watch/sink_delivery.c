@@ -148,7 +148,8 @@ static void drop_item(Run *r, int i)
 
 static void bury(Run *r, uint64_t key, int64_t seq, const char *why)
 {
-    outbox_dead(r->s->outbox, r->s->number, seq, order_attempts(&r->order, key) + 1, why);
+    outbox_dead(r->s->outbox, r->s->number, seq, order_attempts(&r->order, key) + 1, why,
+                &r->s->stop);
     order_settled(&r->order, key, seq);
     count(r->s, 0, 0, 0, 1, NULL);
 }
@@ -175,7 +176,7 @@ static void settle(Run *r, const SinkItem *item)
     switch (item->verdict) {
     case SINK_UNDER_WAY: break;
     case SINK_TAKEN:
-        outbox_done(s->outbox, s->number, item->record->seq);
+        outbox_done(s->outbox, s->number, item->record->seq, &s->stop);
         order_settled(&r->order, item->key, item->record->seq);
         count(s, 0, 0, 1, 0, NULL);
         r->breaks = 0;
@@ -207,7 +208,7 @@ static void bury_old(Run *r, const char *why)
         if (outbox_before(s->outbox, s->number, wall_now() - s->spec.give_up, ROWS, row, &n, &e) != 0)
             return;
         for (int i = 0; i < n; i++) {
-            outbox_dead(s->outbox, s->number, row[i].seq, 0, text);
+            outbox_dead(s->outbox, s->number, row[i].seq, 0, text, &s->stop);
             count(s, 0, 0, 0, 1, NULL);
         }
         r->at = r->nrow = 0; /* to be read anew */

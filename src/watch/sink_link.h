@@ -8,8 +8,6 @@
 #ifndef LATHE_WATCH_SINK_LINK_H
 #define LATHE_WATCH_SINK_LINK_H
 
-#include <stdatomic.h>
-
 #include "watch/outbox.h"
 
 typedef enum SinkVerdict {

@@ -17,6 +17,7 @@
 #include "watch/outbox.h"
 
 static char folder[64], path[128];
+static const atomic_bool go_on; /* nobody stops */
 
 static int make_folder(void **state)
 {
@@ -92,9 +93,9 @@ static void test_kept(void **state)
     assert_int_equal(told, 10);
     OutboxRow row[8];
     assert_int_equal(rows(o, sink[0], row, 8), 5);
-    outbox_done(o, sink[0], row[0].seq);
-    outbox_dead(o, sink[0], row[1].seq, 3, "no reason");
-    outbox_done(o, sink[1], row[0].seq);
+    outbox_done(o, sink[0], row[0].seq, &go_on);
+    outbox_dead(o, sink[0], row[1].seq, 3, "no reason", &go_on);
+    outbox_done(o, sink[1], row[0].seq, &go_on);
     outbox_close(o); /* writes what was said */
     o = opened(NULL);
     assert_int_equal(number(o, "two"), sink[1]);
@@ -132,13 +133,13 @@ static void test_done_twice(void **state)
     OutboxRecord *r;
     assert_int_equal(rows(o, sink[0], row, 2), 1);
     for (int i = 0; i < 3; i++)
-        outbox_done(o, sink[0], row[0].seq);
+        outbox_done(o, sink[0], row[0].seq, &go_on);
     outbox_flush(o);
     assert_int_equal(rows(o, sink[0], row + 1, 1), 0);
     assert_int_equal(outbox_load(o, row[0].seq, &r, NULL), 0);
     assert_non_null(r);
     heap_free(r);
-    outbox_done(o, sink[1], row[0].seq);
+    outbox_done(o, sink[1], row[0].seq, &go_on);
     outbox_flush(o);
     assert_int_equal(outbox_load(o, row[0].seq, &r, NULL), 0);
     assert_null(r);
@@ -167,7 +168,7 @@ static void test_dead_are_bounded(void **state)
         assert_int_equal(add(o, (uint64_t)i, 1, 1, &sink, NULL), 0);
     assert_int_equal(rows(o, sink, row, 100), 70);
     for (int i = 0; i < 70; i++)
-        outbox_dead(o, sink, row[i].seq, 1, "why");
+        outbox_dead(o, sink, row[i].seq, 1, "why", &go_on);
     outbox_flush(o);
     assert_in_range(outbox_sums(o, sink).dead, SINK_DEAD_KEPT, SINK_DEAD_KEPT + 63);
     OutboxRecord *r;
@@ -201,7 +202,7 @@ static void test_full_disk(void **state)
     assert_non_null(strstr(e.message, path));
     OutboxRow row[1000];
     assert_int_equal(rows(o, sink, row, 1000), n); /* all that was taken is there */
-    outbox_done(o, sink, row[0].seq);
+    outbox_done(o, sink, row[0].seq, &go_on);
     setrlimit(RLIMIT_FSIZE, &was);
     assert_int_equal(add(o, 9999, 1, 1, &sink, &e), 0);
     const OutboxCounts c = outbox_counts(o, 1, &sink);
