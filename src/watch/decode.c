@@ -6,16 +6,23 @@
 
 #define MAX_ERRORS 25 /* in a row; then the decoder starts anew at a keyframe */
 #define NOTES 256     /* more than frames are held back */
+#define HEALED 10000000 /* us after which damage is believed to be gone, if no keyframe came */
 
 typedef struct Note { /* about a packet that the decoder has */
     int64_t arrival, wall;
     SampleClock clock;
+    bool damaged;      /* the transport knows that something is missing */
 } Note;
 
 struct Decoder {
     DecoderOptions opt;
     AVCodecContext *codec;
     AVFrame *frame;
+    AVFrame *other;    /* `doubted`: its time jumps, which may be damage; `again`: the one to be given after `frame` */
+    bool doubted, again;
+    bool damaged;      /* what comes refers to pictures that were not whole .. */
+    int64_t damaged_at; /* .. since this one, us of the stream's clock */
+    int suspect;       /* frames until then: something is missing behind the next one */
     StreamInfo *info;  /* the connection it is open for; NULL: none */
     PixelStore pixels;
     bool draining;     /* no more packets until all frames are out .. */
@@ -42,7 +49,9 @@ static void close_codec(Decoder *d)
     avcodec_free_context(&d->codec);
     stream_info_unref(d->info);
     d->info = NULL;
-    d->draining = d->closing = d->broken = false;
+    d->draining = d->closing = d->broken = d->damaged = d->doubted = d->again = false;
+    if (d->other)
+        av_frame_unref(d->other);
 }
 
 static void decoder_free(void *arg)
@@ -50,6 +59,7 @@ static void decoder_free(void *arg)
     Decoder *const d = arg;
     close_codec(d);
     av_frame_free(&d->frame);
+    av_frame_free(&d->other);
     pixel_store_free(&d->pixels);
 }
 
@@ -76,8 +86,9 @@ static int open_codec(Decoder *d, StreamInfo *info, Error *e)
     if (!codec)
         return error_set(e, ERR_UNSUPPORTED, "%s: no decoder for its video", d->opt.name);
     d->frame = d->frame ? d->frame : av_frame_alloc();
+    d->other = d->other ? d->other : av_frame_alloc();
     d->codec = avcodec_alloc_context3(codec);
-    if (!d->frame || !d->codec || avcodec_parameters_to_context(d->codec, info->par) < 0)
+    if (!d->frame || !d->other || !d->codec || avcodec_parameters_to_context(d->codec, info->par) < 0)
         return error_set(e, ERR_MEMORY, "%s: out of memory", d->opt.name);
     d->codec->pkt_timebase = info->time_base;
     d->codec->thread_count = d->opt.threads;
@@ -140,7 +151,7 @@ static DecoderTake give(Decoder *d, const Packet *p, int64_t t)
         return DECODER_TAKEN;
     }
     d->codec->reordered_opaque = d->sent;
-    d->note[d->sent % NOTES] = (Note){p->arrival, p->wall, p->clock};
+    d->note[d->sent % NOTES] = (Note){p->arrival, p->wall, p->clock, p->av->flags & AV_PKT_FLAG_CORRUPT};
     const int code = avcodec_send_packet(d->codec, p->av);
     if (code == AVERROR(EAGAIN))
         return DECODER_FRAMES_FIRST;
@@ -198,52 +209,131 @@ static void new_epoch(Decoder *d, int64_t at)
     d->last = d->guess = 0;
 }
 
-/* Sets t and epoch of the frame that libav gave. */
-static void time_frame(Decoder *d, VideoFrame *out)
+/* libav's best effort goes over to decoding times once presentation times looked wrong, which is a frame off for ever. */
+static int64_t time_of(const Decoder *d, const AVFrame *f)
 {
-    const int64_t at = stream_info_us(d->info, d->frame->best_effort_timestamp), step = stream_info_step(d->info);
+    return stream_info_us(d->info, f->pts != AV_NOPTS_VALUE ? f->pts : f->best_effort_timestamp);
+}
+
+/* About the packet that d->frame comes from. */
+static const Note *note_of(const Decoder *d)
+{
+    const int64_t from = d->frame->reordered_opaque; /* its number, where the codec hands it on */
+    return &d->note[(from >= 0 && from < d->sent ? from : d->sent - 1) % NOTES];
+}
+
+/* Describes d->frame, whose epoch has begun. */
+static void describe(Decoder *d, DecodedFrame *out)
+{
+    const Note *const n = note_of(d);
+    const int64_t at = time_of(d, d->frame);
     const AVRational rate = d->info->frame_rate;
-    if (at == PACKET_NO_TIME) {
-        if (d->origin == PACKET_NO_TIME)
-            new_epoch(d, 0);
-        out->t = d->guess;
-    } else {
-        const int64_t t = d->origin == PACKET_NO_TIME ? 0 : at - d->origin;
-        if (d->origin == PACKET_NO_TIME || t < d->last - step || t > d->last + VIDEO_JUMP)
-            new_epoch(d, at);
-        out->t = at - d->origin;
+    *out = (DecodedFrame){.frame = {.wall = n->wall, .clock = n->clock, .epoch = d->epoch}, .arrival = n->arrival};
+    VideoFrame *const f = &out->frame;
+    f->t = at == PACKET_NO_TIME ? d->guess : at - d->origin;
+    f->number = rate.num > 0 && rate.den > 0 ? av_rescale_rnd(f->t, rate.num, (int64_t)rate.den * 1000000, AV_ROUND_NEAR_INF) : -1;
+    f->key = d->frame->key_frame != 0;
+    d->last = f->t;
+    d->guess = f->t + stream_info_step(d->info);
+}
+
+/* libav fills in what is missing of a picture; what refers to it is then wrong as well, up to a keyframe. A packet that the
+ * transport marks stands, behind libav's parser, before the one that lost something: that one the decoder judges, and all
+ * after it may refer to pictures that never came. */
+static bool is_whole(Decoder *d)
+{
+    const int64_t at = time_of(d, d->frame);
+    const bool bad = d->frame->decode_error_flags != 0 || (d->frame->flags & AV_FRAME_FLAG_CORRUPT);
+    const bool key = d->frame->key_frame && d->frame->pict_type == AV_PICTURE_TYPE_I;
+    const bool lost = d->suspect > 0 && --d->suspect == 0;
+    if (note_of(d)->damaged)
+        d->suspect = 2;
+    if (bad || (lost && !key)) {
+        d->damaged = true;
+        d->damaged_at = at;
+        return false;
     }
-    out->epoch = d->epoch;
-    out->number = rate.num > 0 && rate.den > 0 ? av_rescale_rnd(out->t, rate.num, (int64_t)rate.den * 1000000, AV_ROUND_NEAR_INF) : -1;
-    out->key = d->frame->key_frame != 0;
-    d->last = out->t;
-    d->guess = out->t + step;
+    if (key || (at != PACKET_NO_TIME && d->damaged_at != PACKET_NO_TIME && at - d->damaged_at > HEALED))
+        d->damaged = false;
+    return !d->damaged;
+}
+
+/* Whether `at` does not follow on `before`: goes back by more than frames are reordered, or too far ahead. */
+static bool jumps(const Decoder *d, int64_t before, int64_t at)
+{
+    return at < before - stream_info_step(d->info) || at > before + VIDEO_JUMP;
+}
+
+typedef enum Doubt { GIVE, HOLD } Doubt;
+
+/* Decides about the time of d->frame. One that jumps is held until the next one says whether the clock does. */
+static Doubt judge_time(Decoder *d)
+{
+    const int64_t at = time_of(d, d->frame);
+    if (d->origin == PACKET_NO_TIME) {
+        new_epoch(d, at == PACKET_NO_TIME ? 0 : at);
+        return GIVE;
+    }
+    const bool back = at == PACKET_NO_TIME || !jumps(d, d->origin + d->last, at);
+    if (d->doubted && (back || jumps(d, time_of(d, d->other), at))) {
+        d->counts.errors++; /* it was damage */
+        av_frame_unref(d->other);
+        d->doubted = false;
+    }
+    if (back)
+        return GIVE;
+    if (!d->doubted) {
+        av_frame_move_ref(d->other, d->frame);
+        d->doubted = true;
+        return HOLD;
+    }
+    AVFrame *const second = d->frame;
+    d->frame = d->other;
+    d->other = second;
+    d->doubted = false;
+    d->again = true;
+    new_epoch(d, time_of(d, d->frame));
+    return GIVE;
+}
+
+/* The decoder has no more frames. */
+static void drained(Decoder *d)
+{
+    if (d->closing)
+        close_codec(d);
+    else
+        avcodec_flush_buffers(d->codec);
+    d->draining = false;
 }
 
 bool decoder_receive(Decoder *d, DecodedFrame *out)
 {
     if (!d->codec || d->broken)
         return false;
-    const int code = avcodec_receive_frame(d->codec, d->frame);
-    if (code == AVERROR_EOF) { /* all that it held back is out */
-        if (d->closing)
-            close_codec(d);
-        else
-            avcodec_flush_buffers(d->codec);
-        d->draining = false;
-        return false;
+    if (d->again) {
+        av_frame_unref(d->frame);
+        av_frame_move_ref(d->frame, d->other);
+        d->again = false;
+        describe(d, out);
+        return true;
     }
-    if (code < 0) {
-        if (code != AVERROR(EAGAIN))
+    for (;;) {
+        const int code = avcodec_receive_frame(d->codec, d->frame);
+        if (code == AVERROR_EOF)
+            drained(d);
+        else if (code < 0 && code != AVERROR(EAGAIN))
             d->counts.errors++;
-        return false;
+        if (code < 0)
+            return false;
+        d->counts.decoded++;
+        if (d->frame->reordered_opaque >= d->broke)
+            d->broke = -1;
+        if (!is_whole(d))
+            d->counts.errors++;
+        else if (judge_time(d) == GIVE)
+            break;
     }
-    const int64_t from = d->frame->reordered_opaque; /* the packet's number, where the codec hands it on */
-    const Note *const n = &d->note[(from >= 0 && from < d->sent ? from : d->sent - 1) % NOTES];
-    *out = (DecodedFrame){.frame = {.wall = n->wall, .clock = n->clock}, .arrival = n->arrival};
-    d->broke = from >= d->broke ? -1 : d->broke;
-    d->counts.decoded++;
-    time_frame(d, &out->frame);
+    describe(d, out);
     return true;
 }
 
@@ -255,7 +345,7 @@ int decoder_picture(Decoder *d, Frame *out, Error *e)
 /* Between two epochs nothing can be said of times. */
 PacketPlace decoder_place(const Decoder *d)
 {
-    return (PacketPlace){d->broke < 0 ? d->info : NULL, d->origin, d->last};
+    return (PacketPlace){d->broke < 0 && !d->doubted ? d->info : NULL, d->origin, d->last};
 }
 
 int decoder_epochs(const Decoder *d) { return d->began ? d->epoch + 1 : 0; }

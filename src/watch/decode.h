@@ -5,7 +5,9 @@
  *
  * One decoder serves all connections of a stream: where a packet belongs to another one than the packet before, what the
  * decoder holds back comes out first, and the next frame begins an epoch. It also begins one where the clock goes back
- * by more than frames are reordered, or jumps by more than VIDEO_JUMP. Arrival and capture time of a packet come out with its frame.
+ * by more than frames are reordered, or jumps by more than VIDEO_JUMP, in two frames at least: one alone is damage. Pictures
+ * that are not whole, and those that refer to them, do not come out. Arrival and capture time of a packet come out with its
+ * frame.
  *
  * A decoder belongs to one thread. */
 #ifndef LATHE_WATCH_DECODE_H
@@ -21,7 +23,7 @@ typedef struct DecoderOptions {
 } DecoderOptions;
 
 typedef struct DecoderCounts {
-    int64_t decoded, dropped, errors; /* as in VideoCounts */
+    int64_t decoded, dropped, errors; /* as in VideoCounts; errors: frames that are not given, too */
 } DecoderCounts;
 
 typedef struct Decoder Decoder;

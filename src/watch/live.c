@@ -12,7 +12,9 @@
 #include "watch/url.h"
 
 #define CLOSE_WAIT 800000      /* us that closing waits for the reader, which may be in a look-up of names */
-#define LASTED 10000000        /* us after which a connection counts as well */
+#define LASTED 3000000         /* us after which a connection counts as well */
+#define PROBE_MIN 250000       /* us: libav looks so long at streams that may have more in them than was seen (FLV, TS) .. */
+#define PROBE_MAX 4000000      /* .. and longer each time where that was too short */
 #define PACKETS_A_CALL 16      /* are decoded at most .. */
 #define CALL_TIME 4000         /* .. and no other once so many us are over */
 
@@ -42,6 +44,7 @@ struct Live {
     uint64_t dice;
     int64_t down_since;        /* of this outage, us; 0: none yet */
     int64_t delay;             /* before the next attempt, us */
+    int64_t probe;             /* us of the stream to look at before it begins */
 
     /* of who looks */
     Arena *arena;
@@ -196,6 +199,7 @@ static bool connect_once(Live *l)
         .read_timeout = l->opt.video.read_timeout,
         .keyframes = l->opt.video.keyframes,
         .live = true,
+        .probe = l->probe,
         .stop = &l->halt,
     });
     Error e = {0};
@@ -210,6 +214,8 @@ static bool connect_once(Live *l)
             after = code == 0 ? LIVE_ENDED : LIVE_FAILED;
     } else if (source_failure(s) == SOURCE_HOPELESS || source_is_file(l->url)) {
         after = LIVE_FAILED;
+    } else if (source_failure(s) == SOURCE_BROKEN) {
+        l->probe = l->probe < PROBE_MAX / 4 ? 4 * l->probe : PROBE_MAX;
     }
     note_end(l, after, source_failure(s), &e);
     source_close(s);
@@ -271,9 +277,9 @@ static LiveOptions with_defaults(const LiveOptions *opt)
 {
     LiveOptions o = *opt;
     o.video.open_timeout = o.video.open_timeout ? o.video.open_timeout : 5000000;
-    o.video.read_timeout = o.video.read_timeout ? o.video.read_timeout : 5000000;
+    o.video.read_timeout = o.video.read_timeout ? o.video.read_timeout : 3000000;
     o.frame_timeout = o.frame_timeout ? o.frame_timeout : 20000000;
-    o.retry_min = o.retry_min ? o.retry_min : 500000;
+    o.retry_min = o.retry_min ? o.retry_min : 250000;
     o.retry_max = o.retry_max ? o.retry_max : 30000000;
     o.max_bytes = o.max_bytes ? o.max_bytes : 8 << 20;
     return o;
@@ -288,6 +294,7 @@ int live_open(const char *url, const LiveOptions *opt, Live **out, Error *e)
     l->name = url_shown(a, url);
     l->opt = with_defaults(opt);
     l->dice = opt->seed;
+    l->probe = PROBE_MIN;
     l->aim = l->aim_for = INT64_MIN;
     atomic_store(&l->refs, 2);
     packets_init(&l->queue, VIDEO_MAX_PACKETS, l->opt.max_bytes);

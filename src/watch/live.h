@@ -13,7 +13,7 @@
  *
  * **Connecting anew**: after retry_min, doubled each time up to LIVE_RETRY_SOON while the other side has been away for less than
  * LIVE_SHORT_OUTAGE, so that it is found again within two seconds; then up to retry_max; plus up to a quarter by chance, and
- * back to retry_min once a connection has lasted for 10 s. A connection that gives no packet for `read_timeout` (of HLS: and
+ * back to retry_min once a connection has lasted for 3 s. A connection that gives no packet for `read_timeout` (of HLS: and
  * three segments more), or packets but no frame for `frame_timeout`, is down. Each connection begins a new epoch.
  *
  * **Clocks**: every frame knows its media time, when its packet arrived (us of clock_machine), and when it was captured:
@@ -26,7 +26,7 @@
 
 #include "watch/video.h"
 
-#define LIVE_RETRY_SOON 1500000   /* us */
+#define LIVE_RETRY_SOON 1000000   /* us */
 #define LIVE_SHORT_OUTAGE 60000000
 
 typedef enum LiveState { LIVE_CONNECTING, LIVE_UP, LIVE_DOWN, LIVE_ENDED, LIVE_FAILED } LiveState;
@@ -37,9 +37,9 @@ typedef enum LiveCause { /* why a connection went down */
 const char *live_cause_text(LiveCause c);
 
 typedef struct LiveOptions { /* zero: the default of each */
-    VideoOptions video;       /* timeouts: 5 s to open, 5 s to read */
+    VideoOptions video;       /* timeouts: 5 s to open, 3 s to read */
     int64_t frame_timeout;    /* us; 20 s: keyframes are up to ten seconds apart */
-    int64_t retry_min, retry_max; /* us; 0.5 s, 30 s */
+    int64_t retry_min, retry_max; /* us; 0.25 s, 30 s */
     uint64_t seed;            /* of the jitter */
     int64_t max_bytes;        /* of the ring; 8 MB */
     bool paced;               /* a file as if it were live: by its own clock, from when it is opened */

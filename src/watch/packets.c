@@ -173,7 +173,11 @@ static int64_t since(const PacketPlace *at, int64_t t)
     return t == PACKET_NO_TIME || at->origin == PACKET_NO_TIME ? INT64_MAX : t - at->origin;
 }
 
-static bool another(const Packet *p, const PacketPlace *at) { return p->breaks || !p->av || p->info != at->info; }
+/* It belongs to another epoch, or may. */
+static bool another(const Packet *p, const PacketPlace *at)
+{
+    return p->breaks || !p->av || p->info != at->info || since(at, p->dts) < at->last - VIDEO_JUMP;
+}
 
 int packets_needless(const PacketQueue *q, const PacketPlace *at, int64_t t)
 {

@@ -9,7 +9,10 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "watch/capture_clock.h"
+#include "watch/hls_clock.h"
 #include "watch/url.h"
+
+#define HLS_TARGET 6000000 /* us: segments' usual length, until the playlist has told */
 
 struct Source {
     const char *url, *name; /* name: as people may see it */
@@ -19,6 +22,7 @@ struct Source {
     int stream;       /* index of the one we look at */
     StreamInfo *info;
     CaptureClock clock;
+    HlsClock *hls;    /* NULL: it is not HLS */
     bool stored;
 
     int64_t deadline; /* us, monotonic; INT64_MAX: none */
@@ -111,9 +115,9 @@ static const TransportRow transport[] = {
     {"udp", "buffer_size", "1048576", false}, /* of the kernel */
     {"udp", "overrun_nonfatal", "1", false},
     {"http", "live_start_index", "-1", true}, /* HLS: the newest segment */
-    {"http", "http_persistent", "0", true},   /* each segment is seen as it is opened (hls_clock.h) */
-    {"", "probesize", "500000", true},        /* begin soon .. */
-    {"", "analyzeduration", "1000000", true},
+    {"http", "http_persistent", "0", true},   /* each segment is seen as it is opened, one after another (hls_clock.h) */
+    {"http", "http_multiple", "0", true},
+    {"", "probesize", "1000000", true},
 };
 
 static const char *const live_schemes[] = {"rtsp", "rtmp", "srt", "udp", "rtp", "tcp", "rist", "mmst", "mmsh"};
@@ -137,6 +141,8 @@ static void set_options(const Source *s, AVDictionary **option)
         if (has_scheme(s->url, r->scheme) && (s->opt.live || !r->live))
             av_dict_set(option, r->option, r->value, 0);
     }
+    if (s->opt.live)
+        av_dict_set_int(option, "analyzeduration", s->opt.probe, 0);
 }
 
 /* Files and videos of HTTP servers are stored; of HLS those that have an end. */
@@ -156,6 +162,8 @@ static int open_format(Source *s, Error *e)
     if (!s->format)
         return refuse(s, ERR_MEMORY, "out of memory", e);
     s->format->interrupt_callback = (AVIOInterruptCB){must_stop, s};
+    if (s->opt.live && has_scheme(s->url, "http"))
+        s->hls = hls_clock_new(s->arena, s->format);
     AVDictionary *option = NULL;
     set_options(s, &option);
     arm(s, s->opt.open_timeout);
@@ -222,11 +230,14 @@ void source_close(Source *s)
     if (s->format)
         arm(s, 500000); /* a goodbye to the other side */
     avformat_close_input(&s->format);
+    hls_clock_free(s->hls);
     stream_info_unref(s->info);
     arena_free(s->arena);
 }
 
 /* ---- packets ---- */
+
+static bool is_hls(const Source *s) { return s->hls && strcmp(s->format->iformat->name, "hls") == 0; }
 
 static void describe(Source *s, Packet *p)
 {
@@ -234,8 +245,24 @@ static void describe(Source *s, Packet *p)
     p->pts = stream_info_us(s->info, p->av->pts != AV_NOPTS_VALUE ? p->av->pts : p->av->dts);
     p->dts = stream_info_us(s->info, p->av->dts != AV_NOPTS_VALUE ? p->av->dts : p->av->pts);
     p->arrival = now_us();
-    if (!s->stored)
-        capture_clock_read(&s->clock, s->format, p, wall_us());
+    if (s->stored)
+        return;
+    capture_clock_read(&s->clock, p, wall_us());
+    if (!is_hls(s))
+        return;
+    arm(s, s->opt.read_timeout);
+    const int64_t date = hls_clock_read(s->hls, p);
+    disarm(s);
+    if (date != 0) {
+        p->wall = date;
+        p->clock = CLOCK_PDT;
+    }
+}
+
+/* Of HLS nothing comes between segments: a playlist that goes on has another one after less than one and a half. */
+static int64_t read_timeout(const Source *s)
+{
+    return s->opt.read_timeout + (is_hls(s) ? 3 * (hls_clock_target(s->hls) ? hls_clock_target(s->hls) : HLS_TARGET) : 0);
 }
 
 int source_read(Source *s, Packet *out, Error *e)
@@ -243,7 +270,7 @@ int source_read(Source *s, Packet *out, Error *e)
     *out = (Packet){.av = av_packet_alloc()};
     if (!out->av)
         return refuse(s, ERR_MEMORY, "out of memory", e);
-    arm(s, s->opt.read_timeout);
+    arm(s, read_timeout(s));
     int code;
     for (;;) {
         code = must_stop(s) ? AVERROR_EXIT : av_read_frame(s->format, out->av);

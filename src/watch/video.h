@@ -48,7 +48,7 @@ typedef struct VideoCounts {
     int64_t packets, bytes;
     int64_t decoded;  /* frames that came out of the decoder */
     int64_t dropped;  /* packets that no wanted frame needed */
-    int64_t errors;   /* packets that could not be decoded */
+    int64_t errors;   /* packets that could not be decoded, frames that are not whole */
     int64_t epochs;
 } VideoCounts;
 

@@ -1,0 +1,108 @@
+/* A live stream over RTSP from end to end: the sender's clock, and what a server does that is not well. (Many more faults
+ * on all transports: live_faults.c.) */
+#include "check.h"
+
+#include <libavutil/log.h>
+#include <math.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "live/child.h"
+#include "live/film.h"
+#include "watch/live.h"
+
+static char film[2][64]; /* 320 x 180 and 640 x 360 */
+
+static int set_up(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        snprintf(film[i], sizeof film[i], "/tmp/lathe_live_rtsp_%d_%d.ts", (int)getpid(), i);
+        film_make(film[i], i ? 640 : 320, i ? 360 : 180);
+    }
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++)
+        unlink(film[i]);
+    return 0;
+}
+
+typedef struct Seen {
+    int64_t frames, lost;
+    int epochs, widths;
+    double longest;
+} Seen;
+
+/* Every frame until then; each has to be the one that its time says. */
+static void watch(Live *l, double seconds, double wall0, Seen *s)
+{
+    const double end = time_now() + seconds;
+    double last = time_now();
+    int64_t t = 0, before = 0;
+    int epoch = -1, width = 0;
+    uint32_t number = 0, previous = 0;
+    while (time_now() < end) {
+        LiveFrame f;
+        const LiveResult r = live_frame(l, t, false, &f);
+        if (r == LIVE_NOTHING)
+            usleep(2000);
+        if (r != LIVE_FRAME)
+            continue;
+        assert_true(film_number(&f.frame.picture, &number));
+        const bool begins = f.frame.epoch != epoch;
+        if (!begins && f.frame.picture.width == width) {
+            const int64_t passed = (f.frame.t - before + 16667) / 33333;
+            assert_int_equal((previous + passed) % FILM_FRAMES, number);
+            s->lost += passed - 1;
+        }
+        if (f.frame.clock == CLOCK_RTCP) { /* captured in time, whatever RTP's clock does */
+            const double since = (double)f.frame.wall * 1e-6 - wall0;
+            if (since < -0.1 || since > seconds)
+                FAIL_MSG("captured %.3f s after the beginning", since);
+        } else
+            assert_int_equal(f.frame.clock, CLOCK_ARRIVAL);
+        s->epochs += begins;
+        s->widths += f.frame.picture.width != width;
+        s->longest = fmax(s->longest, time_now() - last);
+        s->frames++;
+        last = time_now();
+        epoch = f.frame.epoch;
+        width = f.frame.picture.width;
+        previous = number;
+        before = f.frame.t;
+        t = f.frame.t + 1;
+    }
+}
+
+/* A clock that jumps, another size, the connection reset, and all again. */
+static void faults(void **state)
+{
+    (void)state;
+    char change[96];
+    snprintf(change, sizeof change, "change@1.2:%s", film[1]);
+    Child server = child_start((const char *const[]){RTSP_SERVER, film[0], "--wall", "1000000000", "--fault", "jump@0.6:100",
+                                                     "--fault", change, "--fault", "cut@1.8", NULL}, NULL);
+    Live *l = NULL;
+    Error e = {0};
+    assert_int_equal(live_open(server.said, &(LiveOptions){0}, &l, &e), 0);
+    Seen s = {0};
+    watch(l, 3.6, 1e9, &s);
+    const LiveCounts c = live_counts(l);
+    if (s.epochs < 4 || s.widths < 4 || s.frames < 60 || s.lost > 0 || s.longest > 2 || c.down[LIVE_CLOSED] < 1)
+        FAIL_MSG("%d epochs, %d sizes, %lld frames, %lld lost, %.2f s without, %lld times closed", s.epochs, s.widths,
+                 (long long)s.frames, (long long)s.lost, s.longest, (long long)c.down[LIVE_CLOSED]);
+    live_close(l);
+    child_stop(&server);
+}
+
+int main(void)
+{
+    av_log_set_level(AV_LOG_QUIET);
+    const struct CMUnitTest tests[] = {cmocka_unit_test(faults)};
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
