@@ -250,9 +250,11 @@ static void describe(Source *s, Packet *p)
     capture_clock_read(&s->clock, p, wall_us());
     if (!is_hls(s))
         return;
+    const bool late = s->late;
     arm(s, s->opt.read_timeout);
     const int64_t date = hls_clock_read(s->hls, p);
     disarm(s);
+    s->late = late;
     if (date != 0) {
         p->wall = date;
         p->clock = CLOCK_PDT;
@@ -267,6 +269,8 @@ static int64_t read_timeout(const Source *s)
 
 int source_read(Source *s, Packet *out, Error *e)
 {
+    if (s->late) /* libav gives what it holds back before it says that a call was interrupted */
+        return av_fail(s, ERR_IO, AVERROR_EXIT, "reading", e);
     *out = (Packet){.av = av_packet_alloc()};
     if (!out->av)
         return refuse(s, ERR_MEMORY, "out of memory", e);

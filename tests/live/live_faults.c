@@ -38,6 +38,7 @@ typedef struct FaultRow {
     double amount, away; /* away: seconds in which nothing can come */
 } FaultRow;
 
+/* (A playlist with a segment of 102 s tells its reader to come back after 51 s: clocks of HLS do not jump here.) */
 static const FaultRow faults[] = {
     {"none", "rmsuh", NOBODY, "", 0, 0},
     {"cut", "rmh", RELAY, "cut", 0, 0},
@@ -51,8 +52,8 @@ static const FaultRow faults[] = {
     {"closed", "ms", SENDER, "cut 0.5", 0, 0.5},
     {"mid-GOP", "msu", SENDER, "middle 0.3", 0, 0.3},
     {"late", "msu", SENDER, "stall", 1.2, 1.2},
-    {"jump +9 s", "msuh", SENDER, "jump", 9, 0},
-    {"jump +102 s", "msuh", SENDER, "jump", 102, 0},
+    {"jump +9 s", "msu", SENDER, "jump", 9, 0},
+    {"jump +102 s", "msu", SENDER, "jump", 102, 0},
     {"jump -30 s", "su", SENDER, "jump", -30, 0},
     {"other size", "msuh", SENDER, "change", 0, 0},
 };
@@ -255,6 +256,7 @@ static void start_hls(Run *r)
         "class Quiet(http.server.SimpleHTTPRequestHandler):\n"
         "    def log_message(self, *a): pass\n"
         "s = http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), Quiet)\n"
+        "s.handle_error = lambda *a: None\n"
         "print('ready', flush=True)\n"
         "s.serve_forever()\n", port, NULL}, r->folder);
     start_relay(r, "tcp", atoi(port));
