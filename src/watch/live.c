@@ -198,6 +198,7 @@ static bool connect_once(Live *l)
         .open_timeout = l->opt.video.open_timeout,
         .read_timeout = l->opt.video.read_timeout,
         .keyframes = l->opt.video.keyframes,
+        .picture_rate = l->opt.video.picture_rate,
         .live = true,
         .probe = l->probe,
         .stop = &l->halt,

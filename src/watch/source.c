@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "watch/capture_clock.h"
 #include "watch/hls_clock.h"
+#include "watch/pictures.h"
 #include "watch/url.h"
 
 #define HLS_TARGET 6000000 /* us: segments' usual length, until the playlist has told */
@@ -24,6 +25,8 @@ struct Source {
     CaptureClock clock;
     HlsClock *hls;    /* NULL: it is not HLS */
     bool stored;
+    Pictures pictures; /* of a folder of pictures, which has no format open */
+    int picture;       /* the next one */
 
     int64_t deadline; /* us, monotonic; INT64_MAX: none */
     bool late;        /* it passed, or we were stopped: errors that follow come from that */
@@ -208,6 +211,29 @@ static int choose_stream(Source *s, Error *e)
     return s->info ? check_upright(s, stream, e) : refuse(s, ERR_MEMORY, "out of memory", e);
 }
 
+/* A folder of pictures is what its first one is. */
+static int open_pictures(Source *s, Error *e)
+{
+    int code = pictures_list(s->arena, s->url, &s->pictures, e);
+    if (code != 0) {
+        s->failure = SOURCE_REFUSED;
+        return code;
+    }
+    const char *const folder = s->url;
+    s->url = s->pictures.path[0];
+    code = open_format(s, e);
+    if (code == 0)
+        code = choose_stream(s, e);
+    s->url = folder;
+    if (code != 0)
+        return code;
+    const double rate = s->opt.picture_rate > 0 ? s->opt.picture_rate : 1;
+    s->info->frame_rate = av_d2q(rate, 1000000);
+    s->info->time_base = av_inv_q(s->info->frame_rate);
+    avformat_close_input(&s->format);
+    return 0;
+}
+
 Source *source_new(const char *url, const SourceOptions *opt)
 {
     Arena *const a = arena_new();
@@ -219,6 +245,8 @@ Source *source_new(const char *url, const SourceOptions *opt)
 int source_connect(Source *s, Error *e)
 {
     av_log_set_level(log_level() > 0 ? AV_LOG_WARNING : AV_LOG_QUIET); /* libav would write to stderr */
+    if (pictures_are(s->url))
+        return open_pictures(s, e);
     const int code = open_format(s, e);
     return code == 0 ? choose_stream(s, e) : code;
 }
@@ -267,8 +295,35 @@ static int64_t read_timeout(const Source *s)
     return s->opt.read_timeout + (is_hls(s) ? 3 * (hls_clock_target(s->hls) ? hls_clock_target(s->hls) : HLS_TARGET) : 0);
 }
 
+static int read_picture(Source *s, Packet *out, Error *e)
+{
+    if (s->picture >= s->pictures.n || stopped(s)) {
+        s->failure = SOURCE_CLOSED;
+        return 0;
+    }
+    Arena *const a = arena_new();
+    File f;
+    int code = file_read(a, s->pictures.path[s->picture], &f, e);
+    *out = (Packet){.av = av_packet_alloc()};
+    if (code == 0 && (!out->av || f.size > INT32_MAX / 2 || av_new_packet(out->av, (int)f.size) < 0))
+        code = error_set(e, ERR_MEMORY, "%s: out of memory", s->pictures.path[s->picture]);
+    if (code == 0) {
+        memcpy(out->av->data, f.at, f.size);
+        out->av->pts = out->av->dts = s->picture++;
+        out->av->flags |= AV_PKT_FLAG_KEY;
+        describe(s, out);
+    } else {
+        packet_free(out);
+        s->failure = SOURCE_BROKEN;
+    }
+    arena_free(a);
+    return code == 0 ? 1 : code;
+}
+
 int source_read(Source *s, Packet *out, Error *e)
 {
+    if (s->pictures.n > 0)
+        return read_picture(s, out, e);
     if (s->late) /* libav gives what it holds back before it says that a call was interrupted */
         return av_fail(s, ERR_IO, AVERROR_EXIT, "reading", e);
     *out = (Packet){.av = av_packet_alloc()};
@@ -298,4 +353,10 @@ int source_read(Source *s, Packet *out, Error *e)
 SourceFailure source_failure(const Source *s) { return s->failure; }
 StreamInfo *source_info(const Source *s) { return s->info; }
 bool source_stored(const Source *s) { return s->stored; }
-int64_t source_duration(const Source *s) { return s->format->duration > 0 ? s->format->duration : 0; }
+
+int64_t source_duration(const Source *s)
+{
+    if (s->pictures.n > 0)
+        return stream_info_us(s->info, s->pictures.n);
+    return s->format->duration > 0 ? s->format->duration : 0;
+}

@@ -25,6 +25,7 @@ typedef enum SourceFailure {
 typedef struct SourceOptions {
     int64_t open_timeout, read_timeout; /* us */
     bool keyframes;           /* no other frame is wanted */
+    double picture_rate;      /* frames a second of a folder of pictures; 0: 1 */
     bool live;                /* connected to anew if it ends: begin with what is newest */
     int64_t probe;            /* us of a live stream that are looked at to find out what it holds */
     const _Atomic int *stop;  /* not 0: all calls fail soon. NULL: never */

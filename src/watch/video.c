@@ -28,6 +28,7 @@ int video_open(const char *url, const VideoOptions *opt, Video **out, Error *e)
         .open_timeout = opt->open_timeout ? opt->open_timeout : 10000000,
         .read_timeout = opt->read_timeout ? opt->read_timeout : 10000000,
         .keyframes = opt->keyframes,
+        .picture_rate = opt->picture_rate,
         .stop = &v->stop,
     });
     const int code = source_connect(v->source, e);

@@ -32,6 +32,7 @@ typedef struct VideoOptions { /* zero: the default of each */
     int64_t read_timeout;     /* us; 10 s. Of files, too: they may be on a network */
     bool keyframes;           /* no other frame is wanted */
     int threads;              /* of the decoder; 1 */
+    double picture_rate;      /* of a folder of pictures, frames a second; 1 */
 } VideoOptions;
 
 typedef struct VideoFrame {
@@ -54,7 +55,7 @@ typedef struct VideoCounts {
 
 typedef struct Video Video;
 
-/* A file, or rtsp://, rtmp://, http(s)://..m3u8, srt://, udp://. ERR_IO: it cannot be reached or read; ERR_INVALID: it is no video;
+/* A file, a folder of pictures (pictures.h), or rtsp://, rtmp://, http(s)://..m3u8, srt://, udp://. ERR_IO: it cannot be reached or read; ERR_INVALID: it is no video;
  * ERR_UNSUPPORTED: its codec, its format of pixels or its size, or it is to be turned. */
 int video_open(const char *url, const VideoOptions *opt, Video **out, Error *e);
 void video_close(Video *v); /* NULL is allowed */

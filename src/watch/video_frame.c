@@ -4,6 +4,7 @@
 
 #include <libavutil/frame.h>
 #include <libavutil/pixdesc.h>
+#include <string.h>
 
 #include "base/heap.h"
 
@@ -25,6 +26,26 @@ static const FormatRow formats[] = {
     {AV_PIX_FMT_YUV444P10LE, FRAME_I444, 3, false, 2}, {AV_PIX_FMT_YUV420P12LE, FRAME_I420, 3, false, 4},
     {AV_PIX_FMT_P010LE, FRAME_NV12, 2, false, 8},
 };
+
+typedef struct PackedRow { /* pixels in other bytes than ours: of files of pictures. Transparency is passed over */
+    enum AVPixelFormat av;
+    int step, at[3];       /* bytes from pixel to pixel; where red, green, blue are; a second one of 0: gray */
+} PackedRow;
+
+static const PackedRow packed[] = {
+    {AV_PIX_FMT_RGBA, 4, {0, 1, 2}},    {AV_PIX_FMT_BGRA, 4, {2, 1, 0}},     {AV_PIX_FMT_RGB0, 4, {0, 1, 2}},
+    {AV_PIX_FMT_BGR0, 4, {2, 1, 0}},    {AV_PIX_FMT_ARGB, 4, {1, 2, 3}},     {AV_PIX_FMT_RGB48BE, 6, {0, 2, 4}},
+    {AV_PIX_FMT_RGBA64BE, 8, {0, 2, 4}}, {AV_PIX_FMT_PAL8, 1, {0, 1, 2}},    {AV_PIX_FMT_GRAY16BE, 2, {0}},
+    {AV_PIX_FMT_YA8, 2, {0}},           {AV_PIX_FMT_YA16BE, 4, {0}},
+};
+
+static const PackedRow *find_packed(int av)
+{
+    for (size_t i = 0; i < sizeof packed / sizeof *packed; i++)
+        if ((int)packed[i].av == av)
+            return &packed[i];
+    return NULL;
+}
 
 static const FormatRow *find_format(int av)
 {
@@ -61,19 +82,50 @@ static int plane_height(const FormatRow *r, int plane, int height)
     return plane > 0 && (r->format == FRAME_I420 || r->format == FRAME_NV12) ? (height + 1) / 2 : height;
 }
 
+static int reserve(PixelStore *p, size_t size, const AVFrame *f, const char *name, Error *e)
+{
+    if (p->size >= size)
+        return 0;
+    pixel_store_free(p);
+    p->at = heap_alloc(size, 64);
+    if (!p->at)
+        return error_set(e, ERR_MEMORY, "%s: no memory for a picture of %d x %d", name, f->width, f->height);
+    p->size = size;
+    return 0;
+}
+
+/* Packed pixels of other kinds -> three bytes, or one. */
+static int repack(PixelStore *p, const PackedRow *r, const AVFrame *f, const char *name, Frame *out, Error *e)
+{
+    const int n = r->at[1] == 0 ? 1 : 3;
+    const int code = reserve(p, (size_t)f->width * (size_t)f->height * (size_t)n, f, name, e);
+    if (code != 0)
+        return code;
+    uint8_t *to = p->at;
+    *out = (Frame){.format = n == 1 ? FRAME_GRAY : FRAME_RGB24, .width = f->width, .height = f->height, .full = true,
+                   .matrix = matrix_of(f), .plane = {to}, .stride = {f->width * n}};
+    for (int y = 0; y < f->height; y++) {
+        const uint8_t *from = f->data[0] + (ptrdiff_t)y * f->linesize[0];
+        for (int x = 0; x < f->width; x++, from += r->step, to += n) {
+            uint32_t colour = 0;
+            if (r->av == AV_PIX_FMT_PAL8)
+                memcpy(&colour, f->data[1] + 4 * *from, 4); /* 0xAARRGGBB */
+            for (int k = 0; k < n; k++)
+                to[k] = r->av == AV_PIX_FMT_PAL8 ? (uint8_t)(colour >> (16 - 8 * k)) : from[r->at[k]];
+        }
+    }
+    return 0;
+}
+
 /* 16-bit samples -> 8, rounded down as a decoder of 8 bits would have it. */
 static int narrow(PixelStore *p, const FormatRow *r, const AVFrame *f, const char *name, Frame *out, Error *e)
 {
     size_t size = 0;
     for (int k = 0; k < r->nplane; k++)
         size += (size_t)plane_width(r, k, f->width) * (size_t)plane_height(r, k, f->height);
-    if (p->size < size) {
-        pixel_store_free(p);
-        p->at = heap_alloc(size, 64);
-        if (!p->at)
-            return error_set(e, ERR_MEMORY, "%s: no memory for a picture of %d x %d", name, f->width, f->height);
-        p->size = size;
-    }
+    const int code = reserve(p, size, f, name, e);
+    if (code != 0)
+        return code;
     uint8_t *to = p->at;
     for (int k = 0; k < r->nplane; k++) {
         const int width = plane_width(r, k, f->width), height = plane_height(r, k, f->height);
@@ -90,13 +142,16 @@ static int narrow(PixelStore *p, const FormatRow *r, const AVFrame *f, const cha
 
 int pixel_store_view(PixelStore *p, const AVFrame *f, const char *name, Frame *out, Error *e)
 {
+    if (f->width > 16384 || f->height > 16384)
+        return error_set(e, ERR_UNSUPPORTED, "%s: pictures of %d x %d", name, f->width, f->height);
+    const PackedRow *const other = find_packed(f->format);
+    if (other)
+        return repack(p, other, f, name, out, e);
     const FormatRow *const r = find_format(f->format);
     if (!r) {
         const char *const format = av_get_pix_fmt_name(f->format);
         return error_set(e, ERR_UNSUPPORTED, "%s: pixels of format %s", name, format ? format : "?");
     }
-    if (f->width > 16384 || f->height > 16384)
-        return error_set(e, ERR_UNSUPPORTED, "%s: pictures of %d x %d", name, f->width, f->height);
     *out = (Frame){.format = r->format, .width = f->width, .height = f->height, .matrix = matrix_of(f)};
     out->full = r->full || f->color_range == AVCOL_RANGE_JPEG;
     out->centre = f->chroma_location == AVCHROMA_LOC_CENTER;

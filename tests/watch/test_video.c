@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include <arpa/inet.h>
+#include <libavcodec/avcodec.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -9,6 +10,7 @@
 
 #include "base/file.h"
 #include "watch/clip.h"
+#include "watch/pictures.h"
 #include "watch/video.h"
 
 static char path[64];
@@ -17,6 +19,39 @@ static const char *temporary(const char *suffix)
 {
     snprintf(path, sizeof path, "/tmp/lathe_video_%d%s", (int)getpid(), suffix);
     return path;
+}
+
+/* width: 3 + the place of its format above. Red, green and blue of all pixels are value, value + 1, value + 2. */
+static void picture_write(const char *name, enum AVPixelFormat format, uint8_t value)
+{
+    const AVCodec *const codec = avcodec_find_encoder(AV_CODEC_ID_PNG);
+    AVCodecContext *c = avcodec_alloc_context3(codec);
+    AVFrame *f = av_frame_alloc();
+    AVPacket *p = av_packet_alloc();
+    static const int step[] = {3, 4, 1, 1, 6, 8, 2, 2};
+    const int kind = (value - 10) / 20 % 8;
+    c->width = f->width = 3 + kind;
+    c->height = f->height = 4;
+    c->pix_fmt = format;
+    c->time_base = (AVRational){1, 1};
+    f->format = (int)format;
+    assert_int_equal(avcodec_open2(c, codec, NULL), 0);
+    assert_int_equal(av_frame_get_buffer(f, 0), 0);
+    for (int y = 0; y < f->height; y++)
+        for (int x = 0; x < f->width * step[kind]; x++) {
+            const int byte = x % step[kind], wide = kind == 4 || kind == 5 || kind == 6; /* two bytes a sample, high one first */
+            f->data[0][y * f->linesize[0] + x] = (uint8_t)(kind == 3 ? 5 : value + (wide ? byte / 2 : byte));
+        }
+    if (format == AV_PIX_FMT_PAL8)
+        for (uint32_t i = 0; i < 256; i++)
+            ((uint32_t *)f->data[1])[i] = 0xff000000 | (value << 16 | (value + 1) << 8 | (value + 2)) * (uint32_t)(i == 5);
+    assert_int_equal(avcodec_send_frame(c, f), 0);
+    assert_int_equal(avcodec_receive_packet(c, p), 0);
+    Error e;
+    assert_int_equal(file_write(name, p->data, (size_t)p->size, &e), 0);
+    av_packet_free(&p);
+    av_frame_free(&f);
+    avcodec_free_context(&c);
 }
 
 static Video *must_open(const char *name, const VideoOptions *opt)
@@ -138,6 +173,64 @@ static void clocks_that_jump(void **state)
     check_jump(100 * 25, 2); /* 100 s forward */
     check_jump(-20, 2);      /* back */
     check_jump(5 * 25, 1);   /* 5 s forward: packets were lost */
+}
+
+/* ---- pictures ---- */
+
+static void numbers_in_names(void **state)
+{
+    (void)state;
+    static const char *const sorted[] = {"", "a", "a1", "a01", "a2", "a10", "a10b", "a11", "b", "b3x7", "b3x20", "b20"};
+    enum { N = sizeof sorted / sizeof *sorted };
+    for (int i = 0; i < N; i++)
+        for (int k = 0; k < N; k++) {
+            const int order = pictures_compare(sorted[i], sorted[k]);
+            if ((order > 0) - (order < 0) != (i > k) - (i < k))
+                FAIL_MSG("'%s' and '%s'", sorted[i], sorted[k]);
+        }
+}
+
+/* Pictures of every kind of pixels that PNG has, written by libav, with their number in their colour: in order, a frame each. */
+static void folders(void **state)
+{
+    (void)state;
+    static const enum AVPixelFormat format[] = {AV_PIX_FMT_RGB24, AV_PIX_FMT_RGBA, AV_PIX_FMT_GRAY8, AV_PIX_FMT_PAL8,
+                                                AV_PIX_FMT_RGB48BE, AV_PIX_FMT_RGBA64BE, AV_PIX_FMT_GRAY16BE, AV_PIX_FMT_YA8};
+    char folder[] = "/tmp/lathe_shots_XXXXXX", name[96];
+    assert_non_null(mkdtemp(folder));
+    for (int i = 0; i < 12; i++) {
+        snprintf(name, sizeof name, "%s/shot%d.png", folder, i);
+        picture_write(name, format[i % 8], (uint8_t)(20 * i + 10));
+    }
+    snprintf(name, sizeof name, "%s/notes.txt", folder);
+    Error e = {0};
+    assert_int_equal(file_write(name, "no picture", 10, &e), 0);
+    for (int pattern = 0; pattern < 2; pattern++) {
+        snprintf(name, sizeof name, pattern ? "%s/shot?.*" : "%s", folder);
+        Video *const v = must_open(name, &(VideoOptions){.picture_rate = 4});
+        VideoFrame f;
+        int n = 0;
+        for (int64_t t = 0; video_sample(v, t, &f, &e) == 1; t = f.t + 1) {
+            assert_int_equal(f.t, n * 250000);
+            assert_int_equal(f.number, n);
+            assert_int_equal(f.picture.width, 3 + n % 8);
+            const uint8_t *const last = f.picture.plane[0] + f.picture.stride[0] + (f.picture.format == FRAME_GRAY ? 1 : 3);
+            assert_int_equal(last[0], 20 * n + 10);
+            if (f.picture.format == FRAME_RGB24) {
+                assert_int_equal(last[1], 20 * n + 11);
+                assert_int_equal(last[2], 20 * n + 12);
+            }
+            n++;
+        }
+        assert_int_equal(n, pattern ? 10 : 12);
+        assert_int_equal(video_duration(v), n * 250000);
+        video_close(v);
+    }
+    char command[64];
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    assert_int_equal(system(command), 0);
+    Video *v = NULL;
+    assert_int_equal(video_open("/tmp/no_such_*.png", &(VideoOptions){0}, &v, &e), ERR_INVALID);
 }
 
 static void bad_files(void **state)
@@ -278,7 +371,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(samples_are_exact), cmocka_unit_test(containers), cmocka_unit_test(keyframes_only),
-        cmocka_unit_test(clocks_that_jump),  cmocka_unit_test(bad_files),  cmocka_unit_test(deadlines),
+        cmocka_unit_test(clocks_that_jump),  cmocka_unit_test(numbers_in_names), cmocka_unit_test(folders), cmocka_unit_test(bad_files),  cmocka_unit_test(deadlines),
         cmocka_unit_test(streams_that_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
