@@ -319,6 +319,7 @@ static void report(Run *r, int n, long before, long after)
     printf("%s: %d faults, %lld frames, %lld lost, %lld not readable, %lld wrong; memory %ld -> %ld kB\n", r->transport, n,
            (long long)r->frames, (long long)r->lost, (long long)r->unread, (long long)r->wrong, before, after);
     const LiveCounts c = live_counts(r->live);
+    int late = 0;
     printf("  %lld connections, %lld epochs, down:", (long long)c.connections, (long long)c.video.epochs);
     for (int i = 1; i < LIVE_CAUSES; i++)
         printf(" %s %lld", live_cause_text((LiveCause)i), (long long)c.down[i]);
@@ -330,7 +331,10 @@ static void report(Run *r, int n, long before, long after)
         qsort(t->gap, (size_t)t->n, sizeof *t->gap, by_value);
         printf("  %-13s %4d  %6.3f  %6.3f  %8lld\n", faults[k].name, t->n, t->gap[t->n / 2], t->gap[t->n - 1],
                (long long)t->lost);
+        for (int i = 0; i < t->n; i++)
+            late += t->gap[i] > 2;
     }
+    printf("  %d of %d took more than 2 s\n", late, n);
 }
 
 static void finish(Run *r)

@@ -12,6 +12,7 @@
  *     corrupt N    of the next N pieces some bytes are changed
  *     lose N       the next N pieces are not handed on (of UDP)
  *
+ * What is to happen to the next pieces happens within 0.3 s, or not at all.
  * It ends with its standard input, or with who started it. */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -39,7 +40,8 @@ typedef struct Relay {
     int listener;
     struct sockaddr_in target, client;
     Pair pair[PAIRS];
-    double refuse, stall;        /* until then */
+    double refuse, stall;
+    double harm;                 /* until then: garbage, corrupt, lose */        /* until then */
     int garbage, corrupt, lose;
     uint32_t dice;
     bool over;
@@ -64,6 +66,7 @@ static void obey(Relay *r, const char *line)
     char verb[16] = "";
     double amount = 0;
     sscanf(line, "%15s %lf", verb, &amount);
+    r->harm = time_now() + 0.3;
     if (strcmp(verb, "cut") == 0) {
         r->refuse = time_now() + amount;
         for (int i = 0; i < PAIRS && !r->udp; i++)
@@ -139,6 +142,8 @@ static bool hand_on(Relay *r, int from, int to, bool to_client)
         return true;
     if (to_client == r->push) /* not the stream */
         return deliver(r, to, to_client, piece, (size_t)n);
+    if (time_now() > r->harm)
+        r->garbage = r->corrupt = r->lose = 0;
     if (r->udp && r->lose > 0) {
         r->lose--;
         return true;

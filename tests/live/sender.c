@@ -47,6 +47,7 @@ typedef struct Sender {
     double away;          /* nor connected */
     bool middle;          /* begin there */
     bool changed;         /* the next packet is of another film */
+    int served;           /* connections */
     bool back;            /* its times are earlier */
     bool cut, over;
     char line[256];
@@ -208,7 +209,7 @@ static void serve(Sender *s)
     while (s->middle && s->next < f->n / 2 && (s->next == 0 || !(f->packet[2 * s->next]->flags & AV_PKT_FLAG_KEY)))
         s->next++;
     s->round = -f->packet[s->next]->dts;
-    s->jumped = 100000000; /* room to jump back */
+    s->jumped = 100000000 * ++s->served; /* another clock each time, and room to jump back */
     s->cut = s->middle = s->back = false;
     s->held = 0;
     s->began = time_now();

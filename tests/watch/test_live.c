@@ -367,6 +367,23 @@ static void nobody_there(void **state)
     close_live(v);
 }
 
+/* Protocols that wait for a greeting, and those that nobody answers. */
+static void closing_protocols(void **state)
+{
+    (void)state;
+    static const char *const scheme[] = {"http", "https", "rtsp", "rtmp", "tcp", "srt", "udp"};
+    Server *const s = start(&(ClipOptions){.frames = 10, .fps = 25, .gop = 10}, 8, MANNERS(SILENT));
+    for (size_t i = 0; i < sizeof scheme / sizeof *scheme; i++) {
+        char url[96];
+        snprintf(url, sizeof url, "%s%s/x", scheme[i], strchr(s->url, ':'));
+        Viewer *const v = open_live(url, (LiveOptions){0});
+        usleep(100000);
+        check_state(v, LIVE_CONNECTING, LIVE_NONE);
+        close_live(v);
+    }
+    stop(s);
+}
+
 /* While it waits in a protocol, for noise to become a video, or for the next attempt. */
 static void closing(void **state)
 {
@@ -484,7 +501,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(samples_are_exact), cmocka_unit_test(files_that_are_none),
         cmocka_unit_test(connections_that_end), cmocka_unit_test(other_sides), cmocka_unit_test(nobody_there),
-        cmocka_unit_test(closing), cmocka_unit_test(frozen), cmocka_unit_test(newest_frame),
+        cmocka_unit_test(closing), cmocka_unit_test(closing_protocols), cmocka_unit_test(frozen), cmocka_unit_test(newest_frame),
         cmocka_unit_test(full_ring), cmocka_unit_test(ahead),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

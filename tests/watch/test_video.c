@@ -233,6 +233,62 @@ static void folders(void **state)
     assert_int_equal(video_open("/tmp/no_such_*.png", &(VideoOptions){0}, &v, &e), ERR_INVALID);
 }
 
+/* One frame of H.264. */
+static void frame_write(const char *name, int width, int height)
+{
+    const AVCodec *const codec = avcodec_find_encoder(AV_CODEC_ID_H264);
+    AVCodecContext *c = avcodec_alloc_context3(codec);
+    AVFrame *f = av_frame_alloc();
+    AVPacket *p = av_packet_alloc();
+    AVDictionary *option = NULL;
+    av_dict_set(&option, "preset", "ultrafast", 0);
+    c->width = f->width = width;
+    c->height = f->height = height;
+    c->pix_fmt = AV_PIX_FMT_GRAY8;
+    c->time_base = (AVRational){1, 25};
+    f->format = AV_PIX_FMT_GRAY8;
+    assert_int_equal(avcodec_open2(c, codec, &option), 0);
+    assert_int_equal(av_frame_get_buffer(f, 0), 0);
+    memset(f->data[0], 100, (size_t)f->linesize[0] * (size_t)height);
+    f->pts = 0;
+    assert_int_equal(avcodec_send_frame(c, f), 0);
+    assert_int_equal(avcodec_send_frame(c, NULL), 0);
+    assert_int_equal(avcodec_receive_packet(c, p), 0);
+    Error e;
+    assert_int_equal(file_write(name, p->data, (size_t)p->size, &e), 0);
+    av_dict_free(&option);
+    av_packet_free(&p);
+    av_frame_free(&f);
+    avcodec_free_context(&c);
+}
+
+/* One pixel is a picture; 8K is; what is larger is refused before its memory is taken. */
+static void sizes(void **state)
+{
+    (void)state;
+    static const int size[][2] = {{1, 1}, {7680, 4320}, {8192, 4368}};
+    for (int i = 0; i < 3; i++) {
+        frame_write(temporary(".h264"), size[i][0], size[i][1]);
+        Video *v = NULL;
+        VideoFrame f;
+        Error e = {0};
+        int code = video_open(path, &(VideoOptions){0}, &v, &e);
+        if (code == 0)
+            code = video_sample(v, 0, &f, &e);
+        if (i < 2) {
+            assert_int_equal(code, 1);
+            assert_int_equal(f.picture.width, size[i][0]);
+            assert_int_equal(f.picture.height, size[i][1]);
+            assert_in_range(f.picture.plane[0][0], 99, 101);
+        } else {
+            assert_true(code <= 0);
+            assert_true(code < 0 || video_counts(v).errors > 0);
+        }
+        video_close(v);
+        unlink(path);
+    }
+}
+
 static void bad_files(void **state)
 {
     (void)state;
@@ -371,7 +427,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(samples_are_exact), cmocka_unit_test(containers), cmocka_unit_test(keyframes_only),
-        cmocka_unit_test(clocks_that_jump),  cmocka_unit_test(numbers_in_names), cmocka_unit_test(folders), cmocka_unit_test(bad_files),  cmocka_unit_test(deadlines),
+        cmocka_unit_test(clocks_that_jump),  cmocka_unit_test(numbers_in_names), cmocka_unit_test(folders), cmocka_unit_test(sizes), cmocka_unit_test(bad_files),  cmocka_unit_test(deadlines),
         cmocka_unit_test(streams_that_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
