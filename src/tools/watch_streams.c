@@ -102,6 +102,8 @@ static int start_service(Running *run, Error *e)
 {
     const ServiceOptions opt = {.nets = &run->opt->nets, .event = on_event, .arg = run};
     const int code = service_start(run->opt->service, &opt, &run->service, e);
+    if (code == 0 && service_port(run->service) > 0)
+        fprintf(stderr, "page: http://%s\n", service_address(run->service));
     run->engine = code == 0 ? service_engine(run->service) : NULL;
     return code;
 }

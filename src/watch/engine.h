@@ -45,6 +45,8 @@ typedef struct EngineOptions {
     void (*event)(void *arg, const EventRecord *r, int64_t latency);
     void (*system)(void *arg, const SystemRecord *r);
     void (*sample)(void *arg, const char *stream, const Sample *s, const Frame *f); /* NULL: nobody listens */
+    /* After its events; reading: what each signal of the watch read as. NULL: nobody listens */
+    void (*judged)(void *arg, const Watch *w, const Sample *s, const struct Reading *reading, const Frame *f);
     void *arg;
 } EngineOptions;
 

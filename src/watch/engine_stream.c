@@ -76,12 +76,20 @@ static void on_sample(void *arg, const Sample *sample, const Frame *f)
     o->sample(o->arg, s->spec.name, sample, f);
 }
 
+static void on_judged(void *arg, const Sample *sample, const Reading *reading, const Frame *f)
+{
+    const Stream *const s = arg;
+    const EngineOptions *const o = engine_options(s->engine);
+    o->judged(o->arg, s->spec.watch, sample, reading, f);
+}
+
 int stream_judging(Stream *s, const StreamSpec *spec, Judging *out, Error *e)
 {
     out->arena = arena_new();
     const JudgeOptions opt = {.stream = s->spec.name, .watch = spec->watch,
                               .all = spec->all, .run = s->run, .event = on_event,
-                              .sample = engine_options(s->engine)->sample ? on_sample : NULL, .arg = s};
+                              .sample = engine_options(s->engine)->sample ? on_sample : NULL,
+                              .judged = engine_options(s->engine)->judged ? on_judged : NULL, .arg = s};
     const int code = judge_new(out->arena, engine_host(s->engine), &opt, &out->judge, e);
     if (code != 0) {
         arena_free(out->arena);

@@ -61,6 +61,8 @@ static void judge(Judge *j, const Sample *s, const Frame *f)
     events_sample(j->events, s);
     j->times.rules += time_now() - start;
     j->times.samples++;
+    if (j->opt.judged)
+        j->opt.judged(j->opt.arg, s, events_readings(j->events), f);
 }
 
 static void begin_frame(Judge *j, const VideoFrame *f)

@@ -13,10 +13,14 @@
 
 #include "watch/event.h"
 #include "watch/observe.h"
+#include "watch/reading.h"
 #include "watch/video.h"
 
 /* f: NULL where samples come from a recording. Both are valid during the call. */
 typedef void (*SampleFn)(void *arg, const Sample *s, const Frame *f);
+
+/* reading: what each signal read as; valid during the call. */
+typedef void (*JudgedFn)(void *arg, const Sample *s, const Reading *reading, const Frame *f);
 
 typedef struct JudgeOptions {
     const char *stream;
@@ -24,6 +28,7 @@ typedef struct JudgeOptions {
     bool all;        /* look at all signals */
     uint64_t run;    /* events_set_run */
     SampleFn sample; /* before its events; NULL: nobody listens */
+    JudgedFn judged; /* after them; NULL likewise */
     EventFn event;
     void *arg;
 } JudgeOptions;

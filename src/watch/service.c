@@ -308,6 +308,11 @@ static void service_job(Context *ctx, void *arg)
     YamlMap service = yaml_map(&y, yaml_get(&m, "service"), "'service'");
     j->service->workers = yaml_int(&service, "workers", 0, 1, 1024);
     j->service->outbox = beside(&y, yaml_text(&service, "outbox", arena_printf(ctx->arena, "%s.outbox", j->service->path)));
+    const char *const store = yaml_text(&service, "store", NULL), *const clips = yaml_text(&service, "clips", NULL);
+    j->service->store = store ? beside(&y, store) : NULL;
+    j->service->clips = clips ? beside(&y, clips) : NULL;
+    j->service->page = yaml_text(&service, "page", NULL);
+    j->service->page_name = yaml_texts(&service, "page_names", &j->service->npage_name);
     yaml_done(&service);
     yaml_done(&m);
 }

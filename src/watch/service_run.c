@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/vec.h"
+#include "watch/page.h"
 #include "watch/system_json.h"
 
 /* A stream as the engine has it. What it needs lives as long as it runs, whatever becomes of the file. */
@@ -23,7 +24,10 @@ struct ServiceRun {
     Service *now;
     FileList files;
     Engine *engine;
-    Sinks *sinks;            /* NULL: none */
+    Sinks *sinks;            /* NULL: none, as the three below */
+    Store *store;
+    Board *board;
+    Page *_Atomic page;      /* opened when streams run already */
     VEC(Running) running;
     pthread_mutex_t lock;    /* refused, why */
     int64_t refused;
@@ -46,14 +50,20 @@ static void send(ServiceRun *r, const SinkRecord *record)
 static void on_event(void *arg, const EventRecord *record, int64_t latency)
 {
     ServiceRun *const r = arg;
-    if (r->sinks) {
+    Page *const page = r->page;
+    if (r->sinks || page) {
         Arena *const a = arena_new();
         Str line = str_new(a);
         event_json(&line, record);
-        send(r, &(SinkRecord){.stream = record->stream, .event = record->rule->name, .id = record->id, .rev = record->rev,
-                              .severity = record->rule->severity, .json = str_text(&line), .size = line.len});
+        if (r->sinks)
+            send(r, &(SinkRecord){.stream = record->stream, .event = record->rule->name, .id = record->id, .rev = record->rev,
+                                  .severity = record->rule->severity, .json = str_text(&line), .size = line.len});
+        if (page)
+            page_record(page, str_text(&line), line.len);
         arena_free(a);
     }
+    if (r->store)
+        store_record(r->store, record);
     if (r->opt.event)
         r->opt.event(r->opt.arg, record, latency);
 }
@@ -61,16 +71,31 @@ static void on_event(void *arg, const EventRecord *record, int64_t latency)
 static void on_system(void *arg, const SystemRecord *record)
 {
     ServiceRun *const r = arg;
-    if (r->sinks) {
+    Page *const page = r->page;
+    if (r->sinks || page) {
         Arena *const a = arena_new();
         Str line = str_new(a);
         system_json(&line, record);
-        send(r, &(SinkRecord){.stream = record->stream, .event = system_name(record->kind), .id = system_id(record),
-                              .state = true, .json = str_text(&line), .size = line.len});
+        if (r->sinks)
+            send(r, &(SinkRecord){.stream = record->stream, .event = system_name(record->kind), .id = system_id(record),
+                                  .state = true, .json = str_text(&line), .size = line.len});
+        if (page)
+            page_record(page, str_text(&line), line.len);
         arena_free(a);
     }
+    if (r->store && record->kind == SYSTEM_END)
+        store_stream_end(r->store, record->stream);
     if (r->opt.system)
         r->opt.system(r->opt.arg, record);
+}
+
+static void on_judged(void *arg, const Watch *w, const Sample *s, const Reading *reading, const Frame *f)
+{
+    const ServiceRun *const r = arg;
+    if (r->store)
+        store_sample(r->store, w, s, reading);
+    if (r->board)
+        board_sample(r->board, w, s, reading, f);
 }
 
 static void on_sample(void *arg, const char *stream, const Sample *s, const Frame *f)
@@ -111,6 +136,15 @@ static void running_free(Running *r)
     arena_free(r->arena);
 }
 
+/* Store and board know a watch by its address: before the old one is freed. */
+static void forget(const ServiceRun *r, const char *stream)
+{
+    if (r->store)
+        store_stream_end(r->store, stream);
+    if (r->board)
+        board_remove(r->board, stream);
+}
+
 static void remove_missing(ServiceRun *r, const Service *next, ServiceChange *out)
 {
     int n = 0;
@@ -125,6 +159,7 @@ static void remove_missing(ServiceRun *r, const Service *next, ServiceChange *ou
         }
         Error ignored = {0};
         engine_remove(r->engine, s->spec.name, &ignored); /* a name that ran */
+        forget(r, s->spec.name);
         running_free(s);
         out->removed++;
     }
@@ -147,6 +182,7 @@ static int bring_in(ServiceRun *r, const ServiceStream *s, ServiceChange *out, E
         return code;
     }
     if (at >= 0) {
+        forget(r, next.spec.name);
         running_free(&r->running.at[at]);
         r->running.at[at] = next;
         out->edited++;
@@ -182,6 +218,28 @@ static int read_service(ServiceRun *r, Service **out, Error *e)
     return code;
 }
 
+static void name_sinks(ServiceRun *r, const Service *s)
+{
+    const char *name[SERVICE_MAX_SINKS];
+    for (int i = 0; i < s->nsink; i++)
+        name[i] = s->sink[i].name;
+    if (r->page)
+        page_sinks(r->page, s->nsink, name);
+}
+
+static int start_page(ServiceRun *r, Error *e)
+{
+    const Service *const s = r->now;
+    Page *page = NULL;
+    const int code = page_open(&(PageOptions){.address = s->page, .nname = s->npage_name, .name = s->page_name, .engine = r->engine,
+                                              .board = r->board, .store = r->store, .store_path = s->store, .clips = s->clips,
+                                              .sinks = r->sinks}, &page, e);
+    r->page = page;
+    if (code == 0)
+        name_sinks(r, s);
+    return code;
+}
+
 static int start(ServiceRun *r, Error *e)
 {
     int code = read_service(r, &r->now, e);
@@ -191,10 +249,17 @@ static int start(ServiceRun *r, Error *e)
         code = sinks_open(r->now->outbox, r->now->nsink, r->now->sink, &r->sinks, e);
     if (code != 0)
         return code;
+    if (r->now->store)
+        code = store_open(r->now->store, &(StoreOptions){0}, &r->store, e);
+    if (code != 0)
+        return code;
+    r->board = r->now->page ? board_new() : NULL;
     const EngineOptions opt = {.workers = r->now->workers, .nets = r->opt.nets, .event = on_event, .system = on_system,
-                               .sample = r->opt.sample ? on_sample : NULL, .arg = r};
+                               .sample = r->opt.sample ? on_sample : NULL, .judged = r->store || r->board ? on_judged : NULL, .arg = r};
     ServiceChange ignored = {0};
     code = engine_new(&opt, &r->engine, e);
+    if (code == 0 && r->now->page)
+        code = start_page(r, e);
     return code == 0 ? apply(r, r->now, &ignored, e) : code;
 }
 
@@ -216,11 +281,15 @@ int service_start(const char *path, const ServiceOptions *opt, ServiceRun **out,
 
 bool service_changed(ServiceRun *r) { return files_changed(&r->files); }
 
+static bool same(const char *a, const char *b) { return a == b || (a && b && strcmp(a, b) == 0); }
+
 /* What cannot be changed while it runs. */
 static int check_fixed(const ServiceRun *r, const Service *next, Error *e)
 {
     if (next->workers != r->now->workers)
         return error_set(e, ERR_UNSUPPORTED, "%s: 'workers' cannot be changed while it runs: start it again", r->path);
+    if (!same(next->store, r->now->store) || !same(next->page, r->now->page) || !same(next->clips, r->now->clips))
+        return error_set(e, ERR_UNSUPPORTED, "%s: 'store', 'page' and 'clips' cannot be changed while it runs: start it again", r->path);
     if (strcmp(next->outbox, r->now->outbox) != 0)
         return error_set(e, ERR_UNSUPPORTED, "%s: 'outbox' cannot be changed while it runs: start it again", r->path);
     return 0;
@@ -249,6 +318,7 @@ int service_reload(ServiceRun *r, ServiceChange *out, Error *e)
         service_free(next);
         return code;
     }
+    name_sinks(r, next);
     code = apply(r, next, out, e);
     service_free(r->now);
     r->now = next;
@@ -259,6 +329,15 @@ int service_reload(ServiceRun *r, ServiceChange *out, Error *e)
 Engine *service_engine(ServiceRun *r) { return r->engine; }
 const Service *service_now(const ServiceRun *r) { return r->now; }
 Sinks *service_sinks(ServiceRun *r) { return r->sinks; }
+int service_port(const ServiceRun *r) { return r->page ? page_port(r->page) : 0; }
+
+const char *service_address(ServiceRun *r)
+{
+    const char *const page = r->now->page, *const colon = page ? strrchr(page, ':') : NULL;
+    if (!r->page)
+        return NULL;
+    return arena_printf(r->arena, "%.*s:%d", colon ? (int)(colon - page) : 9, colon ? page : "127.0.0.1", page_port(r->page));
+}
 
 int64_t service_refused(ServiceRun *r, char *why, size_t size)
 {
@@ -271,7 +350,11 @@ int64_t service_refused(ServiceRun *r, char *why, size_t size)
 
 void service_stop(ServiceRun *r, int64_t timeout)
 {
-    engine_free(r->engine);
+    page_stop(r->page);     /* it asks the engine */
+    engine_free(r->engine); /* whose last records still find all below */
+    page_close(r->page);
+    board_free(r->board);
+    store_close(r->store);
     for (int i = 0; i < r->running.len; i++)
         running_free(&r->running.at[i]);
     if (r->sinks)

@@ -41,6 +41,8 @@ Engine *service_engine(ServiceRun *r);
 const Service *service_now(const ServiceRun *r);
 /* Sinks; NULL: there are none. In the order of service_now. */
 Sinks *service_sinks(ServiceRun *r);
+int service_port(const ServiceRun *r); /* of the page; 0: there is none */
+const char *service_address(ServiceRun *r); /* "127.0.0.1:8080": where the page is; NULL */
 /* Records that no outbox took (sink.h: sinks_add). From any thread. */
 int64_t service_refused(ServiceRun *r, char *why, size_t size);
 /* Streams end as "stopped"; sinks deliver until `timeout` (us). */

@@ -116,7 +116,7 @@ static void test_refused(void **state)
         {"sinks: {a: {to: jsonl, path: x, secret_file: y}}\n", "sink 'a': unknown key 'secret_file'"},
         {"sinks: {a: {to: webhook, url: \"http://x\", secret_file: none}}\n", "'secret_file'"},
         {"service: {workers: 0}\n", "'service': 'workers' must be between 1 and 1024"},
-        {"service: {page: 1}\n", "'service': unknown key 'page'"},
+        {"service: {colour: 1}\n", "'service': unknown key 'colour'"},
         {"stream: {}\n", ":1:1: the file: unknown key 'stream'"},
         {WATCH "streams: {}\nsinks: {}\nservice: {}\nspeed: 1\n", "unknown key 'speed'"},
     };

@@ -1,0 +1,144 @@
+/* Metrics of a service: one family after another, each over all streams. */
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "net/metrics.h"
+#include "watch/page_parts.h"
+
+typedef struct Column { /* a number of StreamStatus */
+    const char *name, *type, *help;
+    double (*of)(const StreamStatus *s);
+} Column;
+
+#define OF(field) \
+    static double of_##field(const StreamStatus *s) { return (double)s->field; }
+OF(wanted)
+OF(judged)
+OF(events)
+OF(fps)
+OF(cpu)
+OF(decode)
+static double of_up(const StreamStatus *s) { return s->state == LIVE_UP; }
+static double of_packets(const StreamStatus *s) { return (double)s->live.video.packets; }
+static double of_bytes(const StreamStatus *s) { return (double)s->live.video.bytes; }
+static double of_decoded(const StreamStatus *s) { return (double)s->live.video.decoded; }
+static double of_errors(const StreamStatus *s) { return (double)s->live.video.errors; }
+static double of_epochs(const StreamStatus *s) { return (double)s->live.video.epochs; }
+static double of_connections(const StreamStatus *s) { return (double)s->live.connections; }
+
+static const Column column[] = {
+    {"lathe_watch_stream_up", "gauge", "1 while the stream is connected and gives pictures.", of_up},
+    {"lathe_watch_packets_total", "counter", "Packets of video that came.", of_packets},
+    {"lathe_watch_bytes_total", "counter", "Their bytes.", of_bytes},
+    {"lathe_watch_frames_decoded_total", "counter", "Frames that came out of the decoder.", of_decoded},
+    {"lathe_watch_decode_errors_total", "counter", "Packets that could not be decoded.", of_errors},
+    {"lathe_watch_epochs_total", "counter", "Times at which the stream's clock began anew.", of_epochs},
+    {"lathe_watch_connections_total", "counter", "Connections made.", of_connections},
+    {"lathe_watch_samples_wanted_total", "counter", "Samples that the watch asks for.", of_wanted},
+    {"lathe_watch_samples_total", "counter", "Samples that were judged.", of_judged},
+    {"lathe_watch_samples_per_second", "gauge", "Samples judged a second, of late.", of_fps},
+    {"lathe_watch_events_total", "counter", "Events that started.", of_events},
+    {"lathe_watch_cpu_seconds_total", "counter", "Time of processors for this stream.", of_cpu},
+    {"lathe_watch_decode_seconds_total", "counter", "Of that, decoding.", of_decode},
+};
+
+static void add_columns(Str *out, const EngineStatus *g)
+{
+    for (size_t i = 0; i < sizeof column / sizeof column[0]; i++) {
+        metrics_family(out, column[i].name, column[i].type, column[i].help);
+        for (int k = 0; k < g->nstream; k++)
+            metrics_value(out, column[i].name, 1, (MetricLabel[]){{"stream", g->stream[k].name}}, column[i].of(&g->stream[k]));
+    }
+}
+
+static void add_skipped(Str *out, const EngineStatus *g)
+{
+    static const char name[] = "lathe_watch_samples_skipped_total";
+    metrics_family(out, name, "counter", "Samples that were not judged, by cause.");
+    for (int k = 0; k < g->nstream; k++) {
+        const StreamStatus *const s = &g->stream[k];
+        const struct { const char *cause; int64_t n; } row[] = {{"busy", s->busy}, {"late", s->late}, {"rate", s->rate}, {"lost", s->lost}};
+        for (int i = 0; i < 4; i++)
+            metrics_value(out, name, 2, (MetricLabel[]){{"stream", s->name}, {"cause", row[i].cause}}, (double)row[i].n);
+    }
+}
+
+static void add_latency(Str *out, const EngineStatus *g)
+{
+    static const char name[] = "lathe_watch_latency_seconds", down[] = "lathe_watch_disconnections_total";
+    metrics_family(out, name, "gauge", "From the arrival of a frame to its judgement, of late.");
+    for (int k = 0; k < g->nstream; k++) {
+        const StreamStatus *const s = &g->stream[k];
+        metrics_value(out, name, 2, (MetricLabel[]){{"stream", s->name}, {"quantile", "0.5"}}, s->latency_p50);
+        metrics_value(out, name, 2, (MetricLabel[]){{"stream", s->name}, {"quantile", "0.95"}}, s->latency_p95);
+    }
+    metrics_family(out, down, "counter", "Connections that went down, by cause.");
+    for (int k = 0; k < g->nstream; k++)
+        for (int c = LIVE_NONE + 1; c < LIVE_CAUSES; c++)
+            metrics_value(out, down, 2, (MetricLabel[]){{"stream", g->stream[k].name}, {"cause", live_cause_text((LiveCause)c)}},
+                          (double)g->stream[k].live.down[c]);
+}
+
+typedef struct SinkColumn {
+    const char *name, *type, *help;
+    size_t at; /* of an int64_t in SinkCounts */
+} SinkColumn;
+
+static void add_sinks(Str *out, const PageOptions *opt, const PageSinks *sinks)
+{
+    static const SinkColumn row[] = {
+        {"lathe_watch_outbox_depth", "gauge", "Records that wait for a sink.", offsetof(SinkCounts, waiting)},
+        {"lathe_watch_sink_delivered_total", "counter", "Records that a sink has acknowledged.", offsetof(SinkCounts, delivered)},
+        {"lathe_watch_sink_attempts_total", "counter", "Attempts to deliver.", offsetof(SinkCounts, attempts)},
+        {"lathe_watch_sink_failures_total", "counter", "Attempts that failed.", offsetof(SinkCounts, failures)},
+        {"lathe_watch_sink_dead", "gauge", "Records that were given up.", offsetof(SinkCounts, dead)},
+    };
+    for (size_t i = 0; opt->sinks && i < sizeof row / sizeof row[0]; i++) {
+        metrics_family(out, row[i].name, row[i].type, row[i].help);
+        for (int k = 0; k < sinks->n; k++) {
+            const SinkCounts c = sinks_counts(opt->sinks, k);
+            int64_t v;
+            memcpy(&v, (const char *)&c + row[i].at, sizeof v);
+            metrics_value(out, row[i].name, 1, (MetricLabel[]){{"sink", sinks->name[k]}}, (double)v);
+        }
+    }
+}
+
+static void add_one(Str *out, const char *name, const char *type, const char *help, double v)
+{
+    metrics_family(out, name, type, help);
+    metrics_value(out, name, 0, NULL, v);
+}
+
+/* Of this process, by /proc; 0: not known. */
+static double resident_bytes(Arena *a)
+{
+    File f;
+    Error e;
+    long long pages = 0;
+    if (file_read(a, "/proc/self/statm", &f, &e) == 0)
+        sscanf((const char *)f.at, "%*s %lld", &pages);
+    return (double)pages * (double)sysconf(_SC_PAGESIZE);
+}
+
+void page_metrics(Str *out, const PageOptions *opt, const EngineStatus *engine, const PageSinks *sinks, const HttpCounts *http)
+{
+    add_columns(out, engine);
+    add_skipped(out, engine);
+    add_latency(out, engine);
+    add_sinks(out, opt, sinks);
+    add_one(out, "lathe_watch_rate_factor", "gauge", "Share of the sampling rates asked for; below 1 under overload.", engine->factor);
+    add_one(out, "lathe_watch_workers_busy", "gauge", "Share of the workers' time in use, of late.", engine->busy);
+    if (opt->store) {
+        const StoreCounts c = store_counts(opt->store);
+        add_one(out, "lathe_watch_store_spans_total", "counter", "Runs of text, screens and objects that were kept.", (double)c.spans);
+        add_one(out, "lathe_watch_store_failures_total", "counter", "Times at which the store could not be written.", (double)c.failures);
+        add_one(out, "lathe_watch_store_dropped_total", "counter", "What was not kept for want of room.", (double)c.dropped);
+    }
+    add_one(out, "lathe_watch_http_requests_total", "counter", "Requests to the page.", (double)http->requests);
+    add_one(out, "lathe_watch_http_refused_total", "counter", "Malformed ones.", (double)http->refused);
+    add_one(out, "process_resident_memory_bytes", "gauge", "Resident memory.", resident_bytes(out->arena));
+}
