@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "compile/cache.h"
 #include "tools/tool.h"
+#include "tools/watch_search.h"
 #include "tools/watch_streams.h"
 #include "tools/watch_video.h"
 #include "watch/config.h"
@@ -18,6 +19,7 @@ const char help_watch[] =
     "lathe watch SERVICE.yaml [options]\n"
     "lathe watch test WATCH.yaml VIDEO --expect EVENTS.jsonl [options]\n"
     "lathe watch WATCH.yaml --replay SAMPLES.jsonl [options]\n"
+    "lathe watch search QUERY [--db FILE] [--limit N] [--json]\n"
     "\n"
     "Watches videos and prints the events of their watch as they come: text, icons, screens, motion, and rules\n"
     "over them (doc/watch.md). Without a watch it tells which lines of text appear, and motion. A VIDEO is a file,\n"
@@ -36,6 +38,12 @@ const char help_watch[] =
     "    --keyframes      look at keyframes only\n"
     "    --threads N      that work (default: all CPUs)\n"
     "    --no-cache       compile models even if the disk cache ($LATHE_CACHE, ~/.cache/lathe) has them\n"
+    "\n"
+    "`search` finds what a service with a 'store' has seen: texts, screens, objects, events. Words, all of which\n"
+    "must be there, \"a phrase\", stream:NAME, kind:event, since:2h, and what streams show now, as alive<20.\n"
+    "\n"
+    "    --db FILE        the store (default: seen.db)\n"
+    "    --limit N        so many at most (default: 20)\n"
     "\n"
     "Models of text are looked for below $LATHE_MODELS, or .models; a watch can name others. `test` fails if an\n"
     "event is missed or too much.\n"
@@ -179,6 +187,8 @@ static void take_names(WatchArgs *w, const Args *a)
 
 int cmd_watch(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "search") == 0)
+        return watch_search(argc - 1, argv + 1);
     const bool test = argc > 1 && strcmp(argv[1], "test") == 0; /* a word of its own */
     Args a = test ? args_begin(argc - 1, argv + 1) : args_begin(argc, argv);
     WatchArgs w = {.arena = arena_new(), .test = test, .nets = {.progress = tool_progress}};
