@@ -19,8 +19,8 @@ static OnnxShape take_shape(Lexer *l)
     return shape;
 }
 
-/* import: the name of a model, then lines `bind DIM NUMBER` and `shape INPUT NUMBER...`; prints the
- * graph. */
+/* import: the name of a model, then lines `bind DIM NUMBER`, `shape INPUT NUMBER...` and `output VALUE`;
+ * prints the graph. */
 void golden_import(Context *ctx, const GoldenCase *c, Str *out)
 {
     enum { MOST = 8 };
@@ -35,6 +35,8 @@ void golden_import(Context *ctx, const GoldenCase *c, Str *out)
         if (lex_accept(&l, "bind")) {
             const char *const name = l.tok.kind == TOK_STRING ? lex_string(&l) : lex_ident(&l);
             bind[opt.nbind++] = (OnnxBindDim){name, lex_int(&l)};
+        } else if (lex_accept(&l, "output")) {
+            opt.output = l.tok.kind == TOK_STRING ? lex_string(&l) : lex_ident(&l);
         } else {
             lex_expect(&l, "shape");
             shape[opt.nshape++] = take_shape(&l);

@@ -85,6 +85,7 @@ static void add_options(Digest *d, const ModelOptions *o)
     digest_add(d, &o->compile.work_limit, sizeof o->compile.work_limit);
     digest_add_int(d, o->compile.precision);
     cost_table_digest(o->compile.costs, d);
+    digest_add_text(d, o->onnx.output ? o->onnx.output : "");
     digest_add_int(d, o->onnx.nbind);
     for (int i = 0; i < o->onnx.nbind; i++) {
         digest_add_text(d, o->onnx.bind[i].name);

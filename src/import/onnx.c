@@ -234,9 +234,8 @@ static Declared declared_output(const Importer *im, const Onnx__ValueInfoProto *
 
 /* Callers know outputs by name, so a value that has another name (an alias made by a function) is
  * copied. */
-static void import_output(Importer *im, const Scope *s, const Onnx__ValueInfoProto *p)
+static void import_output(Importer *im, const Scope *s, const char *name, Declared declared)
 {
-    const char *const name = p->name ? p->name : "";
     ValueId v = scope_find(s, name);
     if (v < 0)
         fail(im->ctx, ERR_INVALID, "output '%.200s' of the model: nothing defines it", name);
@@ -246,7 +245,6 @@ static void import_output(Importer *im, const Scope *s, const Onnx__ValueInfoPro
         v = named;
     }
     vec_push(im->ctx->arena, &im->g->block.at[0].output, v);
-    const Declared declared = declared_output(im, p);
     vec_push(im->ctx->arena, &im->g->declared, declared);
 }
 
@@ -299,8 +297,10 @@ static Graph *import_model(Context *ctx, const char *name, OnnxMemory *memory,
     const int opset = import_opset(im, model->opset_import, model->n_opset_import);
     const Frame f = {.opset = opset == 0 && model->ir_version < 3 ? 1 : opset};
     import_nodes(im, &s, &f, p->node, p->n_node);
-    for (size_t i = 0; i < p->n_output; i++)
-        import_output(im, &s, p->output[i]);
+    for (size_t i = 0; i < p->n_output && !opt->output; i++)
+        import_output(im, &s, p->output[i]->name ? p->output[i]->name : "", declared_output(im, p->output[i]));
+    if (opt->output)
+        import_output(im, &s, opt->output, (Declared){.rank = -1});
     for (int i = 0; opt->on_file && i < memory->file_id.cap; i++)
         if (memory->file_id.slot[i].key)
             opt->on_file(opt->on_file_arg, memory->file_id.slot[i].key);

@@ -41,6 +41,7 @@ typedef struct OnnxOptions {
     const OnnxBindDim *bind;
     const OnnxBindValue *value;
     const OnnxShape *shape;
+    const char *output;    /* a value of the model, by its name: the only output, in place of the model's. NULL: these */
     size_t memory_limit;   /* of the unpacked message; 0: 256 MiB + 16 times the file's size */
     void (*on_file)(void *arg, const char *location); /* may be NULL: told of each file of external data, as the model names it */
     void *on_file_arg;
