@@ -66,6 +66,19 @@ static bool names_model(const YamlMap *m)
     return yaml_get(&look, "model") != NULL;
 }
 
+PictureInput config_embed(YamlMap *m, int size, const char **output)
+{
+    /* PP-OCR's; of other models as of classifiers, but all of the picture. */
+    PictureInput own = {.fit = FIT_STRETCH, .width = size, .height = size, .bgr = true, .mean = {127.5, 127.5, 127.5},
+                        .scale = {127.5, 127.5, 127.5}};
+    if (names_model(m)) {
+        own = classifier_input;
+        own.fit = FIT_STRETCH;
+    }
+    *output = yaml_text(m, "output", NULL);
+    return picture_input(m->yaml, yaml_get(m, "input"), &own);
+}
+
 ObjectSignal config_object(YamlMap *m, const Watch *w)
 {
     static const char *const nms[] = {"all", "class"};
@@ -86,6 +99,7 @@ ObjectSignal config_object(YamlMap *m, const Watch *w)
 
 ObjectSignal config_class(YamlMap *m, const Watch *w)
 {
+    yaml_need(m, "model"); /* there is no default */
     ObjectSignal s = {
         .input = picture_input(m->yaml, yaml_get(m, "input"), &classifier_input),
         .names = names_file(m, w),

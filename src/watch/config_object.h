@@ -7,6 +7,8 @@
 
 ObjectSignal config_object(YamlMap *m, const Watch *w);
 ObjectSignal config_class(YamlMap *m, const Watch *w);
+/* `input`, `output` of what compares pictures by a model's layer; the model is `m`'s. */
+PictureInput config_embed(YamlMap *m, int size, const char **output);
 /* {name: [[x, y], ..]} */
 const Area *config_areas(const Yaml *y, const YamlNode *node, int *count);
 

@@ -141,12 +141,33 @@ static void hysteresis(YamlMap *m, double on, double off, double *out_on, double
         yaml_fail(m->yaml, at ? at->place : m->node->place, "%s: 'off' must not be above 'on'", m->what);
 }
 
+#define EMBED_ICON 64    /* side of what the default model is shown of an icon .. */
+#define EMBED_SCREEN 128 /* .. and of a screen */
+
+static IconSignal embedded_icon(YamlMap *m, const Watch *w)
+{
+    IconSignal s = {.method = ICON_EMBED};
+    s.ref = references(m, w, "refs", &s.nref);
+    const YamlNode *const others = yaml_get(m, "others");
+    if (others)
+        s.other = references(m, w, "others", &s.nother);
+    const YamlNode *const margin = yaml_get(m, "margin");
+    if (margin && !others)
+        yaml_fail(m->yaml, margin->place, "%s: 'margin' is to 'others', and there are none", m->what);
+    s.margin = yaml_number(m, "margin", 0.03, 0, 2);
+    s.input = config_embed(m, EMBED_ICON, &s.output);
+    hysteresis(m, others ? 0.5 : 0.75, others ? 0.45 : 0.7, &s.on, &s.off);
+    return s;
+}
+
 static IconSignal icon_signal(YamlMap *m, const Watch *w)
 {
     static const char *const method[] = {"ncc", "embed"}, *const mask[] = {"none", "alpha"};
     IconSignal s = {.method = (IconMethod)yaml_choice(m, "method", ICON_NCC, method, 2)};
+    if (s.method == ICON_EMBED)
+        return embedded_icon(m, w);
     double scale[16] = {1};
-    s.ref = references(m, w, s.method == ICON_NCC ? "template" : "refs", &s.nref);
+    s.ref = references(m, w, "template", &s.nref);
     const int n = yaml_number_list(m, "scales", 16, scale);
     s.nscale = n ? n : 1;
     for (int i = 0; i < s.nscale; i++)
@@ -154,7 +175,7 @@ static IconSignal icon_signal(YamlMap *m, const Watch *w)
             yaml_fail(m->yaml, m->node->place, "%s: 'scales' must be between 0.1 and 10", m->what);
     s.scale = arena_dup(m->yaml->ctx->arena, scale, sizeof scale);
     s.mask = yaml_choice(m, "mask", 1, mask, 2) == 1;
-    hysteresis(m, s.method == ICON_NCC ? 0.8 : 0.75, s.method == ICON_NCC ? 0.7 : 0.68, &s.on, &s.off);
+    hysteresis(m, 0.8, 0.7, &s.on, &s.off);
     return s;
 }
 
@@ -172,6 +193,8 @@ static ScreenSignal screen_signal(YamlMap *m, const Watch *w)
     s.ref = ref;
     s.unknown_below = yaml_number(m, "unknown_below", 0.6, -1, 1);
     s.margin = yaml_number(m, "margin", 0, 0, 2);
+    if (s.method == SCREEN_EMBED)
+        s.input = config_embed(m, EMBED_SCREEN, &s.output);
     return s;
 }
 

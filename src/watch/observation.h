@@ -44,7 +44,8 @@ typedef enum ObservationState {
  *
  *     text, line   text, score: mean probability of its characters. Empty text: nothing was read
  *     text, page   found: lines in reading order
- *     icon         score: correlation or similarity of the best place, -1 to 1; found[0]: that place
+ *     icon         score: correlation or similarity of the best place, -1 to 1; found[0]: that place; second: similarity to the
+ *                  best of `others`, if there are any
  *     screen class text: label of the best; score; second: score of the best other label
  *     object       found
  *     motion       score: share of the region that changed, 0 to 1

@@ -6,6 +6,7 @@
 
 #include "base/heap.h"
 #include "base/vec.h"
+#include "watch/embedder.h"
 #include "watch/observe_parts.h"
 
 typedef struct ReaderEntry {
@@ -22,6 +23,7 @@ struct ObserveHost {
     pthread_mutex_t looks; /* held while nets run */
     VEC(ReaderEntry) reader;
     VEC(Net *) net;
+    VEC(Embedder *) embedder;
 };
 
 /* ---- host ---- */
@@ -42,6 +44,8 @@ ObserveHost *observe_host_new(Arena *a, const NetHost *nets, Workers *workers)
 }
 
 Infer *host_infer(ObserveHost *h) { return h->infer; }
+void host_lock(ObserveHost *h) { pthread_mutex_lock(&h->looks); }
+void host_unlock(ObserveHost *h) { pthread_mutex_unlock(&h->looks); }
 bool host_prepares(const ObserveHost *h) { return h->prepares; }
 
 static bool same(const char *a, const char *b) { return a == b || (a && b && strcmp(a, b) == 0); }
@@ -61,18 +65,36 @@ int host_text_reader(ObserveHost *h, const char *detector, const char *recognise
     return code;
 }
 
-int host_net(ObserveHost *h, const char *path, Net **out, Error *e)
+int host_net(ObserveHost *h, const char *path, const char *output, Net **out, Error *e)
 {
     h->opened_net = true;
     for (int i = 0; i < h->net.len; i++) {
-        if (strcmp(net_path(h->net.at[i]), path) != 0)
+        if (!same(net_path(h->net.at[i]), path) || !same(net_inside(h->net.at[i]), output))
             continue;
         *out = h->net.at[i];
         return 0;
     }
-    const int code = net_open(h->arena, h->nets, path, false, out, e);
+    /* An arena of its own: a net grows while it is looked at, on another thread than who opens signals. */
+    const int code = net_open_inside(arena_child(h->arena), h->nets, path, output, out, e);
     if (code == 0)
         vec_push(h->arena, &h->net, *out);
+    return code;
+}
+
+int host_embedder(ObserveHost *h, const char *model, const char *output, const PictureInput *in, Embedder **out, Error *e)
+{
+    for (int i = 0; i < h->embedder.len; i++) {
+        if (!embedder_is(h->embedder.at[i], model, output, in))
+            continue;
+        *out = h->embedder.at[i];
+        return 0;
+    }
+    Net *net;
+    int code = host_net(h, model, output, &net, e);
+    if (code == 0)
+        code = embedder_open(h->arena, net, in, out, e);
+    if (code == 0)
+        vec_push(h->arena, &h->embedder, *out);
     return code;
 }
 
@@ -96,6 +118,10 @@ void look_tensor(const Look *l, const FrameBox *box, FrameFilter filter, const F
 {
     Observer *const o = l->observer;
     const int64_t size = frame_scratch(l->frame, box, filter, t);
+    if (!o) { /* before there is one: references */
+        frame_to_tensor(l->frame, box, filter, t, simd_level(), arena_alloc_aligned(l->tmp, (size_t)size, 64));
+        return;
+    }
     if (size > o->scratch_size) {
         heap_free(o->scratch);
         o->scratch = heap_alloc((size_t)size, 64);
@@ -141,7 +167,7 @@ const SignalOps *observe_ops(SignalKind k)
     static const SignalOps *const ops[] = {
         [SIGNAL_TEXT] = &text_signal_ops,     [SIGNAL_ICON] = &icon_signal_ops,         [SIGNAL_SCREEN] = &screen_signal_ops,
         [SIGNAL_MOTION] = &motion_signal_ops, [SIGNAL_POSITION] = &position_signal_ops,
-        [SIGNAL_OBJECT] = &object_signal_ops, [SIGNAL_AUDIO] = NULL,                    [SIGNAL_CLASS] = NULL,
+        [SIGNAL_OBJECT] = &object_signal_ops, [SIGNAL_AUDIO] = NULL,                    [SIGNAL_CLASS] = &class_signal_ops,
     };
     return ops[k];
 }

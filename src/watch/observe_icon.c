@@ -2,7 +2,7 @@
 #include <math.h>
 
 #include "base/vec.h"
-#include "watch/observe_parts.h"
+#include "watch/observe_embed.h"
 
 typedef struct Variant { /* of a template */
     NccTemplate *ncc;
@@ -15,6 +15,7 @@ typedef struct IconState {
     int64_t scratch_size;
     bool placed; /* of positions: where it was seen last, pixels of the region */
     double x, y;
+    EmbedState *embed; /* NULL: by correlation */
 } IconState;
 
 static int add_reference(Arena *a, IconState *state, const Reference *r, Box region, bool mask, int nscale,
@@ -55,12 +56,12 @@ static void take_scratch(Arena *a, IconState *state, Box region)
 
 static int open_icon(Arena *a, ObserveHost *host, const Watch *w, SignalState *s, Error *e)
 {
-    (void)host, (void)w;
+    (void)w;
     const IconSignal *const icon = &s->signal->icon;
     IconState *const state = arena_new_of(a, IconState);
     s->kind = state;
     if (icon->method == ICON_EMBED)
-        return error_set(e, ERR_UNSUPPORTED, "'method: embed' is not there yet");
+        return embed_open(a, host, s->signal, s->region, &state->embed, e);
     for (int i = 0; i < icon->nref; i++) {
         const int code = add_reference(a, state, &icon->ref[i], s->region, icon->mask, icon->nscale, icon->scale, 1, e);
         if (code != 0)
@@ -169,9 +170,24 @@ static bool search_place(const SignalState *s, const NccImage *image, NccMatch *
     return true;
 }
 
+/* The region itself is the place. */
+static int look_embedded(const Look *l, SignalState *s, Observation *out, Error *e)
+{
+    const IconState *const state = s->kind;
+    const int code = embed_look(state->embed, l, s, out, e);
+    if (code != 0)
+        return code;
+    Found *const found = arena_new_of(s->hold, Found);
+    *found = (Found){.box = s->region, .score = out->score};
+    out->nfound = 1;
+    out->found = found;
+    return 0;
+}
+
 static int look_icon(const Look *l, SignalState *s, Observation *out, Error *e)
 {
-    (void)e;
+    if (((const IconState *)s->kind)->embed)
+        return look_embedded(l, s, out, e);
     NccMatch m;
     const Variant *v = NULL;
     const NccImage image = region_image(l, s);

@@ -24,6 +24,16 @@ static int stated_size(const Net *net)
     return square && height >= 16 && height <= 4096 ? height : MISSING_SIZE;
 }
 
+/* Where nobody may wait for it later, it is compiled now. */
+static int prepare(ObserveHost *host, const ObjectState *state, Error *e)
+{
+    float *planes;
+    host_lock(host);
+    const int code = host_prepares(host) ? net_input(state->net, state->height, state->width, &planes, e) : 0;
+    host_unlock(host);
+    return code;
+}
+
 static int open(Arena *a, ObserveHost *host, const Watch *w, SignalState *s, Error *e)
 {
     (void)w;
@@ -35,10 +45,12 @@ static int open(Arena *a, ObserveHost *host, const Watch *w, SignalState *s, Err
     if (!path)
         return error_set(e, ERR_IO, "no model for objects: no file %s (make it by `scripts/setup check`, name another folder by "
                          "LATHE_MODELS, or a file by 'model')", looked);
-    int code = host_net(host, path, &state->net, e);
+    int code = host_net(host, path, NULL, &state->net, e);
     if (code == 0)
         code = picture_input_size(&d->input, state->net, stated_size(state->net), &state->width, &state->height, e);
-    return code == 0 ? picture_labels(a, d->names, state->net, &state->label, &state->nlabel, e) : code;
+    if (code == 0)
+        code = picture_labels(a, d->names, state->net, &state->label, &state->nlabel, e);
+    return code == 0 ? prepare(host, state, e) : code;
 }
 
 static const char *label_of(const ObjectState *state, Arena *a, int label)

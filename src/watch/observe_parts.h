@@ -41,7 +41,7 @@ typedef struct Look {
     const Frame *frame;
     int64_t t;
     const Watch *watch;
-    Observer *observer;
+    Observer *observer;  /* NULL: of a reference, while signals are opened */
     Arena *tmp;          /* until the end of this look */
 } Look;
 
@@ -56,7 +56,7 @@ typedef struct SignalOps {
 } SignalOps;
 
 extern const SignalOps text_signal_ops, icon_signal_ops, position_signal_ops, screen_signal_ops, motion_signal_ops,
-    object_signal_ops;
+    object_signal_ops, class_signal_ops;
 
 struct Observer {
     Infer *infer;
@@ -96,8 +96,14 @@ int box_height(Box b);
 /* Nothing to be said of it. */
 void observe_unknown(Observation *out, const char *reason);
 
-/* One net for each file. A signal that opens one has its looks one at a time among all observers of the host. */
-int host_net(ObserveHost *h, const char *path, Net **out, Error *e);
+/* One net for each file, and value in it that is given out (NULL: its outputs). A signal that opens one has its looks one at a time
+ * among all observers of the host; what it does with nets while it is opened stands between host_lock and host_unlock. */
+int host_net(ObserveHost *h, const char *path, const char *output, Net **out, Error *e);
+/* One embedder for each net and way to show it pictures. */
+struct Embedder;
+int host_embedder(ObserveHost *h, const char *model, const char *output, const PictureInput *in, struct Embedder **out, Error *e);
+void host_lock(ObserveHost *h);
+void host_unlock(ObserveHost *h);
 Infer *host_infer(ObserveHost *h);
 /* Models are compiled before they are needed, since nobody may wait then. */
 bool host_prepares(const ObserveHost *h);

@@ -4,7 +4,7 @@
 
 #include "base/vec.h"
 #include "kernel/picture_hash.h"
-#include "watch/observe_parts.h"
+#include "watch/observe_embed.h"
 
 #define THUMB_WIDTH 64  /* a view: enough for its large shapes, too little for letters and noise */
 #define THUMB_HEIGHT 36
@@ -19,6 +19,7 @@ typedef struct ScreenState {
     VEC(View) view;
     void *scratch;
     int width, height; /* of the views */
+    EmbedState *embed; /* of SCREEN_EMBED */
 } ScreenState;
 
 /* A region's shape within the largest view; never stretched. */
@@ -63,12 +64,12 @@ static View view_of(Arena *a, const ScreenSignal *screen, const ScreenState *sta
 
 static int open(Arena *a, ObserveHost *host, const Watch *w, SignalState *s, Error *e)
 {
-    (void)host, (void)w;
+    (void)w;
     const ScreenSignal *const screen = &s->signal->screen;
     ScreenState *const state = arena_new_of(a, ScreenState);
     s->kind = state;
     if (screen->method == SCREEN_EMBED)
-        return error_set(e, ERR_UNSUPPORTED, "'method: embed' is not there yet");
+        return embed_open(a, host, s->signal, s->region, &state->embed, e);
     state->width = state->height = PICTURE_HASH_SIDE;
     if (screen->method == SCREEN_VIEW)
         view_size(s->region, &state->width, &state->height);
@@ -106,8 +107,9 @@ static bool compare(const ScreenState *state, const View *v, const NccImage *ima
 /* The best view of each label counts. */
 static int look(const Look *l, SignalState *s, Observation *out, Error *e)
 {
-    (void)e;
     const ScreenState *const state = s->kind;
+    if (state->embed)
+        return embed_look(state->embed, l, s, out, e);
     const NccImage image = {state->width, state->height, state->width, look_gray(l, s->region, state->width, state->height)};
     const PictureHash hash = s->signal->screen.method == SCREEN_HASH ? picture_hash(image.at) : (PictureHash){0};
     out->score = out->second = -1;

@@ -23,8 +23,9 @@ struct Net {
     const NetHost *host;
     Arena *arena;
     const char *path, *input; /* name of its input */
+    const char *inside; /* value that is given out; NULL: the model's outputs */
     bool open_width;
-    int height, width, noutput; /* of its input, 0: open */
+    int height, width; /* of its input, 0: open */
     VEC(NetShape) shape;
     int current; /* of net_input; -1 */
     double compile_seconds;
@@ -71,7 +72,7 @@ static int look_into(Net *n, Error *e)
 {
     Arena *const tmp = arena_new();
     Graph *g = NULL;
-    int code = model_import(tmp, n->path, &(OnnxOptions){0}, &g, e);
+    int code = model_import(tmp, n->path, &(OnnxOptions){.output = n->inside}, &g, e);
     if (code == 0 && g->block.at[0].input.len != 1)
         code = error_set(e, ERR_UNSUPPORTED, "%s: a model of pictures has one input; this one has %d", n->path,
                          g->block.at[0].input.len);
@@ -79,20 +80,31 @@ static int look_into(Net *n, Error *e)
         const Block *const b = &g->block.at[0];
         const Value *const in = &g->value.at[b->input.at[0]];
         n->input = arena_strdup(n->arena, in->name);
-        n->noutput = b->output.len;
         code = look_at_input(n, g, in, e);
     }
     arena_free(tmp);
     return code;
 }
 
-int net_open(Arena *a, const NetHost *host, const char *path, bool open_width, Net **out, Error *e)
+static int open_net(Arena *a, Net given, Net **out, Error *e)
 {
     Net *const n = arena_new_of(a, Net);
-    *n = (Net){.host = host, .arena = a, .path = arena_strdup(a, path), .open_width = open_width, .current = -1};
+    *n = given;
+    n->arena = a;
+    n->current = -1;
     arena_defer(a, net_free, n);
     *out = n;
     return look_into(n, e);
+}
+
+int net_open(Arena *a, const NetHost *host, const char *path, bool open_width, Net **out, Error *e)
+{
+    return open_net(a, (Net){.host = host, .path = arena_strdup(a, path), .open_width = open_width}, out, e);
+}
+
+int net_open_inside(Arena *a, const NetHost *host, const char *path, const char *output, Net **out, Error *e)
+{
+    return open_net(a, (Net){.host = host, .path = arena_strdup(a, path), .inside = output ? arena_strdup(a, output) : NULL}, out, e);
 }
 
 static int compile(Net *n, NetShape *s, Error *e)
@@ -100,6 +112,7 @@ static int compile(Net *n, NetShape *s, Error *e)
     double start = time_now();
     const OnnxShape shape = {n->input, 4, {1, 3, s->height, -1}};
     ModelOptions opt = {.static_shapes = !n->open_width, .ninput = 1, .input = &s->input};
+    opt.onnx.output = n->inside;
     if (n->open_width) {
         opt.onnx.nshape = 1;
         opt.onnx.shape = &shape;
@@ -172,7 +185,7 @@ int net_execute(Net *n, int output, const Tensor **out, Error *e)
 }
 
 const char *net_path(const Net *n) { return n->path; }
-int net_outputs(const Net *n) { return n->noutput; }
+const char *net_inside(const Net *n) { return n->inside; }
 
 void net_size(const Net *n, int *height, int *width)
 {

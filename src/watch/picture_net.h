@@ -27,14 +27,16 @@ typedef struct Net Net;
 
 /* Freed with the arena. Looks into the model; compiles nothing yet. */
 int net_open(Arena *a, const NetHost *host, const char *path, bool open_width, Net **out, Error *e);
+/* `output`: a value inside the model, by its name, that is given out in place of its outputs; NULL: these. */
+int net_open_inside(Arena *a, const NetHost *host, const char *path, const char *output, Net **out, Error *e);
 /* planes (3, height, width), with what the last caller of this size left in them. */
 int net_input(Net *n, int height, int width, float **planes, Error *e);
 /* On what net_input gave last. `output`: its number. */
 int net_execute(Net *n, int output, const Tensor **out, Error *e);
 const char *net_path(const Net *n);
+const char *net_inside(const Net *n); /* as given; NULL: none */
 /* What the model says of its input's height and width; 0: open. */
 void net_size(const Net *n, int *height, int *width);
-int net_outputs(const Net *n);
 /* Of the metadata; NULL: it does not say. */
 const char *net_metadata(const Net *n, const char *key);
 double net_compile_seconds(const Net *n); /* so far */

@@ -110,6 +110,12 @@ static bool hysteresis(bool before, double score, double on, double off)
     return score >= on || (before && score >= off);
 }
 
+/* An icon that is compared with others, too, is none of them. */
+static bool leads(const IconSignal *d, const Observation *o)
+{
+    return d->nother == 0 || (double)o->score - (double)o->second >= d->margin;
+}
+
 /* The state turns once the other one has lasted. */
 static RuleValue read_audio(ReadingState *s, const AudioSignal *d, double score, int64_t t)
 {
@@ -269,7 +275,7 @@ static RuleValue read_seen(ReadingState *s, const Signal *d, const Observation *
     const double score = (double)o->score;
     if (is_list(d))
         return read_list(s, d, o, t, out);
-    out->scored = isfinite(score);
+    out->scored = isfinite(score) && (d->kind != SIGNAL_ICON || isfinite(o->second));
     out->score = o->score;
     if (!out->scored) {
         reading_why(out->why, "score");
@@ -282,7 +288,7 @@ static RuleValue read_seen(ReadingState *s, const Signal *d, const Observation *
             out->box = o->found[0].box;
         out->x = (double)out->box.x;
         out->y = (double)out->box.y;
-        s->on = hysteresis(s->on, score, d->icon.on, d->icon.off);
+        s->on = leads(&d->icon, o) && hysteresis(s->on, score, d->icon.on, d->icon.off);
         return value_truth(s->on);
     case SIGNAL_AUDIO: return read_audio(s, &d->audio, score, t);
     case SIGNAL_SCREEN: return read_screen(&d->screen, o, out->why);

@@ -2,7 +2,8 @@
  *
  *     text, line   confident enough, `parse`d, of its type, in its range; then the vote; then the guard
  *     text, page   lines that are confident enough
- *     icon         hysteresis: true from `on`, false below `off`, in between as before (false at first)
+ *     icon         hysteresis: true from `on`, false below `off`, in between as before (false at first); with `others` false if
+ *                  it does not lead by `margin`
  *     screen       the label; unknown below `unknown_below`, or if it leads by less than `margin`
  *     class        the label if it is one of `labels`, else the empty text; unknown below `min_score`
  *     object       of those with one of the labels the confirmed tracks (vision/track.h: `min_score` is what is surely seen); of a

@@ -52,41 +52,6 @@ typedef struct TextSignal {
     Guard guard;
 } TextSignal;
 
-typedef enum IconMethod { ICON_NCC, ICON_EMBED } IconMethod;
-
-typedef struct Reference { /* a picture file that something is compared with */
-    const char *path, *label; /* label: of screens; else NULL */
-} Reference;
-
-typedef struct IconSignal {
-    IconMethod method;
-    int nref, nscale;
-    const Reference *ref;
-    const double *scale;  /* sizes of the template, 1: as it is at the reference size */
-    bool mask;            /* transparent pixels of the template do not count */
-    double on, off;       /* hysteresis of the score */
-} IconSignal;
-
-typedef enum ScreenMethod {
-    SCREEN_VIEW, /* correlation of small gray views: the default */
-    SCREEN_HASH, /* bits that perceptual hashes share (kernel/picture_hash.h): coarser, and blind to brightness */
-    SCREEN_EMBED /* a model's inner layer */
-} ScreenMethod;
-
-typedef struct ScreenSignal {
-    ScreenMethod method;
-    int nref;
-    const Reference *ref;
-    double unknown_below; /* score of the best */
-    double margin;        /* by which it has to lead before the next label */
-} ScreenSignal;
-
-typedef struct Area { /* a polygon: of a map, or of the reference picture */
-    const char *name;
-    int npoint;
-    const double *xy; /* (npoint, 2) */
-} Area;
-
 typedef enum PictureFit {
     FIT_CENTRE, /* whole, in the middle, the rest filled */
     FIT_CORNER, /* whole, at the top left: the picture is filled up to a square, and that is resized */
@@ -101,6 +66,49 @@ typedef struct PictureInput { /* what a model is shown */
     bool bgr;
     double mean[3], scale[3]; /* by channel as the model has them: (value - mean) / scale, of 0..255 */
 } PictureInput;
+
+typedef enum IconMethod { ICON_NCC, ICON_EMBED } IconMethod;
+
+typedef struct Reference { /* a picture file that something is compared with */
+    const char *path, *label; /* label: of screens; else NULL */
+} Reference;
+
+typedef struct IconSignal {
+    IconMethod method;
+    int nref, nscale;
+    const Reference *ref;
+    const double *scale;  /* sizes of the template, 1: as it is at the reference size */
+    bool mask;            /* transparent pixels of the template do not count */
+    double on, off;       /* hysteresis of the score */
+    /* of ICON_EMBED */
+    int nother;
+    const Reference *other; /* what it is not: the score has to lead by `margin` before the best of them */
+    double margin;
+    const char *output;   /* a value inside the model; NULL: its output, of the default model the layer that is meant */
+    PictureInput input;
+} IconSignal;
+
+typedef enum ScreenMethod {
+    SCREEN_VIEW, /* correlation of small gray views: the default */
+    SCREEN_HASH, /* bits that perceptual hashes share (kernel/picture_hash.h): coarser, and blind to brightness */
+    SCREEN_EMBED /* a model's inner layer */
+} ScreenMethod;
+
+typedef struct ScreenSignal {
+    ScreenMethod method;
+    int nref;
+    const Reference *ref;
+    double unknown_below; /* score of the best */
+    double margin;        /* by which it has to lead before the next label */
+    const char *output;   /* of SCREEN_EMBED, as of icons */
+    PictureInput input;
+} ScreenSignal;
+
+typedef struct Area { /* a polygon: of a map, or of the reference picture */
+    const char *name;
+    int npoint;
+    const double *xy; /* (npoint, 2) */
+} Area;
 
 typedef struct ObjectSignal { /* also of SIGNAL_CLASS, without tracking */
     PictureInput input;

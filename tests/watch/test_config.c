@@ -152,7 +152,12 @@ static void bad_files(void **state)
     expect("signal:\n  x: {from: object, input: {fit: best}}\n", "'fit' must be");
     expect("signal:\n  x: {from: object, names: nowhere.txt}\n", "no file");
     expect("signal:\n  x: {from: object, nms: soft}\n", "'nms' must be");
-    expect("signal:\n  x: {from: class, iou: 0.5}\n", "unknown key 'iou'");
+    expect("signal:\n  x: {from: class, model: skull.png, iou: 0.5}\n", "unknown key 'iou'");
+    expect("signal:\n  x: {from: class}\n", "'model' is missing");
+    expect("signal:\n  x: {from: icon, method: embed, template: skull.png}\n", "'refs' is missing");
+    expect("signal:\n  x: {from: icon, method: embed, refs: skull.png, margin: 0.1}\n", "'margin' is to 'others'");
+    expect("signal:\n  x: {from: icon, template: skull.png, others: skull.png}\n", "unknown key 'others'");
+    expect("signal:\n  x: {from: screen, classes: {a: skull.png}, output: y}\n", "unknown key 'output'");
     expect("event:\n  e: {within: x}\n", "event 'e': 'when' is missing");
     expect("event:\n  e: {when: nothing}\n", "w.yaml:6:13:");
     expect("signal: {x: {from: motion}}\nevent:\n  e: {when: x, confirm: [3, 2]}\n", "can never be");

@@ -1,0 +1,89 @@
+/* Class: what the region shows as a whole, by any classifier of pictures. */
+#include <math.h>
+
+#include "watch/picture_input.h"
+
+#define MISSING_SIZE 224 /* of models that leave their input open */
+
+typedef struct ClassState {
+    Net *net;
+    int width, height, nlabel;
+    const char *const *label; /* NULL: numbers */
+} ClassState;
+
+/* Where nobody may wait for it later, it is compiled now. */
+static int prepare(ObserveHost *host, const ClassState *state, Error *e)
+{
+    float *planes;
+    host_lock(host);
+    const int code = host_prepares(host) ? net_input(state->net, state->height, state->width, &planes, e) : 0;
+    host_unlock(host);
+    return code;
+}
+
+static int open(Arena *a, ObserveHost *host, const Watch *w, SignalState *s, Error *e)
+{
+    (void)w;
+    const ObjectSignal *const d = &s->signal->object;
+    ClassState *const state = arena_new_of(a, ClassState);
+    s->kind = state;
+    int code = host_net(host, s->signal->model, NULL, &state->net, e);
+    if (code == 0)
+        code = picture_input_size(&d->input, state->net, MISSING_SIZE, &state->width, &state->height, e);
+    if (code == 0)
+        code = picture_labels(a, d->names, state->net, &state->label, &state->nlabel, e);
+    return code == 0 ? prepare(host, state, e) : code;
+}
+
+/* Probabilities as they are; anything else is taken for logits. False: some are no finite numbers. */
+static bool probabilities(const float *y, int n, float *p)
+{
+    double sum = 0, most = -(double)INFINITY;
+    bool are = true;
+    for (int i = 0; i < n; i++) {
+        if (!isfinite(y[i]))
+            return false;
+        are = are && y[i] >= 0 && y[i] <= 1;
+        most = fmax(most, (double)y[i]);
+        sum += (double)y[i];
+    }
+    are = are && fabs(sum - 1) < 1e-2;
+    sum = 0;
+    for (int i = 0; i < n && !are; i++)
+        sum += exp((double)y[i] - most);
+    for (int i = 0; i < n; i++)
+        p[i] = are ? y[i] : (float)(exp((double)y[i] - most) / sum);
+    return true;
+}
+
+static int look(const Look *l, SignalState *s, Observation *out, Error *e)
+{
+    const ClassState *const state = s->kind;
+    const FrameBox from = look_box(l, s->region);
+    float *planes;
+    const Tensor *y;
+    int code = net_input(state->net, state->height, state->width, &planes, e);
+    if (code != 0)
+        return code;
+    picture_input_fill(l, &from, &s->signal->object.input, state->width, state->height, true, planes);
+    code = net_execute(state->net, 0, &y, e);
+    if (code != 0)
+        return code;
+    const int64_t n = tensor_elements(y);
+    if (y->dtype != DT_F32 || n < 2 || n > 1 << 20 || (state->nlabel > 0 && n != state->nlabel))
+        return error_set(e, ERR_INVALID, "%s: no classifier of %d classes: its output is %s", net_path(state->net), state->nlabel,
+                         tensor_describe(l->tmp, y));
+    float *const p = arena_array_of(l->tmp, n, float);
+    if (!probabilities(y->data, (int)n, p))
+        return error_set(e, ERR_INVALID, "%s: its output holds what is no finite number", net_path(state->net));
+    int best = 0;
+    for (int i = 1; i < n; i++)
+        best = p[i] > p[best] ? i : best;
+    out->score = p[best];
+    for (int i = 0; i < n; i++)
+        out->second = i != best ? fmaxf(out->second, p[i]) : out->second;
+    out->text = state->label ? state->label[best] : arena_printf(s->hold, "%d", best);
+    return 0;
+}
+
+const SignalOps class_signal_ops = {.open = open, .look = look};
