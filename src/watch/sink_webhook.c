@@ -17,6 +17,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/heap.h"
 
@@ -197,10 +198,11 @@ static void judge_status(Slot *s)
 }
 
 /* Nobody was reached, so that no record can be at fault. */
-static bool is_away(Slot *s, CURLcode code)
+static bool is_away(const Hook *h, Slot *s, CURLcode code)
 {
-    curl_off_t connected = 0;
-    curl_easy_getinfo(s->curl, CURLINFO_CONNECT_TIME_T, &connected);
+    const bool tls = strncasecmp(h->spec->url, "https:", 6) == 0;
+    curl_off_t connected = 0; /* when it was, us; 0: never */
+    curl_easy_getinfo(s->curl, tls ? CURLINFO_APPCONNECT_TIME_T : CURLINFO_CONNECT_TIME_T, &connected);
     switch (code) {
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
@@ -227,7 +229,7 @@ static int take_answers(Hook *h, int *settled, Error *e)
         const char *const why = s->error[0] ? s->error : curl_easy_strerror(result);
         if (result == CURLE_OK) {
             judge_status(s);
-        } else if (is_away(s, result)) {
+        } else if (is_away(h, s, result)) {
             code = error_set(e, ERR_IO, "%s", why);
         } else {
             item->verdict = SINK_AGAIN;

@@ -2,7 +2,9 @@
 #include "sinks/http_server.h"
 
 #include <arpa/inet.h>
+#include <openssl/ssl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +19,7 @@ enum { CONNECTIONS = 64, LARGEST = 2 << 20 };
 
 struct HttpServer {
     int listener, port;
+    SSL_CTX *tls;           /* NULL: none */
     HttpFn fn;
     void *arg;
     pthread_t acceptor;
@@ -30,6 +33,7 @@ struct HttpServer {
 typedef struct Connection {
     HttpServer *server;
     int fd, slot, number;
+    SSL *tls;
     char *at;               /* what was read: size bytes of LARGEST */
     size_t size;
 } Connection;
@@ -39,6 +43,16 @@ static void header(const char *line, const char *name, char *out, size_t size)
     const size_t n = strlen(name);
     if (strncasecmp(line, name, n) == 0 && line[n] == ':')
         snprintf(out, size, "%s", line + n + 1 + strspn(line + n + 1, " "));
+}
+
+static ssize_t get(const Connection *c, char *at, size_t size)
+{
+    return c->tls ? SSL_read(c->tls, at, (int)size) : read(c->fd, at, size);
+}
+
+static ssize_t put(const Connection *c, const char *at, size_t size)
+{
+    return c->tls ? SSL_write(c->tls, at, (int)size) : send(c->fd, at, size, MSG_NOSIGNAL);
 }
 
 /* Until the text behind the headers is whole; its length, or -1: the connection ended. */
@@ -64,7 +78,7 @@ static long read_request(Connection *c, HttpRequest *r, size_t *head)
             if (c->size >= *head + (size_t)atol(length))
                 return atol(length);
         }
-        const ssize_t n = read(c->fd, c->at + c->size, LARGEST - 1 - c->size);
+        const ssize_t n = get(c, c->at + c->size, LARGEST - 1 - c->size);
         if (n <= 0)
             return -1;
         c->size += (size_t)n;
@@ -88,7 +102,7 @@ static bool answer(const Connection *c, const HttpReply *reply)
                          : snprintf(text, sizeof text, "HTTP/1.1 %d Said\r\nContent-Length: 2\r\n%s%s\r\nok",
                                     reply->status, extra, reply->close ? "Connection: close\r\n" : "");
     const bool said =
-        (reply->status > 0 || reply->garbage) && send(c->fd, text, (size_t)size, MSG_NOSIGNAL) == size;
+        (reply->status > 0 || reply->garbage) && put(c, text, (size_t)size) == size;
     return said && !reply->close && !reply->garbage;
 }
 
@@ -100,6 +114,11 @@ static void *serve(void *arg)
     size_t head;
     long n;
     bool more = true;
+    if (s->tls) {
+        c->tls = SSL_new(s->tls);
+        SSL_set_fd(c->tls, c->fd);
+        more = SSL_accept(c->tls) == 1;
+    }
     while (more && (r = (HttpRequest){.connection = c->number}, n = read_request(c, &r, &head)) >= 0) {
         char *const body = strndup(c->at + head, (size_t)n);
         r.body = body;
@@ -110,6 +129,7 @@ static void *serve(void *arg)
         memmove(c->at, c->at + head + (size_t)n, c->size);
         more = answer(c, &reply);
     }
+    SSL_free(c->tls);
     pthread_mutex_lock(&s->lock);
     close(c->fd);
     s->fd[c->slot] = 0;
@@ -150,14 +170,14 @@ static void *accepting(void *arg)
     return NULL;
 }
 
-HttpServer *http_start(int port, HttpFn fn, void *arg)
+static HttpServer *start(int port, SSL_CTX *tls, HttpFn fn, void *arg)
 {
     HttpServer *const s = heap_alloc(sizeof *s, 8);
     struct sockaddr_in at = {
         .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof at;
     const int yes = 1;
-    *s = (HttpServer){.fn = fn, .arg = arg};
+    *s = (HttpServer){.tls = tls, .fn = fn, .arg = arg};
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->ended, NULL);
     s->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -170,6 +190,23 @@ HttpServer *http_start(int port, HttpFn fn, void *arg)
     s->port = ntohs(at.sin_port);
     pthread_create(&s->acceptor, NULL, accepting, s);
     return s;
+}
+
+HttpServer *http_start(int port, HttpFn fn, void *arg)
+{
+    return start(port, NULL, fn, arg);
+}
+
+HttpServer *https_start(int port, const char *certificate, const char *key, HttpFn fn, void *arg)
+{
+    SSL_CTX *const tls = SSL_CTX_new(TLS_server_method());
+    if (SSL_CTX_use_certificate_file(tls, certificate, SSL_FILETYPE_PEM) != 1 ||
+        SSL_CTX_use_PrivateKey_file(tls, key, SSL_FILETYPE_PEM) != 1) {
+        fprintf(stderr, "http server: no certificate %s\n", certificate);
+        abort();
+    }
+    signal(SIGPIPE, SIG_IGN);
+    return start(port, tls, fn, arg);
 }
 
 int http_port(const HttpServer *s)
@@ -200,5 +237,6 @@ void http_stop(HttpServer *s)
     pthread_mutex_unlock(&s->lock);
     pthread_mutex_destroy(&s->lock);
     pthread_cond_destroy(&s->ended);
+    SSL_CTX_free(s->tls);
     heap_free(s);
 }

@@ -28,6 +28,8 @@ typedef HttpReply (*HttpFn)(void *arg, const HttpRequest *r);
 typedef struct HttpServer HttpServer;
 /* port 0: any. */
 HttpServer *http_start(int port, HttpFn fn, void *arg);
+/* The same with TLS. */
+HttpServer *https_start(int port, const char *certificate, const char *key, HttpFn fn, void *arg);
 int http_port(const HttpServer *s);
 int http_connections(HttpServer *s); /* so far */
 /* Connections end at once, whatever is under way. */

@@ -215,6 +215,54 @@ static void test_too_large(void **state)
     end(&w);
 }
 
+static void fails(const SinkSpec *spec, const char *why)
+{
+    Sinks *const s = scratch_sinks(1, spec);
+    SinkCounts c = {0};
+    for (int i = 0; i < 500 && c.failures == 0; i++) {
+        usleep(10000);
+        c = sinks_counts(s, 0);
+    }
+    assert_true(c.failures > 0 && !c.connected);
+    if (strstr(c.error, why) == NULL)
+        FAIL_MSG("not about %s: %s", why, c.error);
+    sinks_close(s, 0);
+}
+
+/* Certificates are looked at: who vouches for them, and for whom. */
+static void test_tls(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"elsewhere", "localhost"};
+    char url[64], option[2][300];
+    SinkSpec spec = {.name = "nats", .kind = SINK_NATS, .url = url, .timeout = 2000000};
+    for (int i = 0; i < 2; i++) {
+        char file[64];
+        scratch_certificate(names[i]);
+        snprintf(file, sizeof file, "nats%d.conf", i);
+        FILE *const f = fopen(scratch_path(file), "w");
+        fprintf(f, "tls {cert_file: \"%s/%s.pem\", key_file: \"%s/%s.key\"}\n", scratch_path("."), names[i], scratch_path("."),
+                names[i]);
+        fclose(f);
+        snprintf(option[i], sizeof option[i], "--config=%s", scratch_path(file));
+        const int port = port_free();
+        const pid_t pid = nats_run(port, false, option[i]);
+        snprintf(url, sizeof url, "natss://localhost:%d", port);
+        spec.ca = NULL;
+        fails(&spec, "SSL"); /* nobody vouches for it */
+        spec.ca = scratch_path(i == 0 ? "elsewhere.pem" : "localhost.pem");
+        if (i == 0) {
+            fails(&spec, "SSL"); /* it is another's */
+        } else {
+            Sinks *const s = scratch_sinks(1, &spec);
+            scratch_add(s, 0, 20);
+            wait_empty(s);
+            sinks_close(s, 0);
+        }
+        broker_stop(pid, SIGKILL);
+    }
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, scratch_make, scratch_remove)
 
 static int close_library(void **state)
@@ -228,7 +276,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_breaks), TEST(test_plain), TEST(test_no_stream), TEST(test_stream),TEST(test_server_restarts),
-        TEST(test_full_stream), TEST(test_too_large),
+        TEST(test_full_stream), TEST(test_too_large), TEST(test_tls),
     };
     return cmocka_run_group_tests(tests, NULL, close_library);
 }

@@ -263,25 +263,49 @@ static void test_give_up(void **state)
     }
 }
 
-/* TLS that nobody vouches for, no TLS at all where it is asked for. */
-static void test_tls_is_checked(void **state)
+static void fails(const SinkSpec *spec, const char *why)
+{
+    Sinks *const s = scratch_sinks(1, spec);
+    SinkCounts c = {0};
+    for (int i = 0; i < 500 && c.failures == 0; i++) {
+        usleep(10000);
+        c = sinks_counts(s, 0);
+    }
+    assert_true(c.failures > 0 && c.waiting == 20 && !c.connected);
+    if (strstr(c.error, why) == NULL)
+        FAIL_MSG("not about %s: %s", why, c.error);
+    sinks_close(s, 0);
+}
+
+/* Certificates are looked at: who vouches for them, and for whom. */
+static void test_tls(void **state)
 {
     (void)state;
     Hook h;
     begin(&h);
     SinkSpec spec = spec_of(&h);
     char url[64];
-    snprintf(url, sizeof url, "https://127.0.0.1:%d/hook", http_port(h.server));
+    snprintf(url, sizeof url, "https://localhost:%d/hook?a=b", http_port(h.server));
     spec.url = url;
+    spec.timeout = 2000000;
     Sinks *const s = scratch_sinks(1, &spec);
-    scratch_add(s, 0, 1);
-    SinkCounts c = {0};
-    for (int i = 0; i < 300 && c.failures == 0; i++) {
-        usleep(10000);
-        c = sinks_counts(s, 0);
-    }
-    assert_true(c.failures > 0 && c.waiting == 1 && !c.connected);
+    scratch_add(s, 0, 20);
     sinks_close(s, 0);
+    fails(&spec, "time"); /* no TLS there */
+    http_stop(h.server);
+    scratch_certificate("elsewhere");
+    scratch_certificate("localhost");
+    h.server = https_start(0, scratch_path("elsewhere.pem"), scratch_path("elsewhere.key"), on_request, &h);
+    snprintf(url, sizeof url, "https://localhost:%d/hook?a=b", http_port(h.server));
+    fails(&spec, "certificate"); /* nobody vouches for it */
+    spec.ca = scratch_path("elsewhere.pem");
+    fails(&spec, "host name"); /* it is another's */
+    http_stop(h.server);
+    h.server = https_start(0, scratch_path("localhost.pem"), scratch_path("localhost.key"), on_request, &h);
+    snprintf(url, sizeof url, "https://localhost:%d/hook?a=b", http_port(h.server));
+    spec.ca = scratch_path("localhost.pem");
+    sinks_close(scratch_sinks(1, &spec), 10000000);
+    all_there(&h, 20);
     end(&h);
 }
 
@@ -293,7 +317,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_delivers), TEST(test_away),     TEST(test_500),     TEST(test_429),
         TEST(test_408),      TEST(test_redirect), TEST(test_cut),     TEST(test_garbage),
-        TEST(test_silent),   TEST(test_refused),  TEST(test_give_up), TEST(test_tls_is_checked),
+        TEST(test_silent),   TEST(test_refused),  TEST(test_give_up), TEST(test_tls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
