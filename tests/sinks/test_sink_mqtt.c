@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "sinks/mosquitto.h"
+#include "sinks/old_broker.h"
 #include "sinks/scratch.h"
 
 typedef struct Broker {
@@ -304,13 +305,36 @@ static void test_forbidden(void **state)
     end(&b);
 }
 
+/* A broker that does not know MQTT 5. */
+static void test_old_broker(void **state)
+{
+    (void)state;
+    Arrivals *const a = arrivals_new();
+    OldBroker *const b = old_broker_start(a);
+    char url[64];
+    snprintf(url, sizeof url, "mqtt://127.0.0.1:%d", old_broker_port(b));
+    const SinkSpec spec = {.name = "mqtt", .kind = SINK_MQTT, .url = url, .timeout = 2000000};
+    Sinks *const s = scratch_sinks(1, &spec);
+    scratch_add(s, 0, 50);
+    bool sent[RECORDS_MAX] = {0};
+    int twice;
+    for (int i = 0; i < 50; i++)
+        sent[i] = true;
+    assert_true(arrivals_wait(a, 0, 50, 20));
+    assert_null(arrivals_wrong(a, sent, 50, &twice));
+    assert_int_equal(old_broker_refused(b), 1);
+    sinks_close(s, 5000000);
+    old_broker_stop(b);
+    arrivals_free(a);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, scratch_make, scratch_remove)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_forbidden), TEST(test_delivers), TEST(test_states), TEST(test_away), TEST(test_breaks), TEST(test_broker_restarts),
-        TEST(test_too_large), TEST(test_password), TEST(test_tls),
+        TEST(test_too_large), TEST(test_password), TEST(test_old_broker), TEST(test_tls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
