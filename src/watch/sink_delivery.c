@@ -196,7 +196,8 @@ static void settle(Run *r, const SinkItem *item)
 static void bury_old(Run *r, const char *why)
 {
     Sink *const s = r->s;
-    if (s->spec.give_up <= 0)
+    const int64_t oldest = s->spec.give_up > 0 ? outbox_oldest(s->outbox, s->number) : 0;
+    if (oldest == 0 || oldest >= wall_now() - s->spec.give_up) /* as nearly always, and quickly told */
         return;
     char text[OUTBOX_WHY];
     OutboxRow row[ROWS];
