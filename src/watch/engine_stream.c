@@ -87,7 +87,7 @@ int stream_judging(Stream *s, const StreamSpec *spec, Judging *out, Error *e)
 {
     out->arena = arena_new();
     const JudgeOptions opt = {.stream = s->spec.name, .watch = spec->watch,
-                              .all = spec->all, .run = s->run, .event = on_event,
+                              .all = spec->all, .run = s->run, .event = on_event, .evidence = engine_options(s->engine)->evidence,
                               .sample = engine_options(s->engine)->sample ? on_sample : NULL,
                               .judged = engine_options(s->engine)->judged ? on_judged : NULL, .arg = s};
     const int code = judge_new(out->arena, engine_host(s->engine), &opt, &out->judge, e);

@@ -8,6 +8,7 @@ struct Judge {
     JudgeOptions opt;
     Observer *observer; /* NULL: samples come from elsewhere */
     Events *events;
+    EvidenceHold *evidence; /* NULL: none is wanted, or there are no frames */
     Observation *observation;
     bool *used, *need;
     int epoch;
@@ -32,6 +33,16 @@ static void find_used(const Watch *w, bool *used)
             rule_needs(w->signal[i].text.guard.reset_on, w, used);
 }
 
+static void on_event(void *arg, const EventRecord *r)
+{
+    const Judge *const j = arg;
+    EventRecord shown = *r;
+    if (j->evidence)
+        shown.evidence = evidence_of(j->evidence, r);
+    if (j->opt.event)
+        j->opt.event(j->opt.arg, &shown);
+}
+
 int judge_new(Arena *a, ObserveHost *host, const JudgeOptions *opt, Judge **out, Error *e)
 {
     const Watch *const w = opt->watch;
@@ -47,7 +58,8 @@ int judge_new(Arena *a, ObserveHost *host, const JudgeOptions *opt, Judge **out,
     for (int i = 0; i < w->nsignal; i++)
         j->need[i] = j->used[i] || opt->all;
     j->opt.stream = arena_strdup(a, opt->stream);
-    j->events = events_new(a, w, j->opt.stream, opt->event, opt->arg);
+    j->events = events_new(a, w, j->opt.stream, on_event, j);
+    j->evidence = host && opt->evidence ? evidence_hold_new(a, opt->evidence, w) : NULL;
     events_set_run(j->events, opt->run);
     *out = j;
     return host ? observer_new(a, host, w, &j->observer, e) : 0;
@@ -58,7 +70,11 @@ static void judge(Judge *j, const Sample *s, const Frame *f)
     if (j->opt.sample)
         j->opt.sample(j->opt.arg, s, f);
     const double start = time_now();
+    if (j->evidence)
+        evidence_look(j->evidence, f, s->epoch, s->t);
     events_sample(j->events, s);
+    if (j->evidence)
+        evidence_looked(j->evidence, j->events);
     j->times.rules += time_now() - start;
     j->times.samples++;
     if (j->opt.judged)

@@ -12,6 +12,7 @@
 #define LATHE_WATCH_JUDGE_H
 
 #include "watch/event.h"
+#include "watch/evidence.h"
 #include "watch/observe.h"
 #include "watch/reading.h"
 #include "watch/video.h"
@@ -27,6 +28,7 @@ typedef struct JudgeOptions {
     const Watch *watch;
     bool all;        /* look at all signals */
     uint64_t run;    /* events_set_run */
+    Evidence *evidence; /* pictures of what made events; outlives the judge. NULL: none */
     SampleFn sample; /* before its events; NULL: nobody listens */
     JudgedFn judged; /* after them; NULL likewise */
     EventFn event;

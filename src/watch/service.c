@@ -10,6 +10,7 @@
 #include "base/map.h"
 #include "base/str.h"
 #include "base/vec.h"
+#include "vision/picture.h"
 #include "watch/config.h"
 #include "watch/source.h"
 #include "watch/yaml.h"
@@ -295,6 +296,15 @@ static void read_sinks(const Yaml *y, const YamlNode *node, ServiceJob *j)
     s->sink = out;
 }
 
+/* Pictures go with records, unless there is no room for any. */
+static void read_evidence(const Yaml *y, YamlMap *service, Service *s)
+{
+    const char *const folder = yaml_text(service, "evidence", arena_printf(y->ctx->arena, "%s.evidence", s->path));
+    const double bytes = yaml_number(service, "evidence_bytes", jpeg_can_encode() ? 1e9 : 0, 0, 1e15);
+    s->evidence = bytes > 0 ? beside(y, folder) : NULL;
+    s->evidence_bytes = llrint(bytes);
+}
+
 static void service_job(Context *ctx, void *arg)
 {
     ServiceJob *const j = arg;
@@ -308,6 +318,7 @@ static void service_job(Context *ctx, void *arg)
     YamlMap service = yaml_map(&y, yaml_get(&m, "service"), "'service'");
     j->service->workers = yaml_int(&service, "workers", 0, 1, 1024);
     j->service->outbox = beside(&y, yaml_text(&service, "outbox", arena_printf(ctx->arena, "%s.outbox", j->service->path)));
+    read_evidence(&y, &service, j->service);
     const char *const store = yaml_text(&service, "store", NULL), *const clips = yaml_text(&service, "clips", NULL);
     j->service->store = store ? beside(&y, store) : NULL;
     j->service->clips = clips ? beside(&y, clips) : NULL;

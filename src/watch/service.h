@@ -5,7 +5,7 @@
  *     sinks:
  *       all: {to: jsonl, path: events.jsonl}
  *       hook: {to: webhook, url: "https://..", secret_file: key.txt, events: ["final_*"], min_severity: 2}
- *     service: {workers: 2, outbox: watch.outbox, store: seen.db, page: "127.0.0.1:8080"}
+ *     service: {outbox: watch.outbox, evidence: pictures, evidence_bytes: 1000000000, store: seen.db, page: "127.0.0.1:8080"}
  *
  * The file may be a watch itself (config.h): then streams without `watch` use that. Everything is checked while it is read, the
  * watches too. What streams share is counted, so that a service that is read anew keeps the watches whose files, with the
@@ -39,6 +39,8 @@ typedef struct Service {
     int nsink;
     const SinkSpec *sink;
     const char *outbox;
+    const char *evidence;      /* folder of pictures; NULL: none */
+    int64_t evidence_bytes;    /* that it may take */
     int workers;      /* 0: one a CPU */
     const char *store, *clips; /* a file, a folder; NULL: none */
     const char *page;          /* address (page.h); NULL: none */

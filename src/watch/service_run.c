@@ -24,7 +24,8 @@ struct ServiceRun {
     Service *now;
     FileList files;
     Engine *engine;
-    Sinks *sinks;            /* NULL: none, as the three below */
+    Sinks *sinks;            /* NULL: none, as the four below */
+    Evidence *evidence;
     Store *store;
     Board *board;
     Page *_Atomic page;      /* opened when streams run already */
@@ -232,7 +233,7 @@ static int start_page(ServiceRun *r, Error *e)
     const Service *const s = r->now;
     Page *page = NULL;
     const int code = page_open(&(PageOptions){.address = s->page, .nname = s->npage_name, .name = s->page_name, .engine = r->engine,
-                                              .board = r->board, .store = r->store, .store_path = s->store, .clips = s->clips,
+                                              .board = r->board, .store = r->store, .store_path = s->store, .evidence = s->evidence, .clips = s->clips,
                                               .sinks = r->sinks}, &page, e);
     r->page = page;
     if (code == 0)
@@ -247,6 +248,8 @@ static int start(ServiceRun *r, Error *e)
         code = error_set(e, ERR_INVALID, "%s: no 'streams' in it: name a video to watch, or add some", r->path);
     if (code == 0 && r->now->nsink > 0)
         code = sinks_open(r->now->outbox, r->now->nsink, r->now->sink, &r->sinks, e);
+    if (code == 0 && r->now->evidence)
+        code = evidence_open(r->now->evidence, r->now->evidence_bytes, &r->evidence, e);
     if (code != 0)
         return code;
     if (r->now->store)
@@ -254,8 +257,8 @@ static int start(ServiceRun *r, Error *e)
     if (code != 0)
         return code;
     r->board = r->now->page ? board_new() : NULL;
-    const EngineOptions opt = {.workers = r->now->workers, .nets = r->opt.nets, .event = on_event, .system = on_system,
-                               .sample = r->opt.sample ? on_sample : NULL, .judged = r->store || r->board ? on_judged : NULL, .arg = r};
+    const EngineOptions opt = {.workers = r->now->workers, .evidence = r->evidence, .nets = r->opt.nets, .event = on_event,
+                               .system = on_system, .sample = r->opt.sample ? on_sample : NULL, .judged = r->store || r->board ? on_judged : NULL, .arg = r};
     ServiceChange ignored = {0};
     code = engine_new(&opt, &r->engine, e);
     if (code == 0 && r->now->page)
@@ -281,17 +284,22 @@ int service_start(const char *path, const ServiceOptions *opt, ServiceRun **out,
 
 bool service_changed(ServiceRun *r) { return files_changed(&r->files); }
 
-static bool same(const char *a, const char *b) { return a == b || (a && b && strcmp(a, b) == 0); }
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
 
 /* What cannot be changed while it runs. */
 static int check_fixed(const ServiceRun *r, const Service *next, Error *e)
 {
     if (next->workers != r->now->workers)
         return error_set(e, ERR_UNSUPPORTED, "%s: 'workers' cannot be changed while it runs: start it again", r->path);
-    if (!same(next->store, r->now->store) || !same(next->page, r->now->page) || !same(next->clips, r->now->clips))
+    if (!same_text(next->store, r->now->store) || !same_text(next->page, r->now->page) || !same_text(next->clips, r->now->clips))
         return error_set(e, ERR_UNSUPPORTED, "%s: 'store', 'page' and 'clips' cannot be changed while it runs: start it again", r->path);
     if (strcmp(next->outbox, r->now->outbox) != 0)
         return error_set(e, ERR_UNSUPPORTED, "%s: 'outbox' cannot be changed while it runs: start it again", r->path);
+    if (!same_text(next->evidence, r->now->evidence) || next->evidence_bytes != r->now->evidence_bytes)
+        return error_set(e, ERR_UNSUPPORTED, "%s: 'evidence' cannot be changed while it runs: start it again", r->path);
     return 0;
 }
 
@@ -359,6 +367,7 @@ void service_stop(ServiceRun *r, int64_t timeout)
         running_free(&r->running.at[i]);
     if (r->sinks)
         sinks_close(r->sinks, timeout);
+    evidence_close(r->evidence);
     service_free(r->now);
     arena_free(r->files.arena);
     pthread_mutex_destroy(&r->lock);

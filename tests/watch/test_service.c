@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "engine_bench.h"
 #include "watch/service_run.h"
+#include "vision/picture.h"
 #include "watch/url.h"
 
 static char dir[64], clip[96];
@@ -69,7 +70,7 @@ static void test_read(void **state)
                        "sinks:\n"
                        "  all: {to: jsonl, path: all.jsonl, rotate: 1000000}\n"
                        "  hook: {to: webhook, url: \"https://h/x\", secret_file: key.txt, events: [\"final_*\", kill], min_severity: 2}\n"
-                       "service: {workers: 3, outbox: box.db}\n", &s, &e) != 0)
+                       "service: {workers: 3, outbox: box.db, evidence: ev, evidence_bytes: 5000000}\n", &s, &e) != 0)
         FAIL_MSG("%s", e.message);
     assert_int_equal(s->nstream, 3);
     const StreamSpec *const a = &s->stream[0].spec, *const b = &s->stream[1].spec;
@@ -93,6 +94,8 @@ static void test_read(void **state)
     assert_int_equal(s->sink[1].min_severity, 2);
     assert_int_equal(s->workers, 3);
     assert_true(str_ends(s->outbox, "/box.db"));
+    assert_true(str_ends(s->evidence, "/ev"));
+    assert_int_equal(s->evidence_bytes, 5000000);
     service_free(s);
 }
 
@@ -282,6 +285,19 @@ static void test_sink(void **state)
             str_addn(&events, line, n);
     }
     assert_string_equal(str_text(&events), told);
+    int npicture = 0; /* each event has one */
+    for (const char *at = told; (at = strstr(at, "\"evidence\":\"")) != NULL; npicture++) {
+        at += strlen("\"evidence\":\"");
+        Picture *p;
+        const char *const name = arena_strndup(a, at, strcspn(at, "\""));
+        if (!str_starts(name, "service.yaml.evidence/") || picture_read(a, in_dir(a, name), &p, &e) != 0)
+            FAIL_MSG("no picture %s", name);
+        assert_in_range(p->width, 16, 64); /* the region and its margin, of a small clip */
+    }
+    int nline = 0;
+    for (const char *at = told; (at = strchr(at, '\n')) != NULL; at++)
+        nline++;
+    assert_int_equal(npicture, nline);
     assert_non_null(strstr(text, "\"event\":\"stream.up\""));
     assert_non_null(strstr(text, "\"event\":\"stream.end\""));
     arena_free(a);
