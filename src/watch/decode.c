@@ -238,14 +238,18 @@ static void describe(Decoder *d, DecodedFrame *out)
 }
 
 /* libav fills in what is missing of a picture; what refers to it is then wrong as well, up to a keyframe. A packet that the
- * transport marks stands, behind libav's parser, before the one that lost something: that one the decoder judges, and all
- * after it may refer to pictures that never came. */
+ * transport marks stands, behind libav's parser, before the one that lost something, and may have that one's time. Where
+ * nothing is lost but at seams it is good, the one behind it the decoder judges, and all after that may refer to pictures
+ * that never came. */
 static bool is_whole(Decoder *d)
 {
     const int64_t at = time_of(d, d->frame);
-    const bool bad = d->frame->decode_error_flags != 0 || (d->frame->flags & AV_FRAME_FLAG_CORRUPT);
+    const bool bad = d->frame->decode_error_flags != 0 || (d->frame->flags & AV_FRAME_FLAG_CORRUPT) ||
+                     (d->info->lossy && note_of(d)->damaged);
     const bool key = d->frame->key_frame && d->frame->pict_type == AV_PICTURE_TYPE_I;
     const bool lost = d->suspect > 0 && --d->suspect == 0;
+    if (key)
+        d->suspect = 0;
     if (note_of(d)->damaged)
         d->suspect = 2;
     if (bad || (lost && !key)) {

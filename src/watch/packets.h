@@ -20,6 +20,7 @@
 typedef struct StreamInfo { /* what a connection says of its video; shared, counted */
     AVCodecParameters *par;
     AVRational time_base, frame_rate; /* frame_rate 0/0: not known */
+    bool lossy;        /* what the transport marks as damaged is; of files it may be but a seam */
     _Atomic int refs;
 } StreamInfo;
 

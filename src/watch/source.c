@@ -208,7 +208,10 @@ static int choose_stream(Source *s, Error *e)
     if (s->opt.keyframes && s->stored) /* else frames between show that it is alive */
         stream->discard = AVDISCARD_NONKEY;
     s->info = stream_info_new(stream->codecpar, stream->time_base, stream->avg_frame_rate);
-    return s->info ? check_upright(s, stream, e) : refuse(s, ERR_MEMORY, "out of memory", e);
+    if (!s->info)
+        return refuse(s, ERR_MEMORY, "out of memory", e);
+    s->info->lossy = !s->stored;
+    return check_upright(s, stream, e);
 }
 
 /* A folder of pictures is what its first one is. */
