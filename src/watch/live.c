@@ -133,28 +133,38 @@ static LiveCause cause_of(const Live *l, SourceFailure f)
     return atomic_load(&l->halt) == HALT_FROZEN ? LIVE_FROZEN : of[f];
 }
 
-/* Paced: a packet comes when its time has come since the first one. */
-static void pace(Live *l, Packet *p, int64_t *start)
+typedef struct Pace { /* when packets are due */
+    bool bursts;         /* a second or more comes at once, and the next one when it is there (HLS) .. */
+    int64_t media, at;   /* dts `media` was due at `at`, us; PACKET_NO_TIME: nothing was yet */
+} Pace;
+
+/* A packet comes when its time has come since another one. In bursts they are handed on a hundredth faster than life: so they
+ * stay a little behind the sender and no more, whatever its clock, and what is late shifts what follows. */
+static void pace(Live *l, Packet *p, Pace *c)
 {
     if (p->dts == PACKET_NO_TIME)
         return;
-    if (*start == PACKET_NO_TIME)
-        *start = now_us() - p->dts;
-    sleep_until(l, *start + p->dts);
+    const int64_t now = now_us(), since = p->dts - c->media;
+    int64_t due = c->at + (c->bursts ? since - since / 100 : since);
+    if (c->media == PACKET_NO_TIME || since < 0 || due > now + VIDEO_JUMP || (c->bursts && due < now)) {
+        c->media = p->dts;
+        c->at = due = now;
+    }
+    sleep_until(l, due);
     p->arrival = now_us();
 }
 
 /* Packets until the connection is down. */
 static int read_all(Live *l, Source *s, Error *e)
 {
-    const bool paced = l->opt.paced && source_stored(s);
+    const bool paced = source_bursts(s) || (l->opt.paced && source_stored(s));
+    Pace c = {.bursts = source_bursts(s), .media = PACKET_NO_TIME};
     const int64_t connected = now_us();
-    int64_t start = PACKET_NO_TIME;
     Packet p;
     int code;
     while ((code = source_read(s, &p, e)) > 0) {
         if (paced)
-            pace(l, &p, &start);
+            pace(l, &p, &c);
         push(l, &p);
         if (now_us() - connected > LASTED)
             l->down_since = l->delay = 0;

@@ -9,7 +9,8 @@
  *     connecting -> up -> down -> connecting -> ..          (ended: a file is over; failed: it can never work)
  *
  * **Reading** never waits for decoding: packets go to a ring bounded in bytes; when it is full the oldest go up to the next
- * keyframe, counted as `full`, and frames between are then not there. (A file that is not `paced` waits instead.)
+ * keyframe, counted as `full`, and frames between are then not there. (A file that is not `paced` waits instead.) Segments of
+ * HLS are handed on as they were filmed, packet by packet, not all at once: that is their arrival.
  *
  * **Connecting anew**: after retry_min, doubled each time up to LIVE_RETRY_SOON while the other side has been away for less than
  * LIVE_SHORT_OUTAGE, so that it is found again within two seconds; then up to retry_max; plus up to a quarter by chance, and
@@ -26,7 +27,7 @@
 
 #include "watch/video.h"
 
-#define LIVE_RETRY_SOON 1000000   /* us */
+#define LIVE_RETRY_SOON 800000    /* us */
 #define LIVE_SHORT_OUTAGE 60000000
 
 typedef enum LiveState { LIVE_CONNECTING, LIVE_UP, LIVE_DOWN, LIVE_ENDED, LIVE_FAILED } LiveState;

@@ -356,6 +356,7 @@ int source_read(Source *s, Packet *out, Error *e)
 SourceFailure source_failure(const Source *s) { return s->failure; }
 StreamInfo *source_info(const Source *s) { return s->info; }
 bool source_stored(const Source *s) { return s->stored; }
+bool source_bursts(const Source *s) { return !s->stored && is_hls(s); }
 
 int64_t source_duration(const Source *s)
 {

@@ -45,6 +45,7 @@ int source_read(Source *s, Packet *out, Error *e);
 SourceFailure source_failure(const Source *s); /* after a call that failed, or gave 0 */
 StreamInfo *source_info(const Source *s);      /* of the connection; lives as long as the source */
 bool source_stored(const Source *s);           /* it waits for who reads, and ends; else it comes when it comes */
+bool source_bursts(const Source *s);           /* it comes in pieces of a second and more (HLS) */
 int64_t source_duration(const Source *s);      /* of a file, by its head, us; 0: not known */
 
 #endif
