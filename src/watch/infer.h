@@ -15,14 +15,17 @@
  * loops over pictures are outside of all sums; each module is tried once it is compiled, with pictures by chance alone and
  * together, and one for which it is not so runs one at a time, as do those that fix their number of pictures.
  *
- * What batches gain, PP-OCR's recogniser, one thread of a Zen 5 core, ms a line (minimum of 20; 8 for width 320):
+ * What batches gain: PP-OCR's recogniser, ms a line, one thread of a Zen 5 core (minima of 16 runs, of 4 at width 320, in which
+ * nothing else ran):
  *
- *                          1     2     3     4     6     8    12    16
- *     48 x 96           5.31  5.06  4.97  4.93  4.99  4.99  5.35  5.37
- *     48 x 96, any width 6.19 5.94  5.94  5.82  5.85  5.77  6.52  6.23
+ *     lines in a batch           1      2      3      4      6      8     12     16
+ *     48 x 96                 5.29   5.01   5.23   5.15   5.70   4.96   5.09   5.22
+ *     48 x 96, any width      6.31   6.01   6.85   6.13   6.56   5.86   5.95   6.18
+ *     48 x 320               20.6   19.5   18.1   19.2   20.8   24.8   32.1   27.3
  *
- * A line alone uses the weights that it loads often enough; what is saved is one dispatch of kernels in two. Beyond eight, what
- * lines have between layers no longer lies in the cache. Leaving the number of lines open costs nothing.
+ * A line alone uses its 10 MB of weights often enough: reading them is 5 % of its time, and no more can be saved. At width 320,
+ * what more than six lines have between layers no longer lies in the cache. Leaving the number of lines open costs nothing
+ * (static: 5.48 and 18.9 for one line). So profiles choose two or three, at most; models of small pictures gain more.
  *
  * All functions may be called from any thread. */
 #ifndef LATHE_WATCH_INFER_H
