@@ -32,7 +32,7 @@ typedef struct Lines {
 static int check(const SinkSpec *spec, Error *e)
 {
     if (strstr(spec->url, "://") != NULL)
-        return error_set(e, ERR_INVALID, "a JSONL sink writes to a file: %s is none", spec->url);
+        return error_set(e, ERR_INVALID, "a JSONL sink writes to a file, and not to an address");
     return spec->rotate >= 0 ? 0 : error_set(e, ERR_INVALID, "rotate is less than nothing");
 }
 

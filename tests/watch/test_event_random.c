@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "base/map.h"
 #include "feed.h"
 #include "reference.h"
 
@@ -330,8 +331,104 @@ static void as_the_reference(void **state)
     assert_true(first || (totals.watches_with > WATCHES / 2 && totals.kinds[1] > 100 && totals.kinds[2] > 100));
 }
 
+/* ---- best samples ---- */
+
+enum { BEST_MAX = 4096 };
+
+typedef struct Held { /* as who keeps pictures holds them */
+    int event, epoch;
+    uint64_t key;
+    int64_t t;
+} Held;
+
+typedef struct Keeper {
+    uint64_t seed;
+    const Watch *w;
+    Held held[BEST_MAX];
+    int n;
+    int64_t t;            /* of the sample that is judged; NO_TIME: none is */
+    int epoch;
+    int records, early;   /* early: their best sample was not the one that told */
+} Keeper;
+
+static uint64_t key_hash(const char *key) { return key ? hash_bytes(key, strlen(key), 0) + 1 : 0; }
+
+static bool is_held(const Keeper *k, const Held *one)
+{
+    for (int i = 0; i < k->n; i++) {
+        const Held *const h = &k->held[i];
+        if (h->event == one->event && h->epoch == one->epoch && h->key == one->key && h->t == one->t)
+            return true;
+    }
+    return false;
+}
+
+static void ask_for_best(void *arg, const EventRecord *r)
+{
+    Keeper *const k = arg;
+    const Held want = {(int)(r->rule - k->w->event), r->epoch, key_hash(r->key), r->t_best};
+    const bool here = k->t == r->t_best && k->epoch == r->epoch;
+    if (!here && !is_held(k, &want))
+        FAIL_MSG("seed %llu: the best sample of %s, at %lld, was not to be kept", (unsigned long long)k->seed, r->rule->name,
+                 (long long)r->t_best);
+    k->records++;
+    k->early += !here;
+}
+
+static void keep_best(Keeper *k, const Events *v)
+{
+    static EventBest best[BEST_MAX];
+    static Held next[BEST_MAX];
+    const int n = events_best(v, BEST_MAX, best);
+    int kept = 0;
+    assert_true(n < BEST_MAX);
+    for (int i = 0; i < n; i++) {
+        const Held one = {best[i].event, k->epoch, key_hash(best[i].key), best[i].t};
+        if (is_held(k, &one) || best[i].t == k->t)
+            next[kept++] = one;
+    }
+    memcpy(k->held, next, (size_t)kept * sizeof *next);
+    k->n = kept;
+}
+
+static void keep_pictures(Context *ctx, void *arg)
+{
+    Keeper *const k = arg;
+    World r = {.ctx = ctx, .seed = k->seed};
+    Sample s[SAMPLES];
+    random_watch(&r);
+    random_samples(&r, s);
+    k->w = r.w;
+    k->n = 0;
+    k->epoch = 0;
+    Events *const v = events_new(ctx->arena, r.w, "s1", ask_for_best, k);
+    for (int i = 0; i < SAMPLES; i++) {
+        k->t = s[i].t;
+        k->epoch = s[i].epoch;
+        events_sample(v, &s[i]);
+        keep_best(k, v);
+    }
+    k->t = INT64_MIN;
+    events_stop(v);
+}
+
+/* Whoever keeps what events_best names can show the best sample of every record. */
+static void best_is_named_before(void **state)
+{
+    (void)state;
+    static Keeper k;
+    for (k.seed = 1; k.seed <= 400; k.seed++) {
+        Arena *const a = arena_new();
+        Error e;
+        if (job_run(a, keep_pictures, &k, &e, NULL) != 0)
+            FAIL_MSG("seed %llu: %s", (unsigned long long)k.seed, e.message);
+        arena_free(a);
+    }
+    assert_true(k.records > 2000 && k.early > 500);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(as_the_reference)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(as_the_reference), cmocka_unit_test(best_is_named_before)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
