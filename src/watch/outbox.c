@@ -34,8 +34,8 @@ struct Outbox {
     pthread_mutex_t lock;  /* guards all that follows */
     pthread_cond_t work, settled;
     OutboxAdd *first, **last;
-    OutboxAck *ack;        /* nack of ACKS, in order; the first `taken` are being written */
-    int nack, taken;
+    OutboxAck *ack;        /* nack of ACKS, in order */
+    int nack;
     int64_t said, settled_to; /* acknowledgements so far, and how many of them were written or tried */
     int flushing;          /* callers of outbox_flush */
     bool stop, hurry;
@@ -96,7 +96,7 @@ static int commit(Outbox *o, OutboxAdd *adds, int nack, Error *e)
 static bool write_once(Outbox *o)
 {
     OutboxAdd *const adds = o->first;
-    const int nack = o->taken = o->nack;
+    const int nack = o->nack; /* those; more may come behind them meanwhile */
     o->first = NULL;
     o->last = &o->first;
     pthread_mutex_unlock(&o->lock);
@@ -121,7 +121,6 @@ static bool write_once(Outbox *o)
         memmove(o->ack, o->ack + nack, (size_t)(o->nack - nack) * sizeof *o->ack);
         o->nack -= nack;
     }
-    o->taken = 0;
     o->settled_to = o->said - (o->nack - (written || o->hurry ? 0 : nack));
     pthread_cond_broadcast(&o->settled);
     return written;
