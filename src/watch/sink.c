@@ -7,7 +7,7 @@
 
 #include "base/heap.h"
 #include "base/map.h"
-#include "watch/sink_delivery.h"
+#include "watch/sink_each.h"
 
 struct Sinks {
     Outbox *outbox;

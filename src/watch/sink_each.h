@@ -1,6 +1,6 @@
 /* One sink and the thread that delivers what waits for it (sink.h says how). */
-#ifndef LATHE_WATCH_SINK_DELIVERY_H
-#define LATHE_WATCH_SINK_DELIVERY_H
+#ifndef LATHE_WATCH_SINK_EACH_H
+#define LATHE_WATCH_SINK_EACH_H
 
 #include "watch/outbox.h"
 
