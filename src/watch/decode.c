@@ -6,7 +6,7 @@
 
 #define MAX_ERRORS 25 /* in a row; then the decoder starts anew at a keyframe */
 #define NOTES 256     /* more than frames are held back */
-#define HEALED 10000000 /* us after which damage is believed to be gone, if no keyframe came */
+#define HEALED 10000000 /* us of damage after which it is taken as it is: no keyframe comes, or none without it */
 
 typedef struct Note { /* about a packet that the decoder has */
     int64_t arrival, wall;
@@ -21,7 +21,7 @@ struct Decoder {
     AVFrame *other;    /* `doubted`: its time jumps, which may be damage; `again`: the one to be given after `frame` */
     bool doubted, again;
     bool damaged;      /* what comes refers to pictures that were not whole .. */
-    int64_t damaged_at; /* .. since this one, us of the stream's clock */
+    int64_t damaged_at; /* .. since then, us of the stream's clock */
     int suspect;       /* frames until then: something is missing behind the next one */
     StreamInfo *info;  /* the connection it is open for; NULL: none */
     PixelStore pixels;
@@ -151,7 +151,7 @@ static DecoderTake give(Decoder *d, const Packet *p, int64_t t)
         return DECODER_TAKEN;
     }
     d->codec->reordered_opaque = d->sent;
-    d->note[d->sent % NOTES] = (Note){p->arrival, p->wall, p->clock, p->av->flags & AV_PKT_FLAG_CORRUPT};
+    d->note[d->sent % NOTES] = (Note){p->arrival, p->wall, p->clock, p->lost || (p->av->flags & AV_PKT_FLAG_CORRUPT)};
     const int code = avcodec_send_packet(d->codec, p->av);
     if (code == AVERROR(EAGAIN))
         return DECODER_FRAMES_FIRST;
@@ -252,14 +252,10 @@ static bool is_whole(Decoder *d)
         d->suspect = 0;
     if (note_of(d)->damaged)
         d->suspect = 2;
-    if (bad || (lost && !key)) {
-        d->damaged = true;
+    if (!d->damaged)
         d->damaged_at = at;
-        return false;
-    }
-    if (key || (at != PACKET_NO_TIME && d->damaged_at != PACKET_NO_TIME && at - d->damaged_at > HEALED))
-        d->damaged = false;
-    return !d->damaged;
+    d->damaged = bad || (lost && !key) || (d->damaged && !key);
+    return !d->damaged || (at != PACKET_NO_TIME && d->damaged_at != PACKET_NO_TIME && at - d->damaged_at > HEALED);
 }
 
 /* Whether `at` does not follow on `before`: goes back by more than frames are reordered, or too far ahead. */

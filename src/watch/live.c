@@ -136,20 +136,23 @@ static LiveCause cause_of(const Live *l, SourceFailure f)
 typedef struct Pace { /* when packets are due */
     bool bursts;         /* a second or more comes at once, and the next one when it is there (HLS) .. */
     int64_t media, at;   /* dts `media` was due at `at`, us; PACKET_NO_TIME: nothing was yet */
+    int64_t last;        /* dts of the packet before */
 } Pace;
 
-/* A packet comes when its time has come since another one. In bursts they are handed on a hundredth faster than life: so they
- * stay a little behind the sender and no more, whatever its clock, and what is late shifts what follows. */
+/* A packet comes when its time has come since another one. Bursts are handed on a tenth faster than life, so that they catch up
+ * with their sender; what is late, or behind a gap, is the new beginning. */
 static void pace(Live *l, Packet *p, Pace *c)
 {
     if (p->dts == PACKET_NO_TIME)
         return;
     const int64_t now = now_us(), since = p->dts - c->media;
-    int64_t due = c->at + (c->bursts ? since - since / 100 : since);
-    if (c->media == PACKET_NO_TIME || since < 0 || due > now + VIDEO_JUMP || (c->bursts && due < now)) {
+    int64_t due = c->at + (c->bursts ? since * 10 / 11 : since);
+    const bool behind = c->bursts && (due < now || p->dts - c->last > 1000000);
+    if (c->media == PACKET_NO_TIME || since < 0 || due > now + VIDEO_JUMP || behind) {
         c->media = p->dts;
         c->at = due = now;
     }
+    c->last = p->dts;
     sleep_until(l, due);
     p->arrival = now_us();
 }

@@ -5,6 +5,7 @@
 #include "base/heap.h"
 #include "watch/video.h"
 
+#define REGULAR 50 /* packets, each as long after the one before, in which a stream is */
 #define US ((AVRational){1, 1000000})
 
 /* ---- connections ---- */
@@ -93,6 +94,17 @@ static bool grow(PacketQueue *q)
     return true;
 }
 
+/* Whole pictures that a transport loses leave no other trace than a gap, and what refers to them is wrong. */
+static void look_for_loss(PacketQueue *q, Packet *p, int64_t gap)
+{
+    const bool same = q->step > 0 && gap > q->step - q->step / 4 && gap < q->step + q->step / 4;
+    p->lost = p->info->lossy && q->regular >= REGULAR && gap > q->step + q->step / 2 && !packet_key(p);
+    if (p->lost)
+        return;
+    q->regular = same ? q->regular + 1 : 0;
+    q->step = gap;
+}
+
 /* What the queue remembers of what went through it. */
 static void note(PacketQueue *q, Packet *p)
 {
@@ -102,6 +114,10 @@ static void note(PacketQueue *q, Packet *p)
     p->breaks = other || (known && (p->dts < back || p->dts > ahead));
     if (p->breaks)
         q->last_key = PACKET_NO_TIME;
+    if (known && !p->breaks)
+        look_for_loss(q, p, p->dts - q->last);
+    else
+        q->regular = 0;
     q->last_info = p->info;
     q->last = p->dts != PACKET_NO_TIME || other ? p->dts : q->last;
     p->hole = q->hole;

@@ -39,6 +39,7 @@ typedef struct Packet {
     SampleClock clock;
     bool breaks;       /* the clock does, or it is the first of its connection */
     bool hole;         /* what came before was thrown away, but it may refer to it */
+    bool lost;         /* one or more before it never came, by the times of a stream that was regular so far */
 } Packet;
 
 static inline bool packet_key(const Packet *p) { return p->av && (p->av->flags & AV_PKT_FLAG_KEY); }
@@ -53,6 +54,8 @@ typedef struct PacketQueue {
     bool hole;         /* before the next one that is pushed */
     int64_t last;      /* dts of what was pushed last, and its connection: only compared */
     const void *last_info;
+    int64_t step;      /* us between the last two .. */
+    int regular;       /* .. and so many before them */
     int64_t last_key, gop; /* dts of the last keyframe; us between the last two, 0: not known */
 } PacketQueue;
 
