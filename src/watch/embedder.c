@@ -13,7 +13,8 @@
 #define GRAY 110    /* under transparent pixels */
 
 struct Embedder {
-    Net *net;
+    Infer *infer;
+    InferModel *model;
     PictureInput input;
     int width, height;
     int size, channels; /* size: cells times channels; channels innermost */
@@ -40,54 +41,55 @@ static void pool_cells(const float *y, int64_t channels, int64_t h, int64_t w, i
 static int64_t at_most(int64_t v, int64_t most) { return v < most ? v : most; }
 
 /* Cells and channels of a layer; false: it cannot be one. */
-static bool layer_shape(const Tensor *y, int64_t *cells, int64_t *channels)
+static bool layer_shape(const InferOutput *y, int64_t *cells, int64_t *channels)
 {
-    const int64_t n = tensor_elements(y);
-    if (y->dtype != DT_F32 || y->rank < 1 || n < 2 || n > 1 << 24 || (y->rank > 1 && y->dim[0] != 1))
+    const int64_t n = y->elements;
+    if (!y->values || y->rank < 1 || n < 2 || n > 1 << 24 || (y->rank > 1 && y->dim[0] != 1))
         return false;
     *cells = y->rank == 4 ? at_most(y->dim[2], GRID) * at_most(y->dim[3], GRID) : 1;
     *channels = y->rank == 4 ? y->dim[1] : y->rank == 3 ? y->dim[2] : n;
     return *cells * *channels >= 2;
 }
 
-static void pool(const Tensor *y, float *out)
+static void pool(const InferOutput *y, float *out)
 {
     if (y->rank == 4)
-        pool_cells(y->data, y->dim[1], y->dim[2], y->dim[3], at_most(y->dim[2], GRID), at_most(y->dim[3], GRID), out);
+        pool_cells(y->values, y->dim[1], y->dim[2], y->dim[3], at_most(y->dim[2], GRID), at_most(y->dim[3], GRID), out);
     else if (y->rank == 3) /* tokens: a picture C apart, T high and 1 wide, were it the other way round */
         for (int64_t c = 0; c < y->dim[2]; c++) {
             double sum = 0;
             for (int64_t t = 0; t < y->dim[1]; t++)
-                sum += (double)((const float *)y->data)[t * y->dim[2] + c];
+                sum += (double)y->values[t * y->dim[2] + c];
             out[c] = (float)(sum / (double)y->dim[1]);
         }
     else
-        memcpy(out, y->data, (size_t)tensor_elements(y) * sizeof *out);
+        memcpy(out, y->values, (size_t)y->elements * sizeof *out);
+}
+
+void embedder_ask(const Embedder *m, const Look *l, const FrameBox *box, InferRequest *q)
+{
+    float *const planes = infer_planes(l->tmp, m->model, m->height, m->width, q);
+    picture_input_fill(l, box, &m->input, m->width, m->height, true, planes);
+}
+
+static int not_comparable(const Embedder *m, Arena *tmp, const InferRequest *q, Error *e)
+{
+    return error_set(e, ERR_INVALID, "%s: pictures are not compared by an output of %s", infer_path(m->model),
+                     tensor_describe(tmp, q->result));
 }
 
 /* The layer as it is, pooled, in `a`. */
-static int run(Embedder *m, Arena *a, const Look *l, const FrameBox *box, float **out, Error *e)
+static int take_layer(const Embedder *m, Arena *a, const InferRequest *q, float **out, Error *e)
 {
-    float *planes;
-    const Tensor *y;
+    const InferOutput y = infer_output(q);
     int64_t cells, channels;
-    int code = net_input(m->net, m->height, m->width, &planes, e);
-    if (code != 0)
-        return code;
-    picture_input_fill(l, box, &m->input, m->width, m->height, true, planes);
-    code = net_execute(m->net, 0, &y, e);
-    if (code != 0)
-        return code;
-    if (!layer_shape(y, &cells, &channels) || (m->size && cells * channels != m->size))
-        return error_set(e, ERR_INVALID, "%s: pictures are not compared by an output of %s", net_path(m->net),
-                         tensor_describe(l->tmp, y));
-    m->channels = (int)channels;
-    m->size = (int)(cells * channels);
+    if (!layer_shape(&y, &cells, &channels) || cells * channels != m->size)
+        return not_comparable(m, a, q, e);
     *out = arena_array_of(a, m->size, float);
-    pool(y, *out);
+    pool(&y, *out);
     for (int i = 0; i < m->size; i++)
         if (!isfinite((*out)[i]))
-            return error_set(e, ERR_INVALID, "%s: its output holds what is no finite number", net_path(m->net));
+            return error_set(e, ERR_INVALID, "%s: its output holds what is no finite number", infer_path(m->model));
     return 0;
 }
 
@@ -125,12 +127,30 @@ static Look look_at_picture(Arena *tmp, const Picture *p, Frame *f)
     return (Look){.frame = f, .tmp = tmp};
 }
 
+/* Now, in `tmp`. The first one tells the size of layers. */
 static int run_picture(Embedder *m, Arena *tmp, const Picture *p, float **out, Error *e)
 {
     Frame f;
+    InferRequest q = {0}, *const one = &q;
     const Look l = look_at_picture(tmp, p, &f);
     const FrameBox all = {0, 0, p->width, p->height};
-    return run(m, tmp, &l, &all, out, e);
+    embedder_ask(m, &l, &all, &q);
+    infer_run(m->infer, 1, &one);
+    if (q.end != INFER_DONE)
+        return error_set(e, q.code, "%s", q.error);
+    const InferOutput y = infer_output(&q);
+    int64_t cells, channels;
+    int code = 0;
+    if (m->size == 0 && !layer_shape(&y, &cells, &channels)) {
+        code = not_comparable(m, tmp, &q, e);
+    } else if (m->size == 0) {
+        m->channels = (int)channels;
+        m->size = (int)(cells * channels);
+    }
+    if (code == 0)
+        code = take_layer(m, tmp, &q, out, e);
+    tensor_unref(q.result);
+    return code;
 }
 
 /* A channel that hardly differs is no measure of anything: its share is bounded. */
@@ -155,12 +175,14 @@ static void set_measure(Embedder *m, Arena *a, float *const *of)
     }
 }
 
-int embedder_open(Arena *a, Net *net, const PictureInput *in, Embedder **out, Error *e)
+int embedder_open(Arena *a, Infer *infer, const char *model, const char *output, const PictureInput *in, Embedder **out, Error *e)
 {
     Embedder *const m = arena_new_of(a, Embedder);
-    *m = (Embedder){.net = net, .input = *in};
+    *m = (Embedder){.infer = infer, .input = *in};
     *out = m;
-    int code = picture_input_size(in, net, MISSING_SIZE, &m->width, &m->height, e);
+    int code = infer_open(infer, model, &(InferShapes){.output = output}, &m->model, e);
+    if (code == 0)
+        code = picture_input_size(in, m->model, MISSING_SIZE, &m->width, &m->height, e);
     Arena *const tmp = arena_new();
     float *of[NOTHINGS];
     for (int k = 0; k < NOTHINGS && code == 0; k++)
@@ -182,7 +204,7 @@ bool embedder_is(const Embedder *m, const char *model, const char *output, const
     const bool same = own->fit == in->fit && own->width == in->width && own->height == in->height && own->fill == in->fill &&
                       own->bgr == in->bgr && memcmp(own->mean, in->mean, sizeof in->mean) == 0 &&
                       memcmp(own->scale, in->scale, sizeof in->scale) == 0;
-    return same && same_text(net_path(m->net), model) && same_text(net_inside(m->net), output);
+    return same && same_text(infer_path(m->model), model) && same_text(infer_inside(m->model), output);
 }
 
 int embedder_size(const Embedder *m) { return m->size; }
@@ -201,10 +223,10 @@ static void normalise(const Embedder *m, const float *from, float *out)
         out[i] *= by;
 }
 
-int embedder_look(Embedder *m, const Look *l, const FrameBox *box, float *out, Error *e)
+int embedder_take(const Embedder *m, Arena *tmp, const InferRequest *q, float *out, Error *e)
 {
     float *layer;
-    const int code = run(m, l->tmp, l, box, &layer, e);
+    const int code = take_layer(m, tmp, q, &layer, e);
     if (code == 0)
         normalise(m, layer, out);
     return code;

@@ -19,12 +19,14 @@
 
 typedef struct Embedder Embedder;
 
-/* Compiles the net and shows it what it is measured by. */
-int embedder_open(Arena *a, Net *net, const PictureInput *in, Embedder **out, Error *e);
+/* Compiles the model (output: of a value inside it; NULL: its own) and shows it what it is measured by. */
+int embedder_open(Arena *a, Infer *infer, const char *model, const char *output, const PictureInput *in, Embedder **out, Error *e);
 bool embedder_is(const Embedder *m, const char *model, const char *output, const PictureInput *in);
 int embedder_size(const Embedder *m); /* of its vectors */
-/* Of a box of the frame. ERR_INVALID: what the model makes of it is no number. */
-int embedder_look(Embedder *m, const Look *l, const FrameBox *box, float *out, Error *e);
+/* Of a box of the frame: what is asked of the model, in l->tmp; and the vector, when that is answered. ERR_INVALID: what the model makes of
+ * it is no number. */
+void embedder_ask(const Embedder *m, const Look *l, const FrameBox *box, InferRequest *q);
+int embedder_take(const Embedder *m, Arena *tmp, const InferRequest *q, float *out, Error *e);
 /* Of a picture file, transparent pixels over gray; in the middle of a gray picture of `width` x `height`, if it is smaller: so an icon has the
  * place that it will have in its region. 0: as it is. */
 int embedder_read(Embedder *m, Arena *a, const char *path, int width, int height, const float **out, Error *e);

@@ -10,6 +10,8 @@
 #include "compile/model.h"
 #include "watch/infer_parts.h"
 
+#define MAX_SIDE 4096 /* of inputs that a model fixes */
+
 static int64_t now_us(void)
 {
     const Clock c = clock_machine();
@@ -32,6 +34,7 @@ static void infer_free(void *arg)
             infer_module_free(inf->model.at[i]->module.at[k]);
     pthread_cond_destroy(&inf->ready);
     pthread_mutex_destroy(&inf->compiling);
+    pthread_mutex_destroy(&inf->waiting);
     pthread_mutex_destroy(&inf->lock);
     arena_free(inf->arena);
 }
@@ -43,6 +46,7 @@ Infer *infer_new(Arena *a, const NetHost *nets, Workers *workers)
     *inf = (Infer){.nets = nets, .workers = workers, .nworker = workers ? workers_counts(workers).workers : 0, .arena = own};
     pthread_mutex_init(&inf->lock, NULL);
     pthread_mutex_init(&inf->compiling, NULL);
+    pthread_mutex_init(&inf->waiting, NULL);
     pthread_cond_init(&inf->ready, NULL);
     arena_defer(a, infer_free, inf);
     return inf;
@@ -50,59 +54,93 @@ Infer *infer_new(Arena *a, const NetHost *nets, Workers *workers)
 
 /* ---- models ---- */
 
-static int look_into(Arena *tmp, const char *path, const char **name, bool *open_batch, Error *e)
+/* A dim of the input; 0: open. */
+static int64_t fixed_dim(const Graph *g, Expr dim)
 {
-    Graph *g = NULL;
-    const int code = model_import(tmp, path, &(OnnxOptions){0}, &g, e);
-    if (code != 0)
-        return code;
+    int64_t v;
+    return expr_is_int(g->x, dim, &v) ? v : 0;
+}
+
+/* What the model wants. */
+static int look_at_input(InferModel *m, const Graph *g, Error *e)
+{
     const Block *const b = &g->block.at[0];
     const Value *const in = b->input.len > 0 ? &g->value.at[b->input.at[0]] : NULL;
-    if (b->input.len != 1 || in->rank != 4 || in->dtype != DT_F32)
-        return error_set(e, ERR_UNSUPPORTED, "%s: a model of pictures has one input, f32 (1,3,height,width)", path);
-    int64_t fixed;
-    *open_batch = !expr_is_int(g->x, in->dim[0], &fixed);
-    *name = in->name;
+    if (b->input.len != 1)
+        return error_set(e, ERR_UNSUPPORTED, "%s: a model of pictures has one input; this one has %d", m->path, b->input.len);
+    const bool picture = in->rank == 4 && in->dtype == DT_F32;
+    const int64_t batch = picture ? fixed_dim(g, in->dim[0]) : 0, channels = picture ? fixed_dim(g, in->dim[1]) : 0;
+    if (!picture || batch > 1 || (channels != 3 && channels != 0))
+        return error_set(e, ERR_UNSUPPORTED, "%s: a model of pictures has one f32 input (1,3,height,width); '%s' is another",
+                         m->path, in->name);
+    const int64_t height = fixed_dim(g, in->dim[2]), width = fixed_dim(g, in->dim[3]);
+    if (height > MAX_SIDE || width > MAX_SIDE)
+        return error_set(e, ERR_UNSUPPORTED, "%s: an input of %lld x %lld; at most %d each way", m->path, (long long)width,
+                         (long long)height, MAX_SIDE);
+    m->open_batch = batch == 0;
+    m->height = (int)height;
+    m->width = (int)width;
+    m->input = in->name;
     return 0;
 }
+
+static int look_into(Arena *tmp, InferModel *m, Error *e)
+{
+    Graph *g = NULL;
+    const int code = model_import(tmp, m->path, &(OnnxOptions){.output = m->shapes.output}, &g, e);
+    return code == 0 ? look_at_input(m, g, e) : code;
+}
+
+static bool same_text(const char *a, const char *b) { return a == b || (a && b && strcmp(a, b) == 0); }
 
 static InferModel *find_model(const Infer *inf, const char *path, const InferShapes *shapes)
 {
     for (int i = 0; i < inf->model.len; i++) {
         InferModel *const m = inf->model.at[i];
         if (strcmp(m->path, path) == 0 && m->shapes.open_width == shapes->open_width &&
-            memcmp(m->shapes.width, shapes->width, sizeof shapes->width) == 0)
+            memcmp(m->shapes.width, shapes->width, sizeof shapes->width) == 0 && same_text(m->shapes.output, shapes->output))
             return m;
     }
     return NULL;
 }
 
+static InferModel *keep_model(Infer *inf, const InferModel *m)
+{
+    InferModel *const out = arena_new_of(inf->arena, InferModel);
+    *out = *m;
+    out->path = arena_strdup(inf->arena, m->path);
+    out->input = arena_strdup(inf->arena, m->input);
+    out->shapes.output = m->shapes.output ? arena_strdup(inf->arena, m->shapes.output) : NULL;
+    vec_push(inf->arena, &inf->model, out);
+    return out;
+}
+
 int infer_open(Infer *inf, const char *path, const InferShapes *shapes, InferModel **out, Error *e)
 {
     Arena *const tmp = arena_new();
-    const char *input = NULL;
-    bool open_batch = false;
-    int code = 0;
+    InferModel m = {.infer = inf, .path = path, .shapes = *shapes};
     pthread_mutex_lock(&inf->lock);
     *out = find_model(inf, path, shapes);
     pthread_mutex_unlock(&inf->lock);
-    if (!*out)
-        code = look_into(tmp, path, &input, &open_batch, e);
+    const int code = *out ? 0 : look_into(tmp, &m, e);
     pthread_mutex_lock(&inf->lock);
     if (!*out && code == 0)
         *out = find_model(inf, path, shapes); /* another was quicker */
-    if (!*out && code == 0) {
-        *out = arena_new_of(inf->arena, InferModel);
-        **out = (InferModel){.infer = inf, .path = arena_strdup(inf->arena, path), .shapes = *shapes,
-                             .input = arena_strdup(inf->arena, input), .open_batch = open_batch};
-        vec_push(inf->arena, &inf->model, *out);
-    }
+    if (!*out && code == 0)
+        *out = keep_model(inf, &m);
     pthread_mutex_unlock(&inf->lock);
     arena_free(tmp);
     return code;
 }
 
 const char *infer_path(const InferModel *m) { return m->path; }
+const char *infer_inside(const InferModel *m) { return m->shapes.output; }
+
+void infer_input_size(const InferModel *m, int *height, int *width)
+{
+    *height = m->height;
+    *width = m->width;
+}
 
 double infer_compile_seconds(const InferModel *m)
 {
@@ -131,10 +169,24 @@ const char *infer_metadata(const InferModel *m, Arena *a, const char *key)
     return job_run(a, metadata_job, &j, &e, NULL) == 0 ? j.value : NULL;
 }
 
-const float *infer_values(const InferRequest *q, int64_t *n)
+float *infer_planes(Arena *a, InferModel *m, int height, int width, InferRequest *q)
 {
-    *n = tensor_elements(q->result) / q->pictures;
-    return (const float *)q->result->data + *n * q->item;
+    float *const planes = arena_alloc_aligned(a, (size_t)3 * (size_t)height * (size_t)width * sizeof(float), 64);
+    q->model = m;
+    q->height = height;
+    q->width = width;
+    q->planes = planes;
+    return planes;
+}
+
+InferOutput infer_output(const InferRequest *q)
+{
+    const Tensor *const t = q->result;
+    InferOutput out = {.dtype = t->dtype, .rank = t->rank, .elements = tensor_elements(t) / q->pictures};
+    for (int i = 0; i < t->rank; i++)
+        out.dim[i] = i == 0 ? t->dim[i] / q->pictures : t->dim[i];
+    out.values = t->dtype == DT_F32 ? (const float *)t->data + out.elements * q->item : NULL;
+    return out;
 }
 
 /* ---- modules and classes, under the lock ---- */
@@ -413,9 +465,17 @@ static void drain(InferClass *c)
     }
 }
 
+static void run_alone(InferRequest *q)
+{
+    Infer *const inf = q->model->infer;
+    const BatcherStep step = {.n = 1, .batch = {&q->r}};
+    pthread_mutex_lock(&inf->waiting);
+    run_batch(q->in, inf->nworker, &step);
+    pthread_mutex_unlock(&inf->waiting);
+}
+
 void infer_run(Infer *inf, int n, InferRequest *const *q)
 {
-    assert(!inf->workers);
     for (int i = 0; i < n; i++) {
         begin_request(q[i]);
         q[i]->r.deadline = INT64_MAX;
@@ -425,10 +485,12 @@ void infer_run(Infer *inf, int n, InferRequest *const *q)
         Error e = {0};
         if (make_ready(q[i]->in, &e) != 0)
             fail_request(q[i], e.code, e.message);
+        else if (inf->workers)
+            run_alone(q[i]);
         else
             batcher_add(q[i]->in->batcher, &q[i]->r);
     }
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n && !inf->workers; i++)
         drain(q[i]->in);
 }
 

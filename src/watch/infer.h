@@ -27,7 +27,7 @@
  * what more than six lines have between layers no longer lies in the cache. Leaving the number of lines open costs nothing
  * (static: 5.48 and 18.9 for one line). So profiles choose two or three, at most; models of small pictures gain more.
  *
- * All functions may be called from any thread. */
+ * All functions may be called from any thread, but those of which something else is said. */
 #ifndef LATHE_WATCH_INFER_H
 #define LATHE_WATCH_INFER_H
 
@@ -49,13 +49,18 @@ Infer *infer_new(Arena *a, const NetHost *nets, Workers *workers);
 typedef struct InferShapes {
     bool open_width;           /* one module for a height and all widths, which takes about a sixth longer to run.. */
     int width[INFER_WIDTHS];   /* ..but for these, which have their own; 0: no more */
+    const char *output;        /* a value inside the model, by its name, that is given out in place of its outputs; NULL: these */
 } InferShapes;
 
-/* Looks into a model of pictures (picture_net.h) and compiles nothing yet. The same file and shapes give the same model. */
+/* Looks into a model of pictures, which has one input, f32 (1,3,H,W), and compiles nothing yet. The same file and shapes give the same
+ * model. */
 int infer_open(Infer *inf, const char *path, const InferShapes *shapes, InferModel **out, Error *e);
 /* Compiles, and waits for it, what requests of this size need; else it is done when the first of them comes, which waits for it. */
 int infer_prepare(InferModel *m, int height, int width, Error *e);
 const char *infer_path(const InferModel *m);
+const char *infer_inside(const InferModel *m); /* InferShapes.output */
+/* What the model says of its input's height and width; 0: open. */
+void infer_input_size(const InferModel *m, int *height, int *width);
 double infer_compile_seconds(const InferModel *m); /* so far */
 /* Of the metadata, in `a`; NULL: it does not say. */
 const char *infer_metadata(const InferModel *m, Arena *a, const char *key);
@@ -80,14 +85,24 @@ typedef struct InferRequest {
     struct InferClass *in; /* infer's */
 } InferRequest;
 
-/* Values of the picture that was asked for: (1,..) of result. */
-const float *infer_values(const InferRequest *q, int64_t *n);
+/* Sets what is asked: planes (3,height,width), zero, in `a`, for who asks to fill; they stay until the end. */
+float *infer_planes(Arena *a, InferModel *m, int height, int width, InferRequest *q);
+
+/* The result of the picture that was asked for: as the model gives it for one alone. Valid as long as `result`. */
+typedef struct InferOutput {
+    DType dtype;
+    int rank;
+    int64_t dim[MAX_RANK], elements;
+    const float *values; /* NULL: they are no DT_F32 */
+} InferOutput;
+InferOutput infer_output(const InferRequest *q);
 
 /* Never waits. Those who have workers. */
 void infer_post(InferRequest *q);
 /* INFER_WITHDRAWN, if it has not begun yet: then `done` is called within. Else it ends as it would. */
 void infer_withdraw(InferRequest *q);
-/* Runs all of them on this thread, in batches; deadlines do not count. Those who have no workers, one thread at a time. */
+/* Runs all of them on this thread; deadlines do not count. Without workers in batches, for one thread at a time; with them one by one, for
+ * who opens something and can wait. */
 void infer_run(Infer *inf, int n, InferRequest *const *q);
 
 typedef struct InferStatus { /* of a class */

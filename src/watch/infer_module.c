@@ -18,7 +18,7 @@ static int compile(const InferModule *m, int batch, int height, Module **out, Er
     const NetHost *const nets = m->model->infer->nets;
     double start = time_now(); /* for `progress` */
     const OnnxShape shape = {m->model->input, 4, {batch, 3, height, m->width > 0 ? m->width : -1}};
-    const ModelOptions opt = {.onnx = {.nshape = 1, .shape = &shape},
+    const ModelOptions opt = {.onnx = {.nshape = 1, .shape = &shape, .output = m->model->shapes.output},
                               .compile = {.target = target_native(), .threads = nets->threads,
                                           .progress = nets->progress, .progress_arg = &start}};
     Model model = {0};

@@ -47,6 +47,7 @@ struct InferModel {
     const char *path, *input; /* name of its input */
     InferShapes shapes;
     bool open_batch;
+    int height, width;   /* of its input; 0: open */
     VEC(InferModule *) module;
 };
 
@@ -58,6 +59,7 @@ struct Infer {
     pthread_mutex_t lock; /* guards all fields of models, modules, classes but a module's `module` and `run` once it is ready */
     pthread_cond_t ready; /* a module's state changed */
     pthread_mutex_t compiling; /* held by who compiles: one at a time */
+    pthread_mutex_t waiting;   /* held by who runs what he waits for, though there are workers: one at a time */
     VEC(InferModel *) model;
     VEC(InferClass *) class;
 };

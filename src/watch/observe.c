@@ -16,36 +16,22 @@ typedef struct ReaderEntry {
 
 struct ObserveHost {
     Arena *arena;
-    const NetHost *nets;
     Infer *infer;
     bool prepares;
-    bool opened_net;       /* by the signal that opens */
-    pthread_mutex_t looks; /* held while nets run */
     VEC(ReaderEntry) reader;
-    VEC(Net *) net;
     VEC(Embedder *) embedder;
 };
 
 /* ---- host ---- */
 
-static void host_free(void *arg)
-{
-    ObserveHost *const h = arg;
-    pthread_mutex_destroy(&h->looks);
-}
-
 ObserveHost *observe_host_new(Arena *a, const NetHost *nets, Workers *workers)
 {
     ObserveHost *const h = arena_new_of(a, ObserveHost);
-    *h = (ObserveHost){.arena = a, .nets = nets, .infer = infer_new(a, nets, workers), .prepares = workers != NULL};
-    pthread_mutex_init(&h->looks, NULL);
-    arena_defer(a, host_free, h);
+    *h = (ObserveHost){.arena = a, .infer = infer_new(a, nets, workers), .prepares = workers != NULL};
     return h;
 }
 
 Infer *host_infer(ObserveHost *h) { return h->infer; }
-void host_lock(ObserveHost *h) { pthread_mutex_lock(&h->looks); }
-void host_unlock(ObserveHost *h) { pthread_mutex_unlock(&h->looks); }
 bool host_prepares(const ObserveHost *h) { return h->prepares; }
 
 static bool same(const char *a, const char *b) { return a == b || (a && b && strcmp(a, b) == 0); }
@@ -65,22 +51,6 @@ int host_text_reader(ObserveHost *h, const char *detector, const char *recognise
     return code;
 }
 
-int host_net(ObserveHost *h, const char *path, const char *output, Net **out, Error *e)
-{
-    h->opened_net = true;
-    for (int i = 0; i < h->net.len; i++) {
-        if (!same(net_path(h->net.at[i]), path) || !same(net_inside(h->net.at[i]), output))
-            continue;
-        *out = h->net.at[i];
-        return 0;
-    }
-    /* An arena of its own: a net grows while it is looked at, on another thread than who opens signals. */
-    const int code = net_open_inside(arena_child(h->arena), h->nets, path, output, out, e);
-    if (code == 0)
-        vec_push(h->arena, &h->net, *out);
-    return code;
-}
-
 int host_embedder(ObserveHost *h, const char *model, const char *output, const PictureInput *in, Embedder **out, Error *e)
 {
     for (int i = 0; i < h->embedder.len; i++) {
@@ -89,10 +59,7 @@ int host_embedder(ObserveHost *h, const char *model, const char *output, const P
         *out = h->embedder.at[i];
         return 0;
     }
-    Net *net;
-    int code = host_net(h, model, output, &net, e);
-    if (code == 0)
-        code = embedder_open(h->arena, net, in, out, e);
+    int code = embedder_open(h->arena, h->infer, model, output, in, out, e);
     if (code == 0)
         vec_push(h->arena, &h->embedder, *out);
     return code;
@@ -187,7 +154,7 @@ static void observer_free(void *arg)
 int observer_new(Arena *a, ObserveHost *host, const Watch *w, Observer **out, Error *e)
 {
     Observer *const o = arena_new_of(a, Observer);
-    *o = (Observer){.infer = host->infer, .nets = &host->looks, .watch = w, .signal = arena_array_of(a, w->nsignal + 1, SignalState)};
+    *o = (Observer){.infer = host->infer,  .watch = w, .signal = arena_array_of(a, w->nsignal + 1, SignalState)};
     pthread_mutex_init(&o->lock, NULL);
     pthread_cond_init(&o->answered, NULL);
     arena_defer(a, observer_free, o);
@@ -203,9 +170,7 @@ int observer_new(Arena *a, ObserveHost *host, const Watch *w, Observer **out, Er
             return error_set(e, ERR_UNSUPPORTED, "%s:%d:%d: signal '%s': 'from: %s' is not there yet", w->path,
                              signal->place.line, signal->place.column, signal->name, signal_kind_name(signal->kind));
         Error why = {0};
-        host->opened_net = false;
         const int code = observe_ops(signal->kind)->open(a, host, w, s, &why);
-        s->shares = host->opened_net;
         if (code != 0) /* what failed knows no more than its file */
             return error_set(e, code, "%s:%d:%d: signal '%s': %.700s", w->path, signal->place.line, signal->place.column,
                              signal->name, why.message);

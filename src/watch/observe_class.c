@@ -6,20 +6,10 @@
 #define MISSING_SIZE 224 /* of models that leave their input open */
 
 typedef struct ClassState {
-    Net *net;
+    InferModel *model;
     int width, height, nlabel;
     const char *const *label; /* NULL: numbers */
 } ClassState;
-
-/* Where nobody may wait for it later, it is compiled now. */
-static int prepare(ObserveHost *host, const ClassState *state, Error *e)
-{
-    float *planes;
-    host_lock(host);
-    const int code = host_prepares(host) ? net_input(state->net, state->height, state->width, &planes, e) : 0;
-    host_unlock(host);
-    return code;
-}
 
 static int open(Arena *a, ObserveHost *host, const Watch *w, SignalState *s, Error *e)
 {
@@ -27,12 +17,12 @@ static int open(Arena *a, ObserveHost *host, const Watch *w, SignalState *s, Err
     const ObjectSignal *const d = &s->signal->object;
     ClassState *const state = arena_new_of(a, ClassState);
     s->kind = state;
-    int code = host_net(host, s->signal->model, NULL, &state->net, e);
+    int code = infer_open(host_infer(host), s->signal->model, &(InferShapes){0}, &state->model, e);
     if (code == 0)
-        code = picture_input_size(&d->input, state->net, MISSING_SIZE, &state->width, &state->height, e);
+        code = picture_input_size(&d->input, state->model, MISSING_SIZE, &state->width, &state->height, e);
     if (code == 0)
-        code = picture_labels(a, d->names, state->net, &state->label, &state->nlabel, e);
-    return code == 0 ? prepare(host, state, e) : code;
+        code = picture_labels(a, d->names, state->model, &state->label, &state->nlabel, e);
+    return code == 0 && host_prepares(host) ? infer_prepare(state->model, state->height, state->width, e) : code;
 }
 
 /* Probabilities as they are; anything else is taken for logits. False: some are no finite numbers. */
@@ -58,24 +48,26 @@ static bool probabilities(const float *y, int n, float *p)
 
 static int look(const Look *l, SignalState *s, Observation *out, Error *e)
 {
+    (void)out;
+    (void)e;
     const ClassState *const state = s->kind;
     const FrameBox from = look_box(l, s->region);
-    float *planes;
-    const Tensor *y;
-    int code = net_input(state->net, state->height, state->width, &planes, e);
-    if (code != 0)
-        return code;
+    float *const planes = infer_planes(l->tmp, state->model, state->height, state->width, look_ask(l, s, 1));
     picture_input_fill(l, &from, &s->signal->object.input, state->width, state->height, true, planes);
-    code = net_execute(state->net, 0, &y, e);
-    if (code != 0)
-        return code;
-    const int64_t n = tensor_elements(y);
-    if (y->dtype != DT_F32 || n < 2 || n > 1 << 20 || (state->nlabel > 0 && n != state->nlabel))
-        return error_set(e, ERR_INVALID, "%s: no classifier of %d classes: its output is %s", net_path(state->net), state->nlabel,
-                         tensor_describe(l->tmp, y));
+    return 0;
+}
+
+static int more(const Look *l, SignalState *s, Observation *out, Error *e)
+{
+    const ClassState *const state = s->kind;
+    const InferOutput y = infer_output(&s->now.asked[0]);
+    const int64_t n = y.elements;
+    if (!y.values || n < 2 || n > 1 << 20 || (state->nlabel > 0 && n != state->nlabel))
+        return error_set(e, ERR_INVALID, "%s: no classifier of %d classes: its output is %s", infer_path(state->model), state->nlabel,
+                         tensor_describe(l->tmp, s->now.asked[0].result));
     float *const p = arena_array_of(l->tmp, n, float);
-    if (!probabilities(y->data, (int)n, p))
-        return error_set(e, ERR_INVALID, "%s: its output holds what is no finite number", net_path(state->net));
+    if (!probabilities(y.values, (int)n, p))
+        return error_set(e, ERR_INVALID, "%s: its output holds what is no finite number", infer_path(state->model));
     int best = 0;
     for (int i = 1; i < n; i++)
         best = p[i] > p[best] ? i : best;
@@ -86,4 +78,4 @@ static int look(const Look *l, SignalState *s, Observation *out, Error *e)
     return 0;
 }
 
-const SignalOps class_signal_ops = {.open = open, .look = look};
+const SignalOps class_signal_ops = {.open = open, .look = look, .more = more};

@@ -36,14 +36,12 @@ int embed_open(Arena *a, ObserveHost *host, const Signal *s, Box region, EmbedSt
     *out = state;
     const char *model, *output;
     int code = embedder_model(a, s, &model, &output, e);
-    host_lock(host);
     if (code == 0)
         code = host_embedder(host, model, output, icon ? &s->icon.input : &s->screen.input, &state->embedder, e);
     for (int i = 0; i < n && code == 0; i++)
         code = add(a, state, &ref[i], region, false, e);
     for (int i = 0; i < nother && code == 0; i++)
         code = add(a, state, &s->icon.other[i], region, true, e);
-    host_unlock(host);
     return code;
 }
 
@@ -67,11 +65,16 @@ static void compare(const EmbedState *state, const float *vector, Observation *o
     }
 }
 
-int embed_look(const EmbedState *state, const Look *l, const SignalState *s, Observation *out, Error *e)
+void embed_ask(const EmbedState *state, const Look *l, SignalState *s)
+{
+    const FrameBox box = look_box(l, s->region);
+    embedder_ask(state->embedder, l, &box, look_ask(l, s, 1));
+}
+
+int embed_take(const EmbedState *state, const Look *l, const SignalState *s, Observation *out, Error *e)
 {
     float *const vector = arena_array_of(l->tmp, embedder_size(state->embedder), float);
-    const FrameBox box = look_box(l, s->region);
-    const int code = embedder_look(state->embedder, l, &box, vector, e);
+    const int code = embedder_take(state->embedder, l->tmp, &s->now.asked[0], vector, e);
     if (code == 0)
         compare(state, vector, out);
     return code;

@@ -170,11 +170,11 @@ static bool search_place(const SignalState *s, const NccImage *image, NccMatch *
     return true;
 }
 
-/* The region itself is the place. */
-static int look_embedded(const Look *l, SignalState *s, Observation *out, Error *e)
+/* Of icons by embedding. The region itself is the place. */
+static int more_icon(const Look *l, SignalState *s, Observation *out, Error *e)
 {
     const IconState *const state = s->kind;
-    const int code = embed_look(state->embed, l, s, out, e);
+    const int code = embed_take(state->embed, l, s, out, e);
     if (code != 0)
         return code;
     Found *const found = arena_new_of(s->hold, Found);
@@ -186,8 +186,12 @@ static int look_embedded(const Look *l, SignalState *s, Observation *out, Error 
 
 static int look_icon(const Look *l, SignalState *s, Observation *out, Error *e)
 {
-    if (((const IconState *)s->kind)->embed)
-        return look_embedded(l, s, out, e);
+    const IconState *const state = s->kind;
+    (void)e;
+    if (state->embed) {
+        embed_ask(state->embed, l, s);
+        return 0;
+    }
     NccMatch m;
     const Variant *v = NULL;
     const NccImage image = region_image(l, s);
@@ -228,5 +232,5 @@ static int look_position(const Look *l, SignalState *s, Observation *out, Error 
 
 static void reset_position(SignalState *s) { ((IconState *)s->kind)->placed = false; }
 
-const SignalOps icon_signal_ops = {.open = open_icon, .look = look_icon};
+const SignalOps icon_signal_ops = {.open = open_icon, .look = look_icon, .more = more_icon};
 const SignalOps position_signal_ops = {.open = open_position, .look = look_position, .reset = reset_position};

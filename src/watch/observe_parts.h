@@ -16,7 +16,6 @@
 typedef struct SignalState {
     const Signal *signal;
     Box region;          /* reference pixels */
-    bool shares;         /* a net that belongs to one thread at a time */
     void *kind;          /* TextState .. */
     Arena *hold;         /* what `last` points to; during a look, of the next one */
     Observation last;
@@ -60,7 +59,6 @@ extern const SignalOps text_signal_ops, icon_signal_ops, position_signal_ops, sc
 
 struct Observer {
     Infer *infer;
-    pthread_mutex_t *nets;  /* of the host: held by signals that share a net */
     const Watch *watch;
     SignalState *signal;
     void *scratch;          /* of the kernel routines */
@@ -77,7 +75,7 @@ struct Observer {
 
 const SignalOps *observe_ops(SignalKind k); /* NULL: there is none yet */
 
-/* n questions of this signal (n > 0), zero, in place of those before; who calls sets model, height, width, planes, output. They
+/* n questions of this signal (n > 0), zero, in place of those before; who calls sets them (infer_planes). They
  * are posted once this round of all signals is done. */
 InferRequest *look_ask(const Look *l, SignalState *s, int n);
 
@@ -96,14 +94,9 @@ int box_height(Box b);
 /* Nothing to be said of it. */
 void observe_unknown(Observation *out, const char *reason);
 
-/* One net for each file, and value in it that is given out (NULL: its outputs). A signal that opens one has its looks one at a time
- * among all observers of the host; what it does with nets while it is opened stands between host_lock and host_unlock. */
-int host_net(ObserveHost *h, const char *path, const char *output, Net **out, Error *e);
-/* One embedder for each net and way to show it pictures. */
+/* One embedder for each model, value in it, and way to show it pictures. */
 struct Embedder;
 int host_embedder(ObserveHost *h, const char *model, const char *output, const PictureInput *in, struct Embedder **out, Error *e);
-void host_lock(ObserveHost *h);
-void host_unlock(ObserveHost *h);
 Infer *host_infer(ObserveHost *h);
 /* Models are compiled before they are needed, since nobody may wait then. */
 bool host_prepares(const ObserveHost *h);

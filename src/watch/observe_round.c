@@ -69,11 +69,7 @@ static void begin_signal(const Look *l, SignalState *s)
     s->now.before = s->hold;
     s->hold = arena_new();
     s->now.got = (Observation){.state = OBSERVE_SEEN};
-    if (s->shares)
-        pthread_mutex_lock(l->observer->nets);
     const int code = observe_ops(s->signal->kind)->look(l, s, &s->now.got, &e);
-    if (s->shares)
-        pthread_mutex_unlock(l->observer->nets);
     s->now.seconds = time_now() - start;
     if (code != 0 || s->now.nasked == 0) {
         s->now.nasked = 0;

@@ -104,12 +104,21 @@ static bool compare(const ScreenState *state, const View *v, const NccImage *ima
     return !m.flat;
 }
 
+/* Of screens by embedding. */
+static int more(const Look *l, SignalState *s, Observation *out, Error *e)
+{
+    return embed_take(((const ScreenState *)s->kind)->embed, l, s, out, e);
+}
+
 /* The best view of each label counts. */
 static int look(const Look *l, SignalState *s, Observation *out, Error *e)
 {
     const ScreenState *const state = s->kind;
-    if (state->embed)
-        return embed_look(state->embed, l, s, out, e);
+    (void)e;
+    if (state->embed) {
+        embed_ask(state->embed, l, s);
+        return 0;
+    }
     const NccImage image = {state->width, state->height, state->width, look_gray(l, s->region, state->width, state->height)};
     const PictureHash hash = s->signal->screen.method == SCREEN_HASH ? picture_hash(image.at) : (PictureHash){0};
     out->score = out->second = -1;
@@ -133,4 +142,4 @@ static int look(const Look *l, SignalState *s, Observation *out, Error *e)
     return 0;
 }
 
-const SignalOps screen_signal_ops = {.open = open, .look = look};
+const SignalOps screen_signal_ops = {.open = open, .look = look, .more = more};

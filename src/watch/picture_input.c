@@ -6,14 +6,14 @@
 #include "base/file.h"
 #include "vision/labels.h"
 
-int picture_input_size(const PictureInput *in, const Net *net, int missing, int *width, int *height, Error *e)
+int picture_input_size(const PictureInput *in, const InferModel *model, int missing, int *width, int *height, Error *e)
 {
     int fixed_height, fixed_width;
-    net_size(net, &fixed_height, &fixed_width);
+    infer_input_size(model, &fixed_height, &fixed_width);
     *width = in->width ? in->width : fixed_width ? fixed_width : missing;
     *height = in->height ? in->height : fixed_height ? fixed_height : missing;
     if ((fixed_width && *width != fixed_width) || (fixed_height && *height != fixed_height))
-        return error_set(e, ERR_INVALID, "%s: its input is %d x %d, 'size' says %d x %d", net_path(net), fixed_width, fixed_height,
+        return error_set(e, ERR_INVALID, "%s: its input is %d x %d, 'size' says %d x %d", infer_path(model), fixed_width, fixed_height,
                          *width, *height);
     return 0;
 }
@@ -114,9 +114,9 @@ PicturePlace picture_input_fill(const Look *l, const FrameBox *box, const Pictur
     return f.place;
 }
 
-int picture_labels(Arena *a, const char *file, const Net *net, const char *const **out, int *n, Error *e)
+int picture_labels(Arena *a, const char *file, const InferModel *model, const char *const **out, int *n, Error *e)
 {
-    const char *text = net_metadata(net, "names");
+    const char *text = infer_metadata(model, a, "names");
     File f;
     *n = 0;
     *out = NULL;
@@ -129,6 +129,6 @@ int picture_labels(Arena *a, const char *file, const Net *net, const char *const
     if (!text)
         return 0;
     *out = labels_parse(a, text, n);
-    return *out ? 0 : error_set(e, ERR_INVALID, "%s: its %s is no list of labels", file ? file : net_path(net),
+    return *out ? 0 : error_set(e, ERR_INVALID, "%s: its %s is no list of labels", file ? file : infer_path(model),
                                 file ? "text" : "metadata 'names'");
 }

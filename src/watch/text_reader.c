@@ -64,35 +64,24 @@ int text_reader_prepare(TextReader *r, int width, int height, int side, Error *e
     return code == 0 && r->det && width > 0 ? infer_prepare(r->det, h, w, e) : code;
 }
 
-static float *set_question(Arena *a, InferModel *m, int height, int width, InferRequest *q)
-{
-    float *const planes = arena_alloc_aligned(a, (size_t)3 * (size_t)height * (size_t)width * sizeof(float), 64);
-    q->model = m;
-    q->height = height;
-    q->width = width;
-    q->planes = planes;
-    return planes;
-}
-
 void text_reader_ask_boxes(const TextReader *r, Arena *a, const TextSource *s, int side, InferRequest *q)
 {
     int w, h;
     detector_size(s->width, s->height, side, &w, &h);
     const float right = (float)s->width, bottom = (float)s->height;
     const Quad all = {.corner = {{0, 0}, {right, 0}, {right, bottom}, {0, bottom}}};
-    s->sample(s->arg, &all, w, h, w, set_question(a, r->det, h, w, q));
+    s->sample(s->arg, &all, w, h, w, infer_planes(a, r->det, h, w, q));
 }
 
 int text_reader_take_boxes(const TextReader *r, Arena *a, const TextSource *s, const InferRequest *q, OcrBox **box, int *n,
                            Error *e)
 {
-    int64_t values;
-    const float *const map = infer_values(q, &values);
-    if (q->result->dtype != DT_F32 || values != (int64_t)q->width * q->height)
+    const InferOutput y = infer_output(q);
+    if (!y.values || y.elements != (int64_t)q->width * q->height)
         return error_set(e, ERR_INVALID, "%s: no text detector: its output is %s", infer_path(r->det),
                          tensor_describe(a, q->result));
     const OcrDetectOptions opt = OCR_DETECT_DEFAULTS;
-    *n = ocr_detect(a, map, q->width, q->height, s->width, s->height, &opt, box);
+    *n = ocr_detect(a, y.values, q->width, q->height, s->width, s->height, &opt, box);
     return 0;
 }
 
@@ -103,18 +92,16 @@ void text_reader_ask_line(const TextReader *r, Arena *a, const TextSource *s, co
     text = text < LINE_MAX_WIDTH ? text : LINE_MAX_WIDTH;
     const int at_least = text > min_width ? text : min_width;
     const int width = (at_least + LINE_WIDTH_STEP - 1) / LINE_WIDTH_STEP * LINE_WIDTH_STEP;
-    s->sample(s->arg, &quad, text, TEXT_LINE_HEIGHT, width, set_question(a, r->rec, TEXT_LINE_HEIGHT, width, q));
+    s->sample(s->arg, &quad, text, TEXT_LINE_HEIGHT, width, infer_planes(a, r->rec, TEXT_LINE_HEIGHT, width, q));
 }
 
 int text_reader_take_line(const TextReader *r, Arena *a, const InferRequest *q, const bool *classes, OcrText *out, Error *e)
 {
-    int64_t values;
-    const float *const prob = infer_values(q, &values);
-    const Tensor *const t = q->result;
-    if (t->dtype != DT_F32 || t->rank != 3 || t->dim[2] != r->alphabet.n)
+    const InferOutput y = infer_output(q);
+    if (!y.values || y.rank != 3 || y.dim[2] != r->alphabet.n)
         return error_set(e, ERR_INVALID, "%s: no recogniser of %d classes: its output is %s", infer_path(r->rec),
-                         r->alphabet.n, tensor_describe(a, t));
-    *out = ocr_text_decode(a, prob, (int)(values / r->alphabet.n), &r->alphabet, classes);
+                         r->alphabet.n, tensor_describe(a, q->result));
+    *out = ocr_text_decode(a, y.values, (int)y.dim[1], &r->alphabet, classes);
     return 0;
 }
 
