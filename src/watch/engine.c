@@ -33,10 +33,10 @@ struct Engine {
 
 const EngineOptions *engine_options(const Engine *g) { return &g->opt; }
 
-double engine_factor(Engine *g)
+bool engine_grants(Engine *g, double *credit)
 {
     pthread_mutex_lock(&g->load);
-    const double out = g->governor.factor;
+    const bool out = governor_grants(&g->governor, credit);
     pthread_mutex_unlock(&g->load);
     return out;
 }
@@ -133,7 +133,7 @@ static int stream_new(Engine *g, const StreamSpec *spec, Stream **out, Error *e)
     s->engine = g;
     s->arena = a;
     s->number = g->added++;
-    s->grid.credit = governor_phase(s->number); /* what is left out is not the same moment's everywhere */
+    s->credit = governor_phase(s->number);
     copy_spec(s, spec);
     s->run = source_is_file(spec->url) ? 0 : (uint64_t)wall_now();
     pthread_mutex_init(&s->lock, NULL);

@@ -58,6 +58,8 @@ typedef struct Stream {
     LiveFrame frame;
     int64_t began;
     SampleGrid grid;
+    bool granted;         /* the next point is not left out */
+    double credit;        /* of that */
     bool gone;            /* being removed: whatever comes is passed over */
     bool over;
     bool silent;          /* for longer than the gap; told */
@@ -73,7 +75,7 @@ typedef struct Stream {
 
 /* Of the engine, for its streams. */
 const EngineOptions *engine_options(const Engine *g);
-double engine_factor(Engine *g);
+bool engine_grants(Engine *g, double *credit); /* governor_grants */
 void engine_report(Engine *g, bool late); /* one sample is finished */
 void engine_wake(Stream *s, int64_t deadline, int64_t ready);
 ObserveHost *engine_host(Engine *g);

@@ -120,6 +120,7 @@ static void tell_state(Stream *s)
 
 static double step_of(const Stream *s) { return judge_step(s->judging.judge); }
 
+/* Else each sample is judged, however late; and its lateness is no sign of overload. */
 static bool may_be_late(const Stream *s) { return !s->spec.offline && s->spec.watch->policy != SAMPLE_EVERY; }
 
 static FramesMissed missed(Stream *s)
@@ -136,9 +137,10 @@ static FramesMissed missed(Stream *s)
 
 static void finish(Stream *s, SampleFate fate, bool late)
 {
-    if (!s->spec.offline)
+    if (may_be_late(s))
         engine_report(s->engine, late);
-    grid_done(&s->grid, fate, step_of(s), s->spec.offline ? 1 : engine_factor(s->engine));
+    s->granted = false;
+    grid_done(&s->grid, fate, step_of(s));
 }
 
 static void finish_look(Stream *s)
@@ -176,7 +178,7 @@ static void take(Stream *s, const LiveFrame *f)
     const FramesMissed m = missed(s);
     const bool next_epoch = s->grid.begun && f->frame.epoch != s->grid.epoch;
     const int64_t busy = grid_frame(&s->grid, &f->frame, f->arrival, &m, step_of(s));
-    for (int64_t i = 0; i < busy && !s->spec.offline; i++)
+    for (int64_t i = 0; i < busy && may_be_late(s); i++)
         engine_report(s->engine, true);
     if (next_epoch)
         tell(s, SYSTEM_EPOCH, NULL, f->frame.epoch);
@@ -205,6 +207,7 @@ static void check_silence(Stream *s, int64_t now)
     if (!s->silent && up)
         tell(s, SYSTEM_GAP, NULL, 1e-6 * (double)(t - s->grid.t));
     s->silent = true;
+    s->granted = false;
     judge_quiet(s->judging.judge, t);
     grid_quiet(&s->grid, t, step_of(s));
 }
@@ -241,11 +244,22 @@ static double thread_seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* Overload: points are left out, once it is time to think of them. */
+static void leave_out(Stream *s, int64_t now)
+{
+    while (!s->granted && s->grid.begun && may_be_late(s) && grid_expected(&s->grid) - now < AHEAD) {
+        s->granted = engine_grants(s->engine, &s->credit);
+        if (!s->granted)
+            grid_skip(&s->grid, SAMPLE_RATE, step_of(s));
+    }
+}
+
 /* Decodes a little, towards the next sample. */
 static void fetch(Stream *s, double start)
 {
     const int64_t now = machine_now();
     tell_state(s);
+    leave_out(s, now);
     int64_t arrival = now;
     const bool due = live_due(s->live, s->grid.point, &arrival);
     const int64_t deadline = deadline_of(s, now, due, arrival);

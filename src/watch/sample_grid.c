@@ -65,16 +65,17 @@ int64_t grid_frame(SampleGrid *g, const VideoFrame *f, int64_t arrival, const Fr
     return busy;
 }
 
-void grid_done(SampleGrid *g, SampleFate fate, double step, double factor)
+void grid_done(SampleGrid *g, SampleFate fate, double step)
 {
     count(g, fate, 1);
     g->taken = false;
     g->point = grid_next(g->t, step);
-    for (g->credit += factor; g->credit < 1 - 1e-9; g->credit += factor) {
-        count(g, SAMPLE_RATE, 1);
-        g->point = grid_next(g->point, step);
-    }
-    g->credit -= 1;
+}
+
+void grid_skip(SampleGrid *g, SampleFate fate, double step)
+{
+    count(g, fate, 1);
+    g->point = grid_next(g->point, step);
 }
 
 void grid_quiet(SampleGrid *g, int64_t t, double step)

@@ -6,7 +6,7 @@
  *
  *     live_frame(l, grid.point, ..)
  *     grid_frame(&grid, &frame, arrival, &missed, step)   the point that this frame stands for is under way now
- *     grid_done(&grid, SAMPLE_JUDGED, step, factor)       its fate; the next point
+ *     grid_done(&grid, SAMPLE_JUDGED, step)               its fate; the next point
  *
  * Each point has one fate, so wanted = the sum over all fates. No sample is wanted where the video has no frame: between frames
  * that follow each other by their number, or between keyframes if only these are looked at. Time without
@@ -32,7 +32,6 @@ typedef struct SampleGrid { /* zero at first, but for `keyframes` */
     int epoch;             /* of the last frame, as all that follows */
     int64_t t, number, arrival;
     int64_t spacing;       /* between keyframes; 0: not known */
-    double credit;         /* of the lowered rate */
     int64_t wanted, count[SAMPLE_FATES];
 } SampleGrid;
 
@@ -48,8 +47,9 @@ int64_t grid_expected(const SampleGrid *g);
 
 /* A frame came, at or after the point or of the next epoch. Returns how many points were passed over by SAMPLE_BUSY. */
 int64_t grid_frame(SampleGrid *g, const VideoFrame *f, int64_t arrival, const FramesMissed *missed, double step);
-/* factor: of the rate, 0 to 1. */
-void grid_done(SampleGrid *g, SampleFate fate, double step, double factor);
+void grid_done(SampleGrid *g, SampleFate fate, double step);
+/* The next point is left out. */
+void grid_skip(SampleGrid *g, SampleFate fate, double step);
 /* No frame before t will come any more. */
 void grid_quiet(SampleGrid *g, int64_t t, double step);
 
