@@ -105,6 +105,13 @@ void judge_frame(Judge *j, const VideoFrame *f)
     judge_seen(j);
 }
 
+void judge_hear(Judge *j, int signal, float probability, const char *unknown)
+{
+    observer_hear(j->observer, signal, probability, unknown);
+}
+
+bool judge_needs(const Judge *j, int signal) { return j->need[signal]; }
+
 bool judge_begin(Judge *j, const VideoFrame *f, const ObserverAsk *ask)
 {
     const double start = time_now();

@@ -46,6 +46,9 @@ typedef struct Judge Judge;
 /* Freed with the arena, before the host. host: NULL if only judge_sample will be called. Errors: observer_new's. */
 int judge_new(Arena *a, ObserveHost *host, const JudgeOptions *opt, Judge **out, Error *e);
 void judge_frame(Judge *j, const VideoFrame *f);
+/* Before it: what a signal of sound heard (observer_hear). */
+void judge_hear(Judge *j, int signal, float probability, const char *unknown);
+bool judge_needs(const Judge *j, int signal); /* it is looked at */
 /* The same in rounds, as observe.h says, with a host that has workers. True: the look is over. */
 bool judge_begin(Judge *j, const VideoFrame *f, const ObserverAsk *ask);
 bool judge_advance(Judge *j);

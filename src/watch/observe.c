@@ -31,6 +31,7 @@ ObserveHost *observe_host_new(Arena *a, const NetHost *nets, Workers *workers)
     return h;
 }
 
+const NetHost *observe_nets(const ObserveHost *h) { return h->nets; }
 Infer *host_infer(ObserveHost *h) { return h->infer; }
 bool host_prepares(const ObserveHost *h) { return h->prepares; }
 
@@ -134,7 +135,7 @@ const SignalOps *observe_ops(SignalKind k)
     static const SignalOps *const ops[] = {
         [SIGNAL_TEXT] = &text_signal_ops,     [SIGNAL_ICON] = &icon_signal_ops,         [SIGNAL_SCREEN] = &screen_signal_ops,
         [SIGNAL_MOTION] = &motion_signal_ops, [SIGNAL_POSITION] = &position_signal_ops,
-        [SIGNAL_OBJECT] = &object_signal_ops, [SIGNAL_AUDIO] = NULL,                    [SIGNAL_CLASS] = &class_signal_ops,
+        [SIGNAL_OBJECT] = &object_signal_ops, [SIGNAL_AUDIO] = &audio_signal_ops,       [SIGNAL_CLASS] = &class_signal_ops,
     };
     return ops[k];
 }
@@ -166,9 +167,6 @@ int observer_new(Arena *a, ObserveHost *host, const Watch *w, Observer **out, Er
         s->seen_at = INT64_MIN;
         s->region = signal->region >= 0 ? w->region[signal->region].box
                                         : (Box){0, 0, (float)w->width, (float)w->height};
-        if (!observe_ops(signal->kind))
-            return error_set(e, ERR_UNSUPPORTED, "%s:%d:%d: signal '%s': 'from: %s' is not there yet", w->path,
-                             signal->place.line, signal->place.column, signal->name, signal_kind_name(signal->kind));
         Error why = {0};
         const int code = observe_ops(signal->kind)->open(a, host, w, s, &why);
         if (code != 0) /* what failed knows no more than its file */

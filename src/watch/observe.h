@@ -35,6 +35,8 @@ typedef struct ObserveHost ObserveHost;
  * a time. nets: outlives it. */
 ObserveHost *observe_host_new(Arena *a, const NetHost *nets, Workers *workers);
 
+const NetHost *observe_nets(const ObserveHost *h);
+
 /* One stream's. An observer belongs to one thread at a time; those of a host with workers may be used at once. */
 typedef struct Observer Observer;
 /* Freed with the arena; one at a time for a host. ERR_IO and so on: a reference that cannot be read, a model that is none or is not there. With
@@ -42,6 +44,9 @@ typedef struct Observer Observer;
 int observer_new(Arena *a, ObserveHost *host, const Watch *w, Observer **out, Error *e);
 /* All of a look at once, where there are no workers. out[w->nsignal]; what it points to is valid until the next look. t: media time, us. */
 void observer_look(Observer *o, const Frame *f, int64_t t, const bool *need, Observation *out);
+/* What was heard since the last sample, for one of the watch's signals of sound, before the look: the probability of voice, or why
+ * there is none. */
+void observer_hear(Observer *o, int signal, float probability, const char *unknown);
 /* Forgets what was seen: the stream began anew. Not within a look. */
 void observer_reset(Observer *o);
 

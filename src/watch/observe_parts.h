@@ -55,7 +55,7 @@ typedef struct SignalOps {
 } SignalOps;
 
 extern const SignalOps text_signal_ops, icon_signal_ops, position_signal_ops, screen_signal_ops, motion_signal_ops,
-    object_signal_ops, class_signal_ops;
+    object_signal_ops, class_signal_ops, audio_signal_ops;
 
 struct Observer {
     Infer *infer;
@@ -73,7 +73,7 @@ struct Observer {
     bool cancelled;
 };
 
-const SignalOps *observe_ops(SignalKind k); /* NULL: there is none yet */
+const SignalOps *observe_ops(SignalKind k);
 
 /* n questions of this signal (n > 0), zero, in place of those before; who calls sets them (infer_planes). They
  * are posted once this round of all signals is done. */

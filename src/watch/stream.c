@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "watch/audio.h"
 #include "watch/sample_grid.h"
 
 static JudgeOptions judge_options(const StreamOptions *o, const char *name)
@@ -25,10 +26,43 @@ static void report(const Judge *j, const Watch *w, StreamReport *r)
         r->signal[i] = judge_signal(j, i);
         r->used[i] = judge_uses(j, i);
     }
-    snprintf(r->error, sizeof r->error, "%s", judge_error(j));
+    snprintf(r->error, sizeof r->error, "%.250s", r->deaf[0] ? r->deaf : judge_error(j));
 }
 
-static int run(Judge *j, const StreamOptions *opt, Video *v, StreamReport *r, Error *e)
+/* An ear for each signal of sound that is needed; NULL for the others. */
+static int open_ears(Arena *a, const ObserveHost *host, const Judge *j, const StreamOptions *opt, Audio **ear, Error *e)
+{
+    int code = 0;
+    for (int i = 0; i < opt->watch->nsignal && code == 0; i++) {
+        const Signal *const s = &opt->watch->signal[i];
+        Voice *voice;
+        if (s->kind != SIGNAL_AUDIO || !judge_needs(j, i))
+            continue;
+        Error why = {0};
+        code = voice_open(a, observe_nets(host), s->model, &voice, &why);
+        if (code == 0)
+            code = audio_open(a, opt->url, voice, &ear[i], &why);
+        if (code != 0)
+            error_set(e, code, "%s:%d:%d: signal '%s': %.700s", opt->watch->path, s->place.line, s->place.column, s->name, why.message);
+    }
+    return code;
+}
+
+static void hear(Judge *j, const StreamOptions *opt, Audio *const *ear, const VideoFrame *f, StreamReport *r)
+{
+    for (int i = 0; i < opt->watch->nsignal; i++) {
+        if (!ear[i])
+            continue;
+        Error e = {0};
+        /* Where the clock jumped, nobody knows which sound belongs to which picture. */
+        const Heard h = f->epoch == 0 ? audio_until(ear[i], f->t, &e) : (Heard){.unknown = "epoch"};
+        judge_hear(j, i, h.probability, h.unknown);
+        if (e.code != 0 && r->deaf[0] == '\0')
+            snprintf(r->deaf, sizeof r->deaf, "%.250s", e.message);
+    }
+}
+
+static int run(Judge *j, const StreamOptions *opt, Audio *const *ear, Video *v, StreamReport *r, Error *e)
 {
     int64_t wanted = 0;
     VideoFrame f;
@@ -43,6 +77,9 @@ static int run(Judge *j, const StreamOptions *opt, Video *v, StreamReport *r, Er
         if ((opt->stop_at > 0 && f.t >= opt->stop_at) || (opt->stop && *opt->stop))
             return 0;
         r->media = f.t;
+        const double heard = time_now();
+        hear(j, opt, ear, &f, r);
+        r->hear += time_now() - heard;
         judge_frame(j, &f);
         wanted = grid_next(f.t, judge_step(j));
     }
@@ -57,11 +94,14 @@ int stream_run(ObserveHost *host, const StreamOptions *opt, StreamReport *out, E
     video.keyframes = video.keyframes || opt->watch->policy == SAMPLE_KEYFRAMES;
     Judge *j = NULL;
     Video *v = NULL;
+    Audio **const ear = arena_array_of(a, opt->watch->nsignal + 1, Audio *);
     int code = judge_new(a, host, &jopt, &j, e);
+    if (code == 0)
+        code = open_ears(a, host, j, opt, ear, e);
     if (code == 0)
         code = video_open(opt->url, &video, &v, e);
     if (code == 0)
-        code = run(j, opt, v, out, e);
+        code = run(j, opt, ear, v, out, e);
     if (v) {
         judge_stop(j);
         out->video = video_counts(v);

@@ -23,6 +23,8 @@ typedef struct StreamReport {
     EventCounts events;
     int64_t samples, media; /* media: us that were watched */
     double decode, look, rules; /* seconds: reading and decoding; observing; events */
+    double hear;            /* sound: decoding it, and its model */
+    char deaf[256];         /* first message of what went wrong with it; "" */
     int nsignal;
     SignalCounts signal[256];
     bool used[256];         /* by a rule */

@@ -16,6 +16,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 SIZE = 64
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 def save(path, nodes, weights, output, inputs=(("x", [1, 3, SIZE, SIZE]),), metadata=None, kind=TensorProto.FLOAT):
@@ -110,6 +111,8 @@ REFUSED = {
     "{from: icon, method: embed, refs: p.png, model: colours.onnx, output: nowhere}": "nothing defines it",
     "{from: icon, method: embed, refs: p.png, margin: 0.1}": "'margin' is to 'others'",
     "{from: icon, method: embed, refs: p.png, model: two_inputs.onnx}": "has one input",
+    "{from: audio}": "it has no sound",
+    "{from: audio, model: colours.onnx}": "has inputs 'input', 'state' and 'sr'",
 }
 
 
@@ -118,7 +121,7 @@ def watch(build, folder, signal):
         f.write("watch: {name: m, reference_size: [96, 64]}\nsignal:\n  seen: %s\n" % signal)
         f.write("event:\n  e: {when: \"%s\"}\n" % ("seen == 'x'" if "class," in signal or "class}" in signal else "seen"))
     done = subprocess.run([os.path.join(build, "src", "lathe"), "watch", os.path.join(folder, "w.yaml"), os.path.join(folder, "p.png"),
-                           "--record", os.path.join(folder, "s.jsonl")], env=dict(os.environ, LATHE_CACHE=""),
+                           "--record", os.path.join(folder, "s.jsonl")], env=dict(os.environ, LATHE_CACHE="", LATHE_MODELS=os.path.join(ROOT, ".models")),
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     return done.returncode, done.stdout + done.stderr
 
