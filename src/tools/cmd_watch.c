@@ -34,6 +34,9 @@ const char help_watch[] =
     "    --expect FILE    events that are in the video, a line of JSON each (event, key, t_start, t_end, value):\n"
     "                     prints precision and recall, what was missed, and what is too much\n"
     "    --tolerance S    how far a start may be off, in seconds (default: one sample)\n"
+    "    --clips DIR      cuts out the highlights: events of rules with a 'clip', the best first\n"
+    "    --reel FILE      one video of all of them, a chapter each (MP4)\n"
+    "    --top N          so many highlights (default: 10)\n"
     "    --seconds S      only the first S seconds\n"
     "    --keyframes      look at keyframes only\n"
     "    --threads N      that work (default: all CPUs)\n"
@@ -112,9 +115,9 @@ typedef struct WatchArgs {
 /* A file that is written must be no other one of the command line. */
 static int check_output(const WatchArgs *a, const char *output, Error *e)
 {
-    const char *const named[] = {a->watch, a->one.replay, a->one.expect, a->output.events_path, a->output.record_path};
+    const char *const named[] = {a->watch, a->one.replay, a->one.expect, a->output.events_path, a->output.record_path, a->one.reel};
     int same = 0;
-    for (int i = 0; i < 5 && output; i++)
+    for (int i = 0; i < 6 && output; i++)
         same += named[i] && (strcmp(named[i], output) == 0 || file_same(named[i], output));
     for (int i = 0; i < a->nvideo && output; i++)
         same += strcmp(a->video[i], output) == 0 || file_same(a->video[i], output);
@@ -135,6 +138,8 @@ static int check_many(const WatchArgs *a, Error *e)
 {
     if (a->one.expect || a->test)
         return error_set(e, ERR_INVALID, "--expect is for one stored video");
+    if (a->one.clips || a->one.reel)
+        return error_set(e, ERR_INVALID, "--clips and --reel are for one stored video");
     if (a->one.seconds > 0)
         return error_set(e, ERR_INVALID, "--seconds is for one stored video");
     if (a->output.record_path && a->nvideo != 1)
@@ -169,6 +174,10 @@ static int run_watch(WatchArgs *a, bool *good, Error *e)
         code = check_output(a, a->output.events_path, e);
     if (code == 0)
         code = check_output(a, a->output.record_path, e);
+    if (code == 0)
+        code = check_output(a, a->one.reel, e);
+    if (code == 0 && a->one.replay && (a->one.clips || a->one.reel))
+        code = error_set(e, ERR_INVALID, "--clips and --reel need the video: a recording has no pictures");
     if (code != 0)
         return code;
     catch_signals(service); /* what is active ends as "stopped" */
@@ -198,6 +207,8 @@ int cmd_watch(int argc, char **argv)
     w.output.json = args_flag(&a, "--json");
     w.one = (WatchVideo){.replay = args_value(&a, "--replay", NULL), .expect = args_value(&a, "--expect", NULL),
                          .tolerance = args_double(&a, "--tolerance", 0, 0), .test = test, .stop = &stops,
+                         .clips = args_value(&a, "--clips", NULL), .reel = args_value(&a, "--reel", NULL),
+                         .top = (int)args_int(&a, "--top", 10, 1, 1000),
                          .seconds = args_double(&a, "--seconds", 0, 0), .keyframes = args_flag(&a, "--keyframes")};
     w.one.nets.threads = w.nets.threads = tool_threads(&a);
     w.nets.cache = args_flag(&a, "--no-cache") ? NULL : cache_directory(w.arena);

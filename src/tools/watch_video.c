@@ -5,17 +5,20 @@
 #include <stdio.h>
 
 #include "base/file.h"
+#include "tools/watch_clips.h"
 #include "watch/score.h"
 
 typedef struct VideoRun {
     WatchOutput *output;
     ScoreList found;
+    ClipMoments moments;
 } VideoRun;
 
 static void on_event(void *arg, const EventRecord *r)
 {
     VideoRun *const v = arg;
     score_add_record(&v->found, r);
+    clip_moments_add(&v->moments, r);
     output_event(v->output, r);
 }
 
@@ -110,7 +113,7 @@ static int run(const WatchVideo *w, const StreamOptions *opt, StreamReport *repo
 int watch_video(const WatchVideo *w, WatchOutput *o, bool *good, Error *e)
 {
     Arena *const a = arena_new();
-    VideoRun v = {.output = o, .found = score_list(a)};
+    VideoRun v = {.output = o, .found = score_list(a), .moments.arena = a};
     const StreamOptions opt = {
         .name = w->video, .url = w->video, .watch = w->watch, .video.keyframes = w->keyframes, .event = on_event,
         .sample = on_sample, .arg = &v, .record = o->record_path != NULL, .stop_at = llrint(1e6 * w->seconds),
@@ -128,6 +131,8 @@ int watch_video(const WatchVideo *w, WatchOutput *o, bool *good, Error *e)
     if (report.samples > 0)
         print_warnings(w->watch, &report);
     bool perfect = true;
+    if (code == 0 && (w->clips || w->reel))
+        code = watch_clips(&(WatchClips){w->video, w->clips, w->reel, w->top}, &v.moments, e);
     if (code == 0 && w->expect)
         code = print_score(a, w, &v.found, &perfect, e);
     *good = perfect || !w->test;

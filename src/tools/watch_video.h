@@ -12,6 +12,9 @@ typedef struct WatchVideo {
     const char *expect;    /* events that are in it; NULL */
     double tolerance;      /* of starts, seconds; 0: one sample */
     bool test;             /* *good: nothing was missed, nothing too much */
+    const char *clips;     /* folder: a clip of each highlight; NULL */
+    const char *reel;      /* file: all of them; NULL */
+    int top;               /* so many highlights */
     double seconds;        /* only the first so many; 0: all */
     bool keyframes;
     const volatile sig_atomic_t *stop;

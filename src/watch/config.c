@@ -158,6 +158,16 @@ static void refuse_yet(YamlMap *m, const char *key)
         yaml_fail(m->yaml, at->place, "%s: '%s' is not there yet", m->what, key);
 }
 
+static void read_clip(const Yaml *y, const YamlNode *node, EventRule *r)
+{
+    YamlMap m = yaml_map(y, node, "'clip'");
+    r->clip.given = node != NULL;
+    r->clip.pre = yaml_duration(&m, "pre", 5000000);
+    r->clip.post = yaml_duration(&m, "post", 3000000);
+    r->clip.weight = yaml_number(&m, "weight", 1, 0, 1000);
+    yaml_done(&m);
+}
+
 static void read_recheck(const Yaml *y, const YamlNode *node, EventRule *r)
 {
     YamlMap m = yaml_map(y, node, "'recheck'");
@@ -224,7 +234,7 @@ static void read_event(const Yaml *y, const YamlNode *node, const Watch *w, Even
     r->severity = yaml_int(&m, "severity", 0, 0, 10);
     read_data(&m, w, r);
     read_recheck(y, yaml_get(&m, "recheck"), r);
-    refuse_yet(&m, "clip");
+    read_clip(y, yaml_get(&m, "clip"), r);
     refuse_yet(&m, "sink");
     yaml_done(&m);
 }

@@ -180,6 +180,11 @@ typedef struct EventRule {
     int severity;
     int ndata;
     const struct Rule *const *data; /* written into the record, under its text */
+    struct {                   /* a part of the video worth showing (highlight.h) */
+        bool given;
+        int64_t pre, post;     /* before its start, behind its end */
+        double weight;
+    } clip;
     struct {                   /* sample more densely once it is pending; 0: at the watch's max_fps */
         double fps;
         int64_t span;
