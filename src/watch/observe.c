@@ -16,6 +16,7 @@ typedef struct ReaderEntry {
 
 struct ObserveHost {
     Arena *arena;
+    const NetHost *nets;
     Infer *infer;
     bool prepares;
     VEC(ReaderEntry) reader;
@@ -27,7 +28,7 @@ struct ObserveHost {
 ObserveHost *observe_host_new(Arena *a, const NetHost *nets, Workers *workers)
 {
     ObserveHost *const h = arena_new_of(a, ObserveHost);
-    *h = (ObserveHost){.arena = a, .infer = infer_new(a, nets, workers), .prepares = workers != NULL};
+    *h = (ObserveHost){.arena = a, .nets = nets, .infer = infer_new(a, nets, workers), .prepares = workers != NULL};
     return h;
 }
 
