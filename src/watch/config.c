@@ -150,12 +150,12 @@ static void read_limit(YamlMap *m, EventRule *r)
     r->limit = count;
 }
 
-/* Better refused than without effect. */
-static void refuse_yet(YamlMap *m, const char *key)
+/* A sink says which events it takes; here it would be without effect. */
+static void refuse_sink(YamlMap *m)
 {
-    const YamlNode *const at = yaml_get(m, key);
+    const YamlNode *const at = yaml_get(m, "sink");
     if (at)
-        yaml_fail(m->yaml, at->place, "%s: '%s' is not there yet", m->what, key);
+        yaml_fail(m->yaml, at->place, "%s: 'sink': sinks name their events, as in sinks: {all: {events: [..]}}", m->what);
 }
 
 static void read_clip(const Yaml *y, const YamlNode *node, EventRule *r)
@@ -235,7 +235,7 @@ static void read_event(const Yaml *y, const YamlNode *node, const Watch *w, Even
     read_data(&m, w, r);
     read_recheck(y, yaml_get(&m, "recheck"), r);
     read_clip(y, yaml_get(&m, "clip"), r);
-    refuse_yet(&m, "sink");
+    refuse_sink(&m);
     yaml_done(&m);
 }
 

@@ -161,7 +161,7 @@ static void bad_files(void **state)
     expect("event:\n  e: {within: x}\n", "event 'e': 'when' is missing");
     expect("event:\n  e: {when: nothing}\n", "w.yaml:6:13:");
     expect("signal: {x: {from: motion}}\nevent:\n  e: {when: x, confirm: [3, 2]}\n", "can never be");
-    expect("signal: {x: {from: motion}}\nevent:\n  e: {when: x, sink: [a]}\n", "event 'e': 'sink' is not there yet");
+    expect("signal: {x: {from: motion}}\nevent:\n  e: {when: x, sink: [a]}\n", "event 'e': 'sink': sinks name their events");
     expect("signal: {x: {from: motion}}\nevent:\n  e: {when: x, emit: point, max: 5s}\n", "'max' is for events that have an end");
     expect("signal: {x: {from: motion}}\nevent:\n  e: {when: rises(x), min: 5s}\n", "'min' is not for conditions of an instant");
     expect("signal: {x: {from: motion}}\nevent:\n  e: {when: x, sink: [a]}\n", "event 'e': 'sink' is not there yet");
