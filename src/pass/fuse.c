@@ -6,6 +6,7 @@
  * Node P joins the group of its reader C when all of P's results are read in that group only, so a
  * group is a tree that ends in one node and always stands where that node stands. Then:
  *   a contraction or reduction P joins a group of pointwise nodes (its epilogue), one per group;
+ *   a map P of weights (scale_weights) joins the convolution that reads them;
  *   a map P joins a group if it is pointwise or cheap and nobody there multiplies its work: readers
  *   that are contractions read each element many times, so maps in front of them stay apart.
  * External calls and control flow are never fused into. */
@@ -44,6 +45,26 @@ static int only_reader(const int *reader, const Node *n)
     return found;
 }
 
+/* Does P make the weights of a product in the group, of constant ones? That kernel then makes them
+ * in the order in which it reads them. */
+static bool makes_weights(const Fuse *f, NodeId p, int group)
+{
+    const Graph *g = f->g;
+    const Node *n = &g->node.at[p];
+    if (f->kind[p] != NODE_POINTWISE || n->nin != 2 || n->nout != 1 ||
+        !g->value.at[n->in[0]].constant || !is_same_type(g, n->in[0], n->out[0])) {
+        return false;
+    }
+    const Block *b = &g->block.at[n->home];
+    for (int i = 0; i < b->node.len; i++) {
+        const Node *r = &g->node.at[b->node.at[i]];
+        if (r->group == group && r->op == OP_CONV && r->in[1] == n->out[0]) {
+            return f->kind[b->node.at[i]] == NODE_CONTRACTION && r->in[0] != n->out[0];
+        }
+    }
+    return false;
+}
+
 static bool may_join(const Fuse *f, NodeId p, int group)
 {
     const Group *to = &f->group[group];
@@ -59,8 +80,9 @@ static bool may_join(const Fuse *f, NodeId p, int group)
     case NODE_POINTWISE:
     case NODE_MOVE:
         if (f->kind[group] == NODE_CONTRACTION || to->anchored) {
-            return f->kind[p] == NODE_POINTWISE && to->anchored && f->kind[group] == NODE_REDUCE &&
-                   f->cost[p] <= CHEAP_COST;
+            const bool read_once = f->kind[p] == NODE_POINTWISE && to->anchored &&
+                                   f->kind[group] == NODE_REDUCE && f->cost[p] <= CHEAP_COST;
+            return read_once || makes_weights(f, p, group);
         }
         return f->cost[p] <= CHEAP_COST || (f->kind[p] == NODE_POINTWISE && to->pointwise);
     default:

@@ -9,6 +9,7 @@ typedef struct ReadWalk {
     const Stage *st;
     bool pointwise;
     bool channels; /* every image is read at [i0, i1, ...] */
+    bool pixels;   /* every image is read at [i0, .., i2, i3] */
 } ReadWalk;
 
 static void visit(const Exprs *x, Expr e, void *arg)
@@ -27,8 +28,9 @@ static void visit(const Exprs *x, Expr e, void *arg)
     }
     const StageTensor *t = &w->s->tensor.at[n->imm.i];
     if (t->rank == 4 && t->role != TENSOR_CONST) {
-        w->channels &= w->st->naxes == 4 && is_axis(x, w->st, 0, expr_arg(x, e, 0)) &&
-                       is_axis(x, w->st, 1, expr_arg(x, e, 1));
+        const bool image = w->st->naxes == 4 && is_axis(x, w->st, 0, expr_arg(x, e, 0));
+        w->channels &= image && is_axis(x, w->st, 1, expr_arg(x, e, 1));
+        w->pixels &= image && is_axis(x, w->st, 2, expr_arg(x, e, 2)) && is_axis(x, w->st, 3, expr_arg(x, e, 3));
     }
 }
 
@@ -141,7 +143,7 @@ static void find_kind(Context *ctx, const NodeStages *n, void *arg)
     for (int i = 0; i < s->stage.len; i++) {
         const Stage *st = &s->stage.at[i];
         Contraction c;
-        ReadWalk w = {.s = s, .st = st, .pointwise = !st->where, .channels = true};
+        ReadWalk w = {.s = s, .st = st, .pointwise = !st->where, .channels = true, .pixels = true};
         expr_walk(x, st->update[0], visit, &w);
         NodeKind kind = NODE_OTHER;
         if (st->form == STAGE_MAP) {
@@ -150,6 +152,7 @@ static void find_kind(Context *ctx, const NodeStages *n, void *arg)
             const bool product = contraction_of(s, i, &c) && c.vector_axis >= 0;
             kind = product ? NODE_CONTRACTION : NODE_REDUCE;
             f->makes_channels |= product && makes_channels(st, &c);
+            f->keeps_pixels |= product && w.pixels;
         }
         if (kind == NODE_OTHER) {
             *f = (NodeFacts){.kind = NODE_OTHER, .work = f->work};

@@ -19,6 +19,7 @@ typedef struct NodeFacts {
     int cost;            /* flops a point of all stages */
     double work;         /* operations of all points, a product one; open sizes count as 64, or the nearest they may be */
     bool makes_channels; /* a product whose vector axis is that of the channels, before rows: a convolution */
+    bool keeps_pixels;   /* a product that reads images at its own batch, row and column: a 1x1 convolution */
     bool is_uniform;     /* the same at every point: a mask of the lower triangle is not */
     bool keeps_channels; /* reads images at its own batch and channel: windows, pointwise, resizing */
 } NodeFacts;

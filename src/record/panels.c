@@ -126,9 +126,29 @@ int64_t contraction_b_bytes(const Stages *s, const Contraction *k, int width)
     return bytes;
 }
 
+/* The constant that the MAP which makes B goes through point by point: weights that are scaled.
+ * -1: none. */
+static int weights_behind(const Stages *s, const StageTensor *b)
+{
+    const Stage *st = &s->stage.at[b->stage];
+    for (int t = 0; t < s->tensor.len; t++) {
+        const StageTensor *w = &s->tensor.at[t];
+        const Expr load = w->role == TENSOR_CONST && w->rank == b->rank ? load_of(s, st, t) : 0;
+        bool own = load != 0;
+        for (int d = 0; d < b->rank && own; d++) {
+            own = is_axis(s->x, st, d, expr_arg(s->x, load, d)) && w->dim[d] == b->dim[d];
+        }
+        if (own) {
+            return t;
+        }
+    }
+    return -1;
+}
+
 /* May the B of product k lie in panels? A constant is packed at compile time; what a MAP computes for this product alone, as
- * attention's transposed keys, is written there at once, where that pays: rows of many keys lie in few sets of L1. Not of
- * open sizes, which may be small, and not in groups, which such a MAP writes slowly. */
+ * attention's transposed keys, is written there at once, where that pays: rows of many keys lie in few sets of L1, and columns
+ * of weights that are scaled lie apart. Not of open sizes, which may be small, and not in groups, which such a MAP writes
+ * slowly. */
 static bool is_free_to_lie(const Choice *c, const Contraction *k, int width, SumBlocks blocks)
 {
     const Stages *s = c->s;
@@ -143,9 +163,13 @@ static bool is_free_to_lie(const Choice *c, const Contraction *k, int width, Sum
         }
     }
     int reader = -1;
-    return b->stage >= 0 && s->stage.at[b->stage].form == STAGE_MAP && layout_is_plain(&b->layout) &&
+    const bool is_map = b->stage >= 0 && s->stage.at[b->stage].form == STAGE_MAP;
+    /* a layout that they have already is that of the scale */
+    const bool weights = is_map && weights_behind(s, b) >= 0;
+    return is_map && (weights || layout_is_plain(&b->layout)) &&
            !choice_has(c, b->stage) && k->a_tensor != k->b_tensor && blocks.group == 1 &&
-           contraction_b_bytes(s, k, width) >= c->target->l2 / 4 && count_readers(s, b->stage, &reader) == 1;
+           (weights || contraction_b_bytes(s, k, width) >= c->target->l2 / 4) &&
+           count_readers(s, b->stage, &reader) == 1;
 }
 
 int contraction_panel(const Choice *c, ProductTile tile)
@@ -167,9 +191,16 @@ bool contraction_lay_out(Choice *c, const Contraction *k, ProductTile tile, SumB
     bs->layout = l;
     if (b->role == TENSOR_TEMP) {
         b->layout = l;
+        const int weights = weights_behind(s, b);
+        if (weights >= 0) { /* the MAP goes through both as they lie */
+            StageSchedule *ws = schedule_stage(c->sc, c->ctx, s->tensor.at[weights].name);
+            ws->has_layout = true;
+            ws->layout = l;
+        }
     }
     return true;
 }
+
 #define PACK_TILES 8 /* row tiles that must meet a panel for a copy of B to pay, and .. */
 #define PACK_TILES_APART 2 /* .. where its lanes lie apart */
 

@@ -1,6 +1,7 @@
 /* Products whose input A lies in rows side by side (plain images): where one line of the cache for each point of the sum would
  * fill L1 and many panels meet them, A is copied into blocks first, as a phase of its own. And products whose B is an input: a
- * panel that meets all rows at once is copied where it is used, in no phase of its own. */
+ * panel that meets all rows at once is copied where it is used, in no phase of its own. And products whose B is weights that
+ * are scaled first: they are written in panels, from weights that lie so. */
 #include "record/chosen_record.h"
 
 #define CONV1X1(C, K)                                                                                                  \
@@ -11,6 +12,14 @@
 #define MATMUL(M, K, N)                                                                                                \
     "input a f32 [" M ", " K "]\ninput b f32 [" K ", " N "]\noutput y f32 [" M ", " N "]\n"                             \
     "reduce y (m: " M ", n: " N "; k: " K ") init 0 update fma(a[m, k], b[k, n], state0) combine state0 + state2_0\n"
+
+#define SCALED(C, K, LAY)                                                                                              \
+    "input x f32 [1, " C ", 5, 7]" LAY "\ninput s f32 [1, " C ", 1, 1]" LAY "\nconst w f32 [" K ", " C ", 1, 1]\n"       \
+    "temp v f32 [" K ", " C ", 1, 1]\noutput y f32 [1, " K ", 5, 7]" LAY "\n"                                           \
+    "map v (i: " K ", j: " C ", k: 1, m: 1) = w[i, j, 0, 0]*s[0, j, 0, 0]\n"                                           \
+    "reduce y (n: 1, k: " K ", p: 5, q: 7; c: " C ") init 0 update fma(x[n, c, p, q], v[k, c, 0, 0], state0) "         \
+    "combine state0 + state2_0\n"
+#define BLOCKS(B) " layout 0 1 2 3 1:" B
 
 typedef struct Case {
     const char *target, *stages;
@@ -29,6 +38,11 @@ static const Case cases[] = {
     {"avx512", MATMUL("257", "5", "1100"), 1, 32768, "scope scratch"},
     {"avx2", MATMUL("67", "19", "100"), 2, 16384, NULL}, /* too few panels to share out */
     {"avx2", MATMUL("67", "19", "403"), 1, 1 << 20, NULL}, /* B stays in L2: no copy */
+    {"avx2", SCALED("24", "40", BLOCKS("8")), 2, 0, "w: layout 0 1 2 3 1:8 0:"},
+    {"avx2", SCALED("8", "16", BLOCKS("8")), 2, 0, "w: layout 0 1 2 3 1:8 0:16"},
+    {"avx512", SCALED("32", "112", BLOCKS("16")), 2, 0, "w: layout 0 1 2 3 1:16 0:"},
+    {"avx2", SCALED("13", "29", ""), 2, 0, "w: layout 0 1 2 3 0:"}, /* no whole blocks, no whole panels */
+    {"avx512", SCALED("5", "7", ""), 2, 0, NULL},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
