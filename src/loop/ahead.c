@@ -9,7 +9,8 @@
  *
  * The first row tile that meets a panel would wait for it: memory gives 20 GB/s, a tile takes 50. Hardware fetches ahead too,
  * but not so far. What is fetched is a range of memory, from where the next value of the loop begins to where the one after
- * it does, in equal steps, of as few lines as cover it. */
+ * it does, in equal steps. Where a line at each would not cover it (few tiles), it is fetched in as many parts side by side as
+ * it takes: memory gives more to several streams. */
 #include <string.h>
 
 #include "loop/access.h"
@@ -135,7 +136,8 @@ const Fetch *lower_plan_fetch(Lowerer *w, const Nest *n, int pos, const Nest *ch
         return NULL; /* does not lie part by part */
     }
     Fetch fetch = {.pos = end - 1, .first = first, .buffer = w->place[tensor].buffer, .rank = b->rank,
-                   .line = LINE_BYTES / dtype_size(b->dtype), .done = expr_int(x, 0)};
+                   .done = expr_int(x, 0)};
+    const int64_t line = LINE_BYTES / dtype_size(b->dtype);
     first_index(x, child, f.load, var, expr_min(x, expr_addi(x, var, 1), last), fetch.index);
     Expr steps = expr_int(x, 1);
     for (int p = outer + 1; p <= pos; p++) {
@@ -145,10 +147,11 @@ const Fetch *lower_plan_fetch(Lowerer *w, const Nest *n, int pos, const Nest *ch
     for (int p = first; p < end; p++) {
         steps = expr_mul(x, steps, nest_extent(child, p));
     }
-    const Expr most = expr_int(x, fetch.line * MAX_LINES), line = expr_int(x, fetch.line);
-    const Expr step = expr_min(x, expr_ceil_div(x, expr_int(x, elements), steps), most);
-    fetch.step = named(w, "ahead", step, fetch.line * MAX_LINES, parent);
-    fetch.lines = named(w, "lines", expr_ceil_div(x, fetch.step, line), MAX_LINES, parent);
+    const Expr lines = expr_ceil_div(x, expr_int(x, elements), expr_muli(x, steps, line));
+    fetch.lines = named(w, "lines", expr_min(x, lines, expr_int(x, MAX_LINES)), MAX_LINES, parent);
+    fetch.part = named(w, "part", expr_ceil_div(x, expr_int(x, elements), fetch.lines), elements, parent);
+    const Expr step = expr_min(x, expr_ceil_div(x, fetch.part, steps), expr_int(x, line));
+    fetch.step = named(w, "ahead", step, line, parent);
     return arena_dup(w->ctx->arena, &fetch, sizeof fetch);
 }
 
@@ -172,6 +175,6 @@ void lower_fetch(Lowerer *w, const Nest *n, int parent)
     st->buffer = f->buffer;
     st->nindex = f->rank;
     memcpy(st->index, f->index, sizeof st->index);
-    st->value = expr_add(x, expr_mul(x, done, f->step), expr_muli(x, line, f->line));
+    st->value = expr_add(x, expr_mul(x, done, f->step), expr_mul(x, line, f->part));
     loops_append(w->l, loop, id);
 }

@@ -39,8 +39,8 @@ typedef struct Fetch { /* of what the loop around reads the next time */
     int buffer, rank;
     Expr index[MAX_RANK]; /* where it begins */
     Expr done;            /* loops around: times that the stage has been computed */
-    Expr step, lines;     /* elements that are fetched at once, in so many lines */
-    int64_t line;         /* elements */
+    Expr lines, part;     /* that are fetched at once, each from a part of so many elements .. */
+    Expr step;            /* .. so many behind the one before */
 } Fetch;
 
 typedef struct Nest {
