@@ -108,6 +108,14 @@ static Expr named(Lowerer *w, const char *name, Expr e, int64_t most, int parent
     return var;
 }
 
+/* Is loop `pos` of n but the rest of a peeled one? The whole tiles have fetched everything. */
+static bool is_rest(const Exprs *x, const Nest *n, int pos)
+{
+    const AxisPlan *p = &n->plan[n->order[pos].axis];
+    int64_t base;
+    return n->order[pos].level == 0 && expr_node(x, p->var[0])->op != EX_VAR && !(expr_is_int(x, p->base, &base) && base == 0);
+}
+
 const Fetch *lower_plan_fetch(Lowerer *w, const Nest *n, int pos, const Nest *child, int parent)
 {
     Exprs *x = w->x;
@@ -141,6 +149,9 @@ const Fetch *lower_plan_fetch(Lowerer *w, const Nest *n, int pos, const Nest *ch
     first_index(x, child, f.load, var, expr_min(x, expr_addi(x, var, 1), last), fetch.index);
     Expr steps = expr_int(x, 1);
     for (int p = outer + 1; p <= pos; p++) {
+        if (is_rest(x, n, p)) {
+            return NULL;
+        }
         fetch.done = expr_add(x, expr_mul(x, fetch.done, nest_extent(n, p)), nest_var(n, p));
         steps = expr_mul(x, steps, nest_extent(n, p));
     }
