@@ -179,8 +179,10 @@ void lower_fetch(Lowerer *w, const Nest *n, int parent)
     for (int p = f->first; p <= f->pos; p++) {
         done = expr_add(x, expr_mul(x, done, nest_extent(n, p)), nest_var(n, p));
     }
-    const Expr line = expr_loop_var(x, "line", f->lines);
-    const int loop = lower_for(w, parent, line, f->lines, expr_is_int(x, f->lines, NULL) ? MARK_UNROLL : MARK_SERIAL);
+    int64_t known = 0;
+    const LoopMark mark = expr_is_int(x, f->lines, &known) ? MARK_UNROLL : MARK_SERIAL;
+    const Expr line = known == 1 ? expr_int(x, 0) : expr_loop_var(x, "line", f->lines);
+    const int loop = known == 1 ? parent : lower_for(w, parent, line, f->lines, mark);
     const int id = loops_stmt(w->l, L_FETCH);
     LoopStmt *st = &w->l->stmt.at[id];
     st->buffer = f->buffer;
