@@ -26,6 +26,8 @@
  *   fma         one rounding.
  *   round       to nearest, ties to even.
  *   shl shr     a shift by the width or more gives 0 (signed shr: the sign).
+ *   exp_down    exp of what is not above 0 (or NaN), as the weights of a softmax: cheaper, as results below the least normal
+ *               number may be 0.
  *   pow         floats: as C's pow. Integers: wrapping power; a negative exponent gives 0, 1 or -1.
  *   load        (indices...) imm = tensor id. Its dtype is dtype_compute(tensor's dtype).
  *   state       imm = k: the old value of result k, inside a REDUCE's update and combine.
@@ -99,6 +101,7 @@ typedef uint32_t Expr;
     X(ACOSH, "acosh", 'F')                                                                         \
     X(ATANH, "atanh", 'F')                                                                         \
     X(ERF, "erf", 'F')                                                                             \
+    X(EXP_DOWN, "exp_down", 'F')                                                                   \
     X(SIGMOID, "sigmoid", 'F')                                                                     \
     X(POW, "pow", 'F')                                                                             \
     /* Expanded loop form only */                                                                  \

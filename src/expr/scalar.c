@@ -246,6 +246,7 @@ static double float_unary(ExprOp op, double a)
     case EX_SQRT:
         return sqrt(a);
     case EX_EXP:
+    case EX_EXP_DOWN:
         return exp(a);
     case EX_LOG:
         return log(a);

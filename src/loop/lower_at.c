@@ -131,6 +131,25 @@ static Layout box_layout(const StageSchedule *ss, int rank)
     return l;
 }
 
+/* Elements of the box lie where those of the stage of nest n will: then the box must be what the loops inside of `pos` go over,
+ * or others would find their results overwritten. */
+static void place_in_result(Lowerer *w, const Nest *n, int pos, int stage, const Region *r)
+{
+    for (int a = 0; a < n->st->naxes; a++) {
+        const AxisPlan *p = &n->plan[a];
+        bool outside = false, inside = false;
+        for (int k = 0; k < n->norder; k++) {
+            outside |= n->order[k].axis == a && k <= pos;
+            inside |= n->order[k].axis == a && k > pos;
+        }
+        int64_t size;
+        if (outside && (inside || r->axis[a].low != p->value || !expr_is_int(w->x, r->axis[a].size, &size) || size != 1)) {
+            fail(w->ctx, ERR_UNSUPPORTED, "the box of '%s' is not what is written there", lower_stage_name(w, stage));
+        }
+    }
+    w->place[w->s->stage.at[stage].result[0]] = w->place[n->st->result[0]];
+}
+
 /* Gives the results of `stage` a private buffer for the box. */
 static void place_box(Lowerer *w, int stage, const StageSchedule *ss, const Region *r)
 {
@@ -211,12 +230,14 @@ void lower_at(Lowerer *w, const Nest *n, int pos, int parent)
         if (region[i].rank > 0 && !region[i].axis[0].size) {
             continue;
         }
-        if (ss->scope != SCOPE_ARG) {
+        if (ss->in_result) {
+            place_in_result(w, n, pos, i, &region[i]);
+        } else if (ss->scope != SCOPE_ARG) {
             place_box(w, i, ss, &region[i]);
         }
         Nest child = {.stage = i, .st = &w->s->stage.at[i], .ss = ss};
         nest_plan(w->x, &child, &region[i]);
-        if (ss->scope != SCOPE_ARG && !has_inside(w, i)) {
+        if (ss->scope != SCOPE_ARG && !ss->in_result && !has_inside(w, i)) {
             nest_keep_inside(w->x, &child);
         }
         child.fetch = lower_plan_fetch(w, n, pos, &child, parent);

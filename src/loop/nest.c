@@ -247,7 +247,8 @@ static void end_at_axis(Exprs *x, Nest *n, int axis)
     AxisPlan *p = &n->plan[axis];
     const AxisTile tile = tile_of(n, axis);
     int64_t low, left;
-    if (p->limit && tile.n > 0 && tile.tail == TAIL_PEEL && n->ss->scope == SCOPE_SCRATCH && expr_is_int(x, p->low, &low) &&
+    if (p->limit && tile.n > 0 && tile.tail == TAIL_PEEL && n->ss->scope == SCOPE_SCRATCH && !n->ss->in_result &&
+        expr_is_int(x, p->low, &low) &&
         expr_is_int(x, expr_sub(x, p->limit, p->low), &left) && low >= 0 && left > 0) {
         p->size = expr_int(x, left);
         p->limit = 0;

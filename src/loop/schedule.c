@@ -119,7 +119,7 @@ static void print_stage(const StageSchedule *ss, const Stages *s, Str *out)
             print_loop(stage_named(s, ss->at_stage), ss->ahead_loop, &body);
         }
         if (ss->scope != SCOPE_ARG) {
-            str_addf(&body, "; scope %s", ss->scope == SCOPE_REG ? "reg" : "scratch");
+            str_addf(&body, "; scope %s", ss->in_result ? "result" : ss->scope == SCOPE_REG ? "reg" : "scratch");
         }
     }
     if (ss->has_layout) {
@@ -316,6 +316,7 @@ static void parse_fields(Lexer *lex, const Stages *s, const Stage *st, StageSche
         } else {
             lex_fail(lex, "unknown field '%s'", lex->tok.text);
         }
+            ss->in_result = strcmp(word, "result") == 0;
         if (!lex_accept(lex, ";")) {
             break;
         }

@@ -29,6 +29,8 @@
  *   ahead T S.L              S.L: the loop of `at`, or one around it. While it runs once, the part of constant T that this stage reads the
  *                            next time is fetched into the second-level cache, a line at each step of the loops of its sum
  *   scope reg | scratch      where the box it needs lives while `at` (default: the whole tensor, a shared buffer)
+ *   scope result             in place: an element lies where the stage S that it is computed at will write its own. S is a root MAP, and
+ *                            all others have read it by then
  *   layout ...               of its result (temporaries only)
  * Entry of an input constant: layout only (the constant is re-laid at compile time).
  *
@@ -87,6 +89,7 @@ typedef struct StageSchedule {
     const char *ahead;            /* a constant; NULL: none is fetched ahead .. */
     LoopRef ahead_loop;           /* .. of this loop of at_stage */
     BufferScope scope;            /* SCOPE_ARG: whole storage, also for stages computed `at` */
+    bool in_result;               /* scope result; `scope` is SCOPE_SCRATCH then */
     bool has_layout;
     Layout layout;
 } StageSchedule;
@@ -133,6 +136,8 @@ ScheduleVerdict schedule_check_dot(const Stages *s, const Stage *st, const Stage
                                    const char **what);
 /* The part about `ahead` (loop/ahead.c). */
 bool schedule_check_ahead(const Stages *s, const Stage *st, const Schedule *sc, const StageSchedule *ss, const char **what);
+/* The part about `scope result` (loop/schedule_result.c). */
+bool schedule_may_lie_in_result(const Schedule *sc, const Stages *s, int stage, const StageSchedule *ss);
 ScheduleVerdict schedule_check(const Schedule *sc, const Stages *after_steps, const Target *t, Str *why);
 
 /* ---- lowering (loop/lower.c) and expansion (loop/expand.c) ---- */

@@ -549,6 +549,9 @@ static ScheduleVerdict check_at(const Check *c, int stage, const StageSchedule *
         init_reads_stage(c, ts, st)) {
         return no(c, SCHEDULE_BAD_AT, ss, "read before the loop it is computed at");
     }
+    if (ss->in_result && !schedule_may_lie_in_result(c->sc, c->s, stage, ss)) {
+        return no(c, SCHEDULE_BAD_SCOPE, ss, "cannot lie where the result is written");
+    }
     return SCHEDULE_OK;
 }
 

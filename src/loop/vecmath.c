@@ -26,6 +26,7 @@ static UnaryFn unary_fn(ExprOp op)
 {
     switch (op) {
     case EX_EXP: return math_exp;
+    case EX_EXP_DOWN: return math_exp_down;
     case EX_LOG: return math_log;
     case EX_SIGMOID: return math_sigmoid;
     case EX_TANH: return math_tanh;
@@ -49,7 +50,7 @@ static bool takes_f32(ExprOp op)
 {
     if (op == EX_SIN || op == EX_COS || op == EX_TAN)
         return true;
-    return op == EX_EXP || op == EX_LOG || op == EX_SIGMOID || op == EX_TANH || op == EX_ERF;
+    return op == EX_EXP || op == EX_EXP_DOWN || op == EX_LOG || op == EX_SIGMOID || op == EX_TANH || op == EX_ERF;
 }
 
 static Expr expand_unary(const Math *m, ExprOp op, Expr a)

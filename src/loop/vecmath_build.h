@@ -131,6 +131,7 @@ static inline Expr poly_pairs(const Math *m, Expr z, Expr z2, int n, const doubl
 /* e^(a + low) * 2^shift; low 0: none */
 Expr math_exp_scaled(const Math *m, Expr a, Expr low, int shift);
 Expr math_exp(const Math *m, Expr a);
+Expr math_exp_down(const Math *m, Expr a);
 Expr math_log(const Math *m, Expr a);
 Expr math_log1p(const Math *m, Expr a); /* f64, a >= 0 or NaN */
 Expr math_sigmoid(const Math *m, Expr a);

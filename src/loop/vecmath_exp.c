@@ -95,6 +95,20 @@ Expr math_exp(const Math *m, Expr a)
     return math_exp_scaled(m, a, 0, 0);
 }
 
+/* 2^k is one factor, and 0 from k = -127 on. f32: 1.01 ulp, in 15 instructions. */
+Expr math_exp_down(const Math *m, Expr a)
+{
+    if (m->t == DT_F64)
+        return exp_of(m, a, 0, 0, EXP_NOT_ABOVE_0);
+    const Expr x = at_least(m, -88.2, a), big = num(m, magic(m) + 127);
+    const Expr rounded = fma3(m, x, num(m, 0x1.71547652b82fep+0), big), k = sub(m, rounded, big);
+    const Expr near = fma3(m, k, num(m, -0x1.62e43p-1), x);
+    const Expr r = fma3(m, k, num(m, 0x1.05c61p-29), near), r2 = mul(m, r, r);
+    const Expr rest = fma3(m, r2, POLY_PAIRS(m, r, r2, exp_f32), r); /* e^r - 1 */
+    const Expr s = unbits(m, op2(m, EX_SHL, bits(m, rounded), inum(m, mantissa_bits(m))));
+    return fma3(m, rest, s, s);
+}
+
 void math_log_split(const Math *m, Expr a, Expr *exponent, Expr *f)
 {
     const bool single = m->t == DT_F32;

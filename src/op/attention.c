@@ -359,7 +359,7 @@ static Softmax attention_softmax(const Attention *a, int logits)
     const StageBuild b = stage_begin(s, 4, t.dim);
     const Expr max = stages_load(s, r.max, b.i), v = stages_load(s, logits, b.i);
     const Expr shift = expr_select(x, expr_eq(x, max, none), expr_const(x, a->acc, 0), max);
-    const Expr e = expr_un(x, EX_EXP, expr_sub(x, expr_cast(x, a->acc, v), shift));
+    const Expr e = expr_un(x, EX_EXP_DOWN, expr_sub(x, expr_cast(x, a->acc, v), shift));
     r.weight = stage_map(s, &b, "weight", a->acc, e);
     r.sum = block_reduce(s, r.weight, 1u << 3, false, REDUCE_SUM, a->acc);
     return r;

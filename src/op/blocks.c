@@ -205,7 +205,7 @@ int block_softmax(Stages *s, int tensor, int axis)
         if (k != axis)
             row[n++] = b.i[k];
     const Expr v = expr_cast(x, acc, stages_load(s, tensor, b.i));
-    const Expr e = expr_un(x, EX_EXP, expr_sub(x, v, stages_load(s, max, row)));
+    const Expr e = expr_un(x, EX_EXP_DOWN, expr_sub(x, v, stages_load(s, max, row)));
     const int weight = stage_map(s, &b, "weight", acc, e);
     const int sum = block_reduce(s, weight, 1u << axis, false, REDUCE_SUM, acc);
     const StageBuild m = stage_begin(s, t.rank, t.dim);

@@ -156,7 +156,7 @@ void define_log_softmax(Define *d)
     const int max = block_reduce(d->s, d->in[0], axes, true, REDUCE_MAX, acc_type(d));
     const Sum r = sum_begin(d->s, d->in[0], axes);
     const Expr shifted = expr_sub(x, define_load(d, 0, r.index), stages_load(d->s, max, r.kept));
-    const int sum = sum_end(d->s, &r, expr_un(x, EX_EXP, shifted));
+    const int sum = sum_end(d->s, &r, expr_un(x, EX_EXP_DOWN, shifted));
     const StageBuild b = define_begin(d, 0);
     Expr kept[MAX_RANK];
     kept_index(x, rank, axes, b.i, kept);

@@ -108,6 +108,23 @@ static bool is_single(const Stages *s, const Stage *out, const Stage *st, int ro
     return true;
 }
 
+/* A row of scratch may lie where the result's row will: its lines are on their way then while it is computed, not when it is
+ * written last. */
+static void place_in_result(const Choice *c, Schedule *sc, int out, const bool *member)
+{
+    for (int i = out - 1; i >= 0; i--) {
+        StageSchedule *ss = member[i] ? schedule_stage(sc, c->ctx, choice_name(c, i)) : NULL;
+        if (ss && ss->scope == SCOPE_SCRATCH && reads_pointwise(c->s, out, i)) {
+            ss->in_result = true;
+            Str why = {.arena = c->ctx->arena};
+            ss->in_result = schedule_check(sc, c->s, c->target, &why) == SCHEDULE_OK;
+            if (ss->in_result) {
+                return;
+            }
+        }
+    }
+}
+
 static bool place_rows(Choice *c, int out)
 {
     const Stages *s = c->s;
@@ -136,6 +153,7 @@ static bool place_rows(Choice *c, int out)
     if (schedule_check(&tried, s, c->target, &why) != SCHEDULE_OK) {
         return false; /* a row of unknown length, say */
     }
+    place_in_result(c, &tried, out, member);
     c->sc->stage = tried.stage;
     return true;
 }

@@ -39,7 +39,7 @@
 #include "runtime/image.h"
 #include "tensor/layout.h"
 
-#define PROGRAM_FORMAT 6
+#define PROGRAM_FORMAT 7
 
 /* What to do about a run that is refused because two open sizes differ and one of them is 1. */
 #define BROADCAST_HINT "an open size of 1 is not broadcast: compile for these sizes, with --bind or without --symbolic"

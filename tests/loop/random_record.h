@@ -403,7 +403,16 @@ static inline void draw_stage(Context *ctx, const Stages *s, Schedule *sc, int i
         ss->at_loop.axis = (int8_t)below(seed, (uint32_t)(target->naxes + target->nreduce));
         ss->at_loop.level = (int8_t)below(seed, 2);
         ss->scope = below(seed, 2) ? SCOPE_REG : SCOPE_SCRATCH;
-        draw_ahead(s, st, target, ss, seed);
+        if (st->form == STAGE_MAP && below(seed, 2)) { /* what a later stage reads may lie in it */
+            for (int r = i + 1; r < s->stage.len; r++)
+                if (reads_pointwise(s, r, i))
+                    ss->at_stage = s->tensor.at[s->stage.at[r].result[0]].name;
+            ss->at_loop = (LoopRef){0};
+            ss->scope = SCOPE_SCRATCH;
+            ss->in_result = true;
+        } else {
+            draw_ahead(s, st, target, ss, seed);
+        }
     } else {
         ss->nsteps = st->form == STAGE_SCAN ? (int)below(seed, 2) : 0;
         draw_parallel(st, ss, seed);
@@ -482,6 +491,7 @@ typedef struct Record {
     bool tail[TAIL_MODES], form[4]; /* what occurs in it; forms by StageForm, in a root */
     bool fused, split, in_steps, step_phases; /* steps; more than one phase in each */
     bool ahead;      /* constants are fetched ahead */
+    bool in_result;
     bool open_sizes; /* tiles of several sizes, of which a run takes one */
 } Record;
 
@@ -499,6 +509,7 @@ static inline void record_count(Record *r)
         r->form[st->form] = true;
         r->in_steps |= ss && ss->nsteps;
         r->ahead |= ss && ss->ahead;
+        r->in_result |= ss && ss->in_result;
         const StageSchedule *at = ss && ss->at_stage ? schedule_find(r->schedule, ss->at_stage) : NULL;
         r->step_phases |= at && at->nsteps && ss->scope == SCOPE_ARG && ss->at_loop.axis == at->order[at->nsteps - 1].axis;
         for (int a = 0; ss && a < st->naxes + st->nreduce; a++) {

@@ -16,7 +16,7 @@ typedef struct Job {
     Target target;
     uint64_t seed;
     bool legal;
-    int tails[TAIL_MODES], forms[4], fused, split, in_steps, step_phases, open_sizes, ahead; /* legal records that have them */
+    int tails[TAIL_MODES], forms[4], fused, split, in_steps, step_phases, open_sizes, ahead, in_result; /* legal records that have them */
 } Job;
 
 static void check_loops(Context *ctx, const RecordCase *c, const Record *r, const Lowered *low,
@@ -52,6 +52,7 @@ static void record_job(Context *ctx, void *arg)
     j->step_phases += r.step_phases;
     j->open_sizes += r.open_sizes;
     j->ahead += r.ahead;
+    j->in_result += r.in_result;
 }
 
 static void group_job(Context *ctx, void *arg)
@@ -101,7 +102,7 @@ static void test_all_occur(void **state)
         if (n < 20)
             FAIL_MSG("stage form %d in %d records", k, n);
     }
-    int fused = 0, split = 0, in_steps = 0, step_phases = 0, open_sizes = 0, ahead = 0;
+    int fused = 0, split = 0, in_steps = 0, step_phases = 0, open_sizes = 0, ahead = 0, in_result = 0;
     for (int g = 0; g < RECORD_GROUPS; g++) {
         fused += job[g].fused;
         split += job[g].split;
@@ -109,11 +110,14 @@ static void test_all_occur(void **state)
         step_phases += job[g].step_phases;
         open_sizes += job[g].open_sizes;
         ahead += job[g].ahead;
+        in_result += job[g].in_result;
     }
-    if (in_steps < 20 || step_phases < 5)
-        FAIL_MSG("steps in %d records, several phases a step in %d", in_steps, step_phases);
     if (ahead < 10)
         FAIL_MSG("constants fetched ahead in %d records", ahead);
+    if (in_steps < 20 || step_phases < 5)
+        FAIL_MSG("steps in %d records, several phases a step in %d", in_steps, step_phases);
+    if (in_result < 5)
+        FAIL_MSG("boxes that lie in the result in %d records", in_result);
     if (open_sizes < 10)
         FAIL_MSG("tiles of several sizes in %d records", open_sizes);
     if (fused < 20)
