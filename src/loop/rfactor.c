@@ -57,7 +57,7 @@ static const char *lane_name(Arena *arena, const Stage *st)
     return name;
 }
 
-int stages_rfactor(Stages *s, int stage, const char *axis, int lanes)
+int stages_rfactor(Stages *s, int stage, const char *axis, int lanes, bool apart)
 {
     Exprs *x = s->x;
     const Stage old = s->stage.at[stage];
@@ -83,7 +83,8 @@ int stages_rfactor(Stages *s, int stage, const char *axis, int lanes)
     memmove(&part.axis[part.naxes], &old.axis[old.naxes], sizeof(Axis) * (size_t)old.nreduce);
     part.axis[old.naxes] = (Axis){.name = lane_axis, .extent = width, .var = lane};
     part.axis[a + 1] = (Axis){.name = old.axis[a].name, .extent = outer_extent, .var = outer};
-    const Expr whole = expr_add(x, expr_muli(x, outer, lanes), lane);
+    const Expr whole = apart ? expr_add(x, expr_mul(x, lane, outer_extent), outer)
+                             : expr_add(x, expr_muli(x, outer, lanes), lane);
     const Expr inside = expr_lt(x, whole, extent);
     for (int k = 0; k < old.nresults; k++) {
         const StageTensor *t = &s->tensor.at[old.result[k]];

@@ -7,6 +7,8 @@
  * Where K is known, the only axis of the reduction and no multiple of L, the final stage takes the K mod L elements that are
  * left after its partial results:  s.rf over k0 < K / L,  s[m] = .. + x[m, K / L * L] + ..
  *
+ * With `apart` each partial result takes neighbours, which are far from those of the others: x[m, l * K/L + k0]; for threads.
+ *
  * Legal where every result has a combine and a neutral constant init. The order of the sum changes; nothing else does. */
 #ifndef LATHE_LOOP_RFACTOR_H
 #define LATHE_LOOP_RFACTOR_H
@@ -14,6 +16,6 @@
 #include "loop/stage.h"
 
 /* Returns the index of the new stage NAME.rf (the old one moves up by one), -1 if not legal. */
-int stages_rfactor(Stages *s, int stage, const char *axis, int lanes);
+int stages_rfactor(Stages *s, int stage, const char *axis, int lanes, bool apart);
 
 #endif

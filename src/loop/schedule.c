@@ -154,6 +154,9 @@ void schedule_print(const Schedule *sc, const Stages *s, Str *out)
         case SCHED_RFACTOR:
             str_addf(out, "; rfactor %s %s %d", step->a, step->b, step->n);
             break;
+        case SCHED_PARTS:
+            str_addf(out, "; parts %s %s %d", step->a, step->b, step->n);
+            break;
         }
     }
     for (int i = 0; i < sc->stage.len; i++) {
@@ -313,10 +316,10 @@ static void parse_fields(Lexer *lex, const Stages *s, const Stage *st, StageSche
         } else if (lex_accept(lex, "scope")) {
             const char *word = lex_ident(lex);
             ss->scope = strcmp(word, "reg") == 0 ? SCOPE_REG : SCOPE_SCRATCH;
+            ss->in_result = strcmp(word, "result") == 0;
         } else {
             lex_fail(lex, "unknown field '%s'", lex->tok.text);
         }
-            ss->in_result = strcmp(word, "result") == 0;
         if (!lex_accept(lex, ";")) {
             break;
         }
@@ -349,6 +352,11 @@ static void parse_step(Lexer *lex, Schedule *sc)
         step.c = lex_ident(lex);
     } else if (lex_accept(lex, "rfactor")) {
         step.kind = SCHED_RFACTOR;
+        step.a = lex_ident(lex);
+        step.b = lex_ident(lex);
+        step.n = (int)lex_int(lex);
+    } else if (lex_accept(lex, "parts")) {
+        step.kind = SCHED_PARTS;
         step.a = lex_ident(lex);
         step.b = lex_ident(lex);
         step.n = (int)lex_int(lex);
@@ -438,7 +446,8 @@ static bool apply_step(const ScheduleStep *step, Stages *s)
                stages_cache_read(s, t, s->tensor.at[reader].stage, step->c) >= 0;
     }
     case SCHED_RFACTOR:
-        return stage >= 0 && stages_rfactor(s, stage, step->b, step->n) >= 0;
+    case SCHED_PARTS:
+        return stage >= 0 && stages_rfactor(s, stage, step->b, step->n, step->kind == SCHED_PARTS) >= 0;
     }
     return false;
 }

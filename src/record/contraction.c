@@ -406,7 +406,7 @@ static void split_sum(Choice *c, int stage)
     const int parts = sum_parts(c, &k), rank = s->stage.at[stage].naxes + 1;
     const ScheduleStep step = {.kind = SCHED_RFACTOR, .a = choice_name(c, stage), .b = s->stage.at[stage].axis[rank - 1].name,
                                .n = parts};
-    if (parts == 1 || rank > MAX_RANK || stages_rfactor(s, stage, step.b, parts) < 0) {
+    if (parts == 1 || rank > MAX_RANK || stages_rfactor(s, stage, step.b, parts, false) < 0) {
         return;
     }
     vec_push(c->ctx->arena, &c->sc->step, step);

@@ -491,7 +491,7 @@ static bool split_chains(Choice *c, int part, const char *axis)
     const Stage *st = &c->s->stage.at[part];
     const char *name = choice_name(c, part);
     const int r = st->naxes + st->nreduce - 1;
-    if (axis_extent(c->s, st, r, 0) < 2 * CHAINS || st->where || stages_rfactor(c->s, part, axis, CHAINS) < 0) {
+    if (axis_extent(c->s, st, r, 0) < 2 * CHAINS || st->where || stages_rfactor(c->s, part, axis, CHAINS, false) < 0) {
         return false;
     }
     const ScheduleStep step = {.kind = SCHED_RFACTOR, .a = name, .b = axis, .n = CHAINS};
@@ -509,6 +509,27 @@ static bool split_chains(Choice *c, int part, const char *axis)
     return true;
 }
 
+#define REDUCE_PARTS 16        /* of a sum that has too few results to be shared out */
+#define LEAST_REDUCTION (1 << 16) /* elements: fewer are done before others have begun */
+
+/* A reduction to less than so many results, of so much, is taken in parts by all threads: as many for any number of them. */
+static void split_parts(Choice *c, int stage)
+{
+    const Stage *st = &c->s->stage.at[stage];
+    int64_t results = 1, elements = 1;
+    for (int a = 0; a < st->naxes + st->nreduce; a++) {
+        *(a < st->naxes ? &results : &elements) *= axis_extent(c->s, st, a, 0);
+    }
+    if (results < 1 || results >= LEAST_PARTS || elements * results < LEAST_REDUCTION || st->naxes + 3 > MAX_RANK || st->where) {
+        return;
+    }
+    const ScheduleStep step = {.kind = SCHED_PARTS, .a = choice_name(c, stage), .b = st->axis[st->naxes].name, .n = REDUCE_PARTS};
+    if (axis_extent(c->s, st, st->naxes, 0) >= REDUCE_PARTS &&
+        stages_rfactor(c->s, stage, step.b, step.n, true) >= 0) {
+        vec_push(c->ctx->arena, &c->sc->step, step);
+    }
+}
+
 /* A reduction whose last reduction axis is contiguous in its inputs but whose domain's last axis is
  * not: partial results in lanes. */
 void choose_reductions(Choice *c)
@@ -519,6 +540,8 @@ void choose_reductions(Choice *c)
         if (choice_has(c, i) || st->form != STAGE_REDUCE || st->nreduce == 0) {
             continue;
         }
+        split_parts(c, i);
+        st = &c->s->stage.at[i];
         const int last = st->naxes + st->nreduce - 1;
         const int64_t extent = axis_extent(c->s, st, last, 1 << 20);
         if (extent < 2 * lanes || st->naxes + 1 > MAX_RANK) {
@@ -529,7 +552,7 @@ void choose_reductions(Choice *c)
         const bool chains = st->naxes > 0 && st->naxes + 2 <= MAX_RANK && (extent % lanes == 0 || st->nreduce == 1) &&
                             axis_extent(c->s, st, last, 0) >= 2 * CHAINS * lanes;
         const int width = chains ? lanes : 2 * lanes;
-        if (!reduction_is_contiguous(c->s, i) || stages_rfactor(c->s, i, axis, width) < 0) {
+        if (!reduction_is_contiguous(c->s, i) || stages_rfactor(c->s, i, axis, width, false) < 0) {
             continue;
         }
         const ScheduleStep step = {.kind = SCHED_RFACTOR, .a = name, .b = axis, .n = width};

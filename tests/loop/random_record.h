@@ -259,12 +259,12 @@ static inline RecordCase record_case(Context *ctx, const RecordGroup *g)
 static inline void draw_steps(Context *ctx, Stages *s, Schedule *sc, uint64_t *seed)
 {
     static const StepKind kinds[] = {SCHED_INLINE, SCHED_CACHE_WRITE, SCHED_RFACTOR,
-                                     SCHED_CACHE_READ, SCHED_FUSE, SCHED_SPLIT};
+                                     SCHED_CACHE_READ, SCHED_FUSE, SCHED_SPLIT, SCHED_PARTS};
     for (int tries = (int)below(seed, 4); tries > 0; tries--) {
         const Stage *st = &s->stage.at[below(seed, (uint32_t)s->stage.len)];
         const char *name = s->tensor.at[st->result[0]].name;
-        ScheduleStep step = {.kind = kinds[below(seed, 6)], .a = name};
-        if (step.kind == SCHED_RFACTOR) {
+        ScheduleStep step = {.kind = kinds[below(seed, 7)], .a = name};
+        if (step.kind == SCHED_RFACTOR || step.kind == SCHED_PARTS) {
             if (!st->nreduce)
                 continue;
             step.b = st->axis[st->naxes + (int)below(seed, (uint32_t)st->nreduce)].name;

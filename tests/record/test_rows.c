@@ -10,6 +10,12 @@
     "reduce sum (i: " M "; r: " N ") init 0 update state0 + weight[i, r] combine state0 + state2_0\n"                  \
     "map y (i: " M ", j: " N ") = weight[i, j] / sum[i]\n"
 
+/* A sum of so much is taken in parts by all threads, which are added up. */
+#define TOTAL(M, N)                                                                                                    \
+    "input x f32 [" M ", " N "]\ntemp sum f32 [1]\noutput y f32 [1]\n"                                                \
+    "reduce sum (i: 1; r: " M ", s: " N ") init 0 update fma(x[r, s], x[r, s], state0) combine state0 + state2_0\n"    \
+    "map y (i: 1) = sqrt(sum[i])\n"
+
 /* Of H heads, S queries, T keys of size 6, values of size 11. */
 #define ATTENTION(H, S, T)                                                                                             \
     "input q f32 [" H ", " S ", 6]\ninput k f32 [" H ", " T ", 6]\ninput v f32 [" H ", " T ", 11]\n"                    \
@@ -42,6 +48,10 @@ static const Case cases[] = {
     {"avx512", SOFTMAX("9", "256"), "rows", 1, 0},
     {"avx512", SOFTMAX("8", "131"), "rows", 1, 0},
     {"avx2", SOFTMAX("2", "64"), "default", 4, 0}, /* too few rows */
+    {"avx2", TOTAL("256", "256"), "window", 2, 0},
+    {"avx2", TOTAL("251", "263"), "window", 2, 0},
+    {"avx512", TOTAL("70", "1000"), "window", 2, 0},
+    {"avx2", TOTAL("255", "256"), "default", 2, 0}, /* not so much: one part */
     {"avx2", ATTENTION("2", "24", "32"), "blocks", 2, 2048}, /* the keys, then all else */
     {"avx2", ATTENTION("3", "29", "19"), "blocks", 2, 2048},
     {"avx512", ATTENTION("2", "37", "50"), "blocks", 2, 4096},
