@@ -152,14 +152,34 @@ static void store_first(Gen *g, const GenBuffer *b, Expr offset, int count, LLVM
     }
 }
 
-enum { MAX_STRIDE = 4, MAX_SPREAD = 64 }; /* elements between lanes, and lanes */
+enum { MAX_STRIDE = MAX_MLOAD_STRIDE, MAX_SPREAD = MAX_MLOAD_LANES }; /* elements between lanes, and lanes */
+
+/* Elements [from, from + lanes) from `first` on, of which those beyond low and high are not touched. */
+static LLVMValueRef load_between(Gen *g, const GenBuffer *b, LLVMValueRef first, int64_t from, int lanes, int64_t low, int64_t high)
+{
+    LLVMValueRef at = advance(g, b, first, LLVMConstInt(g->i64, (unsigned long long)from, true));
+    if (low <= from && from + lanes - 1 <= high)
+        return load_at(g, b, at, lanes);
+    LLVMTypeRef vector = LLVMVectorType(b->element, (unsigned)lanes);
+    LLVMValueRef mask[MAX_SPREAD];
+    for (int k = 0; k < lanes; k++)
+        mask[k] = LLVMConstInt(g->i1, from + k >= low && from + k <= high, false);
+    LLVMTypeRef types[2] = {vector, g->ptr};
+    LLVMValueRef args[4] = {at, LLVMConstInt(g->i32, b->align, false), LLVMConstVector(mask, (unsigned)lanes),
+                            LLVMConstNull(vector)};
+    LLVMValueRef v = gen_intrinsic(g, "llvm.masked.load", 2, types, 4, args);
+    set_alias(g, b, v);
+    return v;
+}
 
 /* Lanes a few elements apart, or backwards: whole vectors side by side, of which shuffles take what is wanted. The last
  * vector ends with the last lane, so that nothing beyond what the lanes read is read:
  *
  *     stride 2, 4 lanes:    a0 .  a1 .     first vector
- *                                  .  a2 .  a3       last one, one element early */
-static LLVMValueRef strided_load(Gen *g, const GenBuffer *b, LLVMValueRef first, int64_t stride, int lanes)
+ *                                  .  a2 .  a3       last one, one element early
+ *
+ * Lanes before `from` and from `end` on are not touched. */
+static LLVMValueRef strided_load(Gen *g, const GenBuffer *b, LLVMValueRef first, int64_t stride, int lanes, int from_lane, int end)
 {
     const int step = (int)(stride < 0 ? -stride : stride);
     const int last = step * (lanes - 1) + 1 - lanes; /* where the last vector starts */
@@ -167,8 +187,8 @@ static LLVMValueRef strided_load(Gen *g, const GenBuffer *b, LLVMValueRef first,
     LLVMValueRef v = NULL;
     for (int part = 0; part < step; part++) {
         const int start = part == step - 1 ? last : part * lanes;
-        LLVMValueRef at = LLVMConstInt(g->i64, (unsigned long long)(low + start), true);
-        LLVMValueRef vector = load_at(g, b, advance(g, b, first, at), lanes);
+        LLVMValueRef vector = stride < 0 ? load_between(g, b, first, low + start, lanes, low, 0)
+                                         : load_between(g, b, first, start, lanes, stride * from_lane, stride * (end - 1));
         LLVMValueRef pick[MAX_SPREAD];
         for (int k = 0; k < lanes; k++) {
             const int place = stride < 0 ? step * (lanes - 1 - k) : step * k;
@@ -200,7 +220,7 @@ static LLVMValueRef gather(Gen *g, const GenBuffer *b, Expr offsets, int lanes)
     if (is_strided(g, offsets, lanes)) {
         const ExprNode *n = expr_node(g->x, offsets);
         const int64_t stride = n->imm.i;
-        return strided_load(g, b, address(g, b, expr_arg(g->x, offsets, 0)), stride, lanes);
+        return strided_load(g, b, address(g, b, expr_arg(g->x, offsets, 0)), stride, lanes, 0, lanes);
     }
     LLVMValueRef v = LLVMGetPoison(LLVMVectorType(b->element, (unsigned)lanes));
     for (int k = 0; k < lanes; k++) {
@@ -208,6 +228,20 @@ static LLVMValueRef gather(Gen *g, const GenBuffer *b, Expr offsets, int lanes)
         v = LLVMBuildInsertElement(g->b, v, one, LLVMConstInt(g->i64, (unsigned)k, false), "");
     }
     return v;
+}
+
+/* Known lanes, at a known distance; the others are 0. */
+static LLVMValueRef load_part(Gen *g, const GenBuffer *b, Expr e, const ExprNode *n)
+{
+    int64_t end = 0, from = 0, stride = 1;
+    const bool known = expr_is_int(g->x, expr_arg(g->x, e, 1), &end) && expr_is_int(g->x, expr_arg(g->x, e, 2), &from) &&
+                       expr_is_int(g->x, expr_arg(g->x, e, 3), &stride);
+    assert(known && n->lanes <= MAX_SPREAD);
+    (void)known;
+    LLVMValueRef first = address(g, b, expr_arg(g->x, e, 0));
+    if (stride == 1)
+        return load_between(g, b, first, 0, n->lanes, from, end - 1);
+    return strided_load(g, b, first, stride, n->lanes, (int)from, (int)end);
 }
 
 LLVMValueRef gen_load(Gen *g, Expr e)
@@ -218,6 +252,8 @@ LLVMValueRef gen_load(Gen *g, Expr e)
     LLVMValueRef raw;
     if (n->op == EX_VLOAD)
         raw = load_at(g, b, address(g, b, offset), n->lanes);
+    else if (n->op == EX_MLOAD && n->nargs == 4)
+        raw = load_part(g, b, e, n);
     else if (n->op == EX_MLOAD)
         raw = masked_load(g, b, offset, expr_arg(g->x, e, 1), n->lanes);
     else

@@ -108,7 +108,7 @@ typedef uint32_t Expr;
     X(RAMP, "ramp", 'F')   /* (base), imm = step: base, base+step, ... `lanes` elements */         \
     X(BROADCAST, "bcast", 'F') /* the argument's lanes again and again */                          \
     X(VLOAD, "vload", 'S')   /* (offset): imm = buffer; `lanes` contiguous elements */             \
-    X(MLOAD, "mload", 'S')   /* (offset, count): VLOAD of the first `count` lanes, others 0 */     \
+    X(MLOAD, "mload", 'S')   /* (offset, count[, first, stride]): VLOAD of lanes [first, count), others 0 */     \
     X(GATHER, "gather", 'S') /* (offsets): imm = buffer; one element a lane */                     \
     X(TILE, "tile", 'S')     /* (offset, stride, rows): imm = buffer; rows of lanes / rows contiguous elements */ \
     X(REG, "reg", 'L')       /* imm = register id */                                               \

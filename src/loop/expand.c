@@ -311,6 +311,10 @@ static void see_load(const Exprs *x, Expr e, void *arg)
 static bool loads_simply(Expander *w, Expr value)
 {
     w->seen.len = 0;
+    w->memo = intmap_new(w->ctx->arena);
+    if (expand_border(w, expand_subst(w, value))) {
+        return true;
+    }
     expr_walk(w->x, expand_subst(w, value), see_load, w);
     for (int k = 0; k < w->seen.len; k++) {
         const Expr e = w->seen.at[k];

@@ -69,6 +69,8 @@ bool expand_all_used(const Expander *w);
 /* offset = stride*lane + base? */
 bool expand_lane_linear(Expander *w, Expr offset, int64_t *stride, Expr *base);
 /* Those offsets, as one term whose stride back ends see. */
+/* A select of what may lie beyond a border, as one load (expand_border.c); 0: it is no such thing. */
+Expr expand_border(Expander *w, Expr e);
 Expr expand_ramp(Expander *w, Expr base, int64_t stride);
 
 bool expand_in_registers(const Expander *w, int buffer);

@@ -212,6 +212,10 @@ static Expr vec_node(Expander *w, Expr e)
     if (n.nargs == 0) {
         return e;
     }
+    const Expr bordered = expand_border(w, e);
+    if (bordered) {
+        return bordered;
+    }
     Expr *args = arena_array_of(w->ctx->arena, n.nargs, Expr);
     bool wide = false;
     bool changed = false;

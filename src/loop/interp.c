@@ -123,9 +123,11 @@ static void eval_load(Interp *p, Expr e, const ExprNode *n, int to)
         return;
     }
     const int64_t count = n->op == EX_MLOAD ? eval_int(p, expr_arg(p->x, e, 1)) : n->lanes;
+    const int64_t first = n->nargs == 4 ? eval_int(p, expr_arg(p->x, e, 2)) : 0;
+    const int64_t stride = n->nargs == 4 ? eval_int(p, expr_arg(p->x, e, 3)) : 1;
     for (int k = 0; k < n->lanes; k++) {
-        const int64_t at = n->op == EX_GATHER ? p->pool.at[offset + k].i : p->pool.at[offset].i + k;
-        p->pool.at[to + k] = k < count ? read_element(p, id, checked_offset(p, id, at))
+        const int64_t at = n->op == EX_GATHER ? p->pool.at[offset + k].i : p->pool.at[offset].i + k * stride;
+        p->pool.at[to + k] = k >= first && k < count ? read_element(p, id, checked_offset(p, id, at))
                                        : (Scalar){.dtype = (DType)n->dtype};
     }
 }

@@ -98,7 +98,12 @@ static void verify_load(Verify *v, Expr e, const ExprNode *n)
                  dtype_name((DType)n->dtype));
     const bool gather = n->op == EX_GATHER;
     const int want = n->op == EX_LOAD ? b->rank : n->op == EX_MLOAD ? 2 : n->op == EX_TILE ? 3 : 1;
-    if (n->nargs != want)
+    const bool part = n->op == EX_MLOAD && n->nargs == 4;
+    for (int k = 1; k < 4 && part; k++) {
+        if (!expr_is_int(x, expr_arg(x, e, k), NULL))
+            complain(v, "a part of '%s' that is not known", b->name);
+    }
+    if (n->nargs != want && !part)
         complain(v, "a load of '%s' has %d indices, not %d", b->name, n->nargs, want);
     for (int k = 0; k < n->nargs; k++) {
         const Expr a = expr_arg(x, e, k);

@@ -6,7 +6,7 @@
  *
  * Expanded form (made by expand, all that back ends see): no vector, unroll or parallel mark is left. Memory is
  * reached by element offsets: EX_VLOAD (lanes contiguous elements from a scalar i64 offset; lanes 1 is a plain scalar load),
- * EX_MLOAD (first `count` lanes, the others are not touched and read 0), EX_GATHER (i64 offsets, one a lane).
+ * EX_MLOAD (first `count` lanes, the others are not touched and read 0; with two numbers more: lanes [a, count), n elements apart), EX_GATHER (i64 offsets, one a lane).
  * EX_DOT is a dot instruction (loop/intrinsic.h) on operands that are loads, or broadcasts of loads: the back end takes them
  * as they lie, unconverted. On tiles its operands are EX_TILEs, and its sum is a register with rows: such registers hold values
  * only inside a block marked MARK_TILES, are set to an EX_TILE or an EX_DOT and stored by L_STORE. Buffers of scope REG are gone: registers (EX_REG, L_SET) hold scalars or vectors. A load's type is the
@@ -26,6 +26,8 @@
 #define LATHE_LOOP_LOOPS_H
 
 #include "loop/part.h"
+
+enum { MAX_MLOAD_LANES = 64, MAX_MLOAD_STRIDE = 4 }; /* of an EX_MLOAD with four arguments */
 
 typedef enum BufferScope {
     SCOPE_ARG,     /* a pointer from bufs[]: inputs, constants, outputs, temporaries shared by phases */

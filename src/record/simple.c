@@ -298,7 +298,7 @@ static int part_loops(const Stages *s, int acc, int border, const StageSchedule 
     const int tensor = s->stage.at[border].result[0];
     int loops = 0;
     int64_t parts = 1;
-    for (; loops < os->nparallel; loops++) {
+    for (; loops < os->norder && os->order[loops].level == 0; loops++) {
         const int a = os->order[loops].axis;
         if (load_dim_of(s, st, tensor, st->axis[a].var) < 0) {
             break;
@@ -310,7 +310,7 @@ static int part_loops(const Stages *s, int acc, int border, const StageSchedule 
 }
 
 /* An image with its border is made part by part where it is read: in L1, and no phase of its own. */
-static void place_border(Choice *c, int acc, int out)
+static void place_border(Choice *c, int acc, int out, int v)
 {
     const Stages *s = c->s;
     const int border = border_of(s, acc);
@@ -318,6 +318,7 @@ static void place_border(Choice *c, int acc, int out)
     if (loops == 0) {
         return;
     }
+    const int step = border_row_step(s, acc, border, v);
     Schedule tried = {.variant = c->sc->variant, .step = c->sc->step};
     for (int k = 0; k < c->sc->stage.len; k++) {
         vec_push(c->ctx->arena, &tried.stage, c->sc->stage.at[k]);
@@ -327,7 +328,7 @@ static void place_border(Choice *c, int acc, int out)
     choice_fill_map(c, st, bs);
     for (int k = bs->norder - 1; k >= 0; k--) {
         const int axis = bs->order[k].axis;
-        if (bs->order[k].level == 0 && bs->tile[axis].n == 0) {
+        if (k != bs->vector && bs->order[k].level == 0 && bs->tile[axis].n == 0) {
             bs->unroll |= (uint64_t)(axis_extent(s, st, axis, SHORT_ROW + 1) <= SHORT_ROW) << k;
             break;
         }
@@ -342,6 +343,7 @@ static void place_border(Choice *c, int acc, int out)
     Str why = {.arena = c->ctx->arena};
     if (schedule_check(&tried, s, c->target, &why) == SCHEDULE_OK) {
         c->sc->stage = tried.stage;
+        border_split_phases(c, border, step);
     }
 }
 
@@ -463,7 +465,7 @@ void choose_windows(Choice *c)
         }
         as->vector = order_add(as, v, as->tile[v].n);
         if (light) {
-            place_border(c, acc, out);
+            place_border(c, acc, out, v);
         }
         c->source = "window";
     }

@@ -76,6 +76,11 @@ bool choose_tiles(Choice *c, Contraction *k, const int *row_axis);
  * Stages from k's on move up by one. */
 int choose_product_inside(Choice *c, const Contraction *k, ProductTile tile);
 
+/* Of a bordered image that `acc` alone reads (borders.c): the distance of what neighbours along axis v read in a row, and its rows
+ * phase by phase, if they can be. */
+int border_row_step(const Stages *s, int acc, int border, int v);
+void border_split_phases(Choice *c, int border, int step);
+
 bool choice_has(const Choice *c, int stage); /* an entry exists */
 const char *choice_name(const Choice *c, int stage);
 StageSchedule *choice_entry(Choice *c, int stage);

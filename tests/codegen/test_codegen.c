@@ -103,6 +103,28 @@ static void masked_tail(Context *ctx, void *arg)
         }
 }
 
+/* Lanes [first, end), up to four elements apart, from buffers that have no element more. */
+static void masked_part(Context *ctx, void *arg)
+{
+    const Target *t = arg;
+    for (int lanes = 4; lanes <= 16; lanes *= 2)
+        for (int stride = 1; stride <= MAX_MLOAD_STRIDE; stride++)
+            for (int first = 0; first < lanes; first += 3)
+                for (int end = first + 1; end <= lanes; end += 2) {
+                    Kernel k = kernel_new(ctx, "masked_part", "n", 1);
+                    const int n = stride * (end - 1 - first) + 1;
+                    const int a = kernel_buffer(&k, "a", DT_F32, n, false, NULL);
+                    const int b = kernel_buffer(&k, "b", DT_F32, lanes, true, NULL);
+                    for (int i = 0; i < n; i++)
+                        ((float *)k.data[a])[i] = (float)(i + 1);
+                    const Expr v = kernel_op(&k, EX_MLOAD, DT_F32, lanes, a, 4,
+                                             (Expr[]){expr_int(k.x, -stride * first), expr_int(k.x, end),
+                                                      expr_int(k.x, first), expr_int(k.x, stride)});
+                    kernel_store(&k, k.body, b, kernel_par(&k), 0, v);
+                    kernel_check(&k, t, NULL);
+                }
+}
+
 static void gather_scatter(Context *ctx, void *arg)
 {
     (void)arg;
@@ -363,6 +385,7 @@ static void test_parallel(void **state)
 IN_JOB(vector_add)
 IN_JOB(gemm_tile)
 IN_JOB_512(masked_tail)
+IN_JOB_512(masked_part)
 IN_JOB(gather_scatter)
 IN_JOB_512(strided)
 IN_JOB(control)
@@ -375,6 +398,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_vector_add),      cmocka_unit_test(test_gemm_tile),
         cmocka_unit_test(test_masked_tail),     cmocka_unit_test(test_masked_tail_512),
+        cmocka_unit_test(test_masked_part),     cmocka_unit_test(test_masked_part_512),
         cmocka_unit_test(test_gather_scatter),  cmocka_unit_test(test_control),
         cmocka_unit_test(test_strided),         cmocka_unit_test(test_strided_512),
         cmocka_unit_test(test_reductions),      cmocka_unit_test(test_reductions_512),

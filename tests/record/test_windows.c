@@ -12,6 +12,16 @@
     "reduce acc (n: 1, k: " C ", p: " H ", q: " H "; r: 3, s: 3) init 0 "                                              \
     "update fma(pad[n, k, p + r, q + s], w[k, 0, r, s], state0) combine state0 + state2_0\n"                           \
     "map y (i: 1, j: " C ", k: " H ", m: " H ") = " V "\n"
+/* 3x3 of stride 2 with a border, C channels, plain, H x W to P x Q. */
+#define STRIDED(C, H, W, LAST, ABOVE, PADDED, LAST_W, ABOVE_W, PADDED_W, P, Q)                                         \
+    "input x f32 [1, " C ", " H ", " W "]\nconst w f32 [" C ", 1, 3, 3]\n"                                             \
+    "temp pad f32 [1, " C ", " PADDED ", " PADDED_W "]\ntemp acc f32 [1, " C ", " P ", " Q "]\n"                      \
+    "output y f32 [1, " C ", " P ", " Q "]\n"                                                                          \
+    "map pad (i: 1, j: " C ", k: " PADDED ", m: " PADDED_W ") = select(k < " ABOVE " & 0 < k & m < " ABOVE_W           \
+    " & 0 < m, x[i, j, max(min(k - 1, " LAST "), 0), max(min(m - 1, " LAST_W "), 0)], 0)\n"                            \
+    "reduce acc (n: 1, k: " C ", p: " P ", q: " Q "; r: 3, s: 3) init 0 "                                              \
+    "update fma(pad[n, k, p*2 + r, q*2 + s], w[k, 0, r, s], state0) combine state0 + state2_0\n"                       \
+    "map y (i: 1, j: " C ", k: " P ", m: " Q ") = max(0, acc[i, j, k, m])\n"
 /* Sums over images of C channels. */
 #define SUMS(C)                                                                                                        \
     "input x f32 [1, " C ", 3, 11] layout 0 1 2 3 1:8\noutput y f32 [1, " C ", 1, 1] layout 0 1 2 3 1:8\n"             \
@@ -33,6 +43,10 @@ static const Case cases[] = {
     {"avx2", DEPTHWISE("64", "7", "6", "8", "9", SIGMOID), 1, 3, 7, TAIL_SHIFT}, /* its sums are kept in L1 */
     {"avx2", DEPTHWISE("16", "9", "8", "10", "11", SIGMOID), 2, 3, 5, TAIL_SHIFT},
     {"avx512", DEPTHWISE("64", "9", "8", "10", "11", SIGMOID), 1, 3, 5, TAIL_SHIFT},
+    {"avx2", STRIDED("32", "14", "14", "13", "15", "16", "13", "15", "16", "7", "7"), 1, 2, 7, TAIL_SHIFT},
+    {"avx2", STRIDED("9", "12", "38", "11", "13", "14", "37", "39", "40", "6", "19"), 1, 2, 6, TAIL_SHIFT},
+    {"avx2", STRIDED("9", "13", "37", "12", "14", "15", "36", "38", "39", "7", "19"), 1, 2, 7, TAIL_SHIFT}, /* odd rows */
+    {"avx512", STRIDED("8", "12", "38", "11", "13", "14", "37", "39", "40", "6", "19"), 1, 2, 6, TAIL_SHIFT},
     {"avx2", SUMS("64"), 1, 1, 4, TAIL_PEEL},
     {"avx2", SUMS("56"), 1, 1, 4, TAIL_PEEL}, /* a tile of three blocks is left */
     {"avx2", SUMS("16"), 1, 1, 2, TAIL_PEEL},
