@@ -135,6 +135,38 @@ static bool open_partitioned(Lowerer *w, Nest *n, int pos, int parent)
     return true;
 }
 
+/* A reduction loop whose points outside a range add nothing, where the loops around it say which range. */
+static bool open_trimmed(Lowerer *w, Nest *n, int pos, int parent)
+{
+    Exprs *x = w->x;
+    const Axis *axis = &n->st->axis[n->order[pos].axis];
+    const AxisPlan *p = &n->plan[n->order[pos].axis];
+    if (!axis->low || p->nlevels != 1 || n->mark[pos] != MARK_SERIAL || expr_node(x, p->var[0])->op != EX_VAR) {
+        return false;
+    }
+    Expr low = nest_bind(x, n, axis->low), high = nest_bind(x, n, axis->high);
+    const Expr zero = expr_int(x, 0);
+    for (int k = pos; k < n->norder; k++) {
+        const Expr var = nest_var(n, k);
+        int64_t extent;
+        if (expr_node(x, var)->op != EX_VAR) {
+            continue;
+        }
+        if (expr_is_int(x, nest_extent(n, k), &extent) && extent == 1) {
+            low = expr_subst(x, low, 1, &var, &zero);
+            high = expr_subst(x, high, 1, &var, &zero);
+        }
+        const int id = (int)expr_node(x, var)->imm.i;
+        if (expr_uses_var(x, low, id) || expr_uses_var(x, high, id)) {
+            return false;
+        }
+    }
+    Nest part = *n;
+    const Expr from = expr_min(x, low, p->size);
+    open_part(w, &part, pos, parent, from, expr_max(x, expr_sub(x, high, from), expr_int(x, 0)));
+    return true;
+}
+
 static void open_peeled(Lowerer *w, Nest *n, int pos, int parent, bool init)
 {
     Exprs *x = w->x;
@@ -236,7 +268,7 @@ void lower_open(Lowerer *w, Nest *n, int pos, int parent, bool init)
         open_peeled(w, n, pos, parent, init);
         return;
     }
-    if (!init && is_reduction(n, pos) && open_partitioned(w, n, pos, parent)) {
+    if (!init && is_reduction(n, pos) && (open_trimmed(w, n, pos, parent) || open_partitioned(w, n, pos, parent))) {
         return;
     }
     const bool counted = expr_node(x, nest_var(n, pos))->op == EX_VAR && pos >= n->nouter;

@@ -157,6 +157,9 @@ void schedule_print(const Schedule *sc, const Stages *s, Str *out)
         case SCHED_PARTS:
             str_addf(out, "; parts %s %s %d", step->a, step->b, step->n);
             break;
+        case SCHED_TRIM:
+            str_addf(out, "; trim %s %s", step->a, step->b);
+            break;
         }
     }
     for (int i = 0; i < sc->stage.len; i++) {
@@ -360,6 +363,10 @@ static void parse_step(Lexer *lex, Schedule *sc)
         step.a = lex_ident(lex);
         step.b = lex_ident(lex);
         step.n = (int)lex_int(lex);
+    } else if (lex_accept(lex, "trim")) {
+        step.kind = SCHED_TRIM;
+        step.a = lex_ident(lex);
+        step.b = lex_ident(lex);
     } else {
         lex_fail(lex, "unknown step '%s'", lex->tok.text);
     }
@@ -431,6 +438,9 @@ static bool apply_step(const ScheduleStep *step, Stages *s)
         return false;
     }
     const int stage = s->tensor.at[t].stage;
+    if (stage >= 0 && step->kind != SCHED_TRIM && step->kind != SCHED_CACHE_READ) {
+        stages_untrim(&s->stage.at[stage]);
+    }
     switch (step->kind) {
     case SCHED_INLINE:
         return stage >= 0 && stages_inline(s, stage);
@@ -445,6 +455,8 @@ static bool apply_step(const ScheduleStep *step, Stages *s)
         return reader >= 0 && s->tensor.at[reader].stage >= 0 &&
                stages_cache_read(s, t, s->tensor.at[reader].stage, step->c) >= 0;
     }
+    case SCHED_TRIM:
+        return stage >= 0 && stages_trim(s, stage, step->b);
     case SCHED_RFACTOR:
     case SCHED_PARTS:
         return stage >= 0 && stages_rfactor(s, stage, step->b, step->n, step->kind == SCHED_PARTS) >= 0;

@@ -280,7 +280,9 @@ static void copy_stage(const Copy *c, const Stage *from)
     for (int i = 0; i < st.naxes + st.nreduce; i++)
         st.axis[i] = (Axis){.name = arena_strdup(c->to->ctx->arena, from->axis[i].name),
                             .extent = copy_expr(c, from->axis[i].extent),
-                            .var = copy_expr(c, from->axis[i].var)};
+                            .var = copy_expr(c, from->axis[i].var),
+                            .low = copy_expr(c, from->axis[i].low),
+                            .high = copy_expr(c, from->axis[i].high)};
     for (int k = 0; k < st.nresults; k++) {
         st.init[k] = copy_expr(c, from->init[k]);
         st.update[k] = copy_expr(c, from->update[k]);

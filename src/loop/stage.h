@@ -57,6 +57,7 @@ typedef struct Axis {
     const char *name; /* unique in the stage */
     Expr extent;      /* i64, over symbols */
     Expr var;         /* VAR node, in [0, extent) */
+    Expr low, high;   /* of a sum: points outside [low, high) add nothing (stages_trim); 0: it is not said */
 } Axis;
 
 typedef enum StageForm { STAGE_MAP, STAGE_REDUCE, STAGE_SCAN, STAGE_SCATTER } StageForm;
@@ -116,6 +117,12 @@ int stage_scatter(Stages *s, const StageBuild *b, const StageBuild *base, const 
 
 /* ---- all expressions of a stage but its extents: init, update, combine, where, target ---- */
 void stage_walk(const Stages *s, const Stage *st, ExprVisitFn fn, void *arg);
+/* Points of summed axis `axis` outside [low, high), by the domain's axes, read only border, which is 0; false: nothing is known
+ * (stage_trim.c). */
+bool stages_inner_range(Stages *s, int stage, int axis, Expr *low, Expr *high);
+/* Notes that in the axis. Steps that change the stage's axes come before; untrim forgets it. */
+bool stages_trim(Stages *s, int stage, const char *axis);
+void stages_untrim(Stage *st);
 void stage_rewrite(Exprs *x, Stage *st, ExprRewriteFn fn, void *arg);
 
 /* ---- structural rewrites: the steps of a schedule; each leaves the meaning as it was ---- */

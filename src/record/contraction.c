@@ -307,6 +307,30 @@ static void place_panels(Choice *c, const char *copy, int out, const Contraction
     }
 }
 
+/* Taps that lie in the border are left out, where the loops outside of the tile say which do. */
+static void trim_sums(Choice *c, int acc, int out)
+{
+    Stages *s = c->s;
+    const Stage *st = &s->stage.at[acc];
+    const StageSchedule *as = schedule_find(c->sc, choice_name(c, acc)), *os = schedule_find(c->sc, choice_name(c, out));
+    for (int r = st->naxes; r < st->naxes + st->nreduce; r++) {
+        Expr low, high;
+        if (as->tile[r].n > 0 || !stages_inner_range(s, acc, r, &low, &high)) {
+            continue;
+        }
+        bool outside = true;
+        for (int a = 0; a < st->naxes; a++) {
+            const int var = expr_node(s->x, st->axis[a].var)->op == EX_VAR ? (int)expr_node(s->x, st->axis[a].var)->imm.i : -1;
+            const bool used = var >= 0 && (expr_uses_var(s->x, low, var) || expr_uses_var(s->x, high, var));
+            outside &= !used || os->tile[a].n == 0;
+        }
+        const ScheduleStep step = {.kind = SCHED_TRIM, .a = choice_name(c, acc), .b = st->axis[r].name};
+        if (outside && stages_trim(s, acc, step.b)) {
+            vec_push(c->ctx->arena, &c->sc->step, step);
+        }
+    }
+}
+
 static void choose_contraction(Choice *c, Contraction *k)
 {
     Stages *s = c->s;
@@ -345,6 +369,7 @@ static void choose_contraction(Choice *c, Contraction *k)
     int acc;
     const int out = choice_epilogue(c, k->stage, &acc);
     schedule_tile(c, k, acc, out, tile, row_axis, blocks);
+    trim_sums(c, acc, out);
     const StageTensor *b = &s->tensor.at[k->b_tensor];
     if (b->role == TENSOR_TEMP && b->stage >= 0 && b_was != k->b_tensor) {
         place_panels(c, b->name, out, k);
