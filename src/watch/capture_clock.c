@@ -33,8 +33,10 @@ void capture_clock_read(CaptureClock *c, Packet *p, int64_t wall)
         c->told_wall = told->wallclock;
         c->told_media = p->pts;
     }
-    const int64_t since = c->told && p->pts != PACKET_NO_TIME && c->told_media != PACKET_NO_TIME ? p->pts - c->told_media : 0;
-    const bool known = c->told && since > -VIDEO_JUMP && since < VIDEO_JUMP; /* the last packet of a connection is not told of */
+    const bool timed = p->pts != PACKET_NO_TIME && c->told_media != PACKET_NO_TIME;
+    const int64_t since = timed ? p->pts - c->told_media : 0;
+    /* The last packet of a connection comes without. */
+    const bool known = c->told && since > -VIDEO_JUMP && since < VIDEO_JUMP;
     p->clock = known ? CLOCK_RTCP : CLOCK_ARRIVAL;
     if (known)
         p->wall = c->told_wall + since;

@@ -209,7 +209,8 @@ static void new_epoch(Decoder *d, int64_t at)
     d->last = d->guess = 0;
 }
 
-/* libav's best effort goes over to decoding times once presentation times looked wrong, which is a frame off for ever. */
+/* libav's best effort goes over to decoding times once presentation times looked wrong, which is a frame off for
+ * ever. */
 static int64_t time_of(const Decoder *d, const AVFrame *f)
 {
     return stream_info_us(d->info, f->pts != AV_NOPTS_VALUE ? f->pts : f->best_effort_timestamp);
@@ -231,16 +232,18 @@ static void describe(Decoder *d, DecodedFrame *out)
     *out = (DecodedFrame){.frame = {.wall = n->wall, .clock = n->clock, .epoch = d->epoch}, .arrival = n->arrival};
     VideoFrame *const f = &out->frame;
     f->t = at == PACKET_NO_TIME ? d->guess : at - d->origin;
-    f->number = rate.num > 0 && rate.den > 0 ? av_rescale_rnd(f->t, rate.num, (int64_t)rate.den * 1000000, AV_ROUND_NEAR_INF) : -1;
+    f->number = rate.num > 0 && rate.den > 0
+                    ? av_rescale_rnd(f->t, rate.num, (int64_t)rate.den * 1000000, AV_ROUND_NEAR_INF)
+                    : -1;
     f->key = d->frame->key_frame != 0;
     d->last = f->t;
     d->guess = f->t + stream_info_step(d->info);
 }
 
-/* libav fills in what is missing of a picture; what refers to it is then wrong as well, up to a keyframe. A packet that the
- * transport marks stands, behind libav's parser, before the one that lost something, and may have that one's time. Where
- * nothing is lost but at seams it is good, the one behind it the decoder judges, and all after that may refer to pictures
- * that never came. */
+/* libav fills in what is missing of a picture; what refers to it is then wrong as well, up to a keyframe. A packet
+ * that the transport marks stands, behind libav's parser, before the one that lost something, and may have that one's
+ * time. Where nothing is lost but at seams it is good, the one behind it the decoder judges, and all after that may
+ * refer to pictures that never came. */
 static bool is_whole(Decoder *d)
 {
     const int64_t at = time_of(d, d->frame);

@@ -3,11 +3,11 @@
  *     decoder_send(d, &packet, wanted)     what no frame at or after `wanted` refers to is not decoded
  *     while (decoder_receive(d, &frame))   frames, with their time in their epoch
  *
- * One decoder serves all connections of a stream: where a packet belongs to another one than the packet before, what the
- * decoder holds back comes out first, and the next frame begins an epoch. It also begins one where the clock goes back
- * by more than frames are reordered, or jumps by more than VIDEO_JUMP, in two frames at least: one alone is damage. Pictures
- * that are not whole, and those that refer to them, do not come out. Arrival and capture time of a packet come out with its
- * frame.
+ * One decoder serves all connections of a stream: where a packet belongs to another one than the packet before, what
+ * the decoder holds back comes out first, and the next frame begins an epoch. It also begins one where the clock goes
+ * back by more than frames are reordered, or jumps by more than VIDEO_JUMP, in two frames at least: one alone is
+ * damage. Pictures that are not whole, and those that refer to them, do not come out. Arrival and capture time of a
+ * packet come out with its frame.
  *
  * A decoder belongs to one thread. */
 #ifndef LATHE_WATCH_DECODE_H
@@ -30,10 +30,13 @@ typedef struct Decoder Decoder;
 
 Decoder *decoder_new(Arena *a, const DecoderOptions *opt); /* closed with the arena */
 
-typedef enum DecoderTake { DECODER_TAKEN, DECODER_FRAMES_FIRST /* receive until there are no more, and send it again */ } DecoderTake;
+typedef enum DecoderTake {
+    DECODER_TAKEN,
+    DECODER_FRAMES_FIRST /* receive until there are no more, and send it again */
+} DecoderTake;
 
-/* Takes what it needs of the packet, which stays the caller's; t: what is wanted. A connection whose codec cannot be had fails
- * with ERR_UNSUPPORTED, and its packets are taken and count as errors. */
+/* Takes what it needs of the packet, which stays the caller's; t: what is wanted. A connection whose codec cannot be
+ * had fails with ERR_UNSUPPORTED, and its packets are taken and count as errors. */
 int decoder_send(Decoder *d, const Packet *p, int64_t t, DecoderTake *take, Error *e);
 /* What comes next does not go on from what was sent: packets between were thrown away. */
 void decoder_flush(Decoder *d);
@@ -50,7 +53,7 @@ int decoder_picture(Decoder *d, Frame *out, Error *e);
 
 PacketPlace decoder_place(const Decoder *d);
 int decoder_epochs(const Decoder *d);        /* that began */
-int64_t decoder_end(const Decoder *d);       /* where the last frame ends, us by the stream's clock, us since the first of all */
+int64_t decoder_end(const Decoder *d);       /* where the last frame ends, us since the first of all */
 DecoderCounts decoder_counts(const Decoder *d);
 
 #endif

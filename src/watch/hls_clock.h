@@ -1,5 +1,6 @@
-/* When frames of HTTP Live Streaming were captured, by the dates in its playlist (EXT-X-PROGRAM-DATE-TIME), which libav reads
- * over: we see which segment it opens, look up its date in the playlist, and take the next keyframe for the segment's first. */
+/* When frames of HTTP Live Streaming were captured, by the dates in its playlist (EXT-X-PROGRAM-DATE-TIME), which
+ * libav reads over: we see which segment it opens, look up its date in the playlist, and take the next keyframe for
+ * the segment's first. */
 #ifndef LATHE_WATCH_HLS_CLOCK_H
 #define LATHE_WATCH_HLS_CLOCK_H
 

@@ -13,9 +13,11 @@ int64_t hls_date(const char *text)
     struct tm t = {0};
     double seconds = 0;
     int used = 0;
-    if (sscanf(text, "%4d-%2d-%2d%*1[Tt ]%2d:%2d:%lf%n", &t.tm_year, &t.tm_mon, &t.tm_mday, &t.tm_hour, &t.tm_min, &seconds,
-               &used) != 6 || t.tm_mon < 1 || t.tm_mon > 12 || t.tm_mday < 1 || t.tm_mday > 31 || t.tm_hour > 24 ||
-        t.tm_min > 59 || !(seconds >= 0 && seconds < 61) || t.tm_hour < 0 || t.tm_min < 0 || t.tm_year < 1970)
+    if (sscanf(text, "%4d-%2d-%2d%*1[Tt ]%2d:%2d:%lf%n", &t.tm_year, &t.tm_mon, &t.tm_mday,
+               &t.tm_hour, &t.tm_min, &seconds, &used) != 6 ||
+        t.tm_mon < 1 || t.tm_mon > 12 || t.tm_mday < 1 || t.tm_mday > 31 || t.tm_hour > 24 ||
+        t.tm_min > 59 || !(seconds >= 0 && seconds < 61) || t.tm_hour < 0 || t.tm_min < 0 ||
+        t.tm_year < 1970)
         return HLS_NO_DATE;
     t.tm_year -= 1900;
     t.tm_mon -= 1;

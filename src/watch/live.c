@@ -13,7 +13,7 @@
 
 #define CLOSE_WAIT 800000      /* us that closing waits for the reader, which may be in a look-up of names */
 #define LASTED 3000000         /* us after which a connection counts as well */
-#define PROBE_MIN 250000       /* us: libav looks so long at streams that may have more in them than was seen (FLV, TS) .. */
+#define PROBE_MIN 250000       /* us: libav looks so long at streams that may have more in them (FLV, TS) .. */
 #define PROBE_MAX 4000000      /* .. and longer each time where that was too short */
 #define PACKETS_A_CALL 16      /* are decoded at most .. */
 #define CALL_TIME 4000         /* .. and no other once so many us are over */
@@ -139,13 +139,13 @@ typedef struct Pace { /* when packets are due */
     int64_t last;        /* dts of the packet before */
 } Pace;
 
-/* A packet comes when its time has come since another one. Bursts are handed on a tenth faster than life, so that they catch up
- * with their sender; what is late, or behind a gap, is the new beginning. */
+/* A packet comes when its time has come since another one. Bursts are handed on a tenth faster than life, so that they
+ * catch up with their sender; what is late, or behind a gap, is the new beginning. */
 static void pace(Live *l, Packet *p, Pace *c)
 {
     if (p->dts == PACKET_NO_TIME)
         return;
-    const int64_t now = now_us(), since = p->dts - c->media;
+    const int64_t now = now_us(), since = c->media == PACKET_NO_TIME ? 0 : p->dts - c->media;
     int64_t due = c->at + (c->bursts ? since * 10 / 11 : since);
     const bool behind = c->bursts && (due < now || p->dts - c->last > 1000000);
     if (c->media == PACKET_NO_TIME || since < 0 || due > now + VIDEO_JUMP || behind) {

@@ -1,4 +1,5 @@
-/* A source that is read as it comes: a thread of its own connects, reads, and connects anew; who looks at frames decodes.
+/* A source that is read as it comes: a thread of its own connects, reads, and connects anew; who looks at frames
+ * decodes.
  *
  *     Live *l;
  *     live_open(url, &(LiveOptions){.notify = wake, .arg = me}, &l, &e)
@@ -8,18 +9,20 @@
  *
  *     connecting -> up -> down -> connecting -> ..          (ended: a file is over; failed: it can never work)
  *
- * **Reading** never waits for decoding: packets go to a ring bounded in bytes; when it is full the oldest go up to the next
- * keyframe, counted as `full`, and frames between are then not there. (A file that is not `paced` waits instead.) Segments of
- * HLS are handed on as they were filmed, packet by packet, not all at once: that is their arrival.
+ * **Reading** never waits for decoding: packets go to a ring bounded in bytes; when it is full the oldest go up to
+ * the next keyframe, counted as `full`, and frames between are then not there. (A file that is not `paced` waits
+ * instead.) Segments of HLS are handed on as they were filmed, packet by packet, not all at once: that is their
+ * arrival.
  *
- * **Connecting anew**: after retry_min, doubled each time up to LIVE_RETRY_SOON while the other side has been away for less than
- * LIVE_SHORT_OUTAGE, so that it is found again within two seconds; then up to retry_max; plus up to a quarter by chance, and
- * back to retry_min once a connection has lasted for 3 s. A connection that gives no packet for `read_timeout` (of HLS: and
- * three segments more), or packets but no frame for `frame_timeout`, is down. Each connection begins a new epoch.
+ * **Connecting anew**: after retry_min, doubled each time up to LIVE_RETRY_SOON while the other side has been away
+ * for less than LIVE_SHORT_OUTAGE, so that it is found again within two seconds; then up to retry_max; plus up to a
+ * quarter by chance, and back to retry_min once a connection has lasted for 3 s. A connection that gives no packet
+ * for `read_timeout` (of HLS: and three segments more), or packets but no frame for `frame_timeout`, is down. Each
+ * connection begins a new epoch.
  *
- * **Clocks**: every frame knows its media time, when its packet arrived (us of clock_machine), and when it was captured:
- * by RTCP sender reports ("rtcp"), by HLS's EXT-X-PROGRAM-DATE-TIME ("pdt"), else arrival less the least delay seen
- * ("arrival"). Files have none ("media").
+ * **Clocks**: every frame knows its media time, when its packet arrived (us of clock_machine), and when it was
+ * captured: by RTCP sender reports ("rtcp"), by HLS's EXT-X-PROGRAM-DATE-TIME ("pdt"), else arrival less the least
+ * delay seen ("arrival"). Files have none ("media").
  *
  * live_frame, live_due and live_counts belong to one thread at a time, live_state and live_error to any. */
 #ifndef LATHE_WATCH_LIVE_H
@@ -32,8 +35,13 @@
 
 typedef enum LiveState { LIVE_CONNECTING, LIVE_UP, LIVE_DOWN, LIVE_ENDED, LIVE_FAILED } LiveState;
 typedef enum LiveCause { /* why a connection went down */
-    LIVE_NONE, LIVE_REFUSED, LIVE_SILENT, LIVE_CLOSED, LIVE_FROZEN /* packets, no frame */, LIVE_BROKEN /* libav's error */,
-    LIVE_CAUSES
+                         LIVE_NONE,
+                         LIVE_REFUSED,
+                         LIVE_SILENT,
+                         LIVE_CLOSED,
+                         LIVE_FROZEN /* packets, no frame */,
+                         LIVE_BROKEN /* libav's error */,
+                         LIVE_CAUSES
 } LiveCause;
 const char *live_cause_text(LiveCause c);
 
@@ -44,7 +52,8 @@ typedef struct LiveOptions { /* zero: the default of each */
     uint64_t seed;            /* of the jitter */
     int64_t max_bytes;        /* of the ring; 8 MB */
     bool paced;               /* a file as if it were live: by its own clock, from when it is opened */
-    void (*notify)(void *arg); /* from the reader's thread: a packet, or another state. It may ask for anything but live_close */
+    void (*notify)(void *arg); /* from the reader's thread: a packet, or another state. It may ask
+                                  for anything but live_close */
     void *arg;
 } LiveOptions;
 
@@ -71,17 +80,19 @@ typedef struct Live Live;
 
 /* Returns at once: connecting is the reader's. ERR_MEMORY: no thread. */
 int live_open(const char *url, const LiveOptions *opt, Live **out, Error *e);
-/* Within 1 s, whatever the other side does; afterwards nobody is notified. NULL is allowed. Not while another call is under way. */
+/* Within 1 s, whatever the other side does; afterwards nobody is notified. NULL is allowed. Not while another call is
+ * under way. */
 void live_close(Live *l);
 
-/* Decodes a few packets at most, so that a call takes milliseconds. LIVE_FRAME: the first frame at or after `wanted` of the
- * current epoch, or the first of the next epoch; with `newest` the last one that has come, if that is later. With neither
- * packets nor frame that can be given: LIVE_NOTHING. What comes before `wanted` and has to be decoded anyway (no keyframe is
- * expected between) is decoded as it comes, LIVE_MORE, so that little is left to do when the wanted frame arrives.
- * A picture that we cannot look at (its format of pixels) counts as not decoded, and live_error says why. */
+/* Decodes a few packets at most, so that a call takes milliseconds. LIVE_FRAME: the first frame at or after `wanted`
+ * of the current epoch, or the first of the next epoch; with `newest` the last one that has come, if that is later.
+ * With neither packets nor frame that can be given: LIVE_NOTHING. What comes before `wanted` and has to be decoded
+ * anyway (no keyframe is expected between) is decoded as it comes, LIVE_MORE, so that little is left to do when the
+ * wanted frame arrives. A picture that we cannot look at (its format of pixels) counts as not decoded, and live_error
+ * says why. */
 LiveResult live_frame(Live *l, int64_t wanted, bool newest, LiveFrame *out);
-/* Packets have come that reach `wanted`, or the next epoch: live_frame will give a frame after some decoding. *arrival: when
- * the first of them did. */
+/* Packets have come that reach `wanted`, or the next epoch: live_frame will give a frame after some decoding.
+ * *arrival: when the first of them did. */
 bool live_due(const Live *l, int64_t wanted, int64_t *arrival);
 
 LiveState live_state(const Live *l, LiveCause *cause); /* cause: of the last time it went down */

@@ -2,9 +2,9 @@
  *
  *     read -> [key . . . key . . end][key . .  <- push
  *
- * A packet knows its connection (StreamInfo: codec and clock), so that readers and decoders need not agree on when one ends. A
- * packet without data is the end of its connection. Times are microseconds of the stream's own clock; where that clock
- * goes back or jumps, the packet *breaks*.
+ * A packet knows its connection (StreamInfo: codec and clock), so that readers and decoders need not agree on when
+ * one ends. A packet without data is the end of its connection. Times are microseconds of the stream's own clock;
+ * where that clock goes back or jumps, the packet *breaks*.
  *
  * A queue belongs to one thread, or to who holds the lock beside it. */
 #ifndef LATHE_WATCH_PACKETS_H
@@ -24,7 +24,8 @@ typedef struct StreamInfo { /* what a connection says of its video; shared, coun
     _Atomic int refs;
 } StreamInfo;
 
-StreamInfo *stream_info_new(const AVCodecParameters *par, AVRational time_base, AVRational frame_rate); /* NULL: no memory */
+/* NULL: no memory. */
+StreamInfo *stream_info_new(const AVCodecParameters *par, AVRational time_base, AVRational frame_rate);
 StreamInfo *stream_info_ref(StreamInfo *s);
 void stream_info_unref(StreamInfo *s); /* NULL is allowed */
 int64_t stream_info_us(const StreamInfo *s, int64_t t);
@@ -69,7 +70,8 @@ Packet *packets_at(const PacketQueue *q, int i); /* i-th that waits */
 Packet packets_pop(PacketQueue *q);
 /* Throws n away. */
 void packets_drop(PacketQueue *q, int n);
-/* Throws away the oldest up to the next keyframe or connection, at least one; the next is behind a hole. Returns how many. */
+/* Throws away the oldest up to the next keyframe or connection, at least one; the next is behind a hole. Returns how
+ * many. */
 int packets_make_room(PacketQueue *q);
 
 /* Where an epoch stands that packets belong to. */
@@ -80,7 +82,7 @@ typedef struct PacketPlace {
 
 /* How many at the front no frame at or after t needs: those before the last keyframe that is early enough. */
 int packets_needless(const PacketQueue *q, const PacketPlace *at, int64_t t);
-/* The first that makes a frame at or after t certain to be there, or a next epoch (its first keyframe); -1: none yet. */
+/* The first that makes a frame at or after t certain to be there, or a next epoch (its first keyframe); -1: none. */
 int packets_reach(const PacketQueue *q, const PacketPlace *at, int64_t t);
 
 #endif

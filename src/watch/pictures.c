@@ -54,7 +54,10 @@ int pictures_compare(const char *a, const char *b)
     return (unsigned char)*a - (unsigned char)*b;
 }
 
-static int by_number(const void *a, const void *b) { return pictures_compare(*(const char *const *)a, *(const char *const *)b); }
+static int by_number(const void *a, const void *b)
+{
+    return pictures_compare(*(const char *const *)a, *(const char *const *)b);
+}
 
 static bool is_picture(const char *name)
 {

@@ -114,12 +114,12 @@ typedef struct TransportRow {
 /* What a transport needs besides deadlines; what the address says itself goes first. */
 static const TransportRow transport[] = {
     {"rtsp", "rtsp_transport", "tcp", false}, /* UDP loses packets on loaded hosts */
-    {"rtsp", "allowed_media_types", "video", false}, /* with sound beside it libav moves times when reports come */
+    {"rtsp", "allowed_media_types", "video", false}, /* beside sound, times move when reports come */
     {"udp", "buffer_size", "1048576", false}, /* of the kernel */
     {"udp", "overrun_nonfatal", "1", false},
     {"http", "live_start_index", "-1", true}, /* HLS: the newest segment */
-    {"http", "http_persistent", "0", true},   /* each segment is seen as it is opened, one after another (hls_clock.h) */
-    {"http", "http_multiple", "0", true},
+    {"http", "http_persistent", "0", true},   /* segments are seen as they are opened (hls_clock.h) .. */
+    {"http", "http_multiple", "0", true},     /* .. one after another */
     {"", "probesize", "1000000", true},
 };
 
@@ -188,8 +188,8 @@ static int check_upright(Source *s, const AVStream *stream, Error *e)
     if (!(fabs(turn) > 1))
         return 0;
     s->failure = SOURCE_BROKEN;
-    return error_set(e, ERR_UNSUPPORTED, "%s: its pictures are to be turned by %.0f degrees, which is not there yet: turn them "
-                     "first (ffmpeg -i IN OUT does)", s->name, -turn);
+    return error_set(e, ERR_UNSUPPORTED, "%s: its pictures are to be turned by %.0f degrees, which is not there yet: "
+                     "turn them first (ffmpeg -i IN OUT does)", s->name, -turn);
 }
 
 static int choose_stream(Source *s, Error *e)
@@ -241,7 +241,11 @@ Source *source_new(const char *url, const SourceOptions *opt)
 {
     Arena *const a = arena_new();
     Source *const s = arena_new_of(a, Source);
-    *s = (Source){.arena = a, .url = arena_strdup(a, url), .name = url_shown(a, url), .opt = *opt, .deadline = INT64_MAX};
+    *s = (Source){.arena = a,
+                  .url = arena_strdup(a, url),
+                  .name = url_shown(a, url),
+                  .opt = *opt,
+                  .deadline = INT64_MAX};
     return s;
 }
 
@@ -295,7 +299,10 @@ static void describe(Source *s, Packet *p)
 /* Of HLS nothing comes between segments: a playlist that goes on has another one after less than one and a half. */
 static int64_t read_timeout(const Source *s)
 {
-    return s->opt.read_timeout + (is_hls(s) ? 3 * (hls_clock_target(s->hls) ? hls_clock_target(s->hls) : HLS_TARGET) : 0);
+    if (!is_hls(s))
+        return s->opt.read_timeout;
+    const int64_t target = hls_clock_target(s->hls);
+    return s->opt.read_timeout + 3 * (target > 0 ? target : HLS_TARGET);
 }
 
 static int read_picture(Source *s, Packet *out, Error *e)

@@ -6,15 +6,15 @@
  *         wanted = frame.t + interval, ...
  *     video_close(v);
  *
- * Packets are kept until a frame is wanted. What stands before the last keyframe that is early enough is then thrown away
- * unseen, and of the rest frames that no other refers to are skipped; so one frame a second of a video with a keyframe a
- * second costs the keyframes alone.
+ * Packets are kept until a frame is wanted. What stands before the last keyframe that is early enough is then thrown
+ * away unseen, and of the rest frames that no other refers to are skipped; so one frame a second of a video with a
+ * keyframe a second costs the keyframes alone.
  *
- * **Time** is microseconds since the first frame of the *epoch*. A new epoch begins where the stream's clock goes back by more than its
- * frames are reordered, or jumps by more than VIDEO_JUMP; the next frame tells.
+ * **Time** is microseconds since the first frame of the *epoch*. A new epoch begins where the stream's clock goes
+ * back by more than its frames are reordered, or jumps by more than VIDEO_JUMP; the next frame tells.
  *
- * Every call into a protocol has a deadline, after which it fails with ERR_IO; no call outlasts it, whatever the other
- * side does. A Video belongs to one thread; video_interrupt alone may come from another. Decoding is libav's. */
+ * Every call into a protocol has a deadline, after which it fails with ERR_IO; no call outlasts it, whatever the
+ * other side does. A Video belongs to one thread; video_interrupt alone may come from another. Decoding is libav's. */
 #ifndef LATHE_WATCH_VIDEO_H
 #define LATHE_WATCH_VIDEO_H
 
@@ -55,8 +55,9 @@ typedef struct VideoCounts {
 
 typedef struct Video Video;
 
-/* A file, a folder of pictures (pictures.h), or rtsp://, rtmp://, http(s)://..m3u8, srt://, udp://. ERR_IO: it cannot be reached or read; ERR_INVALID: it is no video;
- * ERR_UNSUPPORTED: its codec, its format of pixels or its size, or it is to be turned. */
+/* A file, a folder of pictures (pictures.h), or rtsp://, rtmp://, http(s)://..m3u8, srt://, udp://. ERR_IO: it cannot
+ * be reached or read; ERR_INVALID: it is no video; ERR_UNSUPPORTED: its codec, its format of pixels or its size, or
+ * it is to be turned. */
 int video_open(const char *url, const VideoOptions *opt, Video **out, Error *e);
 void video_close(Video *v); /* NULL is allowed */
 

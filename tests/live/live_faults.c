@@ -1,11 +1,13 @@
-/* Faults on live streams, many of them, and how long each takes to get over: what `live` (src/watch/live.h) is judged by.
+/* Faults on live streams, many of them, and how long each takes to get over: what `live` (src/watch/live.h) is judged
+ * by.
  *
  *     live_faults rtsp --faults 100
  *
- * Sends a film whose frames are numbered through the transport (rtsp, rtmp, srt, udp, hls; rtsp_middle: every connection begins
- * in the middle of a group of pictures), with a relay between, and does something wrong again and again, in an order drawn by a seed. For each kind it prints how long after the other side was
- * back frames came again (the longest gap between two frames, less the time that nothing could come), and how many frames were
- * lost. Frames that come out must be the ones their time says: `wrong` has to be 0.
+ * Sends a film whose frames are numbered through the transport (rtsp, rtmp, srt, udp, hls; rtsp_middle: every
+ * connection begins in the middle of a group of pictures), with a relay between, and does something wrong again and
+ * again, in an order drawn by a seed. For each kind it prints how long after the other side was back frames came
+ * again (the longest gap between two frames, less the time that nothing could come), and how many frames were lost.
+ * Frames that come out must be the ones their time says: `wrong` has to be 0.
  *
  * Returns 1 if a frame was wrong, a stream did not come back, or memory grew. */
 #include <arpa/inet.h>
@@ -168,15 +170,24 @@ static bool look_until_steady(Run *r)
 
 /* ---- sending ---- */
 
-static int free_port(int type)
+/* A port that nobody has; held until *hold is closed. */
+static int hold_port(int type, int *hold)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof at;
     const int fd = socket(AF_INET, type, 0);
     if (bind(fd, (struct sockaddr *)&at, sizeof at) != 0 || getsockname(fd, (struct sockaddr *)&at, &size) != 0)
         abort();
-    close(fd);
+    *hold = fd;
     return ntohs(at.sin_port);
+}
+
+static int free_port(int type)
+{
+    int fd;
+    const int port = hold_port(type, &fd);
+    close(fd);
+    return port;
 }
 
 static void start_relay(Run *r, const char *kind, int port)
@@ -198,9 +209,11 @@ static void start_rtsp(Run *r)
     char change[2][128];
     snprintf(change[0], sizeof change[0], "change@11:%s", r->film[1]);
     snprintf(change[1], sizeof change[1], "change@14:%s", r->film[0]);
-    r->server = child_start((const char *const[]){
-        RTSP_SERVER, r->film[0], "--fault", "jump@5:9", "--fault", "jump@8:-30", "--fault", change[0], "--fault", change[1],
-        "--fault", "jump@17:102", "--fault", "loss@20:5", NULL}, NULL);
+    r->server =
+        child_start((const char *const[]){RTSP_SERVER, r->film[0], "--fault", "jump@5:9", "--fault",
+                                          "jump@8:-30", "--fault", change[0], "--fault", change[1],
+                                          "--fault", "jump@17:102", "--fault", "loss@20:5", NULL},
+                    NULL);
     sscanf(r->server.said, "rtsp://127.0.0.1:%d", &port);
     start_relay(r, "tcp", port);
     snprintf(r->url, sizeof r->url, "rtsp://127.0.0.1:%s/test", r->relay.said);
@@ -238,8 +251,10 @@ static void start_srt(Run *r)
 static void start_udp(Run *r)
 {
     char url[192];
-    const int port = free_port(SOCK_DGRAM);
-    start_relay(r, "push", port);
+    int hold;
+    const int port = hold_port(SOCK_DGRAM, &hold);
+    start_relay(r, "push", port); /* which takes ports of its own */
+    close(hold);
     snprintf(url, sizeof url, "udp://127.0.0.1:%s?pkt_size=1316", r->relay.said);
     start_sender(r, url, "mpegts");
     snprintf(r->url, sizeof r->url, "udp://127.0.0.1:%d", port);
@@ -268,7 +283,8 @@ static const struct {
     const char *name;
     char letter;
     void (*start)(Run *r);
-} transports[] = {{"rtsp", 'r', start_rtsp}, {"rtsp_middle", 'r', start_rtsp_middle}, {"rtmp", 'm', start_rtmp}, {"srt", 's', start_srt},
+} transports[] = {{"rtsp", 'r', start_rtsp}, {"rtsp_middle", 'r', start_rtsp_middle},
+                  {"rtmp", 'm', start_rtmp}, {"srt", 's', start_srt},
                   {"udp", 'u', start_udp},   {"hls", 'h', start_hls}};
 
 /* ---- the run ---- */
@@ -316,8 +332,10 @@ static int by_value(const void *a, const void *b)
 
 static void report(Run *r, int n, long before, long after)
 {
-    printf("%s: %d faults, %lld frames, %lld lost, %lld not readable, %lld wrong; memory %ld -> %ld kB\n", r->transport, n,
-           (long long)r->frames, (long long)r->lost, (long long)r->unread, (long long)r->wrong, before, after);
+    printf("%s: %d faults, %lld frames, %lld lost, %lld not readable, %lld wrong; memory %ld -> "
+           "%ld kB\n",
+           r->transport, n, (long long)r->frames, (long long)r->lost, (long long)r->unread,
+           (long long)r->wrong, before, after);
     const LiveCounts c = live_counts(r->live);
     int late = 0;
     printf("  %lld connections, %lld epochs, down:", (long long)c.connections, (long long)c.video.epochs);

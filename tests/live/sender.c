@@ -1,4 +1,5 @@
-/* Sends films over and over as a live stream, through whatever libavformat can write to, and does wrong what it is told to.
+/* Sends films over and over as a live stream, through whatever libavformat can write to, and does wrong what it is
+ * told to.
  *
  *     sender rtmp://127.0.0.1:1935/live/x flv a.ts b.ts
  *

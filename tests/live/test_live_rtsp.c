@@ -1,5 +1,5 @@
-/* A live stream over RTSP from end to end: the sender's clock, and what a server does that is not well. (Many more faults
- * on all transports: live_faults.c.) */
+/* A live stream over RTSP from end to end: the sender's clock, and what a server does that is not well. (Many more
+ * faults on all transports: live_faults.c.) */
 #include "check.h"
 
 #include <libavutil/log.h>
@@ -85,8 +85,10 @@ static void faults(void **state)
     (void)state;
     char change[96];
     snprintf(change, sizeof change, "change@1.2:%s", film[1]);
-    Child server = child_start((const char *const[]){RTSP_SERVER, film[0], "--wall", "1000000000", "--fault", "jump@0.6:100",
-                                                     "--fault", change, "--fault", "cut@1.8", NULL}, NULL);
+    Child server = child_start((const char *const[]){RTSP_SERVER, film[0], "--wall", "1000000000",
+                                                     "--fault", "jump@0.6:100", "--fault", change,
+                                                     "--fault", "cut@1.8", NULL},
+                               NULL);
     Live *l = NULL;
     Error e = {0};
     assert_int_equal(live_open(server.said, &(LiveOptions){0}, &l, &e), 0);

@@ -91,7 +91,10 @@ static void other_clocks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(dates), cmocka_unit_test(playlists), cmocka_unit_test(least_delay), cmocka_unit_test(other_clocks),
+        cmocka_unit_test(dates),
+        cmocka_unit_test(playlists),
+        cmocka_unit_test(least_delay),
+        cmocka_unit_test(other_clocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

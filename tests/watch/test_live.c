@@ -141,7 +141,9 @@ static void samples_are_exact(void **state)
     for (size_t g = 0; g < 4; g++)
         for (size_t b = 0; b < 2; b++)
             for (size_t s = 0; s < 4; s++)
-                check_samples(&(ClipOptions){.frames = 130, .fps = 25, .gop = gop[g], .bframes = bframes[b]}, step[s], false);
+                check_samples(
+                    &(ClipOptions){.frames = 130, .fps = 25, .gop = gop[g], .bframes = bframes[b]},
+                    step[s], false);
     check_samples(&(ClipOptions){.frames = 25, .fps = 25, .gop = 7, .bframes = 2}, 200000, true);
 }
 
@@ -335,7 +337,9 @@ static void other_sides(void **state)
     Viewer *v[N];
     for (int i = 0; i < N; i++) {
         s[i] = start(&(ClipOptions){.frames = 50, .fps = 25, .gop = 10}, 8, 1, &row[i].manner);
-        v[i] = open_live(s[i]->url, (LiveOptions){.video = {.open_timeout = 300000, .read_timeout = 300000}, .retry_min = 50000});
+        v[i] = open_live(s[i]->url,
+                         (LiveOptions){.video = {.open_timeout = 300000, .read_timeout = 300000},
+                                       .retry_min = 50000});
     }
     LiveFrame f;
     int n[N] = {0};
@@ -441,7 +445,8 @@ static void newest_frame(void **state)
     stop(s);
 }
 
-/* A ring that is full throws its oldest away, up to a keyframe: what comes out is whole, and what is missing is counted. */
+/* A ring that is full throws its oldest away, up to a keyframe: what comes out is whole, and what is missing is
+ * counted. */
 static void full_ring(void **state)
 {
     (void)state;
@@ -499,10 +504,17 @@ static void ahead(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(samples_are_exact), cmocka_unit_test(files_that_are_none),
-        cmocka_unit_test(connections_that_end), cmocka_unit_test(other_sides), cmocka_unit_test(nobody_there),
-        cmocka_unit_test(closing), cmocka_unit_test(closing_protocols), cmocka_unit_test(frozen), cmocka_unit_test(newest_frame),
-        cmocka_unit_test(full_ring), cmocka_unit_test(ahead),
+        cmocka_unit_test(samples_are_exact),
+        cmocka_unit_test(files_that_are_none),
+        cmocka_unit_test(connections_that_end),
+        cmocka_unit_test(other_sides),
+        cmocka_unit_test(nobody_there),
+        cmocka_unit_test(closing),
+        cmocka_unit_test(closing_protocols),
+        cmocka_unit_test(frozen),
+        cmocka_unit_test(newest_frame),
+        cmocka_unit_test(full_ring),
+        cmocka_unit_test(ahead),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
