@@ -175,7 +175,7 @@ static int hold_port(int type, int *hold)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof at;
-    const int fd = socket(AF_INET, type, 0);
+    const int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
     if (bind(fd, (struct sockaddr *)&at, sizeof at) != 0 || getsockname(fd, (struct sockaddr *)&at, &size) != 0)
         abort();
     *hold = fd;

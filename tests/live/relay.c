@@ -131,7 +131,8 @@ static bool hand_on(Relay *r, int from, int to, bool to_client)
     static uint8_t piece[PIECE];
     struct sockaddr_in who;
     socklen_t size = sizeof who;
-    const ssize_t n = recvfrom(from, piece, sizeof piece, 0, (struct sockaddr *)&who, &size);
+    const int flags = r->udp ? MSG_DONTWAIT : 0; /* poll also tells of errors, which sending may have taken */
+    const ssize_t n = recvfrom(from, piece, sizeof piece, flags, (struct sockaddr *)&who, &size);
     if (n <= 0)
         return r->udp;
     if (r->udp && !to_client) {
