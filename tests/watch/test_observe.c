@@ -24,6 +24,7 @@ static const char text[] = "watch: {name: w, reference_size: [320, 180], sample:
                            "  second: {from: text, region: b}\n"
                            "  lines: {from: text, region: page, mode: page, min_conf: 0}\n"
                            "  moves: {from: motion, region: page}\n"
+                           "  what: {from: class, region: page, model: classify.onnx}\n"
                            "event: {any: {when: \"moves\"}}\n";
 
 typedef struct WatchJob {
@@ -134,7 +135,7 @@ static const char **expected(Set *s)
 {
     static Picture p;
     const char **const out = arena_array_of(s->arena, STREAMS * FRAMES, const char *);
-    int texts = 0, found = 0, reused = 0;
+    int texts = 0, found = 0, reused = 0, kinds = 0;
     for (int i = 0; i < STREAMS; i++) {
         Observer *const o = observer(s);
         for (int k = 0; k < FRAMES; k++) {
@@ -145,10 +146,12 @@ static const char **expected(Set *s)
             texts += at[0].text[0] != '\0';
             found += at[2].nfound;
             reused += at[0].reused;
+            kinds += at[4].text != NULL;
         }
         for (int signal = 0; signal < s->watch->nsignal; signal++)
             assert_string_equal(observer_error(o, signal), "");
     }
+    assert_int_equal(kinds, STREAMS * FRAMES);
     assert_true(texts > STREAMS && found > 2 * STREAMS * FRAMES && reused > 0); /* there is something to tell apart */
     return out;
 }
