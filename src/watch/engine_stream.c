@@ -202,7 +202,8 @@ static void check_silence(Stream *s, int64_t now)
     if (!s->grid.begun || s->spec.offline || (up && s->spec.watch->policy == SAMPLE_EVERY))
         return;
     const int64_t t = s->grid.t + (now - s->grid.arrival) - s->spec.latency;
-    if (t <= s->grid.point || t <= s->grid.t + s->spec.watch->gap)
+    const int64_t usual = s->grid.keyframes ? s->grid.spacing : 0;
+    if (t <= s->grid.point || t <= s->grid.t + usual + s->spec.watch->gap)
         return;
     if (!s->silent && up)
         tell(s, SYSTEM_GAP, NULL, 1e-6 * (double)(t - s->grid.t));
