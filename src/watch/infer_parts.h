@@ -5,7 +5,7 @@
 #include <pthread.h>
 
 #include "base/vec.h"
-#include "watch/infer.h"
+#include "watch/inference.h"
 
 typedef enum ModuleState { MODULE_NEW, MODULE_COMPILING, MODULE_READY, MODULE_FAILED } ModuleState;
 

@@ -10,7 +10,7 @@
  * What cannot be judged is unknown, with a reason; a model that fails makes its signals unknown ("error": the first
  * message is kept) and harms nothing else.
  *
- * Where models are shared by many streams, a look goes in **rounds**: what needs no model is done at once, models are asked (infer.h), and
+ * Where models are shared by many streams, a look goes in **rounds**: what needs no model is done at once, models are asked (inference.h), and
  * when all have answered, the look goes on, perhaps with other questions: of a page first where its lines are, then what they say.
  *
  *     over = observer_begin(o, &frame, t, need, &ask);      // ask.ready: called once, when all that was asked is answered

@@ -5,7 +5,7 @@
 #include <pthread.h>
 
 #include "kernel/change.h"
-#include "watch/infer.h"
+#include "watch/inference.h"
 #include "watch/observe.h"
 #include "watch/template.h"
 #include "watch/text_reader.h"

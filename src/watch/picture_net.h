@@ -1,4 +1,4 @@
-/* What models of pictures need to run, and where they lie. (infer.h runs them.) */
+/* What models of pictures need to run, and where they lie. (inference.h runs them.) */
 #ifndef LATHE_WATCH_PICTURE_NET_H
 #define LATHE_WATCH_PICTURE_NET_H
 

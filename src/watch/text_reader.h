@@ -9,7 +9,7 @@
  *
  * Either all at once (text_reader_find, text_reader_line; one thread at a time), or question and answer apart (.._ask_.., any thread):
  *
- *     text_reader_ask_line(r, a, &source, &quad, 96, &q);    // q: what to ask the model (watch/infer.h)
+ *     text_reader_ask_line(r, a, &source, &quad, 96, &q);    // q: what to ask the model (watch/inference.h)
  *     ...
  *     text_reader_take_line(r, a, &q, classes, &text, &e);   // q was answered */
 #ifndef LATHE_WATCH_TEXT_READER_H
@@ -17,7 +17,7 @@
 
 #include "vision/ocr_detect.h"
 #include "vision/ocr_text.h"
-#include "watch/infer.h"
+#include "watch/inference.h"
 
 #define TEXT_LINE_HEIGHT 48     /* of the recogniser's input */
 #define TEXT_MIN_CONFIDENCE 0.5f /* of lines worth telling */

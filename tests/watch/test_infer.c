@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "watch/infer.h"
+#include "watch/inference.h"
 
 #define PIXELS (3 * 48 * 160)
 #define MANY 60

@@ -28,8 +28,8 @@
  * (static: 5.48 and 18.9 for one line). So profiles choose two or three, at most; models of small pictures gain more.
  *
  * All functions may be called from any thread, but those of which something else is said. */
-#ifndef LATHE_WATCH_INFER_H
-#define LATHE_WATCH_INFER_H
+#ifndef LATHE_WATCH_INFERENCE_H
+#define LATHE_WATCH_INFERENCE_H
 
 #include "sched/batcher.h"
 #include "sched/workers.h"
