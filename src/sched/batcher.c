@@ -1,4 +1,5 @@
-/* Those that wait are a list in the order of deadlines, added to from its end: late comers mostly have late deadlines. */
+/* Those that wait are a list in the order of deadlines, added to from its end: late comers mostly have late
+ * deadlines. */
 #include "sched/batcher.h"
 
 #include <assert.h>

@@ -1,5 +1,5 @@
-/* The factor of all rates. Multiplying by the share that was in time comes near what can be done in one period however large
- * the overload is; the slow rise then overshoots by a percent or two at most before it is put right. */
+/* The factor of all rates. Multiplying by the share that was in time comes near what can be done in one period
+ * however large the overload is; the slow rise then overshoots by a percent or two at most before it is put right. */
 #include "sched/governor.h"
 
 #include <math.h>

@@ -1,10 +1,11 @@
-/* How much of what is asked for can be done: one factor for the rates of all streams, so that overload lowers them evenly.
+/* How much of what is asked for can be done: one factor for the rates of all streams, so that overload lowers them
+ * evenly.
  *
- * Told of each piece of work whether it was in time, it goes by periods. Where workers have no time left (GOVERNOR_FULL) and more
- * than GOVERNOR_LATE of what is finished was late, what was not late is what can be done: the factor is multiplied by that
- * share. What is late although workers have time is so for a reason of its own, and all others need not wait for it. Else the
- * factor rises again: by 1 % of itself a period, which finds out whether more can be done; by up to 10 % while workers have
- * time. */
+ * Told of each piece of work whether it was in time, it goes by periods. Where workers have no time left
+ * (GOVERNOR_FULL) and more than GOVERNOR_LATE of what is finished was late, what was not late is what can be done:
+ * the factor is multiplied by that share. What is late although workers have time is so for a reason of its own, and
+ * all others need not wait for it. Else the factor rises again: by 1 % of itself a period, which finds out whether
+ * more can be done; by up to 10 % while workers have time. */
 #ifndef LATHE_SCHED_GOVERNOR_H
 #define LATHE_SCHED_GOVERNOR_H
 
@@ -26,14 +27,15 @@ typedef struct Governor {
 } Governor;
 
 Governor governor_new(int64_t now);
-/* One sample was finished (late: after its deadline, or given up, or not even begun because the one before was under way). */
+/* One sample was finished (late: after its deadline, or given up, or not even begun because the one before was under
+ * way). */
 void governor_report(Governor *g, bool late);
-/* May a stream take the sample that is due? Of n that are due it may take factor * n, evenly spread. `credit` is the stream's: to begin
- * with governor_phase, so that streams of one rate do not all take theirs in the same moment. */
+/* May a stream take the sample that is due? Of n that are due it may take factor * n, evenly spread. `credit` is the
+ * stream's: to begin with governor_phase, so that streams of one rate do not all take theirs in the same moment. */
 bool governor_grants(const Governor *g, double *credit);
 double governor_phase(int stream); /* 0 to 1 */
-/* Called now and then, with the busy seconds of a worker so far (of all of them, divided by their number): moves the factor at the
- * end of a period. True: it changed. */
+/* Called now and then, with the busy seconds of a worker so far (of all of them, divided by their number): moves the
+ * factor at the end of a period. True: it changed. */
 bool governor_tick(Governor *g, int64_t now, double busy_seconds);
 
 #endif

@@ -1,5 +1,5 @@
-/* A tree in which no task comes before its parent. A task's children are a list by `next`; `prev` is the sibling before,
- * or the parent for the first of them.
+/* A tree in which no task comes before its parent. A task's children are a list by `next`; `prev` is the sibling
+ * before, or the parent for the first of them.
  *
  *     first            merging two trees: the later root becomes the first child of the other
  *       |              taking a root out: its children are merged in pairs, then the pairs from the last to the first

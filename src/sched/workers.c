@@ -1,5 +1,5 @@
-/* Two heaps under one lock: tasks that sleep, by when they are ready, and tasks that are due, by deadline. One idle worker watches: it
- * waits until the first of those that sleep is ready; the others wait until they are called. */
+/* Two heaps under one lock: tasks that sleep, by when they are ready, and tasks that are due, by deadline. One idle
+ * worker watches: it waits until the first of those that sleep is ready; the others wait until they are called. */
 #include "sched/workers.h"
 
 #include <errno.h>

@@ -66,7 +66,8 @@ struct Infer {
 
 /* ---- infer_module.c ---- */
 
-/* Compiles and tries it with pictures of this size; sets what it learns, but neither state nor error. Not under the lock. */
+/* Compiles and tries it with pictures of this size; sets what it learns, but neither state nor error. Not under the
+ * lock. */
 int infer_module_compile(InferModule *m, int height, int width, Error *e);
 /* n requests of one class, by the run `index`; sets their results. */
 int infer_module_execute(InferModule *m, int index, int n, InferRequest *const *q, Error *e);

@@ -1,5 +1,5 @@
-/* Requests find their class, wait in its batcher, and are run by workers that look into it: a class has one task for each worker, so
- * that all may work for it; one of them is queued as long as something waits. */
+/* Requests find their class, wait in its batcher, and are run by workers that look into it: a class has one task for
+ * each worker, so that all may work for it; one of them is queued as long as something waits. */
 #include "watch/inference.h"
 
 #include <assert.h>

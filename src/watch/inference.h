@@ -7,25 +7,27 @@
  *     infer_post(&q)                  // some time later, on a worker: q.done(&q)
  *     tensor_unref(q.result)
  *
- * One *module* for each size of input, or one for all widths of a height; where the model leaves the number of pictures open, so
- * does the module. One *class* of requests for each model and size: only equal sizes share a batch. A class has a batcher
- * (sched/batcher.h) and a profile, which is measured by what runs. A batch runs on one thread, that of the worker that took it.
+ * One *module* for each size of input, or one for all widths of a height; where the model leaves the number of
+ * pictures open, so does the module. One *class* of requests for each model and size: only equal sizes share a
+ * batch. A class has a batcher (sched/batcher.h) and a profile, which is measured by what runs. A batch runs on one
+ * thread, that of the worker that took it.
  *
  * **The result of a picture does not depend on what it shares a batch with**, to the bit. That is so because a module's
- * loops over pictures are outside of all sums; each module is tried once it is compiled, with pictures by chance alone and
- * together, and one for which it is not so runs one at a time, as do those that fix their number of pictures.
+ * loops over pictures are outside of all sums; each module is tried once it is compiled, with pictures by chance
+ * alone and together, and one for which it is not so runs one at a time, as do those that fix their number of pictures.
  *
- * What batches gain: PP-OCR's recogniser, ms a line, one thread of a Zen 5 core (minima of 16 runs, of 4 at width 320, in which
- * nothing else ran):
+ * What batches gain: PP-OCR's recogniser, ms a line, one thread of a Zen 5 core (minima of 16 runs, of 4 at width
+ * 320, in which nothing else ran):
  *
  *     lines in a batch           1      2      3      4      6      8     12     16
  *     48 x 96                 5.29   5.01   5.23   5.15   5.70   4.96   5.09   5.22
  *     48 x 96, any width      6.31   6.01   6.85   6.13   6.56   5.86   5.95   6.18
  *     48 x 320               20.6   19.5   18.1   19.2   20.8   24.8   32.1   27.3
  *
- * A line alone uses its 10 MB of weights often enough: reading them is 5 % of its time, and no more can be saved. At width 320,
- * what more than six lines have between layers no longer lies in the cache. Leaving the number of lines open costs nothing
- * (static: 5.48 and 18.9 for one line). So profiles choose two or three, at most; models of small pictures gain more.
+ * A line alone uses its 10 MB of weights often enough: reading them is 5 % of its time, and no more can be saved. At
+ * width 320, what more than six lines have between layers no longer lies in the cache. Leaving the number of lines
+ * open costs nothing (static: 5.48 and 18.9 for one line). So a profile like these chooses batches
+ * of two.
  *
  * All functions may be called from any thread, but those of which something else is said. */
 #ifndef LATHE_WATCH_INFERENCE_H
@@ -41,9 +43,9 @@
 typedef struct Infer Infer;
 typedef struct InferModel InferModel;
 
-/* workers: of all that is posted; NULL: there are none, and infer_run runs what is asked. Both outlive it. With workers a run
- * has one thread, else nets->threads. Freed with the arena, when all that was posted has ended; what is being compiled is
- * waited for. */
+/* workers: of all that is posted; NULL: there are none, and infer_run runs what is asked. Both outlive it. With
+ * workers a run has one thread, else nets->threads. Freed with the arena, when all that was posted has ended; what
+ * is being compiled is waited for. */
 Infer *infer_new(Arena *a, const NetHost *nets, Workers *workers);
 
 typedef struct InferShapes {
@@ -52,10 +54,11 @@ typedef struct InferShapes {
     const char *output;        /* a value inside the model, by its name, that is given out in place of its outputs; NULL: these */
 } InferShapes;
 
-/* Looks into a model of pictures, which has one input, f32 (1,3,H,W), and compiles nothing yet. The same file and shapes give the same
- * model. */
+/* Looks into a model of pictures, which has one input, f32 (1,3,H,W), and compiles nothing yet. The same file and
+ * shapes give the same model. */
 int infer_open(Infer *inf, const char *path, const InferShapes *shapes, InferModel **out, Error *e);
-/* Compiles, and waits for it, what requests of this size need; else it is done when the first of them comes, which waits for it. */
+/* Compiles, and waits for it, what requests of this size need; else it is done when the first of them comes, which
+ * waits for it. */
 int infer_prepare(InferModel *m, int height, int width, Error *e);
 const char *infer_path(const InferModel *m);
 const char *infer_inside(const InferModel *m); /* InferShapes.output */
@@ -101,8 +104,8 @@ InferOutput infer_output(const InferRequest *q);
 void infer_post(InferRequest *q);
 /* INFER_WITHDRAWN, if it has not begun yet: then `done` is called within. Else it ends as it would. */
 void infer_withdraw(InferRequest *q);
-/* Runs all of them on this thread; deadlines do not count. Without workers in batches, for one thread at a time; with them one by one, for
- * who opens something and can wait. */
+/* Runs all of them on this thread; deadlines do not count. Without workers in batches, for one thread at a time;
+ * with them one by one, for who opens something and can wait. */
 void infer_run(Infer *inf, int n, InferRequest *const *q);
 
 typedef struct InferStatus { /* of a class */

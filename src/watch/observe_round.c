@@ -1,10 +1,12 @@
-/* A look, in rounds: first every signal looks, then models answer what was asked, then those signals go on, until none asks. */
+/* A look, in rounds: first every signal looks, then models answer what was asked, then those signals go on, until
+ * none asks. */
 #include <stdio.h>
 
 #include "base/file.h"
 #include "watch/observe_parts.h"
 
-/* Levels by which a cell of the signature may differ, and nothing has changed: what compression leaves of a still picture. */
+/* Levels by which a cell of the signature may differ, and nothing has changed: what compression leaves of a still
+ * picture. */
 #define STILL 2
 
 /* Does what was seen last still hold? */

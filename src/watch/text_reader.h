@@ -2,12 +2,13 @@
  *
  *     source -> detector -> probability map -> boxes -> each straightened -> recogniser -> text
  *
- * A source gives pixels of any part of itself in any size: a picture (`lathe read`) or the region of a frame. The detector
- * is compiled for each size of source: with sizes left open it would take a quarter longer. The recogniser is compiled
- * once for all widths of lines, which costs a sixth but lines need not be filled up to one of a few widths; and once more for each
- * of the two widths that short lines are filled up to.
+ * A source gives pixels of any part of itself in any size: a picture (`lathe read`) or the region of a frame. The
+ * detector is compiled for each size of source: with sizes left open it would take a quarter longer. The recogniser
+ * is compiled once for all widths of lines, which costs a sixth but lines need not be filled up to one of a few
+ * widths; and once more for each of the two widths that short lines are filled up to.
  *
- * Either all at once (text_reader_find, text_reader_line; one thread at a time), or question and answer apart (.._ask_.., any thread):
+ * Either all at once (text_reader_find, text_reader_line; one thread at a time), or question and answer apart
+ * (.._ask_.., any thread):
  *
  *     text_reader_ask_line(r, a, &source, &quad, 96, &q);    // q: what to ask the model (watch/inference.h)
  *     ...

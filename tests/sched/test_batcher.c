@@ -199,7 +199,8 @@ static void late_ones_are_given_up(void **state)
     arena_free(s.arena);
 }
 
-/* Requests so urgent that only one is in time would cost most of the time: after one was lost, a large batch of others goes first. */
+/* Requests so urgent that only one is in time would cost most of the time: after one was lost, a large batch of
+ * others goes first. */
 static void overload_prefers_large_batches(void **state)
 {
     (void)state;

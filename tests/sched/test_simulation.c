@@ -1,7 +1,9 @@
-/* Streams, a batcher, workers and the governor for ten minutes of a virtual clock, at loads below, at and above what can be done.
+/* Streams, a batcher, workers and the governor for ten minutes of a virtual clock, at loads below, at and above what
+ * can be done.
  *
- * A stream wants samples at its own rate, one at a time, each within 300 ms; what the governor leaves out is left out by an even count. A
- * batch takes up to a fifth more or less than the profile says, by chance; the profile learns. */
+ * A stream wants samples at its own rate, one at a time, each within 300 ms; what the governor leaves out is left
+ * out by an even count. A batch takes up to a fifth more or less than the profile says, by chance; the profile
+ * learns. */
 #include "check.h"
 
 #include "sched/batcher.h"

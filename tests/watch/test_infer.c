@@ -1,4 +1,5 @@
-/* Models shared in batches: the same to the bit as alone, with workers and without; what comes too late, is withdrawn, fails. */
+/* Models shared in batches: the same to the bit as alone, with workers and without; what comes too late, is
+ * withdrawn, fails. */
 #include "check.h"
 
 #include <pthread.h>

@@ -1,5 +1,5 @@
-/* Looks in rounds, many streams at once on workers: the same observations to the bit as one after another; looks that come too late or
- * are cancelled leave no trace. */
+/* Looks in rounds, many streams at once on workers: the same observations to the bit as one after another; looks
+ * that come too late or are cancelled leave no trace. */
 #include "check.h"
 
 #include <pthread.h>
