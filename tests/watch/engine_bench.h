@@ -27,16 +27,17 @@ typedef struct Told { /* of one stream */
 } Told;
 
 typedef struct EngineBench {
-    Arena *arena;
-    pthread_mutex_t lock; /* all below */
+    Arena *arena;         /* the test's own */
+    pthread_mutex_t lock; /* up to `factor`: for who asks while streams run */
+    Arena *told_arena;
     int n;
     Told *told;
-    Pool *pool;
-    NetHost nets;
-    Engine *engine;
     int64_t work;         /* us that each sample is made to cost */
     bool clip;            /* frames have numbers */
     double factor;        /* the least that was told */
+    Pool *pool;
+    NetHost nets;
+    Engine *engine;
 } EngineBench;
 
 /* Bits of the frame's number: one changes every 32 frames, one every 8. */
@@ -62,8 +63,8 @@ static inline Told *bench_told(EngineBench *b, const char *stream)
     assert_true(b->n < BENCH_STREAMS);
     Told *const t = &b->told[b->n++];
     snprintf(t->name, sizeof t->name, "%s", stream);
-    t->events = str_new(b->arena);
-    t->system = str_new(b->arena);
+    t->events = str_new(b->told_arena);
+    t->system = str_new(b->told_arena);
     return t;
 }
 
@@ -110,7 +111,7 @@ static inline void bench_sample(void *arg, const char *stream, const Sample *s, 
 static inline EngineBench bench_new(void)
 {
     Error e;
-    EngineBench b = {.arena = arena_new(), .clip = true, .factor = 1};
+    EngineBench b = {.arena = arena_new(), .told_arena = arena_new(), .clip = true, .factor = 1};
     b.told = arena_array_of(b.arena, BENCH_STREAMS, Told);
     pthread_mutex_init(&b.lock, NULL);
     assert_int_equal(pool_new(1, &b.pool, &e), 0);
@@ -132,7 +133,15 @@ static inline void bench_close(EngineBench *b)
     engine_free(b->engine);
     pool_free(b->pool);
     pthread_mutex_destroy(&b->lock);
+    arena_free(b->told_arena);
     arena_free(b->arena);
+}
+
+static inline void bench_set_work(EngineBench *b, int64_t us)
+{
+    pthread_mutex_lock(&b->lock);
+    b->work = us;
+    pthread_mutex_unlock(&b->lock);
 }
 
 typedef struct BenchWatch {
