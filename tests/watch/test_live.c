@@ -105,10 +105,10 @@ static void check_state(const Viewer *v, LiveState state, LiveCause cause)
 static void check_samples(const ClipOptions *o, int64_t step, bool paced)
 {
     clip_write(temporary(".mkv"), o);
+    const double start = time_now();
     Viewer *const v = open_live(path, (LiveOptions){.paced = paced, .max_bytes = 30000});
     LiveFrame f;
     int n = 0;
-    const double start = time_now();
     for (int64_t t = 0;; t += step) {
         const LiveResult r = next(v, t, false, 5, &f);
         if (r == LIVE_OVER)
