@@ -45,6 +45,8 @@ int game_new(Arena *a, const GameOptions *opt, Game **out, Error *e)
     code = look_new(a, opt->seed, opt->layout, opt->font, &g->look, e);
     if (code == 0 && opt->over)
         code = clip_open(a, opt->over, &g->clip, e);
+    if (code == 0 && opt->voice)
+        code = sound_new(a, opt->voice, opt->seed, opt->seconds, &g->sound, e);
     if (code != 0)
         return code;
     g->script = script_new(a, opt->seed, (double)opt->fps_num / opt->fps_den, opt->seconds);
@@ -74,7 +76,7 @@ static int write_video(Arena *a, Game *g, Error *e)
 {
     const GameOptions *const o = g->opt;
     const MovieOptions movie = {.width = o->width, .height = o->height, .fps_num = o->fps_num, .fps_den = o->fps_den,
-                                .bitrate = o->bitrate, .gop = (int)lrint(o->gop * g->script->fps), .preset = o->preset};
+                                .bitrate = o->bitrate, .gop = (int)lrint(o->gop * g->script->fps), .preset = o->preset, .sound = g->sound};
     Movie *m = NULL;
     int code = movie_open(a, path_join(a, o->dir, o->name), &movie, &m, e);
     for (int i = 0; i < g->script->nframe && code == 0; i++) {
@@ -104,12 +106,14 @@ int game_write(Arena *a, const GameOptions *opt, Error *e)
         code = profile_refs(a, opt->dir, g->painter, e);
     Str yaml = str_new(a), events = str_new(a);
     if (code == 0) {
-        profile_yaml(&yaml, &g->look, g->script, opt->recogniser);
+        profile_yaml(&yaml, &g->look, g->script, opt->recogniser, g->sound != NULL);
         code = write_text(a, opt->dir, "game.yaml", &yaml, e);
     }
     if (code == 0) {
         const TruthList truth = truth_new(a, g->script);
         truth_print(&events, g->script, &truth);
+        if (g->sound)
+            sound_truth(&events, g->sound);
         code = write_text(a, opt->dir, "events.jsonl", &events, e);
     }
     return code;

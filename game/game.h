@@ -4,6 +4,7 @@
 
 #include "game/clip.h"
 #include "game/painter.h"
+#include "game/sound.h"
 #include "game/yuv.h"
 
 typedef struct GameOptions {
@@ -19,6 +20,7 @@ typedef struct GameOptions {
     const char *over;     /* NULL: the game's own background */
     const char *preset;   /* of x264 */
     const char *recogniser; /* for the watch file; NULL */
+    const char *voice;    /* WAV of speech; NULL: no sound */
     const char *dir, *name; /* of the video in it */
 } GameOptions;
 
@@ -33,6 +35,7 @@ typedef struct Game {
     Picture *behind;   /* the clip's */
     Picture *picture;
     Yuv yuv;
+    Sound *sound;      /* NULL */
 } Game;
 
 /* ERR_INVALID: options that make no video. The options stay where they are. */

@@ -23,6 +23,7 @@ static const char usage[] =
     "    --over CLIP             draws the game over a video, in place of its own background\n"
     "    --preset NAME           of x264 (veryfast)\n"
     "    --recogniser FILE       model that reads text, written into game.yaml\n"
+    "    --voice FILE            speech, a WAV of one channel and 16 bits, that is said now and then\n"
     "    --name FILE             of the video in DIR; its ending chooses the container: mp4, mkv, ts (game.mp4)\n";
 
 static bool number(const char *text, double low, double high, const char *unit, double *out)
@@ -98,6 +99,7 @@ TEXT_OPTION(font)
 TEXT_OPTION(over)
 TEXT_OPTION(preset)
 TEXT_OPTION(recogniser)
+TEXT_OPTION(voice)
 TEXT_OPTION(name)
 TEXT_OPTION(dir)
 
@@ -107,7 +109,7 @@ static const struct {
 } option[] = {
     {"--seed", take_seed}, {"--seconds", take_seconds}, {"--size", take_size}, {"--fps", take_fps},
     {"--bitrate", take_bitrate}, {"--gop", take_gop}, {"--layout", take_layout}, {"--font", take_font},
-    {"--noise", take_noise}, {"--over", take_over}, {"--preset", take_preset}, {"--recogniser", take_recogniser},
+    {"--noise", take_noise}, {"--over", take_over}, {"--preset", take_preset}, {"--recogniser", take_recogniser}, {"--voice", take_voice},
     {"--name", take_name}, {"-o", take_dir},
 };
 #define OPTIONS (int)(sizeof option / sizeof *option)

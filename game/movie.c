@@ -14,6 +14,12 @@ struct Movie {
     AVFrame *frame;
     AVPacket *packet;
     int64_t count;
+    /* sound; codec NULL: none */
+    const Sound *sound;
+    AVCodecContext *sound_codec;
+    AVStream *sound_stream;
+    AVFrame *sound_frame;
+    int64_t said; /* samples that were encoded */
 };
 
 static void movie_free(void *arg)
@@ -22,6 +28,8 @@ static void movie_free(void *arg)
     av_packet_free(&m->packet);
     av_frame_free(&m->frame);
     avcodec_free_context(&m->codec);
+    av_frame_free(&m->sound_frame);
+    avcodec_free_context(&m->sound_codec);
     if (m->format && !(m->format->oformat->flags & AVFMT_NOFILE))
         avio_closep(&m->format->pb);
     avformat_free_context(m->format);
@@ -64,9 +72,42 @@ static int open_codec(Movie *m, const MovieOptions *opt, Error *e)
     return code < 0 ? av_failed(m, "encoder", code, e) : 0;
 }
 
+static int open_sound(Movie *m, const Sound *sound, Error *e)
+{
+    const AVCodec *const codec = avcodec_find_encoder(AV_CODEC_ID_AAC);
+    AVCodecContext *const c = m->sound_codec = codec ? avcodec_alloc_context3(codec) : NULL;
+    m->sound = sound;
+    m->sound_frame = av_frame_alloc();
+    if (!c || !m->sound_frame)
+        return error_set(e, ERR_UNSUPPORTED, "%s: no encoder of AAC", m->path);
+    c->sample_rate = sound->rate;
+    c->sample_fmt = AV_SAMPLE_FMT_FLTP;
+    c->bit_rate = 64000;
+    c->time_base = (AVRational){1, sound->rate};
+    c->flags |= AV_CODEC_FLAG_BITEXACT;
+    av_channel_layout_default(&c->ch_layout, 1);
+    if (m->format->oformat->flags & AVFMT_GLOBALHEADER)
+        c->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
+    int code = avcodec_open2(c, codec, NULL);
+    if (code < 0)
+        return av_failed(m, "encoder of sound", code, e);
+    m->sound_frame->nb_samples = c->frame_size;
+    m->sound_frame->format = c->sample_fmt;
+    m->sound_frame->sample_rate = c->sample_rate;
+    av_channel_layout_default(&m->sound_frame->ch_layout, 1);
+    code = av_frame_get_buffer(m->sound_frame, 0);
+    return code < 0 ? av_failed(m, "frame of sound", code, e) : 0;
+}
+
 static int open_file(Movie *m, Error *e)
 {
     m->stream = avformat_new_stream(m->format, NULL);
+    if (m->sound) {
+        m->sound_stream = avformat_new_stream(m->format, NULL);
+        if (!m->sound_stream || avcodec_parameters_from_context(m->sound_stream->codecpar, m->sound_codec) < 0)
+            return error_set(e, ERR_MEMORY, "%s: no memory", m->path);
+        m->sound_stream->time_base = m->sound_codec->time_base;
+    }
     m->frame = av_frame_alloc();
     m->packet = av_packet_alloc();
     if (!m->stream || !m->frame || !m->packet)
@@ -96,6 +137,8 @@ int movie_open(Arena *a, const char *path, const MovieOptions *opt, Movie **out,
     arena_defer(a, movie_free, m);
     m->format->flags |= AVFMT_FLAG_BITEXACT; /* no date, no version: the same bytes each time */
     int code = open_codec(m, opt, e);
+    if (code == 0 && opt->sound)
+        code = open_sound(m, opt->sound, e);
     if (code == 0)
         code = open_file(m, e);
     if (code == 0)
@@ -103,27 +146,47 @@ int movie_open(Arena *a, const char *path, const MovieOptions *opt, Movie **out,
     return code;
 }
 
-/* frame NULL: the end. */
-static int encode(Movie *m, const AVFrame *frame, Error *e)
+/* frame NULL: the end. duration: of a packet, 0: as the encoder says. */
+static int encode(Movie *m, AVCodecContext *codec, const AVStream *stream, const AVFrame *frame, int64_t duration, Error *e)
 {
-    int code = avcodec_send_frame(m->codec, frame);
+    int code = avcodec_send_frame(codec, frame);
     while (code >= 0) {
-        code = avcodec_receive_packet(m->codec, m->packet);
+        code = avcodec_receive_packet(codec, m->packet);
         if (code == AVERROR(EAGAIN) || code == AVERROR_EOF)
             return 0;
         if (code < 0)
             break;
-        m->packet->duration = 1;
-        m->packet->stream_index = m->stream->index;
-        av_packet_rescale_ts(m->packet, m->codec->time_base, m->stream->time_base);
+        m->packet->duration = duration ? duration : m->packet->duration;
+        m->packet->stream_index = stream->index;
+        av_packet_rescale_ts(m->packet, codec->time_base, stream->time_base);
         code = av_interleaved_write_frame(m->format, m->packet);
     }
     return av_failed(m, "encoding", code, e);
 }
 
+/* Sound up to a time, in whole frames of the encoder. */
+static int say_until(Movie *m, double seconds, Error *e)
+{
+    int code = 0;
+    while (m->sound && code == 0 && (double)m->said / m->sound->rate < seconds && m->said < m->sound->n) {
+        AVFrame *const f = m->sound_frame;
+        const int made = av_frame_make_writable(f);
+        if (made < 0)
+            return av_failed(m, "frame of sound", made, e);
+        for (int i = 0; i < f->nb_samples; i++) {
+            const float v = m->said + i < m->sound->n ? m->sound->at[m->said + i] : 0;
+            ((float *)(void *)f->data[0])[i] = v < -1 ? -1 : v > 1 ? 1 : v;
+        }
+        f->pts = m->said;
+        m->said += f->nb_samples;
+        code = encode(m, m->sound_codec, m->sound_stream, f, 0, e);
+    }
+    return code;
+}
+
 int movie_add(Movie *m, const Yuv *y, Error *e)
 {
-    const int code = av_frame_make_writable(m->frame);
+    int code = av_frame_make_writable(m->frame);
     if (code < 0)
         return av_failed(m, "frame", code, e);
     for (int k = 0; k < 3; k++) {
@@ -133,12 +196,16 @@ int movie_add(Movie *m, const Yuv *y, Error *e)
                    y->plane[k] + (size_t)row * (size_t)y->stride[k], (size_t)width);
     }
     m->frame->pts = m->count++;
-    return encode(m, m->frame, e);
+    code = encode(m, m->codec, m->stream, m->frame, 1, e);
+    const AVRational frame = m->codec->time_base;
+    return code == 0 ? say_until(m, (double)m->count * frame.num / frame.den, e) : code;
 }
 
 int movie_close(Movie *m, Error *e)
 {
-    int code = encode(m, NULL, e);
+    int code = encode(m, m->codec, m->stream, NULL, 1, e);
+    if (code == 0 && m->sound)
+        code = encode(m, m->sound_codec, m->sound_stream, NULL, 0, e);
     if (code == 0) {
         const int written = av_write_trailer(m->format);
         if (written < 0)

@@ -3,6 +3,7 @@
 #ifndef LATHE_GAME_MOVIE_H
 #define LATHE_GAME_MOVIE_H
 
+#include "game/sound.h"
 #include "game/yuv.h"
 
 typedef struct MovieOptions {
@@ -11,6 +12,7 @@ typedef struct MovieOptions {
     int64_t bitrate;        /* bits a second, on average and, over two seconds, at most */
     int gop;                /* frames from key frame to key frame at most */
     const char *preset;     /* of x264; NULL: veryfast */
+    const Sound *sound;     /* beside it, as AAC; NULL: none */
 } MovieOptions;
 
 typedef struct Movie Movie;

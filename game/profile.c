@@ -59,7 +59,7 @@ static void add_map(Str *out, const Script *script)
     str_addf(out, "}}\n");
 }
 
-void profile_yaml(Str *out, const Look *look, const Script *script, const char *recogniser)
+void profile_yaml(Str *out, const Look *look, const Script *script, const char *recogniser, bool voice)
 {
     str_add(out, head);
     if (recogniser) {
@@ -77,7 +77,11 @@ void profile_yaml(Str *out, const Look *look, const Script *script, const char *
         str_addf(out, "%s%s: refs/%s-*.png", i ? ", " : "", screen_name[i], screen_name[i]);
     str_add(out, "}}\n");
     add_map(out, script);
+    if (voice)
+        str_add(out, "  voice_heard: {from: audio, min_on: 0s, min_off: 0s}\n");
     str_add(out, events);
+    if (voice) /* pauses of less than 0.9 s belong to it: at ten samples a second */
+        str_add(out, "  voice: {when: voice_heard, confirm: [2, 3], release: [9, 9]}\n");
     for (int i = 0; i < SCRIPT_AREAS; i++)
         str_addf(out, "  in_%s: {when: \"screen == 'play' && player.area == '%s'\", confirm: [2, 3], release: [2, 3]}\n",
                  script->area[i].name, script->area[i].name);

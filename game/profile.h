@@ -8,7 +8,7 @@
 
 /* Text of the watch file; its events are those of truth.h. `recogniser`: model that reads text, a path as seen from
  * the watch file; NULL: none is named. */
-void profile_yaml(Str *out, const Look *look, const Script *script, const char *recogniser);
+void profile_yaml(Str *out, const Look *look, const Script *script, const char *recogniser, bool voice);
 /* DIR/refs: skull.png, shield.png and arrow.png with alpha, SCREEN-N.png: the band of each screen. The painter has the
  * reference size. */
 int profile_refs(Arena *a, const char *dir, Painter *p, Error *e);

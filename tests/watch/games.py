@@ -16,6 +16,7 @@ MODELS = os.path.join(ROOT, ".models")
 MINIMUM = (0.99, 0.98)  # precision, recall
 GAMES = {  # options of game/game; other fonts, layouts, colours and scripts by the seed
     "plain": ["--seed", "101", "--seconds", "12"],
+    "spoken": ["--seed", "103", "--seconds", "16", "--voice", "SAID"],
     "noisy": ["--seed", "102", "--seconds", "12", "--noise", "4", "--bitrate", "1M"],
 }
 
@@ -46,7 +47,14 @@ def watch(build, folder, cache, video, *more):
                  os.path.join(folder, "events.jsonl"), *more], cache)
 
 
+def say(folder):
+    path = os.path.join(folder, "said.wav")
+    call(["espeak-ng", "-v", "en-us", "-w", path, "He is in the final ten, and what an incredible shot from the hill."], "")
+    return path
+
+
 def judge(build, folder, cache, options):
+    options = [say(folder) if o == "SAID" else o for o in options]
     call([os.path.join(build, "game", "game"), *options, "-o", folder], cache)
     samples, first, second = (os.path.join(folder, n) for n in ("samples.jsonl", "first.jsonl", "second.jsonl"))
     said = watch(build, folder, cache, os.path.join(folder, "game.mp4"), "--record", samples, "--events", first)
