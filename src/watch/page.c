@@ -189,8 +189,11 @@ typedef struct Job {
     Error error;
 } Job;
 
+/* The worker may still be on its way out of the task, which is part of the job. */
 static void job_free(Job *j)
 {
+    if (j->page->workers)
+        workers_cancel(j->page->workers, &j->task);
     *(j->prev ? &j->prev->next : &j->page->job) = j->next;
     if (j->next)
         j->next->prev = j->prev;
@@ -529,6 +532,7 @@ void page_stop(Page *p)
     }
     if (p->workers)
         workers_free(p->workers);
+    p->workers = NULL;
 }
 
 /* What the worker did not come to is refused. */
