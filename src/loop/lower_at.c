@@ -135,6 +135,9 @@ static Layout box_layout(const StageSchedule *ss, int rank)
  * or others would find their results overwritten. */
 static void place_in_result(Lowerer *w, const Nest *n, int pos, int stage, const Region *r)
 {
+    if (pos < n->nouter - 1) { /* each turn of a parallel loop would compute all of the box */
+        fail(w->ctx, ERR_UNSUPPORTED, "'%s' lies where other threads write", lower_stage_name(w, stage));
+    }
     for (int a = 0; a < n->st->naxes; a++) {
         const AxisPlan *p = &n->plan[a];
         bool outside = false, inside = false;

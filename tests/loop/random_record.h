@@ -259,16 +259,17 @@ static inline RecordCase record_case(Context *ctx, const RecordGroup *g)
 static inline void draw_steps(Context *ctx, Stages *s, Schedule *sc, uint64_t *seed)
 {
     static const StepKind kinds[] = {SCHED_INLINE, SCHED_CACHE_WRITE, SCHED_RFACTOR,
-                                     SCHED_CACHE_READ, SCHED_FUSE, SCHED_SPLIT, SCHED_PARTS};
+                                     SCHED_CACHE_READ, SCHED_FUSE, SCHED_SPLIT};
     for (int tries = (int)below(seed, 4); tries > 0; tries--) {
         const Stage *st = &s->stage.at[below(seed, (uint32_t)s->stage.len)];
         const char *name = s->tensor.at[st->result[0]].name;
-        ScheduleStep step = {.kind = kinds[below(seed, 7)], .a = name};
-        if (step.kind == SCHED_RFACTOR || step.kind == SCHED_PARTS) {
+        ScheduleStep step = {.kind = kinds[below(seed, 6)], .a = name};
+        if (step.kind == SCHED_RFACTOR) {
             if (!st->nreduce)
                 continue;
             step.b = st->axis[st->naxes + (int)below(seed, (uint32_t)st->nreduce)].name;
             step.n = 2 + (int)below(seed, 3);
+            step.kind = below(seed, 2) ? SCHED_RFACTOR : SCHED_PARTS;
         } else if (step.kind == SCHED_CACHE_READ) {
             step.a = s->tensor.at[below(seed, (uint32_t)s->tensor.len)].name;
             step.b = name;
@@ -410,6 +411,10 @@ static inline void draw_stage(Context *ctx, const Stages *s, Schedule *sc, int i
             ss->at_loop = (LoopRef){0};
             ss->scope = SCOPE_SCRATCH;
             ss->in_result = true;
+            memset(ss->tile, 0, sizeof ss->tile);
+            ss->norder = 0;
+            ss->unroll = 0;
+            ss->vector = -1;
         } else {
             draw_ahead(s, st, target, ss, seed);
         }
