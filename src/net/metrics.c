@@ -8,6 +8,8 @@ static void add_number(Str *out, double v)
 {
     if (isnan(v) || isinf(v))
         str_add(out, isnan(v) ? "NaN" : v > 0 ? "+Inf" : "-Inf");
+    else if (v == rint(v) && fabs(v) < 1e15)
+        str_addf(out, "%.0f", v); /* people read counts, too */
     else
         str_add_double(out, v);
 }

@@ -47,7 +47,7 @@ static int cut_all(const WatchClips *w, Arena *a, const char *folder, int n, con
         code = cut_file(w->video, h[i].from, h[i].to, CUT_EXACT, clip[i].path, &clip[i].report, e);
         if (code == 0)
             fprintf(stderr, "clip %s: %.3f to %.3f s, %d events, %lld pictures copied, %lld encoded anew\n", clip[i].path,
-                    (double)h[i].from * 1e-6, (double)h[i].to * 1e-6, h[i].n, (long long)clip[i].report.copied,
+                    (double)h[i].from * 1e-6, (double)(h[i].from + clip[i].report.duration) * 1e-6, h[i].n, (long long)clip[i].report.copied,
                     (long long)clip[i].report.encoded);
     }
     return code;

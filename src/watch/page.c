@@ -310,8 +310,13 @@ static void work_region(Job *j)
     while (at < n && strcmp(board[at].name, j->stream) != 0)
         at++;
     if (at == n) {
-        j->status = 404;
-        error_set(&j->error, ERR_INVALID, "there is no stream '%s'", j->stream);
+        const EngineStatus engine = engine_status(j->page->opt.engine, j->arena);
+        bool known = false;
+        for (int i = 0; i < engine.nstream; i++)
+            known = known || strcmp(engine.stream[i].name, j->stream) == 0;
+        j->status = known ? 409 : 404;
+        error_set(&j->error, ERR_INVALID, known ? "'%s' has had no sample since it began or was changed: try again when it has one"
+                                                : "there is no stream '%s'", j->stream);
         return;
     }
     const Box *const b = &j->box;
@@ -393,7 +398,7 @@ static bool read_region(HttpExchange *x, Job *j)
     json_t *const root = json_loadb(body, size, JSON_REJECT_DUPLICATES, NULL);
     const char *stream, *region;
     double at[4];
-    const bool good = root && json_unpack(root, "{s:s, s:s, s:[F,F,F,F]!}", "stream", &stream, "region", &region, "box", &at[0], &at[1],
+    const bool good = root && json_unpack(root, "{s:s, s:s, s:[F,F,F,F!]}", "stream", &stream, "region", &region, "box", &at[0], &at[1],
                                           &at[2], &at[3]) == 0;
     bool fine = good;
     for (int i = 0; i < 4 && fine; i++)
@@ -433,7 +438,7 @@ static void serve_get(Page *p, HttpExchange *x, const char *path)
             start_job(job_new(p, x, row[i].work));
             return;
         }
-    const char *const picture = name_behind(path, "/snapshot/");
+    const char *const picture = str_starts(path, "/snapshot/") ? path + strlen("/snapshot/") : NULL; /* a stream's name: anything */
     if (strcmp(path, "/api/live") == 0) {
         serve_live(p, x);
     } else if (strcmp(path, "/api/search") == 0) {
@@ -506,12 +511,28 @@ static int start(Page *p, Error *e)
     return error_set(e, ERR_MEMORY, "page: no thread to serve it");
 }
 
+static const char *copy_text(Arena *a, const char *text) { return text ? arena_strdup(a, text) : NULL; }
+
+/* What is text there may be of a configuration that goes when another is read. */
+static void copy_options(PageOptions *o, Arena *a)
+{
+    const char **const name = arena_array_of(a, o->nname + 1, const char *);
+    for (int i = 0; i < o->nname; i++)
+        name[i] = arena_strdup(a, o->name[i]);
+    o->name = name;
+    o->address = copy_text(a, o->address);
+    o->store_path = copy_text(a, o->store_path);
+    o->evidence = copy_text(a, o->evidence);
+    o->clips = copy_text(a, o->clips);
+}
+
 int page_open(const PageOptions *opt, Page **out, Error *e)
 {
     Arena *const a = arena_new();
     Page *const p = arena_new_of(a, Page);
     *p = (Page){.arena = a, .opt = *opt, .wake.run = tell_readers};
     p->last = &p->line;
+    copy_options(&p->opt, a);
     pthread_mutex_init(&p->lock, NULL);
     const int code = start(p, e);
     if (code != 0)

@@ -24,7 +24,7 @@
 
 #define PAGE_RECORDS 500 /* that a reader who comes late may still have */
 
-typedef struct PageOptions { /* what it shows; all of it outlives the page */
+typedef struct PageOptions { /* what it shows: engine, board, store and sinks outlive the page; texts are copied */
     const char *address;   /* 127.0.0.1:8080, [::1]:0, 8080 (at 127.0.0.1); port 0: a free one */
     int nname;             /* names besides addresses and localhost under which it may be asked */
     const char *const *name;

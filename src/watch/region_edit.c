@@ -99,10 +99,24 @@ static const Region *region_of(const Watch *w, const char *name)
     return NULL;
 }
 
-/* Read anew, it has to be what was meant. */
+typedef struct Again {
+    const Edit *edit;
+    const Watch *watch;
+} Again;
+
+static void read_again(Context *ctx, void *arg)
+{
+    Again *const g = arg;
+    g->watch = config_parse(ctx, g->edit->path, g->edit->out, strlen(g->edit->out));
+}
+
+/* Read anew, it has to be what was meant; what is wrong with the new text is nothing that its owner wrote. */
 static void check(Context *ctx, const Edit *d, const Watch *before)
 {
-    const Watch *const w = config_parse(ctx, d->path, d->out, strlen(d->out));
+    Again again = {.edit = d};
+    if (job_run(ctx->arena, read_again, &again, NULL, NULL) != 0)
+        fail(ctx, ERR_UNSUPPORTED, "%s: the regions are written in a way that cannot be changed from here: change the file by hand", d->path);
+    const Watch *const w = again.watch;
     const Region *const r = region_of(w, d->region);
     const bool same = r && r->box.x == d->box.x && r->box.y == d->box.y && r->box.width == d->box.width && r->box.height == d->box.height;
     bool others = w->nsignal == before->nsignal && w->nevent == before->nevent;

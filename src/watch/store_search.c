@@ -128,6 +128,16 @@ static int add_time(Query *q, const char *name, const char *value)
     return add_value(q, NULL, ((double)now.tv_sec - seconds) * 1e6);
 }
 
+static bool is_kind(const char *text)
+{
+    static const char *const kind[] = {"text", "screen", "object", "event"};
+    const size_t n = strcspn(text, "*");
+    for (int i = 0; i < 4; i++)
+        if (strncmp(text, kind[i], n) == 0 && (text[n] == '*' || kind[i][n] == '\0'))
+            return true;
+    return false;
+}
+
 /* True: it was one, *code says how it went. */
 static bool read_filter(Query *q, const char *token, int *code)
 {
@@ -139,7 +149,8 @@ static bool read_filter(Query *q, const char *token, int *code)
     for (int i = 0; i < 4; i++) {
         if (strlen(name[i]) != n || strncmp(token, name[i], n) != 0)
             continue;
-        *code = add_name(q, name[i], colon + 1);
+        *code = i == 3 && !is_kind(colon + 1) ? error_set(q->error, ERR_INVALID, "query: '%s': kinds are text, screen, object and event", token)
+                                              : add_name(q, name[i], colon + 1);
         return true;
     }
     if (n != 5 || (strncmp(token, "since", n) != 0 && strncmp(token, "until", n) != 0))

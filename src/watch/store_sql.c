@@ -62,6 +62,9 @@ struct StoreDb {
 static int db_fail(const StoreDb *d, Error *e)
 {
     const int code = sqlite3_errcode(d->db);
+    const char *const why = sqlite3_errmsg(d->db);
+    if (code == SQLITE_CORRUPT || strstr(why, "vtable") || strstr(why, "fts5"))
+        return error_set(e, ERR_INVALID, "%s: damaged (%s): move it away, a new one is made", d->path, why);
     return error_set(e, code == SQLITE_NOTADB || code == SQLITE_CORRUPT ? ERR_INVALID : ERR_IO, "%s: %s", d->path, sqlite3_errmsg(d->db));
 }
 

@@ -257,6 +257,7 @@ static void test_region_is_for_this_page(void **state)
     expect(ask_with(s, "POST", "/api/region", "Host: 127.0.0.1\r\nOrigin: http://127.0.0.1\r\nContent-Type: text/plain\r\n", body), "403 Forbidden");
     static const char *const bad[] = {"", "{}", "[1]", "{\"stream\": \"one\", \"region\": \"bit\", \"box\": [1, 2, 3]}",
                                       "{\"stream\": \"one\", \"region\": \"bit\", \"box\": [-1, 0, 3, 3]}",
+                                      "{\"stream\": \"one\", \"region\": \"bit\", \"box\": [1, 2, 3, 4, 5]}",
                                       "{\"stream\": \"one\", \"region\": \"bit\", \"box\": [0, 0, 0, 3]}",
                                       "{\"stream\": \"one\", \"region\": \"bit\", \"box\": [60, 0, 16, 16]}",
                                       "{\"stream\": \"one\", \"region\": \"a b\", \"box\": [0, 0, 16, 16]}"};
@@ -283,6 +284,9 @@ static void test_region_is_saved_and_watched(void **state)
     ServiceChange c;
     assert_int_equal(service_reload(s->run, &c, &e), 0);
     assert_int_equal(c.edited, 1);
+    expect(ask(s, "/clips/win.mp4"), "no video, but a file"); /* the configuration that named the folder is gone */
+    json_decref(json_of(ask(s, "/api/search?q=blink")));
+    expect(ask(s, "/api/search?q=blink"), "200 OK");
     json_t *const j = streams(s);
     double x, w;
     assert_int_equal(json_unpack(j, "{s:[{s:[{s:[F,F,F,F]}]}]}", "streams", "signals", "box", &x, &(double){0}, &w, &(double){0}), 0);

@@ -7,6 +7,8 @@
 
 #define REST "signal:\n  a: {from: motion, region: a}\nevent: {e: {when: a}}\n"
 
+#define REST2 "signal:\n  a: {from: motion}\nevent: {e: {when: a}}\n"
+
 static void expect(const char *text, const char *region, Box box, const char *want)
 {
     Arena *const a = arena_new();
@@ -60,6 +62,9 @@ static void test_refused(void **state)
     expect_error("region: {a: [\"1\", 1, 1, 1]}\n" REST, "a", ERR_INVALID, "w.yaml");
     expect_error("region: {a: [1, 1, 1, 1]}\n" REST, "b: {}", ERR_INVALID, "no name of a region");
     expect_error("region: {a: [1, 1, 1, 1]}\n" REST, "", ERR_INVALID, "no name of a region");
+    expect_error("region: {}\n" REST2, "a", ERR_UNSUPPORTED, "by hand");
+    expect_error("region:\n" REST2, "a", ERR_UNSUPPORTED, "by hand");
+    expect_error("region: {\n  a: [1, 1, 1, 1],\n}\n" REST, "b", ERR_UNSUPPORTED, "by hand");
     expect_error("watch: [\n", "a", ERR_INVALID, "w.yaml");
 }
 

@@ -153,7 +153,7 @@ static void queries_that_are_wrong(Context *ctx)
     static const struct { const char *query, *why; } row[] = {
         {"\"open", "a quote is not closed"}, {"since:soon", "a time before now"}, {"since:5", "a time before now"},
         {"until:-5m", "a time before now"}, {"alive<", "compared with what?"}, {"alive<low", "compared with what?"},
-        {"stream:", "needs a name"},
+        {"stream:", "needs a name"}, {"kind:foo", "kinds are text"},
     };
     Bench b;
     bench_open(&b, ctx);

@@ -331,7 +331,12 @@ async function saveRegion(event) {
   if (!editor.chosen) return;
   const body = JSON.stringify({ stream: editor.stream, region: editor.chosen, box: editor.boxes.get(editor.chosen).box });
   try {
-    const reply = await fetch("/api/region", { method: "POST", headers: { "Content-Type": "application/json" }, body });
+    const send = () => fetch("/api/region", { method: "POST", headers: { "Content-Type": "application/json" }, body });
+    let reply = await send();
+    for (let i = 0; i < 10 && reply.status === 409; i++) { /* the stream was just changed, and has had no sample yet */
+      await new Promise(wake => setTimeout(wake, 500));
+      reply = await send();
+    }
     const answer = await reply.json();
     said.textContent = reply.ok ? `'${editor.chosen}' is saved` : answer.error;
   } catch (error) {
