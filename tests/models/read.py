@@ -5,8 +5,8 @@
 `lathe read --demo` draws them, so the truth is known. A picture passes if each of its lines is
 found, as many as MINIMUM says are read exactly, and it is written with what was read drawn in. (The
 models themselves take a few characters for others: 1 for l, 0 for O, and leave out a space.) All is
-read twice: the second time from the disk cache, which holds the detector once for each picture and
-the recogniser once.
+read twice: the second time from the disk cache, which holds the detector once for each picture,
+the recogniser for any width and for the shortest lines.
 """
 import os
 import re
@@ -38,8 +38,9 @@ def without_times(pictures):
 def judge_cache(first, second, cache):
     """Line and whether it is right: what was kept, and what came of it."""
     kept = sum(name.endswith(".lathe") for name in os.listdir(cache))
-    good = kept == len(MINIMUM) + 1 and without_times(first) == without_times(second)
-    return good, f"{kept} modules, {len(MINIMUM) + 1} wanted; read from them: {'the same' if good else 'see above'}"
+    wanted = len(MINIMUM) + 2  # a detector for each size; the recogniser for any width, and for the shortest lines
+    good = kept == wanted and without_times(first) == without_times(second)
+    return good, f"{kept} modules, {wanted} wanted; read from them: {'the same' if good else 'see above'}"
 
 
 def judge(said, folder, name):
