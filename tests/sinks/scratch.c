@@ -69,3 +69,17 @@ void scratch_add(Sinks *s, int first, int n)
             FAIL_MSG("record %d: %s", i, e.message);
     }
 }
+
+int scratch_arrived(Arrivals *a, int n)
+{
+    bool sent[RECORDS_MAX] = {0};
+    int twice;
+    for (int i = 0; i < n; i++)
+        sent[i] = true;
+    if (!arrivals_wait(a, 0, n, 20))
+        print_error("not in time\n");
+    const char *const wrong = arrivals_wrong(a, sent, n, &twice);
+    if (wrong)
+        FAIL_MSG("%s", wrong);
+    return twice;
+}

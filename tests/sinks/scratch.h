@@ -2,7 +2,7 @@
 #ifndef LATHE_TESTS_SCRATCH_H
 #define LATHE_TESTS_SCRATCH_H
 
-#include "watch/sink.h"
+#include "sinks/records.h"
 
 /* For cmocka: set-up and tear-down. */
 int scratch_make(void **state);
@@ -15,5 +15,7 @@ void scratch_certificate(const char *name);
 Sinks *scratch_sinks(int n, const SinkSpec *spec);
 /* Records first..first+n-1 (sinks/records.h). */
 void scratch_add(Sinks *s, int first, int n);
+/* Records 0..n-1 must arrive, nothing else, each key's in order. How many came more than once. */
+int scratch_arrived(Arrivals *a, int n);
 
 #endif

@@ -44,15 +44,7 @@ static SinkSpec spec_of(const Broker *b)
 
 static int all_there(Broker *b, int n)
 {
-    bool sent[RECORDS_MAX] = {0};
-    int twice;
-    for (int i = 0; i < n; i++)
-        sent[i] = true;
-    if (!arrivals_wait(b->arrivals, 0, n, 20))
-        print_error("not in time\n");
-    const char *const wrong = arrivals_wrong(b->arrivals, sent, n, &twice);
-    if (wrong)
-        FAIL_MSG("%s", wrong);
+    const int twice = scratch_arrived(b->arrivals, n);
     assert_false(listener_wrong_topic(b->listener));
     return twice;
 }

@@ -41,20 +41,6 @@ static SinkSpec spec_of(const World *w)
     return (SinkSpec){.name = "nats", .kind = SINK_NATS, .url = w->url, .timeout = 1000000};
 }
 
-static int checked(World *w, int n)
-{
-    bool sent[RECORDS_MAX] = {0};
-    int twice;
-    for (int i = 0; i < n; i++)
-        sent[i] = true;
-    if (!arrivals_wait(w->arrivals, 0, n, 20))
-        print_error("not in time\n");
-    const char *const wrong = arrivals_wrong(w->arrivals, sent, n, &twice);
-    if (wrong)
-        FAIL_MSG("%s", wrong);
-    return twice;
-}
-
 static void wait_empty(Sinks *s)
 {
     for (int i = 0; i < 1500 && sinks_counts(s, 0).waiting > 0; i++)
@@ -73,7 +59,7 @@ static void test_plain(void **state)
     const SinkSpec spec = spec_of(&w);
     Sinks *const s = scratch_sinks(1, &spec);
     scratch_add(s, 0, 200);
-    assert_int_equal(checked(&w, 200), 0);
+    assert_int_equal(scratch_arrived(w.arrivals, 200), 0);
     wait_empty(s);
     sinks_close(s, 0);
     end(&w);
@@ -88,7 +74,7 @@ static void test_no_stream(void **state)
     const SinkSpec spec = spec_of(&w);
     Sinks *const s = scratch_sinks(1, &spec);
     scratch_add(s, 0, 50);
-    assert_int_equal(checked(&w, 50), 0);
+    assert_int_equal(scratch_arrived(w.arrivals, 50), 0);
     sinks_close(s, 5000000);
     end(&w);
 }
@@ -105,7 +91,7 @@ static void test_stream(void **state)
     wait_empty(s);
     sinks_close(s, 0);
     ear_read_stream(&w.ear, w.arrivals);
-    assert_int_equal(checked(&w, 200), 0);
+    assert_int_equal(scratch_arrived(w.arrivals, 200), 0);
     end(&w);
 }
 
@@ -128,7 +114,7 @@ static void test_breaks(void **state)
     wait_empty(s);
     sinks_close(s, 0);
     ear_read_stream(&w.ear, w.arrivals);
-    assert_int_equal(checked(&w, n), 0);
+    assert_int_equal(scratch_arrived(w.arrivals, n), 0);
     end(&w);
 }
 
@@ -155,7 +141,7 @@ static void test_server_restarts(void **state)
     wait_empty(s);
     sinks_close(s, 0);
     ear_read_stream(&w.ear, w.arrivals);
-    checked(&w, 60);
+    scratch_arrived(w.arrivals, 60);
     end(&w);
 }
 
@@ -181,7 +167,7 @@ static void test_full_stream(void **state)
     wait_empty(s);
     sinks_close(s, 0);
     ear_read_stream(&w.ear, w.arrivals);
-    assert_int_equal(checked(&w, 40), 0);
+    assert_int_equal(scratch_arrived(w.arrivals, 40), 0);
     end(&w);
 }
 
@@ -207,7 +193,7 @@ static void test_too_large(void **state)
     scratch_add(s, 0, 10);
     assert_int_equal(sinks_add(s, &r, &e), 0);
     scratch_add(s, 10, 10);
-    checked(&w, 20);
+    scratch_arrived(w.arrivals, 20);
     wait_empty(s);
     assert_int_equal(sinks_counts(s, 0).dead, 1);
     sinks_close(s, 0);

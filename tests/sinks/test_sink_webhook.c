@@ -86,19 +86,6 @@ static SinkSpec spec_of(const Hook *h)
     return (SinkSpec){.name = "hook", .kind = SINK_WEBHOOK, .url = h->url, .secret = "secret", .timeout = 500000};
 }
 
-static void all_there(Hook *h, int n)
-{
-    bool sent[RECORDS_MAX] = {0};
-    int twice;
-    for (int i = 0; i < n; i++)
-        sent[i] = true;
-    if (!arrivals_wait(h->arrivals, 0, n, 20))
-        print_error("not in time\n");
-    const char *const wrong = arrivals_wrong(h->arrivals, sent, n, &twice);
-    if (wrong)
-        FAIL_MSG("%s", wrong);
-}
-
 static void test_delivers(void **state)
 {
     (void)state;
@@ -107,7 +94,7 @@ static void test_delivers(void **state)
     const SinkSpec spec = spec_of(&h);
     Sinks *const s = scratch_sinks(1, &spec);
     scratch_add(s, 0, 100);
-    all_there(&h, 100);
+    scratch_arrived(h.arrivals, 100);
     sinks_close(s, 2000000);
     assert_false(h.bad_signature);
     assert_false(h.bad_header);
@@ -134,7 +121,7 @@ static void test_away(void **state)
     assert_false(c.connected);
     assert_true(c.failures > 0 && c.oldest >= 250000 && c.error[0]);
     h.server = http_start(port, on_request, &h);
-    all_there(&h, 30);
+    scratch_arrived(h.arrivals, 30);
     usleep(100000);
     c = sinks_counts(s, 0);
     assert_true(c.connected);
@@ -156,7 +143,7 @@ static void fails_for_a_while(HttpReply reply, int times)
     const SinkSpec spec = spec_of(&h);
     Sinks *const s = scratch_sinks(1, &spec);
     scratch_add(s, 0, 20);
-    all_there(&h, 20);
+    scratch_arrived(h.arrivals, 20);
     for (int i = 1; i < RECORD_KEYS; i++)
         assert_true(h.arrivals->first[i] < h.arrivals->first[0]);
     assert_int_equal(sinks_counts(s, 0).failures, times);
@@ -305,7 +292,7 @@ static void test_tls(void **state)
     snprintf(url, sizeof url, "https://localhost:%d/hook?a=b", http_port(h.server));
     spec.ca = scratch_path("localhost.pem");
     sinks_close(scratch_sinks(1, &spec), 10000000);
-    all_there(&h, 20);
+    scratch_arrived(h.arrivals, 20);
     end(&h);
 }
 
