@@ -13,6 +13,7 @@
 #define LATHE_NET_EVENT_LOOP_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -35,6 +36,9 @@ typedef struct LoopPost {
     void (*run)(struct LoopPost *p);
     struct LoopPost *next; /* the loop's */
 } LoopPost;
+
+/* The T in which a socket, timer or post at p is `member`. */
+#define owner_of(T, member, p) ((T *)(void *)((char *)(p) - offsetof(T, member)))
 
 typedef struct EventLoop EventLoop;
 

@@ -70,9 +70,6 @@ struct HttpServer {
 static void advance(Conn *c);
 static void wait_for(Conn *c);
 
-/* Timers and sockets stand at the beginning or inside of what they serve. */
-#define owner_of(T, member, p) ((T *)(void *)((char *)(p) - offsetof(T, member)))
-
 /* ---- ends ---- */
 
 static void end_exchange(HttpExchange *x)

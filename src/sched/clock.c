@@ -19,3 +19,10 @@ static int64_t virtual_now(void *arg)
 
 Clock clock_machine(void) { return (Clock){machine_now, NULL}; }
 Clock clock_virtual(int64_t *now) { return (Clock){virtual_now, now}; }
+
+int64_t wall_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}

@@ -14,6 +14,9 @@ Clock clock_machine(void);
 /* *now, which who holds it moves on. */
 Clock clock_virtual(int64_t *now);
 
+/* us since 1970: for what people and other machines read. It may be set, also back. */
+int64_t wall_now(void);
+
 static inline int64_t clock_now(const Clock *c) { return c->now(c->arg); }
 
 #endif

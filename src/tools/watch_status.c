@@ -13,11 +13,9 @@ void status_lines_free(StatusLines *s) { arena_free(s->arena); }
 
 static const char *state_text(const StreamStatus *s, Arena *a)
 {
-    static const char *const text[] = {[LIVE_CONNECTING] = "connecting", [LIVE_UP] = "up", [LIVE_DOWN] = "down",
-                                       [LIVE_ENDED] = "ended", [LIVE_FAILED] = "failed"};
     if (s->state == LIVE_DOWN && s->cause != LIVE_NONE)
         return arena_printf(a, "down: %s", live_cause_text(s->cause));
-    return text[s->state];
+    return live_state_text(s->state);
 }
 
 static void add_skipped(Str *line, const StreamStatus *s)

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/heap.h"
 #include "base/vec.h"
+#include "sched/clock.h"
 #include "vision/picture.h"
 #include "watch/json_write.h"
 
@@ -125,9 +126,7 @@ static void keep_values(Entry *n, const Sample *s, const Reading *reading)
     n->values = arena_new();
     n->shown.epoch = s->epoch;
     n->shown.t = s->t;
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    n->shown.wall = s->wall ? s->wall : (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+    n->shown.wall = s->wall ? s->wall : wall_now();
     for (int i = 0; i < n->shown.nsignal; i++) {
         n->signal[i].value = value_json(n->values, &reading[i].value);
         n->signal[i].why = arena_strdup(n->values, reading[i].value.kind == VALUE_UNKNOWN ? reading[i].why : "");

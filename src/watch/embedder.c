@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "vision/picture.h"
+#include "watch/pattern.h"
 #include "watch/picture_input.h"
 
 #define MISSING_SIZE 224
@@ -196,15 +197,13 @@ int embedder_open(Arena *a, Infer *infer, const char *model, const char *output,
     return code;
 }
 
-static bool same_text(const char *a, const char *b) { return a == b || (a && b && strcmp(a, b) == 0); }
-
 bool embedder_is(const Embedder *m, const char *model, const char *output, const PictureInput *in)
 {
     const PictureInput *const own = &m->input;
     const bool same = own->fit == in->fit && own->width == in->width && own->height == in->height && own->fill == in->fill &&
                       own->bgr == in->bgr && memcmp(own->mean, in->mean, sizeof in->mean) == 0 &&
                       memcmp(own->scale, in->scale, sizeof in->scale) == 0;
-    return same && same_text(infer_path(m->model), model) && same_text(infer_inside(m->model), output);
+    return same && text_same(infer_path(m->model), model) && text_same(infer_inside(m->model), output);
 }
 
 int embedder_size(const Embedder *m) { return m->size; }

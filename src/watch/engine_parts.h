@@ -17,13 +17,6 @@ static inline int64_t machine_now(void)
     return clock_now(&c);
 }
 
-static inline int64_t wall_now(void) /* us since 1970 */
-{
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
 #define RECENT 128 /* samples that "of late" is about */
 
 typedef struct Recent { /* the last samples that were judged */

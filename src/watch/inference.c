@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "compile/model.h"
 #include "watch/infer_parts.h"
+#include "watch/pattern.h"
 
 #define MAX_SIDE 4096 /* of inputs that a model fixes */
 
@@ -91,14 +92,12 @@ static int look_into(Arena *tmp, InferModel *m, Error *e)
     return code == 0 ? look_at_input(m, g, e) : code;
 }
 
-static bool same_text(const char *a, const char *b) { return a == b || (a && b && strcmp(a, b) == 0); }
-
 static InferModel *find_model(const Infer *inf, const char *path, const InferShapes *shapes)
 {
     for (int i = 0; i < inf->model.len; i++) {
         InferModel *const m = inf->model.at[i];
         if (strcmp(m->path, path) == 0 && m->shapes.open_width == shapes->open_width &&
-            memcmp(m->shapes.width, shapes->width, sizeof shapes->width) == 0 && same_text(m->shapes.output, shapes->output))
+            memcmp(m->shapes.width, shapes->width, sizeof shapes->width) == 0 && text_same(m->shapes.output, shapes->output))
             return m;
     }
     return NULL;

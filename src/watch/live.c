@@ -57,6 +57,13 @@ struct Live {
     int64_t dropped;           /* packets that no wanted frame needed */
 };
 
+const char *live_state_text(LiveState s)
+{
+    static const char *const text[] = {[LIVE_CONNECTING] = "connecting", [LIVE_UP] = "up", [LIVE_DOWN] = "down",
+                                       [LIVE_ENDED] = "ended", [LIVE_FAILED] = "failed"};
+    return text[s];
+}
+
 const char *live_cause_text(LiveCause c)
 {
     static const char *const text[] = {"none", "refused", "silent", "closed", "frozen", "broken"};

@@ -44,6 +44,7 @@ typedef enum LiveCause { /* why a connection went down */
                          LIVE_CAUSES
 } LiveCause;
 const char *live_cause_text(LiveCause c);
+const char *live_state_text(LiveState s);
 
 typedef struct LiveOptions { /* zero: the default of each */
     VideoOptions video;       /* timeouts: 5 s to open, 3 s to read */

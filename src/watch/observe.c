@@ -8,6 +8,7 @@
 #include "base/vec.h"
 #include "watch/embedder.h"
 #include "watch/observe_parts.h"
+#include "watch/pattern.h"
 
 typedef struct ReaderEntry {
     const char *detector, *recogniser; /* detector: NULL for lines alone */
@@ -36,13 +37,11 @@ const NetHost *observe_nets(const ObserveHost *h) { return h->nets; }
 Infer *host_infer(ObserveHost *h) { return h->infer; }
 bool host_prepares(const ObserveHost *h) { return h->prepares; }
 
-static bool same(const char *a, const char *b) { return a == b || (a && b && strcmp(a, b) == 0); }
-
 int host_text_reader(ObserveHost *h, const char *detector, const char *recogniser, TextReader **out, Error *e)
 {
     for (int i = 0; i < h->reader.len; i++) {
         const ReaderEntry *const r = &h->reader.at[i];
-        if (!same(r->recogniser, recogniser) || !same(r->detector, detector))
+        if (!text_same(r->recogniser, recogniser) || !text_same(r->detector, detector))
             continue;
         *out = r->reader;
         return 0;

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "base/heap.h"
+#include "sched/clock.h"
 
 enum { APPLICATION = 0x4c4f5554 /* LOUT */, VERSION = 1, BUSY_MS = 5000, TRIM_EVERY = 64 };
 
@@ -154,13 +155,6 @@ static int get_int(OutboxDb *db, int which, int n, const Value *v, int64_t *out,
     get_int(db, which, COUNT_OF(__VA_ARGS__), (Value[]){__VA_ARGS__}, out, found)
 #define TRY(x) do { const int rc_ = (x); if (rc_ != SQLITE_OK) return rc_; } while (0)
 
-static int64_t wall_us(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
 /* ---- what is written ---- */
 
 static int add(OutboxDb *db, OutboxAdd *a)
@@ -168,7 +162,7 @@ static int add(OutboxDb *db, OutboxAdd *a)
     const SinkRecord *const r = a->record;
     const int64_t seq = a->seq = ++db->last;
     TRY(RUN(db, ADD_RECORD, VALUE_INT(seq), VALUE_INT(r->id), VALUE_INT(r->rev), VALUE_TEXT(r->stream),
-            VALUE_TEXT(r->event), VALUE_INT(r->state), VALUE_INT(wall_us()), VALUE_BLOB(r->json, r->size),
+            VALUE_TEXT(r->event), VALUE_INT(r->state), VALUE_INT(wall_now()), VALUE_BLOB(r->json, r->size),
             VALUE_INT(a->n)));
     for (int i = 0; i < a->n; i++)
         TRY(RUN(db, ADD_WAITING, VALUE_INT(a->sink[i]), VALUE_INT(seq), VALUE_INT(a->key)));
@@ -194,7 +188,7 @@ static int settle(OutboxDb *db, const OutboxAck *a)
     if (sqlite3_changes(db->db) == 0) /* said before */
         return SQLITE_OK;
     if (a->dead) {
-        TRY(RUN(db, ADD_DEAD, VALUE_INT(a->sink), VALUE_INT(a->seq), VALUE_INT(wall_us()), VALUE_INT(a->attempts),
+        TRY(RUN(db, ADD_DEAD, VALUE_INT(a->sink), VALUE_INT(a->seq), VALUE_INT(wall_now()), VALUE_INT(a->attempts),
                 VALUE_TEXT(a->why)));
         return trim(db, a->sink);
     }

@@ -55,8 +55,6 @@ struct Page {
     PageSinks sinks;
 };
 
-#define owner_of(T, member, p) ((T *)(void *)((char *)(p) - offsetof(T, member)))
-
 /* ---- what comes live ---- */
 
 /* id: NUMBER, data: JSON. False: the reader has gone, and is freed. */

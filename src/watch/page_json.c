@@ -38,13 +38,6 @@ static void add_box(Str *out, const char *name, const Box *b)
     str_addc(out, ']');
 }
 
-static const char *state_text(LiveState s)
-{
-    static const char *const text[] = {[LIVE_CONNECTING] = "connecting", [LIVE_UP] = "up", [LIVE_DOWN] = "down",
-                                       [LIVE_ENDED] = "ended", [LIVE_FAILED] = "failed"};
-    return text[s];
-}
-
 static void add_signal(Str *out, const BoardSignal *s)
 {
     str_add(out, "{\"name\":");
@@ -78,7 +71,7 @@ static void add_stream(Str *out, const StreamStatus *s, const BoardStream *b)
 {
     str_add(out, "{\"name\":");
     json_add_string(out, s->name);
-    add_text(out, "state", state_text(s->state));
+    add_text(out, "state", live_state_text(s->state));
     add_text(out, "cause", live_cause_text(s->cause));
     add_number(out, "fps", s->fps);
     add_number(out, "latency", s->latency_p95);

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "base/arena.h"
 
@@ -29,6 +30,9 @@ int pattern_find(Matcher *m, const void *code, const char *text, Span *all, Span
 /* Is `text` at most `edits` insertions, removals and replacements of characters away from `want`? Case and
  * look-alikes (O 0, I l 1, S 5) count as equal; so do runs of white space, and white space at the ends. */
 bool text_near(const char *text, const char *want, int edits);
+
+/* Equal to the byte; nothing (NULL) equals nothing alone. */
+static inline bool text_same(const char *a, const char *b) { return a == b || (a && b && strcmp(a, b) == 0); }
 
 /* Copies at most `size` - 1 bytes and a NUL: whole characters alone, malformed ones become U+FFFD. Gives the
  * length. */

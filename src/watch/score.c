@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/str.h"
+#include "watch/pattern.h"
 
 /* ---- lists ---- */
 
@@ -95,12 +96,10 @@ int score_read(ScoreList *l, const char *path, Error *e)
 
 /* ---- pairing ---- */
 
-static bool same(const char *a, const char *b) { return a == b || (a && b && strcmp(a, b) == 0); }
-
 static bool fits(const ScoreEvent *t, const ScoreEvent *f, double tolerance)
 {
-    return strcmp(t->event, f->event) == 0 && same(t->key, f->key) && fabs(t->start - f->start) <= tolerance + 1e-9 &&
-           (!t->value || same(t->value, f->value));
+    return strcmp(t->event, f->event) == 0 && text_same(t->key, f->key) && fabs(t->start - f->start) <= tolerance + 1e-9 &&
+           (!t->value || text_same(t->value, f->value));
 }
 
 typedef struct Pair {

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/vec.h"
 #include "watch/page.h"
+#include "watch/pattern.h"
 #include "watch/system_json.h"
 
 /* A stream as the engine has it. What it needs lives as long as it runs, whatever becomes of the file. */
@@ -284,21 +285,16 @@ int service_start(const char *path, const ServiceOptions *opt, ServiceRun **out,
 
 bool service_changed(ServiceRun *r) { return files_changed(&r->files); }
 
-static bool same_text(const char *a, const char *b)
-{
-    return a == b || (a && b && strcmp(a, b) == 0);
-}
-
 /* What cannot be changed while it runs. */
 static int check_fixed(const ServiceRun *r, const Service *next, Error *e)
 {
     if (next->workers != r->now->workers)
         return error_set(e, ERR_UNSUPPORTED, "%s: 'workers' cannot be changed while it runs: start it again", r->path);
-    if (!same_text(next->store, r->now->store) || !same_text(next->page, r->now->page) || !same_text(next->clips, r->now->clips))
+    if (!text_same(next->store, r->now->store) || !text_same(next->page, r->now->page) || !text_same(next->clips, r->now->clips))
         return error_set(e, ERR_UNSUPPORTED, "%s: 'store', 'page' and 'clips' cannot be changed while it runs: start it again", r->path);
     if (strcmp(next->outbox, r->now->outbox) != 0)
         return error_set(e, ERR_UNSUPPORTED, "%s: 'outbox' cannot be changed while it runs: start it again", r->path);
-    if (!same_text(next->evidence, r->now->evidence) || next->evidence_bytes != r->now->evidence_bytes)
+    if (!text_same(next->evidence, r->now->evidence) || next->evidence_bytes != r->now->evidence_bytes)
         return error_set(e, ERR_UNSUPPORTED, "%s: 'evidence' cannot be changed while it runs: start it again", r->path);
     return 0;
 }

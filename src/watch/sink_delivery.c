@@ -115,7 +115,7 @@ static void try_again(Run *r, const SinkItem *item, const char *why)
     Sink *const s = r->s;
     char text[OUTBOX_WHY];
     count(s, 0, 1, 0, 0, why);
-    if (s->spec.give_up > 0 && sink_wall() - item->record->added > s->spec.give_up) {
+    if (s->spec.give_up > 0 && wall_now() - item->record->added > s->spec.give_up) {
         snprintf(text, sizeof text, "too old: %.*s", (int)sizeof text - 10, why);
         bury(r, item->key, item->record->seq, text);
         return;
@@ -153,7 +153,7 @@ static void bury_old(Run *r, const char *why)
 {
     Sink *const s = r->s;
     const int64_t oldest = s->spec.give_up > 0 ? outbox_oldest(s->outbox, s->number) : 0;
-    if (oldest == 0 || oldest >= sink_wall() - s->spec.give_up) /* as nearly always, and quickly told */
+    if (oldest == 0 || oldest >= wall_now() - s->spec.give_up) /* as nearly always, and quickly told */
         return;
     char text[OUTBOX_WHY];
     OutboxRow row[ROWS];
@@ -162,7 +162,7 @@ static void bury_old(Run *r, const char *why)
     snprintf(text, sizeof text, "too old: %.*s", (int)sizeof text - 10, why);
     do {
         outbox_flush(s->outbox); /* or rows would be seen that are settled */
-        if (outbox_before(s->outbox, s->number, sink_wall() - s->spec.give_up, ROWS, row, &n, &e) != 0)
+        if (outbox_before(s->outbox, s->number, wall_now() - s->spec.give_up, ROWS, row, &n, &e) != 0)
             return;
         for (int i = 0; i < n; i++) {
             outbox_dead(s->outbox, s->number, row[i].seq, 0, text, &s->stop);
@@ -351,7 +351,7 @@ void *sink_deliver(void *arg)
         count(s, 0, 1, 0, 0, "out of memory: nothing is delivered");
         return NULL;
     }
-    *r = (Run){.s = s, .order.ordered = s->kind->ordered, .random = (uint64_t)sink_wall() ^ (uint64_t)(uintptr_t)r};
+    *r = (Run){.s = s, .order.ordered = s->kind->ordered, .random = (uint64_t)wall_now() ^ (uint64_t)(uintptr_t)r};
     while (!atomic_load(&s->stop)) {
         Error e;
         bool broken = false;

@@ -1,5 +1,6 @@
 /* One sink: made, ended, asked. */
 #include "watch/sink_parts.h"
+#include "watch/pattern.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -145,22 +146,17 @@ int sink_number(const Sink *s)
     return s->number;
 }
 
-static bool same_text(const char *a, const char *b)
-{
-    return a == b || (a && b && strcmp(a, b) == 0);
-}
-
 bool sink_is(const Sink *s, const SinkSpec *spec)
 {
     const SinkSpec *const mine = &s->spec;
-    bool same = same_text(mine->name, spec->name) && mine->kind == spec->kind &&
-                same_text(mine->url, spec->url) && same_text(mine->secret, spec->secret) &&
-                same_text(mine->ca, spec->ca) && mine->nevent == spec->nevent &&
+    bool same = text_same(mine->name, spec->name) && mine->kind == spec->kind &&
+                text_same(mine->url, spec->url) && text_same(mine->secret, spec->secret) &&
+                text_same(mine->ca, spec->ca) && mine->nevent == spec->nevent &&
                 mine->min_severity == spec->min_severity && mine->give_up == spec->give_up &&
                 mine->timeout == (spec->timeout > 0 ? spec->timeout : 5 * SINK_SECOND) &&
                 mine->rotate == spec->rotate && mine->unsynced == spec->unsynced;
     for (int i = 0; i < spec->nevent && same; i++)
-        same = same_text(mine->event[i], spec->event[i]);
+        same = text_same(mine->event[i], spec->event[i]);
     return same;
 }
 
@@ -219,6 +215,6 @@ SinkCounts sink_counts_now(Sink *s)
     if (c.waiting < 0) /* delivered before it was counted */
         c.waiting = 0;
     const int64_t added = outbox_oldest(s->outbox, s->number);
-    c.oldest = added > 0 && c.waiting > 0 ? sink_wall() - added : 0;
+    c.oldest = added > 0 && c.waiting > 0 ? wall_now() - added : 0;
     return c;
 }

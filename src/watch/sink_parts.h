@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <time.h>
 
+#include "sched/clock.h"
 #include "watch/sink_each.h"
 #include "watch/sink_link.h"
 
@@ -24,13 +25,6 @@ struct Sink {
     SinkCounts counts;
     int64_t counted;        /* rows up to this seq were counted at the start */
 };
-
-static inline int64_t sink_wall(void) /* us since 1970 */
-{
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
 
 /* The thread; arg: the Sink. Ends once s->stop is set and s->site.wake woken. */
 void *sink_deliver(void *arg);

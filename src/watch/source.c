@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "sched/clock.h"
 #include "watch/capture_clock.h"
 #include "watch/hls_clock.h"
 #include "watch/pictures.h"
@@ -36,13 +37,6 @@ struct Source {
 /* ---- deadlines ---- */
 
 static int64_t now_us(void) { return (int64_t)(time_now() * 1e6); }
-
-static int64_t wall_us(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
 
 static bool stopped(const Source *s) { return s->opt.stop && atomic_load(s->opt.stop) != 0; }
 
@@ -282,7 +276,7 @@ static void describe(Source *s, Packet *p)
     p->arrival = now_us();
     if (s->stored)
         return;
-    capture_clock_read(&s->clock, p, wall_us());
+    capture_clock_read(&s->clock, p, wall_now());
     if (!is_hls(s))
         return;
     const bool late = s->late;

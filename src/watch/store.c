@@ -12,6 +12,7 @@
 
 #include "base/heap.h"
 #include "base/vec.h"
+#include "sched/clock.h"
 #include "watch/pattern.h"
 #include "watch/store_sql.h"
 
@@ -88,13 +89,6 @@ struct Store {
     bool stop;
     StoreCounts counts;
 };
-
-static int64_t wall_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
 
 /* ---- streams ---- */
 
