@@ -4,7 +4,8 @@
  * after another over two seconds. The watch is 2 samples a second of 4 icons and 3 cells of text. After five seconds, for the
  * models to be compiled and measured, SECONDS are counted. A line of CSV for each N: what became of the samples that were wanted; how long
  * after the arrival of its frame a sample was judged and an event told; cores that decoding took, and all the rest; CPU for each sample
- * besides decoding. N streams fit if nothing is skipped and 95 % of events are told within 300 ms. */
+ * besides decoding; how many times as many samples the stream with the most had as the one with the fewest (fair). Longer runs give a
+ * line a minute. N streams fit if nothing is skipped and 95 % of events are told within 300 ms. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,8 @@
 
 #define WARM 5.0
 #define MOST 200000
+#define MOST_STREAMS 512
+#define ROW 60.0 /* seconds of a line at most */
 
 typedef struct Latencies {
     int n;
@@ -106,6 +109,8 @@ typedef struct Totals {
     double decode, cpu; /* seconds; cpu: of the process */
     double p50, p95;    /* of samples, the worst stream's */
     double at;
+    int nstream;
+    int64_t of[MOST_STREAMS]; /* judged, each stream's */
 } Totals;
 
 static Totals totals(Engine *g)
@@ -120,6 +125,7 @@ static Totals totals(Engine *g)
         const StreamStatus *const x = &s.stream[i];
         t.wanted += x->wanted;
         t.judged += x->judged;
+        t.of[t.nstream++] = x->judged;
         t.busy += x->busy;
         t.late += x->late;
         t.rate += x->rate;
@@ -137,15 +143,45 @@ static void nap(double seconds)
     nanosleep(&(struct timespec){(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)}, NULL);
 }
 
+/* 0: a stream had none. */
+static double fairness(const Totals *x, const Totals *y)
+{
+    int64_t most = 0, fewest = INT64_MAX;
+    for (int i = 0; i < y->nstream; i++) {
+        const int64_t n = y->of[i] - x->of[i];
+        most = n > most ? n : most;
+        fewest = n < fewest ? n : fewest;
+    }
+    return fewest > 0 && most > 0 ? (double)most / (double)fewest : 0;
+}
+
 static void print_row(const char *mode, int n, const Totals *x, const Totals *y, Bench *b)
 {
     const double seconds = y->at - x->at, decode = y->decode - x->decode, rest = y->cpu - x->cpu - decode;
     const int64_t judged = y->judged - x->judged;
-    printf("%s,%d,%.1f,%lld,%lld,%lld,%lld,%lld,%lld,%.1f,%.1f,%d,%.1f,%.3f,%.3f,%.3f\n", mode, n, seconds,
+    printf("%s,%d,%.1f,%lld,%lld,%lld,%lld,%lld,%lld,%.1f,%.1f,%d,%.1f,%.3f,%.3f,%.3f,%.3f\n", mode, n, seconds,
            (long long)(y->wanted - x->wanted), (long long)judged, (long long)(y->busy - x->busy), (long long)(y->late - x->late),
            (long long)(y->rate - x->rate), (long long)(y->lost - x->lost), y->p50 * 1e3, y->p95 * 1e3, b->events.n,
-           percentile(&b->events, 0.95), decode / seconds, rest / seconds, judged > 0 ? rest * 1e3 / (double)judged : 0);
+           percentile(&b->events, 0.95), decode / seconds, rest / seconds, judged > 0 ? rest * 1e3 / (double)judged : 0, fairness(x, y));
     fflush(stdout);
+}
+
+static void count(Bench *b, bool on)
+{
+    pthread_mutex_lock(&b->lock);
+    b->counting = on;
+    pthread_mutex_unlock(&b->lock);
+}
+
+static void measure_row(Engine *g, const char *mode, int n, double seconds, Bench *b)
+{
+    const Totals before = totals(g);
+    b->events.n = 0;
+    count(b, true);
+    nap(seconds);
+    const Totals after = totals(g);
+    count(b, false);
+    print_row(mode, n, &before, &after, b);
 }
 
 static int measure(const ReadJob *j, const NetHost *nets, const char *mode, int n, double seconds, Error *e)
@@ -164,16 +200,8 @@ static int measure(const ReadJob *j, const NetHost *nets, const char *mode, int 
     }
     if (code == 0) {
         nap(WARM);
-        const Totals before = totals(g);
-        pthread_mutex_lock(&b->lock);
-        b->counting = true;
-        pthread_mutex_unlock(&b->lock);
-        nap(seconds);
-        const Totals after = totals(g);
-        pthread_mutex_lock(&b->lock);
-        b->counting = false;
-        pthread_mutex_unlock(&b->lock);
-        print_row(mode, n, &before, &after, b);
+        for (double left = seconds; left > 0; left -= ROW)
+            measure_row(g, mode, n, left < ROW ? left : ROW, b);
     }
     engine_free(g);
     arena_free(a);
@@ -182,6 +210,12 @@ static int measure(const ReadJob *j, const NetHost *nets, const char *mode, int 
 
 int main(int argc, char **argv)
 {
+    for (int i = 4; i < argc; i++) {
+        if (atoi(argv[i]) < 1 || atoi(argv[i]) > MOST_STREAMS) {
+            fprintf(stderr, "streams: 1 to %d streams, not %s\n", MOST_STREAMS, argv[i]);
+            return 2;
+        }
+    }
     if (argc < 5 || (strcmp(argv[2], "full") != 0 && strcmp(argv[2], "keyframes") != 0)) {
         fprintf(stderr, "streams DIR full|keyframes SECONDS N..\n");
         return 2;
@@ -194,7 +228,7 @@ int main(int argc, char **argv)
     if (code == 0)
         code = pool_new(1, &nets.pool, &e);
     printf("decode,streams,seconds,wanted,judged,busy,late,rate,lost,sample_p50_ms,sample_p95_ms,events,event_p95_ms,decode_cores,"
-           "other_cores,ms_a_sample\n");
+           "other_cores,ms_a_sample,fair\n");
     for (int i = 4; i < argc && code == 0; i++)
         code = measure(&j, &nets, argv[2], atoi(argv[i]), atof(argv[3]), &e);
     if (code != 0)
