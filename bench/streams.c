@@ -109,6 +109,7 @@ typedef struct Totals {
     double decode, cpu; /* seconds; cpu: of the process */
     double p50, p95;    /* of samples, the worst stream's */
     double at;
+    double factor;      /* that the governor lowers all rates by, now */
     int nstream;
     int64_t of[MOST_STREAMS]; /* judged, each stream's */
 } Totals;
@@ -119,7 +120,7 @@ static Totals totals(Engine *g)
     const EngineStatus s = engine_status(g, a);
     struct rusage use;
     getrusage(RUSAGE_SELF, &use);
-    Totals t = {.at = time_now(), .cpu = (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
+    Totals t = {.factor = s.factor, .at = time_now(), .cpu = (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
                                          1e-6 * (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec)};
     for (int i = 0; i < s.nstream; i++) {
         const StreamStatus *const x = &s.stream[i];
@@ -159,10 +160,10 @@ static void print_row(const char *mode, int n, const Totals *x, const Totals *y,
 {
     const double seconds = y->at - x->at, decode = y->decode - x->decode, rest = y->cpu - x->cpu - decode;
     const int64_t judged = y->judged - x->judged;
-    printf("%s,%d,%.1f,%lld,%lld,%lld,%lld,%lld,%lld,%.1f,%.1f,%d,%.1f,%.3f,%.3f,%.3f,%.3f\n", mode, n, seconds,
+    printf("%s,%d,%.1f,%lld,%lld,%lld,%lld,%lld,%lld,%.1f,%.1f,%d,%.1f,%.3f,%.3f,%.3f,%.3f,%.2f\n", mode, n, seconds,
            (long long)(y->wanted - x->wanted), (long long)judged, (long long)(y->busy - x->busy), (long long)(y->late - x->late),
            (long long)(y->rate - x->rate), (long long)(y->lost - x->lost), y->p50 * 1e3, y->p95 * 1e3, b->events.n,
-           percentile(&b->events, 0.95), decode / seconds, rest / seconds, judged > 0 ? rest * 1e3 / (double)judged : 0, fairness(x, y));
+           percentile(&b->events, 0.95), decode / seconds, rest / seconds, judged > 0 ? rest * 1e3 / (double)judged : 0, fairness(x, y), y->factor);
     fflush(stdout);
 }
 
@@ -228,7 +229,7 @@ int main(int argc, char **argv)
     if (code == 0)
         code = pool_new(1, &nets.pool, &e);
     printf("decode,streams,seconds,wanted,judged,busy,late,rate,lost,sample_p50_ms,sample_p95_ms,events,event_p95_ms,decode_cores,"
-           "other_cores,ms_a_sample,fair\n");
+           "other_cores,ms_a_sample,fair,factor\n");
     for (int i = 4; i < argc && code == 0; i++)
         code = measure(&j, &nets, argv[2], atoi(argv[i]), atof(argv[3]), &e);
     if (code != 0)

@@ -33,10 +33,18 @@ struct Engine {
 
 const EngineOptions *engine_options(const Engine *g) { return &g->opt; }
 
-bool engine_grants(Engine *g, double *credit)
+bool engine_grants(Engine *g, double *credit, double put_off)
 {
     pthread_mutex_lock(&g->load);
-    const bool out = governor_grants(&g->governor, credit);
+    const bool out = governor_grants(&g->governor, credit, put_off);
+    pthread_mutex_unlock(&g->load);
+    return out;
+}
+
+bool engine_overload(Engine *g)
+{
+    pthread_mutex_lock(&g->load);
+    const bool out = g->governor.factor < 1;
     pthread_mutex_unlock(&g->load);
     return out;
 }

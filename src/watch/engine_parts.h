@@ -68,7 +68,8 @@ typedef struct Stream {
 
 /* Of the engine, for its streams. */
 const EngineOptions *engine_options(const Engine *g);
-bool engine_grants(Engine *g, double *credit); /* governor_grants */
+bool engine_grants(Engine *g, double *credit, double put_off); /* governor_grants */
+bool engine_overload(Engine *g); /* rates are lowered */
 void engine_report(Engine *g, bool late); /* one sample is finished */
 void engine_wake(Stream *s, int64_t deadline, int64_t ready);
 ObserveHost *engine_host(Engine *g);

@@ -10,6 +10,7 @@
 
 #define AHEAD 1000000   /* us: decoding begins so long before a frame is wanted */
 #define DOWN_TICK 250000 /* us */
+#define MOST_PUT_OFF 10000000 /* us between keyframes; in streams with fewer of them samples are spread evenly */
 
 /* ---- of late ---- */
 
@@ -245,13 +246,29 @@ static double thread_seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Overload: points are left out, once it is time to think of them. */
+/* Overload: points are left out. What goes on from the last decoded frame is decided about when it is time to decode it. Else all from
+ * a keyframe on would have to be decoded: so a keyframe stands for the point behind it, as soon as it has come; and where none
+ * is near, a grant waits for the next one. So does a stream whose decoding is behind. */
 static void leave_out(Stream *s, int64_t now)
 {
-    while (!s->granted && s->grid.begun && may_be_late(s) && grid_expected(&s->grid) - now < AHEAD) {
-        s->granted = engine_grants(s->engine, &s->credit);
+    const double step = step_of(s);
+    while (s->grid.begun && may_be_late(s)) {
+        int64_t arrival, spacing;
+        bool key;
+        const int64_t start = live_start(s->live, s->grid.point, &key, &spacing);
+        const bool lowered = !s->grid.keyframes && engine_overload(s->engine);
+        const bool far = lowered && (double)(s->grid.point - start) > (key ? 1.1 : 2.1) * step; /* the last one may have been pulled */
+        const bool near = lowered && key && !far;
+        s->granted &= !far;
+        if (s->granted)
+            return;
+        if (far ? !live_due(s->live, s->grid.point, &arrival) : !near && grid_expected(&s->grid) - now >= AHEAD)
+            return;
+        s->granted = engine_grants(s->engine, &s->credit, far && spacing <= MOST_PUT_OFF ? (double)spacing / step : 0);
         if (!s->granted)
-            grid_skip(&s->grid, SAMPLE_RATE, step_of(s));
+            grid_skip(&s->grid, SAMPLE_RATE, step);
+        else if (near)
+            grid_pull(&s->grid, start);
     }
 }
 
@@ -268,8 +285,9 @@ static void fetch(Stream *s, double start)
     LiveFrame f;
     LiveResult r = LIVE_NOTHING;
     /* Frames long before the next one that is wanted may not be needed: a keyframe may come between. */
-    if (due || s->spec.offline || !s->grid.begun || grid_expected(&s->grid) - now < AHEAD)
-        r = live_frame(s->live, s->grid.point, may_be_late(s), &f);
+    const bool sure = s->granted || !may_be_late(s);
+    if (s->spec.offline || !s->grid.begun || (sure && (due || grid_expected(&s->grid) - now < AHEAD)))
+        r = live_frame(s->live, s->grid.point, may_be_late(s) && !grid_pulled(&s->grid), &f);
     s->decode += thread_seconds() - start;
     switch (r) {
     case LIVE_NOTHING: wait_for_more(s, now, deadline); break;

@@ -52,6 +52,7 @@ struct Live {
     Packet held;               /* the decoder did not take it yet */
     int epochs;                /* that began with the frames given so far */
     int64_t aim, aim_for;      /* with `newest`: the time chosen, and for which wanted one; INT64_MIN: none */
+    int64_t key;               /* pts of the last keyframe that the decoder was given, us; PACKET_NO_TIME: none */
     int64_t fed_since;         /* arrival of the first packet since the last frame, us; 0: none */
     int64_t skipped;
     int64_t dropped;           /* packets that no wanted frame needed */
@@ -317,6 +318,7 @@ int live_open(const char *url, const LiveOptions *opt, Live **out, Error *e)
     l->dice = opt->seed;
     l->probe = PROBE_MIN;
     l->aim = l->aim_for = INT64_MIN;
+    l->key = PACKET_NO_TIME;
     atomic_store(&l->refs, 2);
     packets_init(&l->queue, VIDEO_MAX_PACKETS, l->opt.max_bytes);
     l->decoder = decoder_new(a, &(DecoderOptions){l->name, opt->video.keyframes, opt->video.threads});
@@ -399,6 +401,8 @@ static LiveResult take_packet(Live *l, int64_t wanted, bool newest)
     const bool over = l->queue.n == 0 && (l->state == LIVE_ENDED || l->state == LIVE_FAILED);
     if (take)
         l->held = packets_pop(&l->queue);
+    if (take && packet_key(&l->held))
+        l->key = l->held.pts;
     if (l->files_wait && take)
         pthread_cond_broadcast(&l->wake);
     pthread_mutex_unlock(&l->lock);
@@ -494,6 +498,23 @@ bool live_due(const Live *l, int64_t wanted, int64_t *arrival)
         *arrival = packets_at(&l->queue, i)->arrival;
     pthread_mutex_unlock(&m->lock);
     return i >= 0;
+}
+
+int64_t live_start(const Live *l, int64_t wanted, bool *key, int64_t *spacing)
+{
+    Live *const m = (Live *)l;
+    const PacketPlace at = decoder_place(l->decoder);
+    pthread_mutex_lock(&m->lock);
+    const int needless = packets_needless(&l->queue, &at, wanted);
+    *key = needless > 0;
+    *spacing = l->queue.gop;
+    int64_t start = at.last;
+    if (*key)
+        start = packets_at(&l->queue, needless)->pts - at.origin;
+    else if (l->key != PACKET_NO_TIME && l->key - at.origin > start && l->key - at.origin <= wanted)
+        start = l->key - at.origin; /* the decoder has it, but has not given it yet */
+    pthread_mutex_unlock(&m->lock);
+    return start;
 }
 
 LiveState live_state(const Live *l, LiveCause *cause)

@@ -96,6 +96,10 @@ LiveResult live_frame(Live *l, int64_t wanted, bool newest, LiveFrame *out);
  * *arrival: when the first of them did. */
 bool live_due(const Live *l, int64_t wanted, int64_t *arrival);
 
+/* Where decoding begins to have a frame at `wanted`: at the last keyframe before it that has come (*key), or behind the last frame
+ * that was decoded. us of the epoch. *spacing: us between keyframes, 0: not known. */
+int64_t live_start(const Live *l, int64_t wanted, bool *key, int64_t *spacing);
+
 LiveState live_state(const Live *l, LiveCause *cause); /* cause: of the last time it went down */
 const char *live_error(const Live *l, Arena *a);       /* last message; "" */
 LiveCounts live_counts(const Live *l);

@@ -105,6 +105,15 @@ static void look_for_loss(PacketQueue *q, Packet *p, int64_t gap)
     q->step = gap;
 }
 
+static void note_spacing(PacketQueue *q, int64_t spacing)
+{
+    const int most = (int)(sizeof q->spacing / sizeof *q->spacing);
+    q->spacing[q->keys++ % most] = spacing;
+    q->gop = spacing;
+    for (int i = 0; i < q->keys && i < most; i++)
+        q->gop = q->spacing[i] > q->gop ? q->spacing[i] : q->gop;
+}
+
 /* What the queue remembers of what went through it. */
 static void note(PacketQueue *q, Packet *p)
 {
@@ -125,7 +134,7 @@ static void note(PacketQueue *q, Packet *p)
     if (!packet_key(p) || p->dts == PACKET_NO_TIME)
         return;
     if (q->last_key != PACKET_NO_TIME)
-        q->gop = p->dts - q->last_key;
+        note_spacing(q, p->dts - q->last_key);
     q->last_key = p->dts;
 }
 

@@ -57,7 +57,10 @@ typedef struct PacketQueue {
     const void *last_info;
     int64_t step;      /* us between the last two .. */
     int regular;       /* .. and so many before them */
-    int64_t last_key, gop; /* dts of the last keyframe; us between the last two, 0: not known */
+    int64_t last_key, gop; /* dts of the last keyframe; us between two, 0: not known: the most of late, as a cut
+                              in the picture makes an early one */
+    int64_t spacing[4];    /* us between the last keyframes */
+    int keys;
 } PacketQueue;
 
 void packets_init(PacketQueue *q, int max, int64_t max_bytes);

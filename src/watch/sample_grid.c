@@ -23,6 +23,12 @@ static int64_t pass_until(SampleGrid *g, int64_t t, double step)
     return n;
 }
 
+/* The point stands where it was meant to be. */
+static void put_back(SampleGrid *g)
+{
+    g->point = grid_pulled(g) ? g->stands_for : g->point;
+}
+
 /* What n points between the last frame and this one come to; returns how many of them were busy. */
 static int64_t passed_over(SampleGrid *g, int64_t n, const VideoFrame *f, const FramesMissed *missed)
 {
@@ -51,11 +57,13 @@ int64_t grid_frame(SampleGrid *g, const VideoFrame *f, int64_t arrival, const Fr
 {
     int64_t busy = 0;
     if (g->begun && f->epoch == g->epoch) {
+        if (f->t >= g->stands_for)
+            put_back(g);
         busy = passed_over(g, pass_until(g, f->t, step), f, missed);
         g->spacing = missed->waited && !missed->lost ? f->t - g->t : g->spacing;
     } else if (g->begun) {
         end_epoch(g, arrival, step);
-        g->spacing = 0;
+        g->spacing = g->stands_for = 0;
     }
     g->begun = g->taken = true;
     g->epoch = f->epoch;
@@ -69,7 +77,7 @@ void grid_done(SampleGrid *g, SampleFate fate, double step)
 {
     count(g, fate, 1);
     g->taken = false;
-    g->point = grid_next(g->t, step);
+    g->point = grid_next(g->t > g->stands_for ? g->t : g->stands_for, step);
 }
 
 void grid_skip(SampleGrid *g, SampleFate fate, double step)
@@ -78,8 +86,17 @@ void grid_skip(SampleGrid *g, SampleFate fate, double step)
     g->point = grid_next(g->point, step);
 }
 
+void grid_pull(SampleGrid *g, int64_t t)
+{
+    if (t >= g->point)
+        return;
+    g->stands_for = g->point;
+    g->point = t;
+}
+
 void grid_quiet(SampleGrid *g, int64_t t, double step)
 {
+    put_back(g);
     const double apart = g->keyframes && (double)g->spacing > step ? (double)g->spacing : step;
     while (g->point <= t) {
         count(g, SAMPLE_LOST, 1);

@@ -29,6 +29,7 @@ typedef struct SampleGrid { /* zero at first, but for `keyframes` */
     bool keyframes;        /* no other frames are looked at */
     bool begun, taken;     /* taken: a sample is under way */
     int64_t point;         /* the next one, us in the epoch */
+    int64_t stands_for;    /* what it was before grid_pull; before `point`: nothing */
     int epoch;             /* of the last frame, as all that follows */
     int64_t t, number, arrival;
     int64_t spacing;       /* between keyframes; 0: not known */
@@ -50,6 +51,9 @@ int64_t grid_frame(SampleGrid *g, const VideoFrame *f, int64_t arrival, const Fr
 void grid_done(SampleGrid *g, SampleFate fate, double step);
 /* The next point is left out. */
 void grid_skip(SampleGrid *g, SampleFate fate, double step);
+/* Not the next point's frame is wanted but an earlier one, which stands for it. */
+void grid_pull(SampleGrid *g, int64_t t);
+static inline bool grid_pulled(const SampleGrid *g) { return g->stands_for > g->point; }
 /* No frame before t will come any more. */
 void grid_quiet(SampleGrid *g, int64_t t, double step);
 

@@ -73,7 +73,7 @@ static void want_sample(Simulation *s, Stream *st)
 {
     st->next += (int64_t)(SECOND / st->rate);
     st->wanted++;
-    if (!governor_grants(&s->governor, &st->credit)) {
+    if (!governor_grants(&s->governor, &st->credit, 0)) {
         st->skipped++;
     } else if (st->under_way) {
         st->busy++;

@@ -7,6 +7,8 @@
 #define STREAMS 8
 #define WORK 100000 /* us a sample: eight streams of five a second on two workers, twice what can be done */
 
+#define GOP 5
+
 static char clip[64];
 
 static int set_up(void **state)
@@ -14,7 +16,7 @@ static int set_up(void **state)
     (void)state;
     strcpy(clip, "/tmp/lathe_load_XXXXXX.mp4");
     close(mkstemps(clip, 4));
-    clip_write(clip, &(ClipOptions){.frames = 15 * 20, .fps = 15, .gop = 5});
+    clip_write(clip, &(ClipOptions){.frames = 15 * 20, .fps = 15, .gop = GOP});
     return 0;
 }
 
@@ -29,6 +31,20 @@ static void add_streams(EngineBench *b, const Watch *w)
 {
     for (int i = 0; i < STREAMS; i++)
         bench_add(b, &(StreamSpec){.name = arena_printf(b->arena, "s%d", i), .url = clip, .watch = w, .latency = 400000});
+}
+
+/* Share of samples that are keyframes. */
+static double keyframes(EngineBench *b)
+{
+    int keys = 0, all = 0;
+    pthread_mutex_lock(&b->lock);
+    for (int i = 0; i < STREAMS; i++) {
+        const Told *const t = bench_told(b, arena_printf(b->arena, "s%d", i));
+        for (int k = t->samples / 2; k < t->samples; k++, all++)
+            keys += t->number[k] % GOP == 0;
+    }
+    pthread_mutex_unlock(&b->lock);
+    return all > 0 ? (double)keys / all : 0;
 }
 
 /* Samples of each stream that were judged in the last while. */
@@ -64,6 +80,9 @@ static void test_overload(void **state)
     print_message("judged %lld of %d that can be, %lld to %lld a stream, factor down to %.2f\n", (long long)sum,
                   (int)(2 * 8e6 / WORK), (long long)least, (long long)most, factor);
     assert_true(factor < 0.8);
+    const double keys = keyframes(&b); /* these cost least: they stand for the points behind them */
+    print_message("%.0f %% are keyframes\n", 100 * keys);
+    assert_true(keys > 0.3); /* a fifth by chance */
     assert_true((double)sum >= 0.8 * 2 * 8e6 / WORK);
     assert_true((double)most <= 1.2 * (double)least + 1); /* a sample more or less at the edges of the time that is counted */
     for (int i = 0; i < STREAMS; i++) {

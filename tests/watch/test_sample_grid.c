@@ -70,6 +70,33 @@ static void test_busy(void **state)
     assert_int_equal(g.point, 2500000);
 }
 
+/* A keyframe at 1.8 stands for 2. */
+static void test_pull(void **state)
+{
+    (void)state;
+    SampleGrid g = {0};
+    judge(&g, 0, 1500000);
+    grid_pull(&g, 1800000);
+    assert_int_equal(g.point, 1800000);
+    assert_true(grid_pulled(&g));
+    judge(&g, 0, 1800000);
+    assert_false(grid_pulled(&g));
+    assert_int_equal(g.point, 2500000); /* 2 is done */
+    check(&g, 2, 0, 0, 0, 0);
+    grid_pull(&g, 2400000);
+    judge(&g, 0, 3 * S); /* it was not there, nor what came behind it: 2.5 is lost */
+    check(&g, 3, 0, 0, 0, 1);
+    assert_int_equal(g.point, 3500000);
+    grid_pull(&g, 3100000);
+    grid_quiet(&g, 4 * S, STEP); /* 3.5, 4 */
+    check(&g, 3, 0, 0, 0, 3);
+    grid_pull(&g, 4200000);
+    judge(&g, 1, 0); /* another epoch */
+    assert_int_equal(g.point, 500000);
+    grid_pull(&g, 500000); /* not earlier: nothing */
+    assert_false(grid_pulled(&g));
+}
+
 static void test_lost(void **state)
 {
     (void)state;
@@ -167,7 +194,7 @@ static void test_random(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_grid),      cmocka_unit_test(test_busy), cmocka_unit_test(test_lost),
+        cmocka_unit_test(test_grid),      cmocka_unit_test(test_busy), cmocka_unit_test(test_pull), cmocka_unit_test(test_lost),
         cmocka_unit_test(test_jump),      cmocka_unit_test(test_few_frames),
         cmocka_unit_test(test_keyframes), cmocka_unit_test(test_rate), cmocka_unit_test(test_random),
     };
