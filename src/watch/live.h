@@ -24,10 +24,17 @@
  * captured: by RTCP sender reports ("rtcp"), by HLS's EXT-X-PROGRAM-DATE-TIME ("pdt"), else arrival less the least
  * delay seen ("arrival"). Files have none ("media").
  *
- * live_frame, live_due and live_counts belong to one thread at a time, live_state and live_error to any. */
+ * **Sound** is read if video.sound says so, and nothing else is different then: pictures keep their ring, their clock and
+ * their epochs. With `hear` its packets wait in a ring of their own for live_sound, in the order in which they came, behind
+ * those of the connection before; if that is full the oldest go (of a file that is not paced the reader waits). Where
+ * sound belongs to pictures: of the same connection by StreamInfo.connection and VideoFrame.connection, packet.pts
+ * is VideoFrame.origin + t.
+ *
+ * live_frame, live_due, live_sound and live_counts belong to one thread at a time, live_state and live_error to any. */
 #ifndef LATHE_WATCH_LIVE_H
 #define LATHE_WATCH_LIVE_H
 
+#include "watch/packets.h"
 #include "watch/video.h"
 
 #define LIVE_RETRY_SOON 800000    /* us */
@@ -52,6 +59,7 @@ typedef struct LiveOptions { /* zero: the default of each */
     int64_t retry_min, retry_max; /* us; 0.25 s, 30 s */
     uint64_t seed;            /* of the jitter */
     int64_t max_bytes;        /* of the ring; 8 MB */
+    bool hear;                /* sound is kept for live_sound; whoever sets it has to take it */
     bool paced;               /* a file as if it were live: by its own clock, from when it is opened */
     void (*notify)(void *arg); /* from the reader's thread: a packet, or another state. It may ask
                                   for anything but live_close */
@@ -75,6 +83,7 @@ typedef struct LiveCounts {
     int64_t full;      /* packets thrown away because the ring was full */
     int64_t skipped;   /* frames passed over because newer ones were there (live_frame's `newest`) */
     int64_t connections, down[LIVE_CAUSES];
+    int64_t sound, unheard; /* packets of sound that were read; that were thrown away as their ring was full */
 } LiveCounts;
 
 typedef struct Live Live;
@@ -99,6 +108,11 @@ bool live_due(const Live *l, int64_t wanted, int64_t *arrival);
 /* Where decoding begins to have a frame at `wanted`: at the last keyframe before it that has come (*key), or behind the last frame
  * that was decoded. us of the epoch. *spacing: us between keyframes, 0: not known. */
 int64_t live_start(const Live *l, int64_t wanted, bool *key, int64_t *spacing);
+
+/* With `hear`: what came next, the caller's. An end of a connection (av NULL; info: its pictures') says that no sound follows
+ * of it: at its end, and at its beginning if it has none, as far as is known then. False: nothing waits; *stuck: and
+ * nothing will before a frame is taken, as the reader of a file waits for room. */
+bool live_sound(Live *l, Packet *out, bool *stuck);
 
 LiveState live_state(const Live *l, LiveCause *cause); /* cause: of the last time it went down */
 const char *live_error(const Live *l, Arena *a);       /* last message; "" */

@@ -1,10 +1,12 @@
-/* Compressed pictures on their way from who reads to who decodes: packets of one connection after another, in a ring.
+/* Compressed pictures, or sound, on their way from who reads to who decodes: packets of one connection after another, in
+ * a ring.
  *
  *     read -> [key . . . key . . end][key . .  <- push
  *
  * A packet knows its connection (StreamInfo: codec and clock), so that readers and decoders need not agree on when
  * one ends. A packet without data is the end of its connection. Times are microseconds of the stream's own clock;
- * where that clock goes back or jumps, the packet *breaks*.
+ * where that clock goes back or jumps, the packet *breaks*. Pictures and sound of one connection have one clock, and the
+ * same StreamInfo.connection; they wait in queues of their own.
  *
  * A queue belongs to one thread, or to who holds the lock beside it. */
 #ifndef LATHE_WATCH_PACKETS_H
@@ -17,10 +19,13 @@
 
 #define PACKET_NO_TIME AV_NOPTS_VALUE
 
-typedef struct StreamInfo { /* what a connection says of its video; shared, counted */
+typedef struct StreamInfo { /* what a connection says of its pictures, or of its sound; shared, counted */
     AVCodecParameters *par;
     AVRational time_base, frame_rate; /* frame_rate 0/0: not known */
     bool lossy;        /* what the transport marks as damaged is; of files it may be but a seam */
+    bool sound;        /* of sound: each packet is a keyframe, none is a picture */
+    bool moves;        /* its times are set right whenever the sender reports which belong together (RTSP with sound) */
+    int connection;    /* SourceOptions.connection: what has the same one has the same clock */
     _Atomic int refs;
 } StreamInfo;
 
@@ -43,6 +48,8 @@ typedef struct Packet {
     bool lost;         /* one or more before it never came, by the times of a stream that was regular so far */
 } Packet;
 
+/* Of sound; the end of a connection is one of pictures. */
+static inline bool packet_sound(const Packet *p) { return p->info && p->info->sound; }
 static inline bool packet_key(const Packet *p) { return p->av && (p->av->flags & AV_PKT_FLAG_KEY); }
 void packet_free(Packet *p); /* what it holds */
 

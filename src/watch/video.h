@@ -27,18 +27,27 @@
 #define VIDEO_MAX_BYTES (64 << 20) /* .. and what they hold */
 #define VIDEO_MAX_PIXELS (8192 * 4352)
 
+typedef enum VideoSound {     /* is sound read beside the pictures? */
+    SOUND_NOT,
+    SOUND_WANTED,             /* if there is any */
+    SOUND_NEEDED              /* what is stored and has none is refused: ERR_INVALID */
+} VideoSound;
+
 typedef struct VideoOptions { /* zero: the default of each */
     int64_t open_timeout;     /* us; 10 s */
     int64_t read_timeout;     /* us; 10 s. Of files, too: they may be on a network */
     bool keyframes;           /* no other frame is wanted */
     int threads;              /* of the decoder; 1 */
     double picture_rate;      /* of a folder of pictures, frames a second; 1 */
+    VideoSound sound;         /* of live.h alone: a Video gives pictures */
 } VideoOptions;
 
 typedef struct VideoFrame {
     Frame picture;   /* valid until the next call */
     int64_t t;       /* us, in its epoch */
     int epoch;       /* from 0 */
+    int64_t origin;  /* of the epoch: where t is 0 by the stream's clock, us; sound of the same connection has that clock */
+    int connection;  /* StreamInfo.connection */
     int64_t number;  /* of the frame in its epoch, by its time and the stream's frame rate; -1: that is not known */
     bool key;
     int64_t wall;    /* of capture, us since 1970; 0: not known */
