@@ -229,7 +229,9 @@ static void describe(Decoder *d, DecodedFrame *out)
     const Note *const n = note_of(d);
     const int64_t at = time_of(d, d->frame);
     const AVRational rate = d->info->frame_rate;
-    *out = (DecodedFrame){.frame = {.wall = n->wall, .clock = n->clock, .epoch = d->epoch}, .arrival = n->arrival};
+    *out = (DecodedFrame){.frame = {.wall = n->wall, .clock = n->clock, .epoch = d->epoch, .origin = d->origin,
+                                    .connection = d->info->connection},
+                          .arrival = n->arrival};
     VideoFrame *const f = &out->frame;
     f->t = at == PACKET_NO_TIME ? d->guess : at - d->origin;
     f->number = rate.num > 0 && rate.den > 0

@@ -15,6 +15,8 @@
 #define LASTED 3000000         /* us after which a connection counts as well */
 #define PROBE_MIN 250000       /* us: libav looks so long at streams that may have more in them (FLV, TS) .. */
 #define PROBE_MAX 4000000      /* .. and longer each time where that was too short */
+#define SOUND_PACKETS 4096     /* that wait at most .. */
+#define SOUND_BYTES (2 << 20)  /* .. and bytes: ten seconds of what is not compressed */
 #define PACKETS_A_CALL 16      /* are decoded at most .. */
 #define CALL_TIME 4000         /* .. and no other once so many us are over */
 
@@ -30,10 +32,12 @@ struct Live {
     pthread_mutex_t lock;      /* guards what follows up to the next comment */
     pthread_cond_t wake;       /* for either side: room, a packet taken, time to go */
     PacketQueue queue;
+    PacketQueue sound;         /* with `hear` */
     LiveState state;
     LiveCause cause;
     LiveCounts counts;         /* the reader's part */
     bool files_wait;           /* the reader waits where the ring is full */
+    bool stuck;                /* .. and does so now */
     bool gone;                 /* the reader is */
     Error error;               /* the last one, of this connection or of the one before */
 
@@ -42,6 +46,7 @@ struct Live {
 
     /* of the reader */
     uint64_t dice;
+    int connection;            /* number of this one */
     int64_t down_since;        /* of this outage, us; 0: none yet */
     int64_t delay;             /* before the next attempt, us */
     int64_t probe;             /* us of the stream to look at before it begins */
@@ -113,12 +118,42 @@ static void set_state(Live *l, LiveState state)
     notify(l);
 }
 
-/* Hands a packet, or the end of a connection, to who looks. */
-static void push(Live *l, Packet *p)
+/* Under the lock, which it may let go of meanwhile. */
+static void wait_for_room(Live *l, const PacketQueue *q)
+{
+    while (l->files_wait && packets_full(q) && !closing(l)) {
+        const bool news = l->opt.hear && q == &l->queue && !l->stuck;
+        if (!news) {
+            pthread_cond_wait(&l->wake, &l->lock);
+            continue;
+        }
+        l->stuck = true;
+        pthread_mutex_unlock(&l->lock);
+        notify(l); /* who waits for sound waits in vain */
+        pthread_mutex_lock(&l->lock);
+    }
+    l->stuck = false;
+}
+
+/* Hands a packet to who hears. */
+static void push_sound(Live *l, Packet *p)
 {
     pthread_mutex_lock(&l->lock);
-    while (l->files_wait && packets_full(&l->queue) && !closing(l))
-        pthread_cond_wait(&l->wake, &l->lock);
+    wait_for_room(l, &l->sound);
+    l->counts.sound += p->av != NULL;
+    while (packets_full(&l->sound))
+        l->counts.unheard += packets_make_room(&l->sound);
+    if (!packets_push(&l->sound, p))
+        l->counts.unheard++;
+    pthread_mutex_unlock(&l->lock);
+    notify(l);
+}
+
+/* Hands a packet, or the end of a connection, to who looks. */
+static void push_picture(Live *l, Packet *p)
+{
+    pthread_mutex_lock(&l->lock);
+    wait_for_room(l, &l->queue);
     if (p->av) {
         l->counts.video.packets++;
         l->counts.video.bytes += p->av->size;
@@ -130,6 +165,31 @@ static void push(Live *l, Packet *p)
         l->counts.full++;
     pthread_mutex_unlock(&l->lock);
     notify(l);
+}
+
+/* Pictures and sound in the order in which they came. */
+static void push(Live *l, Packet *p)
+{
+    if (!packet_sound(p))
+        push_picture(l, p);
+    else if (l->opt.hear)
+        push_sound(l, p);
+    else
+        packet_free(p);
+}
+
+static Packet end_of(const Source *s)
+{
+    return (Packet){.info = stream_info_ref(source_info(s)), .arrival = now_us()};
+}
+
+/* No sound is to come of this connection, as far as is known. */
+static void push_silence(Live *l, const Source *s)
+{
+    if (!l->opt.hear)
+        return;
+    Packet end = end_of(s);
+    push_sound(l, &end);
 }
 
 static LiveCause cause_of(const Live *l, SourceFailure f)
@@ -173,14 +233,17 @@ static int read_all(Live *l, Source *s, Error *e)
     const int64_t connected = now_us();
     Packet p;
     int code;
+    if (!source_sound(s))
+        push_silence(l, s);
     while ((code = source_read(s, &p, e)) > 0) {
-        if (paced)
+        if (paced && !packet_sound(&p)) /* sound comes when its neighbours do */
             pace(l, &p, &c);
         push(l, &p);
         if (now_us() - connected > LASTED)
             l->down_since = l->delay = 0;
     }
-    Packet end = {.info = stream_info_ref(source_info(s)), .arrival = now_us()};
+    push_silence(l, s);
+    Packet end = end_of(s);
     push(l, &end);
     return code;
 }
@@ -220,6 +283,8 @@ static bool connect_once(Live *l)
         .read_timeout = l->opt.video.read_timeout,
         .keyframes = l->opt.video.keyframes,
         .picture_rate = l->opt.video.picture_rate,
+        .sound = l->opt.video.sound,
+        .connection = ++l->connection,
         .live = true,
         .probe = l->probe,
         .stop = &l->halt,
@@ -271,6 +336,7 @@ static void live_unref(Live *l)
         return;
     packet_free(&l->held);
     packets_free(&l->queue);
+    packets_free(&l->sound);
     pthread_mutex_destroy(&l->lock);
     pthread_mutex_destroy(&l->telling);
     pthread_cond_destroy(&l->wake);
@@ -303,6 +369,7 @@ static LiveOptions with_defaults(const LiveOptions *opt)
     o.frame_timeout = o.frame_timeout ? o.frame_timeout : 20000000;
     o.retry_min = o.retry_min ? o.retry_min : 250000;
     o.retry_max = o.retry_max ? o.retry_max : 30000000;
+    o.hear = o.hear && o.video.sound != SOUND_NOT;
     o.max_bytes = o.max_bytes ? o.max_bytes : 8 << 20;
     return o;
 }
@@ -321,6 +388,7 @@ int live_open(const char *url, const LiveOptions *opt, Live **out, Error *e)
     l->key = PACKET_NO_TIME;
     atomic_store(&l->refs, 2);
     packets_init(&l->queue, VIDEO_MAX_PACKETS, l->opt.max_bytes);
+    packets_init(&l->sound, SOUND_PACKETS, SOUND_BYTES);
     l->decoder = decoder_new(a, &(DecoderOptions){l->name, opt->video.keyframes, opt->video.threads});
     pthread_mutex_init(&l->lock, NULL);
     pthread_mutex_init(&l->telling, NULL);
@@ -486,6 +554,19 @@ LiveResult live_frame(Live *l, int64_t wanted, bool newest, LiveFrame *out)
             return more;
         feed(l, l->aim_for == wanted ? l->aim : wanted);
     }
+}
+
+bool live_sound(Live *l, Packet *out, bool *stuck)
+{
+    pthread_mutex_lock(&l->lock);
+    const bool some = l->sound.n > 0;
+    if (some)
+        *out = packets_pop(&l->sound);
+    *stuck = !some && l->stuck && packets_full(&l->queue);
+    if (some && l->files_wait)
+        pthread_cond_broadcast(&l->wake);
+    pthread_mutex_unlock(&l->lock);
+    return some;
 }
 
 bool live_due(const Live *l, int64_t wanted, int64_t *arrival)

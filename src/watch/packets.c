@@ -23,6 +23,8 @@ StreamInfo *stream_info_new(const AVCodecParameters *par, AVRational time_base, 
     }
     s->time_base = time_base;
     s->frame_rate = frame_rate;
+    s->lossy = s->sound = s->moves = false;
+    s->connection = 0;
     atomic_store(&s->refs, 1);
     return s;
 }
@@ -98,6 +100,8 @@ static bool grow(PacketQueue *q)
 static void look_for_loss(PacketQueue *q, Packet *p, int64_t gap)
 {
     const bool same = q->step > 0 && gap > q->step - q->step / 4 && gap < q->step + q->step / 4;
+    if (p->info->moves && p->clock != q->last_clock) /* the first report */
+        q->regular = 0;
     p->lost = p->info->lossy && q->regular >= REGULAR && gap > q->step + q->step / 2 && !packet_key(p);
     if (p->lost)
         return;
@@ -128,6 +132,7 @@ static void note(PacketQueue *q, Packet *p)
     else
         q->regular = 0;
     q->last_info = p->info;
+    q->last_clock = p->clock;
     q->last = p->dts != PACKET_NO_TIME || other ? p->dts : q->last;
     p->hole = q->hole;
     q->hole = false;

@@ -62,6 +62,7 @@ typedef struct PacketQueue {
     bool hole;         /* before the next one that is pushed */
     int64_t last;      /* dts of what was pushed last, and its connection: only compared */
     const void *last_info;
+    SampleClock last_clock;
     int64_t step;      /* us between the last two .. */
     int regular;       /* .. and so many before them */
     int64_t last_key, gop; /* dts of the last keyframe; us between two, 0: not known: the most of late, as a cut

@@ -22,13 +22,16 @@ struct Source {
     SourceOptions opt;
     AVFormatContext *format;
     int stream;       /* index of the one we look at */
-    StreamInfo *info;
+    int sound;        /* .. and of the one we hear; -1: none */
+    unsigned known;   /* streams that were there when these were chosen; more may show themselves */
+    StreamInfo *info, *sound_info; /* sound_info: NULL: no sound */
     CaptureClock clock;
     HlsClock *hls;    /* NULL: it is not HLS */
     bool stored;
     Pictures pictures; /* of a folder of pictures, which has no format open */
     int picture;       /* the next one */
 
+    int64_t waited;   /* for the next picture, us: in calls of source_read, of which those before gave sound */
     int64_t deadline; /* us, monotonic; INT64_MAX: none */
     bool late;        /* it passed, or we were stopped: errors that follow come from that */
     SourceFailure failure;
@@ -103,18 +106,20 @@ static int refuse(Source *s, int code, const char *what, Error *e)
 typedef struct TransportRow {
     const char *scheme, *option, *value;
     bool live; /* set only where it is to be connected to anew */
+    bool mute; /* set only where no sound is wanted */
 } TransportRow;
 
 /* What a transport needs besides deadlines; what the address says itself goes first. */
 static const TransportRow transport[] = {
-    {"rtsp", "rtsp_transport", "tcp", false}, /* UDP loses packets on loaded hosts */
-    {"rtsp", "allowed_media_types", "video", false}, /* beside sound, times move when reports come */
-    {"udp", "buffer_size", "1048576", false}, /* of the kernel */
-    {"udp", "overrun_nonfatal", "1", false},
-    {"http", "live_start_index", "-1", true}, /* HLS: the newest segment */
-    {"http", "http_persistent", "0", true},   /* segments are seen as they are opened (hls_clock.h) .. */
-    {"http", "http_multiple", "0", true},     /* .. one after another */
-    {"", "probesize", "1000000", true},
+    {"rtsp", "rtsp_transport", "tcp", false, false}, /* UDP loses packets on loaded hosts */
+    {"rtsp", "allowed_media_types", "video", false, true}, /* beside sound, times move when reports come */
+    {"rtsp", "allowed_media_types", "video+audio", false, false},
+    {"udp", "buffer_size", "1048576", false, false}, /* of the kernel */
+    {"udp", "overrun_nonfatal", "1", false, false},
+    {"http", "live_start_index", "-1", true, false}, /* HLS: the newest segment */
+    {"http", "http_persistent", "0", true, false},   /* segments are seen as they are opened (hls_clock.h) .. */
+    {"http", "http_multiple", "0", true, false},     /* .. one after another */
+    {"", "probesize", "1000000", true, false},
 };
 
 static const char *const live_schemes[] = {"rtsp", "rtmp", "srt", "udp", "rtp", "tcp", "rist", "mmst", "mmsh"};
@@ -135,10 +140,11 @@ static void set_options(const Source *s, AVDictionary **option)
 {
     for (size_t i = 0; i < sizeof transport / sizeof *transport; i++) {
         const TransportRow *const r = &transport[i];
-        if (has_scheme(s->url, r->scheme) && (s->opt.live || !r->live))
-            av_dict_set(option, r->option, r->value, 0);
+        if (has_scheme(s->url, r->scheme) && (s->opt.live || !r->live) && (s->opt.sound == SOUND_NOT || !r->mute))
+            av_dict_set(option, r->option, r->value, AV_DICT_DONT_OVERWRITE);
     }
-    if (s->opt.live)
+    /* A file can wait, and its sound may begin late. */
+    if (s->opt.live && (s->opt.sound == SOUND_NOT || !source_is_file(s->url)))
         av_dict_set_int(option, "analyzeduration", s->opt.probe, 0);
 }
 
@@ -186,6 +192,48 @@ static int check_upright(Source *s, const AVStream *stream, Error *e)
                      "turn them first (ffmpeg -i IN OUT does)", s->name, -turn);
 }
 
+/* ---- sound ---- */
+
+static void take_sound(Source *s, int index)
+{
+    AVStream *const stream = s->format->streams[index];
+    StreamInfo *const info = stream_info_new(stream->codecpar, stream->time_base, (AVRational){0, 1});
+    if (!info)
+        return; /* out of memory: there is none */
+    info->sound = true;
+    info->connection = s->opt.connection;
+    stream->discard = AVDISCARD_DEFAULT;
+    s->sound = index;
+    s->sound_info = info;
+}
+
+/* Once the pictures are chosen. */
+static int choose_sound(Source *s, Error *e)
+{
+    if (s->opt.sound == SOUND_NOT)
+        return 0;
+    const AVCodec *codec = NULL;
+    const int index = av_find_best_stream(s->format, AVMEDIA_TYPE_AUDIO, -1, s->stream, &codec, 0);
+    if (index >= 0)
+        take_sound(s, index);
+    s->info->moves = s->sound_info && strcmp(s->format->iformat->name, "rtsp") == 0;
+    if (s->sound_info || s->opt.sound != SOUND_NEEDED || !s->stored)
+        return 0;
+    if (index == AVERROR_DECODER_NOT_FOUND)
+        return refuse(s, ERR_UNSUPPORTED, "no decoder for its sound", e);
+    return refuse(s, ERR_INVALID, "it has no sound", e);
+}
+
+/* Formats without a head show what they hold as it comes. */
+static void look_for_sound(Source *s, int index)
+{
+    if (s->opt.sound == SOUND_NOT || s->sound_info || (unsigned)index < s->known)
+        return;
+    const AVCodecParameters *const par = s->format->streams[index]->codecpar;
+    if (par->codec_type == AVMEDIA_TYPE_AUDIO && avcodec_find_decoder(par->codec_id))
+        take_sound(s, index);
+}
+
 static int choose_stream(Source *s, Error *e)
 {
     const AVCodec *codec = NULL;
@@ -205,7 +253,10 @@ static int choose_stream(Source *s, Error *e)
     if (!s->info)
         return refuse(s, ERR_MEMORY, "out of memory", e);
     s->info->lossy = !s->stored;
-    return check_upright(s, stream, e);
+    s->info->connection = s->opt.connection;
+    s->known = s->format->nb_streams;
+    const int code = check_upright(s, stream, e);
+    return code == 0 ? choose_sound(s, e) : code;
 }
 
 /* A folder of pictures is what its first one is. */
@@ -239,6 +290,7 @@ Source *source_new(const char *url, const SourceOptions *opt)
                   .url = arena_strdup(a, url),
                   .name = url_shown(a, url),
                   .opt = *opt,
+                  .sound = -1,
                   .deadline = INT64_MAX};
     return s;
 }
@@ -261,6 +313,7 @@ void source_close(Source *s)
     avformat_close_input(&s->format);
     hls_clock_free(s->hls);
     stream_info_unref(s->info);
+    stream_info_unref(s->sound_info);
     arena_free(s->arena);
 }
 
@@ -268,13 +321,13 @@ void source_close(Source *s)
 
 static bool is_hls(const Source *s) { return s->hls && strcmp(s->format->iformat->name, "hls") == 0; }
 
-static void describe(Source *s, Packet *p)
+static void describe(Source *s, StreamInfo *info, Packet *p)
 {
-    p->info = stream_info_ref(s->info);
-    p->pts = stream_info_us(s->info, p->av->pts != AV_NOPTS_VALUE ? p->av->pts : p->av->dts);
-    p->dts = stream_info_us(s->info, p->av->dts != AV_NOPTS_VALUE ? p->av->dts : p->av->pts);
+    p->info = stream_info_ref(info);
+    p->pts = stream_info_us(info, p->av->pts != AV_NOPTS_VALUE ? p->av->pts : p->av->dts);
+    p->dts = stream_info_us(info, p->av->dts != AV_NOPTS_VALUE ? p->av->dts : p->av->pts);
     p->arrival = now_us();
-    if (s->stored)
+    if (s->stored || info->sound)
         return;
     capture_clock_read(&s->clock, p, wall_now());
     if (!is_hls(s))
@@ -315,13 +368,21 @@ static int read_picture(Source *s, Packet *out, Error *e)
         memcpy(out->av->data, f.at, f.size);
         out->av->pts = out->av->dts = s->picture++;
         out->av->flags |= AV_PKT_FLAG_KEY;
-        describe(s, out);
+        describe(s, s->info, out);
     } else {
         packet_free(out);
         s->failure = SOURCE_BROKEN;
     }
     arena_free(a);
     return code == 0 ? 1 : code;
+}
+
+static bool wanted(Source *s, int index)
+{
+    if (index == s->stream)
+        return true;
+    look_for_sound(s, index);
+    return index == s->sound;
 }
 
 int source_read(Source *s, Packet *out, Error *e)
@@ -333,17 +394,20 @@ int source_read(Source *s, Packet *out, Error *e)
     *out = (Packet){.av = av_packet_alloc()};
     if (!out->av)
         return refuse(s, ERR_MEMORY, "out of memory", e);
-    arm(s, read_timeout(s));
+    const int64_t start = now_us();
+    arm(s, read_timeout(s) - s->waited);
     int code;
     for (;;) {
         code = must_stop(s) ? AVERROR_EXIT : av_read_frame(s->format, out->av);
-        if (code < 0 || (out->av->stream_index == s->stream && out->av->size > 0))
+        if (code < 0 || (wanted(s, out->av->stream_index) && out->av->size > 0))
             break;
         av_packet_unref(out->av);
     }
     disarm(s);
     if (code >= 0) {
-        describe(s, out);
+        const bool sound = out->av->stream_index == s->sound;
+        s->waited = sound ? s->waited + now_us() - start : 0;
+        describe(s, sound ? s->sound_info : s->info, out);
         return 1;
     }
     packet_free(out);
@@ -356,6 +420,7 @@ int source_read(Source *s, Packet *out, Error *e)
 
 SourceFailure source_failure(const Source *s) { return s->failure; }
 StreamInfo *source_info(const Source *s) { return s->info; }
+StreamInfo *source_sound(const Source *s) { return s->sound_info; }
 bool source_stored(const Source *s) { return s->stored; }
 bool source_bursts(const Source *s) { return !s->stored && is_hls(s); }
 
