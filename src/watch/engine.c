@@ -120,6 +120,7 @@ static int find(const Engine *g, const char *name)
 
 static void stream_free(Stream *s)
 {
+    sound_close(s);
     arena_free(s->judging.arena);
     pthread_mutex_destroy(&s->lock);
     arena_free(s->arena);
@@ -246,9 +247,14 @@ static int edit(Engine *g, const StreamSpec *spec, Error *e)
         return code == 0 ? add(g, spec, e) : code;
     }
     Judging next = {0};
-    const int code = stream_judging(s, spec, &next, e);
+    int code = stream_judging(s, spec, &next, e);
     if (code != 0)
         return code;
+    if (judge_hears(next.judge) && !s->hears) { /* its connection has no sound */
+        arena_free(next.arena);
+        code = take_out(g, spec->name, e);
+        return code == 0 ? add(g, spec, e) : code;
+    }
     lock_stream(s);
     stream_change(s, spec, next);
     unlock_stream(s);

@@ -31,7 +31,15 @@ typedef struct StreamSpec {
     bool all;              /* look at all signals in every sample, not only at those of rules */
 } StreamSpec;
 
-typedef enum SystemKind { SYSTEM_UP, SYSTEM_DOWN, SYSTEM_GAP, SYSTEM_EPOCH, SYSTEM_OVERLOAD, SYSTEM_END } SystemKind;
+typedef enum SystemKind {
+    SYSTEM_UP,
+    SYSTEM_DOWN,
+    SYSTEM_GAP,
+    SYSTEM_EPOCH,
+    SYSTEM_MUTE, /* the watch wants sound and the connection has none; told once until there is some */
+    SYSTEM_OVERLOAD,
+    SYSTEM_END
+} SystemKind;
 typedef struct SystemRecord { /* what happened to a stream itself */
     SystemKind kind;
     const char *stream, *cause;

@@ -34,6 +34,15 @@ typedef struct Judging { /* what an edit replaces */
     Judge *judge;
 } Judging;
 
+typedef struct StreamSound { /* zero at first */
+    int connection;          /* that gave sound last; 0: none did */
+    bool mute;               /* the one that stands has none .. */
+    bool told;               /* .. as was told */
+    Packet silence;          /* its end, for who begins to hear meanwhile; info NULL: it goes on */
+    int64_t until;           /* when a sample does without, us */
+    int vain;                /* samples, one after another, that waited for nothing */
+} StreamSound;
+
 typedef struct Stream {
     Task task;            /* first: workers know a stream by it */
     Engine *engine;
@@ -48,6 +57,9 @@ typedef struct Stream {
     pthread_mutex_t lock; /* all below, and what belongs to one thread of live */
     Judging judging;
     bool looking;         /* a sample is under way: models compute, and `frame` stays as it is */
+    bool hears;           /* its connections give sound */
+    bool listening;       /* a sample waits for sound, `frame` stays as it is */
+    StreamSound sound;
     LiveFrame frame;
     int64_t began;
     SampleGrid grid;
@@ -80,6 +92,17 @@ int stream_start(Stream *s, Error *e);
 int stream_judging(Stream *s, const StreamSpec *spec, Judging *out, Error *e);
 
 /* Under the stream's lock: */
+void stream_tell(Stream *s, SystemKind kind, const char *cause, double value);
+
+/* Sound (engine_sound.c). What the judging of a stream wants of its source; connections are made with that. */
+void sound_options(const Stream *s, LiveOptions *live);
+void sound_close(Stream *s);
+/* Gives what has come to who hears, a little of it. True: maybe more waits; else *stuck as live_sound's. */
+bool sound_take(Stream *s, bool *stuck);
+void sound_change(Stream *s);  /* the judging is another now */
+void sound_expect(Stream *s);  /* `frame` is to be looked at: sets `listening` if something is to be heard */
+void sound_listen(Stream *s);  /* not `listening` any more: it can be looked at; else it is woken in time */
+
 void stream_step(Stream *s);   /* a little work; wakes itself again */
 void stream_change(Stream *s, const StreamSpec *spec, Judging next); /* another watch from now on */
 void stream_end(Stream *s, const char *cause); /* nothing more will be judged */

@@ -54,7 +54,7 @@ double recent_latency(const Recent *r, double share)
 
 /* ---- what is told ---- */
 
-static void tell(Stream *s, SystemKind kind, const char *cause, double value)
+void stream_tell(Stream *s, SystemKind kind, const char *cause, double value)
 {
     const EngineOptions *const o = engine_options(s->engine);
     if (o->system)
@@ -107,11 +107,11 @@ static void tell_state(Stream *s)
     const LiveCounts counts = live_counts(s->live);
     const bool anew = counts.connections > s->connections;
     if (s->seen_up && (state == LIVE_DOWN || state == LIVE_CONNECTING || (anew && state == LIVE_UP))) {
-        tell(s, SYSTEM_DOWN, live_cause_text(cause), 0);
+        stream_tell(s, SYSTEM_DOWN, live_cause_text(cause), 0);
         s->seen_up = false;
     }
     if (!s->seen_up && (state == LIVE_UP || (state == LIVE_ENDED && anew))) {
-        tell(s, SYSTEM_UP, NULL, 0);
+        stream_tell(s, SYSTEM_UP, NULL, 0);
         s->seen_up = true;
     }
     s->connections = counts.connections;
@@ -174,6 +174,15 @@ static void begin_look(Stream *s)
         finish_look(s);
 }
 
+/* Looks once all was heard that belongs to the frame, or time is up. */
+static void listen(Stream *s)
+{
+    if (s->listening)
+        sound_listen(s);
+    if (!s->listening)
+        begin_look(s);
+}
+
 static void take(Stream *s, const LiveFrame *f)
 {
     const FramesMissed m = missed(s);
@@ -182,7 +191,7 @@ static void take(Stream *s, const LiveFrame *f)
     for (int64_t i = 0; i < busy && may_be_late(s); i++)
         engine_report(s->engine, true);
     if (next_epoch)
-        tell(s, SYSTEM_EPOCH, NULL, f->frame.epoch);
+        stream_tell(s, SYSTEM_EPOCH, NULL, f->frame.epoch);
     s->silent = false;
     s->frame = *f;
     if (may_be_late(s) && machine_now() + s->cost > f->arrival + s->spec.latency) {
@@ -190,7 +199,8 @@ static void take(Stream *s, const LiveFrame *f)
         finish(s, SAMPLE_LATE, true);
         return;
     }
-    begin_look(s);
+    sound_expect(s);
+    listen(s);
 }
 
 /* ---- silence ---- */
@@ -207,7 +217,7 @@ static void check_silence(Stream *s, int64_t now)
     if (t <= s->grid.point || t <= s->grid.t + usual + s->spec.watch->gap)
         return;
     if (!s->silent && up)
-        tell(s, SYSTEM_GAP, NULL, 1e-6 * (double)(t - s->grid.t));
+        stream_tell(s, SYSTEM_GAP, NULL, 1e-6 * (double)(t - s->grid.t));
     s->silent = true;
     s->granted = false;
     judge_quiet(s->judging.judge, t);
@@ -217,7 +227,10 @@ static void check_silence(Stream *s, int64_t now)
 /* Until a packet comes (notify), or it is time to see how silent it is. */
 static void wait_for_more(Stream *s, int64_t now, int64_t deadline)
 {
+    bool stuck;
     s->idle = now;
+    if (sound_take(s, &stuck))
+        engine_wake(s, deadline, 0);
     check_silence(s, now);
     if (s->spec.offline || !s->grid.begun)
         return;
@@ -300,14 +313,18 @@ static void fetch(Stream *s, double start)
         arena_free(tmp);
     } break;
     }
-    if (r == LIVE_FRAME && !s->looking)
+    if (r == LIVE_FRAME && !s->looking && !s->listening)
         engine_wake(s, deadline, 0);
 }
 
 void stream_step(Stream *s)
 {
     const double start = thread_seconds();
-    if (!s->looking) {
+    if (s->listening) {
+        listen(s);
+        if (!s->listening && !s->looking)
+            engine_wake(s, atomic_load(&s->deadline), 0);
+    } else if (!s->looking) {
         fetch(s, start);
     } else if (atomic_exchange(&s->answered, false) && judge_advance(s->judging.judge)) {
         finish_look(s);
@@ -327,6 +344,7 @@ void stream_change(Stream *s, const StreamSpec *spec, Judging next)
     s->spec.watch = spec->watch;
     s->spec.latency = spec->latency;
     s->spec.all = spec->all;
+    sound_change(s);
     if (s->looking)
         begin_look(s);
     if (!s->looking)
@@ -339,9 +357,9 @@ void stream_end(Stream *s, const char *cause)
         return;
     s->over = true;
     judge_cancel(s->judging.judge);
-    s->looking = false;
+    s->looking = s->listening = false;
     judge_stop(s->judging.judge);
-    tell(s, SYSTEM_END, cause, 0);
+    stream_tell(s, SYSTEM_END, cause, 0);
 }
 
 static void on_packet(void *arg)
@@ -358,6 +376,8 @@ int stream_start(Stream *s, Error *e)
     live.paced = !s->spec.offline;
     live.video.keyframes = live.video.keyframes || s->spec.watch->policy == SAMPLE_KEYFRAMES;
     s->grid.keyframes = live.video.keyframes;
+    sound_options(s, &live);
+    s->hears = live.hear;
     return live_open(s->spec.url, &live, &s->live, e);
 }
 
@@ -383,7 +403,8 @@ StreamStatus stream_status(const Stream *s, Arena *a, int64_t now)
         .t = g->t,
     };
     out.state = live_state(s->live, &out.cause);
-    const char *const error = judge_error(s->judging.judge);
+    const char *error = judge_error(s->judging.judge);
+    error = error[0] == '\0' && s->sound.mute && judge_hears(s->judging.judge) ? "it has no sound" : error;
     snprintf(out.error, sizeof out.error, "%s", error[0] != '\0' ? error : live_error(s->live, a));
     return out;
 }

@@ -2,12 +2,14 @@
 #include "watch/judge.h"
 
 #include "base/file.h"
+#include "watch/hearing.h"
 #include "watch/rule.h"
 
 struct Judge {
     JudgeOptions opt;
     Observer *observer; /* NULL: samples come from elsewhere */
     Events *events;
+    Hearing *hearing;   /* NULL: there is nothing to hear */
     EvidenceHold *evidence; /* NULL: none is wanted, or there are no frames */
     Observation *observation;
     bool *used, *need;
@@ -62,7 +64,8 @@ int judge_new(Arena *a, ObserveHost *host, const JudgeOptions *opt, Judge **out,
     j->evidence = host && opt->evidence ? evidence_hold_new(a, opt->evidence, w) : NULL;
     events_set_run(j->events, opt->run);
     *out = j;
-    return host ? observer_new(a, host, w, &j->observer, e) : 0;
+    const int code = host ? observer_new(a, host, w, &j->observer, e) : 0;
+    return host && code == 0 ? hearing_new(a, host, w, j->need, j->opt.stream, &j->hearing, e) : code;
 }
 
 static void judge(Judge *j, const Sample *s, const Frame *f)
@@ -92,6 +95,8 @@ static void begin_frame(Judge *j, const VideoFrame *f)
 static void judge_seen(Judge *j)
 {
     const VideoFrame *const f = &j->frame;
+    if (j->hearing)
+        hearing_judged(j->hearing);
     judge(j, &(Sample){.stream = j->opt.stream, .epoch = f->epoch, .t = f->t, .frame = f->number, .wall = f->wall,
                        .clock = f->clock, .at = j->observation}, &f->picture);
 }
@@ -105,12 +110,15 @@ void judge_frame(Judge *j, const VideoFrame *f)
     judge_seen(j);
 }
 
-void judge_hear(Judge *j, int signal, float probability, const char *unknown)
+const Signal *judge_hears(const Judge *j) { return j->hearing ? hearing_signal(j->hearing) : NULL; }
+
+void judge_sound(Judge *j, const Packet *p)
 {
-    observer_hear(j->observer, signal, probability, unknown);
+    if (j->hearing)
+        hearing_take(j->hearing, p);
 }
 
-bool judge_needs(const Judge *j, int signal) { return j->need[signal]; }
+bool judge_listen(Judge *j, const VideoFrame *f) { return !j->hearing || hearing_until(j->hearing, f, j->observer); }
 
 bool judge_begin(Judge *j, const VideoFrame *f, const ObserverAsk *ask)
 {
@@ -167,7 +175,7 @@ const char *judge_error(const Judge *j)
     for (int i = 0; j->observer && i < j->opt.watch->nsignal; i++)
         if (observer_error(j->observer, i)[0] != '\0')
             return observer_error(j->observer, i);
-    return "";
+    return j->hearing ? hearing_error(j->hearing) : "";
 }
 
 EventCounts judge_events(const Judge *j) { return events_counts(j->events); }

@@ -14,6 +14,7 @@
 #include "watch/event.h"
 #include "watch/evidence.h"
 #include "watch/observe.h"
+#include "watch/packets.h"
 #include "watch/reading.h"
 #include "watch/video.h"
 
@@ -46,9 +47,11 @@ typedef struct Judge Judge;
 /* Freed with the arena, before the host. host: NULL if only judge_sample will be called. Errors: observer_new's. */
 int judge_new(Arena *a, ObserveHost *host, const JudgeOptions *opt, Judge **out, Error *e);
 void judge_frame(Judge *j, const VideoFrame *f);
-/* Before it: what a signal of sound heard (observer_hear). */
-void judge_hear(Judge *j, int signal, float probability, const char *unknown);
-bool judge_needs(const Judge *j, int signal); /* it is looked at */
+/* Sound (ear.h): the first signal of sound that is looked at; NULL: there is none, and the rest does nothing. */
+const Signal *judge_hears(const Judge *j);
+void judge_sound(Judge *j, const Packet *p); /* or the end of a connection; the packet stays the caller's */
+/* Before a frame is looked at. False: sound that belongs to it has not come yet, and is "late" if it is looked at now. */
+bool judge_listen(Judge *j, const VideoFrame *f);
 /* The same in rounds, as observe.h says, with a host that has workers. True: the look is over. */
 bool judge_begin(Judge *j, const VideoFrame *f, const ObserverAsk *ask);
 bool judge_advance(Judge *j);
@@ -67,7 +70,7 @@ void judge_stop(Judge *j);
 
 bool judge_uses(const Judge *j, int signal); /* some rule does */
 SignalCounts judge_signal(const Judge *j, int signal);
-const char *judge_error(const Judge *j);     /* first failure of a signal; "" */
+const char *judge_error(const Judge *j);     /* first failure of a signal, or of sound; "" */
 EventCounts judge_events(const Judge *j);
 JudgeTimes judge_times(const Judge *j);
 

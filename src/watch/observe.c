@@ -9,6 +9,12 @@
 #include "watch/embedder.h"
 #include "watch/observe_parts.h"
 #include "watch/pattern.h"
+#include "watch/voice.h"
+
+typedef struct VoiceEntry {
+    const char *path; /* NULL: the default */
+    VoiceModel *model;
+} VoiceEntry;
 
 typedef struct ReaderEntry {
     const char *detector, *recogniser; /* detector: NULL for lines alone */
@@ -22,6 +28,7 @@ struct ObserveHost {
     bool prepares;
     VEC(ReaderEntry) reader;
     VEC(Embedder *) embedder;
+    VEC(VoiceEntry) voice;
 };
 
 /* ---- host ---- */
@@ -33,7 +40,6 @@ ObserveHost *observe_host_new(Arena *a, const NetHost *nets, Workers *workers)
     return h;
 }
 
-const NetHost *observe_nets(const ObserveHost *h) { return h->nets; }
 Infer *host_infer(ObserveHost *h) { return h->infer; }
 bool host_prepares(const ObserveHost *h) { return h->prepares; }
 
@@ -63,6 +69,20 @@ int host_embedder(ObserveHost *h, const char *model, const char *output, const P
     int code = embedder_open(h->arena, h->infer, model, output, in, out, e);
     if (code == 0)
         vec_push(h->arena, &h->embedder, *out);
+    return code;
+}
+
+int observe_voice(ObserveHost *h, const char *path, VoiceModel **out, Error *e)
+{
+    for (int i = 0; i < h->voice.len; i++) {
+        if (!text_same(h->voice.at[i].path, path))
+            continue;
+        *out = h->voice.at[i].model;
+        return 0;
+    }
+    const int code = voice_open(h->arena, h->nets, path, out, e);
+    if (code == 0)
+        vec_push(h->arena, &h->voice, ((VoiceEntry){path ? arena_strdup(h->arena, path) : NULL, *out}));
     return code;
 }
 

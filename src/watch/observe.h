@@ -36,7 +36,9 @@ typedef struct ObserveHost ObserveHost;
  * thread at a time. nets: outlives it. */
 ObserveHost *observe_host_new(Arena *a, const NetHost *nets, Workers *workers);
 
-const NetHost *observe_nets(const ObserveHost *h);
+struct VoiceModel;
+/* One for each model of voice (voice.h); path: NULL: the default. Not while another observer is made. */
+int observe_voice(ObserveHost *h, const char *path, struct VoiceModel **out, Error *e);
 
 /* One stream's. An observer belongs to one thread at a time; those of a host with workers may be used at once. */
 typedef struct Observer Observer;

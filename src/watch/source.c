@@ -217,6 +217,8 @@ static int choose_sound(Source *s, Error *e)
     if (index >= 0)
         take_sound(s, index);
     s->info->moves = s->sound_info && strcmp(s->format->iformat->name, "rtsp") == 0;
+    if (s->opt.alone)
+        s->format->streams[s->stream]->discard = AVDISCARD_ALL;
     if (s->sound_info || s->opt.sound != SOUND_NEEDED || !s->stored)
         return 0;
     if (index == AVERROR_DECODER_NOT_FOUND)
@@ -380,7 +382,7 @@ static int read_picture(Source *s, Packet *out, Error *e)
 static bool wanted(Source *s, int index)
 {
     if (index == s->stream)
-        return true;
+        return !s->opt.alone;
     look_for_sound(s, index);
     return index == s->sound;
 }
@@ -406,7 +408,7 @@ int source_read(Source *s, Packet *out, Error *e)
     disarm(s);
     if (code >= 0) {
         const bool sound = out->av->stream_index == s->sound;
-        s->waited = sound ? s->waited + now_us() - start : 0;
+        s->waited = sound && !s->opt.alone ? s->waited + now_us() - start : 0;
         describe(s, sound ? s->sound_info : s->info, out);
         return 1;
     }

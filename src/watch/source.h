@@ -32,6 +32,7 @@ typedef struct SourceOptions {
     bool keyframes;           /* no other frame is wanted */
     double picture_rate;      /* frames a second of a folder of pictures; 0: 1 */
     VideoSound sound;         /* SOUND_NOT: nothing of it is read */
+    bool alone;               /* .. and the pictures are not: those of a file are read by another source */
     int connection;           /* StreamInfo.connection of what it gives */
     bool live;                /* connected to anew if it ends: begin with what is newest */
     int64_t probe;            /* us of a live stream that are looked at to find out what it holds */

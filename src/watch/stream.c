@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "watch/audio.h"
 #include "watch/sample_grid.h"
+#include "watch/source.h"
+
+#define SOUND_TIMEOUT 10000000 /* us; of files, too: they may be on a network */
 
 static JudgeOptions judge_options(const StreamOptions *o, const char *name)
 {
@@ -26,43 +28,50 @@ static void report(const Judge *j, const Watch *w, StreamReport *r)
         r->signal[i] = judge_signal(j, i);
         r->used[i] = judge_uses(j, i);
     }
-    snprintf(r->error, sizeof r->error, "%.250s", r->deaf[0] ? r->deaf : judge_error(j));
+    snprintf(r->error, sizeof r->error, "%.250s", judge_error(j));
 }
 
-/* An ear for each signal of sound that is needed; NULL for the others. */
-static int open_ears(Arena *a, const ObserveHost *host, const Judge *j, const StreamOptions *opt, Audio **ear, Error *e)
+/* The sound of the video, by a reader of its own: pictures may be far ahead of where a file has it. */
+typedef struct Sound {
+    Source *source; /* NULL: nothing is to be heard */
+    bool over;
+} Sound;
+
+static int open_sound(const Judge *j, const StreamOptions *opt, Sound *out, Error *e)
 {
-    int code = 0;
-    for (int i = 0; i < opt->watch->nsignal && code == 0; i++) {
-        const Signal *const s = &opt->watch->signal[i];
-        Voice *voice;
-        if (s->kind != SIGNAL_AUDIO || !judge_needs(j, i))
-            continue;
-        Error why = {0};
-        code = voice_open(a, observe_nets(host), s->model, &voice, &why);
-        if (code == 0)
-            code = audio_open(a, opt->url, voice, &ear[i], &why);
-        if (code != 0)
-            error_set(e, code, "%s:%d:%d: signal '%s': %.700s", opt->watch->path, s->place.line, s->place.column, s->name, why.message);
-    }
+    const Signal *const s = judge_hears(j);
+    if (!s)
+        return 0;
+    out->source = source_new(opt->url, &(SourceOptions){.open_timeout = SOUND_TIMEOUT, .read_timeout = SOUND_TIMEOUT,
+                                                        .sound = SOUND_NEEDED, .alone = true});
+    Error why;
+    int code = source_connect(out->source, &why);
+    if (code == 0 && !source_stored(out->source))
+        code = error_set(&why, ERR_UNSUPPORTED, "sound of a live stream comes with its pictures");
+    if (code != 0)
+        error_set(e, code, "%s:%d:%d: signal '%s': %.700s", opt->watch->path, s->place.line, s->place.column, s->name, why.message);
     return code;
 }
 
-static void hear(Judge *j, const StreamOptions *opt, Audio *const *ear, const VideoFrame *f, StreamReport *r)
+/* One more packet for those who hear. */
+static void read_sound(Judge *j, Sound *sound)
 {
-    for (int i = 0; i < opt->watch->nsignal; i++) {
-        if (!ear[i])
-            continue;
-        Error e = {0};
-        /* Where the clock jumped, nobody knows which sound belongs to which picture. */
-        const Heard h = f->epoch == 0 ? audio_until(ear[i], f->t, &e) : (Heard){.unknown = "epoch"};
-        judge_hear(j, i, h.probability, h.unknown);
-        if (e.code != 0 && r->deaf[0] == '\0')
-            snprintf(r->deaf, sizeof r->deaf, "%.250s", e.message);
-    }
+    Error e;
+    Packet p;
+    sound->over = source_read(sound->source, &p, &e) <= 0;
+    if (sound->over)
+        p = (Packet){.info = stream_info_ref(source_info(sound->source))};
+    judge_sound(j, &p);
+    packet_free(&p);
 }
 
-static int run(Judge *j, const StreamOptions *opt, Audio *const *ear, Video *v, StreamReport *r, Error *e)
+static void hear(Judge *j, Sound *sound, const VideoFrame *f)
+{
+    while (sound->source && !judge_listen(j, f) && !sound->over)
+        read_sound(j, sound);
+}
+
+static int run(Judge *j, const StreamOptions *opt, Sound *sound, Video *v, StreamReport *r, Error *e)
 {
     int64_t wanted = 0;
     VideoFrame f;
@@ -78,7 +87,7 @@ static int run(Judge *j, const StreamOptions *opt, Audio *const *ear, Video *v, 
             return 0;
         r->media = f.t;
         const double heard = time_now();
-        hear(j, opt, ear, &f, r);
+        hear(j, sound, &f);
         r->hear += time_now() - heard;
         judge_frame(j, &f);
         wanted = grid_next(f.t, judge_step(j));
@@ -94,20 +103,21 @@ int stream_run(ObserveHost *host, const StreamOptions *opt, StreamReport *out, E
     video.keyframes = video.keyframes || opt->watch->policy == SAMPLE_KEYFRAMES;
     Judge *j = NULL;
     Video *v = NULL;
-    Audio **const ear = arena_array_of(a, opt->watch->nsignal + 1, Audio *);
+    Sound sound = {0};
     int code = judge_new(a, host, &jopt, &j, e);
     if (code == 0)
-        code = open_ears(a, host, j, opt, ear, e);
+        code = open_sound(j, opt, &sound, e);
     if (code == 0)
         code = video_open(opt->url, &video, &v, e);
     if (code == 0)
-        code = run(j, opt, ear, v, out, e);
+        code = run(j, opt, &sound, v, out, e);
     if (v) {
         judge_stop(j);
         out->video = video_counts(v);
         report(j, opt->watch, out);
     }
     video_close(v);
+    source_close(sound.source);
     arena_free(a);
     return code;
 }

@@ -24,12 +24,11 @@ typedef struct StreamReport {
     int64_t samples, media; /* media: us that were watched */
     double decode, look, rules; /* seconds: reading and decoding; observing; events */
     double hear;            /* sound: decoding it, and its model */
-    char deaf[256];         /* first message of what went wrong with it; "" */
     int nsignal;
     SignalCounts signal[256];
     bool used[256];         /* by a rule */
     int64_t missing;        /* media at the end of a file that should be there and is not, us */
-    char error[256];        /* first message of a signal's failure; "" */
+    char error[256];        /* first message of a signal's failure, or of sound; "" */
 } StreamReport;
 
 /* Blocks until the video ends. Everything reported is valid also after a failure. */

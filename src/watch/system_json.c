@@ -10,7 +10,7 @@ const char *system_name(SystemKind k)
 {
     static const char *const name[] = {
         [SYSTEM_UP] = "stream.up",       [SYSTEM_DOWN] = "stream.down",   [SYSTEM_GAP] = "stream.gap",
-        [SYSTEM_EPOCH] = "stream.epoch", [SYSTEM_OVERLOAD] = "overload", [SYSTEM_END] = "stream.end",
+        [SYSTEM_EPOCH] = "stream.epoch", [SYSTEM_MUTE] = "stream.mute",   [SYSTEM_OVERLOAD] = "overload", [SYSTEM_END] = "stream.end",
     };
     return name[k];
 }

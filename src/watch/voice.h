@@ -12,10 +12,14 @@
 #define VOICE_RATE 16000
 #define VOICE_STEP 512
 
+/* The model, which any number of voices share, and one voice: what it heard so far. */
+typedef struct VoiceModel VoiceModel;
 typedef struct Voice Voice;
 
 /* Compiles the model. path: NULL: silero-vad's of the search path. Freed with the arena. */
-int voice_open(Arena *a, const NetHost *nets, const char *path, Voice **out, Error *e);
+int voice_open(Arena *a, const NetHost *nets, const char *path, VoiceModel **out, Error *e);
+/* Freed with the arena, before the model. Belongs to one thread at a time. */
+int voice_new(Arena *a, const VoiceModel *m, Voice **out, Error *e);
 /* What follows does not go on from what was heard. */
 void voice_reset(Voice *v);
 /* -1 to 1. ERR_INVALID: what the model gives is no probability; it is then as reset. */

@@ -318,6 +318,28 @@ def readers():
          [f32("x", "N", 3, "H", "W")], [f32("y", "N", 3, "H", "W")], 17)
 
 
+def voices():
+    """Loudness, in the shape of a model of voice: what it heard before counts a little."""
+    def number(name, v):
+        return numpy_helper.from_array(np.array([[v]], np.float32), name)
+
+    save("loud", [
+        N("Abs", ["input"], ["size"]),
+        N("ReduceMean", ["size"], ["mean"], axes=[1], keepdims=1),
+        N("Mul", ["mean", "gain"], ["now"]),
+        N("ReduceMean", ["state"], ["rows"], axes=[2], keepdims=0),
+        N("ReduceMean", ["rows"], ["before"], axes=[0], keepdims=1),
+        N("Mul", ["before", "tenth"], ["rest"]),
+        N("Add", ["now", "rest"], ["sum"]),
+        N("Clip", ["sum", "low", "high"], ["output"]),
+        N("Mul", ["state", "most"], ["kept"]),
+        N("Mul", ["output", "tenth"], ["new"]),
+        N("Add", ["kept", "new"], ["stateN"]),
+    ], [f32("input", 1, 576), f32("state", 2, 1, 128)], [f32("output", 1, 1), f32("stateN", 2, 1, 128)], 17,
+         init=[number("gain", 2.7), number("tenth", 0.1), number("most", 0.9),
+               numpy_helper.from_array(np.array(0, np.float32), "low"), numpy_helper.from_array(np.array(1, np.float32), "high")])
+
+
 def names():
     """One size by two names, and one that has to be a number."""
     w = numpy_helper.from_array(np.arange(40, dtype=np.float32).reshape(5, 8), "w")
@@ -326,6 +348,7 @@ def names():
 
 
 if __name__ == "__main__":
+    voices()
     names()
     readers()
     images()

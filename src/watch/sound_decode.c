@@ -1,0 +1,171 @@
+/* libav's decoder, then libswresample. */
+#include "watch/sound_decode.h"
+
+#include <libswresample/swresample.h>
+#include <stdlib.h>
+
+#include "base/heap.h"
+
+#define MOST_CHANNELS 64
+
+struct SoundDecoder {
+    const char *name;
+    StreamInfo *info;        /* the connection it is open for; NULL: none */
+    AVCodecContext *codec;   /* NULL: it cannot be had */
+    AVFrame *frame;
+    SwrContext *resample;
+    int rate, format, channels; /* what the resampler was made for */
+    int64_t at;              /* when the next sample comes, us; INT64_MIN: not known */
+    float *sound;            /* what the resampler gives of a frame */
+    int room;
+};
+
+static void close_codec(SoundDecoder *d)
+{
+    swr_free(&d->resample);
+    avcodec_free_context(&d->codec);
+    stream_info_unref(d->info);
+    d->info = NULL;
+    d->at = INT64_MIN;
+}
+
+static void sound_decoder_free(void *arg)
+{
+    SoundDecoder *const d = arg;
+    close_codec(d);
+    av_frame_free(&d->frame);
+    heap_free(d->sound);
+}
+
+SoundDecoder *sound_decoder_new(Arena *a, const char *name)
+{
+    SoundDecoder *const d = arena_new_of(a, SoundDecoder);
+    *d = (SoundDecoder){.name = arena_strdup(a, name), .at = INT64_MIN};
+    arena_defer(a, sound_decoder_free, d);
+    return d;
+}
+
+static int open_codec(SoundDecoder *d, StreamInfo *info, Error *e)
+{
+    const AVCodec *const codec = avcodec_find_decoder(info->par->codec_id);
+    d->info = stream_info_ref(info);
+    if (!codec)
+        return error_set(e, ERR_UNSUPPORTED, "%s: no decoder for its sound", d->name);
+    d->frame = d->frame ? d->frame : av_frame_alloc();
+    d->codec = avcodec_alloc_context3(codec);
+    int code = 0;
+    if (!d->frame || !d->codec || avcodec_parameters_to_context(d->codec, info->par) < 0)
+        code = error_set(e, ERR_MEMORY, "%s: out of memory", d->name);
+    if (code == 0) {
+        d->codec->pkt_timebase = info->time_base;
+        d->codec->thread_count = 1;
+        if (avcodec_open2(d->codec, codec, NULL) < 0)
+            code = error_set(e, ERR_UNSUPPORTED, "%s: its sound cannot be decoded", d->name);
+    }
+    if (code != 0)
+        avcodec_free_context(&d->codec);
+    return code;
+}
+
+int sound_decoder_send(SoundDecoder *d, const Packet *p, Error *e)
+{
+    if (!p->av) {
+        if (d->codec)
+            avcodec_send_packet(d->codec, NULL);
+        return 0;
+    }
+    int code = 0;
+    if (d->info != p->info) {
+        close_codec(d);
+        code = open_codec(d, p->info, e);
+    }
+    if (code == 0 && !d->codec)
+        code = error_set(e, ERR_UNSUPPORTED, "%s: its sound cannot be decoded", d->name);
+    if (code == 0)
+        avcodec_send_packet(d->codec, p->av); /* what is damaged is passed over */
+    return code;
+}
+
+/* Mono of 16 kHz, from whatever this frame is. */
+static bool set_resampler(SoundDecoder *d)
+{
+    const AVFrame *const f = d->frame;
+    if (d->resample && d->rate == f->sample_rate && d->format == f->format && d->channels == f->ch_layout.nb_channels)
+        return true;
+    swr_free(&d->resample);
+    if (f->sample_rate < 1000 || f->sample_rate > 1000000 || f->ch_layout.nb_channels < 1 ||
+        f->ch_layout.nb_channels > MOST_CHANNELS)
+        return false;
+    AVChannelLayout in = {0}, mono;
+    av_channel_layout_default(&mono, 1);
+    if (f->ch_layout.order == AV_CHANNEL_ORDER_UNSPEC)
+        av_channel_layout_default(&in, f->ch_layout.nb_channels);
+    else
+        av_channel_layout_copy(&in, &f->ch_layout);
+    const int code = swr_alloc_set_opts2(&d->resample, &mono, AV_SAMPLE_FMT_FLT, SOUND_RATE, &in, f->format, f->sample_rate, 0,
+                                         NULL);
+    av_channel_layout_uninit(&in);
+    d->rate = f->sample_rate;
+    d->format = f->format;
+    d->channels = f->ch_layout.nb_channels;
+    if (code >= 0 && swr_init(d->resample) >= 0)
+        return true;
+    swr_free(&d->resample);
+    return false;
+}
+
+static bool make_room(SoundDecoder *d, int n)
+{
+    if (n <= d->room)
+        return true;
+    heap_free(d->sound);
+    d->sound = heap_alloc((size_t)n * sizeof *d->sound, 64);
+    d->room = d->sound ? n : 0;
+    return d->sound != NULL;
+}
+
+/* When the sound of this frame begins to come out of the resampler; true: where the one before ended. */
+static bool follow_time(SoundDecoder *d)
+{
+    const int64_t stamp = d->frame->best_effort_timestamp;
+    if (stamp == AV_NOPTS_VALUE) {
+        const bool goes_on = d->at != INT64_MIN;
+        d->at = goes_on ? d->at : 0;
+        return goes_on;
+    }
+    const int64_t held = d->resample ? swr_get_delay(d->resample, 1000000) : 0;
+    const int64_t at = stream_info_us(d->info, stamp) - held;
+    if (d->at != INT64_MIN && llabs(at - d->at) <= SOUND_GAP)
+        return true;
+    d->at = at;
+    return false;
+}
+
+static int convert(SoundDecoder *d, SoundPart *out, Error *e)
+{
+    if (!set_resampler(d))
+        return error_set(e, ERR_UNSUPPORTED, "%s: sound of a kind that cannot be resampled", d->name);
+    const bool follows = follow_time(d);
+    if (!make_room(d, swr_get_out_samples(d->resample, d->frame->nb_samples)))
+        return error_set(e, ERR_MEMORY, "%s: out of memory", d->name);
+    uint8_t *to = (uint8_t *)d->sound;
+    const uint8_t **const from = (const uint8_t **)(void *)d->frame->extended_data;
+    const int n = swr_convert(d->resample, &to, d->room, from, d->frame->nb_samples);
+    *out = (SoundPart){.at = d->sound, .n = n > 0 ? n : 0, .start = d->at, .follows = follows};
+    out->end = d->at = d->at + (int64_t)out->n * 1000000 / SOUND_RATE;
+    return 1;
+}
+
+int sound_decoder_receive(SoundDecoder *d, SoundPart *out, Error *e)
+{
+    if (!d->codec)
+        return 0;
+    const int got = avcodec_receive_frame(d->codec, d->frame);
+    if (got == AVERROR_EOF)
+        close_codec(d);
+    if (got < 0)
+        return 0;
+    const int code = convert(d, out, e);
+    av_frame_unref(d->frame);
+    return code;
+}
