@@ -16,19 +16,31 @@
 
 typedef enum CutMode { CUT_COPY, CUT_EXACT /* H.264 and HEVC; others are copied */ } CutMode;
 
+typedef struct CutPart { /* pictures with from <= time < to */
+    int64_t from, to;   /* us */
+    int64_t at;         /* which of them matters most: it stays where others have to go */
+    CutMode mode;
+    const char *path;
+} CutPart;
+
 typedef struct CutReport {
-    int64_t duration;   /* us, of what is shown */
+    int64_t from;       /* us: of the first picture that is shown .. */
+    int64_t duration;   /* .. and of all that is shown */
     int64_t copied, encoded; /* pictures */
     int64_t bytes;
     CutMode mode;       /* as it was done */
+    char note[256];     /* what is other than asked for, and why; "" */
 } CutReport;
 
-/* Pictures with from <= time < to. Packets of one connection in decoding order, the first a keyframe; times are theirs. ERR_INVALID: no
+/* Where the size of pictures changes, or how they are encoded, the part ends or begins, so that `at` is in it, with a note: a video has one.
+ * Likewise where the clock goes back or jumps. Sound that MP4 does not hold is left out, with a note. */
+
+/* Packets of one connection in decoding order, pictures and sound as they came, the first picture a keyframe; times are theirs. ERR_INVALID: no
  * picture lies there, or the packets do not reach back to a keyframe; ERR_UNSUPPORTED: MP4 does not hold this codec; ERR_IO: it
  * cannot be written. */
-int cut_packets(int n, const Packet *const *packet, int64_t from, int64_t to, CutMode mode, const char *path, CutReport *out, Error *e);
-/* The same of a stored video; times from its first picture on, as a watch gives them for it. */
-int cut_file(const char *video, int64_t from, int64_t to, CutMode mode, const char *path, CutReport *out, Error *e);
+int cut_packets(int n, const Packet *const *packet, const CutPart *part, CutReport *out, Error *e);
+/* The same of a stored video; times from its first picture on, as a watch gives them for it. ERR_UNSUPPORTED: pictures of a folder, too. */
+int cut_file(const char *video, const CutPart *part, CutReport *out, Error *e);
 
 typedef struct ReelPart {
     const char *path, *title; /* title: of the chapter */
