@@ -44,11 +44,13 @@ static int cut_all(const WatchClips *w, Arena *a, const char *folder, int n, con
         clip[i].of = &h[i];
         clip[i].name = arena_printf(a, "%02d-%s-%.1fs.mp4", i + 1, h[i].event, (double)h[i].from * 1e-6);
         clip[i].path = path_join(a, folder, clip[i].name);
-        code = cut_file(w->video, h[i].from, h[i].to, CUT_EXACT, clip[i].path, &clip[i].report, e);
+        const CutPart part = {.from = h[i].from, .to = h[i].to, .at = h[i].at, .mode = CUT_EXACT, .path = clip[i].path};
+        code = cut_file(w->video, &part, &clip[i].report, e);
+        const CutReport *const r = &clip[i].report;
         if (code == 0)
-            fprintf(stderr, "clip %s: %.3f to %.3f s, %d events, %lld pictures copied, %lld encoded anew\n", clip[i].path,
-                    (double)h[i].from * 1e-6, (double)(h[i].from + clip[i].report.duration) * 1e-6, h[i].n, (long long)clip[i].report.copied,
-                    (long long)clip[i].report.encoded);
+            fprintf(stderr, "clip %s: %.3f to %.3f s, %d events, %lld pictures copied, %lld encoded anew%s%s\n", clip[i].path,
+                    (double)r->from * 1e-6, (double)(r->from + r->duration) * 1e-6, h[i].n, (long long)r->copied, (long long)r->encoded,
+                    r->note[0] ? ": " : "", r->note);
     }
     return code;
 }
@@ -67,9 +69,13 @@ static int write_list(Arena *a, const char *folder, const char *video, int n, co
         str_addf(&out, ",\"events\":%d,\"score\":", clip[i].of->n);
         json_add_number(&out, clip[i].of->score);
         str_add(&out, ",\"t_start\":");
-        json_add_seconds(&out, clip[i].of->from);
+        json_add_seconds(&out, clip[i].report.from);
         str_add(&out, ",\"duration\":");
         json_add_seconds(&out, clip[i].report.duration);
+        if (clip[i].report.note[0]) {
+            str_add(&out, ",\"note\":");
+            json_add_string(&out, clip[i].report.note);
+        }
         str_addc(&out, '}');
     }
     str_add(&out, "]}\n");

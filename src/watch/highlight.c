@@ -19,7 +19,7 @@ static int64_t end_of(const Moment *m) { return (m->t_end > m->t_start ? m->t_en
 /* The part of one moment, and of all that begin in it. */
 static Highlight grow(int n, const Moment *m, int first, int64_t max_length, bool *taken)
 {
-    Highlight h = {.from = start_of(&m[first]), .to = end_of(&m[first]), .event = m[first].event};
+    Highlight h = {.from = start_of(&m[first]), .to = end_of(&m[first]), .at = m[first].t_start, .event = m[first].event};
     for (bool more = true; more;) {
         more = false;
         for (int i = 0; i < n; i++) {

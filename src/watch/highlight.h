@@ -20,7 +20,7 @@ typedef struct Moment { /* an event that was told */
 } Moment;
 
 typedef struct Highlight {
-    int64_t from, to;       /* us; from >= 0 */
+    int64_t from, to, at;   /* us; from >= 0; at: where the event starts that made it */
     double score;           /* of the event that made it */
     const char *event;      /* that one's */
     int n;                  /* events in it */

@@ -16,6 +16,7 @@ typedef struct ClipOptions {
     int frames, fps, gop, bframes; /* a keyframe each `gop` frames */
     int first;                     /* number of the first frame .. */
     int64_t start;                 /* .. and its time, in frames */
+    int resize_at;                 /* from this frame on pictures are twice as wide and high (of FLV and TS). 0: never */
 } ClipOptions;
 
 /* Container by the name of the file; the codec is H.264. */

@@ -72,13 +72,19 @@ static void expect(const char *path, const char *want, const char *what)
 /* At 25 frames a second. */
 static int64_t at(int frame) { return frame * 40000; }
 
+/* Exactly, around its first picture. */
+static int cut_exactly(const char *video, int64_t from, int64_t to, const char *path, CutReport *out, Error *e)
+{
+    return cut_file(video, &(CutPart){.from = from, .to = to, .at = from, .mode = CUT_EXACT, .path = path}, out, e);
+}
+
 static void cut_and_expect(const Place *p, int from, int to, CutMode mode, const char *what)
 {
     CutReport r;
     Error e;
     char want[40], name[80];
     snprintf(name, sizeof name, "%s from %d to %d", what, from, to);
-    if (cut_file(p->in, at(from), at(to), mode, p->out, &r, &e) != 0)
+    if (cut_file(p->in, &(CutPart){.from = at(from), .to = at(to), .at = at(from), .mode = mode, .path = p->out}, &r, &e) != 0)
         FAIL_MSG("%s: %s", name, e.message);
     snprintf(want, sizeof want, "%d-%d ", from, to - 1);
     expect(p->out, want, name);
@@ -116,7 +122,7 @@ static void test_copied_parts(void **state)
     Error e;
     clip_write(p.in, &(ClipOptions){.frames = 100, .fps = 25, .gop = 10});
     cut_and_expect(&p, 10, 20, CUT_COPY, "at a keyframe");
-    assert_int_equal(cut_file(p.in, at(13), at(25), CUT_COPY, p.out, &r, &e), 0);
+    assert_int_equal(cut_file(p.in, &(CutPart){.from = at(13), .to = at(25), .at = at(13), .path = p.out}, &r, &e), 0);
     assert_int_equal(r.copied, 15);
     assert_int_equal(r.encoded, 0);
     assert_int_equal(r.duration, at(12));
@@ -145,6 +151,11 @@ static void test_transport_streams(void **state)
     place_free(&p);
 }
 
+static int cut_list(int n, const Packet *const *list, int64_t from, int64_t to, const char *path, CutReport *out, Error *e)
+{
+    return cut_packets(n, list, &(CutPart){.from = from, .to = to, .at = from, .mode = CUT_EXACT, .path = path}, out, e);
+}
+
 /* What waits in a queue of a live stream. */
 static void test_packets(void **state)
 {
@@ -161,15 +172,54 @@ static void test_packets(void **state)
     while (n < 60 && source_read(s, &packet[n], &e) > 0)
         list[n] = &packet[n], n++;
     const int64_t first = packet[0].pts;
-    assert_int_equal(cut_packets(n, list, first + at(13), first + at(27), CUT_EXACT, p.out, &r, &e), 0);
+    assert_int_equal(cut_list(n, list, first + at(13), first + at(27), p.out, &r, &e), 0);
     expect(p.out, "13-26 ", "packets");
-    assert_int_equal(cut_packets(n - 20, list + 20, first + at(25), first + at(40), CUT_EXACT, p.out, &r, &e), 0);
+    assert_int_equal(cut_list(n - 20, list + 20, first + at(25), first + at(40), p.out, &r, &e), 0);
     expect(p.out, "25-39 ", "packets from a later keyframe on");
-    assert_int_equal(cut_packets(0, list, 0, 1, CUT_EXACT, p.out, &r, &e), ERR_INVALID);
+    assert_int_equal(cut_list(0, list, 0, 1, p.out, &r, &e), ERR_INVALID);
     for (int i = 0; i < n; i++)
         packet_free(&packet[i]);
     source_close(s);
     place_free(&p);
+}
+
+/* A video has one size: the part is the pictures of one of them, those around `at`. */
+static void test_resized(void **state)
+{
+    (void)state;
+    /* FLV tells of the change once: who seeks behind it never hears of it */
+    static const struct { const char *name; int bframes, parts; } kind[] = {{"in.ts", 0, 7}, {"in.ts", 2, 7}, {"in.flv", 0, 5}};
+    static const struct { int from, to, at; const char *want, *note; } part[] = {
+        {20, 50, 20, "20-36 ", "ends 0.520 s earlier: pictures of 64x48 become 128x96 there"},
+        {20, 50, 36, "20-36 ", "ends"},
+        {20, 50, 37, "37-49 ", "begins 0.680 s later: pictures of 64x48 become 128x96 there"},
+        {20, 50, 45, "37-49 ", "begins"},
+        {24, 37, 25, "24-36 ", ""},
+        {37, 45, 37, "37-44 ", ""},
+        {41, 45, 41, "41-44 ", ""},
+    };
+    for (int k = 0; k < 3; k++) {
+        Place p = place_new();
+        snprintf(p.in, sizeof p.in, "%s/%s", p.dir, kind[k].name);
+        clip_write(p.in, &(ClipOptions){.frames = 60, .fps = 25, .gop = 10, .bframes = kind[k].bframes, .resize_at = 37});
+        for (int i = 0; i < kind[k].parts; i++)
+            for (int mode = CUT_COPY; mode <= CUT_EXACT; mode++) {
+                CutReport r;
+                Error e;
+                const CutPart one = {.from = at(part[i].from), .to = at(part[i].to), .at = at(part[i].at), .mode = mode, .path = p.out};
+                if (cut_file(p.in, &one, &r, &e) != 0)
+                    FAIL_MSG("%s from %d: %s", kind[k].name, part[i].from, e.message);
+                if (mode == CUT_EXACT)
+                    expect(p.out, part[i].want, kind[k].name);
+                if (!strstr(r.note, part[i].note) || (!part[i].note[0] && r.note[0]))
+                    FAIL_MSG("%s from %d: the note is %s", kind[k].name, part[i].from, r.note);
+                AVFormatContext *f = NULL;
+                assert_true(avformat_open_input(&f, p.out, NULL, NULL) >= 0);
+                assert_int_equal(f->streams[0]->codecpar->width, strcmp(part[i].want, "37") > 0 ? 128 : 64);
+                avformat_close_input(&f);
+            }
+        place_free(&p);
+    }
 }
 
 static void test_reel(void **state)
@@ -179,8 +229,8 @@ static void test_reel(void **state)
     CutReport r;
     Error e;
     clip_write(p.in, &(ClipOptions){.frames = 100, .fps = 25, .gop = 12, .bframes = 2});
-    assert_int_equal(cut_file(p.in, at(50), at(70), CUT_EXACT, p.out, &r, &e), 0);
-    assert_int_equal(cut_file(p.in, at(5), at(30), CUT_EXACT, p.second, &r, &e), 0);
+    assert_int_equal(cut_exactly(p.in, at(50), at(70), p.out, &r, &e), 0);
+    assert_int_equal(cut_exactly(p.in, at(5), at(30), p.second, &r, &e), 0);
     const ReelPart part[] = {{p.out, "a win"}, {p.second, "a loss"}};
     assert_int_equal(cut_reel(2, part, p.reel, &r, &e), 0);
     assert_int_equal(r.copied, 45);
@@ -205,12 +255,12 @@ static void test_refusals(void **state)
     CutReport r;
     Error e;
     clip_write(p.in, &(ClipOptions){.frames = 20, .fps = 25, .gop = 10});
-    assert_int_equal(cut_file(p.in, at(30), at(40), CUT_EXACT, p.out, &r, &e), ERR_INVALID);
+    assert_int_equal(cut_exactly(p.in, at(30), at(40), p.out, &r, &e), ERR_INVALID);
     assert_non_null(strstr(e.message, "no picture between 1.200 and 1.600 s"));
-    assert_int_equal(cut_file(p.in, at(5), at(5), CUT_EXACT, p.out, &r, &e), ERR_INVALID);
-    assert_int_equal(cut_file(p.in, 0, INT64_MAX, CUT_EXACT, p.out, &r, &e), ERR_INVALID);
-    assert_int_equal(cut_file("/nowhere.mp4", 0, 1, CUT_EXACT, p.out, &r, &e), ERR_IO);
-    assert_int_equal(cut_file(p.in, 0, at(5), CUT_EXACT, "/nowhere/out.mp4", &r, &e), ERR_IO);
+    assert_int_equal(cut_exactly(p.in, at(5), at(5), p.out, &r, &e), ERR_INVALID);
+    assert_int_equal(cut_exactly(p.in, 0, INT64_MAX, p.out, &r, &e), ERR_INVALID);
+    assert_int_equal(cut_exactly("/nowhere.mp4", 0, 1, p.out, &r, &e), ERR_IO);
+    assert_int_equal(cut_exactly(p.in, 0, at(5), "/nowhere/out.mp4", &r, &e), ERR_IO);
     struct stat st;
     assert_int_not_equal(stat(p.out, &st), 0);
     place_free(&p);
@@ -220,7 +270,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exact_parts), cmocka_unit_test(test_copied_parts), cmocka_unit_test(test_transport_streams),
-        cmocka_unit_test(test_packets),     cmocka_unit_test(test_reel),         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_packets),     cmocka_unit_test(test_resized),    cmocka_unit_test(test_reel),         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
