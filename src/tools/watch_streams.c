@@ -60,6 +60,11 @@ static void say(Running *run, const char *text)
     pthread_mutex_unlock(&run->output->lock);
 }
 
+static void on_clip(void *arg, const char *line)
+{
+    say(arg, line);
+}
+
 /* ---- reload ---- */
 
 static void reload(Running *run)
@@ -100,7 +105,7 @@ static void look_after(Running *run)
 
 static int start_service(Running *run, Error *e)
 {
-    const ServiceOptions opt = {.nets = &run->opt->nets, .event = on_event, .arg = run};
+    const ServiceOptions opt = {.nets = &run->opt->nets, .event = on_event, .clip = on_clip, .arg = run};
     const int code = service_start(run->opt->service, &opt, &run->service, e);
     if (code == 0 && service_port(run->service) > 0)
         fprintf(stderr, "page: http://%s\n", service_address(run->service));

@@ -39,13 +39,16 @@ typedef struct ClipsOptions { /* zero: the default of each */
     int64_t max_bytes;     /* of the folder's clips */
     int64_t ring_bytes;    /* of one live stream, before there is anything to cut .. */
     int64_t pending_bytes; /* .. and of all parts that wait for their end, or for being cut */
+    int64_t spare;         /* of the disk: with less nothing is cut; CLIPS_SPARE */
+    void (*told)(void *arg, const char *line); /* what was cut, or could not be; from the thread that cuts. NULL: nobody listens */
+    void *arg;
 } ClipsOptions;
 
 typedef struct ClipsCounts {
     int64_t files, bytes;  /* there now */
     int64_t written, removed;
     int64_t failures;      /* could not be cut */
-    int64_t dropped;       /* events whose clip was not even begun: too many wait, or a file's clock jumped */
+    int64_t dropped;       /* events whose clip was not even begun (too many wait, or a file's clock jumped), parts at the very end */
     int64_t shortened;     /* written, but not all of what was asked for: see their note */
     int64_t pending, pending_bytes; /* parts not cut yet; what they hold */
     int64_t ring_bytes;    /* of all streams */
@@ -57,20 +60,20 @@ typedef struct ClipStream ClipStream;
 
 /* ERR_IO: the folder cannot be made or read; ERR_MEMORY: no thread. */
 int clips_open(const ClipsOptions *opt, Clips **out, Error *e);
-/* Streams have ended. Cuts what waits, for `timeout` us at most; what is left then is dropped. NULL is allowed. */
+/* Streams were freed. Cuts what waits; what has not begun after `timeout` us is dropped. NULL is allowed. */
 void clips_close(Clips *c, int64_t timeout);
 ClipsCounts clips_counts(Clips *c); /* from any thread */
 
 /* One stream. url: a file of this machine is read again, else packets are kept as they come. */
 ClipStream *clip_stream_new(Clips *c, const char *name, const char *url, const Watch *w);
-/* Nothing calls it any more; what waits is still cut. NULL is allowed, as for all that follow. */
+/* Nothing calls it any more, and it is over; what waits is still cut. NULL is allowed, as for all that follow. */
 void clip_stream_free(ClipStream *s);
 
 /* From the reader's thread, each packet as it came. */
 void clip_stream_packet(ClipStream *s, const Packet *p);
 
 /* From the stream's task, one call at a time: */
-/* The frame that is judged next. origin: where its epoch begins by the stream's clock, us. */
+/* The frame that is judged next. */
 void clip_stream_frame(ClipStream *s, const LiveFrame *f);
 /* The clip that shows the event, its path from the folder's own name on; valid until the next call. It is there once the event is over,
  * `post` has passed, and no other event can be told any more that would belong to it. NULL: none. */

@@ -122,6 +122,7 @@ static void stream_free(Stream *s)
 {
     sound_close(s);
     arena_free(s->judging.arena);
+    clip_stream_free(s->clips);
     pthread_mutex_destroy(&s->lock);
     arena_free(s->arena);
 }
@@ -149,6 +150,7 @@ static int stream_new(Engine *g, const StreamSpec *spec, Stream **out, Error *e)
     *out = s;
     int code = stream_judging(s, &s->spec, &s->judging, e);
     if (code == 0) {
+        s->clips = g->opt.clips ? clip_stream_new(g->opt.clips, s->spec.name, s->spec.url, s->spec.watch) : NULL;
         lock_stream(s); /* packets may come before `live` is known here */
         code = stream_start(s, e);
         unlock_stream(s);

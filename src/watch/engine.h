@@ -17,6 +17,7 @@
 #ifndef LATHE_WATCH_ENGINE_H
 #define LATHE_WATCH_ENGINE_H
 
+#include "watch/clips.h"
 #include "watch/event.h"
 #include "watch/evidence.h"
 #include "watch/live.h"
@@ -50,6 +51,7 @@ typedef struct SystemRecord { /* what happened to a stream itself */
 typedef struct EngineOptions {
     int workers;           /* 0: one a CPU */
     Evidence *evidence;    /* pictures of what made events; outlives the engine. NULL: none */
+    Clips *clips;          /* of what events with a `clip` show; outlives the engine. NULL: none */
     const NetHost *nets;   /* each model runs on the worker that runs its batch: threads of a run is 1 */
     /* From workers, one at a time for each stream. What it points to is valid during the call. `latency`: us from the arrival of the frame that confirmed it. */
     void (*event)(void *arg, const EventRecord *r, int64_t latency);

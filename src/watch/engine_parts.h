@@ -51,6 +51,7 @@ typedef struct Stream {
     uint64_t run;         /* part of the ids of events */
     int number;           /* models are shared fairly between these */
     Live *live;
+    ClipStream *clips;    /* NULL: none are cut */
     _Atomic int64_t deadline; /* of what is awaited */
     _Atomic bool answered;    /* what models were asked for */
     _Atomic int asked;    /* how many wait for the lock from outside */

@@ -65,9 +65,11 @@ static void on_event(void *arg, const EventRecord *r)
 {
     Stream *const s = arg;
     const EngineOptions *const o = engine_options(s->engine);
+    EventRecord shown = *r;
+    shown.clip = clip_stream_record(s->clips, r);
     s->events += r->kind != RECORD_END;
     if (o->event)
-        o->event(o->arg, r, machine_now() - s->grid.arrival);
+        o->event(o->arg, &shown, machine_now() - s->grid.arrival);
 }
 
 static void on_sample(void *arg, const Sample *sample, const Frame *f)
@@ -194,6 +196,7 @@ static void take(Stream *s, const LiveFrame *f)
         stream_tell(s, SYSTEM_EPOCH, NULL, f->frame.epoch);
     s->silent = false;
     s->frame = *f;
+    clip_stream_frame(s->clips, f);
     if (may_be_late(s) && machine_now() + s->cost > f->arrival + s->spec.latency) {
         s->cost -= s->cost / 8; /* else one slow sample would forbid all that follow */
         finish(s, SAMPLE_LATE, true);
@@ -338,6 +341,7 @@ void stream_change(Stream *s, const StreamSpec *spec, Judging next)
 {
     judge_cancel(s->judging.judge);
     judge_stop(s->judging.judge);
+    clip_stream_watch(s->clips, spec->watch);
     s->models += judge_times(s->judging.judge).models;
     arena_free(s->judging.arena);
     s->judging = next;
@@ -359,6 +363,7 @@ void stream_end(Stream *s, const char *cause)
     judge_cancel(s->judging.judge);
     s->looking = s->listening = false;
     judge_stop(s->judging.judge);
+    clip_stream_end(s->clips);
     stream_tell(s, SYSTEM_END, cause, 0);
 }
 
@@ -368,10 +373,17 @@ static void on_packet(void *arg)
     engine_wake(s, atomic_load(&s->deadline), 0);
 }
 
+static void keep_packet(void *arg, const Packet *p)
+{
+    const Stream *const s = arg;
+    clip_stream_packet(s->clips, p);
+}
+
 int stream_start(Stream *s, Error *e)
 {
     LiveOptions live = s->spec.live;
     live.notify = on_packet;
+    live.packet = s->clips ? keep_packet : NULL;
     live.arg = s;
     live.paced = !s->spec.offline;
     live.video.keyframes = live.video.keyframes || s->spec.watch->policy == SAMPLE_KEYFRAMES;

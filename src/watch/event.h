@@ -57,6 +57,7 @@ typedef struct EventRecord {
     Box box;              /* where, if one of the signals has a place; width 0: none */
     int ndata;
     RuleValue data[EVENT_MAX_DATA]; /* as EventRule.data */
+    const char *clip;     /* path of the clip that will show it (clips.h), which who has packets adds; NULL: none, and no word of it */
     const char *evidence; /* name of a picture (evidence.h), which who has frames adds; NULL: none, and no word of it */
 } EventRecord;
 

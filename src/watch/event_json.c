@@ -89,6 +89,10 @@ void event_json(Str *out, const EventRecord *r)
         str_add(out, ",\"evidence\":");
         json_add_string(out, r->evidence);
     }
+    if (r->clip) {
+        str_add(out, ",\"clip\":");
+        json_add_string(out, r->clip);
+    }
     str_add(out, ",\"data\":{");
     for (int i = 0; i < r->ndata; i++) {
         str_add(out, i ? "," : "");

@@ -238,6 +238,8 @@ static int read_all(Live *l, Source *s, Error *e)
     while ((code = source_read(s, &p, e)) > 0) {
         if (paced && !packet_sound(&p)) /* sound comes when its neighbours do */
             pace(l, &p, &c);
+        if (l->opt.packet)
+            l->opt.packet(l->opt.arg, &p);
         push(l, &p);
         if (now_us() - connected > LASTED)
             l->down_since = l->delay = 0;

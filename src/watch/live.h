@@ -63,6 +63,8 @@ typedef struct LiveOptions { /* zero: the default of each */
     bool paced;               /* a file as if it were live: by its own clock, from when it is opened */
     void (*notify)(void *arg); /* from the reader's thread: a packet, or another state. It may ask
                                   for anything but live_close */
+    /* From the reader's thread, each packet as it comes, before it waits to be looked at. NULL: nobody asks */
+    void (*packet)(void *arg, const Packet *p);
     void *arg;
 } LiveOptions;
 

@@ -1,7 +1,9 @@
 /* The last packets of a live stream, compressed: what a clip shows of the time before anybody knew that there would be one.
  *
+ *     packets ---runs_push--->  which go on from each other  ---ring_add--->
+ *
  *     |<------------ at least `span` ------------>|
- *     K . . . . .  K . . . . .  K . . . . .  K . .  <- push        K: a keyframe
+ *     K . . . . .  K . . . . .  K . . . . .  K . .          K: a keyframe
  *     ^ the oldest is always one
  *
  * Packets are references, not copies. Whole GOPs go from the old end: those that are not needed for the last `span`, and
@@ -12,48 +14,52 @@
  * time is far from both its neighbours' is damage, and is left out: a picture that jumps is kept aside until the next one says
  * which of the two it is.
  *
- * Belongs to one thread, or to who holds the lock beside it. */
+ * Both belong to one thread, or to who holds the lock beside them. */
 #ifndef LATHE_WATCH_PACKET_RING_H
 #define LATHE_WATCH_PACKET_RING_H
 
 #include "watch/packets.h"
 
-typedef struct RingPacket {
+typedef struct RunPacket {
     Packet packet;
-    int64_t number;      /* of all that were ever kept, from 0 */
+    int64_t number;      /* of all packets of all runs, from 0 */
     int run;
-} RingPacket;
+} RunPacket;
+
+typedef struct PacketRuns { /* zero at first */
+    int64_t pushed;      /* number of the next one */
+    int run;             /* of the last picture; 0: there was none */
+    StreamInfo *info;    /* its connection, a reference */
+    int64_t last;        /* its dts, us */
+    Packet doubt;        /* kept aside; av NULL: none */
+} PacketRuns;
+
+/* What follows of it: up to two packets, references of the caller's. 0: it is damage, may be, or nothing can be said of it. */
+int runs_push(PacketRuns *s, const Packet *p, RunPacket out[2]);
+void runs_free(PacketRuns *s);
 
 typedef struct PacketRing {
     int64_t span, max_bytes; /* us, bytes */
-    RingPacket *at;          /* of `cap`, a power of two */
+    RunPacket *at;       /* of `cap`, a power of two */
     int cap, first, n;
     int64_t bytes;
-    int64_t pushed;          /* number of the next one */
-    int run;                 /* of the last picture */
-    const StreamInfo *info;  /* its connection, only compared; NULL: none yet */
-    int64_t last;            /* its dts, us */
-    bool wait_key;           /* what comes before a keyframe is of no use */
-    Packet doubt;            /* av NULL: none */
-    int64_t evicted;         /* packets for which there was no room, though within `span` */
+    bool wait_key;       /* what comes before a keyframe is of no use */
+    int64_t evicted;     /* packets for which there was no room, though within `span` */
 } PacketRing;
 
 void ring_init(PacketRing *r, int64_t span, int64_t max_bytes);
-void ring_free(PacketRing *r);
-/* Forgets all packets; runs are counted on. */
-void ring_clear(PacketRing *r);
-/* Other bounds, at once. */
-void ring_resize(PacketRing *r, int64_t span, int64_t max_bytes);
-/* Takes a reference. Returns how many packets are new in the ring: with the one in doubt, 0 to 2; they are the last ones. -1: no
- * memory: a new run begins. */
-int ring_push(PacketRing *r, const Packet *p);
-const RingPacket *ring_at(const PacketRing *r, int i); /* 0: the oldest */
-/* Where the run begins or goes on whose packet arrived at that time; -1: it is not there any more. */
-int ring_run_at(const PacketRing *r, int64_t arrival);
+void ring_clear(PacketRing *r); /* frees all that it holds */
+void ring_set_span(PacketRing *r, int64_t span);
+/* Takes *p over. False: no memory: what comes before the next keyframe is not kept. */
+bool ring_add(PacketRing *r, RunPacket *p);
+const RunPacket *ring_at(const PacketRing *r, int i); /* 0: the oldest */
+/* The run of the packet that arrived at that time; 0: it is not there any more. */
+int ring_run_of(const PacketRing *r, int64_t arrival);
 /* The packet that a part of a run from time t on (us of the stream's clock) begins with: its last keyframe at or before t, else its first one.
  * -1: there is none of that run. */
 int ring_find(const PacketRing *r, int run, int64_t t);
 
+bool packet_is_sound(const Packet *p);
 int64_t packet_cost(const Packet *p); /* bytes that keeping it takes */
 /* A reference of its own. False: no memory. */
 bool packet_copy(Packet *out, const Packet *p);

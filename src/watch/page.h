@@ -24,7 +24,7 @@
 
 #define PAGE_RECORDS 500 /* that a reader who comes late may still have */
 
-typedef struct PageOptions { /* what it shows: engine, board, store and sinks outlive the page; texts are copied */
+typedef struct PageOptions { /* what it shows: engine, board, store, sinks and clips outlive the page; texts are copied */
     const char *address;   /* 127.0.0.1:8080, [::1]:0, 8080 (at 127.0.0.1); port 0: a free one */
     int nname;             /* names besides addresses and localhost under which it may be asked */
     const char *const *name;
@@ -34,6 +34,7 @@ typedef struct PageOptions { /* what it shows: engine, board, store and sinks ou
     const char *store_path;
     const char *evidence, *clips; /* folders; NULL: none */
     Sinks *sinks;          /* NULL: none */
+    Clips *cutting;        /* for metrics; NULL: none */
 } PageOptions;
 
 typedef struct Page Page;

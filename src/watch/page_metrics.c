@@ -124,6 +124,21 @@ static double resident_bytes(Arena *a)
     return (double)pages * (double)sysconf(_SC_PAGESIZE);
 }
 
+static void add_clips(Str *out, Clips *clips)
+{
+    const ClipsCounts c = clips_counts(clips);
+    add_one(out, "lathe_watch_clips", "gauge", "Clips that are there.", (double)c.files);
+    add_one(out, "lathe_watch_clips_bytes", "gauge", "Their bytes.", (double)c.bytes);
+    add_one(out, "lathe_watch_clips_total", "counter", "Clips that were cut.", (double)c.written);
+    add_one(out, "lathe_watch_clips_shortened_total", "counter", "Of these, what does not show all that was asked for.", (double)c.shortened);
+    add_one(out, "lathe_watch_clips_removed_total", "counter", "Clips that were removed to make room.", (double)c.removed);
+    add_one(out, "lathe_watch_clips_failures_total", "counter", "Clips that could not be cut.", (double)c.failures);
+    add_one(out, "lathe_watch_clips_dropped_total", "counter", "Events whose clip was not begun, or given up at the end.", (double)c.dropped);
+    add_one(out, "lathe_watch_clips_pending", "gauge", "Parts that wait for their end, or for being cut.", (double)c.pending);
+    add_one(out, "lathe_watch_clips_pending_bytes", "gauge", "Packets that they hold.", (double)c.pending_bytes);
+    add_one(out, "lathe_watch_clips_ring_bytes", "gauge", "Packets that streams hold for clips to come.", (double)c.ring_bytes);
+}
+
 void page_metrics(Str *out, const PageOptions *opt, const EngineStatus *engine, const PageSinks *sinks, const HttpCounts *http)
 {
     add_columns(out, engine);
@@ -138,6 +153,8 @@ void page_metrics(Str *out, const PageOptions *opt, const EngineStatus *engine, 
         add_one(out, "lathe_watch_store_failures_total", "counter", "Times at which the store could not be written.", (double)c.failures);
         add_one(out, "lathe_watch_store_dropped_total", "counter", "What was not kept for want of room.", (double)c.dropped);
     }
+    if (opt->cutting)
+        add_clips(out, opt->cutting);
     add_one(out, "lathe_watch_http_requests_total", "counter", "Requests to the page.", (double)http->requests);
     add_one(out, "lathe_watch_http_refused_total", "counter", "Malformed ones.", (double)http->refused);
     add_one(out, "process_resident_memory_bytes", "gauge", "Resident memory.", resident_bytes(out->arena));

@@ -322,6 +322,9 @@ static void service_job(Context *ctx, void *arg)
     const char *const store = yaml_text(&service, "store", NULL), *const clips = yaml_text(&service, "clips", NULL);
     j->service->store = store ? beside(&y, store) : NULL;
     j->service->clips = clips ? beside(&y, clips) : NULL;
+    j->service->clips_bytes = llrint(yaml_number(&service, "clips_bytes", (double)CLIPS_MAX_BYTES, 1e6, 1e15));
+    j->service->clips_ring = llrint(yaml_number(&service, "clips_ring", (double)CLIPS_RING_BYTES, 1e5, 1e12));
+    j->service->clips_pending = llrint(yaml_number(&service, "clips_pending", (double)CLIPS_PENDING_BYTES, 1e5, 1e12));
     j->service->page = yaml_text(&service, "page", NULL);
     j->service->page_name = yaml_texts(&service, "page_names", &j->service->npage_name);
     yaml_done(&service);

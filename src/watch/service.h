@@ -5,7 +5,7 @@
  *     sinks:
  *       all: {to: jsonl, path: events.jsonl}
  *       hook: {to: webhook, url: "https://..", secret_file: key.txt, events: ["final_*"], min_severity: 2}
- *     service: {outbox: watch.outbox, evidence: pictures, evidence_bytes: 1000000000, store: seen.db, page: "127.0.0.1:8080"}
+ *     service: {outbox: watch.outbox, evidence: pictures, evidence_bytes: 1000000000, store: seen.db, page: "127.0.0.1:8080", clips: clips}
  *
  * The file may be a watch itself (config.h): then streams without `watch` use that. Everything is checked while it is read, the
  * watches too. What streams share is counted, so that a service that is read anew keeps the watches whose files, with the
@@ -43,6 +43,7 @@ typedef struct Service {
     int64_t evidence_bytes;    /* that it may take */
     int workers;      /* 0: one a CPU */
     const char *store, *clips; /* a file, a folder; NULL: none */
+    int64_t clips_bytes, clips_ring, clips_pending; /* ClipsOptions: max_bytes, ring_bytes, pending_bytes */
     const char *page;          /* address (page.h); NULL: none */
     int npage_name;
     const char *const *page_name;

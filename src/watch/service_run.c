@@ -25,8 +25,9 @@ struct ServiceRun {
     Service *now;
     FileList files;
     Engine *engine;
-    Sinks *sinks;            /* NULL: none, as the four below */
+    Sinks *sinks;            /* NULL: none, as the five below */
     Evidence *evidence;
+    Clips *clips;
     Store *store;
     Board *board;
     Page *_Atomic page;      /* opened when streams run already */
@@ -234,7 +235,7 @@ static int start_page(ServiceRun *r, Error *e)
     const Service *const s = r->now;
     Page *page = NULL;
     const int code = page_open(&(PageOptions){.address = s->page, .nname = s->npage_name, .name = s->page_name, .engine = r->engine,
-                                              .board = r->board, .store = r->store, .store_path = s->store, .evidence = s->evidence, .clips = s->clips,
+                                              .board = r->board, .store = r->store, .store_path = s->store, .evidence = s->evidence, .clips = s->clips, .cutting = r->clips,
                                               .sinks = r->sinks}, &page, e);
     r->page = page;
     if (code == 0)
@@ -253,12 +254,15 @@ static int start(ServiceRun *r, Error *e)
         code = evidence_open(r->now->evidence, r->now->evidence_bytes, &r->evidence, e);
     if (code != 0)
         return code;
-    if (r->now->store)
+    if (r->now->clips)
+        code = clips_open(&(ClipsOptions){.folder = r->now->clips, .max_bytes = r->now->clips_bytes, .ring_bytes = r->now->clips_ring,
+                                          .pending_bytes = r->now->clips_pending, .told = r->opt.clip, .arg = r->opt.arg}, &r->clips, e);
+    if (code == 0 && r->now->store)
         code = store_open(r->now->store, &(StoreOptions){0}, &r->store, e);
     if (code != 0)
         return code;
     r->board = r->now->page ? board_new() : NULL;
-    const EngineOptions opt = {.workers = r->now->workers, .evidence = r->evidence, .nets = r->opt.nets, .event = on_event,
+    const EngineOptions opt = {.workers = r->now->workers, .evidence = r->evidence, .clips = r->clips, .nets = r->opt.nets, .event = on_event,
                                .system = on_system, .sample = r->opt.sample ? on_sample : NULL, .judged = r->store || r->board ? on_judged : NULL, .arg = r};
     ServiceChange ignored = {0};
     code = engine_new(&opt, &r->engine, e);
@@ -292,6 +296,8 @@ static int check_fixed(const ServiceRun *r, const Service *next, Error *e)
         return error_set(e, ERR_UNSUPPORTED, "%s: 'workers' cannot be changed while it runs: start it again", r->path);
     if (!text_same(next->store, r->now->store) || !text_same(next->page, r->now->page) || !text_same(next->clips, r->now->clips))
         return error_set(e, ERR_UNSUPPORTED, "%s: 'store', 'page' and 'clips' cannot be changed while it runs: start it again", r->path);
+    if (next->clips_bytes != r->now->clips_bytes || next->clips_ring != r->now->clips_ring || next->clips_pending != r->now->clips_pending)
+        return error_set(e, ERR_UNSUPPORTED, "%s: 'clips_bytes', 'clips_ring' and 'clips_pending' cannot be changed while it runs: start it again", r->path);
     if (strcmp(next->outbox, r->now->outbox) != 0)
         return error_set(e, ERR_UNSUPPORTED, "%s: 'outbox' cannot be changed while it runs: start it again", r->path);
     if (!text_same(next->evidence, r->now->evidence) || next->evidence_bytes != r->now->evidence_bytes)
@@ -333,6 +339,7 @@ int service_reload(ServiceRun *r, ServiceChange *out, Error *e)
 Engine *service_engine(ServiceRun *r) { return r->engine; }
 const Service *service_now(const ServiceRun *r) { return r->now; }
 Sinks *service_sinks(ServiceRun *r) { return r->sinks; }
+Clips *service_clips(ServiceRun *r) { return r->clips; }
 int service_port(const ServiceRun *r) { return r->page ? page_port(r->page) : 0; }
 
 const char *service_address(ServiceRun *r)
@@ -358,6 +365,7 @@ void service_stop(ServiceRun *r, int64_t timeout)
     engine_free(r->engine); /* whose last records still find all below */
     page_close(r->page);
     board_free(r->board);
+    clips_close(r->clips, timeout);
     store_close(r->store);
     for (int i = 0; i < r->running.len; i++)
         running_free(&r->running.at[i]);

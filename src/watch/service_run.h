@@ -21,6 +21,7 @@ typedef struct ServiceOptions {
     void (*event)(void *arg, const EventRecord *r, int64_t latency);
     void (*system)(void *arg, const SystemRecord *r);
     void (*sample)(void *arg, const char *stream, const Sample *s, const Frame *f); /* NULL: nobody listens */
+    void (*clip)(void *arg, const char *line); /* what was cut, or could not be (clips.h: told); NULL: nobody listens */
     void *arg;
 } ServiceOptions;
 
@@ -43,9 +44,10 @@ const Service *service_now(const ServiceRun *r);
 Sinks *service_sinks(ServiceRun *r);
 int service_port(const ServiceRun *r); /* of the page; 0: there is none */
 const char *service_address(ServiceRun *r); /* "127.0.0.1:8080": where the page is; NULL */
+Clips *service_clips(ServiceRun *r); /* NULL: there is no folder for them */
 /* Records that no outbox took (sink.h: sinks_add). From any thread. */
 int64_t service_refused(ServiceRun *r, char *why, size_t size);
-/* Streams end as "stopped"; sinks deliver until `timeout` (us). */
+/* Streams end as "stopped"; clips that wait are cut, and sinks deliver, until `timeout` (us) each. */
 void service_stop(ServiceRun *r, int64_t timeout);
 
 #endif
