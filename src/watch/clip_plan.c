@@ -145,10 +145,10 @@ static int64_t free_from(const ClipPlan *p, int epoch, const ClipPart *but)
 /* The last one that overlaps it, and has room for its start. */
 static ClipPart *find_room(const ClipPlan *p, const EventRecord *r)
 {
-    const int64_t from = r->t_start - r->rule->clip.pre;
+    const int64_t from = r->t_start - r->rule->clip.pre, to = r->t_start + r->rule->clip.post;
     for (int i = p->npart - 1; i >= 0; i--) {
         ClipPart *const part = p->part[i];
-        if (part->epoch == r->epoch && !part->over && from <= part->to && r->t_start < part->from + CLIP_LONGEST)
+        if (part->epoch == r->epoch && !part->over && from <= part->to && to >= part->from && r->t_start < part->from + CLIP_LONGEST)
             return part;
     }
     return NULL;

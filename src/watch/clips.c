@@ -14,6 +14,7 @@
 #include "watch/source.h"
 
 #define TICK 200000 /* us between looks at what is over */
+#define MISSED 200000 /* us that a clip may lack before it says so */
 
 struct Clips {
     Arena *arena;
@@ -174,16 +175,18 @@ static int cut_job(const ClipJob *j, const char *path, CutReport *r, Error *e)
     return code;
 }
 
-/* What is missing at its beginning, and what was known before it was cut. */
+/* What is missing of it, besides what cutting has said. True: something is. */
 static bool add_notes(const ClipJob *j, CutReport *r)
 {
-    char note[sizeof r->note];
-    const int64_t late = r->from - j->part->from;
-    if (!r->note[0] && late > 200000)
-        snprintf(r->note, sizeof r->note, "begins %.3f s later: the pictures before are not there", (double)late * 1e-6);
-    memcpy(note, r->note, sizeof note);
+    char said[sizeof r->note];
+    const int64_t late = r->from - j->part->from, early = j->part->to - (r->from + r->duration);
+    memcpy(said, r->note, sizeof said);
     if (j->note)
-        snprintf(r->note, sizeof r->note, "%.180s%s%.60s", note, note[0] ? "; " : "", j->note);
+        snprintf(r->note, sizeof r->note, "%s%s%.100s", j->note, said[0] ? "; " : "", said);
+    else if (!said[0] && late > MISSED)
+        snprintf(r->note, sizeof r->note, "begins %.3f s later: the pictures before are not there", (double)late * 1e-6);
+    else if (!said[0] && early > MISSED)
+        snprintf(r->note, sizeof r->note, "ends %.3f s earlier: the pictures behind are not there", (double)early * 1e-6);
     return r->note[0] != '\0';
 }
 

@@ -112,11 +112,10 @@ static int second_key(const PacketRing *r)
     return i;
 }
 
-/* What lies between a packet and the last one: by the clock of their run, else by when they came. */
+/* What lies between a packet and the last picture: by the clock of their run, else by when they came. */
 static int64_t age(const PacketRing *r, const RunPacket *p)
 {
-    const RunPacket *const last = ring_at(r, r->n - 1);
-    return p->run == last->run ? last->packet.dts - p->packet.dts : last->packet.arrival - p->packet.arrival;
+    return p->run == r->run ? r->last - p->packet.dts : r->arrival - p->packet.arrival;
 }
 
 /* Whole GOPs that are not needed, and those for which there is no room. */
@@ -174,6 +173,11 @@ bool ring_add(PacketRing *r, RunPacket *p)
         return room;
     }
     r->wait_key = false;
+    if (!packet_is_sound(&p->packet)) {
+        r->run = p->run;
+        r->last = p->packet.dts;
+        r->arrival = p->packet.arrival;
+    }
     r->bytes += packet_cost(&p->packet);
     r->at[(r->first + r->n++) & (r->cap - 1)] = *p;
     p->packet = (Packet){0};

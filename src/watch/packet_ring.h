@@ -43,6 +43,8 @@ typedef struct PacketRing {
     RunPacket *at;       /* of `cap`, a power of two */
     int cap, first, n;
     int64_t bytes;
+    int run;             /* of the last picture, its dts and arrival, us */
+    int64_t last, arrival;
     bool wait_key;       /* what comes before a keyframe is of no use */
     int64_t evicted;     /* packets for which there was no room, though within `span` */
 } PacketRing;

@@ -37,6 +37,7 @@ typedef struct EngineBench {
     double factor;        /* the least that was told */
     Pool *pool;
     NetHost nets;
+    Clips *clips;         /* NULL: none are cut */
     Engine *engine;
 } EngineBench;
 
@@ -122,7 +123,7 @@ static inline EngineBench bench_new(void)
 static inline void bench_start(EngineBench *b, int workers)
 {
     Error e;
-    const EngineOptions opt = {.workers = workers, .nets = &b->nets, .event = bench_event, .system = bench_system,
+    const EngineOptions opt = {.workers = workers, .nets = &b->nets, .clips = b->clips, .event = bench_event, .system = bench_system,
                                .sample = bench_sample, .arg = b};
     if (engine_new(&opt, &b->engine, &e) != 0)
         FAIL_MSG("%s", e.message);

@@ -6,11 +6,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/str.h"
-#include "watch/clip.h"
+#include "clip_shown.h"
 #include "watch/cut.h"
 #include "watch/source.h"
-#include "watch/video.h"
 
 typedef struct Place {
     char dir[40], in[64], out[64], second[64], reel[64];
@@ -33,37 +31,10 @@ static void place_free(const Place *p)
     assert_int_equal(rmdir(p->dir), 0); /* nothing else is left */
 }
 
-/* Numbers of the pictures that a player shows, as "3-7 ": runs. */
-static const char *shown(Arena *a, const char *path)
-{
-    Str out = str_new(a);
-    Video *v;
-    VideoFrame f;
-    Error e;
-    int first = -1, last = -2;
-    int64_t t = 0;
-    if (video_open(path, &(VideoOptions){0}, &v, &e) != 0)
-        FAIL_MSG("%s", e.message);
-    while (video_sample(v, t, &f, &e) > 0) {
-        const int n = clip_number(&f.picture);
-        if (n != last + 1) {
-            if (first >= 0)
-                str_addf(&out, "%d-%d ", first, last);
-            first = n;
-        }
-        last = n;
-        t = f.t + 1;
-    }
-    assert_int_equal(video_counts(v).errors, 0);
-    video_close(v);
-    str_addf(&out, "%d-%d ", first, last);
-    return str_text(&out);
-}
-
 static void expect(const char *path, const char *want, const char *what)
 {
     Arena *const a = arena_new();
-    const char *const got = shown(a, path);
+    const char *const got = clip_shown(a, path);
     if (strcmp(got, want) != 0)
         FAIL_MSG("%s: %s instead of %s", what, got, want);
     arena_free(a);

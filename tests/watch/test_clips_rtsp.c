@@ -1,0 +1,153 @@
+/* Clips of live streams from end to end: an RTSP server, with and without faults; every record of an event names a clip, and that shows the
+ * pictures around it, by the numbers burned into them. */
+#include "check.h"
+
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "base/file.h"
+#include "clip_shown.h"
+#include "engine_bench.h"
+
+#define FPS 30
+#define AROUND 6 /* pictures before an event, and from it on */
+
+/* A bit of the frame's number changes every 32 frames. */
+static const char watch_text[] =
+    "watch: {name: clip, reference_size: [64, 48], sample: {fps: 5, max_fps: 5, policy: every}, gap: 1s}\n"
+    "region: {slow: [16, 16, 16, 16]}\n"
+    "signal: {slow: {from: motion, region: slow, threshold: 40, min_area: 0.5}}\n"
+    "event: {flip: {when: slow, emit: point, clip: {pre: 200ms, post: 200ms}}}\n";
+
+static char dir[64], film[80], large[80], folder[80];
+
+static int set_up(void **state)
+{
+    (void)state;
+    strcpy(dir, "/tmp/lathe_clips_rtsp_XXXXXX");
+    assert_non_null(mkdtemp(dir));
+    snprintf(film, sizeof film, "%s/film.mp4", dir);
+    snprintf(large, sizeof large, "%s/large.ts", dir);
+    snprintf(folder, sizeof folder, "%s/clips", dir);
+    clip_write(film, &(ClipOptions){.frames = FPS * 20, .fps = FPS, .gop = 15, .bframes = 0});
+    clip_write(large, &(ClipOptions){.frames = FPS * 20, .fps = FPS, .gop = 15, .resize_at = 1});
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    char command[128];
+    snprintf(command, sizeof command, "rm -r %s", dir);
+    return system(command);
+}
+
+typedef struct Server {
+    pid_t pid;
+    char url[64];
+} Server;
+
+static Server serve(const char *fault)
+{
+    Server s = {0};
+    int out[2];
+    assert_int_equal(pipe(out), 0);
+    s.pid = fork();
+    if (s.pid == 0) {
+        dup2(out[1], 1);
+        close(out[0]);
+        execl(RTSP_SERVER, RTSP_SERVER, film, fault ? "--fault" : NULL, fault, NULL);
+        _exit(127);
+    }
+    close(out[1]);
+    FILE *const f = fdopen(out[0], "r");
+    assert_non_null(fgets(s.url, sizeof s.url, f));
+    s.url[strcspn(s.url, "\n")] = 0;
+    fclose(f);
+    return s;
+}
+
+typedef struct Clipped { /* of the records of a stream */
+    int events, exact, shorter;
+} Clipped;
+
+/* "clip":"clips/NAME.mp4" -> its path */
+static const char *clip_of(Arena *a, const char *record)
+{
+    const char *const at = strstr(record, "\"clip\":\"clips/");
+    return at ? arena_printf(a, "%s/%.*s", folder, (int)strcspn(at + 14, "\""), at + 14) : NULL;
+}
+
+static Clipped look_at(EngineBench *b, const char *stream)
+{
+    const Told *const t = bench_told(b, stream);
+    Clipped out = {0};
+    for (const char *line = str_text((Str *)&t->events); *line; line += strcspn(line, "\n") + 1) {
+        const char *const record = arena_strndup(b->arena, line, strcspn(line, "\n"));
+        const char *const path = clip_of(b->arena, record);
+        double start;
+        int first, last, n = 0;
+        out.events++;
+        if (!path || sscanf(strstr(record, "\"t_start\":"), "\"t_start\":%lf", &start) != 1)
+            FAIL_MSG("%s: no clip in %s", stream, record);
+        if (!file_exists(path))
+            FAIL_MSG("%s: %s is not there", stream, path);
+        const char *const shown = clip_shown(b->arena, path);
+        if (sscanf(shown, "%d-%d %n", &first, &last, &n) != 2 || (shown[n] != '\0' && strcmp(stream, "loss") != 0))
+            FAIL_MSG("%s: %s shows %s", stream, path, shown);
+        /* the other film counts from 0 again; behind a jump time does */
+        const bool counted = strcmp(stream, "change") != 0 && (strcmp(stream, "jump") != 0 || strstr(record, "\"epoch\":0,"));
+        const int middle = counted ? (int)(start * FPS + 0.5) : first + AROUND;
+        if (shown[n] == '\0' && first == middle - AROUND && last == middle + AROUND - 1)
+            out.exact++;
+        else if (last - first < 2 * AROUND)
+            out.shorter++;
+        else
+            FAIL_MSG("%s: %s, of %.3f s, shows %s", stream, path, start, shown);
+    }
+    print_message("%-8s %d events, %d clips as asked for, %d shorter\n", stream, out.events, out.exact, out.shorter);
+    return out;
+}
+
+static void test_streams(void **state)
+{
+    (void)state;
+    char change[100];
+    snprintf(change, sizeof change, "change@3.1:%s", large);
+    const struct { const char *name, *fault; int exact; } cases[] = {
+        {"good", NULL, 6}, {"cut", "cut@3.2", 2}, {"change", change, 3}, {"jump", "jump@3:-1", 2}, {"loss", "loss@3:40", 3},
+    };
+    enum { CASES = sizeof cases / sizeof *cases };
+    Server server[CASES];
+    EngineBench b = bench_new();
+    Error e;
+    b.clip = false;
+    assert_int_equal(clips_open(&(ClipsOptions){.folder = folder}, &b.clips, &e), 0);
+    const Watch *const w = bench_parse(b.arena, watch_text);
+    bench_start(&b, 2);
+    for (int i = 0; i < CASES; i++) {
+        server[i] = serve(cases[i].fault);
+        bench_add(&b, &(StreamSpec){.name = cases[i].name, .url = server[i].url, .watch = w, .latency = 300000, .live.video.read_timeout = 3000000});
+    }
+    bench_sleep(10);
+    engine_free(b.engine);
+    b.engine = NULL;
+    clips_close(b.clips, 10000000);
+    for (int i = 0; i < CASES; i++) {
+        const Clipped c = look_at(&b, cases[i].name);
+        assert_true(c.exact >= cases[i].exact);
+        assert_true(i > 0 || c.shorter <= 1); /* the last one, when all ended */
+    }
+    bench_close(&b);
+    for (int i = 0; i < CASES; i++) {
+        kill(server[i].pid, SIGTERM);
+        waitpid(server[i].pid, NULL, 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_streams)};
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
