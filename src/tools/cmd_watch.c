@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -12,6 +13,7 @@
 #include "tools/watch_streams.h"
 #include "tools/watch_video.h"
 #include "watch/config.h"
+#include "watch/pictures.h"
 #include "watch/source.h"
 
 const char help_watch[] =
@@ -163,6 +165,19 @@ static int run_many(WatchArgs *a, bool *good, Error *e)
     return code;
 }
 
+/* What would fail once all was watched. */
+static int check_clips(const WatchArgs *a, Error *e)
+{
+    struct stat st;
+    if (a->one.replay)
+        return error_set(e, ERR_INVALID, "--clips and --reel need the video: a recording has no pictures");
+    if (a->nvideo == 1 && pictures_are(a->video[0]))
+        return error_set(e, ERR_UNSUPPORTED, "%s: clips are cut of videos, and this is a folder of pictures", a->video[0]);
+    if (a->one.clips && stat(a->one.clips, &st) == 0 && !S_ISDIR(st.st_mode))
+        return error_set(e, ERR_INVALID, "--clips: %s is no folder", a->one.clips);
+    return 0;
+}
+
 static int run_watch(WatchArgs *a, bool *good, Error *e)
 {
     ReadJob j = {.path = a->watch};
@@ -177,8 +192,8 @@ static int run_watch(WatchArgs *a, bool *good, Error *e)
         code = check_output(a, a->output.record_path, e);
     if (code == 0)
         code = check_output(a, a->one.reel, e);
-    if (code == 0 && a->one.replay && (a->one.clips || a->one.reel))
-        code = error_set(e, ERR_INVALID, "--clips and --reel need the video: a recording has no pictures");
+    if (code == 0 && (a->one.clips || a->one.reel))
+        code = check_clips(a, e);
     if (code != 0)
         return code;
     catch_signals(service); /* what is active ends as "stopped" */

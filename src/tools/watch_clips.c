@@ -117,10 +117,13 @@ int watch_clips(const WatchClips *w, const ClipMoments *m, Error *e)
     const int n = highlights(a, m->at.len, m->at.at, w->top, CLIP_LONGEST, &h);
     Clip *const clip = arena_array_of(a, n + 1, Clip);
     const char *const folder = w->folder ? w->folder : arena_printf(a, "%s.parts", w->reel);
+    const bool made = !file_exists(folder);
     if (m->elsewhere > 0)
         fprintf(stderr, "  warning: %d events lie behind a jump of the video's clock: no clips of them\n", m->elsewhere);
     int code = n > 0 ? file_make_dirs(folder, e)
                      : error_set(e, ERR_INVALID, "no clips: no event with a 'clip' (as clip: {pre: 5s, post: 3s, weight: 2}) came");
+    if (code == 0 && made && w->folder)
+        fprintf(stderr, "made the folder %s\n", folder);
     if (code == 0)
         code = cut_all(w, a, folder, n, h, clip, e);
     if (code == 0 && w->folder)

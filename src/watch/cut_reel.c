@@ -84,7 +84,9 @@ static int check_part(const Reel *r, const AVFormatContext *part, const char *pa
 static int copy_part(Reel *r, AVFormatContext *part)
 {
     AVPacket *p = av_packet_alloc();
-    int64_t end = r->at;
+    const AVRational rate = part->streams[stream_of(part, AVMEDIA_TYPE_VIDEO)]->avg_frame_rate;
+    const int64_t step = rate.num > 0 ? av_rescale(1000000, rate.den, rate.num) : 40000; /* the last picture's time is its own */
+    int64_t end = r->at + (part->duration > 0 ? part->duration : 0); /* as chapters say */
     int code = p ? 0 : AVERROR(ENOMEM);
     while (code >= 0 && (code = av_read_frame(part, p)) >= 0) {
         const enum AVMediaType type = part->streams[p->stream_index]->codecpar->codec_type;
@@ -95,7 +97,8 @@ static int copy_part(Reel *r, AVFormatContext *part)
             av_packet_rescale_ts(p, part->streams[p->stream_index]->time_base, TICK);
             p->pts += r->at;
             p->dts += r->at;
-            end = p->pts + p->duration > end ? p->pts + p->duration : end;
+            const int64_t over = p->pts + (p->duration > 0 || k == 1 ? p->duration : step);
+            end = over > end ? over : end;
             av_packet_rescale_ts(p, TICK, s->time_base);
             p->dts = p->dts > r->last[k] ? p->dts : r->last[k] + 1; /* sound of the part before may reach over its end */
             p->pts = p->pts > p->dts ? p->pts : p->dts;

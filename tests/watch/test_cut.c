@@ -3,6 +3,7 @@
 
 #include <libavformat/avformat.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -219,6 +220,56 @@ static void test_reel(void **state)
     place_free(&p);
 }
 
+static int by_time(const void *x, const void *y)
+{
+    const int64_t a = *(const int64_t *)x, b = *(const int64_t *)y;
+    return (a > b) - (a < b);
+}
+
+/* Pictures follow each other as in the parts: none has the time of another, also where one part goes over into the next. */
+static void expect_even(const char *path, int frames, const char *what)
+{
+    AVFormatContext *f = NULL;
+    AVPacket *p = av_packet_alloc();
+    int64_t pts[400], last = INT64_MIN;
+    int n = 0;
+    assert_true(avformat_open_input(&f, path, NULL, NULL) >= 0);
+    for (; av_read_frame(f, p) >= 0; av_packet_unref(p)) {
+        assert_true(p->dts > last && n < 400);
+        last = p->dts;
+        pts[n++] = av_rescale_q(p->pts, f->streams[0]->time_base, (AVRational){1, 1000000});
+    }
+    assert_int_equal(n, frames);
+    qsort(pts, (size_t)n, sizeof *pts, by_time);
+    for (int i = 1; i < n; i++)
+        if (pts[i] - pts[i - 1] < 39000 || pts[i] - pts[i - 1] > 41000)
+            FAIL_MSG("%s: pictures %d and %d are at %lld and %lld us", what, i - 1, i, (long long)pts[i - 1], (long long)pts[i]);
+    av_packet_free(&p);
+    avformat_close_input(&f);
+}
+
+static void test_even_reels(void **state)
+{
+    (void)state;
+    const Place p = place_new();
+    CutReport r;
+    Error e;
+    static const int part[][4] = {{50, 70, 5, 30}, {3, 9, 47, 49}, {10, 11, 12, 13}, {0, 12, 12, 24}, {1, 60, 30, 100}};
+    for (int bframes = 0; bframes < 4; bframes++) {
+        clip_write(p.in, &(ClipOptions){.frames = 100, .fps = 25, .gop = 12, .bframes = bframes});
+        for (int i = 0; i < 5; i++) {
+            assert_int_equal(cut_exactly(p.in, at(part[i][0]), at(part[i][1]), p.out, &r, &e), 0);
+            assert_int_equal(cut_exactly(p.in, at(part[i][2]), at(part[i][3]), p.second, &r, &e), 0);
+            char what[40];
+            snprintf(what, sizeof what, "%d B, %d and %d", bframes, part[i][0], part[i][2]);
+            const ReelPart both[] = {{p.out, "a"}, {p.second, "b"}};
+            if (cut_reel(2, both, p.reel, &r, &e) == 0) /* a part that is encoded anew as a whole has other parameter sets */
+                expect_even(p.reel, part[i][1] - part[i][0] + part[i][3] - part[i][2], what);
+        }
+    }
+    place_free(&p);
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -241,7 +292,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exact_parts), cmocka_unit_test(test_copied_parts), cmocka_unit_test(test_transport_streams),
-        cmocka_unit_test(test_packets),     cmocka_unit_test(test_resized),    cmocka_unit_test(test_reel),         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_packets),     cmocka_unit_test(test_resized),    cmocka_unit_test(test_reel),
+        cmocka_unit_test(test_even_reels),         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
