@@ -16,7 +16,7 @@
 enum { NAME = 200, PATH = 4096 };
 
 typedef struct ClipFile {
-    char name[NAME];         /* without ending: the earlier, the less */
+    char name[NAME]; /* without ending: the earlier, the less */
     int64_t bytes;
 } ClipFile;
 
@@ -24,7 +24,7 @@ struct ClipFolder {
     Arena *arena;
     const char *path, *name;
     int64_t max_bytes;
-    ClipFile *file;          /* oldest first: first..n */
+    ClipFile *file; /* oldest first: first..n */
     int first, n, cap;
     ClipFolderCounts counts;
 };
@@ -62,8 +62,8 @@ static bool fits(const char *text, const char *pattern)
 static bool is_clip(const char *file, const char *ending, char name[NAME])
 {
     const size_t n = strlen(file), m = strlen(ending);
-    if (n < 40 + m || n - m >= NAME || strcmp(file + n - m, ending) != 0 || !fits(file, "########T######.###Z-") ||
-        !fits(file + n - m - 17, "-xxxxxxxxxxxxxxxx"))
+    if (n < 40 + m || n - m >= NAME || strcmp(file + n - m, ending) != 0 ||
+        !fits(file, "########T######.###Z-") || !fits(file + n - m - 17, "-xxxxxxxxxxxxxxxx"))
         return false;
     memcpy(name, file, n - m);
     name[n - m] = '\0';
@@ -133,7 +133,10 @@ void clip_folder_add(ClipFolder *f, const char *name)
 
 /* ---- the folder ---- */
 
-static int by_name(const void *a, const void *b) { return strcmp(((const ClipFile *)a)->name, ((const ClipFile *)b)->name); }
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const ClipFile *)a)->name, ((const ClipFile *)b)->name);
+}
 
 static void take_in(ClipFolder *f, const char *file)
 {
@@ -163,7 +166,10 @@ static int read_folder(ClipFolder *f, Error *e)
     if (f->n > 0)
         qsort(f->file, (size_t)f->n, sizeof *f->file, by_name);
     remove_oldest(f);
-    return access(f->path, W_OK | X_OK) == 0 ? 0 : error_set(e, ERR_IO, "clips: %s: nothing can be written there: %s", f->path, strerror(errno));
+    return access(f->path, W_OK | X_OK) == 0
+               ? 0
+               : error_set(e, ERR_IO, "clips: %s: nothing can be written there: %s", f->path,
+                           strerror(errno));
 }
 
 int clip_folder_open(const char *path, int64_t max_bytes, ClipFolder **out, Error *e)
@@ -179,7 +185,9 @@ int clip_folder_open(const char *path, int64_t max_bytes, ClipFolder **out, Erro
     f->name = slash ? slash + 1 : f->path;
     f->max_bytes = max_bytes;
     struct stat st;
-    int code = n > 0 && n < PATH - NAME - 16 ? 0 : error_set(e, ERR_INVALID, "clips: no name for a folder: '%.100s'", path);
+    int code = n > 0 && n < PATH - NAME - 16
+                   ? 0
+                   : error_set(e, ERR_INVALID, "clips: no name for a folder: '%.100s'", path);
     if (code == 0 && stat(f->path, &st) == 0 && !S_ISDIR(st.st_mode))
         code = error_set(e, ERR_INVALID, "clips: %s: is no folder", f->path);
     if (code == 0)
@@ -201,8 +209,14 @@ void clip_folder_close(ClipFolder *f)
     arena_free(f->arena);
 }
 
-const char *clip_folder_path(const ClipFolder *f) { return f->path; }
-const char *clip_folder_name(const ClipFolder *f) { return f->name; }
+const char *clip_folder_path(const ClipFolder *f)
+{
+    return f->path;
+}
+const char *clip_folder_name(const ClipFolder *f)
+{
+    return f->name;
+}
 
 int64_t clip_folder_free(const ClipFolder *f)
 {
@@ -213,4 +227,7 @@ int64_t clip_folder_free(const ClipFolder *f)
     return bytes < 9e18 ? (int64_t)bytes : INT64_MAX;
 }
 
-ClipFolderCounts clip_folder_counts(const ClipFolder *f) { return f->counts; }
+ClipFolderCounts clip_folder_counts(const ClipFolder *f)
+{
+    return f->counts;
+}

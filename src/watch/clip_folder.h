@@ -1,7 +1,8 @@
 /* A folder of clips that is not to become larger than so many bytes: the oldest go.
  *
- * Only files that are named as clips are (clip_plan.h) belong to it: 20261122T005712.345Z-..-0123456789abcdef.mp4, with .json beside it. Others are left
- * alone, and do not count. One thread at a time. */
+ * Only files that are named as clips are (clip_plan.h) belong to it:
+ * 20261122T005712.345Z-..-0123456789abcdef.mp4, with .json beside it. Others are left alone, and do
+ * not count. One thread at a time. */
 #ifndef LATHE_WATCH_CLIP_FOLDER_H
 #define LATHE_WATCH_CLIP_FOLDER_H
 
@@ -10,7 +11,8 @@
 
 typedef struct ClipFolder ClipFolder;
 
-/* Makes it if it is not there, removes what is older than there is room for, and what an earlier run left half written. */
+/* Makes it if it is not there, removes what is older than there is room for, and what an earlier
+ * run left half written. */
 int clip_folder_open(const char *path, int64_t max_bytes, ClipFolder **out, Error *e);
 void clip_folder_close(ClipFolder *f); /* NULL is allowed */
 const char *clip_folder_path(const ClipFolder *f);

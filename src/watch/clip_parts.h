@@ -11,15 +11,15 @@
 
 typedef struct ClipJob { /* a part, and the packets that show it; in the part's arena */
     ClipPart *part;
-    const char *stream;      /* its name, and .. */
-    const char *file;        /* .. the video to be read again; NULL: packets are here */
-    int run;                 /* of the packets */
-    int64_t origin;          /* of the epoch by the stream's clock, us */
-    Packet *at;              /* heap */
+    const char *stream; /* its name, and .. */
+    const char *file;   /* .. the video to be read again; NULL: packets are here */
+    int run;            /* of the packets */
+    int64_t origin;     /* of the epoch by the stream's clock, us */
+    Packet *at;         /* heap */
     int n, cap;
-    int64_t first, last;     /* numbers of the first and the last one (RunPacket) */
+    int64_t first, last; /* numbers of the first and the last one (RunPacket) */
     int64_t bytes;
-    const char *note;        /* why it is not whole; NULL */
+    const char *note; /* why it is not whole; NULL */
 } ClipJob;
 
 typedef struct ClipStream {
@@ -27,17 +27,17 @@ typedef struct ClipStream {
     struct ClipStream *next; /* under the lock of clips */
     bool freed;              /* likewise: when the last job is gone, so is the stream */
     Arena *arena;
-    const char *name, *file; /* file NULL: it comes as it comes */
+    const char *name, *file;    /* file NULL: it comes as it comes */
     char path[CLIP_NAME + 256]; /* clip_stream_record's */
-    pthread_mutex_t lock;    /* guards what follows */
+    pthread_mutex_t lock;       /* guards what follows */
     ClipPlan *plan;
     int64_t reach;
     bool wanted, ended;
     PacketRuns runs;
     PacketRing ring;
-    int64_t counted;         /* ring.bytes as they are in clips_counts */
-    int64_t arrival;         /* of the last packet, us; 0: none */
-    int epoch, run;          /* of the last frame; run 0: its packet is not kept */
+    int64_t counted; /* ring.bytes as they are in clips_counts */
+    int64_t arrival; /* of the last packet, us; 0: none */
+    int epoch, run;  /* of the last frame; run 0: its packet is not kept */
     int64_t origin;
     int njob;
     ClipJob *job[CLIP_MAX_PARTS];

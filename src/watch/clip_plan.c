@@ -5,8 +5,8 @@
 #include <string.h>
 #include <time.h>
 
-#define TOLD 64          /* events whose part is gone, but whose end is not told */
-#define SLACK 1000000    /* us between a frame and its judgement, and between frames */
+#define TOLD 64       /* events whose part is gone, but whose end is not told */
+#define SLACK 1000000 /* us between a frame and its judgement, and between frames */
 
 typedef struct Told {
     uint64_t id;
@@ -17,13 +17,13 @@ struct ClipPlan {
     const char *stream;
     int64_t reach;
     int epoch;
-    int64_t seen;        /* us of that epoch; -1: nothing */
+    int64_t seen; /* us of that epoch; -1: nothing */
     int npart;
     ClipPart *part[CLIP_MAX_PARTS];
-    int gone_epoch;      /* of the last part that was taken, and where it ended */
+    int gone_epoch; /* of the last part that was taken, and where it ended */
     int64_t gone_to;
     char gone_name[CLIP_NAME];
-    int ntold;           /* ever: told[i % TOLD] */
+    int ntold; /* ever: told[i % TOLD] */
     Told told[TOLD];
 };
 
@@ -35,7 +35,8 @@ bool clip_plan_wanted(const Watch *w)
     return false;
 }
 
-/* A window forgets what is older than m * 2 / fps; an event with a `min` is told when it has lasted so long (event.h). */
+/* A window forgets what is older than m * 2 / fps; an event with a `min` is told when it has lasted
+ * so long (event.h). */
 int64_t clip_plan_reach(const Watch *w)
 {
     int64_t reach = 0;
@@ -65,7 +66,10 @@ ClipPlan *clip_plan_new(Arena *a, const char *stream, const Watch *w)
     return p;
 }
 
-void clip_plan_watch(ClipPlan *p, const Watch *w) { p->reach = clip_plan_reach(w); }
+void clip_plan_watch(ClipPlan *p, const Watch *w)
+{
+    p->reach = clip_plan_reach(w);
+}
 
 /* ---- names ---- */
 
@@ -75,7 +79,8 @@ static void add_safe(char *to, size_t size, const char *text, int most)
     size_t n = strlen(to);
     for (int i = 0; text[i] != '\0' && i < most && n + 1 < size; i++) {
         const char c = text[i];
-        const bool safe = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
+        const bool safe = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                          (c >= '0' && c <= '9') || c == '_' || c == '.';
         to[n++] = safe ? c : '_';
     }
     to[n] = '\0';
@@ -98,7 +103,10 @@ static void name_part(const ClipPlan *p, ClipPart *part, const EventRecord *r, i
 
 /* ---- parts ---- */
 
-static int64_t start_of(const ClipEvent *e) { return e->t_start > e->pre ? e->t_start - e->pre : 0; }
+static int64_t start_of(const ClipEvent *e)
+{
+    return e->t_start > e->pre ? e->t_start - e->pre : 0;
+}
 
 /* How long it is by what is known, and by what may come. */
 static void set_end(ClipPart *part)
@@ -148,7 +156,8 @@ static ClipPart *find_room(const ClipPlan *p, const EventRecord *r)
     const int64_t from = r->t_start - r->rule->clip.pre, to = r->t_start + r->rule->clip.post;
     for (int i = p->npart - 1; i >= 0; i--) {
         ClipPart *const part = p->part[i];
-        if (part->epoch == r->epoch && !part->over && from <= part->to && to >= part->from && r->t_start < part->from + CLIP_LONGEST)
+        if (part->epoch == r->epoch && !part->over && from <= part->to && to >= part->from &&
+            r->t_start < part->from + CLIP_LONGEST)
             return part;
     }
     return NULL;
@@ -159,7 +168,8 @@ static const char *shown_by(const ClipPlan *p, const EventRecord *r)
 {
     const int64_t end = r->t_start + r->rule->clip.post;
     for (int i = 0; i < p->npart; i++)
-        if (p->part[i]->epoch == r->epoch && p->part[i]->from <= r->t_start && end <= p->part[i]->to)
+        if (p->part[i]->epoch == r->epoch && p->part[i]->from <= r->t_start &&
+            end <= p->part[i]->to)
             return p->part[i]->name;
     return p->gone_epoch == r->epoch && end <= p->gone_to ? p->gone_name : NULL;
 }
@@ -273,7 +283,10 @@ void clip_plan_end(ClipPlan *p)
         p->part[i]->over = true;
 }
 
-ClipPart *clip_plan_part(const ClipPlan *p, int i) { return i < p->npart ? p->part[i] : NULL; }
+ClipPart *clip_plan_part(const ClipPlan *p, int i)
+{
+    return i < p->npart ? p->part[i] : NULL;
+}
 
 void clip_plan_take(ClipPlan *p, ClipPart *part)
 {

@@ -7,7 +7,8 @@
 #include "watch/clip_parts.h"
 #include "watch/source.h"
 
-#define SILENT 5000000 /* us without a packet, besides what events may need: the part is what there is */
+#define SILENT                                                                                     \
+    5000000 /* us without a packet, besides what events may need: the part is what there is */
 
 /* ---- a part's packets ---- */
 

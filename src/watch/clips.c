@@ -13,33 +13,42 @@
 #include "watch/json_write.h"
 #include "watch/source.h"
 
-#define TICK 200000 /* us between looks at what is over */
+#define TICK 200000   /* us between looks at what is over */
 #define MISSED 200000 /* us that a clip may lack before it says so */
 
 struct Clips {
     Arena *arena;
     ClipsOptions opt;
-    ClipFolder *folder;      /* of the thread */
+    ClipFolder *folder; /* of the thread */
     const char *folder_name;
     pthread_t thread;
     _Atomic int64_t pending, pending_bytes, ring_bytes, dropped;
 
-    pthread_mutex_t lock;    /* guards what follows */
-    pthread_cond_t wake;     /* for the thread: it is time to go */
-    ClipStream *stream;      /* a list */
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t wake;  /* for the thread: it is time to go */
+    ClipStream *stream;   /* a list */
     bool closing;
-    int64_t deadline;        /* of closing, us of clock_machine */
+    int64_t deadline; /* of closing, us of clock_machine */
 
     pthread_mutex_t counting; /* guards: */
-    ClipsCounts counts;      /* but what is above */
+    ClipsCounts counts;       /* but what is above */
 };
 
-static int64_t now_us(void) { return (int64_t)(time_now() * 1e6); }
+static int64_t now_us(void)
+{
+    return (int64_t)(time_now() * 1e6);
+}
 
 /* ---- what streams ask ---- */
 
-const char *clips_folder_name(const Clips *c) { return c->folder_name; }
-const ClipsOptions *clips_options(const Clips *c) { return &c->opt; }
+const char *clips_folder_name(const Clips *c)
+{
+    return c->folder_name;
+}
+const ClipsOptions *clips_options(const Clips *c)
+{
+    return &c->opt;
+}
 
 bool clips_reserve_part(Clips *c)
 {
@@ -57,8 +66,14 @@ bool clips_reserve_bytes(Clips *c, int64_t bytes)
     return false;
 }
 
-void clips_count_ring(Clips *c, int64_t bytes) { atomic_fetch_add(&c->ring_bytes, bytes); }
-void clips_count_dropped(Clips *c) { atomic_fetch_add(&c->dropped, 1); }
+void clips_count_ring(Clips *c, int64_t bytes)
+{
+    atomic_fetch_add(&c->ring_bytes, bytes);
+}
+void clips_count_dropped(Clips *c)
+{
+    atomic_fetch_add(&c->dropped, 1);
+}
 
 /* ---- what is told ---- */
 
@@ -162,7 +177,11 @@ static int cut_job(const ClipJob *j, const char *path, CutReport *r, Error *e)
 {
     const ClipPart *const p = j->part;
     const int64_t origin = j->file ? 0 : j->origin;
-    const CutPart part = {.from = origin + p->from, .to = origin + p->to, .at = origin + moment_of(p), .mode = CUT_EXACT, .path = path};
+    const CutPart part = {.from = origin + p->from,
+                          .to = origin + p->to,
+                          .at = origin + moment_of(p),
+                          .mode = CUT_EXACT,
+                          .path = path};
     if (j->file)
         return cut_file(j->file, &part, r, e);
     Arena *const a = arena_new();
@@ -184,9 +203,11 @@ static bool add_notes(const ClipJob *j, CutReport *r)
     if (j->note)
         snprintf(r->note, sizeof r->note, "%s%s%.100s", j->note, said[0] ? "; " : "", said);
     else if (!said[0] && late > MISSED)
-        snprintf(r->note, sizeof r->note, "begins %.3f s later: the pictures before are not there", (double)late * 1e-6);
+        snprintf(r->note, sizeof r->note, "begins %.3f s later: the pictures before are not there",
+                 (double)late * 1e-6);
     else if (!said[0] && early > MISSED)
-        snprintf(r->note, sizeof r->note, "ends %.3f s earlier: the pictures behind are not there", (double)early * 1e-6);
+        snprintf(r->note, sizeof r->note, "ends %.3f s earlier: the pictures behind are not there",
+                 (double)early * 1e-6);
     return r->note[0] != '\0';
 }
 
@@ -200,7 +221,8 @@ static int cut_and_list(Clips *c, ClipJob *j, CutReport *r, Error *e)
         const bool shortened = add_notes(j, r);
         j->part->from = r->from;
         add_list(&list, j, r);
-        code = file_write(arena_printf(a, "%s/%s.json", folder, j->part->name), str_text(&list), list.len, e);
+        code = file_write(arena_printf(a, "%s/%s.json", folder, j->part->name), str_text(&list),
+                          list.len, e);
         clip_folder_add(c->folder, j->part->name);
         count_written(c, shortened);
     }
@@ -223,8 +245,9 @@ static void run_job(Clips *c, ClipJob *j)
         tell_failure(c, j, e.message);
         return;
     }
-    snprintf(line, sizeof line, "clip %s/%s.mp4: %.1f s, %d event%s%s%.200s", c->folder_name, j->part->name, (double)r.duration * 1e-6,
-             j->part->nevent + j->part->more, j->part->nevent + j->part->more == 1 ? "" : "s", r.note[0] ? ": " : "", r.note);
+    snprintf(line, sizeof line, "clip %s/%s.mp4: %.1f s, %d event%s%s%.200s", c->folder_name,
+             j->part->name, (double)r.duration * 1e-6, j->part->nevent + j->part->more,
+             j->part->nevent + j->part->more == 1 ? "" : "s", r.note[0] ? ": " : "", r.note);
     tell(c, line);
 }
 

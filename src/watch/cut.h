@@ -3,10 +3,11 @@
  *     GOP 1          GOP 2          GOP 3
  *     K . . . . . .  K . . . . . .  K . . . .
  *             from ^                  ^ to
- *     CUT_COPY    packets from K of GOP 1 on, and an edit list: players show the first picture of the part first
- *     CUT_EXACT   the rest of GOP 1 encoded anew, the other packets copied: the file holds nothing else
+ *     CUT_COPY    packets from K of GOP 1 on, and an edit list: players begin with the part
+ *     CUT_EXACT   the rest of GOP 1 encoded anew, the other packets copied: nothing else is there
  *
- * Sound of a file comes along, copied. A part is written beside its name and takes it when it is whole. */
+ * Sound of a file comes along, copied. A part is written beside its name and takes it when it is
+ * whole. */
 #ifndef LATHE_WATCH_CUT_H
 #define LATHE_WATCH_CUT_H
 
@@ -17,36 +18,39 @@
 typedef enum CutMode { CUT_COPY, CUT_EXACT /* H.264 and HEVC; others are copied */ } CutMode;
 
 typedef struct CutPart { /* pictures with from <= time < to */
-    int64_t from, to;   /* us */
-    int64_t at;         /* which of them matters most: it stays where others have to go */
+    int64_t from, to;    /* us */
+    int64_t at;          /* which of them matters most: it stays where others have to go */
     CutMode mode;
     const char *path;
 } CutPart;
 
 typedef struct CutReport {
-    int64_t from;       /* us: of the first picture that is shown .. */
-    int64_t duration;   /* .. and of all that is shown */
+    int64_t from;            /* us: of the first picture that is shown .. */
+    int64_t duration;        /* .. and of all that is shown */
     int64_t copied, encoded; /* pictures */
     int64_t bytes;
-    CutMode mode;       /* as it was done */
-    char note[256];     /* what is other than asked for, and why; "" */
+    CutMode mode;   /* as it was done */
+    char note[256]; /* what is other than asked for, and why; "" */
 } CutReport;
 
-/* Where the size of pictures changes, or how they are encoded, the part ends or begins, so that `at` is in it, with a note: a video has one.
- * Likewise where the clock goes back or jumps. Sound that MP4 does not hold is left out, with a note. */
+/* Where the size of pictures changes, or how they are encoded, the part ends or begins, so that
+ * `at` is in it, with a note: a video has one. Likewise where the clock goes back or jumps. Sound
+ * that MP4 does not hold is left out, with a note. */
 
-/* Packets of one connection in decoding order, pictures and sound as they came, the first picture a keyframe; times are theirs. ERR_INVALID: no
- * picture lies there, or the packets do not reach back to a keyframe; ERR_UNSUPPORTED: MP4 does not hold this codec; ERR_IO: it
- * cannot be written. */
+/* Packets of one connection in decoding order, pictures and sound as they came, the first picture a
+ * keyframe; times are theirs. ERR_INVALID: no picture lies there, or the packets do not reach back
+ * to a keyframe; ERR_UNSUPPORTED: MP4 does not hold this codec; ERR_IO: it cannot be written. */
 int cut_packets(int n, const Packet *const *packet, const CutPart *part, CutReport *out, Error *e);
-/* The same of a stored video; times from its first picture on, as a watch gives them for it. ERR_UNSUPPORTED: pictures of a folder, too. */
+/* The same of a stored video; times from its first picture on, as a watch gives them for it.
+ * ERR_UNSUPPORTED: pictures of a folder, too. */
 int cut_file(const char *video, const CutPart *part, CutReport *out, Error *e);
 
 typedef struct ReelPart {
     const char *path, *title; /* title: of the chapter */
 } ReelPart;
 
-/* Parts one after another, each a chapter. ERR_INVALID: they are not of one codec and size, with the one that differs. */
+/* Parts one after another, each a chapter. ERR_INVALID: they are not of one codec and size, with
+ * the one that differs. */
 int cut_reel(int n, const ReelPart *part, const char *path, CutReport *out, Error *e);
 
 #endif

@@ -56,17 +56,19 @@ int cut_read_packets(Cut *c, int n, const Packet *const *packet)
 
 typedef struct Stored {
     AVFormatContext *format;
-    int video, audio;        /* indices; audio -1: none */
-    int64_t origin;          /* us: of the first picture */
+    int video, audio; /* indices; audio -1: none */
+    int64_t origin;   /* us: of the first picture */
 } Stored;
 
 static int open_stored(const Cut *c, const char *video, Stored *s)
 {
     int code = avformat_open_input(&s->format, video, NULL, NULL);
     if (code < 0)
-        return error_set(c->error, code == AVERROR_INVALIDDATA ? ERR_INVALID : ERR_IO, "%s: opening it as video: %s", video, av_err2str(code));
+        return error_set(c->error, code == AVERROR_INVALIDDATA ? ERR_INVALID : ERR_IO,
+                         "%s: opening it as video: %s", video, av_err2str(code));
     code = avformat_find_stream_info(s->format, NULL);
-    s->video = code < 0 ? code : av_find_best_stream(s->format, AVMEDIA_TYPE_VIDEO, -1, -1, NULL, 0);
+    s->video =
+        code < 0 ? code : av_find_best_stream(s->format, AVMEDIA_TYPE_VIDEO, -1, -1, NULL, 0);
     if (s->video < 0)
         return error_set(c->error, ERR_INVALID, "%s: it has no video", video);
     s->audio = av_find_best_stream(s->format, AVMEDIA_TYPE_AUDIO, -1, s->video, NULL, 0);
@@ -91,28 +93,38 @@ static int find_origin(const Cut *c, Stored *s)
         seen++;
     }
     av_packet_free(&p);
-    return s->origin < INT64_MAX ? 0 : error_set(c->error, ERR_INVALID, "its pictures have no times");
+    return s->origin < INT64_MAX ? 0
+                                 : error_set(c->error, ERR_INVALID, "its pictures have no times");
 }
 
-static void drop_all(CutPackets *p) { cut_drop_front(p, p->len); }
+static void drop_all(CutPackets *p)
+{
+    cut_drop_front(p, p->len);
+}
 
-/* From a keyframe at or before `from` on, as far as the container tells; pictures of a second beyond the part may still be needed, as they
- * come before what they are shown after. */
+/* From a keyframe at or before `from` on, as far as the container tells; pictures of a second
+ * beyond the part may still be needed, as they come before what they are shown after. */
 static int read_from(Cut *c, Stored *s, int64_t from)
 {
     const AVStream *const v = s->format->streams[s->video];
     drop_all(&c->video.packet);
     drop_all(&c->audio.packet);
-    const bool by_time = from >= 0 && av_seek_frame(s->format, s->video, av_rescale_q(s->origin + from, CUT_TICK, v->time_base), AVSEEK_FLAG_BACKWARD) >= 0;
-    if (!by_time && av_seek_frame(s->format, -1, 0, AVSEEK_FLAG_BYTE) < 0 && av_seek_frame(s->format, s->video, INT64_MIN, 0) < 0)
-        return error_set(c->error, ERR_IO, "it cannot be read from another place than its beginning");
+    const bool by_time =
+        from >= 0 &&
+        av_seek_frame(s->format, s->video, av_rescale_q(s->origin + from, CUT_TICK, v->time_base),
+                      AVSEEK_FLAG_BACKWARD) >= 0;
+    if (!by_time && av_seek_frame(s->format, -1, 0, AVSEEK_FLAG_BYTE) < 0 &&
+        av_seek_frame(s->format, s->video, INT64_MIN, 0) < 0)
+        return error_set(c->error, ERR_IO,
+                         "it cannot be read from another place than its beginning");
     AVPacket *p = av_packet_alloc();
     int code = p ? 0 : cut_out_of_memory(c);
     bool over = false;
     while (code == 0 && !over && av_read_frame(s->format, p) >= 0) {
         const bool sound = p->stream_index == s->audio;
         if (p->stream_index == s->video || sound)
-            code = keep(c, sound ? &c->audio : &c->video, p, s->format->streams[p->stream_index]->time_base, s->origin);
+            code = keep(c, sound ? &c->audio : &c->video, p,
+                        s->format->streams[p->stream_index]->time_base, s->origin);
         const CutPackets *const kept = &c->video.packet;
         over = kept->len > 0 && kept->at[kept->len - 1]->dts > c->to + 1000000;
         av_packet_unref(p);
@@ -121,12 +133,15 @@ static int read_from(Cut *c, Stored *s, int64_t from)
     return code;
 }
 
-/* Containers without an index (transport streams) are searched by guess, and may end up behind the keyframe. */
+/* Containers without an index (transport streams) are searched by guess, and may end up behind the
+ * keyframe. */
 static int read_stored(Cut *c, Stored *s)
 {
-    static const int64_t back[] = {0, 2000000, 20000000}; /* us; then from the beginning of the file */
+    static const int64_t back[] = {0, 2000000,
+                                   20000000}; /* us; then from the beginning of the file */
     int code = 0;
-    for (int i = 0; i <= 3 && code == 0 && (i == 0 || cut_key_before(&c->video.packet, c->from) < 0); i++)
+    for (int i = 0;
+         i <= 3 && code == 0 && (i == 0 || cut_key_before(&c->video.packet, c->from) < 0); i++)
         code = read_from(c, s, i == 3 ? -1 : c->from > back[i] ? c->from - back[i] : 0);
     return code;
 }
@@ -140,14 +155,17 @@ static int describe(Cut *c, const Stored *s)
         memcpy(c->video.matrix, matrix, sizeof c->video.matrix);
     c->video.rate = v->avg_frame_rate;
     const int code = set_parameters(c, &c->video, v->codecpar);
-    return code == 0 && s->audio >= 0 ? set_parameters(c, &c->audio, s->format->streams[s->audio]->codecpar) : code;
+    return code == 0 && s->audio >= 0
+               ? set_parameters(c, &c->audio, s->format->streams[s->audio]->codecpar)
+               : code;
 }
 
 int cut_read_file(Cut *c, const char *video)
 {
     Stored s = {.audio = -1};
     if (pictures_are(video))
-        return error_set(c->error, ERR_UNSUPPORTED, "%s: clips are cut of videos, and this is a folder of pictures", video);
+        return error_set(c->error, ERR_UNSUPPORTED,
+                         "%s: clips are cut of videos, and this is a folder of pictures", video);
     int code = open_stored(c, video, &s);
     if (code == 0)
         code = find_origin(c, &s);

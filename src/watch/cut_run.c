@@ -1,8 +1,9 @@
-/* Which packets one file can hold: those of one size and one way of encoding, by a clock that goes on.
+/* Which packets one file can hold: those of one size and one way of encoding, by a clock that goes
+ * on.
  *
- *     640x360        | 320x180             a keyframe says what follows it is like: its own parameter sets, or what the
- *     K . . . K . .  | K . . . .           container hands on beside it
- *          from^     ^ to
+ *     640x360        | 320x180          a keyframe says what follows it is like:
+ *     K . . . K . .  | K . . . .        by its own parameter sets, or by what the
+ *          from^     ^ to               container hands on beside it
  *
  * One packet alone whose time is far from both its neighbours' is damage, and goes. */
 #include <libavcodec/bsf.h>
@@ -16,10 +17,10 @@
 typedef struct Run { /* packets first..end; pictures lo <= t < hi */
     int first, end;
     int64_t lo, hi;
-    int width, height;       /* 0: not known */
-    const uint8_t *extra;    /* of the container, since this run; NULL: what was said at its beginning */
+    int width, height; /* 0: not known */
+    const uint8_t *extra; /* the container's; NULL: what it said at its beginning */
     size_t extra_size;
-    const char *why;         /* it does not go on from the one before */
+    const char *why; /* it does not go on from the one before */
 } Run;
 
 typedef struct Scan {
@@ -119,7 +120,9 @@ static int look_at_key(Scan *s, int i)
         next.first = now.first;
         vec_last(&s->run) = next;
     } else if (resized) {
-        begin_run(s, i, &next, arena_printf(c->arena, "pictures of %dx%d become %dx%d", now.width, now.height, next.width, next.height));
+        begin_run(s, i, &next,
+                  arena_printf(c->arena, "pictures of %dx%d become %dx%d", now.width, now.height,
+                               next.width, next.height));
     } else if (other) {
         begin_run(s, i, &next, "pictures are encoded otherwise");
     }
@@ -136,7 +139,8 @@ static void drop_damaged(const Cut *c, CutPackets *p)
 {
     int n = 0;
     for (int i = 0; i < p->len; i++) {
-        const bool alone = n > 0 && i + 1 < p->len && jumps(c, p->at[n - 1], p->at[i]) && !jumps(c, p->at[n - 1], p->at[i + 1]);
+        const bool alone = n > 0 && i + 1 < p->len && jumps(c, p->at[n - 1], p->at[i]) &&
+                           !jumps(c, p->at[n - 1], p->at[i + 1]);
         if (alone)
             av_packet_free(&p->at[i]);
         else
@@ -210,7 +214,8 @@ static int extract_extra(Cut *c, const AVPacket *key)
         code = av_bsf_receive_packet(filter, p);
     size_t size = 0;
     const uint8_t *const extra = code >= 0 ? new_extra(p, &size) : NULL;
-    code = extra ? set_extra(c, extra, size) : 0; /* else none stand there: those of the container are good */
+    code = extra ? set_extra(c, extra, size)
+                 : 0; /* else none stand there: those of the container are good */
     av_packet_free(&p);
     av_bsf_free(&filter);
     return code;

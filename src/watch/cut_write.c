@@ -11,7 +11,7 @@ typedef struct Writer {
     AVFormatContext *format;
     AVStream *video, *audio;
     const char *partial;
-    int64_t last[2];         /* dts that was written last, of either, in its time base */
+    int64_t last[2]; /* dts that was written last, of either, in its time base */
 } Writer;
 
 static AVStream *add_stream(AVFormatContext *f, const AVCodecParameters *par, AVRational base)
@@ -29,7 +29,8 @@ static int set_matrix(AVStream *s, const int32_t *matrix)
     bool turned = false;
     for (int i = 0; i < 9; i++)
         turned = turned || matrix[i] != 0;
-    uint8_t *const at = turned ? av_stream_new_side_data(s, AV_PKT_DATA_DISPLAYMATRIX, 9 * sizeof *matrix) : NULL;
+    uint8_t *const at =
+        turned ? av_stream_new_side_data(s, AV_PKT_DATA_DISPLAYMATRIX, 9 * sizeof *matrix) : NULL;
     if (at)
         memcpy(at, matrix, 9 * sizeof *matrix);
     return turned && !at ? -1 : 0;
@@ -39,17 +40,23 @@ static int set_matrix(AVStream *s, const int32_t *matrix)
 static int add_sound(Writer *w)
 {
     const Cut *const c = w->cut;
-    if (avformat_query_codec(w->format->oformat, c->audio.par->codec_id, FF_COMPLIANCE_NORMAL) != 1) {
-        cut_note(c, "its sound is left out: MP4 does not hold %s", avcodec_get_name(c->audio.par->codec_id));
+    if (avformat_query_codec(w->format->oformat, c->audio.par->codec_id, FF_COMPLIANCE_NORMAL) !=
+        1) {
+        cut_note(c, "its sound is left out: MP4 does not hold %s",
+                 avcodec_get_name(c->audio.par->codec_id));
         return 0;
     }
-    w->audio = add_stream(w->format, c->audio.par, (AVRational){1, c->audio.par->sample_rate > 0 ? c->audio.par->sample_rate : 90000});
+    w->audio = add_stream(
+        w->format, c->audio.par,
+        (AVRational){1, c->audio.par->sample_rate > 0 ? c->audio.par->sample_rate : 90000});
     return w->audio ? 0 : cut_out_of_memory(c);
 }
 
 static int open_writer(Writer *w, const Cut *c, const AVCodecParameters *par)
 {
-    *w = (Writer){.cut = c, .partial = arena_printf(c->arena, "%s.part", c->path), .last = {INT64_MIN, INT64_MIN}};
+    *w = (Writer){.cut = c,
+                  .partial = arena_printf(c->arena, "%s.part", c->path),
+                  .last = {INT64_MIN, INT64_MIN}};
     int code = avformat_alloc_output_context2(&w->format, NULL, "mp4", w->partial);
     if (code < 0)
         return cut_av_fail(c, ERR_UNSUPPORTED, code, "writing MP4");

@@ -5,9 +5,15 @@
 #include "base/heap.h"
 #include "watch/video.h"
 
-int64_t packet_cost(const Packet *p) { return p->av ? p->av->size + 256 : 0; }
+int64_t packet_cost(const Packet *p)
+{
+    return p->av ? p->av->size + 256 : 0;
+}
 
-bool packet_is_sound(const Packet *p) { return p->info->par->codec_type == AVMEDIA_TYPE_AUDIO; }
+bool packet_is_sound(const Packet *p)
+{
+    return p->info->par->codec_type == AVMEDIA_TYPE_AUDIO;
+}
 
 bool packet_copy(Packet *out, const Packet *p)
 {
@@ -40,7 +46,8 @@ static bool jumps(int64_t before, const Packet *p)
     return p->dts < before - stream_info_step(p->info) || p->dts > before + VIDEO_JUMP;
 }
 
-/* A picture whose time does not follow on the one before: the one after it says whose fault that is. */
+/* A picture whose time does not follow on the one before: the one after it says whose fault that
+ * is. */
 static int push_picture(PacketRuns *s, Packet *p, RunPacket out[2])
 {
     if (p->info != s->info) {
@@ -83,14 +90,20 @@ void runs_free(PacketRuns *s)
 
 /* ---- the old end ---- */
 
-static bool is_key(const RunPacket *p) { return !packet_is_sound(&p->packet) && packet_key(&p->packet); }
+static bool is_key(const RunPacket *p)
+{
+    return !packet_is_sound(&p->packet) && packet_key(&p->packet);
+}
 
 void ring_init(PacketRing *r, int64_t span, int64_t max_bytes)
 {
     *r = (PacketRing){.span = span, .max_bytes = max_bytes, .wait_key = true};
 }
 
-const RunPacket *ring_at(const PacketRing *r, int i) { return &r->at[(r->first + i) & (r->cap - 1)]; }
+const RunPacket *ring_at(const PacketRing *r, int i)
+{
+    return &r->at[(r->first + i) & (r->cap - 1)];
+}
 
 static void drop(PacketRing *r, int n)
 {
@@ -112,7 +125,8 @@ static int second_key(const PacketRing *r)
     return i;
 }
 
-/* What lies between a packet and the last picture: by the clock of their run, else by when they came. */
+/* What lies between a packet and the last picture: by the clock of their run, else by when they
+ * came. */
 static int64_t age(const PacketRing *r, const RunPacket *p)
 {
     return p->run == r->run ? r->last - p->packet.dts : r->arrival - p->packet.arrival;
