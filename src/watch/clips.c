@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "base/file.h"
@@ -305,6 +306,7 @@ static void drop_job(Clips *c, ClipJob *j)
 static void *cut_all(void *arg)
 {
     Clips *const c = arg;
+    setpriority(PRIO_PROCESS, 0, 10); /* this thread's alone: streams go first */
     pthread_mutex_lock(&c->lock);
     for (;;) {
         const int64_t now = now_us();

@@ -126,6 +126,41 @@ def test_videos():
     assert "none.mp4         failed" in text("stderr"), text("stderr")
 
 
+def clip_parts(folder):
+    return {name: json.loads(text(os.path.join(folder, name))) for name in sorted(os.listdir(folder)) if name.endswith(".json")}
+
+
+def test_clips():
+    """Events become videos: of files, and of what comes over the network; at SIGTERM as far as they came. A folder that is not there is made."""
+    port = 20000 + os.getpid() % 20000
+    write("watch.yaml", WATCH.replace("when: activity", "when: activity, clip: {pre: 1s, post: 1s}"))
+    streams = {"quick": "game.mp4", "live": f"udp://127.0.0.1:{port}"}
+    write("service.yaml", service(streams).replace("game.mp4\"", "game.mp4\", offline: true")
+          + "service: {clips: some/where/clips}\n")
+    run = Run("service.yaml")
+    sender = subprocess.Popen([os.path.join(BUILD, "tests", "live_sender"), f"udp://127.0.0.1:{port}?pkt_size=1316", "mpegts", "game.mp4"],
+                              stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    until(lambda: any(r["stream"] == "live" and "clip" in r for r in records("all.jsonl")), "an event of the live stream")
+    until(lambda: os.path.isdir("some/where/clips") and clip_parts("some/where/clips"), "a clip")
+    time.sleep(2)
+    assert "clips: made the folder" in text("stderr"), text("stderr")
+    run.signal(signal.SIGTERM)
+    assert run.wait(20)[0] == 0
+    sender.stdin.close()
+    sender.wait()
+    named = {r["clip"] for r in records("all.jsonl") if r["event"] == "motion"}
+    there = {"clips/" + p["clip"] for p in clip_parts("some/where/clips").values()}
+    assert named == there and all(os.path.getsize(os.path.join("some/where", n)) > 1000 for n in named), (named, there)
+    assert {p["stream"] for p in clip_parts("some/where/clips").values()} == {"quick", "live"}
+    ids = {e["id"] for p in clip_parts("some/where/clips").values() for e in p["events"]}
+    assert ids == {r["id"] for r in records("all.jsonl") if r["event"] == "motion"}
+    write("file", "")
+    write("service.yaml", service({"a": "game.mp4"}) + "service: {clips: file}\n")
+    run = Run("service.yaml")
+    code, _ = run.wait(20)
+    assert code not in (0, -signal.SIGSEGV) and "is no folder" in text("stderr"), (code, text("stderr"))
+
+
 def test_refused():
     """What a service cannot begin with."""
     for name, body, error in (("none.yaml", None, "none.yaml"), ("empty.yaml", "service: {workers: 1}\n", "no 'streams' in it"),
@@ -139,7 +174,7 @@ def test_refused():
 
 def main():
     failed = 0
-    for test in (test_life, test_second_signal, test_videos, test_refused):
+    for test in (test_life, test_second_signal, test_videos, test_clips, test_refused):
         with tempfile.TemporaryDirectory() as folder:
             os.chdir(folder)
             subprocess.run([os.path.join(BUILD, "game", "game"), "--seconds", "15", "--size", "320x180", "-o", "."],

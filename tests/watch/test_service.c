@@ -70,7 +70,7 @@ static void test_read(void **state)
                        "sinks:\n"
                        "  all: {to: jsonl, path: all.jsonl, rotate: 1000000}\n"
                        "  hook: {to: webhook, url: \"https://h/x\", secret_file: key.txt, events: [\"final_*\", kill], min_severity: 2}\n"
-                       "service: {workers: 3, outbox: box.db, evidence: ev, evidence_bytes: 5000000}\n", &s, &e) != 0)
+                       "service: {workers: 3, outbox: box.db, evidence: ev, evidence_bytes: 5000000, clips: cl, clips_bytes: 6e9, clips_ring: 15000000}\n", &s, &e) != 0)
         FAIL_MSG("%s", e.message);
     assert_int_equal(s->nstream, 3);
     const StreamSpec *const a = &s->stream[0].spec, *const b = &s->stream[1].spec;
@@ -96,6 +96,8 @@ static void test_read(void **state)
     assert_true(str_ends(s->outbox, "/box.db"));
     assert_true(str_ends(s->evidence, "/ev"));
     assert_int_equal(s->evidence_bytes, 5000000);
+    assert_true(str_ends(s->clips, "/cl"));
+    assert_true(s->clips_bytes == INT64_C(6000000000) && s->clips_ring == 15000000 && s->clips_pending == CLIPS_PENDING_BYTES);
     service_free(s);
 }
 
@@ -119,6 +121,7 @@ static void test_refused(void **state)
         {"sinks: {a: {to: jsonl, path: x, secret_file: y}}\n", "sink 'a': unknown key 'secret_file'"},
         {"sinks: {a: {to: webhook, url: \"http://x\", secret_file: none}}\n", "'secret_file'"},
         {"service: {workers: 0}\n", "'service': 'workers' must be between 1 and 1024"},
+        {"service: {clips: x, clips_bytes: 10}\n", ":1:34: 'service': 'clips_bytes' must be between"},
         {"service: {colour: 1}\n", "'service': unknown key 'colour'"},
         {"stream: {}\n", ":1:1: the file: unknown key 'stream'"},
         {WATCH "streams: {}\nsinks: {}\nservice: {}\nspeed: 1\n", "unknown key 'speed'"},
