@@ -34,6 +34,7 @@ struct Decoder {
     Note note[NOTES];
     int64_t sent;      /* packets; note[sent % NOTES] is the next one's */
     int64_t broke;     /* number of the last one whose clock broke; its frame is not out yet. -1: none */
+    int64_t reach;     /* dts of the last one that follows upon all before, us: frames between were not needed */
 
     bool began;        /* some epoch */
     int64_t origin;    /* of the epoch: time of its first frame, us; PACKET_NO_TIME: the next frame begins one */
@@ -69,7 +70,7 @@ Decoder *decoder_new(Arena *a, const DecoderOptions *opt)
     d->opt = *opt;
     d->opt.name = arena_strdup(a, opt->name);
     d->opt.threads = opt->threads ? opt->threads : 1;
-    d->origin = PACKET_NO_TIME;
+    d->origin = d->reach = PACKET_NO_TIME;
     d->broke = -1;
     arena_defer(a, decoder_free, d);
     return d;
@@ -156,6 +157,10 @@ static DecoderTake give(Decoder *d, const Packet *p, int64_t t)
     if (code == AVERROR(EAGAIN))
         return DECODER_FRAMES_FIRST;
     d->broke = p->breaks ? d->sent : d->broke;
+    if (p->breaks)
+        d->reach = PACKET_NO_TIME;
+    else if (d->broke < 0 && !d->doubted)
+        d->reach = p->dts;
     d->sent++;
     if (code < 0) {
         count_error(d);
@@ -207,6 +212,7 @@ static void new_epoch(Decoder *d, int64_t at)
     d->began = true;
     d->origin = d->last_origin = at;
     d->last = d->guess = 0;
+    d->reach = PACKET_NO_TIME;
 }
 
 /* libav's best effort goes over to decoding times once presentation times looked wrong, which is a frame off for
@@ -263,10 +269,12 @@ static bool is_whole(Decoder *d)
     return !d->damaged || (at != PACKET_NO_TIME && d->damaged_at != PACKET_NO_TIME && at - d->damaged_at > HEALED);
 }
 
-/* Whether `at` does not follow on `before`: goes back by more than frames are reordered, or too far ahead. */
+/* Whether `at` does not follow on `before`: goes back by more than frames are reordered, or too far ahead, and not because
+ * what lay between was left out. */
 static bool jumps(const Decoder *d, int64_t before, int64_t at)
 {
-    return at < before - stream_info_step(d->info) || at > before + VIDEO_JUMP;
+    const int64_t ahead = before > d->reach ? before : d->reach;
+    return at < before - stream_info_step(d->info) || at > ahead + VIDEO_JUMP;
 }
 
 typedef enum Doubt { GIVE, HOLD } Doubt;

@@ -105,6 +105,16 @@ static void samples_are_exact(void **state)
                 check_samples(&(ClipOptions){.frames = 130, .fps = 25, .gop = gop[g], .bframes = bframes[b]}, ".mkv", step[s]);
 }
 
+/* A step that is longer than a jump of the clock; all between two samples is left out, or nothing can be. */
+static void steps_that_are_long(void **state)
+{
+    (void)state;
+    for (int gop = 5; gop <= 500; gop *= 10) {
+        check_samples(&(ClipOptions){.frames = 400, .fps = 5, .gop = gop, .bframes = gop == 50 ? 2 : 0}, ".mp4", 23000000);
+        check_samples(&(ClipOptions){.frames = 400, .fps = 5, .gop = gop}, ".ts", 35000000);
+    }
+}
+
 static void containers(void **state)
 {
     (void)state;
@@ -426,7 +436,7 @@ static void streams_that_stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(samples_are_exact), cmocka_unit_test(containers), cmocka_unit_test(keyframes_only),
+        cmocka_unit_test(samples_are_exact), cmocka_unit_test(containers), cmocka_unit_test(steps_that_are_long), cmocka_unit_test(keyframes_only),
         cmocka_unit_test(clocks_that_jump),  cmocka_unit_test(numbers_in_names), cmocka_unit_test(folders), cmocka_unit_test(sizes), cmocka_unit_test(bad_files),  cmocka_unit_test(deadlines),
         cmocka_unit_test(streams_that_stop),
     };
