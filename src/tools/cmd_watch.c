@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "compile/cache.h"
 #include "tools/tool.h"
+#include "tools/watch_learn.h"
 #include "tools/watch_search.h"
 #include "tools/watch_streams.h"
 #include "tools/watch_video.h"
@@ -22,6 +23,7 @@ const char help_watch[] =
     "lathe watch test WATCH.yaml VIDEO --expect EVENTS.jsonl [options]\n"
     "lathe watch WATCH.yaml --replay SAMPLES.jsonl [options]\n"
     "lathe watch search QUERY [--db FILE] [--limit N] [--json]\n"
+    "lathe watch learn VIDEO [options]\n"
     "\n"
     "Watches videos and prints the events of their watch as they come: text, icons, screens, motion, and rules\n"
     "over them (doc/watch.md). Without a watch it tells which lines of text appear, and motion. A VIDEO is a file,\n"
@@ -50,6 +52,8 @@ const char help_watch[] =
     "\n"
     "    --db FILE        the store (default: seen.db)\n"
     "    --limit N        so many at most (default: 20)\n"
+    "\n"
+    "`learn` cuts pictures for icons and screens out of a video, and proposes thresholds; alone it tells its options.\n"
     "\n"
     "Models of text are looked for below $LATHE_MODELS, or .models; a watch can name others. `test` fails if an\n"
     "event is missed or too much.\n"
@@ -212,6 +216,8 @@ static void take_names(WatchArgs *w, const Args *a)
 
 int cmd_watch(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "learn") == 0)
+        return watch_learn(argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], "search") == 0)
         return watch_search(argc - 1, argv + 1);
     const bool test = argc > 1 && strcmp(argv[1], "test") == 0; /* a word of its own */

@@ -37,6 +37,7 @@ int picture_check_size(int64_t width, int64_t height, const char *name, Error *e
 /* PNG or JPEG, by the first bytes. Transparent pixels are laid over white. */
 int picture_read(Arena *a, const char *path, Picture **out, Error *e);
 int picture_write_png(const char *path, const Picture *p, Error *e);
+int picture_write_png_alpha(const char *path, const Picture *p, const uint8_t *alpha, Error *e); /* alpha (height, width); NULL: opaque */
 
 /* The same without laying over white: *alpha (height, width), 255 where the picture is opaque; all of it if the file does
  * not say. */

@@ -66,6 +66,29 @@ int picture_write_png(const char *path, const Picture *p, Error *e)
     return 0;
 }
 
+int picture_write_png_alpha(const char *path, const Picture *p, const uint8_t *alpha, Error *e)
+{
+    if (!alpha)
+        return picture_write_png(path, p, e);
+    const size_t n = (size_t)p->width * (size_t)p->height;
+    png_image image = {
+        .version = PNG_IMAGE_VERSION,
+        .width = (png_uint_32)p->width,
+        .height = (png_uint_32)p->height,
+        .format = PNG_FORMAT_RGBA,
+    };
+    Arena *const a = arena_new();
+    uint8_t *const rgba = arena_alloc(a, 4 * n);
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; k < 3; k++)
+            rgba[4 * i + k] = p->rgb[3 * i + k];
+        rgba[4 * i + 3] = alpha[i];
+    }
+    const bool good = png_image_write_to_file(&image, path, 0, rgba, 0, NULL);
+    arena_free(a);
+    return good ? 0 : error_set(e, ERR_IO, "%s: %s", path, image.message);
+}
+
 #else
 
 int png_decode(Arena *a, const char *name, const uint8_t *at, size_t size, Picture **out, Error *e)
@@ -84,6 +107,12 @@ int picture_write_png(const char *path, const Picture *p, Error *e)
 {
     (void)p;
     return error_set(e, ERR_UNSUPPORTED, "%s: this build has no libpng", path);
+}
+
+int picture_write_png_alpha(const char *path, const Picture *p, const uint8_t *alpha, Error *e)
+{
+    (void)alpha;
+    return picture_write_png(path, p, e);
 }
 
 #endif

@@ -259,9 +259,10 @@ static void read_events(const Yaml *y, const YamlNode *node, Watch *w)
 
 /* ---- the file ---- */
 
-static const Watch *read_watch(const Yaml *y)
+static const Watch *read_watch(const Yaml *y, bool names)
 {
     Watch *const w = arena_new_of(y->ctx->arena, Watch);
+    w->names = names;
     w->path = y->name;
     w->dir = path_dir(y->ctx->arena, y->name);
     YamlMap m = yaml_map(y, y->root, "the file");
@@ -283,11 +284,17 @@ static const Watch *read_watch(const Yaml *y)
 const Watch *config_read(Context *ctx, const char *path)
 {
     const Yaml y = yaml_read(ctx, path);
-    return read_watch(&y);
+    return read_watch(&y, false);
+}
+
+const Watch *config_read_names(Context *ctx, const char *path)
+{
+    const Yaml y = yaml_read(ctx, path);
+    return read_watch(&y, true);
 }
 
 const Watch *config_parse(Context *ctx, const char *path, const char *text, size_t size)
 {
     const Yaml y = yaml_parse(ctx, path, text, size);
-    return read_watch(&y);
+    return read_watch(&y, false);
 }

@@ -18,7 +18,10 @@
 
 /* Fails the job; everything lives in its arena. */
 const Watch *config_read(Context *ctx, const char *path);
-/* The same from memory; `path` is for messages, and names the folder of other files. */
+/* The same, but pictures of signals need not be there: each reference is a name as it is written, in the watch's folder, maybe
+ * with wild cards. For who makes them (learn.h); such a watch cannot be run. */
+const Watch *config_read_names(Context *ctx, const char *path);
+/* config_read from memory; `path` is for messages, and names the folder of other files. */
 const Watch *config_parse(Context *ctx, const char *path, const char *text, size_t size);
 
 #endif

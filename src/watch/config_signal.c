@@ -20,6 +20,10 @@ static void add_files(const Yaml *y, const Watch *w, const YamlNode *n, const ch
                       Reference *out, int *count)
 {
     const char *const pattern = path_join(y->ctx->arena, w->dir, yaml_node_text(y, n, what));
+    if (w->names && *count < MAX_REFERENCES) {
+        out[(*count)++] = (Reference){pattern, label};
+        return;
+    }
     glob_t found = {0};
     const int code = glob(pattern, 0, NULL, &found);
     const int n_found = code == 0 ? (int)found.gl_pathc : 0;

@@ -200,6 +200,7 @@ typedef struct Watch {
     double fps, max_fps;           /* samples a second while nothing happens, and while something may */
     SamplePolicy policy;
     int64_t gap;                   /* a silence longer than this is unknown, not false */
+    bool names;                    /* references are names as they are written, with wild cards (config_read_names) */
     const char *recogniser, *detector; /* models of text; NULL: those of the search path */
     int nregion, nsignal, nevent;
     const Region *region;
