@@ -39,13 +39,15 @@ typedef enum SystemKind {
     SYSTEM_EPOCH,
     SYSTEM_MUTE, /* the watch wants sound and the connection has none; told once until there is some */
     SYSTEM_OVERLOAD,
-    SYSTEM_END
+    SYSTEM_END,
+    SYSTEM_ALIGN_LOST,
+    SYSTEM_ALIGN_FOUND
 } SystemKind;
 typedef struct SystemRecord { /* what happened to a stream itself */
     SystemKind kind;
     const char *stream, *cause;
     int64_t wall;          /* us since 1970 */
-    double value;          /* of an overload: the governor's factor; of a gap: seconds */
+    double value;          /* of an overload: the governor's factor; of a gap: seconds; of anchors found: the scale */
 } SystemRecord;
 
 typedef struct EngineOptions {

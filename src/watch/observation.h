@@ -24,6 +24,10 @@ typedef struct Box { /* reference pixels, top left and size */
     float x, y, width, height;
 } Box;
 
+typedef struct FramePlace { /* reference pixel * scale + shift = pixel of the frame (align.h) */
+    double scale_x, scale_y, shift_x, shift_y;
+} FramePlace;
+
 #define TRACK_OPEN (-1)
 
 typedef struct Found { /* an object, a line of text, a place */
@@ -54,7 +58,7 @@ typedef enum ObservationState {
 typedef struct Observation {
     ObservationState state;
     bool reused;        /* the region had not changed: the last observation again */
-    const char *reason; /* of OBSERVE_UNKNOWN: "black", "flat", "outside", "error" .. */
+    const char *reason; /* of OBSERVE_UNKNOWN: "black", "flat", "outside", "align lost", "error" .. */
     float score, second;
     double x, y;
     const char *text; /* UTF-8 */
@@ -73,6 +77,7 @@ typedef struct Sample {
     int64_t frame;      /* number of the frame in its epoch, where known; -1 */
     int64_t wall;       /* capture by the clock named next, us since 1970; 0: a file */
     SampleClock clock;  /* where `wall` comes from */
+    FramePlace place;   /* of the frame; scale 0: there is none, or it is not known. Not recorded */
     const Observation *at; /* one for each signal of the watch, in its order */
 } Sample;
 

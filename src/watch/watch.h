@@ -191,6 +191,20 @@ typedef struct EventRule {
     } recheck;
 } EventRule;
 
+typedef struct Anchor { /* a picture that stands still in the reference picture */
+    const char *path;
+    double x, y;       /* its top left */
+} Anchor;
+
+typedef struct Align { /* align.h */
+    int nanchor;       /* 0: the reference picture is the whole frame */
+    const Anchor *anchor;
+    double search;     /* reference pixels each way */
+    double least, most; /* scale */
+    double on;         /* score of an anchor that is there */
+    int64_t every, hold;
+} Align;
+
 /* NEWEST and EVERY are one as long as a stream waits for its rules: no sample of the grid is left out. */
 typedef enum SamplePolicy { SAMPLE_NEWEST, SAMPLE_EVERY, SAMPLE_KEYFRAMES } SamplePolicy;
 
@@ -201,6 +215,7 @@ typedef struct Watch {
     SamplePolicy policy;
     int64_t gap;                   /* a silence longer than this is unknown, not false */
     bool names;                    /* references are names as they are written, with wild cards (config_read_names) */
+    Align align;
     const char *recogniser, *detector; /* models of text; NULL: those of the search path */
     int nregion, nsignal, nevent;
     const Region *region;
