@@ -25,7 +25,7 @@
 
 #include "base/file.h"
 
-#define PACKETS_MAX 1000
+#define PACKETS_MAX 4000
 #define FILMS_MAX 4
 #define US ((AVRational){1, 1000000})
 
