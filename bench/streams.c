@@ -156,14 +156,38 @@ static double fairness(const Totals *x, const Totals *y)
     return fewest > 0 && most > 0 ? (double)most / (double)fewest : 0;
 }
 
-static void print_row(const char *mode, int n, const Totals *x, const Totals *y, Bench *b)
+/* Memory of this process that is resident: all of it, and counting what others share by its part. */
+typedef struct Memory {
+    double rss, pss; /* MB */
+} Memory;
+
+static Memory memory_now(void)
 {
+    Memory m = {0};
+    char line[256];
+    FILE *const f = fopen("/proc/self/smaps_rollup", "r");
+    while (f && fgets(line, sizeof line, f)) {
+        double kb;
+        if (sscanf(line, "Rss: %lf", &kb) == 1)
+            m.rss = kb / 1024;
+        if (sscanf(line, "Pss: %lf", &kb) == 1)
+            m.pss = kb / 1024;
+    }
+    if (f)
+        fclose(f);
+    return m;
+}
+
+static void print_row(const char *mode, int n, const Totals *x, const Totals *y, const Memory *none, Bench *b)
+{
+    const Memory now = memory_now();
     const double seconds = y->at - x->at, decode = y->decode - x->decode, rest = y->cpu - x->cpu - decode;
     const int64_t judged = y->judged - x->judged;
-    printf("%s,%d,%.1f,%lld,%lld,%lld,%lld,%lld,%lld,%.1f,%.1f,%d,%.1f,%.3f,%.3f,%.3f,%.3f,%.2f\n", mode, n, seconds,
+    printf("%s,%d,%.1f,%lld,%lld,%lld,%lld,%lld,%lld,%.1f,%.1f,%d,%.1f,%.3f,%.3f,%.3f,%.3f,%.2f,%.1f,%.1f\n", mode, n, seconds,
            (long long)(y->wanted - x->wanted), (long long)judged, (long long)(y->busy - x->busy), (long long)(y->late - x->late),
            (long long)(y->rate - x->rate), (long long)(y->lost - x->lost), y->p50 * 1e3, y->p95 * 1e3, b->events.n,
-           percentile(&b->events, 0.95), decode / seconds, rest / seconds, judged > 0 ? rest * 1e3 / (double)judged : 0, fairness(x, y), y->factor);
+           percentile(&b->events, 0.95), decode / seconds, rest / seconds, judged > 0 ? rest * 1e3 / (double)judged : 0, fairness(x, y), y->factor,
+           (now.rss - none->rss) / n, (now.pss - none->pss) / n);
     fflush(stdout);
 }
 
@@ -174,7 +198,7 @@ static void count(Bench *b, bool on)
     pthread_mutex_unlock(&b->lock);
 }
 
-static void measure_row(Engine *g, const char *mode, int n, double seconds, Bench *b)
+static void measure_row(Engine *g, const char *mode, int n, double seconds, const Memory *none, Bench *b)
 {
     const Totals before = totals(g);
     b->events.n = 0;
@@ -182,7 +206,20 @@ static void measure_row(Engine *g, const char *mode, int n, double seconds, Benc
     nap(seconds);
     const Totals after = totals(g);
     count(b, false);
-    print_row(mode, n, &before, &after, b);
+    print_row(mode, n, &before, &after, none, b);
+}
+
+/* Loads the models: with one stream that goes again. What is left is what no stream takes. */
+static int memory_of_none(Engine *g, StreamSpec spec, Memory *out, Error *e)
+{
+    spec.name = "first";
+    int code = engine_add(g, &spec, e);
+    nap(3);
+    if (code == 0)
+        code = engine_remove(g, spec.name, e);
+    nap(0.5);
+    *out = memory_now();
+    return code;
 }
 
 static int measure(const ReadJob *j, const NetHost *nets, const char *mode, int n, double seconds, Error *e)
@@ -192,17 +229,20 @@ static int measure(const ReadJob *j, const NetHost *nets, const char *mode, int 
     pthread_mutex_init(&b->lock, NULL);
     const EngineOptions opt = {.nets = nets, .event = on_event, .arg = b};
     Engine *g = NULL;
+    StreamSpec spec = {.url = path_join(a, j->dir, "game.mp4"), .watch = j->watch, .live.video.keyframes = strcmp(mode, "keyframes") == 0};
+    Memory none = {0};
     int code = engine_new(&opt, &g, e);
+    if (code == 0)
+        code = memory_of_none(g, spec, &none, e);
     for (int i = 0; i < n && code == 0; i++) {
-        const StreamSpec spec = {.name = arena_printf(a, "s%d", i), .url = path_join(a, j->dir, "game.mp4"), .watch = j->watch,
-                                 .live.video.keyframes = strcmp(mode, "keyframes") == 0};
+        spec.name = arena_printf(a, "s%d", i);
         code = engine_add(g, &spec, e);
         nap(2.0 / n);
     }
     if (code == 0) {
         nap(WARM);
         for (double left = seconds; left > 0; left -= ROW)
-            measure_row(g, mode, n, left < ROW ? left : ROW, b);
+            measure_row(g, mode, n, left < ROW ? left : ROW, &none, b);
     }
     engine_free(g);
     arena_free(a);
@@ -229,7 +269,7 @@ int main(int argc, char **argv)
     if (code == 0)
         code = pool_new(1, &nets.pool, &e);
     printf("decode,streams,seconds,wanted,judged,busy,late,rate,lost,sample_p50_ms,sample_p95_ms,events,event_p95_ms,decode_cores,"
-           "other_cores,ms_a_sample,fair,factor\n");
+           "other_cores,ms_a_sample,fair,factor,rss_mb_each,pss_mb_each\n");
     for (int i = 4; i < argc && code == 0; i++)
         code = measure(&j, &nets, argv[2], atoi(argv[i]), atof(argv[3]), &e);
     if (code != 0)
