@@ -209,6 +209,9 @@ static int open_port(const Relay *r, int *port)
     if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof at) < 0 || (!r->udp && listen(fd, 16) < 0) ||
         getsockname(fd, (struct sockaddr *)&at, &size) < 0)
         return -1;
+    const int much = 4 << 20; /* whatever else the machine does, nothing is lost but what is meant to be */
+    if (r->udp)
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &much, sizeof much);
     *port = ntohs(at.sin_port);
     return fd;
 }
