@@ -1,0 +1,58 @@
+/* The spotlight of an engine: verdicts come from workers, choices are told from one thread.
+ *
+ *     streams' steps --desk_see--> verdicts that wait --desk_tick, in the order of their time--> spotlight.h --> told
+ *
+ * **By which clock.** Streams that play by the clock (live ones, files at their pace) compete by when they were judged, in steps
+ * of DESK_STEP. Files that are read as fast as can be compete as if all had begun at once: by media time, an epoch following
+ * the one before without a gap. Their verdicts wait until all that are not over have come as far, so the choices are the
+ * same whenever they are watched, on whatever machine. Both kinds at once are refused.
+ *
+ * A seat belongs to its stream, which calls for it from one thread at a time; desk_tick and desk_end: one thread. */
+#ifndef LATHE_WATCH_SPOTLIGHT_DESK_H
+#define LATHE_WATCH_SPOTLIGHT_DESK_H
+
+#include "base/error.h"
+#include "watch/observation.h"
+#include "watch/spotlight.h"
+
+#define DESK_STEP 100000 /* us */
+
+typedef struct DeskChange {
+    const SpotlightChange *change;
+    bool offline;         /* change->t is media time; else of the machine's clock */
+    int64_t wall;         /* us since 1970: when it was decided; offline: when it was told */
+} DeskChange;
+
+typedef void (*DeskFn)(void *arg, const DeskChange *c);
+
+typedef struct SpotlightStatus {
+    bool any;             /* streams compete */
+    bool offline;
+    const char *shown;    /* NULL: none */
+    double seconds;       /* that it is there */
+    int64_t changes;      /* so far */
+    int nrank;
+    const SpotlightRank *rank;
+} SpotlightStatus;
+
+typedef struct Desk Desk;
+typedef struct DeskSeat DeskSeat;
+
+/* Offline streams wait for desk_begin: all that stand at the start are to begin at once. */
+Desk *desk_new(DeskFn fn, void *arg);
+void desk_free(Desk *d);
+void desk_begin(Desk *d);
+/* Streams with and without a clock do not compete: ERR_INVALID. One that joins later begins as far as the others are. */
+int desk_join(Desk *d, const char *stream, const SpotlightBy *by, bool offline, DeskSeat **out, Error *e);
+void desk_rules(Desk *d, DeskSeat *seat, const SpotlightBy *by);
+/* Of a sample at `t` of `epoch`, just judged. */
+void desk_see(Desk *d, DeskSeat *seat, int epoch, int64_t t, const SpotlightVerdict *v);
+/* The stream is over, or competes no more. The seat is not the caller's any more; NULL is allowed. */
+void desk_leave(Desk *d, DeskSeat *seat);
+/* Tells what follows from verdicts up to now. Calls back without a lock. */
+void desk_tick(Desk *d);
+/* Nothing more is to come: tells the rest. */
+void desk_end(Desk *d);
+SpotlightStatus desk_status(Desk *d, Arena *a);
+
+#endif
