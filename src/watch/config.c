@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "watch/config_signal.h"
+#include "watch/config_spotlight.h"
 #include "watch/rule.h"
 
 /* ---- watch, model, region ---- */
@@ -82,15 +83,9 @@ static void read_regions(const Yaml *y, const YamlNode *node, Watch *w)
 
 /* ---- signals ---- */
 
-/* Where a rule's text begins: behind its quote. */
-static Place text_place(const YamlNode *n)
-{
-    return (Place){n->place.line, n->place.column + (n->quoted ? 1 : 0)};
-}
-
 static const struct Rule *condition_at(const Yaml *y, const Watch *w, const YamlNode *n, int each)
 {
-    return n ? rule_parse_condition(y->ctx, w, y->name, text_place(n), yaml_node_text(y, n, "a condition"), each) : NULL;
+    return n ? rule_parse_condition(y->ctx, w, y->name, yaml_text_place(n), yaml_node_text(y, n, "a condition"), each) : NULL;
 }
 
 /* Rules may name any signal, so these come first; what is a rule in them (guard.reset_on) after. */
@@ -185,7 +180,7 @@ static void read_data(YamlMap *m, const Watch *w, EventRule *r)
     const struct Rule **const data = arena_array(m->yaml->ctx->arena, (size_t)r->ndata + 1, sizeof *data);
     for (int i = 0; i < r->ndata; i++) {
         const YamlNode *const at = n->kind == YAML_LIST ? n->at[i] : n;
-        data[i] = rule_parse(m->yaml->ctx, w, m->yaml->name, text_place(at), yaml_node_text(m->yaml, at, "a value"),
+        data[i] = rule_parse(m->yaml->ctx, w, m->yaml->name, yaml_text_place(at), yaml_node_text(m->yaml, at, "a value"),
                              r->each);
     }
     r->data = data;
@@ -277,6 +272,7 @@ static const Watch *read_watch(const Yaml *y, bool names)
     read_signals(y, yaml_get(&m, "signal"), &models, w, reset_on);
     read_events(y, yaml_get(&m, "event"), w);
     read_resets(y, reset_on, w);
+    w->spotlight = config_spotlight(y, yaml_get(&m, "spotlight"), w);
     yaml_done(&m);
     return w;
 }

@@ -5,6 +5,7 @@
  *     region: {alive: [1180, 196, 60, 26]}                   # x, y, width, height
  *     signal: {alive: {from: text, region: alive, ...}}
  *     event:  {final_ten: {when: "alive <= 10", ...}}
+ *     spotlight: {score: 100 - alive, require: "screen == 'play'"}
  *
  * Everything is checked while it is read: types, ranges, names, files, patterns, rules; a key that is not known is refused.
  * Errors name file, line and column. doc/watch.md lists the keys. */

@@ -64,6 +64,15 @@ static void state_new(Arena *a, const Watch *w, const EventRule *r, EventState *
     name_signals(a, w, e);
 }
 
+static void spotlight_new_rules(Arena *a, Events *v)
+{
+    const SpotlightRule *const s = v->watch->spotlight;
+    const RuleWindows by = rule_windows(v->watch, (Window){1, 1}, (Window){1, 1});
+    v->score = s ? rule_memory_new(a, s->score, &by) : NULL;
+    v->require = s && s->require ? rule_memory_new(a, s->require, &by) : NULL;
+    v->spotlight.require = -1;
+}
+
 Events *events_new(Arena *a, const Watch *w, const char *stream, EventFn fn, void *arg)
 {
     Events *const v = arena_new_of(a, Events);
@@ -82,6 +91,7 @@ Events *events_new(Arena *a, const Watch *w, const char *stream, EventFn fn, voi
         state_new(a, w, &w->event[i], &v->event[i]);
         v->now[i].start = v->event[i].seen_start;
     }
+    spotlight_new_rules(a, v);
     return v;
 }
 
@@ -155,6 +165,11 @@ static void end_all(Events *v, const char *reason)
         v->now[i].active = false;
         v->now[i].nstart = 0;
     }
+    if (v->score)
+        rule_memory_reset(v->score, v->watch->spotlight->score);
+    if (v->require)
+        rule_memory_reset(v->require, v->watch->spotlight->require);
+    v->spotlight = (SpotlightVerdict){.require = -1};
     readings_reset(v->readings);
 }
 
@@ -317,6 +332,21 @@ static void sample_event(Events *v, int event, const Sample *s)
     refresh(v, event);
 }
 
+/* After all events: its rules see them as they are now. */
+static void sample_spotlight(Events *v, int64_t t)
+{
+    const SpotlightRule *const s = v->watch->spotlight;
+    const RuleNow now = {.t = t, .reading = readings_now(v->readings), .event = v->now, .matcher = v->matcher};
+    rule_step(&now, s->score, v->score);
+    const RuleValue score = rule_value(&now, s->score, v->score).value;
+    v->spotlight = (SpotlightVerdict){.require = 1, .scored = score.kind == VALUE_NUMBER, .score = score.number};
+    if (!s->require)
+        return;
+    rule_step(&now, s->require, v->require);
+    const RuleValue require = rule_value(&now, s->require, v->require).value;
+    v->spotlight.require = value_condition(&require);
+}
+
 void events_sample(Events *v, const Sample *s)
 {
     const bool next_epoch = v->begun && s->epoch > v->epoch;
@@ -336,6 +366,8 @@ void events_sample(Events *v, const Sample *s)
     readings_sample(v->readings, s, v->now);
     for (int i = 0; i < v->watch->nevent; i++)
         sample_event(v, i, s);
+    if (v->score)
+        sample_spotlight(v, s->t);
 }
 
 void events_quiet(Events *v, int64_t t)
@@ -388,6 +420,8 @@ EventCounts events_counts(const Events *v)
 {
     return v->counts;
 }
+
+SpotlightVerdict events_spotlight(const Events *v) { return v->spotlight; }
 
 /* ---- what is wanted next ---- */
 

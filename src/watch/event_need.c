@@ -131,6 +131,10 @@ void events_need(const Events *v, bool *out)
         if (v->watch->event[i].each >= 0) /* whose key it is */
             out[v->watch->event[i].each] = true;
     }
+    if (v->score) /* streams that are not shown matter as much as those that are */
+        rule_needs(v->watch->spotlight->score, v->watch, out);
+    if (v->require)
+        rule_needs(v->watch->spotlight->require, v->watch, out);
     while (need_more(&p))
         ;
 }

@@ -92,6 +92,8 @@ struct Events {
     Matcher *matcher;
     EventState *event;
     EventNow *now;         /* of each event */
+    RuleMemory *score, *require; /* of the watch's spotlight; NULL: there is none, or nothing is required */
+    SpotlightVerdict spotlight;
     bool begun;
     int epoch;
     int64_t t;             /* of the last sample, or as quiet as is known */

@@ -30,6 +30,10 @@ static void find_used(const Watch *w, bool *used)
         for (int k = 0; k < r->ndata; k++)
             rule_needs(r->data[k], w, used);
     }
+    if (w->spotlight)
+        rule_needs(w->spotlight->score, w, used);
+    if (w->spotlight && w->spotlight->require)
+        rule_needs(w->spotlight->require, w, used);
     for (int i = 0; i < w->nsignal; i++)
         if (used[i] && w->signal[i].kind == SIGNAL_TEXT && w->signal[i].text.guard.reset_on)
             rule_needs(w->signal[i].text.guard.reset_on, w, used);
@@ -178,6 +182,7 @@ const char *judge_error(const Judge *j)
     return j->hearing ? hearing_error(j->hearing) : "";
 }
 
+SpotlightVerdict judge_spotlight(const Judge *j) { return events_spotlight(j->events); }
 EventCounts judge_events(const Judge *j) { return events_counts(j->events); }
 JudgeTimes judge_times(const Judge *j)
 {

@@ -71,6 +71,7 @@ void judge_stop(Judge *j);
 bool judge_uses(const Judge *j, int signal); /* some rule does */
 SignalCounts judge_signal(const Judge *j, int signal);
 const char *judge_error(const Judge *j);     /* first failure of a signal, or of sound; "" */
+SpotlightVerdict judge_spotlight(const Judge *j); /* of the last sample */
 EventCounts judge_events(const Judge *j);
 JudgeTimes judge_times(const Judge *j);
 

@@ -47,7 +47,7 @@
  *     rate(e, within)    starts of an event, or times a condition began, in the last `within`, each second
  *
  * What they remember is kept by the engine (event.h), for each place in the text of a watch. They confirm what they are
- * given by the windows of the event they stand in: `changed` a value that n of the last m known samples had; the others as
+ * given by the windows of the event they stand in, in a spotlight's rules at once (1 of 1): `changed` a value that n of the last m known samples had; the others as
  * an event of this condition starts and ends, `rises` only from a false that was confirmed likewise by `release`. So an
  * instant condition (changed, rises, seq) is not confirmed a second time. What was unknown for longer than the watch's gap
  * is forgotten, as is all at a new epoch. */
@@ -81,6 +81,8 @@ typedef struct RuleValue {
 const Rule *rule_parse(Context *ctx, const Watch *w, const char *name, Place at, const char *text, int each);
 /* The same where something true or false is wanted (when, within, reset_on): a number or a text is refused. */
 const Rule *rule_parse_condition(Context *ctx, const Watch *w, const char *name, Place at, const char *text, int each);
+/* The same where a number is wanted (score). */
+const Rule *rule_parse_number(Context *ctx, const Watch *w, const char *name, Place at, const char *text);
 const char *rule_text(const Rule *r); /* as it was written */
 ValueKind rule_kind(const Rule *r);   /* what it gives where it is known */
 /* Canonical text, fully bracketed: parse(print(x)) prints the same. */

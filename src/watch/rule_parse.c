@@ -516,15 +516,15 @@ static const char *trimmed(Arena *a, const char *text)
 }
 
 static const Rule *parse(Context *ctx, const Watch *w, const char *name, Place at, const char *text, int each,
-                         bool condition)
+                         void (*want)(RuleParser *p, int k))
 {
     RuleParser p = {.lex = rule_lexer(ctx, name, at, text), .w = w, .each = each, .element = -1};
     Rule *const r = arena_new_of(ctx->arena, Rule);
     r->root = parse_or(&p);
     if (p.lex.tok.kind != WORD_END)
         rule_fail(&p.lex, p.lex.tok.start, "unexpected %s", rule_describe(&p.lex));
-    if (condition)
-        want_condition(&p, r->root);
+    if (want)
+        want(&p, r->root);
     r->text = trimmed(ctx->arena, text);
     r->n = p.node.len;
     r->at = p.node.at;
@@ -535,12 +535,17 @@ static const Rule *parse(Context *ctx, const Watch *w, const char *name, Place a
 
 const Rule *rule_parse(Context *ctx, const Watch *w, const char *name, Place at, const char *text, int each)
 {
-    return parse(ctx, w, name, at, text, each, false);
+    return parse(ctx, w, name, at, text, each, NULL);
 }
 
 const Rule *rule_parse_condition(Context *ctx, const Watch *w, const char *name, Place at, const char *text, int each)
 {
-    return parse(ctx, w, name, at, text, each, true);
+    return parse(ctx, w, name, at, text, each, want_condition);
+}
+
+const Rule *rule_parse_number(Context *ctx, const Watch *w, const char *name, Place at, const char *text)
+{
+    return parse(ctx, w, name, at, text, -1, want_number);
 }
 
 const char *rule_text(const Rule *r) { return r->text; }

@@ -310,7 +310,7 @@ static void service_job(Context *ctx, void *arg)
     ServiceJob *const j = arg;
     const Yaml y = yaml_read(ctx, j->service->path);
     YamlMap m = yaml_map(&y, y.root, "the file");
-    static const char *const of_watch[] = {"watch", "model", "region", "signal", "event"}; /* config.h reads these */
+    static const char *const of_watch[] = {"watch", "model", "region", "signal", "event", "spotlight"}; /* config.h reads these */
     for (size_t i = 0; i < sizeof of_watch / sizeof *of_watch; i++)
         j->is_watch = yaml_get(&m, of_watch[i]) || j->is_watch;
     read_streams(&y, yaml_get(&m, "streams"), j);

@@ -8,6 +8,7 @@
 #define LATHE_WATCH_WATCH_H
 
 #include "watch/observation.h"
+#include "watch/spotlight.h"
 
 struct Rule; /* rule.h */
 
@@ -205,6 +206,12 @@ typedef struct Align { /* align.h */
     int64_t every, hold;
 } Align;
 
+typedef struct SpotlightRule { /* how its streams compete for being shown (spotlight.h) */
+    const struct Rule *score;   /* a number */
+    const struct Rule *require; /* what has to be true; NULL: nothing */
+    SpotlightBy by;
+} SpotlightRule;
+
 /* NEWEST and EVERY are one as long as a stream waits for its rules: no sample of the grid is left out. */
 typedef enum SamplePolicy { SAMPLE_NEWEST, SAMPLE_EVERY, SAMPLE_KEYFRAMES } SamplePolicy;
 
@@ -221,6 +228,7 @@ typedef struct Watch {
     const Region *region;
     const Signal *signal;
     const EventRule *event;
+    const SpotlightRule *spotlight; /* NULL: its streams do not compete */
 } Watch;
 
 int watch_find_signal(const Watch *w, const char *name); /* -1: none */

@@ -201,6 +201,11 @@ void yaml_done(YamlMap *m)
 
 /* ---- scalars ---- */
 
+Place yaml_text_place(const YamlNode *n)
+{
+    return (Place){n->place.line, n->place.column + (n->quoted ? 1 : 0)};
+}
+
 const char *yaml_node_text(const Yaml *y, const YamlNode *n, const char *what)
 {
     if (n->kind != YAML_SCALAR)

@@ -72,6 +72,7 @@ bool yaml_numbers(YamlMap *m, const char *key, int n, double *out);
 int yaml_number_list(YamlMap *m, const char *key, int max, double *out);
 
 /* Single nodes. */
+Place yaml_text_place(const YamlNode *n); /* where its text begins: behind its quote */
 const char *yaml_node_text(const Yaml *y, const YamlNode *n, const char *what);
 double yaml_node_number(const Yaml *y, const YamlNode *n, const char *what, double min, double max);
 

@@ -379,9 +379,30 @@ static void start_epoch(Ref *r, int k)
         }
 }
 
-const char *reference_records(Arena *a, const Watch *w, const char *stream, const Sample *s, int n)
+void verdict_text(Str *out, const SpotlightVerdict *v)
 {
-    Ref r = {.a = a, .w = w, .stream = stream, .s = s, .n = n, .m = matcher_new(a), .out = str_new(a)};
+    str_addf(out, "%d %s%.17g\n", v->require, v->scored ? "" : "? ", v->scored ? v->score : 0.0);
+}
+
+/* Its rules see all events as they are after the sample, and confirm at once. */
+static void step_spotlight(Ref *r, int k)
+{
+    const SpotlightRule *const rule = r->w->spotlight;
+    const Key key = {.first = r->epoch_first};
+    const RuleWindows by = rule_windows(r->w, (Window){1, 1}, (Window){1, 1});
+    r->stepping = r->w->nevent;
+    const RuleValue score = ref_value(r, rule->score, &by, &key, k, rule->score->root, NULL).value;
+    SpotlightVerdict v = {.require = 1, .scored = score.kind != VALUE_UNKNOWN, .score = score.number};
+    if (rule->require) {
+        const RuleValue require = ref_value(r, rule->require, &by, &key, k, rule->require->root, NULL).value;
+        v.require = value_condition(&require);
+    }
+    verdict_text(&r->verdicts, &v);
+}
+
+static Ref interpret(Arena *a, const Watch *w, const char *stream, const Sample *s, int n)
+{
+    Ref r = {.a = a, .w = w, .stream = stream, .s = s, .n = n, .m = matcher_new(a), .out = str_new(a), .verdicts = str_new(a)};
     r.seen = arena_array_of(a, w->nsignal, Seen *);
     for (int i = 0; i < w->nsignal; i++)
         r.seen[i] = arena_array_of(a, n, Seen);
@@ -414,9 +435,23 @@ const char *reference_records(Arena *a, const Watch *w, const char *stream, cons
                 ref_see_line(&r, i, k);
         for (int i = 0; i < w->nevent; i++)
             step_event(&r, i, k);
+        if (w->spotlight)
+            step_spotlight(&r, k);
     }
     r.now = n - 1;
     if (n > 0)
         end_all(&r, "stopped", n);
+    return r;
+}
+
+const char *reference_records(Arena *a, const Watch *w, const char *stream, const Sample *s, int n)
+{
+    Ref r = interpret(a, w, stream, s, n);
     return str_text(&r.out);
+}
+
+const char *reference_verdicts(Arena *a, const Watch *w, const char *stream, const Sample *s, int n)
+{
+    Ref r = interpret(a, w, stream, s, n);
+    return str_text(&r.verdicts);
 }

@@ -65,7 +65,7 @@ typedef struct Ref {
     History *event;
     int stepping;            /* event that is in work: those before it are done with this sample */
     Matcher *m;
-    Str out;
+    Str out, verdicts;
 } Ref;
 
 static inline int64_t time_of(const Ref *r, int k) { return r->s[k].t; }

@@ -66,7 +66,8 @@ static const char good[] =
     "  few: {when: \"alive <= 10 && kill\", within: \"screen == 'play'\", confirm: [2, 3], release: [3, 4], limit: 20/h,\n"
     "        cooldown: 30s, data: [alive, alive.prev], recheck: {fps: 5}}\n"
     "  kill: {when: rises(skull), emit: point, merge: 1s, severity: 3}\n"
-    "  line: {when: page, each: page, min: 1s, max: 1m}\n";
+    "  line: {when: page, each: page, min: 1s, max: 1m}\n"
+    "spotlight: {score: \"100 - alive + 600 * rate(kill, 60s)\", require: \"screen == 'play'\", margin: 8, stale: 5s}\n";
 
 static void good_file(void **state)
 {
@@ -102,6 +103,10 @@ static void good_file(void **state)
     assert_true(few->recheck.fps == 5 && few->recheck.span == 4000000);
     assert_true(w->event[1].point && w->event[1].severity == 3 && w->event[1].recheck.span == 0);
     assert_int_equal(w->event[2].each, 4);
+    const SpotlightRule *const spot = w->spotlight;
+    assert_true(spot->by.margin == 8 && spot->by.stale == 5000000 && spot->by.min_dwell == 20000000);
+    assert_string_equal(rule_text(spot->score), "100 - alive + 600 * rate(kill, 60s)");
+    assert_string_equal(rule_text(spot->require), "screen == 'play'");
     arena_free(a);
 }
 
@@ -158,6 +163,15 @@ static void bad_files(void **state)
     expect("signal:\n  x: {from: icon, method: embed, refs: skull.png, margin: 0.1}\n", "'margin' is to 'others'");
     expect("signal:\n  x: {from: icon, template: skull.png, others: skull.png}\n", "unknown key 'others'");
     expect("signal:\n  x: {from: screen, classes: {a: skull.png}, output: y}\n", "unknown key 'output'");
+    expect("spotlight: {require: x}\n", "w.yaml:5:12: 'spotlight': 'score' is missing");
+    expect("spotlight: {score: 100 - alive}\n", "w.yaml:5:26: there is no signal or event 'alive'");
+    expect("signal: {x: {from: motion}}\nspotlight:\n  score: x\n", "w.yaml:7:10: this is true or false where a number is wanted");
+    expect("signal: {x: {from: motion}}\nspotlight: {score: \"1 + x\"}\n", "w.yaml:6:25: this is true or false where a number is wanted");
+    expect("spotlight: {score: \"1 +\"}\n", "w.yaml:5:24: expected a value, found the end");
+    expect("spotlight: {score: 1, require: 5}\n", "w.yaml:5:32: this is a number where something true or false is wanted");
+    expect("spotlight: {score: 1, margin: -1}\n", "'margin' must be between");
+    expect("spotlight: {score: 1, min_dwell: 20}\n", "'min_dwell' must be");
+    expect("spotlight: {score: 1, weight: 2}\n", "w.yaml:5:23: 'spotlight': unknown key 'weight'");
     expect("event:\n  e: {within: x}\n", "event 'e': 'when' is missing");
     expect("event:\n  e: {when: nothing}\n", "w.yaml:6:13:");
     expect("signal: {x: {from: motion}}\nevent:\n  e: {when: x, confirm: [3, 2]}\n", "can never be");

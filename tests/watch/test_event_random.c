@@ -143,6 +143,43 @@ static void random_event(World *r, EventRule *e)
         add_data(r->ctx, r->w, e, pick(r, data, 9));
 }
 
+/* A number of all that rules can calculate with. */
+static void add_score(World *r, Str *out, int depth)
+{
+    const uint32_t k = depth <= 0 ? below(r, 4) : below(r, 9);
+    if (k < 2) {
+        add_number(r, out);
+    } else if (k < 4) {
+        str_addf(out, "%s(", below(r, 2) ? "10 * rate" : "rate");
+        if (below(r, 2))
+            str_addf(out, "e%d", (int)below(r, 3));
+        else
+            add_condition(r, out, 1);
+        str_add(out, ", 4s)");
+    } else if (k == 4) {
+        str_add(out, "-(");
+        add_score(r, out, depth - 1);
+        str_addc(out, ')');
+    } else {
+        str_addc(out, '(');
+        add_score(r, out, depth - 1);
+        str_addf(out, ") %c (", "+-*/"[k - 5]);
+        add_score(r, out, depth - 1);
+        str_addc(out, ')');
+    }
+}
+
+static void random_spotlight(World *r)
+{
+    SpotlightRule *const s = arena_new_of(r->ctx->arena, SpotlightRule);
+    Str text = str_new(r->ctx->arena);
+    r->each = false;
+    add_score(r, &text, 3);
+    s->score = rule_parse_number(r->ctx, r->w, "royale.yaml", (Place){1, 1}, str_text(&text));
+    s->require = below(r, 3) ? random_rule(r, 2, -1) : NULL;
+    r->w->spotlight = s;
+}
+
 static void random_watch(World *r)
 {
     static const double fps[] = {1, 2, 5}, gap[] = {0.7, 2, 4};
@@ -163,6 +200,7 @@ static void random_watch(World *r)
         name_event(r->w, i == 0 ? "e0" : i == 1 ? "e1" : "e2");
     for (int i = 0; i < 3; i++)
         random_event(r, (EventRule *)&r->w->event[i]);
+    random_spotlight(r);
 }
 
 /* ---- samples ---- */
@@ -271,12 +309,37 @@ static void show_watch(const Watch *w)
 
 typedef struct Totals {
     long records, watches_with, kinds[4];
+    long scored, unscored, required[3]; /* of verdicts */
 } Totals;
 
 typedef struct Job {
     uint64_t seed;
     Totals *totals;
 } Job;
+
+static void compare_verdicts(const World *r, const Sample *s, Totals *totals)
+{
+    Feed f;
+    Str got = str_new(r->ctx->arena);
+    feed_init(&f, r->ctx, r->w);
+    for (int k = 0; k < SAMPLES; k++) {
+        events_sample(f.events, &s[k]);
+        const SpotlightVerdict v = events_spotlight(f.events);
+        verdict_text(&got, &v);
+        totals->scored += v.scored;
+        totals->unscored += !v.scored;
+        totals->required[v.require + 1]++;
+    }
+    events_stop(f.events);
+    const SpotlightVerdict none = events_spotlight(f.events);
+    assert_true(none.require == -1 && !none.scored);
+    const char *const want = reference_verdicts(r->ctx->arena, r->w, "s1", s, SAMPLES);
+    if (strcmp(str_text(&got), want) != 0) {
+        show_watch(r->w);
+        FAIL_MSG("seed %llu: score %s, require %s\n engine\n%s reference\n%s", (unsigned long long)r->seed, rule_text(r->w->spotlight->score),
+                 r->w->spotlight->require ? rule_text(r->w->spotlight->require) : "-", str_text(&got), want);
+    }
+}
 
 static void compare(Context *ctx, void *arg)
 {
@@ -303,6 +366,7 @@ static void compare(Context *ctx, void *arg)
     assert_string_equal(engine_records(&r, s, true), want);
     replay(&r, s, again);
     assert_string_equal(engine_records(&r, again, false), want);
+    compare_verdicts(&r, s, job->totals);
     job->totals->watches_with += want[0] != 0;
     for (const char *c = want; *c; c++)
         job->totals->records += *c == '\n';
@@ -328,6 +392,9 @@ static void as_the_reference(void **state)
     }
     print_message("%ld records of %ld watches: %ld starts, %ld points, %ld lost, %ld by max\n", totals.records,
                   totals.watches_with, totals.kinds[0], totals.kinds[3], totals.kinds[1], totals.kinds[2]);
+    print_message("verdicts: %ld scores, %ld unknown; required: %ld unknown, %ld no, %ld yes\n", totals.scored, totals.unscored,
+                  totals.required[0], totals.required[1], totals.required[2]);
+    assert_true(first || (totals.scored > 5000 && totals.unscored > 5000 && totals.required[0] > 2000 && totals.required[1] > 2000));
     assert_true(first || (totals.watches_with > WATCHES / 2 && totals.kinds[1] > 100 && totals.kinds[2] > 100));
 }
 
