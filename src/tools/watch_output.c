@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/str.h"
+#include "watch/system_json.h"
 
 static int open_file(const char *path, FILE **out, Error *e)
 {
@@ -95,6 +96,40 @@ void output_event(WatchOutput *o, const EventRecord *r)
         printf("%s\n", str_text(&line));
     else
         print_record(a, r, o->names);
+    fflush(stdout);
+    if (o->events)
+        write_line(o->events, &line);
+    pthread_mutex_unlock(&o->lock);
+    arena_free(a);
+}
+
+/* One clock for all: media time of files, else time of day, as the records have it. */
+static void print_spotlight(const SystemRecord *r)
+{
+    printf("%-16s ", "spotlight");
+    if (!r->wall)
+        printf("%9.3f s  ", (double)r->t * 1e-6);
+    if (r->stream[0] != '\0')
+        printf("%s  %g", r->stream, r->value);
+    else
+        printf("none");
+    printf("  (%s%s%s)\n", r->cause, r->previous ? ", before: " : "", r->previous ? r->previous : "");
+}
+
+void output_system(WatchOutput *o, const SystemRecord *r)
+{
+    if (r->kind != SYSTEM_SPOTLIGHT)
+        return;
+    Arena *const a = arena_new();
+    Str line = str_new(a);
+    system_json(&line, r);
+    pthread_mutex_lock(&o->lock);
+    if (o->before)
+        o->before(o->arg);
+    if (o->json)
+        printf("%s\n", str_text(&line));
+    else
+        print_spotlight(r);
     fflush(stdout);
     if (o->events)
         write_line(o->events, &line);

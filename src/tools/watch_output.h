@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <stdio.h>
 
-#include "watch/judge.h"
+#include "watch/engine.h"
 
 typedef struct WatchOutput {
     const char *events_path, *record_path; /* NULL: none */
@@ -26,6 +26,8 @@ int output_open(WatchOutput *o, Error *e);
 int output_close(WatchOutput *o, int code, Error *e);
 /* From any thread. */
 void output_event(WatchOutput *o, const EventRecord *r);
+/* A spotlight's; of others the lines of status tell. */
+void output_system(WatchOutput *o, const SystemRecord *r);
 void output_sample(WatchOutput *o, const Sample *s);
 
 #endif

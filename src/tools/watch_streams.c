@@ -29,6 +29,12 @@ static void on_event(void *arg, const EventRecord *r, int64_t latency)
     output_event(run->output, r);
 }
 
+static void on_system(void *arg, const SystemRecord *r)
+{
+    const Running *const run = arg;
+    output_system(run->output, r);
+}
+
 static void on_sample(void *arg, const char *stream, const Sample *s, const Frame *f)
 {
     (void)stream, (void)f;
@@ -105,7 +111,7 @@ static void look_after(Running *run)
 
 static int start_service(Running *run, Error *e)
 {
-    const ServiceOptions opt = {.nets = &run->opt->nets, .event = on_event, .clip = on_clip, .arg = run};
+    const ServiceOptions opt = {.nets = &run->opt->nets, .event = on_event, .clip = on_clip, .system = on_system, .arg = run};
     const int code = service_start(run->opt->service, &opt, &run->service, e);
     if (code == 0 && service_port(run->service) > 0)
         fprintf(stderr, "page: http://%s\n", service_address(run->service));
@@ -116,7 +122,8 @@ static int start_service(Running *run, Error *e)
 static int start_videos(Running *run, Error *e)
 {
     const WatchStreams *const w = run->opt;
-    const EngineOptions opt = {.workers = w->workers, .nets = &w->nets, .event = on_event, .sample = on_sample, .arg = run};
+    const EngineOptions opt = {.workers = w->workers, .nets = &w->nets, .event = on_event, .system = on_system, .sample = on_sample,
+                               .arg = run};
     Arena *const a = arena_new();
     int code = engine_new(&opt, &run->engine, e);
     for (int i = 0; i < w->nvideo && code == 0; i++) {
@@ -125,6 +132,8 @@ static int start_videos(Running *run, Error *e)
                                  .all = run->output->record_path != NULL, .live.video.keyframes = w->keyframes};
         code = engine_add(run->engine, &spec, e);
     }
+    if (code == 0)
+        engine_begin(run->engine);
     arena_free(a);
     return code;
 }

@@ -23,6 +23,7 @@ struct Engine {
     int nstream, room;
     Arena *models;           /* of the host */
     ObserveHost *host;
+    Desk *desk;
     int added;               /* streams so far */
     pthread_mutex_t load;    /* governor, told */
     Governor governor;
@@ -59,6 +60,17 @@ void engine_report(Engine *g, bool late)
 void engine_wake(Stream *s, int64_t deadline, int64_t ready) { workers_submit(s->engine->workers, &s->task, deadline, ready); }
 
 ObserveHost *engine_host(Engine *g) { return g->host; }
+Desk *engine_desk(Engine *g) { return g->desk; }
+
+static void on_spotlight(void *arg, const DeskChange *d)
+{
+    const Engine *const g = arg;
+    const SpotlightChange *const c = d->change;
+    if (g->opt.system)
+        g->opt.system(g->opt.arg, &(SystemRecord){.kind = SYSTEM_SPOTLIGHT, .stream = c->stream ? c->stream : "", .previous = c->previous,
+                                                  .cause = spotlight_cause_text(c->cause), .wall = d->wall,
+                                                  .t = d->offline ? c->t : 0, .value = c->score});
+}
 
 /* ---- load ---- */
 
@@ -81,6 +93,7 @@ static void tick(Task *t, int worker)
     pthread_mutex_unlock(&g->load);
     if (tell && g->opt.system)
         g->opt.system(g->opt.arg, &(SystemRecord){.kind = SYSTEM_OVERLOAD, .stream = "", .wall = wall_now(), .value = factor});
+    desk_tick(g->desk);
     workers_submit(g->workers, &g->tick, now + 2 * TICK, now + TICK);
 }
 
@@ -149,6 +162,8 @@ static int stream_new(Engine *g, const StreamSpec *spec, Stream **out, Error *e)
     pthread_mutex_init(&s->lock, NULL);
     *out = s;
     int code = stream_judging(s, &s->spec, &s->judging, e);
+    if (code == 0)
+        code = stream_compete(s, s->spec.watch, e);
     if (code == 0) {
         s->clips = g->opt.clips ? clip_stream_new(g->opt.clips, s->spec.name, s->spec.url, s->spec.watch) : NULL;
         lock_stream(s); /* packets may come before `live` is known here */
@@ -157,6 +172,7 @@ static int stream_new(Engine *g, const StreamSpec *spec, Stream **out, Error *e)
     }
     if (code != 0) {
         workers_cancel(g->workers, &s->task);
+        stream_compete(s, NULL, NULL);
         stream_free(s);
     }
     return code;
@@ -258,9 +274,13 @@ static int edit(Engine *g, const StreamSpec *spec, Error *e)
         return code == 0 ? add(g, spec, e) : code;
     }
     lock_stream(s);
-    stream_change(s, spec, next);
+    code = s->over ? 0 : stream_compete(s, spec->watch, e);
+    if (code == 0)
+        stream_change(s, spec, next);
     unlock_stream(s);
-    return 0;
+    if (code != 0)
+        arena_free(next.arena);
+    return code;
 }
 
 int engine_add(Engine *g, const StreamSpec *spec, Error *e)
@@ -270,6 +290,8 @@ int engine_add(Engine *g, const StreamSpec *spec, Error *e)
     pthread_mutex_unlock(&g->control);
     return code;
 }
+
+void engine_begin(Engine *g) { desk_begin(g->desk); }
 
 int engine_remove(Engine *g, const char *name, Error *e)
 {
@@ -298,6 +320,7 @@ int engine_new(const EngineOptions *opt, Engine **out, Error *e)
     pthread_mutex_init(&g->control, NULL);
     pthread_mutex_init(&g->lock, NULL);
     pthread_mutex_init(&g->load, NULL);
+    g->desk = desk_new(on_spotlight, g);
     const int code = workers_new(g->nworker, &g->workers, e);
     if (code != 0) {
         engine_free(g);
@@ -314,12 +337,14 @@ void engine_free(Engine *g)
 {
     if (!g)
         return;
+    desk_stop(g->desk);
     while (g->nstream > 0)
         end_stream(g, g->stream[--g->nstream]);
     arena_free(g->models); /* before the workers that run them */
     if (g->workers)
         workers_cancel(g->workers, &g->tick);
     workers_free(g->workers);
+    desk_end(g->desk);
     heap_free(g->stream);
     pthread_mutex_destroy(&g->control);
     pthread_mutex_destroy(&g->lock);
@@ -340,8 +365,10 @@ EngineStatus engine_status(Engine *g, Arena *a)
     }
     const int n = g->nstream;
     pthread_mutex_unlock(&g->lock);
+    const SpotlightStatus spotlight = desk_status(g->desk, a);
     pthread_mutex_lock(&g->load);
-    const EngineStatus status = {.nstream = n, .stream = out, .factor = g->governor.factor, .busy = g->governor.busy};
+    const EngineStatus status = {.nstream = n, .stream = out, .factor = g->governor.factor, .busy = g->governor.busy,
+                                 .spotlight = spotlight};
     pthread_mutex_unlock(&g->load);
     return status;
 }

@@ -22,6 +22,7 @@
 #include "watch/evidence.h"
 #include "watch/live.h"
 #include "watch/picture_net.h"
+#include "watch/spotlight_desk.h"
 
 typedef struct StreamSpec {
     const char *name, *url;
@@ -41,13 +42,16 @@ typedef enum SystemKind {
     SYSTEM_OVERLOAD,
     SYSTEM_END,
     SYSTEM_ALIGN_LOST,
-    SYSTEM_ALIGN_FOUND
+    SYSTEM_ALIGN_FOUND,
+    SYSTEM_SPOTLIGHT
 } SystemKind;
 typedef struct SystemRecord { /* what happened to a stream itself */
     SystemKind kind;
     const char *stream, *cause;
-    int64_t wall;          /* us since 1970 */
-    double value;          /* of an overload: the governor's factor; of a gap: seconds; of anchors found: the scale */
+    int64_t wall;          /* us since 1970; 0: only `t` counts */
+    double value;          /* of an overload: the governor's factor; of a gap: seconds; of anchors found: the scale; of a spotlight: the score */
+    const char *previous;  /* of a spotlight: which stream it was on; NULL: none. `stream` "": it is on none now */
+    int64_t t;             /* of a spotlight among offline streams: media time, us */
 } SystemRecord;
 
 typedef struct EngineOptions {
@@ -84,6 +88,7 @@ typedef struct EngineStatus {
     const StreamStatus *stream;
     double factor;         /* the governor's */
     double busy;           /* share of the workers' time, of late */
+    SpotlightStatus spotlight;
 } EngineStatus;
 
 typedef struct Engine Engine;
@@ -93,6 +98,8 @@ int engine_new(const EngineOptions *opt, Engine **out, Error *e);
 void engine_free(Engine *g);
 /* ERR_INVALID: the name is taken, the watch cannot be observed. Compiles models that are new, which takes time but nobody else's. */
 int engine_add(Engine *g, const StreamSpec *spec, Error *e);
+/* All that are to begin together were added: spotlights of offline streams (spotlight_desk.h) wait for it. */
+void engine_begin(Engine *g);
 /* ERR_INVALID: there is none of this name. What is active ends as "stopped". */
 int engine_remove(Engine *g, const char *name, Error *e);
 /* Another watch for a stream that goes on: its connection stays, its events end as "stopped" and begin anew. With another url: as removed and added. */

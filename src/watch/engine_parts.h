@@ -68,6 +68,7 @@ typedef struct Stream {
     double credit;        /* of that */
     bool gone;            /* being removed: whatever comes is passed over */
     bool over;
+    DeskSeat *seat;       /* in the spotlight; NULL: it does not compete */
     bool silent;          /* for longer than the gap; told */
     bool seen_up;         /* told */
     int64_t idle;         /* when there was nothing to decode, us */
@@ -86,11 +87,15 @@ bool engine_overload(Engine *g); /* rates are lowered */
 void engine_report(Engine *g, bool late); /* one sample is finished */
 void engine_wake(Stream *s, int64_t deadline, int64_t ready);
 ObserveHost *engine_host(Engine *g);
+Desk *engine_desk(Engine *g);
 
 /* With `what` already filled in: spec and engine. Packets come once stream_start was called. */
 int stream_start(Stream *s, Error *e);
 /* What judges by a watch; takes as long as its references and models take. */
 int stream_judging(Stream *s, const StreamSpec *spec, Judging *out, Error *e);
+
+/* Takes part in the spotlight as `w` says, or no more. */
+int stream_compete(Stream *s, const Watch *w, Error *e);
 
 /* Under the stream's lock: */
 void stream_tell(Stream *s, SystemKind kind, const char *cause, double value);

@@ -101,6 +101,21 @@ int stream_judging(Stream *s, const StreamSpec *spec, Judging *out, Error *e)
     return code;
 }
 
+int stream_compete(Stream *s, const Watch *w, Error *e)
+{
+    Desk *const desk = engine_desk(s->engine);
+    const SpotlightRule *const rule = w ? w->spotlight : NULL;
+    if (s->seat && rule) {
+        desk_rules(desk, s->seat, &rule->by);
+    } else if (s->seat) {
+        desk_leave(desk, s->seat);
+        s->seat = NULL;
+    } else if (rule) {
+        return desk_join(desk, s->spec.name, &rule->by, s->spec.offline, &s->seat, e);
+    }
+    return 0;
+}
+
 /* Connections that came and went, also between two looks: a short file may be over at the first. */
 static void tell_state(Stream *s)
 {
@@ -154,6 +169,10 @@ static void finish_look(Stream *s)
     s->cost += (cost - s->cost) / (cost < s->cost ? 2 : 16); /* what waiting is in it is not to be counted on */
     if (in_time)
         recent_add(&s->recent, end, latency);
+    if (in_time && s->seat) {
+        const SpotlightVerdict v = judge_spotlight(s->judging.judge);
+        desk_see(engine_desk(s->engine), s->seat, s->frame.frame.epoch, s->frame.frame.t, &v);
+    }
     finish(s, in_time ? SAMPLE_JUDGED : SAMPLE_LATE, !in_time || latency > s->spec.latency);
 }
 
@@ -364,6 +383,7 @@ void stream_end(Stream *s, const char *cause)
     s->looking = s->listening = false;
     judge_stop(s->judging.judge);
     clip_stream_end(s->clips);
+    stream_compete(s, NULL, NULL);
     stream_tell(s, SYSTEM_END, cause, 0);
 }
 

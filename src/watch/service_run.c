@@ -80,7 +80,7 @@ static void on_system(void *arg, const SystemRecord *record)
         Str line = str_new(a);
         system_json(&line, record);
         if (r->sinks)
-            send(r, &(SinkRecord){.stream = record->stream, .event = system_name(record->kind), .id = system_id(record),
+            send(r, &(SinkRecord){.stream = record->kind == SYSTEM_SPOTLIGHT ? "" : record->stream, .event = system_name(record->kind), .id = system_id(record),
                                   .state = true, .json = str_text(&line), .size = line.len});
         if (page)
             page_record(page, str_text(&line), line.len);
@@ -268,7 +268,10 @@ static int start(ServiceRun *r, Error *e)
     code = engine_new(&opt, &r->engine, e);
     if (code == 0 && r->now->page)
         code = start_page(r, e);
-    return code == 0 ? apply(r, r->now, &ignored, e) : code;
+    code = code == 0 ? apply(r, r->now, &ignored, e) : code;
+    if (code == 0)
+        engine_begin(r->engine);
+    return code;
 }
 
 int service_start(const char *path, const ServiceOptions *opt, ServiceRun **out, Error *e)

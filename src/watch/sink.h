@@ -52,7 +52,7 @@ typedef struct SinkRecord {
     const char *stream, *event;
     uint64_t id;
     int rev, severity;
-    bool state;              /* tells what state the stream is in: MQTT keeps it (retained) */
+    bool state;              /* tells what state the stream is in, or "" all of them: MQTT keeps it (retained) */
     const char *json; size_t size; /* the record's line, without the newline; at most SINK_MAX_RECORD */
 } SinkRecord;
 

@@ -2,6 +2,7 @@
  *
  *     PREFIX/STREAM/EVENT    records, not retained
  *     PREFIX/STREAM/state    what state a stream is in, retained
+ *     PREFIX/%/EVENT         what state all of them are in together (overload, spotlight), retained
  *     PREFIX/state           "online", or "offline": retained, also the last will
  *
  * MQTT 5, in which brokers say why they refuse; 3.1.1 where a broker knows no better. A broker acknowledges in
@@ -264,7 +265,7 @@ static void make_topic(Context *ctx, void *arg)
     str_addc(&s, '/');
     sink_add_part(&s, r->stream, "/+#");
     str_addc(&s, '/');
-    if (r->state)
+    if (r->state && r->stream[0] != '\0')
         str_add(&s, "state");
     else
         sink_add_part(&s, r->event, "/+#");

@@ -424,7 +424,7 @@ static void name_subject(Context *ctx, void *arg)
     str_addc(&s, '.');
     sink_add_part(&s, n->r->stream, special);
     str_addc(&s, '.');
-    if (n->r->state)
+    if (n->r->state && n->r->stream[0] != '\0')
         str_add(&s, "state");
     else
         sink_add_part(&s, n->r->event, special);

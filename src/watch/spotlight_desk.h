@@ -7,7 +7,8 @@
  * the one before without a gap. Their verdicts wait until all that are not over have come as far, so the choices are the
  * same whenever they are watched, on whatever machine. Both kinds at once are refused.
  *
- * A seat belongs to its stream, which calls for it from one thread at a time; desk_tick and desk_end: one thread. */
+ * A seat belongs to its stream, which calls for it from one thread at a time; desk_tick and desk_end: one thread, the only one that is
+ * called back. */
 #ifndef LATHE_WATCH_SPOTLIGHT_DESK_H
 #define LATHE_WATCH_SPOTLIGHT_DESK_H
 
@@ -20,19 +21,17 @@
 typedef struct DeskChange {
     const SpotlightChange *change;
     bool offline;         /* change->t is media time; else of the machine's clock */
-    int64_t wall;         /* us since 1970: when it was decided; offline: when it was told */
+    int64_t wall;         /* us since 1970; 0: offline */
 } DeskChange;
 
 typedef void (*DeskFn)(void *arg, const DeskChange *c);
 
 typedef struct SpotlightStatus {
-    bool any;             /* streams compete */
-    bool offline;
+    int nrank;            /* streams that compete */
+    const SpotlightRank *rank;
     const char *shown;    /* NULL: none */
     double seconds;       /* that it is there */
     int64_t changes;      /* so far */
-    int nrank;
-    const SpotlightRank *rank;
 } SpotlightStatus;
 
 typedef struct Desk Desk;
@@ -40,18 +39,20 @@ typedef struct DeskSeat DeskSeat;
 
 /* Offline streams wait for desk_begin: all that stand at the start are to begin at once. */
 Desk *desk_new(DeskFn fn, void *arg);
-void desk_free(Desk *d);
 void desk_begin(Desk *d);
-/* Streams with and without a clock do not compete: ERR_INVALID. One that joins later begins as far as the others are. */
+/* Streams with and without a clock do not compete: ERR_INVALID. An offline one that joins later begins where the others are. */
 int desk_join(Desk *d, const char *stream, const SpotlightBy *by, bool offline, DeskSeat **out, Error *e);
+/* Another watch. */
 void desk_rules(Desk *d, DeskSeat *seat, const SpotlightBy *by);
 /* Of a sample at `t` of `epoch`, just judged. */
 void desk_see(Desk *d, DeskSeat *seat, int epoch, int64_t t, const SpotlightVerdict *v);
-/* The stream is over, or competes no more. The seat is not the caller's any more; NULL is allowed. */
+/* The stream is over, or competes no more. The seat is not the caller's any more. */
 void desk_leave(Desk *d, DeskSeat *seat);
 /* Tells what follows from verdicts up to now. Calls back without a lock. */
 void desk_tick(Desk *d);
-/* Nothing more is to come: tells the rest. */
+/* What is judged from now on counts no more, and who leaves now leaves with all others. */
+void desk_stop(Desk *d);
+/* All have left: tells the rest, and is gone. NULL is allowed. */
 void desk_end(Desk *d);
 SpotlightStatus desk_status(Desk *d, Arena *a);
 

@@ -1,0 +1,309 @@
+/* Everything happens under one lock but the telling: workers leave a few words and go on. */
+#include "watch/spotlight_desk.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "base/vec.h"
+#include "sched/clock.h"
+
+typedef enum WordKind { WORD_SEE, WORD_RULES, WORD_LEAVE } WordKind;
+
+typedef struct Word { /* that waits until all before it are known */
+    int64_t t, number;   /* number: of words so far; what a seat says of one time stays in order */
+    DeskSeat *seat;
+    WordKind kind;
+    SpotlightVerdict verdict;
+    SpotlightBy by;
+} Word;
+
+typedef struct News { /* to be told */
+    SpotlightChange change;
+    bool offline;
+} News;
+
+struct DeskSeat {
+    Arena *arena;
+    SpotlightSeat *seat;
+    bool left;           /* its last word waits */
+    int epoch;           /* of media time, as the three below */
+    bool begun;
+    int64_t offset;      /* of its clock */
+    int64_t last;        /* it has said all before this */
+};
+
+struct Desk {
+    Arena *arena;
+    DeskFn fn;
+    void *arg;
+    pthread_mutex_t lock; /* guards all that follows */
+    Spotlight *spotlight;
+    bool offline, begun, stopped;
+    int64_t stop;         /* when all that are left leave */
+    int64_t upto;         /* all before this was told */
+    VEC(DeskSeat *) seat;
+    int64_t number, changes;
+    Arena *words;         /* of `word`, anew with each tick */
+    VEC(Word) word;
+    Arena *news;          /* likewise */
+    VEC(News) told;
+};
+
+static int64_t machine_time(void)
+{
+    const Clock c = clock_machine();
+    return clock_now(&c);
+}
+
+/* The step that is open: words of it may still come. */
+static int64_t step_now(void) { return machine_time() / DESK_STEP * DESK_STEP; }
+
+static const char *copy(Arena *a, const char *text) { return text ? arena_strdup(a, text) : NULL; }
+
+static void on_change(void *arg, const SpotlightChange *c)
+{
+    Desk *const d = arg;
+    News kept = {*c, d->offline};
+    kept.change.stream = copy(d->news, c->stream);
+    kept.change.previous = copy(d->news, c->previous);
+    vec_push(d->news, &d->told, kept);
+    d->changes++;
+}
+
+Desk *desk_new(DeskFn fn, void *arg)
+{
+    Arena *const a = arena_new();
+    Desk *const d = arena_new_of(a, Desk);
+    *d = (Desk){.arena = a, .fn = fn, .arg = arg, .words = arena_new(), .news = arena_new()};
+    d->spotlight = spotlight_new(on_change, d);
+    pthread_mutex_init(&d->lock, NULL);
+    return d;
+}
+
+/* ---- words, in the order of their time ---- */
+
+/* All words before this are there. */
+static int64_t horizon(const Desk *d)
+{
+    if (!d->offline)
+        return d->stopped ? d->stop : step_now();
+    int64_t out = INT64_MAX;
+    for (int i = 0; i < d->seat.len && !d->stopped; i++)
+        if (!d->seat.at[i]->left && d->seat.at[i]->last < out)
+            out = d->seat.at[i]->last;
+    return d->begun ? out : INT64_MIN;
+}
+
+static int by_time(const void *x, const void *y)
+{
+    const Word *const a = x, *const b = y;
+    return a->t != b->t ? (a->t > b->t) - (a->t < b->t) : (a->number > b->number) - (a->number < b->number);
+}
+
+static void remove_seat(Desk *d, const DeskSeat *seat)
+{
+    int n = 0;
+    for (int i = 0; i < d->seat.len; i++)
+        if (d->seat.at[i] != seat)
+            d->seat.at[n++] = d->seat.at[i];
+    d->seat.len = n;
+    arena_free(seat->arena);
+}
+
+static void say(Desk *d, const Word *w)
+{
+    switch (w->kind) {
+    case WORD_SEE: spotlight_see(d->spotlight, w->seat->seat, w->t, &w->verdict); break;
+    case WORD_RULES: spotlight_rules(d->spotlight, w->seat->seat, w->t, &w->by); break;
+    case WORD_LEAVE:
+        spotlight_leave(d->spotlight, w->seat->seat, w->t);
+        remove_seat(d, w->seat);
+        break;
+    }
+}
+
+static void drain(Desk *d, int64_t before)
+{
+    Arena *const a = arena_new();
+    Word *const word = d->word.at;
+    const int n = d->word.len;
+    int64_t upto = d->upto;
+    if (n > 0)
+        qsort(word, (size_t)n, sizeof *word, by_time);
+    int k = 0;
+    for (; k < n && word[k].t < before; k++) {
+        say(d, &word[k]);
+        upto = word[k].t + 1;
+    }
+    upto = before < INT64_MAX && before > upto ? before : upto;
+    if (upto > d->upto)
+        spotlight_quiet(d->spotlight, upto);
+    d->upto = upto;
+    d->word.at = NULL;
+    d->word.len = d->word.cap = 0;
+    for (; k < n; k++)
+        vec_push(a, &d->word, word[k]);
+    arena_free(d->words);
+    d->words = a;
+}
+
+static void tell(Desk *d)
+{
+    pthread_mutex_lock(&d->lock);
+    if (d->seat.len > 0)
+        drain(d, horizon(d));
+    Arena *const news = d->news;
+    const News *const told = d->told.at;
+    const int n = d->told.len;
+    if (n > 0)
+        d->news = arena_new();
+    d->told.at = NULL;
+    d->told.len = d->told.cap = 0;
+    pthread_mutex_unlock(&d->lock);
+    for (int i = 0; i < n; i++) {
+        const News *const t = &told[i];
+        const int64_t wall = t->offline ? 0 : wall_now() - (machine_time() - t->change.t);
+        d->fn(d->arg, &(DeskChange){.change = &t->change, .offline = t->offline, .wall = wall});
+    }
+    if (n > 0)
+        arena_free(news);
+}
+
+void desk_tick(Desk *d) { tell(d); }
+
+/* ---- what streams say ---- */
+
+void desk_begin(Desk *d)
+{
+    pthread_mutex_lock(&d->lock);
+    d->begun = true;
+    pthread_mutex_unlock(&d->lock);
+}
+
+static bool competes(const Desk *d)
+{
+    for (int i = 0; i < d->seat.len; i++)
+        if (!d->seat.at[i]->left)
+            return true;
+    return false;
+}
+
+/* The last ones have left, and the next go by another clock. */
+static void change_clock(Desk *d, bool offline)
+{
+    drain(d, INT64_MAX);
+    spotlight_free(d->spotlight);
+    d->spotlight = spotlight_new(on_change, d);
+    d->offline = offline;
+    d->upto = 0;
+}
+
+int desk_join(Desk *d, const char *stream, const SpotlightBy *by, bool offline, DeskSeat **out, Error *e)
+{
+    int code = 0;
+    pthread_mutex_lock(&d->lock);
+    if (offline != d->offline && competes(d)) {
+        code = error_set(e, ERR_INVALID, "stream '%s': files that are read as fast as can be (offline) and streams that play by the clock "
+                                         "cannot share one spotlight", stream);
+    } else {
+        if (d->seat.len == 0 && !d->begun)
+            d->offline = offline;
+        else if (offline != d->offline)
+            change_clock(d, offline);
+        Arena *const a = arena_new();
+        *out = arena_new_of(a, DeskSeat);
+        **out = (DeskSeat){.arena = a, .seat = spotlight_join(d->spotlight, stream, by), .offset = offline ? d->upto : 0,
+                           .last = offline ? d->upto : 0};
+        vec_push(d->arena, &d->seat, *out);
+    }
+    pthread_mutex_unlock(&d->lock);
+    return code;
+}
+
+static void add_word(Desk *d, Word w)
+{
+    w.number = d->number++;
+    vec_push(d->words, &d->word, w);
+}
+
+/* Where a sample stands on the clock that all share. */
+static int64_t time_of(const Desk *d, DeskSeat *s, int epoch, int64_t t)
+{
+    if (!d->offline)
+        return step_now();
+    if (s->begun && epoch != s->epoch)
+        s->offset = s->last + 1 - t;
+    s->begun = true;
+    s->epoch = epoch;
+    s->last = s->offset + t > s->last ? s->offset + t : s->last;
+    return s->last;
+}
+
+void desk_see(Desk *d, DeskSeat *seat, int epoch, int64_t t, const SpotlightVerdict *v)
+{
+    pthread_mutex_lock(&d->lock);
+    if (!d->stopped)
+        add_word(d, (Word){.t = time_of(d, seat, epoch, t), .seat = seat, .kind = WORD_SEE, .verdict = *v});
+    pthread_mutex_unlock(&d->lock);
+}
+
+void desk_rules(Desk *d, DeskSeat *seat, const SpotlightBy *by)
+{
+    pthread_mutex_lock(&d->lock);
+    add_word(d, (Word){.t = d->offline ? seat->last : step_now(), .seat = seat, .kind = WORD_RULES, .by = *by});
+    pthread_mutex_unlock(&d->lock);
+}
+
+void desk_leave(Desk *d, DeskSeat *seat)
+{
+    pthread_mutex_lock(&d->lock);
+    const int64_t t = d->stopped ? d->stop : d->offline ? seat->last + 1 : step_now();
+    add_word(d, (Word){.t = t, .seat = seat, .kind = WORD_LEAVE});
+    seat->left = true;
+    pthread_mutex_unlock(&d->lock);
+}
+
+void desk_stop(Desk *d)
+{
+    pthread_mutex_lock(&d->lock);
+    d->stop = d->offline ? d->upto : step_now();
+    for (int i = 0; i < d->word.len; i++)
+        d->stop = d->word.at[i].t > d->stop ? d->word.at[i].t : d->stop;
+    d->stopped = d->begun = true;
+    pthread_mutex_unlock(&d->lock);
+}
+
+void desk_end(Desk *d)
+{
+    if (!d)
+        return;
+    pthread_mutex_lock(&d->lock);
+    drain(d, INT64_MAX);
+    pthread_mutex_unlock(&d->lock);
+    tell(d);
+    for (int i = 0; i < d->seat.len; i++)
+        arena_free(d->seat.at[i]->arena);
+    spotlight_free(d->spotlight);
+    arena_free(d->words);
+    arena_free(d->news);
+    pthread_mutex_destroy(&d->lock);
+    arena_free(d->arena);
+}
+
+/* ---- how it stands ---- */
+
+SpotlightStatus desk_status(Desk *d, Arena *a)
+{
+    SpotlightStatus out = {0};
+    int64_t since;
+    const char *shown;
+    pthread_mutex_lock(&d->lock);
+    out.nrank = spotlight_ranking(d->spotlight, a, &out.rank);
+    if (spotlight_shown(d->spotlight, &shown, &since)) {
+        out.shown = arena_strdup(a, shown);
+        out.seconds = 1e-6 * (double)((d->offline ? d->upto : machine_time()) - since);
+    }
+    out.changes = d->changes;
+    pthread_mutex_unlock(&d->lock);
+    return out;
+}
