@@ -365,13 +365,13 @@ EngineStatus engine_status(Engine *g, Arena *a)
     }
     const int n = g->nstream;
     pthread_mutex_unlock(&g->lock);
-    const SpotlightStatus spotlight = desk_status(g->desk, a);
     pthread_mutex_lock(&g->load);
-    const EngineStatus status = {.nstream = n, .stream = out, .factor = g->governor.factor, .busy = g->governor.busy,
-                                 .spotlight = spotlight};
+    const EngineStatus status = {.nstream = n, .stream = out, .factor = g->governor.factor, .busy = g->governor.busy};
     pthread_mutex_unlock(&g->load);
     return status;
 }
+
+SpotlightStatus engine_spotlight(Engine *g, Arena *a) { return desk_status(g->desk, a); }
 
 int engine_running(Engine *g)
 {

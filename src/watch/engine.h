@@ -88,7 +88,6 @@ typedef struct EngineStatus {
     const StreamStatus *stream;
     double factor;         /* the governor's */
     double busy;           /* share of the workers' time, of late */
-    SpotlightStatus spotlight;
 } EngineStatus;
 
 typedef struct Engine Engine;
@@ -106,6 +105,8 @@ int engine_remove(Engine *g, const char *name, Error *e);
 int engine_edit(Engine *g, const StreamSpec *spec, Error *e);
 /* In `a`. */
 EngineStatus engine_status(Engine *g, Arena *a);
+/* Who is shown, and how the others stand. In `a`. */
+SpotlightStatus engine_spotlight(Engine *g, Arena *a);
 /* Streams that are not over: 0 when all files were judged. */
 int engine_running(Engine *g);
 

@@ -281,6 +281,14 @@ static void work_streams(Job *j)
     job_text(j, &out);
 }
 
+static void work_spotlight(Job *j)
+{
+    const SpotlightStatus now = engine_spotlight(j->page->opt.engine, j->arena);
+    Str out = str_new(j->arena);
+    page_spotlight_json(&out, &now);
+    job_text(j, &out);
+}
+
 static void work_metrics(Job *j)
 {
     Page *const p = j->page;
@@ -430,7 +438,7 @@ static void serve_get(Page *p, HttpExchange *x, const char *path)
     static const struct {
         const char *path;
         void (*work)(Job *j);
-    } row[] = {{"/api/streams", work_streams}, {"/api/clips", work_clips}, {"/metrics", work_metrics}};
+    } row[] = {{"/api/streams", work_streams}, {"/api/spotlight", work_spotlight}, {"/api/clips", work_clips}, {"/metrics", work_metrics}};
     for (size_t i = 0; i < sizeof row / sizeof row[0]; i++)
         if (strcmp(path, row[i].path) == 0) {
             start_job(job_new(p, x, row[i].work));

@@ -3,6 +3,7 @@
  *
  *     GET  /                        the page (page/index.html and what it loads), embedded in the program
  *     GET  /api/streams             states, counts, values of signals, regions
+ *     GET  /api/spotlight           which stream is shown, and how the others stand
  *     GET  /api/live                server-sent events: records as they come; Last-Event-ID resumes within the last PAGE_RECORDS
  *     GET  /api/search?q=&limit=    store.h
  *     GET  /api/clips               parts that were cut

@@ -145,6 +145,8 @@ void page_metrics(Str *out, const PageOptions *opt, const EngineStatus *engine, 
     add_skipped(out, engine);
     add_latency(out, engine);
     add_sinks(out, opt, sinks);
+    const SpotlightStatus spotlight = engine_spotlight(opt->engine, out->arena);
+    page_spotlight_metrics(out, &spotlight);
     add_one(out, "lathe_watch_rate_factor", "gauge", "Share of the sampling rates asked for; below 1 under overload.", engine->factor);
     add_one(out, "lathe_watch_workers_busy", "gauge", "Share of the workers' time in use, of late.", engine->busy);
     if (opt->store) {

@@ -24,7 +24,8 @@ typedef struct Site {
 static const char watch_text[] = "watch: {name: clip, reference_size: [64, 48], sample: {fps: 5, max_fps: 5, policy: every}}\n"
                                  "region: {bit: [48, 0, 16, 16]} # as drawn\n"
                                  "signal: {bit: {from: motion, region: bit, threshold: 40, min_area: 0.5}}\n"
-                                 "event: {blink: {when: bit}}\n";
+                                 "event: {blink: {when: bit}}\n"
+                                 "spotlight: {score: 3 + 4.5}\n";
 static const char service_text[] = "streams: {one: {url: clip.mp4, watch: watch.yaml}}\n"
                                    "service: {page: \"127.0.0.1:0\", page_names: [watch.example], store: seen.db, clips: clips}\n";
 
@@ -248,6 +249,25 @@ static void test_metrics(void **state)
 
 #define HERE "Host: 127.0.0.1\r\nOrigin: http://127.0.0.1\r\nContent-Type: application/json\r\n"
 
+static void test_spotlight(void **state)
+{
+    const Site *const s = *state;
+    json_decref(streams(s));
+    const char *got = ask(s, "/api/spotlight");
+    for (int i = 0; i < 100 && !strstr(got, "\"shown\":\"one\""); i++, wait_ms(50))
+        got = ask(s, "/api/spotlight");
+    expect(got, "\"changes\":1,\"streams\":1,\"rank\":[{\"stream\":\"one\",\"score\":7.5,\"standing\":\"can\",\"shown\":true}]}");
+    got = ask(s, "/metrics");
+    expect(got, "\nlathe_watch_spotlight{stream=\"one\"} 1\n");
+    expect(got, "\nlathe_watch_spotlight_score{stream=\"one\"} 7.5\n");
+    expect(got, "\nlathe_watch_spotlight_changes_total 1\n");
+    const int fd = dial(s);
+    static const char request[] = "GET /api/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+    assert_int_equal(send(fd, request, strlen(request), MSG_NOSIGNAL), strlen(request));
+    expect(hear(s->arena, fd, "\"event\":\"spotlight\""), "\"stream\":\"one\",\"event\":\"spotlight\"");
+    close(fd);
+}
+
 static void test_region_is_for_this_page(void **state)
 {
     const Site *const s = *state;
@@ -327,6 +347,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_streams),  cmocka_unit_test(test_own_files), cmocka_unit_test(test_picture),
         cmocka_unit_test(test_live),     cmocka_unit_test(test_search),    cmocka_unit_test(test_metrics),
+        cmocka_unit_test(test_spotlight),
         cmocka_unit_test(test_region_is_for_this_page), cmocka_unit_test(test_region_is_saved_and_watched), cmocka_unit_test(test_addresses),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -39,6 +39,7 @@ function newCard(name) {
   card.table = make("tbody");
   const edit = make("button", { type: "button", text: "Edit regions", onclick: () => openEditor(name) });
   card.root.append(make("h2", {}, card.title, card.state), card.facts, card.error, card.view, make("table", {}, card.table), edit);
+  card.root.id = `stream-${name}`;
   card.visible = false;
   new IntersectionObserver(entries => { card.visible = entries[entries.length - 1].isIntersecting; }).observe(card.root);
   byId("streams").append(card.root);
@@ -86,12 +87,46 @@ function showStream(stream) {
 }
 
 /* A picture is fetched as a blob, so that a missing one leaves the last in place. */
-async function loadPicture(image, name) {
+async function loadPicture(image, name, wanted = () => true) {
   const reply = await fetch(`/snapshot/${encodeURIComponent(name)}.jpg`);
   if (!reply.ok) return;
-  const url = URL.createObjectURL(await reply.blob());
+  const blob = await reply.blob();
+  if (!wanted()) return;
+  const url = URL.createObjectURL(blob);
   image.addEventListener("load", () => URL.revokeObjectURL(url), { once: true });
   image.src = url;
+}
+
+/* ---- spotlight ---- */
+
+let spotlit = null; /* whose picture stands there */
+
+function rankRow(rank, place) {
+  const row = make("tr", { class: rank.shown ? "shown" : rank.standing === "can" ? "" : "out" });
+  const score = rank.score === null ? "" : String(Math.round(rank.score * 100) / 100);
+  const link = make("a", { href: `#stream-${encodeURIComponent(rank.stream)}`, text: rank.stream });
+  row.append(make("td", { text: rank.standing === "can" ? `${place}` : "–" }), make("td", {}, link),
+    make("td", { text: rank.standing === "can" ? score : rank.standing === "unknown" ? "nothing known" : rank.standing }));
+  return row;
+}
+
+function showSpotlight(now) {
+  byId("spotlight").hidden = byId("spotlight-link").hidden = now.streams === 0;
+  const shown = now.rank.find(r => r.shown);
+  byId("spotlight-name").textContent = now.shown === null ? "nothing worth showing" : now.shown;
+  byId("spotlight-score").textContent = !shown || shown.score === null ? "" : `score ${Math.round(shown.score * 100) / 100} · for ${now.seconds.toFixed(0)} s`;
+  byId("spotlight-ranks").replaceChildren(...now.rank.map((r, i) => rankRow(r, i + 1)));
+  byId("spotlight-more").textContent = now.streams > now.rank.length ? `and ${now.streams - now.rank.length} more` : "";
+  const image = byId("spotlight-image");
+  if (now.shown !== spotlit) image.removeAttribute("src"); /* another one's picture under this name would be a lie */
+  spotlit = now.shown;
+  image.alt = spotlit === null ? "" : `The last picture of ${spotlit}`;
+  if (spotlit !== null && !document.hidden) loadPicture(image, spotlit, () => spotlit === now.shown).catch(() => {});
+}
+
+async function refreshSpotlight() {
+  const reply = await fetch("/api/spotlight");
+  if (reply.ok) showSpotlight(await reply.json());
 }
 
 async function refresh() {
@@ -100,6 +135,7 @@ async function refresh() {
     const now = await reply.json();
     streams = now.streams;
     for (const stream of streams) showStream(stream);
+    await refreshSpotlight();
     for (const [name, card] of cards)
       if (!streams.some(s => s.name === name)) {
         card.root.remove();
@@ -125,7 +161,9 @@ const clock = ms => new Date(ms).toLocaleTimeString();
 
 function describe(record) {
   const data = Object.entries(record.data || {}).map(([key, value]) => `${key} = ${Array.isArray(value) ? value.map(v => v.label).join(", ") : value}`);
+  if (record.event === "spotlight" && record.stream) data.push(`score ${record.value}`);
   if (record.cause) data.push(record.cause);
+  if (record.previous) data.push(`before: ${record.previous}`);
   if (record.reason) data.push(record.reason);
   return data.join(" · ");
 }
