@@ -400,7 +400,7 @@ static void step_spotlight(Ref *r, int k)
     verdict_text(&r->verdicts, &v);
 }
 
-static Ref interpret(Arena *a, const Watch *w, const char *stream, const Sample *s, int n)
+const char *reference_records(Arena *a, const Watch *w, const char *stream, const Sample *s, int n, const char **verdicts)
 {
     Ref r = {.a = a, .w = w, .stream = stream, .s = s, .n = n, .m = matcher_new(a), .out = str_new(a), .verdicts = str_new(a)};
     r.seen = arena_array_of(a, w->nsignal, Seen *);
@@ -441,17 +441,6 @@ static Ref interpret(Arena *a, const Watch *w, const char *stream, const Sample 
     r.now = n - 1;
     if (n > 0)
         end_all(&r, "stopped", n);
-    return r;
-}
-
-const char *reference_records(Arena *a, const Watch *w, const char *stream, const Sample *s, int n)
-{
-    Ref r = interpret(a, w, stream, s, n);
+    *verdicts = str_text(&r.verdicts);
     return str_text(&r.out);
-}
-
-const char *reference_verdicts(Arena *a, const Watch *w, const char *stream, const Sample *s, int n)
-{
-    Ref r = interpret(a, w, stream, s, n);
-    return str_text(&r.verdicts);
 }

@@ -5,10 +5,9 @@
 
 #include "watch/event.h"
 
-/* All records of these samples, then of the end of the stream; a line of JSON each. */
-const char *reference_records(Arena *a, const Watch *w, const char *stream, const Sample *s, int n);
-/* What each sample says for the watch's spotlight, a line each (verdict_text). */
-const char *reference_verdicts(Arena *a, const Watch *w, const char *stream, const Sample *s, int n);
+/* All records of these samples, then of the end of the stream; a line of JSON each. *verdicts: what each sample says for the
+ * watch's spotlight, a line each (verdict_text); "" without one. */
+const char *reference_records(Arena *a, const Watch *w, const char *stream, const Sample *s, int n, const char **verdicts);
 void verdict_text(Str *out, const SpotlightVerdict *v);
 
 #endif

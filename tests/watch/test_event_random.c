@@ -174,7 +174,7 @@ static void random_spotlight(World *r)
     SpotlightRule *const s = arena_new_of(r->ctx->arena, SpotlightRule);
     Str text = str_new(r->ctx->arena);
     r->each = false;
-    add_score(r, &text, 3);
+    add_score(r, &text, 2);
     s->score = rule_parse_number(r->ctx, r->w, "royale.yaml", (Place){1, 1}, str_text(&text));
     s->require = below(r, 3) ? random_rule(r, 2, -1) : NULL;
     r->w->spotlight = s;
@@ -200,7 +200,8 @@ static void random_watch(World *r)
         name_event(r->w, i == 0 ? "e0" : i == 1 ? "e1" : "e2");
     for (int i = 0; i < 3; i++)
         random_event(r, (EventRule *)&r->w->event[i]);
-    random_spotlight(r);
+    if (below(r, 3) == 0)
+        random_spotlight(r);
 }
 
 /* ---- samples ---- */
@@ -317,7 +318,7 @@ typedef struct Job {
     Totals *totals;
 } Job;
 
-static void compare_verdicts(const World *r, const Sample *s, Totals *totals)
+static void compare_verdicts(const World *r, const Sample *s, const char *want, Totals *totals)
 {
     Feed f;
     Str got = str_new(r->ctx->arena);
@@ -333,7 +334,6 @@ static void compare_verdicts(const World *r, const Sample *s, Totals *totals)
     events_stop(f.events);
     const SpotlightVerdict none = events_spotlight(f.events);
     assert_true(none.require == -1 && !none.scored);
-    const char *const want = reference_verdicts(r->ctx->arena, r->w, "s1", s, SAMPLES);
     if (strcmp(str_text(&got), want) != 0) {
         show_watch(r->w);
         FAIL_MSG("seed %llu: score %s, require %s\n engine\n%s reference\n%s", (unsigned long long)r->seed, rule_text(r->w->spotlight->score),
@@ -348,7 +348,7 @@ static void compare(Context *ctx, void *arg)
     Sample s[SAMPLES], again[SAMPLES];
     random_watch(&r);
     random_samples(&r, s);
-    const char *const want = reference_records(ctx->arena, r.w, "s1", s, SAMPLES);
+    const char *verdicts, *const want = reference_records(ctx->arena, r.w, "s1", s, SAMPLES, &verdicts);
     const char *const got = engine_records(&r, s, false);
     if (strcmp(got, want) != 0) {
         show_watch(r.w);
@@ -366,7 +366,8 @@ static void compare(Context *ctx, void *arg)
     assert_string_equal(engine_records(&r, s, true), want);
     replay(&r, s, again);
     assert_string_equal(engine_records(&r, again, false), want);
-    compare_verdicts(&r, s, job->totals);
+    if (r.w->spotlight)
+        compare_verdicts(&r, s, verdicts, job->totals);
     job->totals->watches_with += want[0] != 0;
     for (const char *c = want; *c; c++)
         job->totals->records += *c == '\n';
@@ -394,7 +395,7 @@ static void as_the_reference(void **state)
                   totals.watches_with, totals.kinds[0], totals.kinds[3], totals.kinds[1], totals.kinds[2]);
     print_message("verdicts: %ld scores, %ld unknown; required: %ld unknown, %ld no, %ld yes\n", totals.scored, totals.unscored,
                   totals.required[0], totals.required[1], totals.required[2]);
-    assert_true(first || (totals.scored > 5000 && totals.unscored > 5000 && totals.required[0] > 2000 && totals.required[1] > 2000));
+    assert_true(first || (totals.scored > 2000 && totals.unscored > 2000 && totals.required[0] > 1000 && totals.required[1] > 1000));
     assert_true(first || (totals.watches_with > WATCHES / 2 && totals.kinds[1] > 100 && totals.kinds[2] > 100));
 }
 
