@@ -240,6 +240,14 @@ bool file_exists(const char *path)
     return access(path, F_OK) == 0;
 }
 
+int file_check_regular(const char *path, Error *e)
+{
+    struct stat st;
+    if (stat(path, &st) != 0 || S_ISREG(st.st_mode))
+        return 0;
+    return error_set(e, ERR_INVALID, "%s: not a regular file", path);
+}
+
 bool file_same(const char *a, const char *b)
 {
     struct stat x, y;

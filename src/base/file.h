@@ -32,6 +32,8 @@ int file_write_parts(const char *path, int n, const FilePart *part, bool sync, E
 int file_lock(const char *path, Error *e);
 void file_unlock(int lock);
 bool file_exists(const char *path);
+/* ERR_INVALID: something is there that is no regular file. Whoever opens a path blindly may wait for ever (a FIFO). */
+int file_check_regular(const char *path, Error *e);
 bool file_same(const char *a, const char *b); /* both exist and are one file, whatever their names */
 int file_make_dirs(const char *path, Error *e); /* like mkdir -p */
 /* "dir/of/path" of a path, "." if it has none. */

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/file.h"
 #include "base/heap.h"
 #include "sched/clock.h"
 
@@ -401,11 +402,12 @@ int outbox_db_open(const char *path, bool check, OutboxDb **out, Error *e)
     if (db == NULL)
         return error_set(e, ERR_MEMORY, "outbox %s: out of memory", path);
     memcpy(db->path, path, size);
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (check ? SQLITE_OPEN_CREATE : 0), code = 0;
-    int rc = sqlite3_open_v2(path, &db->db, flags, NULL);
-    if (rc == SQLITE_OK)
+    const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (check ? SQLITE_OPEN_CREATE : 0);
+    int code = file_check_regular(path, e);
+    int rc = code == 0 ? sqlite3_open_v2(path, &db->db, flags, NULL) : SQLITE_OK;
+    if (code == 0 && rc == SQLITE_OK)
         rc = sqlite3_busy_timeout(db->db, BUSY_MS);
-    if (rc == SQLITE_OK && check)
+    if (code == 0 && rc == SQLITE_OK && check)
         code = check_file(db, e);
     if (rc == SQLITE_OK && code == 0)
         rc = sqlite3_exec(db->db, settings, NULL, NULL, NULL);

@@ -72,7 +72,7 @@ typedef struct StoreHit {
 
 typedef struct StoreSearch StoreSearch;
 
-/* Opens a file to read. ERR_IO: it is not there; ERR_INVALID: it is no store. */
+/* Opens a file to read. ERR_IO: it is not there; ERR_INVALID: it is no store, or no file at all (a FIFO, a folder). */
 int store_search_open(const char *path, StoreSearch **out, Error *e);
 void store_search_close(StoreSearch *s);
 /* From one thread at a time. ERR_INVALID: the query is malformed, with what was wrong. */

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/file.h"
+
 #define STORE_APPLICATION 0x4c617374 /* "Last": what a store is known by among SQLite's files */
 #define STORE_VERSION 1
 
@@ -124,8 +126,8 @@ int store_db_open(const char *path, bool write, StoreDb **out, Error *e)
     StoreDb *const d = arena_new_of(a, StoreDb);
     *d = (StoreDb){.arena = a, .path = arena_strdup(a, path)};
     const int flags = write ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
-    int code = 0;
-    if (sqlite3_open_v2(path, &d->db, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
+    int code = file_check_regular(path, e);
+    if (code == 0 && sqlite3_open_v2(path, &d->db, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
         code = db_fail(d, e);
     if (code == 0) {
         sqlite3_busy_timeout(d->db, 5000);

@@ -241,8 +241,13 @@ static void test_not_an_outbox(void **state)
     refused(ERR_INVALID, "damaged");
     unlink(path);
     assert_int_equal(mkdir(path, 0700), 0);
-    refused(ERR_IO, "");
+    refused(ERR_INVALID, "not a regular file");
     rmdir(path);
+    assert_int_equal(mkfifo(path, 0600), 0); /* opening it would wait for who writes */
+    alarm(5);
+    refused(ERR_INVALID, "not a regular file");
+    alarm(0);
+    unlink(path);
     strcpy(strrchr(path, '/'), "/none/outbox");
     refused(ERR_IO, "No such file");
     snprintf(path, sizeof path, "%s/outbox", folder);

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sqlite3.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -271,6 +272,13 @@ static void files_that_are_no_store(Context *ctx)
     assert_int_equal(store_search_open(path, &q, &e), ERR_INVALID);
     unlink(path);
     assert_int_equal(store_search_open(path, &q, &e), ERR_IO);
+    assert_int_equal(mkfifo(path, 0600), 0); /* opening it would wait for who writes */
+    alarm(5);
+    assert_int_equal(store_search_open(path, &q, &e), ERR_INVALID);
+    assert_int_equal(store_open(path, &(StoreOptions){0}, &s, &e), ERR_INVALID);
+    alarm(0);
+    assert_non_null(strstr(e.message, "not a regular file"));
+    unlink(path);
     assert_int_equal(store_open("/nowhere/at/all.db", &(StoreOptions){0}, &s, &e), ERR_IO);
     (void)ctx;
 }
