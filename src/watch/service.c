@@ -12,6 +12,7 @@
 #include "base/vec.h"
 #include "vision/picture.h"
 #include "watch/config.h"
+#include "watch/sink_each.h"
 #include "watch/source.h"
 #include "watch/yaml.h"
 
@@ -175,10 +176,18 @@ static const char *beside(const Yaml *y, const char *name)
     return path_join(y->ctx->arena, path_dir(y->ctx->arena, y->name), name);
 }
 
+static const char *not_empty(const Yaml *y, const YamlNode *n, const char *what)
+{
+    const char *const text = yaml_node_text(y, n, what);
+    if (text[0] == '\0')
+        yaml_fail(y, n->place, "%s must not be empty", what);
+    return text;
+}
+
 static void read_stream(const Yaml *y, const char *name, const YamlNode *node, ServiceJob *j, int i)
 {
     YamlMap m = yaml_map(y, node, arena_printf(y->ctx->arena, "stream '%s'", name));
-    const char *const url = yaml_node_text(y, yaml_need(&m, "url"), "'url'");
+    const char *const url = not_empty(y, yaml_need(&m, "url"), "'url'");
     const char *const watch = yaml_text(&m, "watch", NULL);
     StreamSpec *const s = &j->service->stream[i].spec;
     *s = (StreamSpec){
@@ -213,7 +222,7 @@ static void read_streams(const Yaml *y, const YamlNode *node, ServiceJob *j)
     j->watch = arena_array_of(y->ctx->arena, s->nstream + 1, const char *);
     j->place = arena_array_of(y->ctx->arena, s->nstream + 1, Place);
     for (int i = 0; i < s->nstream; i++)
-        read_stream(y, node->key[i]->text, node->at[i], j, i);
+        read_stream(y, not_empty(y, node->key[i], "the name of a stream"), node->at[i], j, i);
     for (int i = 0; i < s->nstream; i++)
         if (!j->watch[i] && !j->is_watch)
             yaml_fail(y, j->place[i], "stream '%s': 'watch' is missing, and the file itself is none", s->stream[i].spec.name);
@@ -251,7 +260,7 @@ static const SinkScheme schemes[] = {
 static const char *sink_url(const Yaml *y, YamlMap *m, SinkKind kind)
 {
     if (kind == SINK_JSONL)
-        return beside(y, yaml_node_text(y, yaml_need(m, "path"), "'path'"));
+        return beside(y, not_empty(y, yaml_need(m, "path"), "'path'"));
     const YamlNode *const n = yaml_need(m, "url");
     const char *const url = yaml_node_text(y, n, "'url'");
     const SinkScheme *const s = &schemes[kind];
@@ -281,6 +290,10 @@ static void read_sink(const Yaml *y, const char *name, const YamlNode *node, Pat
     if (out->ca)
         add_path(paths, out->ca);
     yaml_done(&m);
+    Error e = {0};
+    const int code = sink_check(out, &e);
+    if (code != 0)
+        fail(y->ctx, code, "%s:%d:%d: %.900s", y->name, node->place.line, node->place.column, e.message);
 }
 
 static void read_sinks(const Yaml *y, const YamlNode *node, ServiceJob *j)
@@ -292,8 +305,60 @@ static void read_sinks(const Yaml *y, const YamlNode *node, ServiceJob *j)
         yaml_fail(y, node->place, "%d sinks; at most %d are possible", s->nsink, SERVICE_MAX_SINKS);
     SinkSpec *const out = arena_array_of(y->ctx->arena, s->nsink + 1, SinkSpec);
     for (int i = 0; i < s->nsink; i++)
-        read_sink(y, node->key[i]->text, node->at[i], j->paths, &out[i]);
+        read_sink(y, not_empty(y, node->key[i], "the name of a sink"), node->at[i], j->paths, &out[i]);
     s->sink = out;
+}
+
+/* A file that is written belongs to one thing alone. */
+typedef struct Written {
+    const char *what, *path;
+    Place place;
+} Written;
+
+static const char *name_of(const char *path)
+{
+    const char *const slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static bool one_file(Arena *a, const char *x, const char *y)
+{
+    return strcmp(x, y) == 0 || file_same(x, y) ||
+           (strcmp(name_of(x), name_of(y)) == 0 && file_same(path_dir(a, x), path_dir(a, y)));
+}
+
+/* Streams are many, and read: their names alone are compared. */
+static const char *read_by(const ServiceJob *j, const char *path)
+{
+    const Service *const s = j->service;
+    for (int i = 0; i < s->nstream; i++)
+        if (strcmp(s->stream[i].spec.url, path) == 0 || (j->watch[i] && strcmp(j->watch[i], path) == 0))
+            return arena_printf(s->arena, "stream '%s'", s->stream[i].spec.name);
+    return NULL;
+}
+
+static void check_written(const Yaml *y, const ServiceJob *j, const YamlNode *sinks)
+{
+    const Service *const s = j->service;
+    Arena *const a = y->ctx->arena;
+    Written w[SERVICE_MAX_SINKS + 3] = {{"the file itself", s->path, {0}}};
+    int n = 1;
+    if (s->nsink > 0)
+        w[n++] = (Written){"'outbox'", s->outbox, s->at.outbox};
+    if (s->store)
+        w[n++] = (Written){"'store'", s->store, s->at.store};
+    for (int i = 0; i < s->nsink; i++)
+        if (s->sink[i].kind == SINK_JSONL)
+            w[n++] = (Written){arena_printf(a, "sink '%s'", s->sink[i].name), s->sink[i].url, sinks->at[i]->place};
+    for (int i = 1; i < n; i++) {
+        const char *other = read_by(j, w[i].path);
+        for (int k = 0; k < i && !other; k++)
+            other = one_file(a, w[i].path, w[k].path) ? w[k].what : NULL;
+        if (other && w[i].place.line > 0)
+            yaml_fail(y, w[i].place, "%s: %s has that file already: %s", w[i].what, other, w[i].path);
+        if (other)
+            fail(y->ctx, ERR_INVALID, "%s: %s: %s has that file already: %s", y->name, w[i].what, other, w[i].path);
+    }
 }
 
 /* Pictures go with records, unless there is no room for any. */
@@ -305,6 +370,37 @@ static void read_evidence(const Yaml *y, YamlMap *service, Service *s)
     s->evidence_bytes = llrint(bytes);
 }
 
+static Place place_of(YamlMap *m, const char *key)
+{
+    const YamlNode *const n = yaml_get(m, key);
+    return n ? n->place : (Place){0};
+}
+
+/* A name of a file or folder beside the service's; NULL: `missing`, as it stands. */
+static const char *read_name(const Yaml *y, YamlMap *m, const char *key, const char *missing)
+{
+    const YamlNode *const n = yaml_get(m, key);
+    return n ? beside(y, not_empty(y, n, arena_printf(y->ctx->arena, "'service': '%s'", key))) : missing ? beside(y, missing) : NULL;
+}
+
+static void read_settings(const Yaml *y, YamlMap *m, Service *s)
+{
+    s->at = (ServicePlaces){.workers = place_of(m, "workers"), .outbox = place_of(m, "outbox"), .evidence = place_of(m, "evidence"),
+                            .store = place_of(m, "store"), .page = place_of(m, "page"), .clips = place_of(m, "clips"),
+                            .clips_bytes = place_of(m, "clips_bytes"), .clips_ring = place_of(m, "clips_ring"),
+                            .clips_pending = place_of(m, "clips_pending")};
+    s->workers = yaml_int(m, "workers", 0, 1, 1024);
+    s->outbox = read_name(y, m, "outbox", arena_printf(y->ctx->arena, "%s.outbox", s->path));
+    read_evidence(y, m, s);
+    s->store = read_name(y, m, "store", NULL);
+    s->clips = read_name(y, m, "clips", NULL);
+    s->clips_bytes = llrint(yaml_number(m, "clips_bytes", (double)CLIPS_MAX_BYTES, 1e6, 1e15));
+    s->clips_ring = llrint(yaml_number(m, "clips_ring", (double)CLIPS_RING_BYTES, 1e5, 1e12));
+    s->clips_pending = llrint(yaml_number(m, "clips_pending", (double)CLIPS_PENDING_BYTES, 1e5, 1e12));
+    s->page = yaml_text(m, "page", NULL);
+    s->page_name = yaml_texts(m, "page_names", &s->npage_name);
+}
+
 static void service_job(Context *ctx, void *arg)
 {
     ServiceJob *const j = arg;
@@ -313,20 +409,12 @@ static void service_job(Context *ctx, void *arg)
     static const char *const of_watch[] = {"watch", "model", "region", "signal", "event", "spotlight"}; /* config.h reads these */
     for (size_t i = 0; i < sizeof of_watch / sizeof *of_watch; i++)
         j->is_watch = yaml_get(&m, of_watch[i]) || j->is_watch;
+    const YamlNode *const sinks = yaml_get(&m, "sinks");
     read_streams(&y, yaml_get(&m, "streams"), j);
-    read_sinks(&y, yaml_get(&m, "sinks"), j);
+    read_sinks(&y, sinks, j);
     YamlMap service = yaml_map(&y, yaml_get(&m, "service"), "'service'");
-    j->service->workers = yaml_int(&service, "workers", 0, 1, 1024);
-    j->service->outbox = beside(&y, yaml_text(&service, "outbox", arena_printf(ctx->arena, "%s.outbox", j->service->path)));
-    read_evidence(&y, &service, j->service);
-    const char *const store = yaml_text(&service, "store", NULL), *const clips = yaml_text(&service, "clips", NULL);
-    j->service->store = store ? beside(&y, store) : NULL;
-    j->service->clips = clips ? beside(&y, clips) : NULL;
-    j->service->clips_bytes = llrint(yaml_number(&service, "clips_bytes", (double)CLIPS_MAX_BYTES, 1e6, 1e15));
-    j->service->clips_ring = llrint(yaml_number(&service, "clips_ring", (double)CLIPS_RING_BYTES, 1e5, 1e12));
-    j->service->clips_pending = llrint(yaml_number(&service, "clips_pending", (double)CLIPS_PENDING_BYTES, 1e5, 1e12));
-    j->service->page = yaml_text(&service, "page", NULL);
-    j->service->page_name = yaml_texts(&service, "page_names", &j->service->npage_name);
+    read_settings(&y, &service, j->service);
+    check_written(&y, j, sinks);
     yaml_done(&service);
     yaml_done(&m);
 }

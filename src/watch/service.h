@@ -8,7 +8,7 @@
  *     service: {outbox: watch.outbox, evidence: pictures, evidence_bytes: 1000000000, store: seen.db, page: "127.0.0.1:8080", clips: clips}
  *
  * The file may be a watch itself (config.h): then streams without `watch` use that. Everything is checked while it is read, the
- * watches too. What streams share is counted, so that a service that is read anew keeps the watches whose files, with the
+ * watches, and what sinks can be asked without a connection; no file may be written by two. What streams share is counted, so that a service that is read anew keeps the watches whose files, with the
  * pictures and models they name, are what they were: streams that use these need not be touched. */
 #ifndef LATHE_WATCH_SERVICE_H
 #define LATHE_WATCH_SERVICE_H
@@ -30,6 +30,10 @@ typedef struct ServiceStream {
     WatchFile *file;  /* of spec.watch */
 } ServiceStream;
 
+typedef struct ServicePlaces { /* of settings, for messages; line 0: the file says nothing of it */
+    Place workers, outbox, evidence, store, page, clips, clips_bytes, clips_ring, clips_pending;
+} ServicePlaces;
+
 typedef struct Service {
     Arena *arena;
     const char *path;
@@ -47,6 +51,7 @@ typedef struct Service {
     const char *page;          /* address (page.h); NULL: none */
     int npage_name;
     const char *const *page_name;
+    ServicePlaces at;
 } Service;
 
 typedef struct FileSeen {

@@ -243,22 +243,32 @@ static int start_page(ServiceRun *r, Error *e)
     return code;
 }
 
+/* An error that a setting of the file led to says where that stands. */
+static int blame(const ServiceRun *r, Place at, int code, Error *e)
+{
+    const Error why = *e;
+    if (code == 0 || at.line == 0)
+        return code;
+    return error_set(e, code, "%s:%d:%d: %.900s", r->path, at.line, at.column, why.message);
+}
+
 static int start(ServiceRun *r, Error *e)
 {
     int code = read_service(r, &r->now, e);
     if (code == 0 && r->now->nstream == 0)
         code = error_set(e, ERR_INVALID, "%s: no 'streams' in it: name a video to watch, or add some", r->path);
     if (code == 0 && r->now->nsink > 0)
-        code = sinks_open(r->now->outbox, r->now->nsink, r->now->sink, &r->sinks, e);
+        code = blame(r, r->now->at.outbox, sinks_open(r->now->outbox, r->now->nsink, r->now->sink, &r->sinks, e), e);
     if (code == 0 && r->now->evidence)
-        code = evidence_open(r->now->evidence, r->now->evidence_bytes, &r->evidence, e);
+        code = blame(r, r->now->at.evidence, evidence_open(r->now->evidence, r->now->evidence_bytes, &r->evidence, e), e);
     if (code != 0)
         return code;
     if (r->now->clips)
-        code = clips_open(&(ClipsOptions){.folder = r->now->clips, .max_bytes = r->now->clips_bytes, .ring_bytes = r->now->clips_ring,
-                                          .pending_bytes = r->now->clips_pending, .told = r->opt.clip, .arg = r->opt.arg}, &r->clips, e);
+        code = blame(r, r->now->at.clips, clips_open(&(ClipsOptions){.folder = r->now->clips, .max_bytes = r->now->clips_bytes, .ring_bytes = r->now->clips_ring,
+                                                                     .pending_bytes = r->now->clips_pending, .told = r->opt.clip, .arg = r->opt.arg},
+                                                     &r->clips, e), e);
     if (code == 0 && r->now->store)
-        code = store_open(r->now->store, &(StoreOptions){0}, &r->store, e);
+        code = blame(r, r->now->at.store, store_open(r->now->store, &(StoreOptions){0}, &r->store, e), e);
     if (code != 0)
         return code;
     r->board = r->now->page ? board_new() : NULL;
@@ -267,7 +277,7 @@ static int start(ServiceRun *r, Error *e)
     ServiceChange ignored = {0};
     code = engine_new(&opt, &r->engine, e);
     if (code == 0 && r->now->page)
-        code = start_page(r, e);
+        code = blame(r, r->now->at.page, start_page(r, e), e);
     code = code == 0 ? apply(r, r->now, &ignored, e) : code;
     if (code == 0)
         engine_begin(r->engine);
@@ -295,16 +305,23 @@ bool service_changed(ServiceRun *r) { return files_changed(&r->files); }
 /* What cannot be changed while it runs. */
 static int check_fixed(const ServiceRun *r, const Service *next, Error *e)
 {
-    if (next->workers != r->now->workers)
-        return error_set(e, ERR_UNSUPPORTED, "%s: 'workers' cannot be changed while it runs: start it again", r->path);
-    if (!text_same(next->store, r->now->store) || !text_same(next->page, r->now->page) || !text_same(next->clips, r->now->clips))
-        return error_set(e, ERR_UNSUPPORTED, "%s: 'store', 'page' and 'clips' cannot be changed while it runs: start it again", r->path);
-    if (next->clips_bytes != r->now->clips_bytes || next->clips_ring != r->now->clips_ring || next->clips_pending != r->now->clips_pending)
-        return error_set(e, ERR_UNSUPPORTED, "%s: 'clips_bytes', 'clips_ring' and 'clips_pending' cannot be changed while it runs: start it again", r->path);
-    if (strcmp(next->outbox, r->now->outbox) != 0)
-        return error_set(e, ERR_UNSUPPORTED, "%s: 'outbox' cannot be changed while it runs: start it again", r->path);
-    if (!text_same(next->evidence, r->now->evidence) || next->evidence_bytes != r->now->evidence_bytes)
-        return error_set(e, ERR_UNSUPPORTED, "%s: 'evidence' cannot be changed while it runs: start it again", r->path);
+    const Service *const now = r->now;
+    const struct { const char *name; bool same; Place at; } fixed[] = {
+        {"workers", next->workers == now->workers, next->at.workers},
+        {"store", text_same(next->store, now->store), next->at.store},
+        {"page", text_same(next->page, now->page), next->at.page},
+        {"clips", text_same(next->clips, now->clips), next->at.clips},
+        {"clips_bytes", next->clips_bytes == now->clips_bytes, next->at.clips_bytes},
+        {"clips_ring", next->clips_ring == now->clips_ring, next->at.clips_ring},
+        {"clips_pending", next->clips_pending == now->clips_pending, next->at.clips_pending},
+        {"outbox", strcmp(next->outbox, now->outbox) == 0, next->at.outbox},
+        {"evidence", text_same(next->evidence, now->evidence) && next->evidence_bytes == now->evidence_bytes, next->at.evidence},
+    };
+    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
+        if (!fixed[i].same && fixed[i].at.line > 0)
+            return blame(r, fixed[i].at, error_set(e, ERR_UNSUPPORTED, "'%s' cannot be changed while it runs: start it again", fixed[i].name), e);
+        else if (!fixed[i].same)
+            return error_set(e, ERR_UNSUPPORTED, "%s: '%s' cannot be changed while it runs: start it again", r->path, fixed[i].name);
     return 0;
 }
 

@@ -120,6 +120,17 @@ static void test_refused(void **state)
         {"sinks: {a: {to: webhook, path: x}}\n", "sink 'a': 'url' is missing"},
         {"sinks: {a: {to: jsonl, path: x, secret_file: y}}\n", "sink 'a': unknown key 'secret_file'"},
         {"sinks: {a: {to: webhook, url: \"http://x\", secret_file: none}}\n", "'secret_file'"},
+        {"streams:\n  a: {url: \"\", watch: watch.yaml}\n", ":2:12: 'url' must not be empty"},
+        {"streams:\n  \"\": {url: x.mp4, watch: watch.yaml}\n", ":2:3: the name of a stream must not be empty"},
+        {"sinks: {\"\": {to: jsonl, path: x}}\n", "the name of a sink must not be empty"},
+        {"sinks: {a: {to: jsonl, path: \"\"}}\n", "'path' must not be empty"},
+        {"sinks:\n  a: {to: jsonl, path: x}\n  b: {to: jsonl, path: ./x}\n", ":3:6: sink 'b': sink 'a' has that file already"},
+        {"sinks:\n  a: {to: jsonl, path: watch.yaml}\nstreams: {s: {url: x.mp4, watch: watch.yaml}}\n", ":2:6: sink 'a': stream 's' has that file"},
+        {"sinks:\n  a: {to: jsonl, path: service.yaml}\n", ":2:6: sink 'a': the file itself has that file already"},
+        {"sinks:\n  a: {to: jsonl, path: x}\nservice: {outbox: x}\n", ":2:6: sink 'a': 'outbox' has that file already"},
+        {"sinks: {a: {to: jsonl, path: x}}\nservice:\n  store: ../x/../y/z\n  outbox: ../x/../y/z\n", ":3:10: 'store': 'outbox' has that file already"},
+        {"sinks:\n  a: {to: mqtt, url: \"mqtt://h:99999/\"}\n", ":2:6: sink a: "},
+        {"service: {store: \"\"}\n", "'service': 'store' must not be empty"},
         {"service: {workers: 0}\n", "'service': 'workers' must be between 1 and 1024"},
         {"service: {clips: x, clips_bytes: 10}\n", ":1:34: 'service': 'clips_bytes' must be between"},
         {"service: {colour: 1}\n", "'service': unknown key 'colour'"},
@@ -232,6 +243,42 @@ static void test_reload(void **state)
     bench_end(&s);
 }
 
+/* What a setting leads to names its place, at the start and when it changes. */
+static void test_places(void **state)
+{
+    (void)state;
+    static const struct { const char *text, *error; } cases[] = {
+        {"service:\n  page: nonsense\n", "service.yaml:3:9: page: 'nonsense' is no address"},
+        {"service:\n  page: \"127.0.0.1:99999\"\n", "service.yaml:3:9: page: "},
+        {"service:\n  store: /nowhere/at/all.db\n", "service.yaml:3:10: /nowhere/at/all.db: "},
+        {"service:\n  store: clip.mp4\n", "service.yaml:3:10: "},
+        {"service:\n  evidence: clip.mp4\n", "service.yaml:3:13: "},
+        {"sinks: {a: {to: jsonl, path: x}}\nservice:\n  outbox: /nowhere/at/all\n", "service.yaml:4:11: outbox /nowhere/at/all"},
+    };
+    Arena *const a = arena_new();
+    EngineBench b = bench_new();
+    write_text("watch.yaml", WATCH);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ServiceRun *run;
+        Error e = {0};
+        write_text("service.yaml", arena_printf(a, "streams: {a: {url: other.mp4, watch: watch.yaml}}\n%s", cases[i].text));
+        assert_true(service_start(in_dir(a, "service.yaml"), &(ServiceOptions){.nets = &b.nets, .event = bench_event, .arg = &b}, &run, &e) != 0);
+        if (!strstr(e.message, cases[i].error))
+            FAIL_MSG("%s gives: %s", cases[i].text, e.message);
+    }
+    bench_close(&b);
+    arena_free(a);
+    ServiceBench s;
+    double seconds = 1e9;
+    write_text("service.yaml", "streams: {a: {url: clip.mp4, watch: watch.yaml}}\nservice: {workers: 1, page: \"0\"}\n");
+    bench_begin(&s);
+    write_text("service.yaml", "streams: {a: {url: clip.mp4, watch: watch.yaml}}\nservice: {workers: 1,\n page: \"1\"}\n");
+    assert_non_null(strstr(reload(&s, &seconds), "service.yaml:3:8: 'page' cannot be changed while it runs"));
+    write_text("service.yaml", "streams: {a: {url: clip.mp4, watch: watch.yaml}}\nservice: {workers: 1}\n");
+    assert_non_null(strstr(reload(&s, &seconds), "service.yaml: 'page' cannot be changed while it runs"));
+    bench_end(&s);
+}
+
 /* What a watch names counts as well: another picture is another watch; and a watch that cannot be used leaves the old one. */
 static void test_watch_changes(void **state)
 {
@@ -331,6 +378,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_read),   cmocka_unit_test(test_refused), cmocka_unit_test(test_watch_changes),
         cmocka_unit_test(test_reload), cmocka_unit_test(test_sink),    cmocka_unit_test(test_url_shown),
+        cmocka_unit_test(test_places),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
