@@ -14,6 +14,8 @@ Clock clock_machine(void);
 /* *now, which who holds it moves on. */
 Clock clock_virtual(int64_t *now);
 
+/* The machine's clock, for those who know no other: us, monotonic. */
+int64_t machine_now(void);
 /* us since 1970: for what people and other machines read. It may be set, also back. */
 int64_t wall_now(void);
 

@@ -2,12 +2,11 @@
  * worker watches: it waits until the first of those that sleep is ready; the others wait until they are called. */
 #include "sched/workers.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/heap.h"
+#include "sched/cond.h"
 #include "sched/task_heap.h"
 
 typedef struct Worker {
@@ -31,17 +30,11 @@ struct Workers {
     Worker worker[];
 };
 
-static int64_t now_us(void)
-{
-    const Clock c = clock_machine();
-    return clock_now(&c);
-}
-
 /* ---- under the lock ---- */
 
 static void enqueue(Workers *w, Task *t)
 {
-    const bool sleeps = t->ready > now_us();
+    const bool sleeps = t->ready > machine_now();
     t->state = sleeps ? TASK_SLEEPS : TASK_DUE;
     task_heap_add(sleeps ? &w->sleeping : &w->due, t);
     if (!sleeps || w->sleeping.first == t)
@@ -71,9 +64,8 @@ static void wait_for_wake(Workers *w)
     w->idle++;
     if (is_unwatched(w)) {
         const int64_t until = w->sleeping.first->ready;
-        const struct timespec t = {.tv_sec = until / 1000000, .tv_nsec = until % 1000000 * 1000};
         w->watched = until;
-        pthread_cond_timedwait(&w->wake, &w->lock, &t);
+        cond_wait_until(&w->wake, &w->lock, until);
         if (w->watched == until) /* else another watches for something earlier */
             w->watched = INT64_MAX;
     } else {
@@ -86,7 +78,7 @@ static void wait_for_wake(Workers *w)
 static Task *next_task(Workers *w)
 {
     for (;;) {
-        wake_sleepers(w, now_us());
+        wake_sleepers(w, machine_now());
         if (w->stop || w->due.first)
             break;
         wait_for_wake(w);
@@ -101,14 +93,14 @@ static void run_task(Workers *w, Worker *me, Task *t)
 {
     take_out(w, t);
     t->state = TASK_RUNS;
-    me->began = now_us();
+    me->began = machine_now();
     w->tasks++;
     w->late += me->began > t->deadline;
     const TaskFn run = t->run;
     pthread_mutex_unlock(&w->lock);
     run(t, me->index);
     pthread_mutex_lock(&w->lock);
-    w->busy += now_us() - me->began;
+    w->busy += machine_now() - me->began;
     me->began = 0;
     t->state = TASK_RESTS;
     const bool again = t->again && !t->cancelled;
@@ -135,12 +127,8 @@ static void *worker_main(void *arg)
 static void init(Workers *w)
 {
     pthread_mutex_init(&w->lock, NULL);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC); /* clock_machine's */
-    pthread_cond_init(&w->wake, &attr);
-    pthread_cond_init(&w->ended, &attr);
-    pthread_condattr_destroy(&attr);
+    cond_init(&w->wake);
+    cond_init(&w->ended);
     w->sleeping.by_ready = true;
     w->watched = INT64_MAX;
 }
@@ -213,7 +201,7 @@ void workers_cancel(Workers *w, Task *t)
 
 static int64_t waiting(Workers *w)
 {
-    wake_sleepers(w, now_us());
+    wake_sleepers(w, machine_now());
     const int64_t more = w->due.size - w->idle;
     return more > 0 ? more : 0;
 }
@@ -229,7 +217,7 @@ int64_t workers_waiting(Workers *w)
 WorkersCounts workers_counts(Workers *w)
 {
     pthread_mutex_lock(&w->lock);
-    const int64_t now = now_us();
+    const int64_t now = machine_now();
     int64_t busy = w->busy;
     for (int i = 0; i < w->n; i++)
         busy += w->worker[i].began > 0 ? now - w->worker[i].began : 0;

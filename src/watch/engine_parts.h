@@ -11,17 +11,11 @@
 #include "watch/judge.h"
 #include "watch/sample_grid.h"
 
-static inline int64_t machine_now(void)
-{
-    const Clock c = clock_machine();
-    return clock_now(&c);
-}
-
 #define RECENT 128 /* samples that "of late" is about */
 
 typedef struct Recent { /* the last samples that were judged */
     int n;                   /* of all */
-    int64_t at[RECENT];      /* when, us of clock_machine */
+    int64_t at[RECENT];      /* when, machine_now's us */
     int64_t latency[RECENT]; /* us */
 } Recent;
 

@@ -13,12 +13,6 @@
 
 #define MAX_SIDE 4096 /* of inputs that a model fixes */
 
-static int64_t now_us(void)
-{
-    const Clock c = clock_machine();
-    return clock_now(&c);
-}
-
 static void infer_free(void *arg)
 {
     Infer *const inf = arg;
@@ -393,7 +387,7 @@ static void run_slot(Task *t, int worker)
     const bool idle = workers_waiting(inf->workers) == 0;
     BatcherStep step;
     pthread_mutex_lock(&inf->lock);
-    batcher_next(c->batcher, now_us(), idle, &step);
+    batcher_next(c->batcher, machine_now(), idle, &step);
     slot->state = step.n > 0 ? SLOT_RUNS : SLOT_FREE;
     call_worker(c, step.n > 0 ? 0 : step.wake); /* for what is left */
     pthread_mutex_unlock(&inf->lock);
@@ -456,7 +450,7 @@ static void drain(InferClass *c)
     for (;;) {
         BatcherStep step;
         pthread_mutex_lock(&inf->lock);
-        batcher_next(c->batcher, now_us(), true, &step);
+        batcher_next(c->batcher, machine_now(), true, &step);
         pthread_mutex_unlock(&inf->lock);
         if (step.n == 0)
             return;

@@ -3,10 +3,10 @@
 
 #include <pthread.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/file.h"
 #include "base/heap.h"
+#include "sched/cond.h"
 #include "watch/decode.h"
 #include "watch/source.h"
 #include "watch/url.h"
@@ -93,12 +93,7 @@ static void notify(Live *l)
 /* Under the lock, at most so long. */
 static void wait_for(Live *l, int64_t us)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    const int64_t ns = until.tv_nsec + us % 1000000 * 1000;
-    until.tv_sec += us / 1000000 + ns / 1000000000;
-    until.tv_nsec = ns % 1000000000;
-    pthread_cond_timedwait(&l->wake, &l->lock, &until);
+    cond_wait_until(&l->wake, &l->lock, now_us() + us);
 }
 
 /* Until then, or until somebody closes. */
@@ -394,11 +389,7 @@ int live_open(const char *url, const LiveOptions *opt, Live **out, Error *e)
     l->decoder = decoder_new(a, &(DecoderOptions){l->name, opt->video.keyframes, opt->video.threads});
     pthread_mutex_init(&l->lock, NULL);
     pthread_mutex_init(&l->telling, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&l->wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    cond_init(&l->wake);
     if (pthread_create(&l->reader, NULL, reader, l) != 0) {
         atomic_store(&l->refs, 1);
         live_unref(l);

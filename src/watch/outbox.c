@@ -13,10 +13,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/heap.h"
+#include "sched/clock.h"
+#include "sched/cond.h"
 #include "watch/outbox_sql.h"
 
 enum { ACKS = 1024, LAZY_MS = 50, AGAIN_MS = 500 };
@@ -42,19 +43,6 @@ struct Outbox {
     OutboxCounts counts;
 };
 
-static struct timespec in_ms(int ms)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    t.tv_sec += ms / 1000;
-    t.tv_nsec += ms % 1000 * 1000000L;
-    if (t.tv_nsec >= 1000000000L) {
-        t.tv_sec++;
-        t.tv_nsec -= 1000000000L;
-    }
-    return t;
-}
-
 void outbox_block_signals(void)
 {
     static const int ours[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
@@ -70,7 +58,7 @@ void outbox_block_signals(void)
 /* Until there is something to write: at once for records, in a while for acknowledgements alone. */
 static bool await_work(Outbox *o, bool failed)
 {
-    const struct timespec lazy = in_ms(failed ? AGAIN_MS : LAZY_MS);
+    const int64_t lazy = machine_now() + 1000 * (failed ? AGAIN_MS : LAZY_MS);
     bool late = false;
     for (;;) {
         if (o->first != NULL || (o->stop && (o->nack == 0 || !failed || o->hurry)))
@@ -80,7 +68,7 @@ static bool await_work(Outbox *o, bool failed)
         if (o->nack == 0)
             pthread_cond_wait(&o->work, &o->lock);
         else
-            late = pthread_cond_timedwait(&o->work, &o->lock, &lazy) == ETIMEDOUT;
+            late = !cond_wait_until(&o->work, &o->lock, lazy);
     }
 }
 
@@ -223,15 +211,11 @@ static int take_lock(Outbox *o, Error *e)
 
 static int make_thread(Outbox *o, Error *e)
 {
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&o->write, NULL);
     pthread_mutex_init(&o->read, NULL);
     pthread_mutex_init(&o->lock, NULL);
-    pthread_cond_init(&o->work, &monotonic);
+    cond_init(&o->work);
     pthread_cond_init(&o->settled, NULL);
-    pthread_condattr_destroy(&monotonic);
     const int failed = pthread_create(&o->thread, NULL, writing, o);
     return failed ? error_set(e, ERR_MEMORY, "outbox %s: no thread: %s", o->path, strerror(failed)) : 0;
 }

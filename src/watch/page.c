@@ -230,8 +230,7 @@ static Job *job_new(Page *p, HttpExchange *x, void (*work)(Job *j))
 
 static void start_job(Job *j)
 {
-    const Clock c = clock_machine();
-    workers_submit(j->page->workers, &j->task, clock_now(&c), 0);
+    workers_submit(j->page->workers, &j->task, machine_now(), 0);
 }
 
 static void job_text(Job *j, Str *s)

@@ -38,13 +38,6 @@ typedef struct Run { /* the thread's own */
 
 /* ---- time ---- */
 
-int64_t sink_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
 void sink_pause(int wake, int fd, int64_t timeout)
 {
     struct pollfd p[] = {{.fd = wake, .events = POLLIN}, {.fd = fd, .events = POLLIN}};
@@ -123,7 +116,7 @@ static void try_again(Run *r, const SinkItem *item, const char *why)
     int64_t wait = backoff(r, order_attempts(&r->order, item->key));
     if (item->retry_after > 0)
         wait = item->retry_after < RETRY_AFTER_MAX ? item->retry_after : RETRY_AFTER_MAX;
-    order_failed(&r->order, item->key, sink_now() + wait);
+    order_failed(&r->order, item->key, machine_now() + wait);
 }
 
 static void settle(Run *r, const SinkItem *item)
@@ -189,7 +182,7 @@ static void go_away(Run *r, const char *why)
     r->one_by_one |= r->n > 0;
     while (r->n > 0)
         drop_item(r, r->n - 1);
-    r->away_until = sink_now() + backoff(r, r->breaks);
+    r->away_until = machine_now() + backoff(r, r->breaks);
     r->breaks += r->breaks < 30;
     set_connected(r);
     bury_old(r, why);
@@ -198,7 +191,7 @@ static void go_away(Run *r, const char *why)
 /* Verdicts, in the order of sending: within a key a later one is not looked at before the earlier. */
 static void collect(Run *r)
 {
-    const int64_t late = sink_now() - r->s->spec.timeout - GRACE;
+    const int64_t late = machine_now() - r->s->spec.timeout - GRACE;
     for (int i = 0; i < r->n;) {
         SinkItem *const item = r->item[i];
         bool waits = item->verdict == SINK_UNDER_WAY;
@@ -244,7 +237,7 @@ static bool send_row(Run *r, uint64_t key, int64_t seq)
         order_settled(&r->order, key, seq);
         return true;
     }
-    *item = (SinkItem){.record = record, .key = key, .begun = sink_now()};
+    *item = (SinkItem){.record = record, .key = key, .begun = machine_now()};
     r->item[r->n++] = item;
     count(s, 1, 0, 0, 0, NULL);
     const int code = s->kind->send(r->link, item, &e);
@@ -261,7 +254,7 @@ static bool send_row(Run *r, uint64_t key, int64_t seq)
 static bool send_behind(Run *r)
 {
     Error e;
-    const int at = order_due(&r->order, sink_now());
+    const int at = order_due(&r->order, machine_now());
     if (at < 0)
         return false;
     const OrderKey k = r->order.key[at];
@@ -320,7 +313,7 @@ static void fill(Run *r)
 static void connect_link(Run *r)
 {
     Error e;
-    if (r->link || sink_now() < r->away_until)
+    if (r->link || machine_now() < r->away_until)
         return;
     if (r->s->kind->open(&r->s->site, &r->link, &e) != 0) {
         r->link = NULL;
@@ -331,7 +324,7 @@ static void connect_link(Run *r)
 
 static int64_t until_next(const Run *r)
 {
-    const int64_t now = sink_now();
+    const int64_t now = machine_now();
     int64_t next = now + 10 * SINK_SECOND;
     if (r->link == NULL)
         next = r->away_until;

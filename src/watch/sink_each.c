@@ -43,6 +43,16 @@ int sink_check(const SinkSpec *spec, Error *e)
     return code == 0 ? 0 : error_set(e, code, "sink %s: %.900s", spec->name, why.message);
 }
 
+int sink_try(void (*read)(Context *ctx, void *arg), void *arg, Error *e)
+{
+    Arena *const a = arena_try_new();
+    if (a == NULL)
+        return error_set(e, ERR_MEMORY, "out of memory");
+    const int code = job_run(a, read, arg, e, NULL);
+    arena_free(a);
+    return code;
+}
+
 static const char *copy(Arena *a, const char *text)
 {
     return text ? arena_strdup(a, text) : NULL;

@@ -45,10 +45,12 @@ typedef struct SinkLinkKind {
     void (*close)(void *link); /* does not wait for what is under way */
 } SinkLinkKind;
 
+/* For `check`: what is read by the job counts for nothing but its error. */
+int sink_try(void (*read)(Context *ctx, void *arg), void *arg, Error *e);
+
 /* sink_jsonl.c, sink_webhook.c, sink_mqtt.c, sink_nats.c */
 extern const SinkLinkKind sink_jsonl, sink_webhook, sink_mqtt, sink_nats;
 
-int64_t sink_now(void);  /* us, monotonic */
 /* Until `wake` can be read, which is then empty, or fd (-1: none) can, or timeout (us). */
 void sink_pause(int wake, int fd, int64_t timeout);
 void sink_wake(int wake);

@@ -21,6 +21,7 @@
 #include <sys/random.h>
 
 #include "base/heap.h"
+#include "sched/clock.h"
 #include "watch/sink_url.h"
 
 enum { WINDOW = 32, KEEP_ALIVE = 30, PORT = 1883, PORT_TLS = 8883 };
@@ -67,13 +68,7 @@ static void read_url(Context *ctx, void *arg)
 
 static int check(const SinkSpec *spec, Error *e)
 {
-    Reading r = {.spec = spec};
-    Arena *const a = arena_try_new();
-    if (a == NULL)
-        return error_set(e, ERR_MEMORY, "out of memory");
-    const int code = job_run(a, read_url, &r, e, NULL);
-    arena_free(a);
-    return code;
+    return sink_try(read_url, &(Reading){.spec = spec}, e);
 }
 
 /* ---- what the library tells ---- */
@@ -202,13 +197,13 @@ static void make_broker(Context *ctx, void *arg)
 
 static int connect_broker(Broker *b, int protocol, Error *e)
 {
-    const int64_t end = sink_now() + b->site->spec->timeout;
+    const int64_t end = machine_now() + b->site->spec->timeout;
     mosquitto_int_option(b->m, MOSQ_OPT_PROTOCOL_VERSION, protocol);
     int code = mosquitto_connect_async(b->m, b->url.host, b->url.port, KEEP_ALIVE);
     if (code != 0)
         return broken(b, code, e);
     while (!b->connected) {
-        const int64_t left = end - sink_now();
+        const int64_t left = end - machine_now();
         if (left <= 0 || atomic_load(b->site->stop))
             return error_set(e, ERR_IO, "%s:%d: no answer in time", b->url.host, b->url.port);
         code = step(b, left < 100000 ? left : 100000, e);

@@ -23,6 +23,7 @@
 
 #include "base/heap.h"
 #include "base/map.h"
+#include "sched/clock.h"
 #include "watch/sink_url.h"
 
 enum { WINDOW = 64, SUBJECTS = 4096, ANSWERS = 4 * WINDOW };
@@ -88,13 +89,7 @@ static void read_url(Context *ctx, void *arg)
 
 static int check(const SinkSpec *spec, Error *e)
 {
-    Reading r = {.spec = spec};
-    Arena *const a = arena_try_new();
-    if (a == NULL)
-        return error_set(e, ERR_MEMORY, "out of memory");
-    const int code = job_run(a, read_url, &r, e, NULL);
-    arena_free(a);
-    return code;
+    return sink_try(read_url, &(Reading){.spec = spec}, e);
 }
 
 /* ---- the connection ---- */
@@ -275,7 +270,7 @@ static Subject *subject_at(Server *s, const char *name)
     Subject *const at = &s->subject[hash / 2 % SUBJECTS];
     if (at->hash != hash)
         *at = (Subject){.hash = hash};
-    if (at->taker == NOBODY && sink_now() - at->asked > ASK_AGAIN)
+    if (at->taker == NOBODY && machine_now() - at->asked > ASK_AGAIN)
         at->taker = UNKNOWN;
     return at;
 }
@@ -363,7 +358,7 @@ static natsStatus take_answer(Server *s, natsMsg *m, bool *settled)
         return NATS_OK;
     Subject *const at = subject_at(s, q->subject);
     if (q->who) {
-        *at = (Subject){.hash = at->hash, .taker = taker_of(m), .asked = sink_now()};
+        *at = (Subject){.hash = at->hash, .taker = taker_of(m), .asked = machine_now()};
         if (at->taker != UNKNOWN)
             return proceed(s, q);
         q->item->verdict = SINK_AGAIN;

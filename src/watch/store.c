@@ -13,6 +13,7 @@
 #include "base/heap.h"
 #include "base/vec.h"
 #include "sched/clock.h"
+#include "sched/cond.h"
 #include "watch/pattern.h"
 #include "watch/store_sql.h"
 
@@ -550,12 +551,9 @@ static void trim(Store *s)
 
 static void wait_for_work(Store *s)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec++;
-    int late = 0;
-    while (!s->stop && s->asked == s->done && late == 0)
-        late = pthread_cond_timedwait(&s->work, &s->lock, &until);
+    const int64_t until = machine_now() + 1000000;
+    while (!s->stop && s->asked == s->done && cond_wait_until(&s->work, &s->lock, until))
+        ;
 }
 
 static void *writing(void *arg)
@@ -610,13 +608,9 @@ int store_open(const char *path, const StoreOptions *opt, Store **out, Error *e)
     s->opt.max_age = opt->max_age ? opt->max_age : INT64_C(30) * 24 * 3600 * 1000000;
     s->opt.max_bytes = opt->max_bytes ? opt->max_bytes : INT64_C(2) << 30;
     s->last_record = &s->record;
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->work, &monotonic);
+    cond_init(&s->work);
     pthread_cond_init(&s->written, NULL);
-    pthread_condattr_destroy(&monotonic);
     if (pthread_create(&s->thread, NULL, writing, s) != 0) {
         store_db_close(db);
         arena_free(a);

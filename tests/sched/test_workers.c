@@ -2,17 +2,9 @@
 #include "check.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
-#include <unistd.h>
 
+#include "sched/blocker.h"
 #include "sched/random.h"
-#include "sched/workers.h"
-
-static int64_t now_us(void)
-{
-    const Clock c = clock_machine();
-    return clock_now(&c);
-}
 
 static Workers *start(int n)
 {
@@ -20,29 +12,6 @@ static Workers *start(int n)
     Error e;
     assert_int_equal(workers_new(n, &w, &e), 0);
     return w;
-}
-
-static void wait_for(atomic_int *at, int value)
-{
-    const int64_t end = now_us() + 20000000;
-    while (atomic_load(at) < value && now_us() < end)
-        usleep(100);
-    assert_true(atomic_load(at) >= value);
-}
-
-/* Holds a worker until it is let go. */
-typedef struct Blocker {
-    Task task;
-    atomic_int runs, let_go;
-} Blocker;
-
-static void block(Task *t, int worker)
-{
-    (void)worker;
-    Blocker *const b = (Blocker *)t;
-    atomic_fetch_add(&b->runs, 1);
-    while (!atomic_load(&b->let_go))
-        usleep(50);
 }
 
 /* Writes down who ran. */
@@ -64,7 +33,7 @@ static void log_it(Task *t, int worker)
     const Logged *const l = (const Logged *)t;
     const int at = atomic_load(&l->log->n); /* one worker, or one task */
     l->log->who[at] = l->name;
-    l->log->when[at] = now_us();
+    l->log->when[at] = machine_now();
     atomic_store(&l->log->n, at + 1);
 }
 
@@ -72,12 +41,11 @@ static void most_urgent_first(void **state)
 {
     (void)state;
     Workers *const w = start(1);
-    Blocker b = {.task.run = block};
-    workers_submit(w, &b.task, 0, 0);
-    wait_for(&b.runs, 1);
+    Blocker b;
+    blocker_start(&b, w);
     Log log = {0};
     Logged t[6];
-    const int64_t base = now_us() + 1000000, deadline[] = {50, 20, 20, 90, 10, 20};
+    const int64_t base = machine_now() + 1000000, deadline[] = {50, 20, 20, 90, 10, 20};
     for (int i = 0; i < 6; i++) {
         t[i] = (Logged){.task.run = log_it, .log = &log, .name = i};
         workers_submit(w, &t[i].task, base + deadline[i], 0);
@@ -102,7 +70,7 @@ static void not_before_ready(void **state)
     Workers *const w = start(3);
     Log log = {0};
     Logged t[3];
-    const int64_t now = now_us(), after[] = {60000, 20000, 40000};
+    const int64_t now = machine_now(), after[] = {60000, 20000, 40000};
     for (int i = 0; i < 3; i++) { /* the second is ready before the one that a worker watches for */
         t[i] = (Logged){.task.run = log_it, .log = &log, .name = i};
         workers_submit(w, &t[i].task, now + 1000000, now + after[i]);
@@ -115,8 +83,8 @@ static void not_before_ready(void **state)
         assert_true(log.when[i] >= now + after[expected[i]]);
         assert_true(log.when[i] < now + after[expected[i]] + 5000000); /* and not only when something else wakes workers */
     }
-    workers_submit(w, &t[0].task, now_us() + 9000000, now_us() + 9000000);
-    workers_submit(w, &t[0].task, now_us() + 9000000, 0); /* the earlier `ready` */
+    workers_submit(w, &t[0].task, machine_now() + 9000000, machine_now() + 9000000);
+    workers_submit(w, &t[0].task, machine_now() + 9000000, 0); /* the earlier `ready` */
     wait_for(&log.n, 4);
     workers_free(w);
 }
@@ -125,9 +93,8 @@ static void submitted_while_it_runs(void **state)
 {
     (void)state;
     Workers *const w = start(2);
-    Blocker b = {.task.run = block};
-    workers_submit(w, &b.task, 0, 0);
-    wait_for(&b.runs, 1);
+    Blocker b;
+    blocker_start(&b, w);
     for (int i = 0; i < 5; i++)
         workers_submit(w, &b.task, 0, 0);
     usleep(2000);
@@ -153,9 +120,8 @@ static void cancelled_while_it_runs(void **state)
 {
     (void)state;
     Workers *const w = start(2);
-    Blocker b = {.task.run = block};
-    workers_submit(w, &b.task, 0, 0);
-    wait_for(&b.runs, 1);
+    Blocker b;
+    blocker_start(&b, w);
     workers_submit(w, &b.task, 0, 0);
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, let_go_later, &b), 0);
@@ -173,13 +139,12 @@ static void cancelled_while_it_waits(void **state)
 {
     (void)state;
     Workers *const w = start(1);
-    Blocker b = {.task.run = block};
-    workers_submit(w, &b.task, 0, 0);
-    wait_for(&b.runs, 1);
+    Blocker b;
+    blocker_start(&b, w);
     Log log = {0};
     Logged due = {.task.run = log_it, .log = &log}, asleep = due, last = due;
     workers_submit(w, &due.task, 1, 0);
-    workers_submit(w, &asleep.task, 1, now_us() + 5000);
+    workers_submit(w, &asleep.task, 1, machine_now() + 5000);
     workers_submit(w, &last.task, 2, 0);
     workers_cancel(w, &due.task);
     workers_cancel(w, &asleep.task);
@@ -225,13 +190,12 @@ static void what_waits_at_the_end_is_not_run(void **state)
 {
     (void)state;
     Workers *const w = start(1);
-    Blocker b = {.task.run = block};
-    workers_submit(w, &b.task, 0, 0);
-    wait_for(&b.runs, 1);
+    Blocker b;
+    blocker_start(&b, w);
     Log log = {0};
     Logged later = {.task.run = log_it, .log = &log}, asleep = later;
     workers_submit(w, &later.task, 1, 0);
-    workers_submit(w, &asleep.task, 1, now_us() + 1000000);
+    workers_submit(w, &asleep.task, 1, machine_now() + 1000000);
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, let_go_later, &b), 0);
     workers_free(w);
@@ -270,7 +234,7 @@ static void *submit_many(void *arg)
     Storm *const s = arg;
     for (int i = 0; i < 3000; i++) {
         Counted *const c = &s->task[random_below(&s->seed, TASKS)];
-        const int64_t kind = random_below(&s->seed, 10), now = now_us();
+        const int64_t kind = random_below(&s->seed, 10), now = machine_now();
         atomic_fetch_add(&c->value, 1);
         workers_submit(s->w, &c->task, now + random_below(&s->seed, 1000), kind < 3 ? now + random_below(&s->seed, 3000) : 0);
         if (kind == 9) {
@@ -299,13 +263,13 @@ static void storm(void **state)
         pthread_join(thread[i], NULL);
     /* A cancel drops what comes while it waits; what was submitted after all cancels is seen. */
     for (int i = 0; i < TASKS; i++)
-        workers_submit(w, &task[i].task, now_us(), 0);
+        workers_submit(w, &task[i].task, machine_now(), 0);
     for (int i = 0; i < TASKS; i++) {
         wait_for(&task[i].seen, atomic_load(&task[i].value));
         assert_false(atomic_load(&task[i].twice));
     }
-    const int64_t end = now_us() + 20000000;
-    while (workers_waiting(w) > 0 && now_us() < end) /* some run once more */
+    const int64_t end = machine_now() + 20000000;
+    while (workers_waiting(w) > 0 && machine_now() < end) /* some run once more */
         usleep(100);
     assert_int_equal(workers_counts(w).waiting, 0);
     workers_free(w);

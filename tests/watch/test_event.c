@@ -1,5 +1,4 @@
-/* The engine's laws, each by a case that can be followed by hand; complaints of users by their number in the
- * research notes' list. The same laws on random watches: test_event_random.c. */
+/* The engine's laws, each by a case that can be followed by hand. The same laws on random watches: test_event_random.c. */
 #include "check.h"
 
 #include "feed.h"

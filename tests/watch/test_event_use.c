@@ -1,5 +1,5 @@
-/* What users complained of elsewhere (numbers of the research notes' list), and what the engine promises those
- * who run it: bounded memory, what is needed next, how often to look. */
+/* What users of other analysers complained of, and what the engine promises those who run it: bounded memory, what is
+ * needed next, how often to look. */
 #include "check.h"
 
 #include "feed.h"
@@ -15,7 +15,7 @@ static int count_of(const char *text, const char *part)
 /* ---- complaints ---- */
 
 /* 25: a flicker of one frame is counted as a crossing in the opposite direction. */
-static void complaint_25_flicker_is_no_crossing(Context *ctx)
+static void complaint_flicker_is_no_crossing(Context *ctx)
 {
     Watch *const w = watch_by_hand(ctx);
     EventRule *const in = add_event(ctx, w, "in", "rises(player.area == 'base')");
@@ -47,7 +47,7 @@ static void complaint_25_flicker_is_no_crossing(Context *ctx)
 }
 
 /* 26: unconfirmed tracks all share one id, and inflate counts. */
-static void complaint_26_unconfirmed_tracks_have_no_events(Context *ctx)
+static void complaint_unconfirmed_tracks_have_no_events(Context *ctx)
 {
     Watch *const w = watch_by_hand(ctx);
     EventRule *const e = name_event(w, "seen");
@@ -64,7 +64,7 @@ static void complaint_26_unconfirmed_tracks_have_no_events(Context *ctx)
 }
 
 /* 28: buffers in frames break at other frame rates: the same scene at 2, 10 and 25 samples a second. */
-static void complaint_28_durations_are_seconds(Context *ctx)
+static void complaint_durations_are_seconds(Context *ctx)
 {
     static const int rates[] = {4, 10, 20};
     for (int i = 0; i < 3; i++) {
@@ -91,7 +91,7 @@ static void complaint_28_durations_are_seconds(Context *ctx)
 }
 
 /* 29: floods of notifications. */
-static void complaint_29_no_floods(Context *ctx)
+static void complaint_no_floods(Context *ctx)
 {
     Watch *const w = watch_by_hand(ctx);
     EventRule *const cool = add_event(ctx, w, "cool", "badge"), *const limited =
@@ -113,7 +113,7 @@ static void complaint_29_no_floods(Context *ctx)
 }
 
 /* 32: 6 % of false images are false videos, all of them; a streak of 3 of 5 is not. */
-static void complaint_32_streaks(Context *ctx)
+static void complaint_streaks(Context *ctx)
 {
     Watch *const w = watch_by_hand(ctx);
     add_event(ctx, w, "each", "count(unsafe) >= 1");
@@ -278,7 +278,7 @@ static void check_need(Feed *f, const char *line, const char *want)
 }
 
 /* 14: disabled conditions still burn CPU. */
-static void complaint_14_what_is_needed(Context *ctx)
+static void complaint_what_is_needed(Context *ctx)
 {
     Watch *const w = watch_by_hand(ctx);
     EventRule *const e = add_event(ctx, w, "e", "alive <= 10 && screen == 'play'");
@@ -326,10 +326,10 @@ static void rates(Context *ctx)
 }
 
 #define CASES(X)                                                                                               \
-    X(complaint_25_flicker_is_no_crossing)                                                                     \
-    X(complaint_26_unconfirmed_tracks_have_no_events) X(complaint_28_durations_are_seconds)                    \
-        X(complaint_29_no_floods) X(complaint_32_streaks) X(kleene) X(unknown_operators) X(no_shared_state)    \
-            X(constant_memory) X(complaint_14_what_is_needed) X(rates)
+    X(complaint_flicker_is_no_crossing)                                                                     \
+    X(complaint_unconfirmed_tracks_have_no_events) X(complaint_durations_are_seconds)                    \
+        X(complaint_no_floods) X(complaint_streaks) X(kleene) X(unknown_operators) X(no_shared_state)    \
+            X(constant_memory) X(complaint_what_is_needed) X(rates)
 #define CASE(name) static void test_##name(void **state) { (void)state; in_case(name); }
 CASES(CASE)
 #define ROW(name) cmocka_unit_test(test_##name),

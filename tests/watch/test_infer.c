@@ -7,16 +7,11 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "sched/blocker.h"
 #include "watch/inference.h"
 
 #define PIXELS (3 * 48 * 160)
 #define MANY 60
-
-static int64_t now_us(void)
-{
-    const Clock c = clock_machine();
-    return clock_now(&c);
-}
 
 typedef struct Set {
     Arena *arena;
@@ -179,14 +174,6 @@ static void what_mixes_pictures_runs_one_by_one(void **state)
 
 static void count_end(InferRequest *q) { atomic_fetch_add(((Asked *)q)->ended, 1); }
 
-static void wait_for(atomic_int *at, int value)
-{
-    const int64_t end = now_us() + 30000000;
-    while (atomic_load(at) < value && now_us() < end)
-        usleep(100);
-    assert_int_equal(atomic_load(at), value);
-}
-
 typedef struct Poster {
     Asked *x;
     int first, step;
@@ -196,7 +183,7 @@ static void *post_some(void *arg)
 {
     const Poster *const p = arg;
     for (int i = p->first; i < MANY; i += p->step) {
-        p->x[i].q.r = (Request){.arrival = now_us(), .deadline = now_us() + 60000000, .source = p->first};
+        p->x[i].q.r = (Request){.arrival = machine_now(), .deadline = machine_now() + 60000000, .source = p->first};
         infer_post(&p->x[i].q);
     }
     return NULL;
@@ -233,32 +220,17 @@ static void the_same_on_workers(void **state)
     tear_down(one);
 }
 
-typedef struct Blocker {
-    Task task;
-    atomic_int runs, let_go;
-} Blocker;
-
-static void block(Task *t, int worker)
-{
-    (void)worker;
-    Blocker *const b = (Blocker *)t;
-    atomic_store(&b->runs, 1);
-    while (!atomic_load(&b->let_go))
-        usleep(50);
-}
-
 static void late_and_withdrawn(void **state)
 {
     (void)state;
     Set *const s = set_up(1, "read_lines");
     Error e;
     assert_int_equal(infer_prepare(s->model, 48, 96, &e), 0);
-    Blocker b = {.task.run = block};
-    workers_submit(s->workers, &b.task, 0, 0);
-    wait_for(&b.runs, 1);
+    Blocker b;
+    blocker_start(&b, s->workers);
     Asked *const x = many(s);
     atomic_int ended = 0;
-    const int64_t now = now_us(), deadline[] = {now - 1, now + 60000000, now + 60000000, INT64_MAX};
+    const int64_t now = machine_now(), deadline[] = {now - 1, now + 60000000, now + 60000000, INT64_MAX};
     for (int i = 0; i < 4; i++) {
         fill(&x[i], s->model, 3 * i); /* of one width */
         x[i].ended = &ended;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "sched/blocker.h"
 #include "watch/config.h"
 #include "watch/event.h"
 #include "watch/observe.h"
@@ -225,28 +226,7 @@ static void the_same_in_rounds(void **state)
 
 /* ---- too late ---- */
 
-typedef struct Blocker {
-    Task task;
-    atomic_int runs, let_go;
-} Blocker;
-
-static void block(Task *t, int worker)
-{
-    (void)worker;
-    Blocker *const b = (Blocker *)t;
-    atomic_store(&b->runs, 1);
-    while (!atomic_load(&b->let_go))
-        usleep(50);
-}
-
 static void count(void *arg) { atomic_fetch_add((atomic_int *)arg, 1); }
-
-static void wait_for(atomic_int *at, int value)
-{
-    for (int k = 0; k < 300000 && atomic_load(at) < value; k++)
-        usleep(100);
-    assert_int_equal(atomic_load(at), value);
-}
 
 /* A whole look on this thread, its models' answers on the workers; NULL: it was too late. */
 static const char *look(Set *s, Observer *o, int number, int64_t deadline)
@@ -295,11 +275,9 @@ static void a_look_is_cancelled(void **state)
     for (int k = 0; k < 20; k++) {
         Picture p;
         atomic_int ready = 0;
-        Blocker b = {.task.run = block};
-        if (k % 2 == 0) { /* else models answer meanwhile, or have answered */
-            workers_submit(s->workers, &b.task, 0, 0);
-            wait_for(&b.runs, 1);
-        }
+        Blocker b;
+        if (k % 2 == 0) /* else models answer meanwhile, or have answered */
+            blocker_start(&b, s->workers);
         paint(&p, 3, 2 * k + 2);
         const ObserverAsk ask = {.deadline = INT64_MAX, .source = 1, .ready = count, .arg = &ready};
         const bool over = observer_begin(o, &p.frame, k, s->need, &ask); /* models may be as quick as that */

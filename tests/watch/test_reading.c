@@ -194,7 +194,7 @@ static void guards(Context *ctx)
 }
 
 /* 10: a plausibility gate gets stuck for hours after one wrong reading was accepted. */
-static void complaint_10_guard_is_stuck(Context *ctx)
+static void complaint_guard_is_stuck(Context *ctx)
 {
     const Watch *const w = watch_by_hand(ctx);
     signal_of(w, TEMPERATURE)->text.guard =
@@ -213,7 +213,7 @@ static void complaint_10_guard_is_stuck(Context *ctx)
 }
 
 /* 13: NaN or inf of a template on black frames is reported as a match. */
-static void complaint_13_nan_is_no_match(Context *ctx)
+static void complaint_nan_is_no_match(Context *ctx)
 {
     const Watch *const w = watch_by_hand(ctx);
     check_rows(ctx, w, SKULL, (Row[]){{"0 skull=nan", "?score"}, {"1 skull=inf", "?score"}, {"2 skull=0.9", "true"},
@@ -378,8 +378,8 @@ static void wild_cards(void **state)
         assert_int_equal(label_matches(row[i].pattern, row[i].label), row[i].want);
 }
 
-#define CASES(X) X(lines) X(parsed) X(long_texts) X(votes) X(guards) X(complaint_10_guard_is_stuck) \
-    X(complaint_13_nan_is_no_match) X(hysteresis) X(sounds) X(screens) X(lists) X(places) X(ages)
+#define CASES(X) X(lines) X(parsed) X(long_texts) X(votes) X(guards) X(complaint_guard_is_stuck) \
+    X(complaint_nan_is_no_match) X(hysteresis) X(sounds) X(screens) X(lists) X(places) X(ages)
 #define CASE(name) static void test_##name(void **state) { (void)state; in_case(name); }
 CASES(CASE)
 #define ROW(name) cmocka_unit_test(test_##name),
