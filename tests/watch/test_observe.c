@@ -275,7 +275,7 @@ static void a_look_is_cancelled(void **state)
     for (int k = 0; k < 20; k++) {
         Picture p;
         atomic_int ready = 0;
-        Blocker b;
+        Blocker b = {0};
         if (k % 2 == 0) /* else models answer meanwhile, or have answered */
             blocker_start(&b, s->workers);
         paint(&p, 3, 2 * k + 2);
