@@ -1,0 +1,50 @@
+/* Records on their way from the workers that judge to those who are told of them: sinks, the page, whoever listens.
+ *
+ *     worker -> a copy in the queue -> one thread: all that waits, in one commit to the outbox -> told, in their order
+ *
+ * A worker waits for no disk: it copies a record in microseconds and judges the next sample. Nobody is told of a record before it is
+ * in the outbox, so that what anybody has heard of reaches the sinks, whenever the process is killed (sink.h). The queue is bounded: where the
+ * disk is slower than events come for long, workers wait for it after all.
+ *
+ * What the outbox does not take (a full disk) is told none the less, and counted as lost for the sinks.
+ *
+ * Without sinks there is nothing to wait for, and the worker tells itself. */
+#ifndef LATHE_WATCH_TELLING_H
+#define LATHE_WATCH_TELLING_H
+
+#include "watch/engine.h"
+#include "watch/sink.h"
+
+#define TELLING_RECORDS 1024       /* that wait at most .. */
+#define TELLING_BYTES (16 << 20)   /* .. and their lines of JSON together */
+
+typedef struct TellingOptions {
+    /* A record, and its line of JSON. One at a time for each stream; with sinks from the telling's thread. NULL: nobody listens. */
+    void (*event)(void *arg, const EventRecord *r, int64_t latency, const char *json, size_t size);
+    void (*system)(void *arg, const SystemRecord *r, const char *json, size_t size);
+    void *arg;
+} TellingOptions;
+
+typedef struct TellingCounts {
+    int64_t told, lost;    /* lost: that no outbox took */
+    int64_t full;          /* times at which a worker had to wait */
+    char error[256];       /* the last reason of a loss; "" */
+} TellingCounts;
+
+typedef struct Telling Telling;
+
+/* ERR_MEMORY: no thread. */
+int telling_new(const TellingOptions *opt, Telling **out, Error *e);
+/* From now on records go to these, which outlive it; once at most. */
+void telling_sinks(Telling *t, Sinks *sinks);
+/* From any thread, those of a stream one after another. What the record points to is copied, but for its watch and rule: these stay
+ * until telling_flush has returned after it. */
+void telling_event(Telling *t, const EventRecord *r, int64_t latency);
+void telling_system(Telling *t, const SystemRecord *r);
+/* Returns when all that came until now has been told. */
+void telling_flush(Telling *t);
+TellingCounts telling_counts(Telling *t);
+/* Tells what waits. NULL is allowed. */
+void telling_free(Telling *t);
+
+#endif
