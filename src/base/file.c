@@ -187,7 +187,7 @@ static bool name_nameless(int fd, char *temporary)
 }
 
 /* 0, or an errno: a new file beside `path`, which takes its place when it is whole. */
-static int replace_file(const char *path, mode_t mode, int n, const FilePart *part, bool sync)
+static int replace_file(const char *path, const struct stat *old, int n, const FilePart *part, bool sync)
 {
     char temporary[PATH_MAX];
     const int len = snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);
@@ -199,7 +199,9 @@ static int replace_file(const char *path, mode_t mode, int n, const FilePart *pa
         fd = mkostemp(temporary, O_CLOEXEC);
     if (fd < 0)
         return errno;
-    bool ok = write_parts(fd, n, part) && fchmod(fd, mode) == 0 && (!sync || fsync(fd) == 0);
+    if (old && fchown(fd, old->st_uid, old->st_gid) != 0 && fchown(fd, (uid_t)-1, old->st_gid) != 0)
+        errno = 0; /* who may not give files away becomes their owner, as with any editor */
+    bool ok = write_parts(fd, n, part) && fchmod(fd, old ? old->st_mode & 0777 : 0644) == 0 && (!sync || fsync(fd) == 0);
     if (ok && !named)
         ok = named = name_nameless(fd, temporary);
     ok = ok && rename(temporary, path) == 0;
@@ -231,7 +233,7 @@ int file_write_parts(const char *path, int n, const FilePart *part, bool sync, E
     else if (exists && !S_ISREG(st.st_mode))
         failed = write_into(path, n, part);
     else if ((failed = follow_links(path, target, sizeof target)) == 0)
-        failed = replace_file(target, exists ? st.st_mode & 0777 : 0644, n, part, sync);
+        failed = replace_file(target, exists ? &st : NULL, n, part, sync);
     return failed == 0 ? 0 : error_set(e, ERR_IO, "%s: %s", path, strerror(failed));
 }
 

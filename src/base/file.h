@@ -23,7 +23,8 @@ typedef struct FilePart {
     const void *at;
     size_t size;
 } FilePart;
-/* The parts one after another, into a file that takes the place of an old one when it is whole. Symbolic links are
+/* The parts one after another, into a file that takes the place of an old one when it is whole, with its mode, and its owner and group as
+ * far as we may give files to others. Symbolic links are
  * followed; a device, a FIFO and the like are written into, as they stand. Without `sync` a crash of the system may leave a damaged file, and it is quicker. */
 int file_write_parts(const char *path, int n, const FilePart *part, bool sync, Error *e);
 /* While it is held nobody else who asks holds one for a file of the same folder; the folder itself is locked, so that

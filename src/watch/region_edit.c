@@ -28,12 +28,12 @@ static size_t byte_of(const Edit *d, Place p)
     return at;
 }
 
-static const YamlNode *find(const YamlNode *map, const char *key)
+static int find(const YamlNode *map, const char *key)
 {
     for (int i = 0; map && map->kind == YAML_MAP && i < map->n; i++)
         if (strcmp(map->key[i]->text, key) == 0)
-            return map->at[i];
-    return NULL;
+            return i;
+    return -1;
 }
 
 static void add_numbers(Str *out, Box b)
@@ -66,29 +66,81 @@ static bool replace_numbers(const Edit *d, Str *out, const YamlNode *list)
     return true;
 }
 
-/* In front of the first one, written as it is: a line of its own, or in the same line. */
-static void add_region(const Edit *d, Str *out, const YamlNode *map)
+/* As the file's first line ends. */
+static const char *line_end(const Edit *d)
 {
-    if (!map || map->kind != YAML_MAP || map->n == 0) {
-        str_addn(out, d->text, d->size);
-        str_addf(out, "%sregion:\n  %s: ", d->size > 0 && d->text[d->size - 1] != '\n' ? "\n" : "", d->region);
-        add_numbers(out, d->box);
-        str_addc(out, '\n');
-        return;
-    }
-    const size_t at = byte_of(d, map->key[0]->place);
+    const char *const lf = memchr(d->text, '\n', d->size);
+    return lf && lf > d->text && lf[-1] == '\r' ? "\r\n" : "\n";
+}
+
+static void add_entry(const Edit *d, Str *out)
+{
+    str_addf(out, "%s: ", d->region);
+    add_numbers(out, d->box);
+}
+
+/* At the end: no key 'region' is there. */
+static void add_map(const Edit *d, Str *out)
+{
+    const char *const end = line_end(d);
+    str_addn(out, d->text, d->size);
+    str_addf(out, "%sregion:%s  ", d->size > 0 && d->text[d->size - 1] != '\n' ? end : "", end);
+    add_entry(d, out);
+    str_add(out, end);
+}
+
+/* `region:` with nothing behind it but a comment: below, two columns further in. */
+static void add_below(const Edit *d, Str *out, const YamlNode *key)
+{
+    const size_t at = byte_of(d, key->place);
+    const char *const lf = memchr(d->text + at, '\n', d->size - at);
+    size_t end = lf ? (size_t)(lf - d->text) : d->size;
+    end -= lf && end > at && d->text[end - 1] == '\r';
+    str_addn(out, d->text, end);
+    str_addf(out, "%s%*s", line_end(d), key->place.column + 1, "");
+    add_entry(d, out);
+    str_addn(out, d->text + end, d->size - end);
+}
+
+/* {}: between the braces. */
+static void add_first(const Edit *d, Str *out, const YamlNode *map)
+{
+    const size_t at = byte_of(d, map->place) + 1;
+    str_addn(out, d->text, at);
+    add_entry(d, out);
+    str_addn(out, d->text + at, d->size - at);
+}
+
+/* In front of the first one, written as it is: a line of its own, or in the same line. */
+static void add_before(const Edit *d, Str *out, const YamlNode *map)
+{
+    const size_t at = byte_of(d, map->key[0]->place), open = byte_of(d, map->place);
+    const bool flow = open < d->size && d->text[open] == '{';
     size_t line = at;
     while (line > 0 && d->text[line - 1] == ' ')
         line--;
     const bool own_line = line == 0 || d->text[line - 1] == '\n';
     str_addn(out, d->text, at);
-    str_addf(out, "%s: ", d->region);
-    add_numbers(out, d->box);
+    add_entry(d, out);
+    str_add(out, flow ? "," : "");
     if (own_line)
-        str_addf(out, "\n%.*s", (int)(at - line), d->text + line);
+        str_addf(out, "%s%.*s", line_end(d), (int)(at - line), d->text + line);
     else
-        str_add(out, ", ");
+        str_addc(out, ' ');
     str_addn(out, d->text + at, d->size - at);
+}
+
+static void add_region(const Edit *d, Str *out, const YamlNode *key, const YamlNode *map)
+{
+    const size_t open = map ? byte_of(d, map->place) : 0;
+    if (!map)
+        add_map(d, out);
+    else if (map->kind == YAML_MAP && map->n > 0)
+        add_before(d, out, map);
+    else if (map->kind == YAML_MAP && open < d->size && d->text[open] == '{')
+        add_first(d, out, map);
+    else
+        add_below(d, out, key);
 }
 
 static const Region *region_of(const Watch *w, const char *name)
@@ -134,11 +186,13 @@ static void job(Context *ctx, void *arg)
     Edit *const d = arg;
     const Watch *const before = config_parse(ctx, d->path, d->text, d->size);
     const Yaml y = yaml_parse(ctx, d->path, d->text, d->size);
-    const YamlNode *const map = find(y.root, "region");
-    const YamlNode *const list = find(map, d->region);
+    const int at = find(y.root, "region");
+    const YamlNode *const map = at >= 0 ? y.root->at[at] : NULL;
+    const int there = find(map, d->region);
+    const YamlNode *const list = there >= 0 ? map->at[there] : NULL;
     Str out = str_new(ctx->arena);
     if (!list)
-        add_region(d, &out, map);
+        add_region(d, &out, at >= 0 ? y.root->key[at] : NULL, map);
     else if (!replace_numbers(d, &out, list))
         fail(ctx, ERR_UNSUPPORTED, "%s:%d:%d: region '%s' is no plain list of four numbers: change the file by hand", d->path, list->place.line,
              list->place.column, d->region);

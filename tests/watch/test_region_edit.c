@@ -52,6 +52,30 @@ static void test_added(void **state)
     expect("region:\n    a: [1, 1, 1, 1]\n" REST, "new", b, "region:\n    new: [1, 2, 3, 4]\n    a: [1, 1, 1, 1]\n" REST);
     expect("region: {a: [1, 1, 1, 1]}\n" REST, "new", b, "region: {new: [1, 2, 3, 4], a: [1, 1, 1, 1]}\n" REST);
     expect("signal: {a: {from: motion}}", "new", b, "signal: {a: {from: motion}}\nregion:\n  new: [1, 2, 3, 4]\n");
+    expect("region: {}\n" REST2, "a", b, "region: {a: [1, 2, 3, 4]}\n" REST2);
+    expect("region: { # none\n}\n" REST2, "a", b, "region: {a: [1, 2, 3, 4] # none\n}\n" REST2);
+    expect("region:\n" REST2, "a", b, "region:\n  a: [1, 2, 3, 4]\n" REST2);
+    expect(REST2 "region:", "a", b, REST2 "region:\n  a: [1, 2, 3, 4]");
+    expect("region:   # none yet\n" REST2, "a", b, "region:   # none yet\n  a: [1, 2, 3, 4]\n" REST2);
+    expect("region: {\n  a: [1, 1, 1, 1],\n}\n" REST, "b", b, "region: {\n  b: [1, 2, 3, 4],\n  a: [1, 1, 1, 1],\n}\n" REST);
+    expect("region: {a: [1, 1, 1, 1],}\n" REST, "b", b, "region: {b: [1, 2, 3, 4], a: [1, 1, 1, 1],}\n" REST);
+    expect("region: {\n  a: [1, 1, 1, 1]\n}\n" REST, "b", b, "region: {\n  b: [1, 2, 3, 4],\n  a: [1, 1, 1, 1]\n}\n" REST);
+    expect("region: {a: [1, 1, 1, 1,],}\n" REST, "a", b, "region: {a: [1, 2, 3, 4,],}\n" REST);
+}
+
+#define CRLF "signal:\r\n  a: {from: motion}\r\nevent: {e: {when: a}}\r\n"
+
+/* Lines that are added end as the others do. */
+static void test_line_ends(void **state)
+{
+    (void)state;
+    const Box b = {1, 2, 3, 4};
+    expect(CRLF, "a", b, CRLF "region:\r\n  a: [1, 2, 3, 4]\r\n");
+    expect("region:\r\n  a: [1, 1, 1, 1]\r\n" CRLF, "b", b, "region:\r\n  b: [1, 2, 3, 4]\r\n  a: [1, 1, 1, 1]\r\n" CRLF);
+    expect("region:\r\n  a: [1, 1, 1, 1]\r\n" CRLF, "a", b, "region:\r\n  a: [1, 2, 3, 4]\r\n" CRLF);
+    expect("region:\r\n" CRLF, "a", b, "region:\r\n  a: [1, 2, 3, 4]\r\n" CRLF);
+    expect("region: {\r\n  a: [1, 1, 1, 1],\r\n}\r\n" CRLF, "b", b, "region: {\r\n  b: [1, 2, 3, 4],\r\n  a: [1, 1, 1, 1],\r\n}\r\n" CRLF);
+    expect(REST2 "region:\r\n", "a", b, REST2 "region:\n  a: [1, 2, 3, 4]\r\n");
 }
 
 static void test_refused(void **state)
@@ -62,9 +86,8 @@ static void test_refused(void **state)
     expect_error("region: {a: [\"1\", 1, 1, 1]}\n" REST, "a", ERR_INVALID, "w.yaml");
     expect_error("region: {a: [1, 1, 1, 1]}\n" REST, "b: {}", ERR_INVALID, "no name of a region");
     expect_error("region: {a: [1, 1, 1, 1]}\n" REST, "", ERR_INVALID, "no name of a region");
-    expect_error("region: {}\n" REST2, "a", ERR_UNSUPPORTED, "by hand");
-    expect_error("region:\n" REST2, "a", ERR_UNSUPPORTED, "by hand");
-    expect_error("region: {\n  a: [1, 1, 1, 1],\n}\n" REST, "b", ERR_UNSUPPORTED, "by hand");
+    expect_error("region: &x {}\n" REST2, "a", ERR_UNSUPPORTED, "by hand");
+    expect_error("signal: {a: {from: motion}}\n...\n", "a", ERR_UNSUPPORTED, "by hand");
     expect_error("watch: [\n", "a", ERR_INVALID, "w.yaml");
 }
 
@@ -101,7 +124,7 @@ static void test_random(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_moved), cmocka_unit_test(test_added), cmocka_unit_test(test_refused),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_moved), cmocka_unit_test(test_added), cmocka_unit_test(test_line_ends), cmocka_unit_test(test_refused),
                                        cmocka_unit_test(test_random)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
