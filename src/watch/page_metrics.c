@@ -159,5 +159,6 @@ void page_metrics(Str *out, const PageOptions *opt, const EngineStatus *engine, 
         add_clips(out, opt->cutting);
     add_one(out, "lathe_watch_http_requests_total", "counter", "Requests to the page.", (double)http->requests);
     add_one(out, "lathe_watch_http_refused_total", "counter", "Malformed ones.", (double)http->refused);
+    add_one(out, "lathe_watch_http_evicted_total", "counter", "Connections that made room for others.", (double)http->evicted);
     add_one(out, "process_resident_memory_bytes", "gauge", "Resident memory.", resident_bytes(out->arena));
 }

@@ -61,9 +61,12 @@ static void handle(void *arg, HttpExchange *x)
         http_send(x, "one ", 4);
         http_send(x, "two", 3);
         http_finish(x);
+    } else if (strcmp(h->path, "/open") == 0) {
+        http_stream(x, 200, "text/plain");
+        http_send(x, "open", 4);
     } else if (strcmp(h->path, "/flood") == 0) {
         stream_until_gone(x);
-    } else {
+    } else if (strcmp(h->path, "/never") != 0) {
         http_reply_error(x, 404, "no \"such\" page");
     }
 }
@@ -101,16 +104,20 @@ static HttpCounts close_site(Site *s)
     return c;
 }
 
-static int dial(const Site *s)
+static int dial_from(const Site *s, in_addr_t from)
 {
+    const struct sockaddr_in me = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(from)};
     const struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)http_port(s->server)),
                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     const struct timeval limit = {5, 0};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&me, sizeof me), 0);
     assert_int_equal(connect(fd, (const struct sockaddr *)&at, sizeof at), 0);
     return fd;
 }
+
+static int dial(const Site *s) { return dial_from(s, INADDR_LOOPBACK); }
 
 static void say(int fd, const char *text)
 {
@@ -250,30 +257,94 @@ static void test_slow_clients(void **state)
     close_site(&s);
 }
 
+static void get(int fd, const char *path)
+{
+    char text[128];
+    snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", path);
+    say(fd, text);
+}
+
+/* An exchange that the handler holds open. */
+static int hold(Arena *a, const Site *s, in_addr_t from)
+{
+    const int fd = dial_from(s, from);
+    get(fd, "/open");
+    hear(a, fd, "open\r\n");
+    return fd;
+}
+
+static void served(Arena *a, int fd)
+{
+    get(fd, "/file");
+    assert_non_null(strstr(hear(a, fd, "0123456789"), "200 OK"));
+}
+
+/* Who asks for nothing goes first, then who takes a long time to ask, then streams. */
 static void test_too_many_connections(void **state)
+{
+    (void)state;
+    Site s;
+    open_site(&s, (HttpOptions){.max_connections = 3});
+    Arena *const a = arena_new();
+    const int stream = hold(a, &s, INADDR_LOOPBACK), idle = dial(&s), slow = dial(&s);
+    served(a, idle);
+    say(slow, "GET /fi");
+    usleep(20000);
+    const int fourth = dial(&s);
+    served(a, fourth);
+    assert_string_equal(hear(a, idle, NULL), ""); /* closed */
+    say(fourth, "GET /slower");
+    usleep(20000);
+    const int fifth = dial(&s);
+    served(a, fifth);
+    assert_string_equal(hear(a, slow, NULL), "");
+    const int sixth = hold(a, &s, INADDR_LOOPBACK), seventh = hold(a, &s, INADDR_LOOPBACK);
+    assert_string_equal(hear(a, fifth, NULL), "");
+    assert_string_equal(hear(a, fourth, NULL), "");
+    const int eighth = dial(&s); /* all stream: the oldest goes */
+    served(a, eighth);
+    assert_string_equal(hear(a, stream, NULL), "");
+    close(stream), close(idle), close(slow), close(fourth), close(fifth), close(sixth), close(seventh), close(eighth);
+    arena_free(a);
+    assert_int_equal(close_site(&s).evicted, 5);
+}
+
+/* An address that holds many connections makes room itself. */
+static void test_many_of_one_address(void **state)
+{
+    (void)state;
+    Site s;
+    open_site(&s, (HttpOptions){.max_connections = 20});
+    Arena *const a = arena_new();
+    int fd[60];
+    const int user = hold(a, &s, INADDR_LOOPBACK);
+    for (int i = 0; i < 60; i++)
+        fd[i] = hold(a, &s, INADDR_LOOPBACK + 1);
+    const int other = dial(&s);
+    served(a, other);
+    say(user, "x"); /* its stream is there still */
+    assert_int_equal(recv(user, (char[1]){0}, 1, MSG_DONTWAIT), -1);
+    for (int i = 0; i < 60; i++)
+        close(fd[i]);
+    close(user), close(other);
+    arena_free(a);
+    assert_int_equal(close_site(&s).evicted, 42);
+}
+
+/* While the handler is at work for all of them another is told to come again. */
+static void test_all_at_work(void **state)
 {
     (void)state;
     Site s;
     open_site(&s, (HttpOptions){.max_connections = 2});
     Arena *const a = arena_new();
-    int fd[2];
-    for (int i = 0; i < 2; i++) {
-        fd[i] = dial(&s);
-        say(fd[i], "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
-        hear(a, fd[i], "0\r\n\r\n");
-    }
+    const int one = dial(&s), two = dial(&s);
+    get(one, "/never");
+    get(two, "/never");
+    usleep(50000);
     const int third = dial(&s);
-    assert_string_equal(hear(a, third, NULL), ""); /* closed at once */
-    close(fd[0]);
-    const char *got = "";
-    for (int i = 0; i < 100 && got[0] == '\0'; i++) { /* until the server has seen the first one go */
-        const int again = dial(&s);
-        send(again, "GET /file HTTP/1.1\r\n" END, strlen("GET /file HTTP/1.1\r\n" END), MSG_NOSIGNAL);
-        got = hear(a, again, NULL);
-        close(again);
-    }
-    assert_non_null(strstr(got, "0123456789"));
-    close(third), close(fd[1]);
+    assert_string_equal(hear(a, third, NULL), "");
+    close(one), close(two), close(third);
     arena_free(a);
     close_site(&s);
 }
@@ -333,6 +404,8 @@ int main(void)
         cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_slow_clients),
         cmocka_unit_test(test_too_many_connections),
+        cmocka_unit_test(test_many_of_one_address),
+        cmocka_unit_test(test_all_at_work),
         cmocka_unit_test(test_gone_and_floods),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_addresses),
