@@ -55,8 +55,7 @@ static void opened(Lowerer *w, Nest *n, int pos, int parent, bool init)
     Exprs *x = w->x;
     AxisPlan *p = &n->plan[n->order[pos].axis];
     if (n->order[pos].level == 0 && p->split == SPLIT_SHIFT && expr_node(x, p->shift)->op == EX_VAR) {
-        const Expr last = expr_addi(x, p->size, -p->tile);
-        lower_let(w, parent, p->shift, expr_min(x, expr_muli(x, p->var[0], p->tile), last));
+        lower_let(w, parent, p->shift, p->shift_to);
     }
     if (is_last_level(n, pos)) {
         if (p->split == SPLIT_GUARD) {
@@ -197,26 +196,58 @@ static void open_peeled(Lowerer *w, Nest *n, int pos, int parent, bool init)
     opened(w, &tail, pos, lower_if(w, parent, expr_lt(x, expr_int(x, 0), rest)), init);
 }
 
-/* A tile of several sizes: the loops of each, of which a run takes one. */
-static void open_sizes(Lowerer *w, const Nest *n, int pos, int parent, bool init)
+static void open_loop(Lowerer *w, Nest *n, int pos, int parent, bool init)
+{
+    const bool counted = expr_node(w->x, nest_var(n, pos))->op == EX_VAR && pos >= n->nouter;
+    const int inside = counted ? lower_for(w, parent, nest_var(n, pos), nest_extent(n, pos), mark_of(n, pos, init)) : parent;
+    opened(w, n, pos, inside, init);
+}
+
+/* Tiles that overlap. Extents below one tile cannot be shifted: a guarded copy serves them. `open` makes the loop, if none is there. */
+static void open_shifted(Lowerer *w, Nest *n, int pos, int parent, bool init,
+                         void (*open)(Lowerer *, Nest *, int, int, bool))
+{
+    Exprs *x = w->x;
+    const AxisPlan *p = &n->plan[n->order[pos].axis];
+    const Expr tile = expr_int(x, p->tile);
+    if (p->fits || expr_proves_le(x, tile, p->size)) {
+        open(w, n, pos, parent, init);
+        return;
+    }
+    Nest small = *n;
+    nest_plan_guard(x, &small, n->order[pos].axis);
+    const int below = lower_if(w, parent, expr_lt(x, p->size, tile));
+    const int other = lower_if(w, parent, expr_le(x, tile, p->size));
+    open(w, &small, pos, below, init);
+    open(w, n, pos, other, init);
+}
+
+/* Equal parts, each a tile of the size that holds it. */
+static void open_sizes(Lowerer *w, Nest *n, int pos, int parent, bool init)
 {
     Exprs *x = w->x;
     const int axis = n->order[pos].axis;
     const AxisTile *tile = &n->ss->tile[axis];
-    const char *name = arena_printf(w->ctx->arena, "%s_tile", n->st->axis[axis].name);
-    const Expr size = expr_loop_var(x, name, expr_int(x, tile->factor[0] + 1));
-    lower_let(w, parent, size, n->plan[axis].chosen);
+    const char *name = n->st->axis[axis].name;
+    const Expr most = expr_int(x, tile->factor[0] + 1);
+    const Expr least = expr_loop_var(x, arena_printf(w->ctx->arena, "%s_least", name), most);
+    lower_let(w, parent, least, nest_least_part(x, n, axis));
+    const bool counted = expr_node(x, nest_var(n, pos))->op == EX_VAR && pos >= n->nouter;
+    const int inside = counted ? lower_for(w, parent, nest_var(n, pos), nest_extent(n, pos), mark_of(n, pos, init)) : parent;
+    Expr start, size;
+    nest_part(x, n, axis, least, &start, &size);
+    const Expr var = expr_loop_var(x, arena_printf(w->ctx->arena, "%s_tile", name), most);
+    lower_let(w, inside, var, size);
     for (int k = 0; k <= tile->nother; k++) {
-        const int32_t t = tile_size(tile, k);
+        const int32_t t = k ? tile->other[k - 1] : tile->factor[0];
         Nest one = *n;
-        nest_plan_size(x, &one, axis, t, pos < n->nouter);
-        lower_open(w, &one, pos, lower_if(w, parent, expr_eq(x, size, expr_int(x, t))), init);
+        nest_plan_size(x, &one, axis, t, start);
+        open_shifted(w, &one, pos, lower_if(w, inside, expr_eq(x, var, expr_int(x, t))), init, opened);
     }
 }
 
 void lower_open(Lowerer *w, Nest *n, int pos, int parent, bool init)
 {
-    Exprs *x = w->x;
     if (init) {
         while (pos < n->norder && is_reduction(n, pos)) {
             pos++;
@@ -237,31 +268,13 @@ void lower_open(Lowerer *w, Nest *n, int pos, int parent, bool init)
         lower_body(w, n, parent, init);
         return;
     }
-    AxisPlan *p = &n->plan[n->order[pos].axis];
-    if (n->order[pos].level == 0 && p->chosen) {
+    const AxisPlan *p = &n->plan[n->order[pos].axis];
+    if (n->order[pos].level == 0 && p->split == SPLIT_SIZES) {
         open_sizes(w, n, pos, parent, init);
         return;
     }
-    if (n->order[pos].level == 0 && p->split == SPLIT_SHIFT && !p->fits &&
-        !expr_proves_le(x, expr_int(x, p->tile), p->size)) {
-        /* Extents below one tile cannot be shifted: a guarded copy serves them. */
-        const Expr tile = expr_int(x, p->tile);
-        Nest small = *n;
-        nest_plan_guard(x, &small, n->order[pos].axis);
-        const int below = lower_if(w, parent, expr_lt(x, p->size, tile));
-        Nest large = *n;
-        const int other = lower_if(w, parent, expr_le(x, tile, p->size));
-        if (pos < n->nouter) {
-            opened(w, &small, pos, below, init);
-            opened(w, &large, pos, other, init);
-        } else {
-            opened(w, &small, pos,
-                   lower_for(w, below, nest_var(&small, pos), nest_extent(&small, pos),
-                            mark_of(n, pos, init)),
-                   init);
-            opened(w, &large, pos,
-                   lower_for(w, other, nest_var(n, pos), nest_extent(n, pos), mark_of(n, pos, init)), init);
-        }
+    if (n->order[pos].level == 0 && p->split == SPLIT_SHIFT) {
+        open_shifted(w, n, pos, parent, init, open_loop);
         return;
     }
     if (n->order[pos].level == 0 && p->split == SPLIT_PEEL) {
@@ -271,11 +284,7 @@ void lower_open(Lowerer *w, Nest *n, int pos, int parent, bool init)
     if (!init && is_reduction(n, pos) && (open_trimmed(w, n, pos, parent) || open_partitioned(w, n, pos, parent))) {
         return;
     }
-    const bool counted = expr_node(x, nest_var(n, pos))->op == EX_VAR && pos >= n->nouter;
-    const int inside = counted ? lower_for(w, parent, nest_var(n, pos), nest_extent(n, pos),
-                                          mark_of(n, pos, init))
-                               : parent;
-    opened(w, n, pos, inside, init);
+    open_loop(w, n, pos, parent, init);
 }
 
 /* ---- phases ---- */

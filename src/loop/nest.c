@@ -14,56 +14,55 @@ static int64_t inner_product(const AxisTile *tile, int level)
 
 static AxisTile tile_of(const Nest *n, int axis)
 {
-    AxisTile tile = n->ss ? n->ss->tile[axis] : (AxisTile){0};
-    if (n->plan[axis].one_of) {
-        tile.factor[0] = n->plan[axis].one_of;
-        tile.nother = 0;
-    }
-    return tile;
+    return n->ss ? n->ss->tile[axis] : (AxisTile){0};
 }
 
 /* ---- tiles of several sizes ---- */
 
-static Expr ceil_divi(Exprs *x, Expr e, int64_t by)
-{
-    return expr_ceil_div(x, e, expr_int(x, by));
-}
-
-/* Which size costs least, and how many tiles of it there are. */
-static Expr choose_size(Exprs *x, const AxisTile *tile, Expr extent, Expr *tiles)
-{
-    Expr best = 0, least = 0;
-    for (int k = 0; k <= tile->nother; k++) {
-        const int32_t t = tile_size(tile, k);
-        const Expr these = ceil_divi(x, extent, t), cost = expr_muli(x, these, t + TILE_ROWS_MORE);
-        const Expr better = k ? expr_lt(x, cost, least) : 0;
-        best = k ? expr_select(x, better, expr_int(x, t), best) : expr_int(x, t);
-        *tiles = k ? expr_select(x, better, these, *tiles) : these;
-        least = k ? expr_min(x, cost, least) : cost;
-    }
-    return best;
-}
-
-int32_t tile_size_for(const AxisTile *tile, int64_t extent)
+int32_t tile_size_for(const AxisTile *tile, int64_t rows)
 {
     int32_t best = tile->factor[0];
     for (int k = 0; k < tile->nother; k++) {
-        if (tile_cost(extent, tile->other[k]) < tile_cost(extent, best)) {
-            best = tile->other[k];
-        }
+        best = tile->other[k] >= rows ? tile->other[k] : best;
     }
     return best;
 }
 
-/* Is this size never taken for an extent below it? */
-static bool size_fits(const AxisTile *tile, int32_t size, int64_t low)
+/* Is this size taken for `extent` elements? */
+static bool takes_size(const AxisTile *tile, int64_t extent, int32_t size)
 {
-    for (int64_t e = low > 1 ? low : 1; e < size; e++) {
-        if (tile_size_for(tile, e) == size) {
-            return false;
-        }
+    const int64_t parts = (extent + tile->factor[0] - 1) / tile->factor[0];
+    return tile_size_for(tile, extent / parts) == size || tile_size_for(tile, (extent + parts - 1) / parts) == size;
+}
+
+static bool takes_size_within(const AxisTile *tile, int64_t low, int64_t high, int32_t size)
+{
+    bool taken = false;
+    for (int64_t e = low > 1 ? low : 1; e <= high; e++) {
+        taken |= takes_size(tile, e, size);
     }
-    return true;
+    return taken;
+}
+
+Expr nest_least_part(Exprs *x, const Nest *n, int axis)
+{
+    const Expr size = n->plan[axis].size, parts = expr_ceil_div(x, size, expr_int(x, n->ss->tile[axis].factor[0]));
+    return expr_div(x, size, expr_max(x, parts, expr_int(x, 1)));
+}
+
+void nest_part(Exprs *x, const Nest *n, int axis, Expr least, Expr *start, Expr *size)
+{
+    const AxisTile *tile = &n->ss->tile[axis];
+    const AxisPlan *p = &n->plan[axis];
+    const Expr at = p->var[0], parts = expr_ceil_div(x, p->size, expr_int(x, tile->factor[0]));
+    const Expr more = expr_sub(x, p->size, expr_mul(x, least, parts)); /* parts that have one more */
+    *start = expr_add(x, expr_mul(x, at, least), expr_min(x, at, more));
+    const Expr these = expr_select(x, expr_lt(x, at, more), expr_addi(x, least, 1), least);
+    *size = expr_int(x, tile->factor[0]);
+    for (int k = 0; k < tile->nother; k++) {
+        const Expr other = expr_int(x, tile->other[k]);
+        *size = expr_select(x, expr_le(x, these, other), other, *size);
+    }
 }
 
 /* ---- planning ---- */
@@ -132,24 +131,28 @@ static void plan_small(Exprs *x, Nest *n, int axis, int64_t size, Expr base)
     make_levels(x, n, axis, base);
 }
 
+static Expr shift_var(Exprs *x, const Nest *n, int axis)
+{
+    const AxisPlan *p = &n->plan[axis];
+    const char *name = arena_printf(x->ctx->arena, "%s_shift", n->st->axis[axis].name);
+    return expr_loop_var(x, name, expr_addi(x, p->size, 1 - p->tile));
+}
+
 static void plan_tiled(Exprs *x, Nest *n, int axis)
 {
     AxisPlan *p = &n->plan[axis];
     const Expr zero = expr_int(x, 0);
     int64_t size;
     const bool constant = expr_is_int(x, p->size, &size);
-    AxisTile tile = tile_of(n, axis);
-    if (tile.nother && constant) {
-        p->one_of = tile_size_for(&tile, size);
-        tile = tile_of(n, axis);
-    }
+    const AxisTile tile = tile_of(n, axis);
     p->nlevels = tile.n + 1;
     p->tile = inner_product(&tile, 0);
     if (tile.nother) {
-        p->split = SPLIT_SHIFT;
-        p->chosen = choose_size(x, &tile, p->size, &p->extent[0]);
-        p->extent[1] = p->chosen; /* until one is planned */
+        p->split = SPLIT_SIZES;
+        p->extent[0] = expr_ceil_div(x, p->size, expr_int(x, p->tile));
+        p->extent[1] = expr_int(x, p->tile); /* until one size is planned: what the largest may hold */
         make_levels(x, n, axis, zero);
+        make_levels(x, n, axis, expr_muli(x, p->var[0], p->tile));
         return;
     }
     if (constant && size < p->tile) {
@@ -173,8 +176,8 @@ static void plan_tiled(Exprs *x, Nest *n, int axis)
     make_levels(x, n, axis, zero);
     Expr base = expr_muli(x, p->var[0], p->tile);
     if (p->split == SPLIT_SHIFT) {
-        const char *name = arena_printf(x->ctx->arena, "%s_shift", n->st->axis[axis].name);
-        p->shift = expr_loop_var(x, name, expr_addi(x, p->size, 1 - p->tile));
+        p->shift = shift_var(x, n, axis);
+        p->shift_to = expr_min(x, base, expr_addi(x, p->size, -p->tile));
         base = p->shift;
     }
     make_levels(x, n, axis, base);
@@ -214,17 +217,20 @@ void nest_plan_guard(Exprs *x, Nest *n, int axis)
     make_levels(x, n, axis, expr_muli(x, p->var[0], p->tile));
 }
 
-void nest_plan_size(Exprs *x, Nest *n, int axis, int32_t size, bool keep)
+void nest_plan_size(Exprs *x, Nest *n, int axis, int32_t size, Expr start)
 {
+    const AxisTile *all = &n->ss->tile[axis];
     AxisPlan *p = &n->plan[axis];
-    const AxisTile all = tile_of(n, axis);
-    p->one_of = size;
-    p->fits = size_fits(&all, size, expr_low(x, p->size));
-    p->chosen = 0;
-    for (int k = keep; k < p->nlevels; k++) {
-        p->var[k] = 0;
-    }
-    plan_tiled(x, n, axis);
+    p->split = SPLIT_SHIFT;
+    p->tile = size;
+    p->one_of = true;
+    p->alone = !takes_size_within(all, all->factor[0] + 1, 2 * (int64_t)all->factor[0], size);
+    p->fits = !takes_size_within(all, expr_low(x, p->size), size - 1, size);
+    p->extent[1] = expr_int(x, size);
+    p->var[1] = 0;
+    p->shift = shift_var(x, n, axis);
+    p->shift_to = expr_min(x, start, expr_addi(x, p->size, -size));
+    make_levels(x, n, axis, p->shift);
 }
 
 void nest_keep_inside(Exprs *x, Nest *n)

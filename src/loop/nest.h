@@ -3,8 +3,9 @@
  * An axis of size E tiled by factors f1..fk (T their product) has levels 0..k. Its local position is
  *
  *     exact, guard   v0*T            + v1*(f2..fk) + ... + vk
- *     shift          min(v0*T, E-T)  + ...              the last tile overlaps; of several sizes T a run takes one
+ *     shift          min(v0*T, E-T)  + ...              the last tile overlaps
  *     peel           v0*T + ...  for v0 < floor(E/T), then a tail tile at floor(E/T)*T
+ *     sizes          min(start, E-S) + ...              equal parts; S, which holds a part, one of several sizes
  *
  * and its value is low + local, where low is 0 for a root stage and the corner of the box for a
  * stage computed at another's loop. Where that box may stick out of the axis, what is computed there is not wanted:
@@ -15,7 +16,7 @@
 #include "loop/region.h"
 #include "loop/schedule.h"
 
-typedef enum SplitKind { SPLIT_EXACT, SPLIT_GUARD, SPLIT_SHIFT, SPLIT_PEEL } SplitKind;
+typedef enum SplitKind { SPLIT_EXACT, SPLIT_GUARD, SPLIT_SHIFT, SPLIT_PEEL, SPLIT_SIZES } SplitKind;
 
 typedef struct AxisPlan {
     Expr low, size;   /* values [low, low + size) */
@@ -23,10 +24,11 @@ typedef struct AxisPlan {
     Expr read;        /* not 0: the value kept below the limit, which the stage computes with */
     SplitKind split;
     int64_t tile;     /* T */
-    int32_t one_of;   /* not 0: T, where the record has several; it is what a run takes here */
-    Expr chosen;      /* not 0: which T a run takes, still open */
-    bool fits;        /* T <= E wherever a run takes this T */
-    Expr shift;       /* SPLIT_SHIFT: the LET variable min(v0*T, E-T) */
+    bool one_of;      /* T is one of several sizes that the record has .. */
+    bool alone;       /* .. of which no others are beside it .. */
+    bool fits;        /* .. and T <= E wherever it is taken */
+    Expr shift;       /* SPLIT_SHIFT: the LET variable .. */
+    Expr shift_to;    /* .. min(v0*T, E-T), or where T is one of several, min(start, E-T) */
     Expr base;        /* position of the tile */
     Expr value;
     int nlevels;
@@ -64,8 +66,12 @@ void nest_plan_tail(Exprs *x, Nest *n, int axis);
 void nest_plan_main(Exprs *x, Nest *n, int axis, Expr tiles);
 /* The guarded form of a shifted axis, for extents below one tile. */
 void nest_plan_guard(Exprs *x, Nest *n, int axis);
-/* A shifted axis of several sizes, where a run takes this one. Level 0 keeps its variable, or gets one of its own. */
-void nest_plan_size(Exprs *x, Nest *n, int axis, int32_t size, bool keep);
+/* SPLIT_SIZES: elements that every part has at least. */
+Expr nest_least_part(Exprs *x, const Nest *n, int axis);
+/* .. and inside level 0: where the part begins, and the size that holds it. */
+void nest_part(Exprs *x, const Nest *n, int axis, Expr least, Expr *start, Expr *size);
+/* Such a tile, where it has this size. */
+void nest_plan_size(Exprs *x, Nest *n, int axis, int32_t size, Expr start);
 /* The unrolled axes of a box: computed from values inside the limits, not guarded. */
 void nest_keep_inside(Exprs *x, Nest *n);
 /* e over the stage's axes -> over the nest's loop variables. */

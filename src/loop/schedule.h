@@ -11,8 +11,8 @@
  *                            MODE says what happens where the factors do not divide E (default guard):
  *       pad    the last tile computes elements beyond E: legal where the layout rounds the storage up to whole tiles
  *       shift  the last tile starts at E - T (T = f1*..*fk): needs E >= T, no in-place, domain axes only
- *              shift or g1 .. (one factor, falling): a run takes that T of f1, g1, .. whose tiles cost least, at
- *              T + 2 rows each: ceil(E / T) * (T + 2); of equals the first. Each T has loops of its own
+ *              shift or g1 .. (one factor, falling): ceil(E / f1) parts, equal but for one row, each a tile of the smallest of
+ *              f1, g1, .. that holds it. Each size has loops of its own
  *       peel   A0 runs floor(E / T) full tiles, then one tile of what is left (constant E: of just that size; else guarded)
  *       mask   loads and stores of the innermost (vector) loop are masked; others guarded; needs target masks for speed, not for meaning
  *       guard  an `if` around the innermost statement
@@ -27,7 +27,8 @@
  *                            Four loops (m n k g, with no vector loop): an instruction on tiles; scope is scratch
  *   at S.L                   computed inside loop L of stage S, for what is needed there (default: root: a phase of its own)
  *   ahead T S.L              S.L: the loop of `at`, or one around it. While it runs once, the part of constant T that this stage reads the
- *                            next time is fetched into the second-level cache, a line at each step of the loops of its sum
+ *                            next time is fetched into the second-level cache, a line at each step of the loops of its sum.
+ *                            Not by the smaller of several tile sizes where one such tile is all there is
  *   scope reg | scratch      where the box it needs lives while `at` (default: the whole tensor, a shared buffer)
  *   scope result             in place: an element lies where the stage S that it is computed at will write its own. S is a root MAP, and
  *                            all others have read it by then
@@ -47,7 +48,6 @@
 #define SCHEDULE_FORMAT 1
 #define MAX_FACTORS 4                       /* loops of an axis are at most MAX_FACTORS + 1 */
 #define MAX_OTHERS 4
-#define TILE_ROWS_MORE 2 /* measured: tiles of four rows take 0.8 times as long as tiles of six */
 #define MAX_LOOPS 40
 
 typedef enum TailMode { TAIL_GUARD, TAIL_PAD, TAIL_SHIFT, TAIL_PEEL, TAIL_MASK } TailMode;
@@ -56,7 +56,7 @@ typedef struct AxisTile {
     int n;                        /* factors; 0: one loop */
     int32_t factor[MAX_FACTORS];
     TailMode tail;
-    int nother;                   /* TAIL_SHIFT: sizes that may stand for factor[0], falling */
+    int nother;                   /* TAIL_SHIFT: sizes that a tile may have instead of factor[0], falling */
     int32_t other[MAX_OTHERS];
 } AxisTile;
 
@@ -64,15 +64,7 @@ typedef struct LoopRef { /* level `level` of axis `axis` (reduction axes follow 
     int8_t axis, level;
 } LoopRef;
 
-static inline int32_t tile_size(const AxisTile *t, int k) /* k-th of the 1 + nother */
-{
-    return k ? t->other[k - 1] : t->factor[0];
-}
-static inline int64_t tile_cost(int64_t extent, int32_t size)
-{
-    return (extent + size - 1) / size * (size + TILE_ROWS_MORE);
-}
-int32_t tile_size_for(const AxisTile *t, int64_t extent); /* what a run takes (loop/nest.c) */
+int32_t tile_size_for(const AxisTile *t, int64_t rows); /* that holds so many (loop/nest.c) */
 
 typedef struct StageSchedule {
     const char *name;             /* first result */

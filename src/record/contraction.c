@@ -177,7 +177,8 @@ static void schedule_tile(Choice *c, const Contraction *k, int acc, int out, Pro
     as->at_loop = innermost;
     as->scope = SCOPE_REG;
     const int64_t tiles = tiles_of_panel(s, k, tile, row_axis);
-    if (!rows_first && !apart && tiles != 1 && tiles <= AHEAD_TILES && s->tensor.at[k->b_tensor].role == TENSOR_CONST) {
+    const bool streams = apart && tiles > 0; /* are fast enough; an open count of tiles may be large */
+    if (!rows_first && !streams && tiles != 1 && tiles <= AHEAD_TILES && s->tensor.at[k->b_tensor].role == TENSOR_CONST) {
         as->ahead = s->tensor.at[k->b_tensor].name;
         as->ahead_loop = (LoopRef){.axis = (int8_t)v};
     }
@@ -252,18 +253,19 @@ static Contraction choose_lanes(const Choice *c, const Contraction *k)
 }
 
 #define FEW_ROWS 7      /* that meet a panel, or one tile of them: reading it is most of their time; more do better if it is fetched ahead */
-#define MANY_ROWS 4096  /* not known */
 #define MANY_PANELS 128 /* beside which one that is no whole vector, and then read lane by lane, does not count */
 
 /* B is read at the speed of what it lies in, and from beyond L2 several streams side by side are faster than one. Measured,
- * constants in memory: 20 GB/s, in 2 streams 26, in 4 28; in a part of L3: 28, 34, 40. */
+ * constants in memory: 20 GB/s, in 2 streams 26, in 4 28; in a part of L3: 28, 34, 40. Where rows are open, B lies for the
+ * fewest; many lose nothing by it. */
 static bool pays_to_stream(const Choice *c, const Contraction *k, ProductTile tile)
 {
     const Stages *s = c->s;
     const Stage *st = &s->stage.at[k->stage];
     int64_t rows = 1;
     for (int a = 0; a < st->naxes; a++) {
-        rows *= a == k->vector_axis ? 1 : axis_extent(s, st, a, MANY_ROWS);
+        const int64_t low = expr_low(s->x, st->axis[a].extent);
+        rows *= a == k->vector_axis || low < 1 ? 1 : low;
     }
     const int lanes = target_lanes(c->target, 4), width = tile.vectors * lanes;
     const int64_t columns = axis_extent(s, st, k->vector_axis, 0);

@@ -1,6 +1,6 @@
 /* How many rows and vectors a register tile of a product has: chosen analytically. The accumulators, one row of B vectors and
  * one broadcast fit the register file; per step of the sum a tile costs max(FMA, load, latency) cycles; remainders waste work.
- * An open count of rows gets tiles of several sizes, of which a run takes one (`tile j 6 shift or 4 2`). */
+ * An open count of rows gets tiles of several sizes, of which a run takes those it needs (`tile j 6 shift or 5 4 2 1`). */
 #include "record/templates.h"
 
 #define FMA_SLACK 4.4   /* cycles between uses of an accumulator: latency 4 and some slack */
@@ -102,30 +102,29 @@ ProductTile product_tile(const Target *t, ProductSize p)
 #define OPEN_WASTE 1.1 /* of the time: what it may take longer than in tiles of the best size */
 #define ROW_CYCLES 0.5 /* measured: few rows wait for B to come from memory, and the fewer their instructions, the less */
 
-/* Cycles a step of the sum for so many rows. */
-static double rows_cycles(const Target *t, int64_t rows, int size, int vectors)
+/* Cycles a step of the sum for one tile of so many rows. */
+static double rows_cycles(const Target *t, int rows, int vectors)
 {
-    return (double)((rows + size - 1) / size) * (step_cycles(t, size, vectors) + ROW_CYCLES * size);
+    return step_cycles(t, rows, vectors) + ROW_CYCLES * rows;
 }
 
-/* The worst count of rows from `low` on: how much longer does it take in the tile's sizes than in the best of all? */
+/* The worst count of rows from `low` on: how much longer does it take than with tiles of any size? */
 static double worst_waste(const Target *t, const AxisTile *tile, int vectors, int64_t low, int64_t high)
 {
     double worst = 1;
     for (int64_t rows = low; rows <= high; rows++) {
-        double least = rows_cycles(t, rows, 1, vectors);
-        for (int size = 2; size <= tile->factor[0]; size++) {
-            const double cycles = rows_cycles(t, rows, size, vectors);
-            least = cycles < least ? cycles : least;
-        }
-        const double waste = rows_cycles(t, rows, tile_size_for(tile, rows), vectors) / least;
-        worst = waste > worst ? waste : worst;
+        const int parts = (int)((rows + tile->factor[0] - 1) / tile->factor[0]);
+        const int part = (int)(rows / parts), more = (int)(rows % parts); /* of one row more */
+        const double best = (parts - more) * rows_cycles(t, part, vectors) + more * rows_cycles(t, part + 1, vectors);
+        const double taken = (parts - more) * rows_cycles(t, tile_size_for(tile, part), vectors) +
+                             more * rows_cycles(t, tile_size_for(tile, part + 1), vectors);
+        worst = taken / best > worst ? taken / best : worst;
     }
     return worst;
 }
 
-/* How many rows there will be is not known: where one size of tiles may waste too much, others stand beside it, those
- * that help most, as few as will do. */
+/* How many rows there will be is not known: where tiles of one size may waste too much, others stand beside it, those that
+ * help most, as few as will do. */
 AxisTile product_rows(const Target *t, int rows, int vectors, int64_t low, int64_t high)
 {
     AxisTile tile = {.n = 1, .factor = {rows}, .tail = TAIL_SHIFT};
