@@ -12,12 +12,20 @@
 
 #define DRAIN 10000000 /* us for sinks to deliver what waits */
 
+#define LOSS_PAUSE 10.0 /* seconds */
+
+typedef struct Loss { /* as it was told */
+    int64_t told;
+    double at;
+} Loss;
+
 typedef struct Running {
     const WatchStreams *opt;
     WatchOutput *output;
     StatusLines status; /* under the output's lock */
     ServiceRun *service;
     Engine *engine;
+    Loss outbox, store, dropped;
 } Running;
 
 /* ---- what the streams tell ---- */
@@ -79,13 +87,43 @@ static void reload(Running *run)
     Error e = {0};
     Arena *const a = arena_new();
     const int code = service_reload(run->service, &c, &e);
-    const int changed = c.added + c.removed + c.edited;
+    const int sinks = c.sinks_added + c.sinks_removed + c.sinks_edited, changed = c.added + c.removed + c.edited + sinks;
     if (code != 0)
         say(run, arena_printf(a, "reload: %s; %s", e.message, changed == 0 ? "all goes on as it was" : "the others are changed"));
-    if (changed > 0)
-        say(run, arena_printf(a, "reload: %d added, %d removed, %d changed, %d as they were, in %.0f ms", c.added, c.removed,
-                              c.edited, c.same, c.seconds * 1e3));
+    const char *const of_sinks = sinks == 0 ? "" : arena_printf(a, "; sinks: %d added, %d removed, %d changed", c.sinks_added,
+                                                                c.sinks_removed, c.sinks_edited);
+    if (code == 0 || changed > 0)
+        say(run, arena_printf(a, "reload: %d added, %d removed, %d changed, %d as they were%s, in %.0f ms", c.added, c.removed,
+                              c.edited, c.same, of_sinks, c.seconds * 1e3));
     arena_free(a);
+}
+
+/* ---- what goes wrong meanwhile ---- */
+
+/* At once, and then no more often than this. */
+static void tell_loss(Running *run, Loss *l, int64_t n, const char *what, const char *why)
+{
+    const double now = time_now();
+    if (n == l->told || (l->told > 0 && now - l->at < LOSS_PAUSE))
+        return;
+    Arena *const a = arena_new();
+    say(run, arena_printf(a, "%lld %s: %s", (long long)n, what, why));
+    arena_free(a);
+    *l = (Loss){n, now};
+}
+
+static void tell_losses(Running *run)
+{
+    char why[256];
+    if (service_sinks(run->service)) {
+        const int64_t lost = sinks_lost(service_sinks(run->service), why, sizeof why);
+        tell_loss(run, &run->outbox, lost, "records were lost for the sinks", why);
+    }
+    if (service_store(run->service)) {
+        const StoreCounts c = store_counts(service_store(run->service));
+        tell_loss(run, &run->store, c.failures, "times the store could not be written, what it does not have is kept for a while", c.error);
+        tell_loss(run, &run->dropped, c.dropped, "spans and records were lost for the store", c.error);
+    }
 }
 
 static void nap(void)
@@ -103,6 +141,8 @@ static void look_after(Running *run)
         reloads = *w->reload;
         if (run->service && (asked || service_changed(run->service)))
             reload(run);
+        if (run->service)
+            tell_losses(run);
         show(run);
     }
 }
@@ -140,10 +180,8 @@ static int start_videos(Running *run, Error *e)
 
 static void tell_undelivered(Running *run)
 {
-    char why[256];
-    const int64_t refused = service_refused(run->service, why, sizeof why);
-    if (refused > 0)
-        fprintf(stderr, "%lld records could not be handed to sinks: %s\n", (long long)refused, why);
+    run->outbox.at = run->store.at = run->dropped.at = 0; /* what was not told yet */
+    tell_losses(run);
     const Service *const s = service_now(run->service);
     for (int i = 0; i < s->nsink; i++) {
         const SinkCounts c = sinks_counts(service_sinks(run->service), i);
@@ -167,8 +205,9 @@ static void end(Running *run, bool *good)
     const EngineStatus last = engine_status(run->engine, a);
     *good = all_good(&last);
     if (run->service) {
+        service_drain(run->service, DRAIN);
         tell_undelivered(run);
-        service_stop(run->service, DRAIN);
+        service_stop(run->service, 0);
     } else {
         engine_free(run->engine); /* what is active ends now, and is printed */
     }

@@ -98,8 +98,6 @@ static bool write_once(Outbox *o)
     for (OutboxAdd *a = adds, *next; a != NULL; a = next) {
         next = a->next; /* who waits for it takes it away */
         a->code = code;
-        if (code != 0)
-            *a->error = e;
         a->done = true;
         *(code == 0 ? &o->counts.added : &o->counts.failed) += 1;
     }
@@ -128,18 +126,22 @@ static void *writing(void *arg)
 
 /* ---- to be written ---- */
 
-int outbox_add(Outbox *o, const SinkRecord *r, uint64_t key, int n, const int *sink, Error *e)
+int outbox_add(Outbox *o, int n, OutboxAdd *add, Error *e)
 {
-    Error mine = {0};
-    OutboxAdd a = {.record = r, .key = key, .n = n, .sink = sink, .error = &mine};
     pthread_mutex_lock(&o->lock);
-    *o->last = &a;
-    o->last = &a.next;
+    for (int i = 0; i < n; i++) {
+        add[i].done = false;
+        add[i].next = NULL;
+        *o->last = &add[i];
+        o->last = &add[i].next;
+    }
     pthread_cond_signal(&o->work);
-    while (!a.done)
+    while (n > 0 && !add[n - 1].done) /* they are taken together */
         pthread_cond_wait(&o->settled, &o->lock);
+    const int code = n > 0 ? add[n - 1].code : 0;
+    const int out = code == 0 ? 0 : error_set(e, code, "%s", o->counts.error);
     pthread_mutex_unlock(&o->lock);
-    return a.code == 0 ? 0 : error_set(e, a.code, "%s", mine.message);
+    return out;
 }
 
 static void say(Outbox *o, const OutboxAck *ack, const atomic_bool *stop)

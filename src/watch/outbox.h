@@ -52,8 +52,19 @@ void outbox_close(Outbox *o);
 /* The number of a sink, the same as ever for a name. */
 int outbox_sink(Outbox *o, const char *name, int *sink, Error *e);
 
-/* From any thread. Rows for n sinks; returns once committed. */
-int outbox_add(Outbox *o, const SinkRecord *r, uint64_t key, int n, const int *sink, Error *e);
+typedef struct OutboxAdd { /* a record to be added; it and what it points to belong to who waits for it */
+    const SinkRecord *record;
+    uint64_t key;
+    int n;            /* rows, for these sinks */
+    const int *sink;
+    int64_t seq;      /* once committed */
+    int code;         /* 0, or why not */
+    bool done;        /* the outbox's, as what follows */
+    struct OutboxAdd *next;
+} OutboxAdd;
+
+/* From any thread: all of them in one commit, in their order; returns once that is on disk. Else none was added, and each has the code. */
+int outbox_add(Outbox *o, int n, OutboxAdd *add, Error *e);
 /* Soon. If many wait because the disk refuses them, these two wait too, until it does not, or *stop, or
  * outbox_hurry: then what was to be said is forgotten, and the record sent again one day. */
 void outbox_done(Outbox *o, int sink, int64_t seq, const atomic_bool *stop);

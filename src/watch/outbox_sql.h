@@ -6,18 +6,6 @@
 
 typedef struct OutboxDb OutboxDb;
 
-typedef struct OutboxAdd { /* on the stack of who waits for it */
-    const SinkRecord *record;
-    uint64_t key;
-    int n;
-    const int *sink;
-    Error *error;
-    int64_t seq;  /* once committed */
-    int code;
-    bool done;
-    struct OutboxAdd *next;
-} OutboxAdd;
-
 typedef struct OutboxAck {
     bool dead;
     int sink, attempts;

@@ -294,8 +294,13 @@ static void work_metrics(Job *j)
     const EngineStatus engine = engine_status(p->opt.engine, j->arena);
     Str out = str_new(j->arena);
     pthread_mutex_lock(&p->lock);
-    page_metrics(&out, &p->opt, &engine, &p->sinks, &j->http);
-    pthread_mutex_unlock(&p->lock);
+    PageSinks sinks = p->sinks;
+    const char **const name = arena_array_of(j->arena, sinks.n + 1, const char *);
+    for (int i = 0; i < sinks.n; i++)
+        name[i] = arena_strdup(j->arena, sinks.name[i]);
+    sinks.name = name;
+    pthread_mutex_unlock(&p->lock); /* asking sinks may wait for the disk */
+    page_metrics(&out, &p->opt, &engine, &sinks, &j->http);
     j->type = METRICS_TYPE;
     job_text(j, &out);
 }
@@ -585,7 +590,7 @@ void page_close(Page *p)
 
 int page_port(const Page *p) { return http_port(p->server); }
 
-void page_sinks(Page *p, int n, const char *const *name)
+void page_sinks(Page *p, Sinks *sinks, int n, const char *const *name)
 {
     Arena *const a = arena_new();
     const char **const copy = arena_array_of(a, n + 1, const char *);
@@ -594,6 +599,6 @@ void page_sinks(Page *p, int n, const char *const *name)
     pthread_mutex_lock(&p->lock);
     arena_free(p->names);
     p->names = a;
-    p->sinks = (PageSinks){n, copy};
+    p->sinks = (PageSinks){sinks, n, copy};
     pthread_mutex_unlock(&p->lock);
 }

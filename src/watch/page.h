@@ -25,7 +25,7 @@
 
 #define PAGE_RECORDS 500 /* that a reader who comes late may still have */
 
-typedef struct PageOptions { /* what it shows: engine, board, store, sinks and clips outlive the page; texts are copied */
+typedef struct PageOptions { /* what it shows: engine, board, store and clips outlive the page; texts are copied */
     const char *address;   /* 127.0.0.1:8080, [::1]:0, 8080 (at 127.0.0.1); port 0: a free one */
     int nname;             /* names besides addresses and localhost under which it may be asked */
     const char *const *name;
@@ -34,7 +34,6 @@ typedef struct PageOptions { /* what it shows: engine, board, store, sinks and c
     Store *store;          /* NULL: no search */
     const char *store_path;
     const char *evidence, *clips; /* folders; NULL: none */
-    Sinks *sinks;          /* NULL: none */
     Clips *cutting;        /* for metrics; NULL: none */
 } PageOptions;
 
@@ -49,7 +48,7 @@ int page_port(const Page *p);
 
 /* A line of JSON (event_json, system_json) for those who listen. From any thread. */
 void page_record(Page *p, const char *json, size_t size);
-/* Names of sinks, in their order, for metrics: they may change. */
-void page_sinks(Page *p, int n, const char *const *name);
+/* Sinks, which outlive the page (NULL: none), and their names, in their order: for metrics. They may change. */
+void page_sinks(Page *p, Sinks *sinks, int n, const char *const *name);
 
 #endif

@@ -82,12 +82,18 @@ static void add_latency(Str *out, const EngineStatus *g)
                           (double)g->stream[k].live.down[c]);
 }
 
+static void add_one(Str *out, const char *name, const char *type, const char *help, double v)
+{
+    metrics_family(out, name, type, help);
+    metrics_value(out, name, 0, NULL, v);
+}
+
 typedef struct SinkColumn {
     const char *name, *type, *help;
     size_t at; /* of an int64_t in SinkCounts */
 } SinkColumn;
 
-static void add_sinks(Str *out, const PageOptions *opt, const PageSinks *sinks)
+static void add_sinks(Str *out, const PageSinks *sinks)
 {
     static const SinkColumn row[] = {
         {"lathe_watch_outbox_depth", "gauge", "Records that wait for a sink.", offsetof(SinkCounts, waiting)},
@@ -96,10 +102,10 @@ static void add_sinks(Str *out, const PageOptions *opt, const PageSinks *sinks)
         {"lathe_watch_sink_failures_total", "counter", "Attempts that failed.", offsetof(SinkCounts, failures)},
         {"lathe_watch_sink_dead", "gauge", "Records that were given up.", offsetof(SinkCounts, dead)},
     };
-    for (size_t i = 0; opt->sinks && i < sizeof row / sizeof row[0]; i++) {
+    for (size_t i = 0; sinks->all && i < sizeof row / sizeof row[0]; i++) {
         metrics_family(out, row[i].name, row[i].type, row[i].help);
         for (int k = 0; k < sinks->n; k++) {
-            const SinkCounts c = sinks_counts(opt->sinks, k);
+            const SinkCounts c = sinks_counts(sinks->all, k);
             int64_t v;
             memcpy(&v, (const char *)&c + row[i].at, sizeof v);
             metrics_value(out, row[i].name, 1, (MetricLabel[]){{"sink", sinks->name[k]}}, (double)v);
@@ -107,10 +113,17 @@ static void add_sinks(Str *out, const PageOptions *opt, const PageSinks *sinks)
     }
 }
 
-static void add_one(Str *out, const char *name, const char *type, const char *help, double v)
+static void add_outbox(Str *out, const PageSinks *sinks)
 {
-    metrics_family(out, name, type, help);
-    metrics_value(out, name, 0, NULL, v);
+    char ignored[8];
+    if (!sinks->all)
+        return;
+    const OutboxCounts c = sinks_outbox(sinks->all);
+    add_one(out, "lathe_watch_outbox_added_total", "counter", "Records that the outbox took.", (double)c.added);
+    add_one(out, "lathe_watch_outbox_lost_total", "counter", "Records that the outbox could not take (a full disk): lost for the sinks.",
+            (double)sinks_lost(sinks->all, ignored, sizeof ignored));
+    add_one(out, "lathe_watch_outbox_bytes", "gauge", "Size of the outbox.", (double)c.bytes);
+    add_one(out, "lathe_watch_outbox_orphans", "gauge", "Records of sinks that are no more named.", (double)c.rows);
 }
 
 /* Of this process, by /proc; 0: not known. */
@@ -144,7 +157,8 @@ void page_metrics(Str *out, const PageOptions *opt, const EngineStatus *engine, 
     add_columns(out, engine);
     add_skipped(out, engine);
     add_latency(out, engine);
-    add_sinks(out, opt, sinks);
+    add_sinks(out, sinks);
+    add_outbox(out, sinks);
     const SpotlightStatus spotlight = engine_spotlight(opt->engine, out->arena);
     page_spotlight_metrics(out, &spotlight);
     add_one(out, "lathe_watch_rate_factor", "gauge", "Share of the sampling rates asked for; below 1 under overload.", engine->factor);

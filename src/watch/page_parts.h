@@ -15,7 +15,8 @@ extern const int page_nfile;
 
 #define PAGE_RANKS 50
 
-typedef struct PageSinks { /* names as they are now */
+typedef struct PageSinks { /* as they are now */
+    Sinks *all;            /* NULL: none */
     int n;
     const char *const *name;
 } PageSinks;

@@ -1,15 +1,13 @@
 /* Starting, reloading and stopping; records on their way to the sinks. */
 #include "watch/service_run.h"
 
-#include <pthread.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/vec.h"
 #include "watch/page.h"
 #include "watch/pattern.h"
-#include "watch/system_json.h"
+#include "watch/telling.h"
 
 /* A stream as the engine has it. What it needs lives as long as it runs, whatever becomes of the file. */
 typedef struct Running {
@@ -25,69 +23,51 @@ struct ServiceRun {
     Service *now;
     FileList files;
     Engine *engine;
-    Sinks *sinks;            /* NULL: none, as the five below */
+    Sinks *sinks;            /* NULL: none, as the five below; they stay once there were any */
     Evidence *evidence;
     Clips *clips;
     Store *store;
     Board *board;
     Page *_Atomic page;      /* opened when streams run already */
+    Telling *telling;
     VEC(Running) running;
-    pthread_mutex_t lock;    /* refused, why */
-    int64_t refused;
-    char why[256];
 };
 
 /* ---- records ---- */
 
-static void send(ServiceRun *r, const SinkRecord *record)
-{
-    Error e = {0};
-    if (sinks_add(r->sinks, record, &e) == 0)
-        return;
-    pthread_mutex_lock(&r->lock);
-    r->refused++;
-    snprintf(r->why, sizeof r->why, "%.250s", e.message);
-    pthread_mutex_unlock(&r->lock);
-}
-
 static void on_event(void *arg, const EventRecord *record, int64_t latency)
 {
-    ServiceRun *const r = arg;
-    Page *const page = r->page;
-    if (r->sinks || page) {
-        Arena *const a = arena_new();
-        Str line = str_new(a);
-        event_json(&line, record);
-        if (r->sinks)
-            send(r, &(SinkRecord){.stream = record->stream, .event = record->rule->name, .id = record->id, .rev = record->rev,
-                                  .severity = record->rule->severity, .json = str_text(&line), .size = line.len});
-        if (page)
-            page_record(page, str_text(&line), line.len);
-        arena_free(a);
-    }
+    const ServiceRun *const r = arg;
     if (r->store)
         store_record(r->store, record);
-    if (r->opt.event)
-        r->opt.event(r->opt.arg, record, latency);
+    telling_event(r->telling, record, latency);
 }
 
 static void on_system(void *arg, const SystemRecord *record)
 {
-    ServiceRun *const r = arg;
-    Page *const page = r->page;
-    if (r->sinks || page) {
-        Arena *const a = arena_new();
-        Str line = str_new(a);
-        system_json(&line, record);
-        if (r->sinks)
-            send(r, &(SinkRecord){.stream = record->kind == SYSTEM_SPOTLIGHT ? "" : record->stream, .event = system_name(record->kind), .id = system_id(record),
-                                  .state = true, .json = str_text(&line), .size = line.len});
-        if (page)
-            page_record(page, str_text(&line), line.len);
-        arena_free(a);
-    }
+    const ServiceRun *const r = arg;
+    telling_system(r->telling, record);
     if (r->store && record->kind == SYSTEM_END)
         store_stream_end(r->store, record->stream);
+}
+
+/* The outbox has it. */
+static void told_event(void *arg, const EventRecord *record, int64_t latency, const char *json, size_t size)
+{
+    const ServiceRun *const r = arg;
+    Page *const page = r->page;
+    if (page)
+        page_record(page, json, size);
+    if (r->opt.event)
+        r->opt.event(r->opt.arg, record, latency);
+}
+
+static void told_system(void *arg, const SystemRecord *record, const char *json, size_t size)
+{
+    const ServiceRun *const r = arg;
+    Page *const page = r->page;
+    if (page)
+        page_record(page, json, size);
     if (r->opt.system)
         r->opt.system(r->opt.arg, record);
 }
@@ -139,9 +119,10 @@ static void running_free(Running *r)
     arena_free(r->arena);
 }
 
-/* Store and board know a watch by its address: before the old one is freed. */
+/* Store and board know a watch by its address, and records name it: before the old one is freed. */
 static void forget(const ServiceRun *r, const char *stream)
 {
+    telling_flush(r->telling);
     if (r->store)
         store_stream_end(r->store, stream);
     if (r->board)
@@ -227,7 +208,7 @@ static void name_sinks(ServiceRun *r, const Service *s)
     for (int i = 0; i < s->nsink; i++)
         name[i] = s->sink[i].name;
     if (r->page)
-        page_sinks(r->page, s->nsink, name);
+        page_sinks(r->page, r->sinks, s->nsink, name);
 }
 
 static int start_page(ServiceRun *r, Error *e)
@@ -235,8 +216,7 @@ static int start_page(ServiceRun *r, Error *e)
     const Service *const s = r->now;
     Page *page = NULL;
     const int code = page_open(&(PageOptions){.address = s->page, .nname = s->npage_name, .name = s->page_name, .engine = r->engine,
-                                              .board = r->board, .store = r->store, .store_path = s->store, .evidence = s->evidence, .clips = s->clips, .cutting = r->clips,
-                                              .sinks = r->sinks}, &page, e);
+                                              .board = r->board, .store = r->store, .store_path = s->store, .evidence = s->evidence, .clips = s->clips, .cutting = r->clips}, &page, e);
     r->page = page;
     if (code == 0)
         name_sinks(r, s);
@@ -252,13 +232,30 @@ static int blame(const ServiceRun *r, Place at, int code, Error *e)
     return error_set(e, code, "%s:%d:%d: %.900s", r->path, at.line, at.column, why.message);
 }
 
+/* The first there are. */
+static int start_sinks(ServiceRun *r, const Service *s, Error *e)
+{
+    if (s->nsink == 0)
+        return 0;
+    Sinks *sinks;
+    int code = blame(r, s->at.outbox, sinks_open(s->outbox, s->nsink, s->sink, &sinks, e), e);
+    if (code != 0)
+        return code;
+    code = telling_sinks(r->telling, sinks, e);
+    if (code == 0)
+        r->sinks = sinks;
+    else
+        sinks_close(sinks, 0);
+    return code;
+}
+
 static int start(ServiceRun *r, Error *e)
 {
     int code = read_service(r, &r->now, e);
     if (code == 0 && r->now->nstream == 0)
         code = error_set(e, ERR_INVALID, "%s: no 'streams' in it: name a video to watch, or add some", r->path);
-    if (code == 0 && r->now->nsink > 0)
-        code = blame(r, r->now->at.outbox, sinks_open(r->now->outbox, r->now->nsink, r->now->sink, &r->sinks, e), e);
+    if (code == 0)
+        code = start_sinks(r, r->now, e);
     if (code == 0 && r->now->evidence)
         code = blame(r, r->now->at.evidence, evidence_open(r->now->evidence, r->now->evidence_bytes, &r->evidence, e), e);
     if (code != 0)
@@ -291,8 +288,8 @@ int service_start(const char *path, const ServiceOptions *opt, ServiceRun **out,
     r->arena = a;
     r->opt = *opt;
     r->path = arena_strdup(a, path);
-    pthread_mutex_init(&r->lock, NULL);
-    const int code = start(r, e);
+    r->telling = telling_new(&(TellingOptions){told_event, told_system, r});
+    const int code = r->telling ? start(r, e) : error_set(e, ERR_MEMORY, "no memory for a service");
     if (code != 0)
         service_stop(r, 0);
     else
@@ -314,7 +311,7 @@ static int check_fixed(const ServiceRun *r, const Service *next, Error *e)
         {"clips_bytes", next->clips_bytes == now->clips_bytes, next->at.clips_bytes},
         {"clips_ring", next->clips_ring == now->clips_ring, next->at.clips_ring},
         {"clips_pending", next->clips_pending == now->clips_pending, next->at.clips_pending},
-        {"outbox", strcmp(next->outbox, now->outbox) == 0, next->at.outbox},
+        {"outbox", !r->sinks || strcmp(next->outbox, now->outbox) == 0, next->at.outbox},
         {"evidence", text_same(next->evidence, now->evidence) && next->evidence_bytes == now->evidence_bytes, next->at.evidence},
     };
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
@@ -325,13 +322,33 @@ static int check_fixed(const ServiceRun *r, const Service *next, Error *e)
     return 0;
 }
 
-static int change_sinks(ServiceRun *r, const Service *next, Error *e)
+static bool is_among(const Service *s, const SinkSpec *sink, bool (*alike)(const SinkSpec *a, const SinkSpec *b))
 {
-    if (r->sinks)
-        return sinks_change(r->sinks, next->nsink, next->sink, e);
-    /* Workers look at r->sinks without a lock: it stays as it was when they began. */
-    return next->nsink == 0 ? 0
-                            : error_set(e, ERR_UNSUPPORTED, "%s: 'sinks' where there were none: start it again", r->path);
+    for (int i = 0; i < s->nsink; i++)
+        if (alike(&s->sink[i], sink))
+            return true;
+    return false;
+}
+
+static bool same_name(const SinkSpec *a, const SinkSpec *b) { return strcmp(a->name, b->name) == 0; }
+
+static void count_sinks(const Service *now, const Service *next, ServiceChange *out)
+{
+    for (int i = 0; i < next->nsink; i++) {
+        const bool there = is_among(now, &next->sink[i], same_name);
+        out->sinks_added += !there;
+        out->sinks_edited += there && !is_among(now, &next->sink[i], sink_same);
+    }
+    for (int i = 0; i < now->nsink; i++)
+        out->sinks_removed += !is_among(next, &now->sink[i], same_name);
+}
+
+static int change_sinks(ServiceRun *r, const Service *next, ServiceChange *out, Error *e)
+{
+    const int code = r->sinks ? sinks_change(r->sinks, next->nsink, next->sink, e) : start_sinks(r, next, e);
+    if (code == 0)
+        count_sinks(r->now, next, out);
+    return code;
 }
 
 int service_reload(ServiceRun *r, ServiceChange *out, Error *e)
@@ -343,7 +360,7 @@ int service_reload(ServiceRun *r, ServiceChange *out, Error *e)
     if (code == 0)
         code = check_fixed(r, next, e);
     if (code == 0)
-        code = change_sinks(r, next, e);
+        code = change_sinks(r, next, out, e);
     if (code != 0) {
         service_free(next);
         return code;
@@ -360,6 +377,7 @@ Engine *service_engine(ServiceRun *r) { return r->engine; }
 const Service *service_now(const ServiceRun *r) { return r->now; }
 Sinks *service_sinks(ServiceRun *r) { return r->sinks; }
 Clips *service_clips(ServiceRun *r) { return r->clips; }
+Store *service_store(ServiceRun *r) { return r->store; }
 int service_port(const ServiceRun *r) { return r->page ? page_port(r->page) : 0; }
 
 const char *service_address(ServiceRun *r)
@@ -370,30 +388,31 @@ const char *service_address(ServiceRun *r)
     return arena_printf(r->arena, "%.*s:%d", colon ? (int)(colon - page) : 9, colon ? page : "127.0.0.1", page_port(r->page));
 }
 
-int64_t service_refused(ServiceRun *r, char *why, size_t size)
+void service_drain(ServiceRun *r, int64_t timeout)
 {
-    pthread_mutex_lock(&r->lock);
-    const int64_t out = r->refused;
-    snprintf(why, size, "%s", r->why);
-    pthread_mutex_unlock(&r->lock);
-    return out;
+    page_stop(r->page);     /* it asks the engine */
+    engine_free(r->engine); /* whose last records still find all below */
+    r->engine = NULL;
+    telling_free(r->telling);
+    r->telling = NULL;
+    clips_close(r->clips, timeout);
+    r->clips = NULL;
+    if (r->sinks)
+        sinks_drain(r->sinks, timeout);
 }
 
 void service_stop(ServiceRun *r, int64_t timeout)
 {
-    page_stop(r->page);     /* it asks the engine */
-    engine_free(r->engine); /* whose last records still find all below */
+    service_drain(r, timeout);
     page_close(r->page);
     board_free(r->board);
-    clips_close(r->clips, timeout);
     store_close(r->store);
     for (int i = 0; i < r->running.len; i++)
         running_free(&r->running.at[i]);
     if (r->sinks)
-        sinks_close(r->sinks, timeout);
+        sinks_close(r->sinks, 0);
     evidence_close(r->evidence);
     service_free(r->now);
     arena_free(r->files.arena);
-    pthread_mutex_destroy(&r->lock);
     arena_free(r->arena);
 }

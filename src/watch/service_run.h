@@ -9,15 +9,16 @@
  *
  * **Reload**: the file, its watches and what these name are read anew. If anything is wrong with them, all goes on as it was. Else
  * only what changed is touched, by the names of streams: the others lose no sample. A stream whose change cannot be made (its references
- * cannot be read) goes on as it was, too, and is told of. One thread at a time. */
+ * cannot be read) goes on as it was, too, and is told of. Sinks come and go likewise. One thread at a time. */
 #ifndef LATHE_WATCH_SERVICE_RUN_H
 #define LATHE_WATCH_SERVICE_RUN_H
 
 #include "watch/service.h"
+#include "watch/store.h"
 
 typedef struct ServiceOptions {
     const NetHost *nets;
-    /* Besides the sinks; as of EngineOptions. */
+    /* Besides the sinks; as of EngineOptions, but that events and what happens to streams are told once the outbox has them (telling.h). */
     void (*event)(void *arg, const EventRecord *r, int64_t latency);
     void (*system)(void *arg, const SystemRecord *r);
     void (*sample)(void *arg, const char *stream, const Sample *s, const Frame *f); /* NULL: nobody listens */
@@ -26,7 +27,8 @@ typedef struct ServiceOptions {
 } ServiceOptions;
 
 typedef struct ServiceChange {
-    int added, removed, edited, same, failed;
+    int added, removed, edited, same, failed; /* streams */
+    int sinks_added, sinks_removed, sinks_edited;
     double seconds;
 } ServiceChange;
 
@@ -42,12 +44,14 @@ Engine *service_engine(ServiceRun *r);
 const Service *service_now(const ServiceRun *r);
 /* Sinks; NULL: there are none. In the order of service_now. */
 Sinks *service_sinks(ServiceRun *r);
+Store *service_store(ServiceRun *r); /* NULL: there is none */
 int service_port(const ServiceRun *r); /* of the page; 0: there is none */
 const char *service_address(ServiceRun *r); /* "127.0.0.1:8080": where the page is; NULL */
 Clips *service_clips(ServiceRun *r); /* NULL: there is no folder for them */
-/* Records that no outbox took (sink.h: sinks_add). From any thread. */
-int64_t service_refused(ServiceRun *r, char *why, size_t size);
-/* Streams end as "stopped"; clips that wait are cut, and sinks deliver, until `timeout` (us) each. */
+/* Streams end as "stopped"; clips that wait are cut, and sinks deliver, until `timeout` (us) each. After it there is no engine, but what
+ * waits and was lost can be asked. */
+void service_drain(ServiceRun *r, int64_t timeout);
+/* Drains, and frees all. */
 void service_stop(ServiceRun *r, int64_t timeout);
 
 #endif

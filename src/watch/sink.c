@@ -2,6 +2,7 @@
 #include "watch/sink.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -12,9 +13,11 @@
 struct Sinks {
     Outbox *outbox;
     pthread_mutex_t change; /* one sinks_change at a time */
-    pthread_mutex_t lock;   /* guards n and sink */
+    pthread_mutex_t lock;   /* guards what follows */
     int n;
     Sink *sink[SINK_MAX];
+    int64_t lost;
+    char why[256];
 };
 
 /* ---- records ---- */
@@ -36,18 +39,59 @@ static uint64_t key_of(const SinkRecord *r)
     return hash_bytes(event, strlen(event), hash_bytes(r->stream, strlen(r->stream), 1));
 }
 
-int sinks_add(Sinks *s, const SinkRecord *r, Error *e)
+/* Who wants it. */
+static OutboxAdd add_of(Sinks *s, Arena *a, const SinkRecord *r)
 {
-    if (r->size > SINK_MAX_RECORD)
-        return error_set(e, ERR_INVALID, "a record of %s has %zu bytes; sinks take %d", r->event, r->size,
-                         SINK_MAX_RECORD);
     int number[SINK_MAX], n = 0;
     pthread_mutex_lock(&s->lock);
     for (int i = 0; i < s->n; i++)
         if (sink_wants(s->sink[i], r))
             number[n++] = sink_number(s->sink[i]);
     pthread_mutex_unlock(&s->lock);
-    return n == 0 ? 0 : outbox_add(s->outbox, r, key_of(r), n, number, e);
+    return (OutboxAdd){.record = r, .key = key_of(r), .n = n, .sink = arena_dup(a, number, (size_t)n * sizeof *number)};
+}
+
+static int lose(Sinks *s, int n, const Error *why)
+{
+    pthread_mutex_lock(&s->lock);
+    s->lost += n;
+    snprintf(s->why, sizeof s->why, "%.250s", why->message);
+    pthread_mutex_unlock(&s->lock);
+    return why->code;
+}
+
+int sinks_add(Sinks *s, int n, const SinkRecord *r, Error *e)
+{
+    Arena *const a = arena_try_new();
+    Error why = {0};
+    if (a == NULL) {
+        error_set(&why, ERR_MEMORY, "outbox: out of memory");
+        lose(s, n, &why);
+        return error_set(e, why.code, "%s", why.message);
+    }
+    OutboxAdd *const add = arena_array_of(a, n + 1, OutboxAdd);
+    int nadd = 0, first = 0;
+    for (int i = 0; i < n; i++) {
+        if (r[i].size > SINK_MAX_RECORD)
+            first = lose(s, 1, (error_set(&why, ERR_INVALID, "a record of %s has %zu bytes; sinks take %d", r[i].event, r[i].size,
+                                          SINK_MAX_RECORD), &why));
+        else
+            add[nadd] = add_of(s, a, &r[i]);
+        nadd += r[i].size <= SINK_MAX_RECORD && add[nadd].n > 0;
+    }
+    if (outbox_add(s->outbox, nadd, add, &why) != 0)
+        first = lose(s, nadd, &why);
+    arena_free(a);
+    return first == 0 ? 0 : error_set(e, first, "%s", why.message);
+}
+
+int64_t sinks_lost(Sinks *s, char *why, size_t size)
+{
+    pthread_mutex_lock(&s->lock);
+    const int64_t lost = s->lost;
+    snprintf(why, size, "%s", s->why);
+    pthread_mutex_unlock(&s->lock);
+    return lost;
 }
 
 /* ---- which sinks ---- */
@@ -166,11 +210,16 @@ static bool busy(const Sinks *s)
     return false;
 }
 
-void sinks_close(Sinks *s, int64_t timeout)
+void sinks_drain(const Sinks *s, int64_t timeout)
 {
     const struct timespec moment = {.tv_nsec = 2000000};
     for (int64_t waited = 0; waited < timeout && busy(s); waited += 2000)
         nanosleep(&moment, NULL);
+}
+
+void sinks_close(Sinks *s, int64_t timeout)
+{
+    sinks_drain(s, timeout);
     outbox_hurry(s->outbox);
     for (int i = 0; i < s->n; i++)
         sink_stop(s->sink[i]);

@@ -2,8 +2,8 @@
  *
  *     record -> outbox (a row for each sink that wants it, committed) -> thread of the sink -> acknowledged -> row gone
  *
- * **At least once**: a record is on disk before sinks_add returns (what comes while one commit is written goes
- * into the next, together), and leaves it when the other side has acknowledged it. After a crash, what was not
+ * **At least once**: records are on disk before sinks_add returns (what comes while one commit is written goes
+ * into the next, together), and leave it when the other side has acknowledged them. After a crash, what was not
  * acknowledged is sent again, the same to the byte.
  *
  * **Order** is kept per key, (stream, event): what follows a record that could not be delivered yet waits for
@@ -48,6 +48,8 @@ typedef struct SinkSpec { /* of the service's file (service.h); copied */
     bool unsynced;           /* JSONL: acknowledged once written; else once it is on disk (fdatasync) */
 } SinkSpec;
 
+bool sink_same(const SinkSpec *a, const SinkSpec *b); /* in everything */
+
 typedef struct SinkRecord {
     const char *stream, *event;
     uint64_t id;
@@ -80,12 +82,16 @@ typedef struct Sinks Sinks;
 int sinks_open(const char *path, int n, const SinkSpec *spec, Sinks **out, Error *e);
 /* Other sinks from now on; those whose spec is the same go on undisturbed. On an error all is as before. */
 int sinks_change(Sinks *s, int n, const SinkSpec *spec, Error *e);
+/* Returns when nothing waits, or the time (us) is over. Nobody adds or changes any more. */
+void sinks_drain(const Sinks *s, int64_t timeout);
 /* Delivers what it can until `timeout` (us), then closes; the rest waits on disk. Nobody else uses `s` any
  * more. */
 void sinks_close(Sinks *s, int64_t timeout);
-/* From any thread. ERR_IO: the outbox cannot be written (disk full); nothing is lost silently: the caller
- * counts and tells. */
-int sinks_add(Sinks *s, const SinkRecord *r, Error *e);
+/* From any thread: n records, in their order, in one commit. ERR_IO: the outbox cannot be written (disk full), ERR_INVALID: one is too
+ * long; what could not be added is lost for the sinks, and counted. */
+int sinks_add(Sinks *s, int n, const SinkRecord *r, Error *e);
+/* Records that were lost so; `why`: the last reason, "" of none. Quick. */
+int64_t sinks_lost(Sinks *s, char *why, size_t size);
 /* Of the sink with this number in the last list. */
 SinkCounts sinks_counts(Sinks *s, int sink);
 OutboxCounts sinks_outbox(Sinks *s);

@@ -58,6 +58,8 @@ static const char *copy(Arena *a, const char *text)
     return text ? arena_strdup(a, text) : NULL;
 }
 
+static int64_t timeout_of(const SinkSpec *s) { return s->timeout > 0 ? s->timeout : 5 * SINK_SECOND; }
+
 typedef struct Copying {
     const SinkSpec *from;
     Sink *to;
@@ -78,8 +80,7 @@ static void copy_spec(Context *ctx, void *arg)
     s->spec.secret = copy(a, from->secret);
     s->spec.ca = copy(a, from->ca);
     s->spec.event = event;
-    if (s->spec.timeout <= 0)
-        s->spec.timeout = 5 * SINK_SECOND;
+    s->spec.timeout = timeout_of(from);
     c->to = s;
 }
 
@@ -156,19 +157,17 @@ int sink_number(const Sink *s)
     return s->number;
 }
 
-bool sink_is(const Sink *s, const SinkSpec *spec)
+bool sink_same(const SinkSpec *a, const SinkSpec *b)
 {
-    const SinkSpec *const mine = &s->spec;
-    bool same = text_same(mine->name, spec->name) && mine->kind == spec->kind &&
-                text_same(mine->url, spec->url) && text_same(mine->secret, spec->secret) &&
-                text_same(mine->ca, spec->ca) && mine->nevent == spec->nevent &&
-                mine->min_severity == spec->min_severity && mine->give_up == spec->give_up &&
-                mine->timeout == (spec->timeout > 0 ? spec->timeout : 5 * SINK_SECOND) &&
-                mine->rotate == spec->rotate && mine->unsynced == spec->unsynced;
-    for (int i = 0; i < spec->nevent && same; i++)
-        same = text_same(mine->event[i], spec->event[i]);
+    bool same = text_same(a->name, b->name) && a->kind == b->kind && text_same(a->url, b->url) && text_same(a->secret, b->secret) &&
+                text_same(a->ca, b->ca) && a->nevent == b->nevent && a->min_severity == b->min_severity && a->give_up == b->give_up &&
+                timeout_of(a) == timeout_of(b) && a->rotate == b->rotate && a->unsynced == b->unsynced;
+    for (int i = 0; i < b->nevent && same; i++)
+        same = text_same(a->event[i], b->event[i]);
     return same;
 }
+
+bool sink_is(const Sink *s, const SinkSpec *spec) { return sink_same(&s->spec, spec); }
 
 /* * stands for any text. */
 static bool fits(const char *pattern, const char *text)

@@ -6,7 +6,7 @@
  * in the outbox, so that what anybody has heard of reaches the sinks, whenever the process is killed (sink.h). The queue is bounded: where the
  * disk is slower than events come for long, workers wait for it after all.
  *
- * What the outbox does not take (a full disk) is told none the less, and counted as lost for the sinks.
+ * What the outbox does not take (a full disk) is told none the less, and is lost for the sinks, which count it (sinks_lost).
  *
  * Without sinks there is nothing to wait for, and the worker tells itself. */
 #ifndef LATHE_WATCH_TELLING_H
@@ -26,17 +26,16 @@ typedef struct TellingOptions {
 } TellingOptions;
 
 typedef struct TellingCounts {
-    int64_t told, lost;    /* lost: that no outbox took */
-    int64_t full;          /* times at which a worker had to wait */
-    char error[256];       /* the last reason of a loss; "" */
+    int64_t told;
+    int64_t full;          /* records for which a worker had to wait */
 } TellingCounts;
 
 typedef struct Telling Telling;
 
-/* ERR_MEMORY: no thread. */
-int telling_new(const TellingOptions *opt, Telling **out, Error *e);
-/* From now on records go to these, which outlive it; once at most. */
-void telling_sinks(Telling *t, Sinks *sinks);
+/* NULL: no memory. */
+Telling *telling_new(const TellingOptions *opt);
+/* From now on records go to these, which outlive it; once at most. ERR_MEMORY: no thread, and all is as it was. */
+int telling_sinks(Telling *t, Sinks *sinks, Error *e);
 /* From any thread, those of a stream one after another. What the record points to is copied, but for its watch and rule: these stay
  * until telling_flush has returned after it. */
 void telling_event(Telling *t, const EventRecord *r, int64_t latency);

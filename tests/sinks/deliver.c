@@ -27,7 +27,7 @@ static void *adding(void *arg)
         if ((i % RECORD_KEYS == RECORD_KEYS - 1) != a->last_key)
             continue;
         const SinkRecord r = record_make(i, text, name);
-        if (sinks_add(a->s, &r, &e) != 0) {
+        if (sinks_add(a->s, 1, &r, &e) != 0) {
             fprintf(stderr, "record %d: %s\n", i, e.message);
             _exit(1);
         }

@@ -65,7 +65,7 @@ void scratch_add(Sinks *s, int first, int n)
     Error e = {0};
     for (int i = first; i < first + n; i++) {
         const SinkRecord r = record_make(i, text, name);
-        if (sinks_add(s, &r, &e) != 0)
+        if (sinks_add(s, 1, &r, &e) != 0)
             FAIL_MSG("record %d: %s", i, e.message);
     }
 }

@@ -267,9 +267,9 @@ static void test_large_record(void **state)
     memset(text, 'x', SINK_MAX_RECORD + 1);
     SinkRecord r = {.stream = "s", .event = "e", .json = text, .size = SINK_MAX_RECORD + 1};
     Error e;
-    assert_int_equal(sinks_add(s, &r, &e), ERR_INVALID);
+    assert_int_equal(sinks_add(s, 1, &r, &e), ERR_INVALID);
     r.size--;
-    assert_int_equal(sinks_add(s, &r, &e), 0);
+    assert_int_equal(sinks_add(s, 1, &r, &e), 0);
     sinks_close(s, 5000000);
     struct stat st;
     assert_int_equal(stat(spec.url, &st), 0);

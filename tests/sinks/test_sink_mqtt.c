@@ -89,7 +89,7 @@ static void test_states(void **state)
                               .state = true,
                               .json = said[i % 2],
                               .size = strlen(said[i % 2])};
-        assert_int_equal(sinks_add(s, &r, &e), 0);
+        assert_int_equal(sinks_add(s, 1, &r, &e), 0);
     }
     sinks_close(s, 5000000);
     listener_free(b.listener);
@@ -175,7 +175,7 @@ static void test_too_large(void **state)
     const SinkRecord r = {.stream = "s1", .event = "kill_1", .json = text, .size = 5000};
     Error e;
     scratch_add(s, 0, 10);
-    assert_int_equal(sinks_add(s, &r, &e), 0);
+    assert_int_equal(sinks_add(s, 1, &r, &e), 0);
     scratch_add(s, 10, 10);
     all_there(&b, 20);
     for (int i = 0; i < 300 && sinks_counts(s, 0).dead == 0; i++)

@@ -191,7 +191,7 @@ static void test_too_large(void **state)
     const SinkRecord r = {.stream = "s1", .event = "kill_1", .json = text, .size = 5000};
     Error e;
     scratch_add(s, 0, 10);
-    assert_int_equal(sinks_add(s, &r, &e), 0);
+    assert_int_equal(sinks_add(s, 1, &r, &e), 0);
     scratch_add(s, 10, 10);
     scratch_arrived(w.arrivals, 20);
     wait_empty(s);

@@ -2,11 +2,13 @@
 """`lathe watch` as a service, from outside: service.py BUILD. Starts, reloads, drains, and what it says meanwhile."""
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 BUILD = os.path.abspath(sys.argv[1])
 LATHE = os.path.join(BUILD, "src", "lathe")
@@ -48,9 +50,9 @@ def records(path):
 
 
 class Run:
-    def __init__(self, *arguments):
+    def __init__(self, *arguments, **options):
         self.error = open("stderr", "w")
-        self.process = subprocess.Popen([LATHE, "watch", *arguments], stdout=subprocess.PIPE, stderr=self.error, text=True)
+        self.process = subprocess.Popen([LATHE, "watch", *arguments], stdout=subprocess.PIPE, stderr=self.error, text=True, **options)
 
     def signal(self, number):
         self.process.send_signal(number)
@@ -161,6 +163,39 @@ def test_clips():
     assert code not in (0, -signal.SIGSEGV) and "is no folder" in text("stderr"), (code, text("stderr"))
 
 
+def test_sinks():
+    """A change of sinks alone is told, and so is that records are lost, at once, and on /metrics."""
+    write("service.yaml", service({"a": "rtsp://127.0.0.1:1/x"}))
+    run = Run("service.yaml")
+    until(lambda: "down" in text("stderr"), "a stream that is down")
+    write("service.yaml", service({"a": "rtsp://127.0.0.1:1/x"}, "{to: jsonl, path: other.jsonl}"))
+    until(lambda: "1 as they were; sinks: 0 added, 0 removed, 1 changed" in text("stderr"), "a reload of sinks")
+    run.signal(signal.SIGTERM)
+    assert run.wait(10)[0] == 0
+    assert text("stderr").count("reload:") == 1
+
+
+def test_full_disk():
+    write("service.yaml", service({"a": "game.mp4"}, '{to: webhook, url: "http://127.0.0.1:1/"}') +
+          'service: {page: "127.0.0.1:0", evidence_bytes: 0}\n')
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60000, 60000))
+
+    run = Run("service.yaml", preexec_fn=limit, restore_signals=False)
+    until(lambda: "records were lost for the sinks: outbox" in text("stderr") and "http://" in text("stderr"), "a loss")
+    address = text("stderr").split("page: ")[1].split()[0]
+    metrics = urllib.request.urlopen(address + "/metrics").read().decode()
+    lost = next(line for line in metrics.splitlines() if line.startswith("lathe_watch_outbox_lost_total"))
+    assert int(lost.split()[1]) > 0, lost
+    run.signal(signal.SIGTERM)
+    time.sleep(0.3)
+    run.signal(signal.SIGTERM)
+    run.wait(15)
+    assert text("stderr").count("were lost for the sinks") < 6, text("stderr")
+
+
 def test_refused():
     """What a service cannot begin with."""
     for name, body, error in (("none.yaml", None, "none.yaml"), ("empty.yaml", "service: {workers: 1}\n", "no 'streams' in it"),
@@ -174,7 +209,7 @@ def test_refused():
 
 def main():
     failed = 0
-    for test in (test_life, test_second_signal, test_videos, test_clips, test_refused):
+    for test in (test_life, test_second_signal, test_videos, test_clips, test_sinks, test_full_disk, test_refused):
         with tempfile.TemporaryDirectory() as folder:
             os.chdir(folder)
             subprocess.run([os.path.join(BUILD, "game", "game"), "--seconds", "15", "--size", "320x180", "-o", "."],

@@ -71,7 +71,7 @@ static int add(Outbox *o, uint64_t id, uint64_t key, int n, const int *sink, Err
     snprintf(json, sizeof json, "{\"id\":%d}", (int)id);
     const SinkRecord r = {
         .stream = "s\xc3\xa4", .event = "kill", .id = id, .rev = 3, .json = json, .size = strlen(json)};
-    return outbox_add(o, &r, key, n, sink, e);
+    return outbox_add(o, 1, &(OutboxAdd){.record = &r, .key = key, .n = n, .sink = sink}, e);
 }
 
 static int rows(Outbox *o, int sink, OutboxRow *row, int max)

@@ -323,6 +323,7 @@ static void test_sink(void **state)
                                "sinks:\n  all: {to: jsonl, path: all.jsonl}\n");
     bench_begin(&s);
     bench_wait(&s.b, 20);
+    service_drain(s.run, 2000000);
     const char *const told = arena_strdup(a, str_text(&bench_told(&s.b, "a")->events));
     bench_end(&s);
     assert_int_equal(file_read(a, in_dir(a, "all.jsonl"), &f, &e), 0);
@@ -353,6 +354,43 @@ static void test_sink(void **state)
     arena_free(a);
 }
 
+/* Sinks come, change and go while it runs; records that came before the first of them are not sent. */
+static void test_sinks_change(void **state)
+{
+    (void)state;
+    ServiceBench s;
+    Arena *const a = arena_new();
+    Error e;
+    File f;
+    ServiceChange c;
+    static const char *const sinks[] = {
+        "", "sinks: {one: {to: jsonl, path: one.jsonl}}\n",
+        "sinks: {one: {to: jsonl, path: two.jsonl}, three: {to: jsonl, path: three.jsonl, events: [none]}}\n",
+        "sinks: {three: {to: jsonl, path: three.jsonl, events: [none]}}\n", "sinks: {}\n",
+    };
+    static const char *const counts[] = {NULL, "1 0 0", "1 0 1", "0 1 0", "0 1 0"};
+    write_text("watch.yaml", WATCH);
+    for (int i = 0; i < 5; i++) {
+        write_text("service.yaml", arena_printf(a, "streams: {a: {url: clip.mp4, watch: watch.yaml, latency: 5s}}\n%s", sinks[i]));
+        if (i == 0) {
+            bench_begin(&s);
+            continue;
+        }
+        if (service_reload(s.run, &c, &e) != 0)
+            FAIL_MSG("%s", e.message);
+        assert_string_equal(arena_printf(a, "%d %d %d", c.sinks_added, c.sinks_removed, c.sinks_edited), counts[i]);
+        assert_int_equal(c.same, 1);
+        if (i == 2)
+            bench_wait(&s.b, 20);
+        bench_sleep(0.2);
+    }
+    bench_end(&s);
+    assert_int_equal(file_read(a, in_dir(a, "two.jsonl"), &f, &e), 0);
+    assert_non_null(strstr((const char *)f.at, "\"event\":\"stream.end\""));
+    assert_null(strstr((const char *)f.at, "stream.up"));
+    arena_free(a);
+}
+
 static void test_url_shown(void **state)
 {
     (void)state;
@@ -378,7 +416,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_read),   cmocka_unit_test(test_refused), cmocka_unit_test(test_watch_changes),
         cmocka_unit_test(test_reload), cmocka_unit_test(test_sink),    cmocka_unit_test(test_url_shown),
-        cmocka_unit_test(test_places),
+        cmocka_unit_test(test_places), cmocka_unit_test(test_sinks_change),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
