@@ -25,7 +25,7 @@ typedef struct Running {
     StatusLines status; /* under the output's lock */
     ServiceRun *service;
     Engine *engine;
-    Loss outbox, store, dropped;
+    Loss outbox, store, renewed, dropped;
 } Running;
 
 /* ---- what the streams tell ---- */
@@ -122,6 +122,7 @@ static void tell_losses(Running *run)
     if (service_store(run->service)) {
         const StoreCounts c = store_counts(service_store(run->service));
         tell_loss(run, &run->store, c.failures, "times the store could not be written, what it does not have is kept for a while", c.error);
+        tell_loss(run, &run->renewed, c.renewed, "times the store was removed or replaced while it was in use, and was begun anew", service_now(run->service)->store);
         tell_loss(run, &run->dropped, c.dropped, "spans and records were lost for the store", c.error);
     }
 }

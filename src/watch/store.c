@@ -77,7 +77,8 @@ typedef struct WaitingRecord {
 struct Store {
     Arena *arena;
     StoreOptions opt;
-    StoreDb *db;           /* the writer's */
+    const char *path;
+    StoreDb *db;           /* the writer's; NULL: none can be opened */
     pthread_t thread;
     pthread_mutex_t lock;  /* guards all that follows */
     pthread_cond_t work, written;
@@ -87,7 +88,7 @@ struct Store {
     WaitingRecord *record, **last_record;
     int nrecord;
     int64_t asked, done;   /* of store_flush */
-    bool stop;
+    bool stop, lost_file;  /* lost_file: no other was opened yet */
     StoreCounts counts;
 };
 
@@ -459,6 +460,8 @@ static void take_facts(Store *s, Batch *b)
 static int write_batch(Store *s, Batch *b, Error *e)
 {
     const int64_t wall = wall_now();
+    if (!s->db)
+        return ERR_IO; /* `reopen` has told why */
     int code = store_db_begin(s->db, e);
     if (code != 0)
         return code;
@@ -517,10 +520,51 @@ static void settle(Store *s, Batch *b, int code)
         s->counts.failures++;
 }
 
+/* No row of the old file is in the new one. */
+static void forget_rows(Store *s)
+{
+    for (OpenSpan *p = s->span; p; p = p->next) {
+        p->row.id = 0;
+        p->dirty = true;
+    }
+    for (int i = 0; i < s->stream.len; i++)
+        for (int k = 0; k < s->stream.at[i]->nsignal; k++)
+            s->stream.at[i]->fact[k].dirty = s->stream.at[i]->fact[k].kind != VALUE_UNKNOWN;
+    s->counts.renewed++;
+}
+
+/* Called and returns with the lock held. As long as what stands there now is no store, all that comes waits. */
+static void look_after_file(Store *s)
+{
+    Error e;
+    const StoreMoved moved = s->db ? store_db_moved(s->db) : STORE_GONE;
+    if (moved == STORE_THERE)
+        return;
+    StoreDb *db = s->db;
+    s->db = NULL;
+    pthread_mutex_unlock(&s->lock);
+    if (moved == STORE_GONE && db)
+        store_db_abandon(db);
+    else
+        store_db_close(db); /* brings what its log has into its file */
+    const int code = store_db_open(s->path, true, &db, &e);
+    pthread_mutex_lock(&s->lock);
+    s->db = code == 0 ? db : NULL;
+    s->lost_file = s->lost_file || moved == STORE_GONE;
+    if (code != 0) {
+        s->counts.failures++;
+        snprintf(s->counts.error, sizeof s->counts.error, "%.250s", e.message);
+    } else if (s->lost_file) {
+        forget_rows(s);
+        s->lost_file = false;
+    }
+}
+
 /* Called and returns with the lock held. */
 static void write_all(Store *s)
 {
-    Error e;
+    Error e = {0};
+    look_after_file(s);
     Batch b = {.arena = arena_new(), .record = s->record, .nrecord = s->nrecord};
     const int64_t asked = s->asked;
     take_spans(s, &b);
@@ -530,7 +574,7 @@ static void write_all(Store *s)
     const int code = nothing ? 0 : write_batch(s, &b, &e);
     pthread_mutex_lock(&s->lock);
     settle(s, &b, code);
-    if (code != 0)
+    if (code != 0 && e.message[0] != '\0')
         snprintf(s->counts.error, sizeof s->counts.error, "%.250s", e.message);
     s->done = asked;
     pthread_cond_broadcast(&s->written);
@@ -540,6 +584,8 @@ static void write_all(Store *s)
 static void trim(Store *s)
 {
     Error e;
+    if (!s->db)
+        return;
     pthread_mutex_unlock(&s->lock);
     const int code = store_db_trim(s->db, wall_now() - s->opt.max_age, s->opt.max_bytes, &e);
     pthread_mutex_lock(&s->lock);
@@ -604,7 +650,7 @@ int store_open(const char *path, const StoreOptions *opt, Store **out, Error *e)
     }
     Arena *const a = arena_new();
     Store *const s = arena_new_of(a, Store);
-    *s = (Store){.arena = a, .opt = *opt, .db = db};
+    *s = (Store){.arena = a, .opt = *opt, .path = arena_strdup(a, path), .db = db};
     s->opt.max_age = opt->max_age ? opt->max_age : INT64_C(30) * 24 * 3600 * 1000000;
     s->opt.max_bytes = opt->max_bytes ? opt->max_bytes : INT64_C(2) << 30;
     s->last_record = &s->record;

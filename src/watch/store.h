@@ -12,7 +12,10 @@
  *
  * store_sample and store_record may come from any thread; they take microseconds, as a thread of the store's writes. What it
  * has not written yet (a second at most) is lost in a crash: events are safe in the outbox (sink.h). Searching reads the same
- * file from anywhere, other processes too. */
+ * file from anywhere, other processes too.
+ *
+ * A file that is removed while the store is open, or that another takes the place of, is begun anew within a second, or gone on with if it
+ * is a store: what was in it has been thrown away by whoever did so. What goes on at that moment is written from its beginning. */
 #ifndef LATHE_WATCH_STORE_H
 #define LATHE_WATCH_STORE_H
 
@@ -30,6 +33,7 @@ typedef struct StoreCounts {
     int64_t spans, records;   /* written */
     int64_t dropped;          /* spans that could not be written, or had no room to wait */
     int64_t failures;
+    int64_t renewed;          /* times at which the file had been removed or replaced, and was begun anew */
     char error[256];          /* the last one; "" */
 } StoreCounts;
 

@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/file.h"
 
@@ -58,6 +60,7 @@ struct StoreDb {
     Arena *arena;
     const char *path;
     sqlite3 *db;
+    uint64_t log;      /* number of its log's file, as it was last; 0: not known */
     sqlite3_stmt *at[STATEMENTS];
 };
 
@@ -155,6 +158,35 @@ void store_db_close(StoreDb *d)
         sqlite3_finalize(d->at[i]);
     sqlite3_close(d->db);
     arena_free(d->arena);
+}
+
+/* 0: there is none. */
+static uint64_t log_number(const StoreDb *d)
+{
+    struct stat st;
+    char log[4096];
+    snprintf(log, sizeof log, "%s-wal", d->path);
+    return stat(log, &st) == 0 ? (uint64_t)st.st_ino : 0;
+}
+
+StoreMoved store_db_moved(StoreDb *d)
+{
+    int moved = 0;
+    if (sqlite3_file_control(d->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved)
+        return STORE_GONE;
+    d->log = log_number(d);
+    return d->log != 0 ? STORE_THERE : STORE_LOG_GONE;
+}
+
+void store_db_abandon(StoreDb *d)
+{
+    const bool ours = d->log != 0 && log_number(d) == d->log;
+    char name[4096];
+    for (int i = 0; i < 2 && ours; i++) {
+        snprintf(name, sizeof name, "%s%s", d->path, i ? "-shm" : "-wal");
+        unlink(name);
+    }
+    store_db_close(d);
 }
 
 sqlite3 *store_db_handle(const StoreDb *d) { return d->db; }

@@ -20,6 +20,15 @@ typedef struct StoreDb StoreDb;
 
 int store_db_open(const char *path, bool write, StoreDb **out, Error *e);
 void store_db_close(StoreDb *d);
+typedef enum StoreMoved {
+    STORE_THERE,
+    STORE_LOG_GONE, /* the file is ours, its write-ahead log was removed: opened anew, all that was written is in it */
+    STORE_GONE      /* it was removed, or another stands in its place */
+} StoreMoved;
+/* Where what is written goes; asked before each time. */
+StoreMoved store_db_moved(StoreDb *d);
+/* Closes one that is gone. Its log, if that is still there, goes too: SQLite would take it for that of whatever stands in its place. */
+void store_db_abandon(StoreDb *d);
 sqlite3 *store_db_handle(const StoreDb *d);
 
 int store_db_begin(StoreDb *d, Error *e);

@@ -305,6 +305,62 @@ static void a_full_disk(Context *ctx)
     bench_close(&b);
 }
 
+static void remove_file(Bench *b, const char *tail) { unlink(arena_printf(b->ctx->arena, "%s%s", b->path, tail)); }
+
+/* A file that is removed, or that another takes the place of: what goes on is in the new one, from its beginning. */
+static void a_file_that_goes(Context *ctx)
+{
+    Bench b;
+    bench_open(&b, ctx);
+    see(&b, "0 title=first alive=7");
+    store_flush(b.store);
+    see(&b, "1 title=second");
+    store_flush(b.store);
+    remove_file(&b, ""), remove_file(&b, "-wal"), remove_file(&b, "-shm");
+    see(&b, "2 title=second");
+    store_flush(b.store);
+    assert_string_equal(found(&b, "second"), "text title 'second' 1-2 2|");
+    assert_string_equal(found(&b, "first"), "");
+    assert_string_equal(found(&b, "second alive=7"), "text title 'second' 1-2 2|"); /* facts, too */
+    assert_int_equal(store_counts(b.store).renewed, 1);
+    assert_int_equal(rename(b.path, arena_printf(ctx->arena, "%s.old", b.path)), 0); /* its log is left behind */
+    see(&b, "3 title=third");
+    store_flush(b.store);
+    assert_string_equal(found(&b, "third"), "text title 'third' 3-3 1|");
+    assert_int_equal(store_counts(b.store).renewed, 2);
+    remove_file(&b, ".old");
+    Error e;
+    remove_file(&b, "");
+    assert_int_equal(file_write(b.path, "no database, and longer than nothing", 36, &e), 0);
+    see(&b, "4 title=fourth");
+    store_flush(b.store);
+    assert_true(store_counts(b.store).failures > 0);
+    assert_non_null(strstr(store_counts(b.store).error, b.path));
+    remove_file(&b, "");
+    store_flush(b.store);
+    assert_string_equal(found(&b, "fourth"), "text title 'fourth' 4-4 1|"); /* it waited */
+    assert_int_equal(store_counts(b.store).renewed, 3);
+    assert_int_equal(store_counts(b.store).dropped, 0);
+    bench_close(&b);
+}
+
+/* Its log alone: nothing that was written is lost. */
+static void a_log_that_goes(Context *ctx)
+{
+    Bench b;
+    bench_open(&b, ctx);
+    see(&b, "0 title=first");
+    see(&b, "1 title=second");
+    store_flush(b.store);
+    remove_file(&b, "-wal");
+    see(&b, "2 title=second");
+    store_flush(b.store);
+    assert_string_equal(found(&b, "first"), "text title 'first' 0-0 1|");
+    assert_string_equal(found(&b, "second"), "text title 'second' 1-2 2|");
+    assert_int_equal(store_counts(b.store).renewed, 0);
+    bench_close(&b);
+}
+
 static void old_rows_go(Context *ctx)
 {
     Bench b;
@@ -368,7 +424,7 @@ static void many_streams(Context *ctx)
 
 #define CASES(X)                                                                                               \
     X(runs_of_text) X(lines_of_pages) X(objects_and_screens) X(facets) X(queries_that_are_wrong) X(queries_at_random) \
-        X(records) X(a_store_goes_on) X(files_that_are_no_store) X(a_full_disk) X(old_rows_go) X(many_streams)
+        X(records) X(a_store_goes_on) X(files_that_are_no_store) X(a_full_disk) X(a_file_that_goes) X(a_log_that_goes) X(old_rows_go) X(many_streams)
 #define CASE(name) static void test_##name(void **state) { (void)state; in_case(name); }
 CASES(CASE)
 #define ROW(name) cmocka_unit_test(test_##name),
