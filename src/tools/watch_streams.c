@@ -25,7 +25,7 @@ typedef struct Running {
     StatusLines status; /* under the output's lock */
     ServiceRun *service;
     Engine *engine;
-    Loss outbox, store, renewed, dropped;
+    Loss outbox, rewritten, displaced, store, renewed, dropped;
 } Running;
 
 /* ---- what the streams tell ---- */
@@ -114,10 +114,15 @@ static void tell_loss(Running *run, Loss *l, int64_t n, const char *what, const 
 
 static void tell_losses(Running *run)
 {
-    char why[256];
     if (service_sinks(run->service)) {
-        const int64_t lost = sinks_lost(service_sinks(run->service), why, sizeof why);
-        tell_loss(run, &run->outbox, lost, "records were lost for the sinks", why);
+        const SinksTrouble t = sinks_trouble(service_sinks(run->service));
+        tell_loss(run, &run->outbox, t.lost, "records were lost for the sinks", t.why);
+        tell_loss(run, &run->rewritten, t.renewed, "times the outbox was removed while it was in use, and was written anew",
+                  service_now(run->service)->outbox);
+        if (t.displaced && (run->displaced.told == 0 || time_now() - run->displaced.at >= LOSS_PAUSE)) {
+            say(run, t.displaced_why);
+            run->displaced = (Loss){1, time_now()};
+        }
     }
     if (service_store(run->service)) {
         const StoreCounts c = store_counts(service_store(run->service));

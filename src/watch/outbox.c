@@ -15,12 +15,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/heap.h"
 #include "sched/clock.h"
 #include "sched/cond.h"
 #include "watch/outbox_sql.h"
 
-enum { ACKS = 1024, LAZY_MS = 50, AGAIN_MS = 500 };
+enum { ACKS = 1024, LAZY_MS = 50, AGAIN_MS = 500, LOOK_MS = 1000 };
 
 struct Outbox {
     char *path;
@@ -40,6 +41,8 @@ struct Outbox {
     int64_t said, settled_to; /* acknowledgements so far, and how many of them were written or tried */
     int flushing;          /* callers of outbox_flush */
     bool stop, hurry;
+    int64_t look;          /* not before this, us */
+    OutboxTrouble trouble;
     OutboxCounts counts;
 };
 
@@ -53,22 +56,126 @@ void outbox_block_signals(void)
     pthread_sigmask(SIG_BLOCK, &others, NULL);
 }
 
+/* ---- the file ---- */
+
+static int take_lock(const Outbox *o, int *lock, Error *e)
+{
+    char name[4096];
+    if ((size_t)snprintf(name, sizeof name, "%s.lock", o->path) >= sizeof name)
+        return error_set(e, ERR_INVALID, "outbox %.100s..: the name is too long", o->path);
+    *lock = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (*lock < 0)
+        return error_set(e, ERR_IO, "outbox %s: %s", name, strerror(errno));
+    /* A lock of the process and not of the descriptor: what we fork does not go on holding it. */
+    struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (fcntl(*lock, F_SETLK, &all) == 0)
+        return 0;
+    const int why = errno;
+    if (fcntl(*lock, F_GETLK, &all) == 0 && all.l_type != F_UNLCK)
+        return error_set(e, ERR_IO, "outbox %s: process %d has it", o->path, (int)all.l_pid);
+    return error_set(e, ERR_IO, "outbox %s: %s", name, strerror(why));
+}
+
+/* The lock's file may have been removed, too: then another process could have the outbox by now. */
+static int keep_lock(Outbox *o, Error *e)
+{
+    char name[4096];
+    struct stat ours, there;
+    snprintf(name, sizeof name, "%s.lock", o->path);
+    if (fstat(o->lock_file, &ours) == 0 && stat(name, &there) == 0 && ours.st_ino == there.st_ino)
+        return 0;
+    int lock = -1;
+    const int code = take_lock(o, &lock, e);
+    if (code == 0) {
+        close(o->lock_file);
+        o->lock_file = lock;
+    } else if (lock >= 0) {
+        close(lock);
+    }
+    return code;
+}
+
+/* A copy takes the name, unless somebody else has it; what is left of the old log would be taken for the copy's. */
+static int put_copy(Outbox *o, const char *copy, Error *e)
+{
+    char log[4096];
+    const int code = outbox_db_copy(o->writer, copy, e);
+    for (int i = 0; i < 2 && code == 0 && !file_exists(o->path); i++) {
+        snprintf(log, sizeof log, "%s%s", o->path, i ? "-shm" : "-wal");
+        unlink(log);
+    }
+    if (code == 0 && link(copy, o->path) != 0)
+        return error_set(e, ERR_IO, "outbox %s: %s", o->path, errno == EEXIST ? "another file stands in its place: move that away" : strerror(errno));
+    return code;
+}
+
+/* Who reads and who writes stay out. What cannot be done leaves the old file in use, which works without a name. */
+static int renew(Outbox *o, Error *e)
+{
+    char copy[4096];
+    OutboxDb *writer = NULL, *reader = NULL;
+    snprintf(copy, sizeof copy, "%s.renewed", o->path);
+    unlink(copy);
+    int code = keep_lock(o, e);
+    const bool put = code == 0 && (code = put_copy(o, copy, e)) == 0;
+    unlink(copy);
+    if (code == 0)
+        code = outbox_db_open(o->path, true, &writer, e);
+    if (code == 0)
+        code = outbox_db_open(o->path, false, &reader, e);
+    if (code != 0) {
+        outbox_db_close(writer);
+        if (put)
+            unlink(o->path);
+        return code;
+    }
+    outbox_db_follow(writer, o->writer);
+    outbox_db_close(o->reader);
+    outbox_db_close(o->writer);
+    o->writer = writer;
+    o->reader = reader;
+    return 0;
+}
+
+/* Called and returns with the lock held. */
+static void look_after_file(Outbox *o)
+{
+    const int64_t now = machine_now();
+    if (now < o->look)
+        return;
+    pthread_mutex_unlock(&o->lock);
+    Error e;
+    pthread_mutex_lock(&o->write);
+    pthread_mutex_lock(&o->read);
+    const bool moved = outbox_db_moved(o->writer);
+    const int code = moved ? renew(o, &e) : 0;
+    pthread_mutex_unlock(&o->read);
+    pthread_mutex_unlock(&o->write);
+    pthread_mutex_lock(&o->lock);
+    o->look = now + (code == 0 ? 0 : 1000 * LOOK_MS);
+    o->trouble.displaced = code != 0;
+    o->trouble.renewed += moved && code == 0;
+    if (code != 0)
+        snprintf(o->trouble.why, sizeof o->trouble.why, "%.250s", e.message);
+}
+
 /* ---- the thread that writes ---- */
 
-/* Until there is something to write: at once for records, in a while for acknowledgements alone. */
-static bool await_work(Outbox *o, bool failed)
+typedef enum Work { WORK_NONE, WORK_WRITE, WORK_LOOK } Work;
+
+/* Until there is something to write: at once for records, in a while for acknowledgements alone; or to look after the file. */
+static Work await_work(Outbox *o, bool failed)
 {
-    const int64_t lazy = machine_now() + 1000 * (failed ? AGAIN_MS : LAZY_MS);
+    const int64_t lazy = machine_now() + 1000 * (failed ? AGAIN_MS : LAZY_MS), look = machine_now() + 1000 * LOOK_MS;
     bool late = false;
     for (;;) {
         if (o->first != NULL || (o->stop && (o->nack == 0 || !failed || o->hurry)))
-            return o->first != NULL || o->nack > 0;
+            return o->first != NULL || o->nack > 0 ? WORK_WRITE : WORK_NONE;
         if (o->nack > 0 && (late || (!failed && (o->flushing > 0 || o->nack >= ACKS / 2))))
-            return true;
-        if (o->nack == 0)
-            pthread_cond_wait(&o->work, &o->lock);
-        else
-            late = !cond_wait_until(&o->work, &o->lock, lazy);
+            return WORK_WRITE;
+        if (o->nack == 0 && late)
+            return WORK_LOOK;
+        late = !cond_wait_until(&o->work, &o->lock, o->nack == 0 ? look : lazy) && (o->nack > 0 || machine_now() >= look);
     }
 }
 
@@ -83,6 +190,7 @@ static int commit(Outbox *o, OutboxAdd *adds, int nack, Error *e)
 /* Called and returns with the lock held. */
 static bool write_once(Outbox *o)
 {
+    look_after_file(o);
     OutboxAdd *const adds = o->first;
     const int nack = o->nack; /* those; more may come behind them meanwhile */
     o->first = NULL;
@@ -118,8 +226,12 @@ static void *writing(void *arg)
     bool failed = false;
     outbox_block_signals();
     pthread_mutex_lock(&o->lock);
-    while (await_work(o, failed))
-        failed = !write_once(o);
+    for (Work w; (w = await_work(o, failed)) != WORK_NONE;) {
+        if (w == WORK_WRITE)
+            failed = !write_once(o);
+        else
+            look_after_file(o);
+    }
     pthread_mutex_unlock(&o->lock);
     return NULL;
 }
@@ -193,24 +305,6 @@ void outbox_hurry(Outbox *o)
 
 /* ---- open, close ---- */
 
-static int take_lock(Outbox *o, Error *e)
-{
-    char name[4096];
-    if ((size_t)snprintf(name, sizeof name, "%s.lock", o->path) >= sizeof name)
-        return error_set(e, ERR_INVALID, "outbox %.100s..: the name is too long", o->path);
-    o->lock_file = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (o->lock_file < 0)
-        return error_set(e, ERR_IO, "outbox %s: %s", name, strerror(errno));
-    /* A lock of the process and not of the descriptor: what we fork does not go on holding it. */
-    struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    if (fcntl(o->lock_file, F_SETLK, &all) == 0)
-        return 0;
-    const int why = errno;
-    if (fcntl(o->lock_file, F_GETLK, &all) == 0 && all.l_type != F_UNLCK)
-        return error_set(e, ERR_IO, "outbox %s: process %d has it", o->path, (int)all.l_pid);
-    return error_set(e, ERR_IO, "outbox %s: %s", name, strerror(why));
-}
-
 static int make_thread(Outbox *o, Error *e)
 {
     pthread_mutex_init(&o->write, NULL);
@@ -244,7 +338,7 @@ int outbox_open(const char *path, OutboxFn added, void *arg, Outbox **out, Error
     int code = o->path && o->ack ? 0 : error_set(e, ERR_MEMORY, "outbox %s: out of memory", path);
     if (code == 0) {
         strcpy(o->path, path);
-        code = take_lock(o, e);
+        code = take_lock(o, &o->lock_file, e);
     }
     if (code == 0)
         code = outbox_db_open(path, true, &o->writer, e);
@@ -332,6 +426,14 @@ int64_t outbox_oldest(Outbox *o, int sink)
     const int64_t added = outbox_db_oldest(o->reader, sink);
     pthread_mutex_unlock(&o->read);
     return added;
+}
+
+OutboxTrouble outbox_trouble(Outbox *o)
+{
+    pthread_mutex_lock(&o->lock);
+    const OutboxTrouble t = o->trouble;
+    pthread_mutex_unlock(&o->lock);
+    return t;
 }
 
 static int64_t size_of(const char *path, const char *tail)

@@ -12,6 +12,10 @@
  *
  * When the disk is full, adding fails and says so; acknowledgements are tried again, alone, as they need less.
  *
+ * A file that is removed while the outbox is open is written anew within a second, with all that was in it. If another stands in its place,
+ * that is left alone: records go on through the old file, which has no name any more, and what waits there will not survive the process. Both
+ * are told (OutboxTrouble).
+ *
  * `seq` grows while the outbox is open: what a sink reads comes in the order of its adding. */
 #ifndef LATHE_WATCH_OUTBOX_H
 #define LATHE_WATCH_OUTBOX_H
@@ -90,6 +94,12 @@ typedef struct OutboxSums {
 OutboxSums outbox_sums(Outbox *o, int sink);
 /* When the first that waits was added, us since 1970; 0: none waits. */
 int64_t outbox_oldest(Outbox *o, int sink);
+typedef struct OutboxTrouble {
+    int64_t renewed;   /* times at which the file had been removed, and was written anew */
+    bool displaced;    /* another stands in its place now, or it cannot be written anew */
+    char why[256];
+} OutboxTrouble;
+OutboxTrouble outbox_trouble(Outbox *o); /* quick */
 /* `rows`: of sinks other than these n. */
 OutboxCounts outbox_counts(Outbox *o, int n, const int *sink);
 

@@ -4,10 +4,13 @@
  * only ours. People may look at the file with other tools meanwhile: busy_timeout waits for them. */
 #include "watch/outbox_sql.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/heap.h"
@@ -31,7 +34,7 @@ static const char tables[] =
     "PRAGMA user_version=1;"
     "COMMIT;";
 
-static const char settings[] = "PRAGMA synchronous=FULL; PRAGMA journal_size_limit=16777216;";
+static const char settings[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA journal_size_limit=16777216;";
 
 enum { BEGIN, COMMIT, ROLLBACK, ADD_RECORD, ADD_WAITING, END_WAITING, ADD_DEAD, UNWANT, END_RECORD, DEAD_LIMIT,
        UNWANT_DEAD, END_UNWANTED, END_DEAD, SINK, ADD_SINK, LAST, ROWS, NEXT, BEFORE, LOAD, SUMS, OLDEST, OTHERS,
@@ -422,6 +425,33 @@ int outbox_db_open(const char *path, bool check, OutboxDb **out, Error *e)
     }
     *out = db;
     return 0;
+}
+
+bool outbox_db_moved(const OutboxDb *db)
+{
+    int moved = 0;
+    return sqlite3_file_control(db->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved;
+}
+
+int outbox_db_copy(OutboxDb *db, const char *to, Error *e)
+{
+    char *const sql_text = sqlite3_mprintf("VACUUM INTO %Q", to);
+    const int rc = sql_text ? sqlite3_exec(db->db, sql_text, NULL, NULL, NULL) : SQLITE_NOMEM;
+    sqlite3_free(sql_text);
+    if (rc != SQLITE_OK)
+        return failed(db, rc, e);
+    const int fd = open(to, O_RDONLY | O_CLOEXEC);
+    const bool synced = fd >= 0 && fsync(fd) == 0;
+    const int why = errno;
+    if (fd >= 0)
+        close(fd);
+    return synced ? 0 : error_set(e, ERR_IO, "outbox %s: %s", to, strerror(why));
+}
+
+void outbox_db_follow(OutboxDb *db, const OutboxDb *before)
+{
+    if (before->last > db->last)
+        db->last = before->last;
 }
 
 void outbox_db_close(OutboxDb *db)

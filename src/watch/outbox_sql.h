@@ -16,6 +16,12 @@ typedef struct OutboxAck {
 /* `check`: looks through the file, makes tables where there are none; done once before others open it. */
 int outbox_db_open(const char *path, bool check, OutboxDb **out, Error *e);
 void outbox_db_close(OutboxDb *db); /* NULL is allowed */
+/* The file has another name now, or none. */
+bool outbox_db_moved(const OutboxDb *db);
+/* All of it, in a new file, which is on disk. */
+int outbox_db_copy(OutboxDb *db, const char *to, Error *e);
+/* Rows that are added from now on come after those of the other. */
+void outbox_db_follow(OutboxDb *db, const OutboxDb *before);
 /* All or nothing. */
 int outbox_commit(OutboxDb *db, OutboxAdd *adds, int nack, const OutboxAck *ack, Error *e);
 /* As outbox.h has them. */

@@ -115,13 +115,15 @@ static void add_sinks(Str *out, const PageSinks *sinks)
 
 static void add_outbox(Str *out, const PageSinks *sinks)
 {
-    char ignored[8];
     if (!sinks->all)
         return;
+    const SinksTrouble t = sinks_trouble(sinks->all);
     const OutboxCounts c = sinks_outbox(sinks->all);
     add_one(out, "lathe_watch_outbox_added_total", "counter", "Records that the outbox took.", (double)c.added);
     add_one(out, "lathe_watch_outbox_lost_total", "counter", "Records that the outbox could not take (a full disk): lost for the sinks.",
-            (double)sinks_lost(sinks->all, ignored, sizeof ignored));
+            (double)t.lost);
+    add_one(out, "lathe_watch_outbox_renewed_total", "counter", "Times at which its file had been removed.", (double)t.renewed);
+    add_one(out, "lathe_watch_outbox_displaced", "gauge", "1 while another file stands in its place.", t.displaced);
     add_one(out, "lathe_watch_outbox_bytes", "gauge", "Size of the outbox.", (double)c.bytes);
     add_one(out, "lathe_watch_outbox_orphans", "gauge", "Records of sinks that are no more named.", (double)c.rows);
 }

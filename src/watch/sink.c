@@ -85,13 +85,16 @@ int sinks_add(Sinks *s, int n, const SinkRecord *r, Error *e)
     return first == 0 ? 0 : error_set(e, first, "%s", why.message);
 }
 
-int64_t sinks_lost(Sinks *s, char *why, size_t size)
+SinksTrouble sinks_trouble(Sinks *s)
 {
+    const OutboxTrouble o = outbox_trouble(s->outbox);
+    SinksTrouble t = {.renewed = o.renewed, .displaced = o.displaced};
+    memcpy(t.displaced_why, o.why, sizeof o.why);
     pthread_mutex_lock(&s->lock);
-    const int64_t lost = s->lost;
-    snprintf(why, size, "%s", s->why);
+    t.lost = s->lost;
+    memcpy(t.why, s->why, sizeof t.why);
     pthread_mutex_unlock(&s->lock);
-    return lost;
+    return t;
 }
 
 /* ---- which sinks ---- */

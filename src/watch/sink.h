@@ -90,8 +90,14 @@ void sinks_close(Sinks *s, int64_t timeout);
 /* From any thread: n records, in their order, in one commit. ERR_IO: the outbox cannot be written (disk full), ERR_INVALID: one is too
  * long; what could not be added is lost for the sinks, and counted. */
 int sinks_add(Sinks *s, int n, const SinkRecord *r, Error *e);
-/* Records that were lost so; `why`: the last reason, "" of none. Quick. */
-int64_t sinks_lost(Sinks *s, char *why, size_t size);
+typedef struct SinksTrouble {
+    int64_t lost;        /* records that were lost so.. */
+    char why[256];       /* ..and the last reason; "" */
+    int64_t renewed;     /* times at which the outbox's file had been removed, and was written anew, with all that was in it */
+    bool displaced;      /* another file stands in its place: what waits goes on, but will not survive the process.. */
+    char displaced_why[256]; /* ..or why it could not be written anew */
+} SinksTrouble;
+SinksTrouble sinks_trouble(Sinks *s); /* quick */
 /* Of the sink with this number in the last list. */
 SinkCounts sinks_counts(Sinks *s, int sink);
 OutboxCounts sinks_outbox(Sinks *s);

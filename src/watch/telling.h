@@ -9,7 +9,7 @@
  * What a worker waits for one record, two at once, p95 (2 CPUs of an EPYC, ext4): 10.3 ms for its commit, 0.04 ms here; with a disk
  * that takes 20 ms to sync 65 ms and 0.01 ms.
  *
- * What the outbox does not take (a full disk) is told none the less, and is lost for the sinks, which count it (sinks_lost).
+ * What the outbox does not take (a full disk) is told none the less, and is lost for the sinks, which count it (SinksTrouble).
  *
  * Without sinks there is nothing to wait for, and the worker tells itself. */
 #ifndef LATHE_WATCH_TELLING_H

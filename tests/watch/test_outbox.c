@@ -214,6 +214,87 @@ static void test_full_disk(void **state)
     outbox_close(o);
 }
 
+static void write_file(const char *text, size_t size)
+{
+    const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    assert_int_equal(write(fd, text, size), size);
+    close(fd);
+}
+
+/* ---- a file that goes ---- */
+
+static void wait_for_renewed(Outbox *o, int64_t n)
+{
+    for (int k = 0; k < 500 && outbox_trouble(o).renewed < n; k++)
+        usleep(10000);
+    assert_int_equal(outbox_trouble(o).renewed, n);
+}
+
+/* Removed while it is in use: all that was in it is in the new one, also for the next process. */
+static void test_removed(void **state)
+{
+    (void)state;
+    char name[256];
+    Outbox *o = opened(NULL);
+    const int sink = number(o, "one");
+    OutboxRow row[100];
+    for (int round = 1; round <= 3; round++) {
+        for (int i = 0; i < 10; i++)
+            assert_int_equal(add(o, (uint64_t)i, 1, 1, &sink, NULL), 0);
+        static const char *const tail[] = {"", "-wal", "-shm", ".lock"};
+        for (int i = 0; i < (round == 1 ? 4 : round == 2 ? 1 : 3); i++) {
+            snprintf(name, sizeof name, "%s%s", path, tail[i]);
+            unlink(name);
+        }
+        if (round < 3)
+            wait_for_renewed(o, round); /* though nothing is added */
+    }
+    assert_int_equal(add(o, 99, 1, 1, &sink, NULL), 0);
+    wait_for_renewed(o, 3);
+    assert_int_equal(rows(o, sink, row, 100), 31);
+    for (int i = 1; i < 31; i++)
+        assert_true(row[i].seq > row[i - 1].seq);
+    assert_false(outbox_trouble(o).displaced);
+    outbox_done(o, sink, row[0].seq, &go_on);
+    outbox_flush(o);
+    outbox_close(o);
+    o = opened(NULL);
+    assert_int_equal(number(o, "one"), sink);
+    assert_int_equal(rows(o, sink, row, 100), 30);
+    outbox_close(o);
+}
+
+/* What somebody put there is left alone, and records go on; once it is away the outbox has its name again. */
+static void test_displaced(void **state)
+{
+    (void)state;
+    char name[256];
+    Outbox *o = opened(NULL);
+    const int sink = number(o, "one");
+    assert_int_equal(add(o, 1, 1, 1, &sink, NULL), 0);
+    unlink(path);
+    write_file("mine", 4);
+    assert_int_equal(add(o, 2, 1, 1, &sink, NULL), 0);
+    for (int k = 0; k < 500 && !outbox_trouble(o).displaced; k++)
+        usleep(10000);
+    const OutboxTrouble t = outbox_trouble(o);
+    assert_true(t.displaced);
+    assert_non_null(strstr(t.why, "another file stands in its place"));
+    OutboxRow row[100];
+    assert_int_equal(rows(o, sink, row, 100), 2);
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_size, 4);
+    snprintf(name, sizeof name, "%s.theirs", path);
+    assert_int_equal(rename(path, name), 0);
+    wait_for_renewed(o, 1);
+    assert_false(outbox_trouble(o).displaced);
+    outbox_close(o);
+    o = opened(NULL);
+    assert_int_equal(rows(o, sink, row, 100), 2);
+    outbox_close(o);
+}
+
 /* ---- what is refused ---- */
 
 static void refused(int want, const char *what)
@@ -223,13 +304,6 @@ static void refused(int want, const char *what)
     assert_int_equal(outbox_open(path, ignore, NULL, &o, &e), want);
     if (!strstr(e.message, what) || !strstr(e.message, folder))
         FAIL_MSG("not about '%s': %s", what, e.message);
-}
-
-static void write_file(const char *text, size_t size)
-{
-    const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    assert_int_equal(write(fd, text, size), size);
-    close(fd);
 }
 
 static void test_not_an_outbox(void **state)
@@ -369,6 +443,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_two_processes),    TEST(test_kept),      TEST(test_done_twice),
         TEST(test_dead_are_bounded), TEST(test_full_disk), TEST(test_not_an_outbox),
+        TEST(test_removed), TEST(test_displaced),
         TEST(test_damaged),          TEST(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
