@@ -150,6 +150,16 @@ void clip_stream_packet(ClipStream *s, const Packet *p)
     pthread_mutex_unlock(&s->lock);
 }
 
+bool clip_stream_keeps(ClipStream *s)
+{
+    if (!s || s->file)
+        return false;
+    pthread_mutex_lock(&s->lock);
+    const bool wanted = s->wanted;
+    pthread_mutex_unlock(&s->lock);
+    return wanted;
+}
+
 /* ---- the stream's task ---- */
 
 void clip_stream_frame(ClipStream *s, const LiveFrame *f)

@@ -78,6 +78,8 @@ ClipStream *clip_stream_new(Clips *c, const char *name, const char *url, const W
  * that follow. */
 void clip_stream_free(ClipStream *s);
 
+/* Its packets are wanted, those of sound, too. */
+bool clip_stream_keeps(ClipStream *s);
 /* From the reader's thread, each packet as it came. */
 void clip_stream_packet(ClipStream *s, const Packet *p);
 

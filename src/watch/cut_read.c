@@ -36,7 +36,7 @@ int cut_read_packets(Cut *c, int n, const Packet *const *packet)
     int code = 0;
     for (int i = 0; i < n && code == 0; i++) {
         const Packet *const p = packet[i];
-        const bool sound = p->info->par->codec_type == AVMEDIA_TYPE_AUDIO;
+        const bool sound = packet_sound(p);
         Track *const t = sound ? &c->audio : &c->video;
         if (!p->av || p->dts == PACKET_NO_TIME)
             continue;

@@ -36,10 +36,22 @@ static int set_matrix(AVStream *s, const int32_t *matrix)
     return turned && !at ? -1 : 0;
 }
 
+/* A frame of AAC that stands alone begins so; else how to decode it has to be known from elsewhere. */
+static bool is_adts(const AVPacket *p)
+{
+    return p->size > 7 && p->data[0] == 0xff && (p->data[1] & 0xf6) == 0xf0;
+}
+
 /* Cameras send sound that only telephones know. */
 static int add_sound(Writer *w)
 {
     const Cut *const c = w->cut;
+    const AVCodecParameters *const par = c->audio.par;
+    if (par->codec_id == AV_CODEC_ID_AAC && par->extradata_size == 0 &&
+        !is_adts(c->audio.packet.at[0])) {
+        cut_note(c, "its sound is left out: it does not say how it is encoded");
+        return 0;
+    }
     if (avformat_query_codec(w->format->oformat, c->audio.par->codec_id, FF_COMPLIANCE_NORMAL) !=
         1) {
         cut_note(c, "its sound is left out: MP4 does not hold %s",

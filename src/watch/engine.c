@@ -6,6 +6,7 @@
 
 #include "base/heap.h"
 #include "base/parallel.h"
+#include "watch/clip_plan.h"
 #include "watch/engine_parts.h"
 #include "watch/source.h"
 
@@ -268,7 +269,8 @@ static int edit(Engine *g, const StreamSpec *spec, Error *e)
     int code = stream_judging(s, spec, &next, e);
     if (code != 0)
         return code;
-    if (judge_hears(next.judge) && !s->hears) { /* its connection has no sound */
+    const bool clips = s->clips && clip_plan_wanted(spec->watch) && !source_is_file(spec->url);
+    if ((judge_hears(next.judge) && !s->hears) || (clips && !s->sounds)) { /* its connection has no sound */
         arena_free(next.arena);
         code = take_out(g, spec->name, e);
         return code == 0 ? add(g, spec, e) : code;

@@ -46,6 +46,7 @@ typedef struct Stream {
     int number;           /* models are shared fairly between these */
     Live *live;
     ClipStream *clips;    /* NULL: none are cut */
+    bool sounds;          /* its connection was asked for sound */
     _Atomic int64_t deadline; /* of what is awaited */
     _Atomic bool answered;    /* what models were asked for */
     _Atomic int asked;    /* how many wait for the lock from outside */

@@ -410,6 +410,9 @@ int stream_start(Stream *s, Error *e)
     s->grid.keyframes = live.video.keyframes;
     sound_options(s, &live);
     s->hears = live.hear;
+    if (live.video.sound == SOUND_NOT && clip_stream_keeps(s->clips))
+        live.video.sound = SOUND_WANTED;
+    s->sounds = live.video.sound != SOUND_NOT;
     return live_open(s->spec.url, &live, &s->live, e);
 }
 

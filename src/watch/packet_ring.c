@@ -10,11 +10,6 @@ int64_t packet_cost(const Packet *p)
     return p->av ? p->av->size + 256 : 0;
 }
 
-bool packet_is_sound(const Packet *p)
-{
-    return p->info->par->codec_type == AVMEDIA_TYPE_AUDIO;
-}
-
 bool packet_copy(Packet *out, const Packet *p)
 {
     *out = *p;
@@ -74,11 +69,13 @@ static int push_picture(PacketRuns *s, Packet *p, RunPacket out[2])
 int runs_push(PacketRuns *s, const Packet *p, RunPacket out[2])
 {
     Packet copy;
-    if (!p->av || p->dts == PACKET_NO_TIME || (packet_is_sound(p) && s->run == 0))
+    if (!p->av || p->dts == PACKET_NO_TIME)
         return 0;
+    if (packet_sound(p) && (!s->info || s->info->connection != p->info->connection))
+        return 0; /* no picture of its connection came yet */
     if (!packet_copy(&copy, p))
         return 0;
-    return packet_is_sound(p) ? give(s, &copy, out) : push_picture(s, &copy, out);
+    return packet_sound(p) ? give(s, &copy, out) : push_picture(s, &copy, out);
 }
 
 void runs_free(PacketRuns *s)
@@ -92,7 +89,7 @@ void runs_free(PacketRuns *s)
 
 static bool is_key(const RunPacket *p)
 {
-    return !packet_is_sound(&p->packet) && packet_key(&p->packet);
+    return !packet_sound(&p->packet) && packet_key(&p->packet);
 }
 
 void ring_init(PacketRing *r, int64_t span, int64_t max_bytes)
@@ -187,7 +184,7 @@ bool ring_add(PacketRing *r, RunPacket *p)
         return room;
     }
     r->wait_key = false;
-    if (!packet_is_sound(&p->packet)) {
+    if (!packet_sound(&p->packet)) {
         r->run = p->run;
         r->last = p->packet.dts;
         r->arrival = p->packet.arrival;

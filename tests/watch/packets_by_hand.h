@@ -11,6 +11,7 @@ static inline StreamInfo *hand_info(enum AVMediaType type)
     par->codec_id = type == AVMEDIA_TYPE_AUDIO ? AV_CODEC_ID_AAC : AV_CODEC_ID_H264;
     StreamInfo *const s = stream_info_new(par, (AVRational){1, 1000000}, (AVRational){25, 1});
     avcodec_parameters_free(&par);
+    s->sound = type == AVMEDIA_TYPE_AUDIO;
     return s;
 }
 

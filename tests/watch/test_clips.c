@@ -455,7 +455,7 @@ static void test_kill(void **state)
     clip_stream_free(b->stream);
     clips_close(b->clips, 0); /* no thread in the child */
     int whole = 0;
-    for (int i = 0; i < 12; i++) {
+    for (int i = 0; i < 8; i++) {
         const pid_t pid = fork();
         if (pid == 0) {
             Error e;
@@ -466,10 +466,12 @@ static void test_kill(void **state)
             b->epoch = i * 1000;
             cut_for_ever(b);
         }
-        bench_sleep(0.15 + 0.023 * i);
+        const char *path[400];
+        for (int k = 0; k < 1000 && list(b, ".mp4", path, 1) == 0; k++)
+            bench_sleep(0.01);
+        bench_sleep(0.007 * i);
         kill(pid, SIGKILL);
         assert_int_equal(waitpid(pid, NULL, 0), pid);
-        const char *path[400];
         const int n = list(b, ".mp4", path, 400);
         for (int k = 0; k < n; k++)
             assert_string_equal(clip_shown(b->arena, path[k]), "5-292 ");

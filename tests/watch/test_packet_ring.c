@@ -168,10 +168,10 @@ static void test_random(void **state)
             if (r->n == 0)
                 continue;
             const RunPacket *const first = ring_at(r, 0), *last = first;
-            assert_true(packet_key(&first->packet) && !packet_is_sound(&first->packet));
+            assert_true(packet_key(&first->packet) && !packet_sound(&first->packet));
             oldest = oldest < 0 ? first->number : oldest;
             for (int k = 0; k < r->n; k++)
-                last = packet_is_sound(&ring_at(r, k)->packet) ? last : ring_at(r, k);
+                last = packet_sound(&ring_at(r, k)->packet) ? last : ring_at(r, k);
             /* shorter than asked for only as long as nothing went, or for want of room */
             const int64_t back = first->run == last->run ? last->packet.dts - first->packet.dts : last->packet.arrival - first->packet.arrival;
             assert_true(back >= span || first->number == oldest || r->evicted > 0);
