@@ -25,6 +25,7 @@ typedef struct Running {
     StatusLines status; /* under the output's lock */
     ServiceRun *service;
     Engine *engine;
+    NetHost nets;
     Loss outbox, rewritten, displaced, store, renewed, dropped;
 } Running;
 
@@ -78,6 +79,8 @@ static void on_clip(void *arg, const char *line)
 {
     say(arg, line);
 }
+
+static void on_slow(void *arg, const char *line) { say(arg, line); }
 
 /* ---- reload ---- */
 
@@ -157,7 +160,7 @@ static void look_after(Running *run)
 
 static int start_service(Running *run, Error *e)
 {
-    const ServiceOptions opt = {.nets = &run->opt->nets, .event = on_event, .clip = on_clip, .system = on_system, .arg = run};
+    const ServiceOptions opt = {.nets = &run->nets, .event = on_event, .clip = on_clip, .system = on_system, .arg = run};
     const int code = service_start(run->opt->service, &opt, &run->service, e);
     if (code == 0 && service_port(run->service) > 0)
         fprintf(stderr, "page: http://%s\n", service_address(run->service));
@@ -168,7 +171,7 @@ static int start_service(Running *run, Error *e)
 static int start_videos(Running *run, Error *e)
 {
     const WatchStreams *const w = run->opt;
-    const EngineOptions opt = {.workers = w->workers, .nets = &w->nets, .event = on_event, .system = on_system, .sample = on_sample,
+    const EngineOptions opt = {.workers = w->workers, .nets = &run->nets, .event = on_event, .system = on_system, .sample = on_sample,
                                .arg = run};
     Arena *const a = arena_new();
     int code = engine_new(&opt, &run->engine, e);
@@ -223,7 +226,10 @@ static void end(Running *run, bool *good)
 
 int watch_streams(const WatchStreams *w, WatchOutput *o, bool *good, Error *e)
 {
-    Running run = {.opt = w, .output = o, .status = status_lines_new()};
+    Running run = {.opt = w, .output = o, .status = status_lines_new(), .nets = w->nets};
+    run.nets.progress = NULL; /* its place on the terminal is that of the lines of status */
+    run.nets.slow = on_slow;
+    run.nets.slow_arg = &run;
     o->before = before_line;
     o->arg = &run;
     o->names = true;

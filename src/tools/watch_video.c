@@ -96,11 +96,18 @@ static void print_warnings(const Watch *w, const StreamReport *r)
 
 /* ---- the run ---- */
 
+static void on_slow(void *arg, const char *line)
+{
+    (void)arg;
+    fprintf(stderr, "%s\n", line);
+}
+
 static int run(const WatchVideo *w, const StreamOptions *opt, StreamReport *report, Error *e)
 {
     if (w->replay)
         return stream_replay(w->replay, opt, report, e);
     NetHost nets = w->nets;
+    nets.slow = on_slow;
     int code = pool_new(nets.threads, &nets.pool, e);
     Arena *const models = arena_new();
     if (code == 0)

@@ -13,14 +13,13 @@
 
 static int threads_of(const Infer *inf) { return inf->workers ? 1 : inf->nets->threads; }
 
-static int compile(const InferModule *m, int batch, int height, Module **out, Error *e)
+static int compile(const InferModule *m, int batch, NetCompile *told, Module **out, Error *e)
 {
     const NetHost *const nets = m->model->infer->nets;
-    double start = time_now(); /* for `progress` */
-    const OnnxShape shape = {m->model->input, 4, {batch, 3, height, m->width > 0 ? m->width : -1}};
+    const OnnxShape shape = {m->model->input, 4, {batch, 3, told->height, m->width > 0 ? m->width : -1}};
     const ModelOptions opt = {.onnx = {.nshape = 1, .shape = &shape, .output = m->model->shapes.output},
                               .compile = {.target = target_native(), .threads = nets->threads,
-                                          .progress = nets->progress, .progress_arg = &start}};
+                                          .progress = net_progress, .progress_arg = told}};
     Model model = {0};
     const int code = cache_compile(m->model->path, &opt, nets->cache, CACHE_LIMIT, &model, e);
     *out = model.module;
@@ -72,12 +71,13 @@ static bool batches_are_exact(Module *module, Run *run, int height, int width)
 }
 
 /* With the number of pictures left open. False: it cannot be, or results would depend on it. */
-static bool compile_open(InferModule *m, int height, int width)
+static bool compile_open(InferModule *m, int width, NetCompile *told)
 {
     const Infer *const inf = m->model->infer;
+    const int height = told->height;
     Error e;
     Run *run = NULL;
-    const bool good = m->model->open_batch && (int64_t)height * width <= ALONE && compile(m, -1, height, &m->module, &e) == 0 &&
+    const bool good = m->model->open_batch && (int64_t)height * width <= ALONE && compile(m, -1, told, &m->module, &e) == 0 &&
                       run_new(m->module, inf->nets->pool, threads_of(inf), &run, &e) == 0 &&
                       batches_are_exact(m->module, run, height, width);
     run_free(run);
@@ -91,8 +91,9 @@ static bool compile_open(InferModule *m, int height, int width)
 int infer_module_compile(InferModule *m, int height, int width, Error *e)
 {
     const double start = time_now();
-    const bool open = compile_open(m, height, width);
-    const int code = open ? 0 : compile(m, 1, height, &m->module, e);
+    NetCompile told = {.nets = m->model->infer->nets, .path = m->model->path, .height = height, .width = m->width, .begun = start};
+    const bool open = compile_open(m, width, &told);
+    const int code = open ? 0 : compile(m, 1, &told, &m->module, e);
     m->max = open ? INFER_BATCH : 1;
     m->seconds = time_now() - start;
     return code;

@@ -1,9 +1,29 @@
 /* Where the packages' models lie. */
 #include "watch/picture_net.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/file.h"
+
+#define SLOW 1.0 /* seconds */
+
+void net_progress(void *arg, const char *what, int done, int total)
+{
+    NetCompile *const c = arg;
+    char line[512], size[64] = "";
+    if (c->nets->progress)
+        c->nets->progress(&c->begun, what, done, total);
+    if (!c->nets->slow || c->told || time_now() - c->begun < SLOW)
+        return;
+    c->told = true;
+    if (c->width > 0)
+        snprintf(size, sizeof size, " for %d x %d", c->width, c->height);
+    else if (c->height > 0)
+        snprintf(size, sizeof size, " for height %d", c->height);
+    snprintf(line, sizeof line, "%.400s: is being compiled%s; this is done once", c->path, size);
+    c->nets->slow(c->nets->slow_arg, line);
+}
 
 const char *net_find_model(Arena *a, const char *name, const char **looked)
 {

@@ -9,7 +9,20 @@ typedef struct NetHost { /* what the models of a process share; outlives them */
     int threads;       /* to compile with, and of each run */
     const char *cache; /* folder; NULL: none */
     void (*progress)(void *arg, const char *what, int done, int total); /* arg: double *, when it began. NULL: silent */
+    /* Once for a model whose compile has taken a second already: "rec.onnx is compiled for 48 x 320; ..". From any thread; NULL: silent. */
+    void (*slow)(void *arg, const char *line);
+    void *slow_arg;
 } NetHost;
+
+/* For a compile's `progress`: hands it on, and tells what is slow. */
+typedef struct NetCompile {
+    const NetHost *nets;
+    const char *path;
+    int height, width;   /* of what it is compiled for; 0: any */
+    double begun;        /* time_now() */
+    bool told;
+} NetCompile;
+void net_progress(void *arg, const char *what, int done, int total); /* arg: NetCompile * */
 
 /* A model out of the packages that bring some ("rapidocr_onnxruntime/models/x.onnx"): below $LATHE_MODELS, or
  * .models here. NULL: it is nowhere; then *looked says where it was looked for. */

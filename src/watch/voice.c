@@ -77,11 +77,11 @@ static int find_inputs(VoiceModel *m, Inputs *x, Error *e)
 
 static int compile(VoiceModel *m, const NetHost *nets, Inputs *x, Error *e)
 {
-    double start = time_now();
+    NetCompile told = {.nets = nets, .path = m->path, .begun = time_now()};
     const OnnxBindValue rate = {"sr", x->rate};
     ModelOptions opt = {.static_shapes = true, .ninput = x->n, .input = x->in, .onnx = {.nvalue = x->n == 3, .value = &rate}};
-    opt.compile = (CompileOptions){.target = target_native(), .threads = nets->threads, .progress = nets->progress,
-                                   .progress_arg = &start};
+    opt.compile = (CompileOptions){.target = target_native(), .threads = nets->threads, .progress = net_progress,
+                                   .progress_arg = &told};
     Model model = {0};
     const int code = cache_compile(m->path, &opt, nets->cache, CACHE_LIMIT, &model, e);
     m->module = model.module;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "sched/blocker.h"
 #include "watch/inference.h"
 
@@ -285,10 +286,29 @@ static void failures_are_told(void **state)
     tear_down(s);
 }
 
+static void keep_line(void *arg, const char *line) { snprintf(arg, 256, "%s", line); }
+
+/* A compile that takes a second is told of, once. */
+static void slow_compiles(void **state)
+{
+    (void)state;
+    char line[256] = "";
+    const NetHost nets = {.slow = keep_line, .slow_arg = line};
+    NetCompile c = {.nets = &nets, .path = "rec.onnx", .height = 48, .width = 320, .begun = time_now() - 0.5};
+    net_progress(&c, "compiling", 1, 3);
+    assert_string_equal(line, "");
+    c.begun -= 1;
+    net_progress(&c, "compiling", 2, 3);
+    assert_string_equal(line, "rec.onnx: is being compiled for 320 x 48; this is done once");
+    line[0] = '\0';
+    net_progress(&c, "compiling", 3, 3);
+    assert_string_equal(line, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_same_in_batches),
+        cmocka_unit_test(slow_compiles), cmocka_unit_test(the_same_in_batches),
         cmocka_unit_test(what_mixes_pictures_runs_one_by_one),
         cmocka_unit_test(the_same_on_workers),
         cmocka_unit_test(late_and_withdrawn),
