@@ -250,10 +250,16 @@ static PbqpResult solve(Choosing *c)
     return pbqp_solve(&c->problem);
 }
 
+/* Winograd's tiles are not rounded. */
+static bool allows_variants(const PassOptions *opt)
+{
+    return opt->precision != PRECISION_BF16_ALL;
+}
+
 ImageForms image_forms_choose(Graph *g, const PassOptions *opt, bool variants)
 {
     Choosing c = choosing_new(g, opt);
-    c.variants = variants && opt->precision != PRECISION_BF16_ALL; /* Winograd's tiles are not rounded */
+    c.variants = variants && allows_variants(opt);
     NodeForm *form = arena_array_of(g->ctx->arena, g->node.len + 1, NodeForm);
     const PbqpResult r = solve(&c);
     for (int v = 0; v < c.node.len; v++) {
@@ -268,6 +274,25 @@ double image_forms_cost(Graph *g, const PassOptions *opt, const NodeForm *form)
     c.variants = true;
     c.given = form;
     return solve(&c).cost;
+}
+
+double image_node_cost(Graph *g, const PassOptions *opt, NodeId n, bool variants)
+{
+    const Choosing c = choosing_new(g, opt);
+    const NodeFacts f = node_facts(g, n);
+    NodeForm form[1 + COST_TILES] = {{0}};
+    int tile[COST_TILES];
+    const int tiles = variants && allows_variants(opt) ? winograd_tiles(g, n, tile) : 0;
+    double ns[1 + COST_TILES];
+    for (int k = 0; k < tiles; k++) {
+        form[1 + k].variant = tile[k];
+    }
+    cost_forms(&c.costs, g, n, &f, 1 + tiles, form, ns);
+    double least = ns[0];
+    for (int k = 1; k <= tiles; k++) {
+        least = ns[k] < least ? ns[k] : least;
+    }
+    return least;
 }
 
 /* ---- for whoever measures ---- */

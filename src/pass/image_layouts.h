@@ -18,6 +18,9 @@ ImageForms image_forms_choose(Graph *g, const PassOptions *opt, bool variants);
 /* The same sum, of forms that are given. */
 double image_forms_cost(Graph *g, const PassOptions *opt, const NodeForm *form);
 
+/* What the node costs with plain images, directly or in its best variant. */
+double image_node_cost(Graph *g, const PassOptions *opt, NodeId n, bool variants);
+
 /* One of the costs that choices on that graph are made by. */
 typedef struct CostCandidate {
     const char *key;
