@@ -54,7 +54,7 @@ const char help_watch[] =
     "    --db FILE        the store (default: seen.db)\n"
     "    --limit N        so many at most (default: 20)\n"
     "\n"
-    "`learn` cuts pictures for icons and screens out of a video, and proposes thresholds; alone it tells its options.\n"
+    "`learn` cuts pictures for icons and screens out of a video, and proposes thresholds (lathe watch learn --help).\n"
     "\n"
     "Models of text are looked for below $LATHE_MODELS, or .models; a watch can name others. `test` fails if an\n"
     "event is missed or too much.\n"

@@ -7,17 +7,17 @@
 #include "tools/tool.h"
 
 const Command commands[] = {
-    {"run", "run a model once on given or random inputs", help_run, cmd_run},
-    {"peak", "measure what this machine can do", help_peak, cmd_peak},
-    {"compile", "a model to one module file", help_compile, cmd_compile},
-    {"bench", "latency, and where the time goes", help_bench, cmd_bench},
-    {"check", "compare every layer with the reference; name the first bad one", help_check, cmd_check},
-    {"costs", "measure what layouts and variants take here, for --costs", help_costs, cmd_costs},
-    {"inspect", "graph, program, stages, schedules, loops, code", help_inspect, cmd_inspect},
-    {"read", "read text from pictures", help_read, cmd_read},
-    {"watch", "watch a video: text, icons, screens, motion, events", help_watch, cmd_watch},
-    {"doctor", "what is present, what is missing and what that costs", help_doctor, cmd_doctor},
-    {"completion", "completion for bash, zsh and fish", help_completion, cmd_completion},
+    {"run", "run a model once on given or random inputs", help_run, cmd_run, NULL, NULL},
+    {"peak", "measure what this machine can do", help_peak, cmd_peak, NULL, NULL},
+    {"compile", "a model to one module file", help_compile, cmd_compile, NULL, NULL},
+    {"bench", "latency, and where the time goes", help_bench, cmd_bench, NULL, NULL},
+    {"check", "compare every layer with the reference; name the first bad one", help_check, cmd_check, NULL, NULL},
+    {"costs", "measure what layouts and variants take here, for --costs", help_costs, cmd_costs, NULL, NULL},
+    {"inspect", "graph, program, stages, schedules, loops, code", help_inspect, cmd_inspect, NULL, NULL},
+    {"read", "read text from pictures", help_read, cmd_read, NULL, NULL},
+    {"watch", "watch a video: text, icons, screens, motion, events", help_watch, cmd_watch, "learn", help_watch_learn},
+    {"doctor", "what is present, what is missing and what that costs", help_doctor, cmd_doctor, NULL, NULL},
+    {"completion", "completion for bash, zsh and fish", help_completion, cmd_completion, NULL, NULL},
     {0},
 };
 
@@ -40,7 +40,7 @@ static int run_command(int argc, char **argv)
             continue;
         for (int i = 2; i < argc; i++) {
             if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-                fputs(c->help, stdout);
+                fputs(c->part && strcmp(argv[2], c->part) == 0 ? c->part_help : c->help, stdout);
                 return EXIT_OK;
             }
         }

@@ -10,6 +10,7 @@ enum { EXIT_OK = 0, EXIT_ERROR = 1, EXIT_REFUSED = 3 };
 typedef struct Command {
     const char *name, *summary, *help;
     int (*run)(int argc, char **argv); /* argv[0] is the command's name */
+    const char *part, *part_help;      /* what `lathe NAME PART --help` prints; NULL: there is no such part */
 } Command;
 extern const Command commands[];
 
@@ -68,7 +69,7 @@ int tool_inputs(const Ports *p, int nfile, const char *const *file, const struct
 /* A bar on stderr once something takes over two seconds; only on a terminal. */
 void tool_progress(void *arg, const char *what, int done, int total);
 
-extern const char help_run[], help_compile[], help_bench[], help_inspect[], help_check[], help_doctor[], help_completion[], help_peak[], help_read[], help_costs[], help_watch[];
+extern const char help_run[], help_compile[], help_bench[], help_inspect[], help_check[], help_doctor[], help_completion[], help_peak[], help_read[], help_costs[], help_watch[], help_watch_learn[];
 int cmd_run(int argc, char **argv);
 int cmd_read(int argc, char **argv);
 int cmd_check(int argc, char **argv);

@@ -12,7 +12,7 @@
 #include "watch/config.h"
 #include "watch/learn_list.h"
 
-static const char help[] =
+const char help_watch_learn[] =
     "lathe watch learn VIDEO --at TIME|--over FROM..TO [--box X,Y,W,H] --to FILE.png [options]\n"
     "lathe watch learn VIDEO --watch WATCH.yaml --signal NAME --at TIME|--over FROM..TO [--box X,Y,W,H] [options]\n"
     "lathe watch learn VIDEO --list FILE.yaml [--watch WATCH.yaml] [options]\n"
@@ -266,7 +266,7 @@ int watch_learn(int argc, char **argv)
     l.nets.cache = args_flag(&a, "--no-cache") ? NULL : cache_directory(l.arena);
     int code = EXIT_ERROR;
     if (argc == 1) {
-        fputs(help, stdout);
+        fputs(help_watch_learn, stdout);
         code = EXIT_OK;
     } else if (args_done(&a, 1, 1, "a video")) {
         l.video = a.argv[1];

@@ -476,6 +476,8 @@ def test_help(tmp):
     assert "--inputs" not in parsed["compile"] and "--json" in parsed["bench"]
     for name, options in parsed.items():
         text = lathe(name, "--help").out
+        if name == "watch":
+            text += lathe("watch", "learn", "--help").out
         shown = set()
         for line in re.findall(r"^    (-.*)$", text, re.M):
             shown |= set(re.findall(r"-[\w-]+", re.match(r"-[\w-]+(?: -[\w-]+)*", line)[0]))

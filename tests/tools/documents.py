@@ -73,6 +73,7 @@ def test_options():
     have = ""
     for name in re.findall(r"^    lathe (\w+) ", subprocess.run([LATHE, "--help"], stdout=subprocess.PIPE, text=True).stdout, re.M):
         have += subprocess.run([LATHE, name, "--help"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    have += subprocess.run([LATHE, "watch", "learn", "--help"], stdout=subprocess.PIPE, text=True, check=True).stdout
     for document in "README.md", "doc/walk.md":
         text = "\n".join(re.findall(r"^    lathe .*$|`-[^`]*`|`lathe [^`]*`", read(document), re.M))
         for option in set(re.findall(r"(?<![\w-])--[\w-]+", text)) - {"--help"}:
