@@ -3,6 +3,7 @@
 #include "watch/inference.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -375,6 +376,34 @@ int infer_prepare(InferModel *m, int height, int width, Error *e)
     InferClass *const c = find_class(m, height, width);
     pthread_mutex_unlock(&m->infer->lock);
     return make_ready(c, e);
+}
+
+/* How far one size is from another: 0, the same; more than 1, further than the double of a side. */
+static double distance(const InferClass *c, int height, int width)
+{
+    const double h = fabs(log2((double)c->height / height)), w = fabs(log2((double)c->width / width));
+    return h > w ? h : w;
+}
+
+void infer_size_now(InferModel *m, int *height, int *width)
+{
+    Infer *const inf = m->infer;
+    const InferClass *best = NULL;
+    pthread_mutex_lock(&inf->lock);
+    InferClass *const mine = find_class(m, *height, *width);
+    if (mine->module->state == MODULE_NEW)
+        start_compiling(mine);
+    for (int i = 0; i < inf->class.len && mine->module->state == MODULE_COMPILING; i++) {
+        const InferClass *const c = inf->class.at[i];
+        const double far = c->model == m && c->module->state == MODULE_READY ? distance(c, *height, *width) : 2;
+        if (far <= 1 && (!best || far < distance(best, *height, *width)))
+            best = c;
+    }
+    if (best) {
+        *height = best->height;
+        *width = best->width;
+    }
+    pthread_mutex_unlock(&inf->lock);
 }
 
 /* ---- with workers ---- */

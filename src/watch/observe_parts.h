@@ -79,6 +79,9 @@ const SignalOps *observe_ops(SignalKind k);
  * are posted once this round of all signals is done. */
 InferRequest *look_ask(const Look *l, SignalState *s, int n);
 
+/* The answer is of use up to a time, so that no compile can be waited for. */
+bool look_is_urgent(const Look *l);
+
 /* The part of the frame that lies under a box of reference pixels. */
 FrameBox look_box(const Look *l, Box b);
 /* Luma of a region at `width` x `height`, in l->tmp; rows without padding. */

@@ -20,6 +20,12 @@ static bool is_still(const Look *l, SignalState *s)
            change_between(&s->now.signature, &s->signature).largest <= STILL;
 }
 
+bool look_is_urgent(const Look *l)
+{
+    const Observer *const o = l->observer;
+    return o && o->ask.ready && o->ask.deadline < INT64_MAX; /* without `ready` there are no workers */
+}
+
 InferRequest *look_ask(const Look *l, SignalState *s, int n)
 {
     s->now.nasked = n;

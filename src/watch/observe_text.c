@@ -105,7 +105,7 @@ static int look(const Look *l, SignalState *s, Observation *out, Error *e)
     (void)e;
     t->nbox = -1;
     if (s->signal->text.mode == TEXT_PAGE) {
-        text_reader_ask_boxes(t->reader, l->tmp, &source, PAGE_SIDE, look_ask(l, s, 1));
+        text_reader_ask_boxes(t->reader, l->tmp, &source, PAGE_SIDE, look_is_urgent(l), look_ask(l, s, 1));
         return 0;
     }
     Quad line;

@@ -64,10 +64,12 @@ int text_reader_prepare(TextReader *r, int width, int height, int side, Error *e
     return code == 0 && r->det && width > 0 ? infer_prepare(r->det, h, w, e) : code;
 }
 
-void text_reader_ask_boxes(const TextReader *r, Arena *a, const TextSource *s, int side, InferRequest *q)
+void text_reader_ask_boxes(const TextReader *r, Arena *a, const TextSource *s, int side, bool now, InferRequest *q)
 {
     int w, h;
     detector_size(s->width, s->height, side, &w, &h);
+    if (now)
+        infer_size_now(r->det, &h, &w);
     const float right = (float)s->width, bottom = (float)s->height;
     const Quad all = {.corner = {{0, 0}, {right, 0}, {right, bottom}, {0, bottom}}};
     s->sample(s->arg, &all, w, h, w, infer_planes(a, r->det, h, w, q));
@@ -116,7 +118,7 @@ int text_reader_find(TextReader *r, Arena *a, const TextSource *s, int side, Ocr
     InferRequest q = {0};
     Arena *const tmp = arena_new();
     const double start = time_now(), compiled = infer_compile_seconds(r->det);
-    text_reader_ask_boxes(r, tmp, s, side, &q);
+    text_reader_ask_boxes(r, tmp, s, side, false, &q);
     int code = answer(r, &q, e);
     const double found = time_now();
     if (code == 0)

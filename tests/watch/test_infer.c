@@ -286,6 +286,32 @@ static void failures_are_told(void **state)
     tear_down(s);
 }
 
+/* Who cannot wait is sent to the nearest size that can run, until his own can. */
+static void the_nearest_size(void **state)
+{
+    (void)state;
+    Set *const s = set_up(1, "classify");
+    InferModel *m;
+    Error e;
+    assert_int_equal(infer_open(s->infer, data(s->arena, "classify"), &(InferShapes){0}, &m, &e), 0);
+    int height = 48, width = 96;
+    infer_size_now(m, &height, &width); /* nothing is there yet */
+    assert_true(height == 48 && width == 96);
+    assert_int_equal(infer_prepare(m, 48, 96, &e), 0);
+    assert_int_equal(infer_prepare(m, 64, 128, &e), 0);
+    height = 50, width = 104;
+    infer_size_now(m, &height, &width);
+    assert_true((height == 48 && width == 96) || (height == 50 && width == 104)); /* compiled meanwhile */
+    assert_int_equal(infer_prepare(m, 50, 104, &e), 0); /* waits for what was begun */
+    height = 50, width = 104;
+    infer_size_now(m, &height, &width);
+    assert_true(height == 50 && width == 104);
+    height = 48, width = 400;
+    infer_size_now(m, &height, &width); /* none is near */
+    assert_true(height == 48 && width == 400);
+    tear_down(s);
+}
+
 static void keep_line(void *arg, const char *line) { snprintf(arg, 256, "%s", line); }
 
 /* A compile that takes a second is told of, once. */
@@ -308,7 +334,7 @@ static void slow_compiles(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(slow_compiles), cmocka_unit_test(the_same_in_batches),
+        cmocka_unit_test(slow_compiles), cmocka_unit_test(the_nearest_size), cmocka_unit_test(the_same_in_batches),
         cmocka_unit_test(what_mixes_pictures_runs_one_by_one),
         cmocka_unit_test(the_same_on_workers),
         cmocka_unit_test(late_and_withdrawn),
