@@ -64,11 +64,10 @@ static void print_value(const char *name, const RuleValue *v)
 
 static void print_record(Arena *a, const EventRecord *r, bool named)
 {
-    static const char *const kind[] = {"start", "end", "point"};
     const double at = (double)(r->kind == RECORD_END ? r->t_end : r->t_start) * 1e-6;
     if (named)
         printf("%-16s ", r->stream);
-    printf("%9.3f s  %-6s %s", at, kind[r->kind], r->rule->name);
+    printf("%9.3f s  %-6s %s", at, record_kind_name(r->kind), r->rule->name);
     if (r->key)
         printf("  \"%s\"", r->key);
     for (int i = 0; i < r->ndata; i++) {

@@ -251,11 +251,13 @@ static bool has_model(const Signal *s)
 Signal config_signal(const Yaml *y, const Watch *w, const char *name, const YamlNode *node, const ModelDefaults *models,
                      const YamlNode **reset_on)
 {
-    static const char *const from[] = {"text", "icon", "screen", "object", "class", "motion", "position", "audio"};
+    const char *from[SIGNAL_AUDIO + 1];
+    for (int i = 0; i <= SIGNAL_AUDIO; i++)
+        from[i] = signal_kind_name((SignalKind)i);
     YamlMap m = yaml_map(y, node, arena_printf(y->ctx->arena, "signal '%s'", name));
     const YamlNode *const kind = yaml_need(&m, "from"), *const region = yaml_get(&m, "region");
     Signal s = {.name = name, .place = kind->place, .region = region ? find_region(y, w, region, m.what) : -1};
-    s.kind = (SignalKind)yaml_choice(&m, "from", 0, from, 8);
+    s.kind = (SignalKind)yaml_choice(&m, "from", 0, from, SIGNAL_AUDIO + 1);
     /* That nothing moves is news, and sound has no region. */
     const bool gated = s.kind != SIGNAL_MOTION && s.kind != SIGNAL_AUDIO;
     s.max_age = gated ? yaml_duration(&m, "max_age", 10000000) : 0;

@@ -61,6 +61,7 @@ typedef struct EventRecord {
     const char *evidence; /* name of a picture (evidence.h), which who has frames adds; NULL: none, and no word of it */
 } EventRecord;
 
+const char *record_kind_name(RecordKind k); /* "start", "end", "point" */
 /* {"v":1,"id":"..","rev":0,"kind":"start","stream":"s1","watch":"royale","event":"final_ten","key":null,"epoch":0,
  * "t_start":123.456,"t_detect":124.1,"t_end":null,...}; one line without the newline. */
 void event_json(Str *out, const EventRecord *r);

@@ -3,16 +3,6 @@
 
 #include "watch/event.h"
 
-static void add_box(Str *out, const Box *b)
-{
-    const float at[] = {b->x, b->y, b->width, b->height};
-    for (int i = 0; i < 4; i++) {
-        str_addc(out, i ? ',' : '[');
-        json_add_float(out, at[i]);
-    }
-    str_addc(out, ']');
-}
-
 static void add_list(Str *out, const RuleValue *v)
 {
     str_addc(out, '[');
@@ -22,7 +12,7 @@ static void add_list(Str *out, const RuleValue *v)
         str_add(out, ",\"score\":");
         json_add_float(out, v->list[i].score);
         str_add(out, ",\"box\":");
-        add_box(out, &v->list[i].box);
+        json_add_box(out, &v->list[i].box);
         if (v->list[i].track)
             str_addf(out, ",\"track\":%lld", (long long)v->list[i].track);
         str_addc(out, '}');
@@ -59,11 +49,16 @@ static void add_times(Str *out, const EventRecord *r)
         str_add(out, "null");
 }
 
+const char *record_kind_name(RecordKind k)
+{
+    static const char *const name[] = {[RECORD_START] = "start", [RECORD_END] = "end", [RECORD_POINT] = "point"};
+    return name[k];
+}
+
 void event_json(Str *out, const EventRecord *r)
 {
-    static const char *const kind[] = {"start", "end", "point"};
     str_addf(out, "{\"v\":1,\"id\":\"%016llx\",\"rev\":%d,\"kind\":\"%s\",\"stream\":", (unsigned long long)r->id,
-             r->rev, kind[r->kind]);
+             r->rev, record_kind_name(r->kind));
     json_add_string(out, r->stream);
     str_add(out, ",\"watch\":");
     json_add_string(out, r->watch->name);
@@ -82,7 +77,7 @@ void event_json(Str *out, const EventRecord *r)
         str_add(out, "null");
     str_addf(out, ",\"frame\":%lld,\"box\":", (long long)r->frame);
     if (r->box.width > 0)
-        add_box(out, &r->box);
+        json_add_box(out, &r->box);
     else
         str_add(out, "null");
     if (r->evidence) {

@@ -83,6 +83,16 @@ void json_add_wall(Str *out, int64_t us)
              s % 60, (int)(rest % 1000000));
 }
 
+void json_add_box(Str *out, const Box *b)
+{
+    const float at[] = {b->x, b->y, b->width, b->height};
+    for (int i = 0; i < 4; i++) {
+        str_addc(out, i ? ',' : '[');
+        json_add_float(out, at[i]);
+    }
+    str_addc(out, ']');
+}
+
 void json_add_string(Str *out, const char *text)
 {
     if (!text) {

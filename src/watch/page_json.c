@@ -29,13 +29,8 @@ static void add_number(Str *out, const char *name, double v)
 
 static void add_box(Str *out, const char *name, const Box *b)
 {
-    const float at[] = {b->x, b->y, b->width, b->height};
     key(out, name);
-    for (int i = 0; i < 4; i++) {
-        str_addc(out, i ? ',' : '[');
-        json_add_float(out, at[i]);
-    }
-    str_addc(out, ']');
+    json_add_box(out, b);
 }
 
 static void add_signal(Str *out, const BoardSignal *s)

@@ -34,13 +34,9 @@ static void add_key(Str *out, const char *key, bool *first)
 
 static void add_found(Str *out, const Found *f)
 {
-    str_add(out, "{\"box\":[");
-    const float at[] = {f->box.x, f->box.y, f->box.width, f->box.height};
-    for (int i = 0; i < 4; i++) {
-        str_add(out, i ? "," : "");
-        json_add_float(out, at[i]);
-    }
-    str_add(out, "],\"score\":");
+    str_add(out, "{\"box\":");
+    json_add_box(out, &f->box);
+    str_add(out, ",\"score\":");
     json_add_float(out, f->score);
     if (f->label) {
         str_add(out, ",\"label\":");
