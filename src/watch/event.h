@@ -104,8 +104,5 @@ double events_rate(const Events *v);
 const struct Reading *events_readings(const Events *v);
 /* What the last sample said for the watch's spotlight: both unknown without one, before the first sample, and once the stream is over. */
 SpotlightVerdict events_spotlight(const Events *v);
-/* Signals that the next sample's rules can depend on: need[nsignal]. Rules are short-circuited: what stands behind a
- * condition that a cheap signal makes false is not needed until that changes. */
-void events_need(const Events *v, bool *need);
 
 #endif

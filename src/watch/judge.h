@@ -6,7 +6,7 @@
  *
  * Samples lie on a grid of media time, fps a second, and closer while an event is pending (event.h: events_rate). In each all
  * signals are looked at that a rule uses, or all there are. Those alone that the rules can need as
- * things stand (events_need) would be cheaper, but a screen that appears would be known a sample earlier than what stands on it, and events
+ * things stand (of `screen == 'play' && alive <= 10` in the lobby the screen alone) would be cheaper, but a screen that appears would be known a sample earlier than what stands on it, and events
  * would begin later than when they are judged from a recording. */
 #ifndef LATHE_WATCH_JUDGE_H
 #define LATHE_WATCH_JUDGE_H

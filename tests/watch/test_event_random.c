@@ -266,12 +266,10 @@ static const char *engine_records(World *r, const Sample *s, bool ask)
 {
     Feed f;
     feed_init(&f, r->ctx, r->w);
-    bool need[BY_HAND_SIGNALS];
     for (int k = 0; k < SAMPLES; k++) {
         for (int i = 0; ask && k > 0 && s[k].epoch == s[k - 1].epoch && i < 3; i++)
             events_quiet(f.events, s[k - 1].t + (s[k].t - s[k - 1].t) * (int64_t)(i + 1) / 3);
         events_sample(f.events, &s[k]);
-        events_need(f.events, need);
         events_rate(f.events);
     }
     events_stop(f.events);

@@ -1,5 +1,5 @@
-/* What users of other analysers complained of, and what the engine promises those who run it: bounded memory, what is
- * needed next, how often to look. */
+/* What users of other analysers complained of, and what the engine promises those who run it: bounded memory, how often to
+ * look. */
 #include "check.h"
 
 #include "feed.h"
@@ -14,7 +14,7 @@ static int count_of(const char *text, const char *part)
 
 /* ---- complaints ---- */
 
-/* 25: a flicker of one frame is counted as a crossing in the opposite direction. */
+/* A flicker of one frame is counted as a crossing in the opposite direction. */
 static void complaint_flicker_is_no_crossing(Context *ctx)
 {
     Watch *const w = watch_by_hand(ctx);
@@ -46,7 +46,7 @@ static void complaint_flicker_is_no_crossing(Context *ctx)
     assert_string_equal(feed_records(&f), "point out 5.5@6|point any 5.5@6|");
 }
 
-/* 26: unconfirmed tracks all share one id, and inflate counts. */
+/* Unconfirmed tracks all share one id, and inflate counts. */
 static void complaint_unconfirmed_tracks_have_no_events(Context *ctx)
 {
     Watch *const w = watch_by_hand(ctx);
@@ -63,7 +63,7 @@ static void complaint_unconfirmed_tracks_have_no_events(Context *ctx)
     assert_string_equal(feed_records(&f), "start seen/5 1@1|");
 }
 
-/* 28: buffers in frames break at other frame rates: the same scene at 2, 10 and 25 samples a second. */
+/* Buffers in frames break at other frame rates: the same scene at 2, 10 and 25 samples a second. */
 static void complaint_durations_are_seconds(Context *ctx)
 {
     static const int rates[] = {4, 10, 20};
@@ -90,7 +90,7 @@ static void complaint_durations_are_seconds(Context *ctx)
     }
 }
 
-/* 29: floods of notifications. */
+/* Floods of notifications. */
 static void complaint_no_floods(Context *ctx)
 {
     Watch *const w = watch_by_hand(ctx);
@@ -112,7 +112,7 @@ static void complaint_no_floods(Context *ctx)
     assert_int_equal(events_counts(f.events).limited, 1780);
 }
 
-/* 32: 6 % of false images are false videos, all of them; a streak of 3 of 5 is not. */
+/* 6 % of false images are false videos, all of them; a streak of 3 of 5 is not. */
 static void complaint_streaks(Context *ctx)
 {
     Watch *const w = watch_by_hand(ctx);
@@ -263,45 +263,6 @@ static void constant_memory(Context *ctx)
 
 /* ---- what is wanted next ---- */
 
-static void check_need(Feed *f, const char *line, const char *want)
-{
-    bool need[BY_HAND_SIGNALS];
-    Str got = str_new(f->ctx->arena);
-    if (line)
-        feed(f, line);
-    events_need(f->events, need);
-    for (int i = 0; i < BY_HAND_SIGNALS; i++)
-        if (need[i])
-            str_addf(&got, "%s%s", got.len ? " " : "", f->w->signal[i].name);
-    if (strcmp(str_text(&got), want) != 0)
-        FAIL_MSG("%s\n  needs  %s\n  wanted %s", line ? line : "at first", str_text(&got), want);
-}
-
-/* 14: disabled conditions still burn CPU. */
-static void complaint_what_is_needed(Context *ctx)
-{
-    Watch *const w = watch_by_hand(ctx);
-    EventRule *const e = add_event(ctx, w, "e", "alive <= 10 && screen == 'play'");
-    add_data(ctx, w, e, "title");
-    Feed f;
-    feed_init(&f, ctx, w);
-    check_need(&f, NULL, "alive title screen");
-    check_need(&f, "0 screen=lobby", "screen"); /* whatever the order in the text, the cheaper one decides */
-    check_need(&f, "0.5 screen=play", "alive title screen");
-    check_need(&f, "1 screen=play alive=50", "alive title screen");
-    check_need(&f, "1.5 screen=? alive=50", "alive title screen");
-    check_need(&f, "2 screen=lobby alive=5", "screen");
-    Watch *const other = watch_by_hand(ctx);
-    add_event(ctx, other, "a", "skull || unsafe")->within = rule_by_hand(ctx, other, "screen == 'play'", -1);
-    add_event(ctx, other, "b", "rises(badge) && class == 'cat'"); /* an instant decides nothing */
-    signal_of(other, ALIVE)->text.guard = (Guard){.given = true, .reset_on = rule_by_hand(ctx, other, "voice", -1)};
-    add_event(ctx, other, "c", "changed(alive)")->within = rule_by_hand(ctx, other, "activity", -1);
-    feed_init(&f, ctx, other);
-    check_need(&f, "0 screen=play skull=1 badge=0 activity=1", "alive skull badge screen class activity voice");
-    check_need(&f, "0.5 screen=play skull=0 badge=0 activity=0", "skull badge screen class unsafe activity");
-    check_need(&f, "1 screen=menu skull=0 badge=0 activity=0", "badge screen class activity");
-}
-
 static void rates(Context *ctx)
 {
     Watch *const w = watch_by_hand(ctx); /* 2, at most 10 */
@@ -329,7 +290,7 @@ static void rates(Context *ctx)
     X(complaint_flicker_is_no_crossing)                                                                     \
     X(complaint_unconfirmed_tracks_have_no_events) X(complaint_durations_are_seconds)                    \
         X(complaint_no_floods) X(complaint_streaks) X(kleene) X(unknown_operators) X(no_shared_state)    \
-            X(constant_memory) X(complaint_what_is_needed) X(rates)
+            X(constant_memory) X(rates)
 #define CASE(name) static void test_##name(void **state) { (void)state; in_case(name); }
 CASES(CASE)
 #define ROW(name) cmocka_unit_test(test_##name),

@@ -193,7 +193,7 @@ static void guards(Context *ctx)
                        {NULL, NULL}});
 }
 
-/* 10: a plausibility gate gets stuck for hours after one wrong reading was accepted. */
+/* A plausibility gate gets stuck for hours after one wrong reading was accepted. */
 static void complaint_guard_is_stuck(Context *ctx)
 {
     const Watch *const w = watch_by_hand(ctx);
@@ -212,7 +212,7 @@ static void complaint_guard_is_stuck(Context *ctx)
                        {NULL, NULL}});
 }
 
-/* 13: NaN or inf of a template on black frames is reported as a match. */
+/* NaN or inf of a template on black frames is reported as a match. */
 static void complaint_nan_is_no_match(Context *ctx)
 {
     const Watch *const w = watch_by_hand(ctx);
