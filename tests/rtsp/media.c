@@ -42,8 +42,16 @@ typedef struct Reader {
     AVFormatContext *format;
     AVBSFContext *filter;
     AVPacket *packet;
-    int stream;
+    int stream, sound; /* sound: -1: none */
 } Reader;
+
+static void add_sound(Arena *a, Media *m, const Reader *r)
+{
+    const AVPacket *const p = r->packet;
+    const MediaSound s = {av_rescale_q(p->pts, r->format->streams[r->sound]->time_base, (AVRational){1, 1000000}),
+                          arena_dup(a, p->data, (size_t)p->size), p->size};
+    vec_push(a, &m->sound, s);
+}
 
 static void add_packet(Arena *a, Media *m, const Reader *r)
 {
@@ -67,6 +75,8 @@ static int read_packets(Arena *a, Media *m, Reader *r)
         if (code == AVERROR_EOF)
             return 0;
         if (code >= 0 && r->packet->stream_index != r->stream) {
+            if (r->packet->stream_index == r->sound)
+                add_sound(a, m, r);
             av_packet_unref(r->packet);
             continue;
         }
@@ -79,6 +89,20 @@ static int read_packets(Arena *a, Media *m, Reader *r)
         code = code == AVERROR(EAGAIN) ? 0 : code;
     }
     return code;
+}
+
+/* With its config in the file's head, as in MP4: others would have to be taken apart first. */
+static void open_sound(Arena *a, Media *m, Reader *r)
+{
+    r->sound = av_find_best_stream(r->format, AVMEDIA_TYPE_AUDIO, -1, r->stream, NULL, 0);
+    const AVCodecParameters *const par = r->sound >= 0 ? r->format->streams[r->sound]->codecpar : NULL;
+    if (!par || par->codec_id != AV_CODEC_ID_AAC || par->extradata_size < 2) {
+        r->sound = -1;
+        return;
+    }
+    m->rate = par->sample_rate;
+    m->channels = par->ch_layout.nb_channels;
+    m->config = (Nal){arena_dup(a, par->extradata, (size_t)par->extradata_size), par->extradata_size};
 }
 
 static int open_reader(Reader *r, const char *path, Error *e)
@@ -103,6 +127,8 @@ int media_read(Arena *a, const char *path, Media *out, Error *e)
     Reader r = {0};
     Media m = {0};
     int code = open_reader(&r, path, e);
+    if (code == 0)
+        open_sound(a, &m, &r);
     if (code == 0 && read_packets(a, &m, &r) < 0)
         code = error_set(e, ERR_IO, "%s: cannot be read to its end", path);
     if (code == 0 && (m.frame.len == 0 || !m.sps.at || !m.pps.at))
@@ -119,6 +145,8 @@ int media_read(Arena *a, const char *path, Media *out, Error *e)
         m.frame.at[i].pts -= first;
         m.frame.at[i].dts -= first;
     }
+    for (int i = 0; i < m.sound.len; i++)
+        m.sound.at[i].pts -= first;
     m.duration -= first;
     *out = m;
     return 0;

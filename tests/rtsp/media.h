@@ -1,4 +1,5 @@
-/* The H.264 of a video file, in memory, cut into frames and NAL units: what the test server sends. */
+/* The H.264 of a video file, in memory, cut into frames and NAL units, and its AAC, if it has any: what the test server
+ * sends. */
 #ifndef LATHE_TESTS_MEDIA_H
 #define LATHE_TESTS_MEDIA_H
 
@@ -20,14 +21,23 @@ typedef struct MediaFrame { /* in decoding order */
     int first, n;     /* nal[first] .. nal[first + n) */
 } MediaFrame;
 
+typedef struct MediaSound { /* a frame of AAC */
+    int64_t pts;      /* us, by the clock of the pictures */
+    const uint8_t *at;
+    int size;
+} MediaSound;
+
 typedef struct Media {
     VEC(Nal) nal;
     VEC(MediaFrame) frame;
     Nal sps, pps;
     int64_t duration; /* us, with the last frame's */
+    VEC(MediaSound) sound;
+    int rate, channels; /* of it */
+    Nal config;         /* MPEG-4's AudioSpecificConfig */
 } Media;
 
-/* Files of H.264 alone; other streams in them are passed over. */
+/* Files of H.264, with AAC or without; other streams in them are passed over. */
 int media_read(Arena *a, const char *path, Media *out, Error *e);
 /* The frame in the middle of the first group of pictures: a place to begin without what it refers to. */
 int media_middle(const Media *m);

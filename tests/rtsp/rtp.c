@@ -17,13 +17,13 @@ static void put32(uint8_t *at, uint32_t v)
 
 uint32_t rtp_time(const Rtp *r, int64_t us)
 {
-    return r->base + (uint32_t)(us * 9 / 100);
+    return r->base + (uint32_t)(us * r->rate / 1000000);
 }
 
 static bool send_packet(Rtp *r, uint8_t *packet, int size, bool marker, uint32_t time, RtpFn fn, void *arg)
 {
     packet[0] = 0x80;
-    packet[1] = (uint8_t)(RTP_TYPE | (marker ? 0x80 : 0));
+    packet[1] = (uint8_t)(r->type | (marker ? 0x80 : 0));
     packet[2] = (uint8_t)(r->sequence >> 8);
     packet[3] = (uint8_t)r->sequence;
     put32(packet + 4, time);
@@ -61,6 +61,19 @@ bool rtp_frame(Rtp *r, const Media *m, const MediaFrame *f, int64_t us, RtpFn fn
             return false;
     }
     return true;
+}
+
+bool rtp_sound(Rtp *r, const MediaSound *f, int64_t us, RtpFn fn, void *arg)
+{
+    uint8_t packet[RTP_MAX];
+    if (HEADER + 4 + f->size > RTP_MAX)
+        return true;
+    packet[HEADER] = 0;
+    packet[HEADER + 1] = 16; /* bits of headers: one, of 13 bits of size and 3 of index */
+    packet[HEADER + 2] = (uint8_t)(f->size >> 5);
+    packet[HEADER + 3] = (uint8_t)(f->size << 3);
+    memcpy(packet + HEADER + 4, f->at, (size_t)f->size);
+    return send_packet(r, packet, HEADER + 4 + f->size, true, rtp_time(r, us), fn, arg);
 }
 
 int rtp_report(const Rtp *r, int64_t us, int64_t wall, uint8_t *out)

@@ -1,4 +1,5 @@
-/* A small RTSP server for tests: sends the H.264 of a file, over and over, with faults on demand.
+/* A small RTSP server for tests: sends the H.264 of a file, and its AAC to who asks for it, over and over, with faults on
+ * demand.
  *
  *     rtsp_server game.mp4 --port 8554 --fault stall@3:2 --fault cut@8
  *
@@ -22,6 +23,7 @@ static const char usage[] =
     "    --port N        0: any that is free (0)\n"
     "    --fault F       stall@3:2, cut@3, tear@3, end@3, garbage@3:500, corrupt@3:20, loss@3:20, jump@3:-7,\n"
     "                    change@3:FILE; each in every connection, so many seconds after PLAY\n"
+"    --late S        sound comes S seconds after the pictures it belongs to (0)\n"
     "    --middle        begins in the middle of a group of pictures\n"
     "    --speed N       times as fast as life (1)\n"
     "    --wall S        seconds since 1970 that sender reports give to media time 0 (the machine's clock)\n"
@@ -116,6 +118,8 @@ static int parse(Arena *a, int argc, char **argv, Server *s, Error *e)
             return error_set(e, ERR_INVALID, "'%s' is no option, or needs a value", name);
         else if (strcmp(name, "--port") == 0)
             s->port = atoi(value);
+        else if (strcmp(name, "--late") == 0)
+            o->late = atof(value);
         else if (strcmp(name, "--speed") == 0)
             o->speed = atof(value);
         else if (strcmp(name, "--wall") == 0)

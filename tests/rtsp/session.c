@@ -22,14 +22,16 @@ typedef struct Session {
     const SessionOptions *opt;
     int fd, number;
     Dice dice;
-    Rtp rtp;
-    int channel;         /* of RTP; RTCP on the next */
+    Rtp rtp, sound_rtp;
+    int channel, sound_channel; /* of RTP; RTCP on the next; -1: not asked for */
     bool playing, over;
     double started;      /* time_now() of PLAY */
     int64_t wall;        /* us since 1970 of media time 0 */
     const Media *media;
     int frame, fault;    /* next ones */
     int64_t begin;       /* us since PLAY of pts 0 of this round through the file */
+    int sound;           /* next frame of it */
+    int64_t sound_begin; /* likewise */
     int64_t jumped;      /* us that RTP's clock was moved by */
     double held;         /* nothing is sent before this time */
     double reported;     /* of the last sender report */
@@ -80,11 +82,23 @@ static bool send_rtp(void *arg, const uint8_t *packet, int size)
     return send_framed(s, s->channel, other, size);
 }
 
+static bool has_sound(const Session *s) { return s->sound_channel >= 0 && s->media->sound.len > 0; }
+
+static bool send_sound_rtp(void *arg, const uint8_t *packet, int size)
+{
+    Session *const s = arg;
+    return send_framed(s, s->sound_channel, packet, size);
+}
+
 static void report(Session *s, int64_t us)
 {
     uint8_t packet[28];
-    const int size = rtp_report(&s->rtp, us + s->jumped, s->wall + us, packet);
+    int size = rtp_report(&s->rtp, us + s->jumped, s->wall + us, packet);
     send_framed(s, s->channel + 1, packet, size);
+    if (!has_sound(s))
+        return;
+    size = rtp_report(&s->sound_rtp, us + s->jumped, s->wall + us, packet);
+    send_framed(s, s->sound_channel + 1, packet, size);
 }
 
 /* ---- faults ---- */
@@ -131,6 +145,8 @@ static void happen(Session *s, const Fault *f)
     case FAULT_CHANGE: {
         const MediaFrame *const next = &s->media->frame.at[s->frame];
         s->begin += next->dts - f->media->frame.at[0].dts;
+        s->sound_begin = s->begin;
+        s->sound = 0;
         s->media = f->media;
         s->frame = 0;
         break;
@@ -146,6 +162,29 @@ static double due(const Session *s)
     const int64_t dts = s->begin + s->media->frame.at[s->frame].dts;
     const double at = s->started + (double)dts * 1e-6 / s->opt->speed;
     return at > s->held ? at : s->held;
+}
+
+static double sound_due(const Session *s)
+{
+    const int64_t pts = s->sound_begin + s->media->sound.at[s->sound].pts;
+    const double at = s->started + ((double)pts * 1e-6 + s->opt->late) / s->opt->speed;
+    return at > s->held ? at : s->held;
+}
+
+static double next_due(const Session *s)
+{
+    const double picture = due(s), sound = has_sound(s) ? sound_due(s) : picture;
+    return sound < picture ? sound : picture;
+}
+
+static void send_sound(Session *s)
+{
+    const MediaSound *const f = &s->media->sound.at[s->sound];
+    rtp_sound(&s->sound_rtp, f, s->sound_begin + f->pts + s->jumped, send_sound_rtp, s);
+    if (++s->sound == s->media->sound.len) {
+        s->sound = 0;
+        s->sound_begin += s->media->duration;
+    }
 }
 
 static void send_frame(Session *s)
@@ -193,6 +232,17 @@ static const char *description(Arena *a, const Media *m)
                         RTP_TYPE, RTP_TYPE, RTP_TYPE, base64(a, m->sps), base64(a, m->pps));
 }
 
+static const char *sound_description(Arena *a, const Media *m)
+{
+    Str config = str_new(a);
+    for (int i = 0; i < m->config.size; i++)
+        str_addf(&config, "%02x", m->config.at[i]);
+    return arena_printf(a, "m=audio 0 RTP/AVP %d\r\na=rtpmap:%d mpeg4-generic/%d/%d\r\n"
+                           "a=fmtp:%d profile-level-id=1;mode=AAC-hbr;sizelength=13;indexlength=3;indexdeltalength=3;config=%s\r\n"
+                           "a=control:trackID=1\r\n",
+                        RTP_SOUND_TYPE, RTP_SOUND_TYPE, m->rate, m->channels, RTP_SOUND_TYPE, str_text(&config));
+}
+
 /* The value of a header, cut at the end of its line; NULL: it is not there. */
 static const char *header(Arena *a, const char *request, const char *name)
 {
@@ -214,7 +264,39 @@ static void play(Session *s)
     clock_gettime(CLOCK_REALTIME, &now);
     s->wall = s->opt->wall ? s->opt->wall : (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
     s->frame = s->opt->middle ? media_middle(s->media) : 0;
-    s->begin = -s->media->frame.at[s->frame].dts;
+    s->begin = s->sound_begin = -s->media->frame.at[s->frame].dts;
+    s->sound = 0;
+    while (s->sound < s->media->sound.len - 1 && s->sound_begin + s->media->sound.at[s->sound].pts < 0)
+        s->sound++;
+}
+
+/* Which track a request is about. */
+static bool about_sound(const char *url)
+{
+    const char *const track = strstr(url, "trackID=1");
+    return track && track < url + strcspn(url, "\r");
+}
+
+static void setup(Session *s, const char *url, const char *transport, Str *out)
+{
+    int *const channel = about_sound(url) ? &s->sound_channel : &s->channel;
+    const char *const pair = strstr(transport, "interleaved=");
+    *channel = about_sound(url) ? 2 : 0;
+    if (pair)
+        sscanf(pair, "interleaved=%3d", channel);
+    str_addf(out, "Transport: RTP/AVP/TCP;unicast;interleaved=%d-%d\r\nSession: %08x;timeout=60\r\n", *channel, *channel + 1,
+             s->rtp.ssrc);
+}
+
+static void describe_play(const Session *s, const char *url, Str *out)
+{
+    const int n = (int)strcspn(url, " ");
+    str_addf(out, "Session: %08x\r\nRange: npt=0.000-\r\nRTP-Info: url=%.*s/trackID=0;seq=%u;rtptime=%u", s->rtp.ssrc, n, url,
+             s->rtp.sequence, rtp_time(&s->rtp, s->begin + s->media->frame.at[s->frame].pts));
+    if (has_sound(s))
+        str_addf(out, ",url=%.*s/trackID=1;seq=%u;rtptime=%u", n, url, s->sound_rtp.sequence,
+                 rtp_time(&s->sound_rtp, s->begin + s->media->frame.at[s->frame].pts));
+    str_add(out, "\r\n");
 }
 
 static void answer(Session *s, const char *request)
@@ -229,23 +311,17 @@ static void answer(Session *s, const char *request)
     if (strcmp(method, "OPTIONS") == 0)
         str_add(&out, "Public: OPTIONS, DESCRIBE, SETUP, PLAY, GET_PARAMETER, TEARDOWN\r\n");
     else if (strcmp(method, "DESCRIBE") == 0)
-        body = description(a, s->media);
-    else if (strcmp(method, "SETUP") == 0 && transport && strstr(transport, "RTP/AVP/TCP")) {
-        const char *const pair = strstr(transport, "interleaved=");
-        s->channel = 0;
-        if (pair)
-            sscanf(pair, "interleaved=%3d", &s->channel);
-        str_addf(&out, "Transport: RTP/AVP/TCP;unicast;interleaved=%d-%d\r\nSession: %08x;timeout=60\r\n", s->channel,
-                 s->channel + 1, s->rtp.ssrc);
-    } else if (strcmp(method, "SETUP") == 0)
+        body = arena_printf(a, "%s%s", description(a, s->media),
+                            s->media->sound.len > 0 ? sound_description(a, s->media) : "");
+    else if (strcmp(method, "SETUP") == 0 && transport && strstr(transport, "RTP/AVP/TCP"))
+        setup(s, url, transport, &out);
+    else if (strcmp(method, "SETUP") == 0)
         status = "461 Unsupported Transport";
     else if (strcmp(method, "PLAY") == 0) {
         begin = !s->playing;
         if (begin)
             play(s);
-        str_addf(&out, "Session: %08x\r\nRange: npt=0.000-\r\nRTP-Info: url=%.*s/trackID=0;seq=%u;rtptime=%u\r\n",
-                 s->rtp.ssrc, (int)strcspn(url, " "), url, s->rtp.sequence,
-                 rtp_time(&s->rtp, s->begin + s->media->frame.at[s->frame].pts));
+        describe_play(s, url, &out);
     } else if (strcmp(method, "TEARDOWN") == 0)
         s->over = true;
     else if (strcmp(method, "GET_PARAMETER") != 0)
@@ -302,17 +378,21 @@ void session_run(const SessionOptions *opt, int fd, int number)
     Session *const s = &(Session){.opt = opt, .fd = fd, .number = number, .media = opt->media};
     s->dice = dice_new((uint64_t)number, "session");
     s->rtp = (Rtp){.ssrc = (uint32_t)dice_next(&s->dice), .base = (uint32_t)dice_next(&s->dice),
-                   .sequence = (uint16_t)dice_next(&s->dice)};
+                   .sequence = (uint16_t)dice_next(&s->dice), .type = RTP_TYPE, .rate = RTP_RATE};
+    s->sound_channel = -1;
+    s->sound_rtp = (Rtp){.ssrc = s->rtp.ssrc + 1, .base = ~s->rtp.base, .type = RTP_SOUND_TYPE, .rate = opt->media->rate};
     const struct timeval patience = {.tv_sec = 5};
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     while (!s->over) {
-        const double wait = s->playing ? due(s) - time_now() : 60;
+        const double wait = s->playing ? next_due(s) - time_now() : 60;
         struct pollfd p = {.fd = fd, .events = POLLIN};
         const int n = poll(&p, 1, wait > 0 ? (int)(wait * 1000) + 1 : 0);
         if (n > 0)
             receive(s);
         else if (!s->playing)
             break; /* a minute without a word */
+        if (!s->over && s->playing && has_sound(s) && sound_due(s) <= time_now())
+            send_sound(s);
         if (!s->over && s->playing && due(s) <= time_now())
             send_frame(s);
     }

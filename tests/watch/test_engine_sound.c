@@ -378,6 +378,80 @@ static void a_stream_without_sound(void **state)
     bench_close(&b);
 }
 
+/* ---- RTSP ---- */
+
+static Server serve_rtsp(const char *path, const char *option, const char *value)
+{
+    Server s = {0};
+    int out[2];
+    assert_int_equal(pipe(out), 0);
+    s.pid = fork();
+    if (s.pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        dup2(out[1], 1);
+        close(out[0]);
+        execl(RTSP_SERVER, RTSP_SERVER, path, option, value, NULL);
+        _exit(127);
+    }
+    close(out[1]);
+    FILE *const f = fdopen(out[0], "r");
+    assert_non_null(fgets(s.url, sizeof s.url, f));
+    s.url[strcspn(s.url, "\n")] = 0;
+    fclose(f);
+    return s;
+}
+
+static const struct {
+    const char *option, *value;
+    int64_t latency;
+    int first, second; /* samples that are heard at least, of 30: of the first epoch, of the second */
+    bool late;         /* nothing is heard */
+} rtsp[] = {
+    {NULL, NULL, 1000000, 25, 0, false},
+    {"--late", "0.3", 1000000, 25, 0, false},
+    {"--late", "-0.5", 1000000, 25, 0, false},
+    {"--late", "0.7", 400000, 0, 0, true},
+    {"--fault", "jump@2:-1", 1000000, 25, 0, false}, /* beside sound, reports put a clock right that jumps */
+    {"--fault", "jump@2:20", 1000000, 25, 0, false},
+    {"--fault", "cut@2", 1000000, 7, 8, false},
+};
+#define RTSP (int)(sizeof rtsp / sizeof *rtsp)
+
+static void check_rtsp(Bench *b, int i)
+{
+    Told *const t = b->told;
+    const int first = check_beeps(t, 0, t->n, 0), second = check_beeps(t, 0, t->n, 1), late = count_unknown(t, "late");
+    print_message("%s %s: heard %d and %d of %d; %d late, %d without\n", rtsp[i].option ? rtsp[i].option : "",
+                  rtsp[i].option ? rtsp[i].value : "well", first, second, t->n, late, count_unknown(t, "no sound"));
+    assert_true(first >= rtsp[i].first && second >= rtsp[i].second);
+    assert_true(!rtsp[i].late || (first + second == 0 && late >= 25));
+}
+
+static void streams_of_rtsp(void **state)
+{
+    (void)state;
+    Server server[RTSP];
+    Bench b[RTSP];
+    const char *path = NULL;
+    for (int i = 0; i < RTSP; i++) {
+        b[i] = bench_new();
+        if (i == 0) {
+            path = in_folder(b[0].arena, "clip.mp4");
+            sound_clip_write(path, &(SoundClip){SECONDS, sound_tone(b[0].arena, SECONDS)});
+        }
+        server[i] = serve_rtsp(path, rtsp[i].option, rtsp[i].value);
+        bench_add(&b[i], &(StreamSpec){.name = "s", .url = server[i].url, .watch = b[i].told->watch, .latency = rtsp[i].latency});
+    }
+    for (int i = 0; i < RTSP; i++)
+        wait_for_samples(&b[i], 30, 20);
+    for (int i = 0; i < RTSP; i++) {
+        bench_stop(&b[i]);
+        end_server(&server[i]);
+        check_rtsp(&b[i], i);
+        bench_close(&b[i]);
+    }
+}
+
 static void set_watch(const Bench *b, const Watch *w)
 {
     pthread_mutex_lock(&b->told->lock);
@@ -469,6 +543,7 @@ int main(void)
         cmocka_unit_test(a_file_without_sound_is_refused),
         cmocka_unit_test(a_stream_is_heard),
         cmocka_unit_test(a_stream_without_sound),
+        cmocka_unit_test(streams_of_rtsp),
         cmocka_unit_test(edits),
         cmocka_unit_test(an_edit_that_wants_to_hear),
     };
