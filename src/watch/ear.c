@@ -42,7 +42,7 @@ struct Ear {
     bool may_turn;       /* the pictures did */
     bool seeking;        /* .. and sound of before is passed over .. */
     int64_t sought;      /* .. so much so far, us */
-    int64_t stuck;       /* sound that turned alone waits since this time of the pictures, us; INT64_MIN: none does */
+    int64_t stuck;       /* sound that turned alone waits since then, us of the pictures; INT64_MIN: none */
     Heard heard;         /* and not judged yet */
     bool whole;          /* all that belongs to the last time asked for */
 };
@@ -52,8 +52,16 @@ static const Heard nothing = {.unknown = "no sound"};
 Ear *ear_new(Arena *a, const char *name, Voice *voice)
 {
     Ear *const ear = arena_new_of(a, Ear);
-    *ear = (Ear){.arena = a, .voice = voice, .decoder = sound_decoder_new(a, name), .at = INT64_MIN, .over_connection = -1,
-                 .connection = -1, .stuck = INT64_MIN, .heard = nothing};
+    *ear = (Ear){
+        .arena = a,
+        .voice = voice,
+        .decoder = sound_decoder_new(a, name),
+        .at = INT64_MIN,
+        .connection = -1,
+        .over_connection = -1,
+        .stuck = INT64_MIN,
+        .heard = nothing,
+    };
     return ear;
 }
 
@@ -169,7 +177,8 @@ static void hear(Ear *ear, const Step *s)
         *h = (Heard){.unknown = "error"};
         return;
     }
-    h->probability = h->unknown || s->probability > h->probability ? s->probability : h->probability;
+    if (h->unknown || s->probability > h->probability)
+        h->probability = s->probability;
     h->unknown = NULL;
 }
 
@@ -225,8 +234,9 @@ static void forget_heard(Ear *ear)
 static bool is_whole(const Ear *ear, int64_t t)
 {
     const int c = ear->asked_connection;
-    const bool later = ear->first < ear->step.len || ear->connection > c || ear->over_connection >= c;
-    return later || (ear->connection == c && ear->at != INT64_MIN && ear->at >= t && !ear->seeking);
+    if (ear->first < ear->step.len || ear->connection > c || ear->over_connection >= c)
+        return true;
+    return ear->connection == c && ear->at != INT64_MIN && ear->at >= t && !ear->seeking;
 }
 
 bool ear_until(Ear *ear, const VideoFrame *f, Heard *out)

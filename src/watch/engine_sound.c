@@ -1,4 +1,5 @@
-/* The sound of a stream of an engine: taken as it comes, and waited for, if it comes after its pictures, as long as a sample can. */
+/* The sound of a stream of an engine: taken as it comes, and waited for, if it comes after its pictures, as long as a
+ * sample can. */
 #include "watch/engine_parts.h"
 
 #define PACKETS_A_STEP 64 /* are decoded at most: some milliseconds */
@@ -65,6 +66,14 @@ void sound_expect(Stream *s)
     s->sound.until = in_vain ? INT64_MIN : s->frame.arrival + s->spec.latency - margin;
 }
 
+/* Nothing is to be expected any more, or not in time. */
+static bool gives_up(const Stream *s, bool stuck)
+{
+    if (s->spec.offline)
+        return stuck || live_state(s->live, NULL) == LIVE_FAILED;
+    return machine_now() >= s->sound.until;
+}
+
 void sound_listen(Stream *s)
 {
     const int64_t deadline = atomic_load(&s->deadline);
@@ -75,7 +84,7 @@ void sound_listen(Stream *s)
         s->listening = false;
     } else if (more) {
         engine_wake(s, deadline, 0);
-    } else if (s->spec.offline ? stuck || live_state(s->live, NULL) == LIVE_FAILED : machine_now() >= s->sound.until) {
+    } else if (gives_up(s, stuck)) {
         s->sound.vain++;
         s->listening = false;
     } else if (!s->spec.offline) {

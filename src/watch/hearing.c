@@ -11,7 +11,8 @@ struct Hearing {
     int first;          /* signal */
 };
 
-static int add_signal(Arena *a, ObserveHost *host, Hearing *h, int signal, const char *name, Error *e)
+static int add_signal(Arena *a, ObserveHost *host, Hearing *h, int signal, const char *name,
+                      Error *e)
 {
     VoiceModel *model;
     Voice *voice;
@@ -33,11 +34,17 @@ static int add_signal(Arena *a, ObserveHost *host, Hearing *h, int signal, const
     return 0;
 }
 
-int hearing_new(Arena *a, ObserveHost *host, const Watch *w, const bool *need, const char *name, Hearing **out, Error *e)
+int hearing_new(Arena *a, ObserveHost *host, const Watch *w, const bool *need, const char *name, Hearing **out,
+                Error *e)
 {
     Hearing *const h = arena_new_of(a, Hearing);
-    *h = (Hearing){.watch = w, .first = -1, .ear = arena_array_of(a, w->nsignal + 1, Ear *),
-                   .model = arena_array_of(a, w->nsignal + 1, VoiceModel *), .of = arena_array_of(a, w->nsignal + 1, int)};
+    *h = (Hearing){
+        .watch = w,
+        .first = -1,
+        .ear = arena_array_of(a, w->nsignal + 1, Ear *),
+        .model = arena_array_of(a, w->nsignal + 1, VoiceModel *),
+        .of = arena_array_of(a, w->nsignal + 1, int),
+    };
     *out = NULL;
     for (int i = 0; i < w->nsignal; i++) {
         const Signal *const s = &w->signal[i];
@@ -47,8 +54,8 @@ int hearing_new(Arena *a, ObserveHost *host, const Watch *w, const bool *need, c
         Error why;
         const int code = add_signal(a, host, h, i, name, &why);
         if (code != 0)
-            return error_set(e, code, "%s:%d:%d: signal '%s': %.700s", w->path, s->place.line, s->place.column, s->name,
-                             why.message);
+            return error_set(e, code, "%s:%d:%d: signal '%s': %.700s", w->path, s->place.line,
+                             s->place.column, s->name, why.message);
         *out = h;
     }
     return 0;

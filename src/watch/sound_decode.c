@@ -90,7 +90,8 @@ int sound_decoder_send(SoundDecoder *d, const Packet *p, Error *e)
 static bool set_resampler(SoundDecoder *d)
 {
     const AVFrame *const f = d->frame;
-    if (d->resample && d->rate == f->sample_rate && d->format == f->format && d->channels == f->ch_layout.nb_channels)
+    if (d->resample && d->rate == f->sample_rate && d->format == f->format &&
+        d->channels == f->ch_layout.nb_channels)
         return true;
     swr_free(&d->resample);
     if (f->sample_rate < 1000 || f->sample_rate > 1000000 || f->ch_layout.nb_channels < 1 ||
@@ -102,8 +103,8 @@ static bool set_resampler(SoundDecoder *d)
         av_channel_layout_default(&in, f->ch_layout.nb_channels);
     else
         av_channel_layout_copy(&in, &f->ch_layout);
-    const int code = swr_alloc_set_opts2(&d->resample, &mono, AV_SAMPLE_FMT_FLT, SOUND_RATE, &in, f->format, f->sample_rate, 0,
-                                         NULL);
+    const int code = swr_alloc_set_opts2(&d->resample, &mono, AV_SAMPLE_FMT_FLT, SOUND_RATE, &in, f->format,
+                                         f->sample_rate, 0, NULL);
     av_channel_layout_uninit(&in);
     d->rate = f->sample_rate;
     d->format = f->format;
@@ -144,7 +145,7 @@ static bool follow_time(SoundDecoder *d)
 static int convert(SoundDecoder *d, SoundPart *out, Error *e)
 {
     if (!set_resampler(d))
-        return error_set(e, ERR_UNSUPPORTED, "%s: sound of a kind that cannot be resampled", d->name);
+        return error_set(e, ERR_UNSUPPORTED, "%s: sound that cannot be resampled", d->name);
     const bool follows = follow_time(d);
     if (!make_room(d, swr_get_out_samples(d->resample, d->frame->nb_samples)))
         return error_set(e, ERR_MEMORY, "%s: out of memory", d->name);

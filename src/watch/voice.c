@@ -70,7 +70,8 @@ static int find_inputs(VoiceModel *m, Inputs *x, Error *e)
         good = x->in[i] != NULL;
     }
     if (code == 0 && !good)
-        code = error_set(e, ERR_UNSUPPORTED, "%s: a model of voice has inputs 'input', 'state' and 'sr', and two outputs", m->path);
+        code = error_set(e, ERR_UNSUPPORTED, "%s: a model of voice has inputs 'input', 'state' and 'sr', and two outputs",
+                         m->path);
     arena_free(tmp);
     return code;
 }
@@ -79,7 +80,8 @@ static int compile(VoiceModel *m, const NetHost *nets, Inputs *x, Error *e)
 {
     NetCompile told = {.nets = nets, .path = m->path, .begun = time_now()};
     const OnnxBindValue rate = {"sr", x->rate};
-    ModelOptions opt = {.static_shapes = true, .ninput = x->n, .input = x->in, .onnx = {.nvalue = x->n == 3, .value = &rate}};
+    ModelOptions opt = {.static_shapes = true, .ninput = x->n, .input = x->in};
+    opt.onnx = (OnnxOptions){.nvalue = x->n == 3, .value = &rate};
     opt.compile = (CompileOptions){.target = target_native(), .threads = nets->threads, .progress = net_progress,
                                    .progress_arg = &told};
     Model model = {0};
@@ -90,7 +92,9 @@ static int compile(VoiceModel *m, const NetHost *nets, Inputs *x, Error *e)
     m->input = module_find_input(m->module, "input");
     m->state = module_find_input(m->module, "state");
     m->rate = module_find_input(m->module, "sr");
-    return m->input >= 0 && m->state >= 0 ? 0 : error_set(e, ERR_UNSUPPORTED, "%s: it does not use what it heard", m->path);
+    if (m->input < 0 || m->state < 0)
+        return error_set(e, ERR_UNSUPPORTED, "%s: it does not use what it heard", m->path);
+    return 0;
 }
 
 int voice_open(Arena *a, const NetHost *nets, const char *path, VoiceModel **out, Error *e)
@@ -161,7 +165,8 @@ int voice_step(Voice *v, const float sound[VOICE_STEP], float *probability, Erro
     int code = run_execute(v->run, e);
     if (code == 0) {
         const Tensor *const y = run_output(v->run, 0), *const state = run_output(v->run, 1);
-        const bool good = y->dtype == DT_F32 && tensor_elements(y) == 1 && state->dtype == DT_F32 && tensor_elements(state) == STATE;
+        const bool good = y->dtype == DT_F32 && tensor_elements(y) == 1 && state->dtype == DT_F32 &&
+                          tensor_elements(state) == STATE;
         *probability = good ? *(const float *)y->data : 0;
         if (!good || !(*probability >= -0.001f && *probability <= 1.001f))
             code = error_set(e, ERR_INVALID, "%s: its output is no probability", v->model->path);
