@@ -173,11 +173,19 @@ function shown(record) {
   return !words || `${record.stream} ${record.event} ${record.key || ""}`.toLowerCase().includes(words);
 }
 
+let clipsThere = new Set(); /* a record names its clip before that is cut */
+
+function addClip(row, record) {
+  const name = (record.clip || "").split("/").pop();
+  if (clipsThere.has(name)) row.append(" ", make("button", { type: "button", text: "clip", onclick: () => play(name) }));
+}
+
 function recordRow(record) {
   const row = make("li", {}, make("time", { text: clock(timeOf(record)) }), make("span", { class: "where", text: record.stream }),
     make("b", { text: record.event + (record.key ? ` “${record.key}”` : "") }), make("span", { text: record.kind }),
     make("span", { class: "where", text: describe(record) }));
   if (record.evidence) row.append(make("a", { href: `/evidence/${encodeURIComponent(record.evidence.split("/").pop())}`, target: "_blank", text: "picture" }));
+  addClip(row, record);
   return row;
 }
 
@@ -243,6 +251,7 @@ function hitRow(hit) {
     make("span", {}, ...marked(hit.snippet)), make("span", { class: "where", text: `${hit.t_start.toFixed(1)}–${hit.t_end.toFixed(1)} s` }));
   if (hit.record && hit.record.evidence)
     row.append(make("a", { href: `/evidence/${encodeURIComponent(hit.record.evidence.split("/").pop())}`, target: "_blank", text: "picture" }));
+  if (hit.record) addClip(row, hit.record);
   return row;
 }
 
@@ -265,6 +274,7 @@ async function search(event) {
 async function loadClips() {
   try {
     const answer = await (await fetch("/api/clips")).json();
+    clipsThere = new Set(answer.clips.map(clip => clip.name));
     byId("clip-list").replaceChildren(...answer.clips.map(clip => make("li", {},
       make("button", { type: "button", text: clip.name, onclick: () => play(clip.name) }), make("time", { text: new Date(clip.wall).toLocaleString() }),
       make("span", { class: "where", text: `${(clip.bytes / 1e6).toFixed(1)} MB` }))));
@@ -277,6 +287,7 @@ function play(name) {
   const player = byId("player");
   player.hidden = false;
   player.src = `/clips/${encodeURIComponent(name)}`;
+  player.scrollIntoView({ block: "nearest" });
   player.play().catch(() => {});
 }
 
