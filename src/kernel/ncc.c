@@ -54,7 +54,7 @@ static void kernel_make(Arena *a, NccKernel *k, const NccImage *image, const Ncc
 }
 
 /* Means of two by two; what is odd is left out. */
-static void halve(const NccImage *from, uint8_t *to, NccImage *half)
+void ncc_halve(const NccImage *from, uint8_t *to, NccImage *half)
 {
     *half = (NccImage){.width = from->width / 2, .height = from->height / 2, .stride = from->width / 2, .at = to};
     for (int y = 0; y < half->height; y++) {
@@ -64,9 +64,31 @@ static void halve(const NccImage *from, uint8_t *to, NccImage *half)
     }
 }
 
-static size_t half_bytes(int width, int height)
+/* Means of two by two, each with its weight: what lies outside of the mask has no part in them. */
+static void halve_masked(const NccImage *from, const NccImage *mask, uint8_t *to, NccImage *half)
 {
-    return (size_t)(width / 2) * (size_t)(height / 2);
+    *half = (NccImage){.width = from->width / 2, .height = from->height / 2, .stride = from->width / 2, .at = to};
+    for (int y = 0; y < half->height; y++)
+        for (int x = 0; x < half->width; x++) {
+            int sum = 0, weight = 0;
+            for (int i = 0; i < 4; i++) {
+                const ptrdiff_t u = 2 * x + i % 2, v = 2 * y + i / 2;
+                const int m = mask->at[v * mask->stride + u];
+                sum += m * from->at[v * from->stride + u];
+                weight += m;
+            }
+            to[(ptrdiff_t)y * half->stride + x] = (uint8_t)(weight > 0 ? (sum + weight / 2) / weight : 0);
+        }
+}
+
+static int64_t rounded_up(int64_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
+
+int64_t ncc_half_bytes(int width, int height)
+{
+    return rounded_up((int64_t)(width / 2) * (height / 2));
 }
 
 enum { COARSEST = 8 }; /* a template's least side in a coarse view: smaller ones look alike */
@@ -83,32 +105,30 @@ NccTemplate *ncc_template(Arena *a, const NccImage *image, const NccImage *mask)
         kernel_make(a, &t->level[t->levels++], &view, mask ? &view_mask : NULL);
         if (t->levels == 3 || view.width < 2 * COARSEST || view.height < 2 * COARSEST)
             return t;
-        const size_t bytes = half_bytes(view.width, view.height);
-        NccImage half;
-        halve(&view, arena_alloc(a, bytes), &half);
-        view = half;
+        const size_t bytes = (size_t)ncc_half_bytes(view.width, view.height);
+        NccImage half, half_mask = {0};
         if (mask) {
-            halve(&view_mask, arena_alloc(a, bytes), &half);
-            view_mask = half;
+            uint8_t *const luma = arena_alloc(a, bytes);
+            ncc_halve(&view_mask, arena_alloc(a, bytes), &half_mask);
+            halve_masked(&view, &view_mask, luma, &half);
+        } else {
+            ncc_halve(&view, arena_alloc(a, bytes), &half);
         }
+        view = half;
+        view_mask = half_mask;
     }
 }
 
 /* ---- searches ---- */
 
-static bool fits(const NccKernel *k, const NccImage *image)
+bool ncc_fits(const NccKernel *k, const NccImage *image)
 {
     return image->width >= k->width && image->height >= k->height;
 }
 
-static NccPlaces all_places(const NccKernel *k, const NccImage *image)
+NccPlaces ncc_all_places(const NccKernel *k, const NccImage *image)
 {
     return (NccPlaces){0, 0, image->width - k->width + 1, image->height - k->height + 1};
-}
-
-static int64_t rounded_up(int64_t bytes)
-{
-    return (bytes + 63) / 64 * 64;
 }
 
 /* Of a parabola through three scores, how far its top is from the middle one. */
@@ -126,8 +146,8 @@ static float map_at(const float *map, const NccPlaces *p, int x, int y)
     return x < 0 || y < 0 || x >= p->width || y >= p->height ? NCC_NOTHING : map[(ptrdiff_t)y * p->width + x];
 }
 
-/* The first of the largest. Many are compared side by side, which the compiler makes vectors of. */
-static int64_t largest_of(const float *v, int64_t n)
+/* Many are compared side by side, which the compiler makes vectors of. */
+int64_t ncc_largest(const float *v, int64_t n)
 {
     float most[16];
     for (int k = 0; k < 16; k++)
@@ -147,7 +167,7 @@ static int64_t largest_of(const float *v, int64_t n)
 
 static NccMatch best_of(const float *map, const NccPlaces *p)
 {
-    const int64_t best = largest_of(map, (int64_t)p->width * p->height);
+    const int64_t best = ncc_largest(map, (int64_t)p->width * p->height);
     if (map[best] == NCC_NOTHING)
         return (NccMatch){.flat = true};
     const int x = (int)(best % p->width), y = (int)(best / p->width);
@@ -156,14 +176,14 @@ static NccMatch best_of(const float *map, const NccPlaces *p)
                       .dy = top(map_at(map, p, x, y - 1), map[best], map_at(map, p, x, y + 1))};
 }
 
-static NccMatch search(const NccKernel *k, const NccImage *image, const NccPlaces *p, const NccVariant *v, char *scratch)
+NccMatch ncc_search_at(const NccKernel *k, const NccImage *image, const NccPlaces *p, const NccVariant *v, void *scratch)
 {
-    float *const map = (float *)scratch;
-    ncc_map(k, image, p, v, scratch + rounded_up((int64_t)p->width * p->height * 4), map);
+    float *const map = scratch;
+    ncc_map(k, image, p, v, (char *)scratch + rounded_up((int64_t)p->width * p->height * 4), map);
     return best_of(map, p);
 }
 
-static int64_t search_scratch(const NccKernel *k, int width, int height)
+int64_t ncc_search_scratch(const NccKernel *k, int width, int height)
 {
     if (width < k->width || height < k->height)
         return 64;
@@ -174,10 +194,10 @@ static int64_t search_scratch(const NccKernel *k, int width, int height)
 NccMatch ncc_search_by(const NccTemplate *t, const NccImage *image, const NccVariant *v, void *scratch)
 {
     const NccKernel *const k = &t->level[0];
-    if (k->flat || !fits(k, image))
+    if (k->flat || !ncc_fits(k, image))
         return (NccMatch){.flat = true};
-    const NccPlaces all = all_places(k, image);
-    return search(k, image, &all, v, scratch);
+    const NccPlaces all = ncc_all_places(k, image);
+    return ncc_search_at(k, image, &all, v, scratch);
 }
 
 /* The best places of a coarse view, none next to another. Each is looked at again in the finer views. */
@@ -205,14 +225,17 @@ static Candidates candidates_of(float *map, const NccPlaces *p)
     return c;
 }
 
-/* Places within NEAR of twice (x, y), one more on each side if the peak's neighbours are wanted. */
-static NccPlaces near(const NccKernel *k, const NccImage *image, int x, int y, int reach)
+static int within(int v, int least, int most)
 {
-    const NccPlaces all = all_places(k, image);
-    const int x0 = x - reach < 0 ? 0 : x - reach, y0 = y - reach < 0 ? 0 : y - reach;
-    const int x1 = x + reach + 1 > all.width ? all.width : x + reach + 1;
-    const int y1 = y + reach + 1 > all.height ? all.height : y + reach + 1;
-    return (NccPlaces){x0 < x1 ? x0 : x1 - 1, y0 < y1 ? y0 : y1 - 1, x0 < x1 ? x1 - x0 : 1, y0 < y1 ? y1 - y0 : 1};
+    return v < least ? least : v > most ? most : v;
+}
+
+NccPlaces ncc_near(const NccKernel *k, const NccImage *image, int x, int y, int reach)
+{
+    const NccPlaces all = ncc_all_places(k, image);
+    const int x0 = within(x - reach, 0, all.width - 1), y0 = within(y - reach, 0, all.height - 1);
+    const int x1 = within(x + reach, 0, all.width - 1), y1 = within(y + reach, 0, all.height - 1);
+    return (NccPlaces){x0, y0, x1 - x0 + 1, y1 - y0 + 1};
 }
 
 /* Views of the picture in half the size and a quarter, as far as the template has them and they are large enough. */
@@ -225,8 +248,8 @@ static int views_make(const NccTemplate *t, const NccImage *image, NccImage view
         if (t->level[n].flat || from->width / 2 < t->level[n].width || from->height / 2 < t->level[n].height)
             break;
         uint8_t *const to = (uint8_t *)*scratch;
-        *scratch += rounded_up((int64_t)half_bytes(from->width, from->height));
-        halve(from, to, &view[n]);
+        *scratch += ncc_half_bytes(from->width, from->height);
+        ncc_halve(from, to, &view[n]);
     }
     return n;
 }
@@ -235,13 +258,13 @@ NccMatch ncc_coarse_by(const NccTemplate *t, const NccImage *image, const NccVar
 {
     char *mem = scratch;
     NccImage view[3];
-    if (t->level[0].flat || !fits(&t->level[0], image))
+    if (t->level[0].flat || !ncc_fits(&t->level[0], image))
         return (NccMatch){.flat = true};
     const int coarsest = views_make(t, image, view, &mem) - 1;
     if (coarsest == 0)
         return ncc_search_by(t, image, v, scratch);
     const NccKernel *const k = &t->level[coarsest];
-    const NccPlaces all = all_places(k, &view[coarsest]);
+    const NccPlaces all = ncc_all_places(k, &view[coarsest]);
     float *const map = (float *)mem;
     ncc_map(k, &view[coarsest], &all, v, mem + rounded_up((int64_t)all.width * all.height * 4), map);
     Candidates c = candidates_of(map, &all);
@@ -249,8 +272,8 @@ NccMatch ncc_coarse_by(const NccTemplate *t, const NccImage *image, const NccVar
     for (int i = 0; i < c.count; i++) {
         NccMatch m = {.x = c.x[i], .y = c.y[i]};
         for (int n = coarsest - 1; n >= 0 && !m.flat; n--) {
-            const NccPlaces p = near(&t->level[n], &view[n], 2 * m.x, 2 * m.y, NEAR);
-            m = search(&t->level[n], &view[n], &p, v, mem);
+            const NccPlaces p = ncc_near(&t->level[n], &view[n], 2 * m.x, 2 * m.y, NEAR);
+            m = ncc_search_at(&t->level[n], &view[n], &p, v, mem);
         }
         if (!m.flat && (best.flat || m.score > best.score || (m.score == best.score &&
                         (m.y < best.y || (m.y == best.y && m.x < best.x)))))
@@ -258,11 +281,11 @@ NccMatch ncc_coarse_by(const NccTemplate *t, const NccImage *image, const NccVar
     }
     if (best.flat)
         return best;
-    const NccPlaces p = near(&t->level[0], image, best.x, best.y, 1); /* climbs, and knows its neighbours */
-    return search(&t->level[0], image, &p, v, mem);
+    const NccPlaces p = ncc_near(&t->level[0], image, best.x, best.y, 1); /* climbs, and knows its neighbours */
+    return ncc_search_at(&t->level[0], image, &p, v, mem);
 }
 
-static const NccVariant *variant_of(SimdLevel level)
+const NccVariant *ncc_variant(SimdLevel level)
 {
     static const NccVariant *const variants[] = {[SIMD_PLAIN] = NULL, [SIMD_256] = &ncc_avx2, [SIMD_512] = &ncc_avx512};
     return variants[level];
@@ -270,16 +293,16 @@ static const NccVariant *variant_of(SimdLevel level)
 
 int64_t ncc_scratch(const NccTemplate *t, int width, int height)
 {
-    return search_scratch(&t->level[0], width, height) + rounded_up((int64_t)half_bytes(width, height)) +
-           rounded_up((int64_t)half_bytes(width / 2, height / 2));
+    return ncc_search_scratch(&t->level[0], width, height) + ncc_half_bytes(width, height) +
+           ncc_half_bytes(width / 2, height / 2);
 }
 
 NccMatch ncc_search(const NccTemplate *t, const NccImage *image, SimdLevel level, void *scratch)
 {
-    return ncc_search_by(t, image, variant_of(level), scratch);
+    return ncc_search_by(t, image, ncc_variant(level), scratch);
 }
 
 NccMatch ncc_search_coarse(const NccTemplate *t, const NccImage *image, SimdLevel level, void *scratch)
 {
-    return ncc_coarse_by(t, image, variant_of(level), scratch);
+    return ncc_coarse_by(t, image, ncc_variant(level), scratch);
 }

@@ -59,6 +59,21 @@ typedef struct NccPlaces {
 void ncc_map(const NccKernel *k, const NccImage *image, const NccPlaces *at, const NccVariant *v, void *scratch, float *map);
 int64_t ncc_map_scratch(const NccKernel *k, int width, int height); /* of so many places */
 
+/* Means of two by two, into `to`, which is half->at then; what is odd is left out. */
+void ncc_halve(const NccImage *from, uint8_t *to, NccImage *half);
+int64_t ncc_half_bytes(int width, int height); /* rounded up to 64 */
+bool ncc_fits(const NccKernel *k, const NccImage *image);
+NccPlaces ncc_all_places(const NccKernel *k, const NccImage *image);
+/* Those within `reach` of (x, y) that there are; the one that is nearest to it if there is none. */
+NccPlaces ncc_near(const NccKernel *k, const NccImage *image, int x, int y, int reach);
+/* The best of some places, with scratch for so many. */
+NccMatch ncc_search_at(const NccKernel *k, const NccImage *image, const NccPlaces *p, const NccVariant *v, void *scratch);
+int64_t ncc_search_scratch(const NccKernel *k, int width, int height); /* of all places in a picture of this size */
+/* The first of the largest of n > 0. */
+int64_t ncc_largest(const float *v, int64_t n);
+
+const NccVariant *ncc_variant(SimdLevel level); /* NULL: plain */
+
 /* ncc_search and ncc_search_coarse by a variant; NULL: plain. */
 NccMatch ncc_search_by(const NccTemplate *t, const NccImage *image, const NccVariant *v, void *scratch);
 NccMatch ncc_coarse_by(const NccTemplate *t, const NccImage *image, const NccVariant *v, void *scratch);

@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "base/vec.h"
+#include "kernel/ncc_set.h"
 #include "watch/observe_embed.h"
 
 typedef struct Variant { /* of a template */
@@ -11,10 +12,8 @@ typedef struct Variant { /* of a template */
 
 typedef struct IconState {
     VEC(Variant) variant;
+    const NccTemplate **set; /* of positions: of all variants */
     void *scratch;
-    int64_t scratch_size;
-    bool placed; /* of positions: where it was seen last, pixels of the region */
-    double x, y;
     EmbedState *embed; /* NULL: by correlation */
 } IconState;
 
@@ -47,11 +46,12 @@ static int add_reference(Arena *a, IconState *state, const Reference *r, Box reg
 /* Scratch for a region of this size is taken once. */
 static void take_scratch(Arena *a, IconState *state, Box region)
 {
+    int64_t most = 0;
     for (int i = 0; i < state->variant.len; i++) {
         const int64_t size = ncc_scratch(state->variant.at[i].ncc, box_width(region), box_height(region));
-        state->scratch_size = size > state->scratch_size ? size : state->scratch_size;
+        most = size > most ? size : most;
     }
-    state->scratch = arena_alloc_aligned(a, (size_t)state->scratch_size, 64);
+    state->scratch = arena_alloc_aligned(a, (size_t)most, 64);
 }
 
 static int open_icon(Arena *a, ObserveHost *host, const Watch *w, SignalState *s, Error *e)
@@ -83,7 +83,11 @@ static int open_position(Arena *a, ObserveHost *host, const Watch *w, SignalStat
         if (code != 0)
             return code;
     }
-    take_scratch(a, state, s->region);
+    const int n = state->variant.len;
+    state->set = arena_array_of(a, n, const NccTemplate *);
+    for (int i = 0; i < n; i++)
+        state->set[i] = state->variant.at[i].ncc;
+    state->scratch = arena_alloc_aligned(a, (size_t)ncc_set_scratch(state->set, n, box_width(s->region), box_height(s->region)), 64);
     return 0;
 }
 
@@ -107,7 +111,7 @@ static NccMatch find(const Variant *v, const NccImage *image, double sure, void 
     return ncc_search(v->ncc, image, level, scratch);
 }
 
-/* The best variant's best place in a part of the region: false if nothing can be said of any. */
+/* The best variant's best place in the region: false if nothing can be said of any. */
 static bool search(const IconState *state, const NccImage *image, double sure, NccMatch *best, const Variant **which)
 {
     *best = (NccMatch){.flat = true};
@@ -126,48 +130,6 @@ static NccImage region_image(const Look *l, const SignalState *s)
 {
     const int width = box_width(s->region), height = box_height(s->region);
     return (NccImage){width, height, width, look_gray(l, s->region, width, height)};
-}
-
-#define NEAR 24 /* pixels that what has a position moves between two samples, mostly */
-
-/* Exactly, near the place where it was: what a coarse look at all of the region may miss. */
-static bool search_near(const SignalState *s, const NccImage *image, NccMatch *best, const Variant **which)
-{
-    const IconState *const state = s->kind;
-    if (!state->placed)
-        return false;
-    int side = 0;
-    for (int i = 0; i < state->variant.len; i++) {
-        const Variant *const v = &state->variant.at[i];
-        side = v->width > side ? v->width : side;
-        side = v->height > side ? v->height : side;
-    }
-    const int half = side / 2 + NEAR;
-    const int x0 = (int)fmax(0, state->x - half), y0 = (int)fmax(0, state->y - half);
-    const int x1 = (int)fmin(image->width, state->x + half), y1 = (int)fmin(image->height, state->y + half);
-    const NccImage part = {x1 - x0, y1 - y0, image->stride, image->at + (ptrdiff_t)y0 * image->stride + x0};
-    if (!search(state, &part, s->signal->position.on, best, which))
-        return false;
-    best->x += x0;
-    best->y += y0;
-    return true;
-}
-
-/* The better of the place near by and the best one anywhere. */
-static bool search_place(const SignalState *s, const NccImage *image, NccMatch *best, const Variant **which)
-{
-    NccMatch m;
-    const Variant *v = NULL;
-    const bool near = search_near(s, image, best, which);
-    /* a sure place near by needs no second look elsewhere */
-    const bool sure = near && (double)best->score >= s->signal->position.on;
-    if (!search(s->kind, image, sure ? -1 : s->signal->position.on, &m, &v))
-        return near;
-    if (!near || m.score > best->score) {
-        *best = m;
-        *which = v;
-    }
-    return true;
 }
 
 /* Of icons by embedding. The region itself is the place. */
@@ -211,26 +173,22 @@ static int look_icon(const Look *l, SignalState *s, Observation *out, Error *e)
 static int look_position(const Look *l, SignalState *s, Observation *out, Error *e)
 {
     (void)e;
-    NccMatch m;
-    const Variant *v = NULL;
-    IconState *const state = s->kind;
+    const IconState *const state = s->kind;
     const NccImage image = region_image(l, s);
-    if (!search_place(s, &image, &m, &v)) {
+    const NccSetMatch best = ncc_set_search(state->set, state->variant.len, &image, simd_level(), state->scratch);
+    const NccMatch *const m = &best.match;
+    if (m->flat) {
         observe_unknown(out, "flat");
         return 0;
     }
+    const Variant *const v = &state->variant.at[best.which];
     const double *const map = s->signal->position.map;
-    const double x = m.x + (double)m.dx + 0.5 * v->width, y = m.y + (double)m.dy + 0.5 * v->height;
-    state->placed = (double)m.score >= s->signal->position.on;
-    state->x = x;
-    state->y = y;
-    out->score = m.score;
+    const double x = m->x + (double)m->dx + 0.5 * v->width, y = m->y + (double)m->dy + 0.5 * v->height;
+    out->score = m->score;
     out->x = map[0] * x + map[1] * y + map[2];
     out->y = map[3] * x + map[4] * y + map[5];
     return 0;
 }
 
-static void reset_position(SignalState *s) { ((IconState *)s->kind)->placed = false; }
-
 const SignalOps icon_signal_ops = {.open = open_icon, .look = look_icon, .more = more_icon};
-const SignalOps position_signal_ops = {.open = open_position, .look = look_position, .reset = reset_position};
+const SignalOps position_signal_ops = {.open = open_position, .look = look_position};
