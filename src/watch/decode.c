@@ -125,6 +125,14 @@ void decoder_flush(Decoder *d)
     d->wait_key = true;
 }
 
+void decoder_finish(Decoder *d)
+{
+    if (!d->codec || d->broken)
+        return;
+    drain(d);
+    d->wait_key = true;
+}
+
 static void count_error(Decoder *d)
 {
     d->counts.errors++;

@@ -40,6 +40,8 @@ typedef enum DecoderTake {
 int decoder_send(Decoder *d, const Packet *p, int64_t t, DecoderTake *take, Error *e);
 /* What comes next does not go on from what was sent: packets between were thrown away. */
 void decoder_flush(Decoder *d);
+/* All that was sent comes out, without waiting for what follows; from then on as after decoder_flush. */
+void decoder_finish(Decoder *d);
 
 typedef struct DecodedFrame {
     VideoFrame frame;  /* without the picture */

@@ -234,3 +234,20 @@ int packets_reach(const PacketQueue *q, const PacketPlace *at, int64_t t)
     }
     return -1;
 }
+
+bool packets_last_of_group(const PacketQueue *q, const PacketPlace *at, int64_t t, int64_t frame, int64_t next)
+{
+    bool key = false;
+    for (int i = 0; i < q->n; i++) {
+        const Packet *const p = packets_at(q, i);
+        if (another(p, at))
+            return false;
+        const int64_t pts = since(at, p->pts), dts = since(at, p->dts);
+        if (pts >= t && pts < frame)
+            return false;
+        key = key || (packet_key(p) && pts > frame && pts <= next);
+        if (key && dts >= frame && dts != INT64_MAX)
+            return true;
+    }
+    return false;
+}

@@ -95,5 +95,8 @@ typedef struct PacketPlace {
 int packets_needless(const PacketQueue *q, const PacketPlace *at, int64_t t);
 /* The first that makes a frame at or after t certain to be there, or a next epoch (its first keyframe); -1: none. */
 int packets_reach(const PacketQueue *q, const PacketPlace *at, int64_t t);
+/* Whether the frame at `frame`, which is not in the queue any more, is the first at or after t, and the next keyframe comes at
+ * `next` at the latest: then no frame from there on needs what is before that one. False if the queue does not reach far enough. */
+bool packets_last_of_group(const PacketQueue *q, const PacketPlace *at, int64_t t, int64_t frame, int64_t next);
 
 #endif

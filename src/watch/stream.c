@@ -1,6 +1,7 @@
 /* The loop over samples, with its clocks. */
 #include "watch/stream.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -71,6 +72,18 @@ static void hear(Judge *j, Sound *sound, const VideoFrame *f)
         read_sound(j, sound);
 }
 
+/* The closest grid that samples can be on: that of the highest rate, if those of the others are parts of it. */
+static double closest_grid(const Watch *w)
+{
+    double most = fmax(w->fps, w->max_fps);
+    for (int i = 0; i < w->nevent; i++)
+        most = fmax(most, w->event[i].recheck.fps);
+    bool parts = fmod(most, w->fps) == 0 && fmod(most, w->max_fps) == 0;
+    for (int i = 0; i < w->nevent; i++)
+        parts = parts && (w->event[i].recheck.fps == 0 || fmod(most, w->event[i].recheck.fps) == 0);
+    return parts ? 1e6 / most : 0;
+}
+
 static int run(Judge *j, const StreamOptions *opt, Sound *sound, Video *v, StreamReport *r, Error *e)
 {
     int64_t wanted = 0;
@@ -101,6 +114,7 @@ int stream_run(ObserveHost *host, const StreamOptions *opt, StreamReport *out, E
     const JudgeOptions jopt = judge_options(opt, opt->name);
     VideoOptions video = opt->video;
     video.keyframes = video.keyframes || opt->watch->policy == SAMPLE_KEYFRAMES;
+    video.grid = closest_grid(opt->watch);
     Judge *j = NULL;
     Video *v = NULL;
     Sound sound = {0};

@@ -2,6 +2,7 @@
 #include "watch/video.h"
 
 #include "watch/decode.h"
+#include "watch/sample_grid.h"
 #include "watch/source.h"
 #include "watch/url.h"
 
@@ -13,6 +14,7 @@ struct Video {
     PacketQueue queue;
     VideoCounts counts;
     _Atomic int stop;
+    double grid;
     bool ended;  /* no more packets: the end of the connection waits as the last */
 };
 
@@ -22,6 +24,7 @@ int video_open(const char *url, const VideoOptions *opt, Video **out, Error *e)
     Video *const v = arena_new_of(a, Video);
     v->arena = a;
     v->name = url_shown(a, url);
+    v->grid = opt->grid;
     packets_init(&v->queue, VIDEO_MAX_PACKETS, VIDEO_MAX_BYTES);
     v->decoder = decoder_new(a, &(DecoderOptions){v->name, opt->keyframes, opt->threads});
     v->source = source_new(url, &(SourceOptions){
@@ -80,8 +83,32 @@ static int read_until(Video *v, int64_t t, Error *e)
     return code;
 }
 
-/* Packets until the decoder gives a frame. 1: *out; 0: the video is over. */
-static int next_frame(Video *v, int64_t t, DecodedFrame *out, Error *e)
+#define NONE INT64_MAX
+
+/* If the frame for t was sent, at `frame`, and what comes behind it will not be wanted, it comes out now. */
+static int finish(Video *v, int64_t t, int64_t frame, Error *e)
+{
+    if (v->grid <= 0)
+        return 0;
+    const PacketPlace at = decoder_place(v->decoder);
+    const int64_t next = grid_next(frame, v->grid);
+    const int code = read_until(v, next, e);
+    if (code == 0 && packets_last_of_group(&v->queue, &at, t, frame, next))
+        decoder_finish(v->decoder);
+    return code;
+}
+
+/* The earliest frame at or after t that was sent. */
+static int64_t frame_sent(const Video *v, const Packet *p, int64_t t, int64_t frame)
+{
+    const PacketPlace at = decoder_place(v->decoder);
+    const bool known = p->av && p->info == at.info && p->pts != PACKET_NO_TIME && at.origin != PACKET_NO_TIME;
+    const int64_t pts = known ? p->pts - at.origin : NONE;
+    return pts >= t && pts < frame ? pts : frame;
+}
+
+/* Packets until the decoder gives a frame. 1: *out; 0: the video is over. *frame: frame_sent. */
+static int next_frame(Video *v, int64_t t, int64_t *frame, DecodedFrame *out, Error *e)
 {
     while (!decoder_receive(v->decoder, out)) {
         if (v->queue.n == 0 && v->ended)
@@ -92,8 +119,15 @@ static int next_frame(Video *v, int64_t t, DecodedFrame *out, Error *e)
             code = decoder_send(v->decoder, packets_at(&v->queue, 0), t, &take, e);
         if (code != 0)
             return code;
-        if (take == DECODER_TAKEN)
-            packets_drop(&v->queue, 1);
+        if (take != DECODER_TAKEN)
+            continue;
+        const int64_t sent = frame_sent(v, packets_at(&v->queue, 0), t, *frame);
+        packets_drop(&v->queue, 1);
+        if (sent < *frame)
+            code = finish(v, t, sent, e);
+        if (code != 0)
+            return code;
+        *frame = sent;
     }
     return 1;
 }
@@ -110,7 +144,8 @@ int video_sample(Video *v, int64_t t, VideoFrame *out, Error *e)
     if (needless > 0)
         decoder_flush(v->decoder);
     DecodedFrame f;
-    while ((code = next_frame(v, t, &f, e)) > 0 && f.frame.t < t && decoder_epochs(v->decoder) == epochs)
+    int64_t frame = NONE;
+    while ((code = next_frame(v, t, &frame, &f, e)) > 0 && f.frame.t < t && decoder_epochs(v->decoder) == epochs)
         ;
     if (code <= 0)
         return code;
