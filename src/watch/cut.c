@@ -1,7 +1,7 @@
 /* A part: what is copied, and what is encoded anew.
  *
- * Pictures that are encoded anew carry their parameter sets in band, and so do copied keyframes after them: a decoder follows from
- * one to the other, whatever the head of the file says. */
+ * Pictures that are encoded anew carry their parameter sets in band, and so do copied keyframes
+ * after them: a decoder follows from one to the other, whatever the head of the file says. */
 #include "watch/cut.h"
 
 #include <libavcodec/bsf.h>
@@ -28,12 +28,21 @@ static Cut *cut_new(const CutPart *part, CutReport *out, Error *e)
     Arena *const a = arena_new();
     Cut *const c = arena_new_of(a, Cut);
     *out = (CutReport){0};
-    *c = (Cut){.arena = a, .path = part->path, .from = part->from, .to = part->to, .at = part->at, .report = out, .error = e};
+    *c = (Cut){.arena = a,
+               .path = part->path,
+               .from = part->from,
+               .to = part->to,
+               .at = part->at,
+               .report = out,
+               .error = e};
     arena_defer(a, cut_free, c);
     return c;
 }
 
-int cut_out_of_memory(const Cut *c) { return error_set(c->error, ERR_MEMORY, "%s: out of memory", c->path); }
+int cut_out_of_memory(const Cut *c)
+{
+    return error_set(c->error, ERR_MEMORY, "%s: out of memory", c->path);
+}
 
 int cut_av_fail(const Cut *c, int code, int av, const char *what)
 {
@@ -56,7 +65,8 @@ void cut_note(const Cut *c, const char *format, ...)
 
 int64_t cut_step(const Track *t)
 {
-    return t->rate.num > 0 && t->rate.den > 0 ? av_rescale(1000000, t->rate.den, t->rate.num) : 40000;
+    return t->rate.num > 0 && t->rate.den > 0 ? av_rescale(1000000, t->rate.den, t->rate.num)
+                                              : 40000;
 }
 
 /* ---- what of it ---- */
@@ -107,8 +117,8 @@ static int choose(Cut *c)
     for (int i = 0; i < p->len; i++)
         shown = shown || (p->at[i]->pts >= c->from && p->at[i]->pts < c->to);
     if (!shown)
-        return error_set(c->error, ERR_INVALID, "%s: no picture between %.3f and %.3f s", c->path, (double)c->from * 1e-6,
-                         (double)c->to * 1e-6);
+        return error_set(c->error, ERR_INVALID, "%s: no picture between %.3f and %.3f s", c->path,
+                         (double)c->from * 1e-6, (double)c->to * 1e-6);
     CutPackets *const a = &c->audio.packet;
     int first = 0;
     while (first < a->len && a->at[first]->pts < c->from)
@@ -124,7 +134,8 @@ static int64_t end_of(const Cut *c, const CutPackets *p)
 {
     int64_t end = c->from;
     for (int i = 0; i < p->len; i++) {
-        const int64_t at = p->at[i]->pts + (p->at[i]->duration > 0 ? p->at[i]->duration : cut_step(&c->video));
+        const int64_t at =
+            p->at[i]->pts + (p->at[i]->duration > 0 ? p->at[i]->duration : cut_step(&c->video));
         end = at > end && p->at[i]->pts < c->to ? at : end;
     }
     return end < c->to ? end : c->to;
@@ -144,13 +155,18 @@ static int cut_copy(Cut *c)
     return write_part(c, c->video.par, &c->video.packet);
 }
 
-/* Packets through a filter that puts parameter sets before each keyframe; *par: what they need then. */
+/* Packets through a filter that puts parameter sets before each keyframe; *par: what they need
+ * then. */
 static int in_band(const Cut *c, const CutPackets *in, CutPackets *out, AVCodecParameters *par)
 {
-    const bool packed = c->video.par->extradata_size > 0 && c->video.par->extradata[0] == 1; /* avcC, hvcC: not as in a byte stream */
+    const bool packed = c->video.par->extradata_size > 0 &&
+                        c->video.par->extradata[0] == 1; /* avcC, hvcC: not as in a byte stream */
     const bool hevc = c->video.par->codec_id == AV_CODEC_ID_HEVC;
     AVBSFContext *filter = NULL;
-    int code = av_bsf_alloc(av_bsf_get_by_name(!packed ? "dump_extra" : hevc ? "hevc_mp4toannexb" : "h264_mp4toannexb"), &filter);
+    int code = av_bsf_alloc(av_bsf_get_by_name(!packed ? "dump_extra"
+                                               : hevc  ? "hevc_mp4toannexb"
+                                                       : "h264_mp4toannexb"),
+                            &filter);
     if (code >= 0)
         code = avcodec_parameters_copy(filter->par_in, c->video.par);
     if (code >= 0) {
@@ -173,8 +189,9 @@ static int in_band(const Cut *c, const CutPackets *in, CutPackets *out, AVCodecP
     return code < 0 ? cut_av_fail(c, ERR_INVALID, code, "its parameter sets") : 0;
 }
 
-/* Where the copied ones begin: the first keyframe within the part; *behind: past the pictures that come after it and are shown before it.
- * Those refer to the GOP before, and are encoded anew, too. */
+/* Where the copied ones begin: the first keyframe within the part; *behind: past the pictures that
+ * come after it and are shown before it. Those refer to the GOP before, and are encoded anew, too.
+ */
 static int first_copied(const Cut *c, int *behind)
 {
     const CutPackets *const p = &c->video.packet;
@@ -187,8 +204,9 @@ static int first_copied(const Cut *c, int *behind)
     return key;
 }
 
-/* Where the copied ones end: the last place that pictures do not cross, if behind it stands one that is not in the part. Such a one
- * is there because pictures of the part refer to it; these are encoded anew, without it. */
+/* Where the copied ones end: the last place that pictures do not cross, if behind it stands one
+ * that is not in the part. Such a one is there because pictures of the part refer to it; these are
+ * encoded anew, without it. */
 static int end_copied(const Cut *c, int first)
 {
     const CutPackets *const p = &c->video.packet;
@@ -209,8 +227,14 @@ static int end_copied(const Cut *c, int first)
 static int encode(Cut *c, int n, int64_t from, int64_t to, int64_t delay)
 {
     const int before = c->fresh.len;
-    const CutEncode job = {.name = c->path, .par = c->video.par, .rate = c->video.rate, .n = n, .packet = c->video.packet.at,
-                           .from = from, .to = to, .delay = delay};
+    const CutEncode job = {.name = c->path,
+                           .par = c->video.par,
+                           .rate = c->video.rate,
+                           .n = n,
+                           .packet = c->video.packet.at,
+                           .from = from,
+                           .to = to,
+                           .delay = delay};
     const int code = from < to ? cut_encode(c->arena, &job, &c->fresh, c->error) : 0;
     c->report->encoded += c->fresh.len - before;
     return code;
@@ -245,11 +269,13 @@ static int write_exact(Cut *c, int key, int behind, AVCodecParameters *par)
     const CutPackets *const p = &c->video.packet;
     const int end = key < p->len ? end_copied(c, key) : key;
     const bool copies = end > key;
-    int code = encode(c, behind, c->from, copies ? p->at[key]->pts : c->to, copies ? p->at[key]->pts - p->at[key]->dts : 0);
+    int code = encode(c, behind, c->from, copies ? p->at[key]->pts : c->to,
+                      copies ? p->at[key]->pts - p->at[key]->dts : 0);
     if (code == 0)
         code = copy_middle(c, key, behind, end, par);
     if (code == 0 && copies && end < p->len)
-        code = encode(c, p->len, earliest_from(p, end), c->to, earliest_from(p, end) - p->at[end]->dts);
+        code = encode(c, p->len, earliest_from(p, end), c->to,
+                      earliest_from(p, end) - p->at[end]->dts);
     return code == 0 ? write_part(c, par, &c->fresh) : code;
 }
 
@@ -283,8 +309,8 @@ static int check_times(const Cut *c)
 {
     if (c->to > c->from && c->to - c->from <= CUT_MAX_TIME)
         return 0;
-    return error_set(c->error, ERR_INVALID, "%s: from %.3f to %.3f s is no part (an hour at most)", c->path, (double)c->from * 1e-6,
-                     (double)c->to * 1e-6);
+    return error_set(c->error, ERR_INVALID, "%s: from %.3f to %.3f s is no part (an hour at most)",
+                     c->path, (double)c->from * 1e-6, (double)c->to * 1e-6);
 }
 
 int cut_packets(int n, const Packet *const *packet, const CutPart *part, CutReport *out, Error *e)
