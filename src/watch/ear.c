@@ -225,7 +225,8 @@ static void forget_heard(Ear *ear)
     const int left = ear->step.len - ear->first;
     if (left > 0 && ear->first < 256)
         return;
-    memmove(ear->step.at, ear->step.at + ear->first, (size_t)left * sizeof *ear->step.at);
+    if (left > 0)
+        memmove(ear->step.at, ear->step.at + ear->first, (size_t)left * sizeof *ear->step.at);
     ear->step.len = left;
     ear->first = 0;
 }
