@@ -2,6 +2,7 @@
 #include "tools/watch_streams.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/file.h"
@@ -12,7 +13,8 @@
 
 #define DRAIN 10000000 /* us for sinks to deliver what waits */
 
-#define LOSS_PAUSE 10.0 /* seconds */
+#define LOSS_PAUSE 10.0 /* seconds between two lines of the same */
+#define SINK_PAUSE 60.0 /* .. of a sink that cannot be reached, which may take days */
 
 typedef struct Loss { /* as it was told */
     int64_t told;
@@ -26,6 +28,8 @@ typedef struct Running {
     ServiceRun *service;
     Engine *engine;
     NetHost nets;
+    Loss sink[SERVICE_MAX_SINKS]; /* failures; by its place in the file */
+    double sinks_asked;
     Loss outbox, rewritten, displaced, store, renewed, dropped;
 } Running;
 
@@ -93,6 +97,8 @@ static void reload(Running *run)
     const int sinks = c.sinks_added + c.sinks_removed + c.sinks_edited, changed = c.added + c.removed + c.edited + sinks;
     if (code != 0)
         say(run, arena_printf(a, "reload: %s; %s", e.message, changed == 0 ? "all goes on as it was" : "the others are changed"));
+    if (sinks > 0)
+        memset(run->sink, 0, sizeof run->sink); /* others may stand in their places */
     const char *const of_sinks = sinks == 0 ? "" : arena_printf(a, "; sinks: %d added, %d removed, %d changed", c.sinks_added,
                                                                 c.sinks_removed, c.sinks_edited);
     if (code == 0 || changed > 0)
@@ -110,17 +116,38 @@ static void tell_loss(Running *run, Loss *l, int64_t n, const char *what, const 
     if (n == l->told || (l->told > 0 && now - l->at < LOSS_PAUSE))
         return;
     Arena *const a = arena_new();
-    say(run, arena_printf(a, "%lld %s: %s", (long long)n, what, why));
+    say(run, arena_printf(a, "%s: %s (%lld so far)", what, why, (long long)n));
     arena_free(a);
     *l = (Loss){n, now};
+}
+
+/* A sink to which nothing goes through, though something waits. */
+static void tell_sinks(Running *run)
+{
+    const double now = time_now();
+    const Service *const s = service_now(run->service);
+    if (now - run->sinks_asked < 1)
+        return;
+    run->sinks_asked = now;
+    Arena *const a = arena_new();
+    for (int i = 0; i < s->nsink; i++) {
+        Loss *const l = &run->sink[i];
+        const SinkCounts c = sinks_counts(service_sinks(run->service), i);
+        if (c.waiting == 0 || c.failures <= l->told || (l->told > 0 && now - l->at < SINK_PAUSE))
+            continue;
+        say(run, arena_printf(a, "sink '%s': %s; %lld records wait", s->sink[i].name, c.error, (long long)c.waiting));
+        *l = (Loss){c.failures, now};
+    }
+    arena_free(a);
 }
 
 static void tell_losses(Running *run)
 {
     if (service_sinks(run->service)) {
+        tell_sinks(run);
         const SinksTrouble t = sinks_trouble(service_sinks(run->service));
         tell_loss(run, &run->outbox, t.lost, "records were lost for the sinks", t.why);
-        tell_loss(run, &run->rewritten, t.renewed, "times the outbox was removed while it was in use, and was written anew",
+        tell_loss(run, &run->rewritten, t.renewed, "the outbox was removed while it was in use, and written anew",
                   service_now(run->service)->outbox);
         if (t.displaced && (run->displaced.told == 0 || time_now() - run->displaced.at >= LOSS_PAUSE)) {
             say(run, t.displaced_why);
@@ -129,8 +156,8 @@ static void tell_losses(Running *run)
     }
     if (service_store(run->service)) {
         const StoreCounts c = store_counts(service_store(run->service));
-        tell_loss(run, &run->store, c.failures, "times the store could not be written, what it does not have is kept for a while", c.error);
-        tell_loss(run, &run->renewed, c.renewed, "times the store was removed or replaced while it was in use, and was begun anew", service_now(run->service)->store);
+        tell_loss(run, &run->store, c.failures, "the store could not be written, and it is tried again", c.error);
+        tell_loss(run, &run->renewed, c.renewed, "the store was removed or replaced while it was in use, and begun anew", service_now(run->service)->store);
         tell_loss(run, &run->dropped, c.dropped, "spans and records were lost for the store", c.error);
     }
 }
@@ -190,6 +217,7 @@ static int start_videos(Running *run, Error *e)
 static void tell_undelivered(Running *run)
 {
     run->outbox.at = run->store.at = run->dropped.at = 0; /* what was not told yet */
+    run->sinks_asked = time_now();                        /* each is told of below */
     tell_losses(run);
     const Service *const s = service_now(run->service);
     for (int i = 0; i < s->nsink; i++) {

@@ -184,6 +184,16 @@ static const char *not_empty(const Yaml *y, const YamlNode *n, const char *what)
     return text;
 }
 
+/* Names stand in lines of status, topics and records. */
+static const char *read_key(const Yaml *y, const YamlNode *n, const char *what)
+{
+    const char *const text = not_empty(y, n, what);
+    for (const char *c = text; *c != '\0'; c++)
+        if ((unsigned char)*c < 32 || *c == 127)
+            yaml_fail(y, n->place, "%s must be one line, without control characters", what);
+    return text;
+}
+
 static void read_stream(const Yaml *y, const char *name, const YamlNode *node, ServiceJob *j, int i)
 {
     YamlMap m = yaml_map(y, node, arena_printf(y->ctx->arena, "stream '%s'", name));
@@ -222,7 +232,7 @@ static void read_streams(const Yaml *y, const YamlNode *node, ServiceJob *j)
     j->watch = arena_array_of(y->ctx->arena, s->nstream + 1, const char *);
     j->place = arena_array_of(y->ctx->arena, s->nstream + 1, Place);
     for (int i = 0; i < s->nstream; i++)
-        read_stream(y, not_empty(y, node->key[i], "the name of a stream"), node->at[i], j, i);
+        read_stream(y, read_key(y, node->key[i], "the name of a stream"), node->at[i], j, i);
     for (int i = 0; i < s->nstream; i++)
         if (!j->watch[i] && !j->is_watch)
             yaml_fail(y, j->place[i], "stream '%s': 'watch' is missing, and the file itself is none", s->stream[i].spec.name);
@@ -282,6 +292,8 @@ static void read_sink(const Yaml *y, const char *name, const YamlNode *node, Pat
     out->event = yaml_texts(&m, "events", &out->nevent);
     out->min_severity = yaml_int(&m, "min_severity", 0, 0, 10);
     out->timeout = out->kind == SINK_JSONL ? 0 : yaml_duration(&m, "timeout", 5000000);
+    if (out->kind != SINK_JSONL && out->timeout < 100000)
+        yaml_fail(y, yaml_get(&m, "timeout")->place, "%s: 'timeout' must be at least 100ms", m.what);
     out->give_up = yaml_duration(&m, "give_up", INT64_C(24) * 3600 * 1000000);
     out->rotate = out->kind == SINK_JSONL ? llrint(yaml_number(&m, "rotate", 0, 0, 1e15)) : 0;
     out->unsynced = out->kind == SINK_JSONL && yaml_flag(&m, "unsynced", false);
@@ -289,6 +301,8 @@ static void read_sink(const Yaml *y, const char *name, const YamlNode *node, Pat
     out->ca = ca ? beside(y, ca) : NULL;
     if (out->ca)
         add_path(paths, out->ca);
+    if (out->ca && !file_exists(out->ca))
+        yaml_fail(y, yaml_get(&m, "ca")->place, "%s: 'ca': there is no file %s", m.what, out->ca);
     yaml_done(&m);
     Error e = {0};
     const int code = sink_check(out, &e);
@@ -305,7 +319,7 @@ static void read_sinks(const Yaml *y, const YamlNode *node, ServiceJob *j)
         yaml_fail(y, node->place, "%d sinks; at most %d are possible", s->nsink, SERVICE_MAX_SINKS);
     SinkSpec *const out = arena_array_of(y->ctx->arena, s->nsink + 1, SinkSpec);
     for (int i = 0; i < s->nsink; i++)
-        read_sink(y, not_empty(y, node->key[i], "the name of a sink"), node->at[i], j->paths, &out[i]);
+        read_sink(y, read_key(y, node->key[i], "the name of a sink"), node->at[i], j->paths, &out[i]);
     s->sink = out;
 }
 

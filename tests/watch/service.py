@@ -97,6 +97,7 @@ def test_second_signal():
     write("service.yaml", service({"a": "game.mp4"}, '{to: webhook, url: "http://127.0.0.1:1/"}'))
     run = Run("service.yaml", "--events", "told.jsonl")
     until(lambda: records("told.jsonl"), "an event")
+    until(lambda: text("stderr").count("sink 'all': ") == 1 and "records wait" in text("stderr"), "word of the sink")
     run.signal(signal.SIGTERM)
     time.sleep(0.5)
     begun = time.monotonic()
