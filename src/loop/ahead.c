@@ -42,8 +42,10 @@ bool schedule_check_ahead(const Stages *s, const Stage *st, const Schedule *sc, 
     const int t = stages_find_tensor(s, ss->ahead);
     const int reader = ss->at_stage ? stages_find_tensor(s, ss->at_stage) : -1;
     const int target = reader < 0 ? -1 : s->tensor.at[reader].stage;
-    *what = "fetches no constant that it sums over";
-    if (t < 0 || s->tensor.at[t].role != TENSOR_CONST || st->form != STAGE_REDUCE || !stage_loads(s, st, t)) {
+    *what = "fetches nothing that lies whole before it, and that it sums over";
+    const StageSchedule *made = t >= 0 && s->tensor.at[t].role == TENSOR_TEMP ? schedule_find(sc, ss->ahead) : NULL;
+    const bool lies = t >= 0 && (s->tensor.at[t].role == TENSOR_CONST || (made && !made->at_stage));
+    if (!lies || st->form != STAGE_REDUCE || !stage_loads(s, st, t)) {
         return false;
     }
     *what = "fetches ahead of a loop that is not around it";

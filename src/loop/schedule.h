@@ -26,7 +26,7 @@
  *                            sum. Where memory does not lie as the instruction wants it, or a tail is shorter, plain loops are left
  *                            Four loops (m n k g, with no vector loop): an instruction on tiles; scope is scratch
  *   at S.L                   computed inside loop L of stage S, for what is needed there (default: root: a phase of its own)
- *   ahead T S.L              S.L: the loop of `at`, or one around it. While it runs once, the part of constant T that this stage reads the
+ *   ahead T S.L              S.L: the loop of `at`, or one around it. While it runs once, the part of T (a constant, or of a phase before) that this stage reads the
  *                            next time is fetched into the second-level cache, a line at each step of the loops of its sum.
  *                            Not by the smaller of several tile sizes where one such tile is all there is
  *   scope reg | scratch      where the box it needs lives while `at` (default: the whole tensor, a shared buffer)
@@ -78,7 +78,7 @@ typedef struct StageSchedule {
     int ndot;                     /* the last `ndot` of the order, after the vector loop */
     const char *at_stage;         /* NULL: root */
     LoopRef at_loop;
-    const char *ahead;            /* a constant; NULL: none is fetched ahead .. */
+    const char *ahead;            /* a tensor; NULL: none is fetched ahead .. */
     LoopRef ahead_loop;           /* .. of this loop of at_stage */
     BufferScope scope;            /* SCOPE_ARG: whole storage, also for stages computed `at` */
     bool in_result;               /* scope result; `scope` is SCOPE_SCRATCH then */

@@ -1,9 +1,11 @@
 /* Products by a constant that does not fit L2. Of few rows: its columns lie in panels of one vector, and a tile reads several
- * of them side by side. Of more: while all rows meet a panel, the next one is fetched. */
+ * of them side by side. Of more: while all rows meet a panel, the next one is fetched. Where the rows do not fit L2 either, blocks
+ * of them that do meet all panels one after another, also those of an input, which are then a phase of their own. */
 #include "record/chosen_record.h"
 
-#define ROWS(M, K, N)                                                                                                  \
-    "input x f32 [" M ", " K "]\nconst w f32 [" K ", " N "]\ntemp a f32 [" M ", " N "]\noutput y f32 [" M ", " N "]\n"   \
+#define ROWS(M, K, N) PRODUCT("const", M, K, N)
+#define PRODUCT(ROLE, M, K, N)                                                                                                  \
+    "input x f32 [" M ", " K "]\n" ROLE " w f32 [" K ", " N "]\ntemp a f32 [" M ", " N "]\noutput y f32 [" M ", " N "]\n"   \
     "reduce a (m: " M ", n: " N "; k: " K ") init 0 update fma(x[m, k], w[k, n], state0) combine state0 + state2_0\n"   \
     "map y (m: " M ", n: " N ") = max(a[m, n], 0)\n"
 
@@ -11,21 +13,26 @@ typedef struct Case {
     const char *target, *stages;
     int panel; /* columns */
     bool ahead;
+    int block;  /* tiles; 0: none */
+    bool input; /* the factor is one */
 } Case;
 
 static const Case cases[] = {
-    {"avx2", ROWS("1", "61", "160"), 8, false},
-    {"avx2", ROWS("1", "64", "168"), 8, false},  /* no whole tiles */
-    {"avx2", ROWS("1", "64", "163"), 32, false}, /* no whole vectors */
-    {"avx2", ROWS("1", "9", "1027"), 8, false},  /* .. but many */
-    {"avx2", ROWS("1", "20", "160"), 32, false}, /* fits L2 */
-    {"avx2", ROWS("5", "61", "160"), 8, false},
-    {"avx2", ROWS("13", "61", "168"), 24, true},
-    {"avx2", ROWS("66", "64", "70"), 24, true},
-    {"avx2", ROWS("600", "64", "70"), 24, false}, /* the first of so many tiles may wait */
-    {"avx512", ROWS("12", "61", "176"), 16, false}, /* one tile */
-    {"avx512", ROWS("1", "61", "176"), 16, false},
-    {"avx512", ROWS("1", "61", "190"), 64, false},
+    {"avx2", ROWS("1", "61", "160"), 8, false, 0, false},
+    {"avx2", ROWS("1", "64", "168"), 8, false, 0, false},  /* no whole tiles */
+    {"avx2", ROWS("1", "64", "163"), 32, false, 0, false}, /* no whole vectors */
+    {"avx2", ROWS("1", "9", "1027"), 8, false, 0, false},  /* .. but many */
+    {"avx2", ROWS("1", "20", "160"), 32, false, 0, false}, /* fits L2 */
+    {"avx2", ROWS("5", "61", "160"), 8, false, 0, false},
+    {"avx2", ROWS("13", "61", "168"), 24, true, 0, false},
+    {"avx2", ROWS("66", "64", "70"), 24, true, 0, false},
+    {"avx2", ROWS("600", "64", "70"), 24, false, 0, false}, /* the first of so many tiles may wait */
+    {"avx2", ROWS("64", "48", "480"), 24, true, 8, false},
+    {"avx2", PRODUCT("input", "64", "48", "480"), 24, true, 8, true},
+    {"avx2", ROWS("66", "48", "480"), 16, true, 0, false}, /* 11 tiles, of which 7 would fit */
+    {"avx512", ROWS("12", "61", "176"), 16, false, 0, false}, /* one tile */
+    {"avx512", ROWS("1", "61", "176"), 16, false, 0, false},
+    {"avx512", ROWS("1", "61", "190"), 64, false, 0, false},
 };
 enum { CASES = sizeof cases / sizeof *cases, L2 = 16384 };
 
@@ -38,20 +45,24 @@ static void run_job(Context *ctx, void *arg)
 {
     const Job *j = arg;
     const char *source;
-    assert_int_equal(check_chosen(ctx, j->c->stages, &j->target, &source), 1);
+    const char *panels = j->c->input ? "w.panels" : "w";
+    assert_int_equal(check_chosen(ctx, j->c->stages, &j->target, &source), 1 + j->c->input);
     assert_string_equal(source, "contraction");
     const Stages *s = stages_parse(ctx, "test", j->c->stages, strlen(j->c->stages));
     const Schedule *chosen = schedule_choose(ctx, s, &j->target, &source);
-    const StageSchedule *w = schedule_find(chosen, "w");
+    const StageSchedule *w = schedule_find(chosen, panels);
     assert_non_null(w);
     assert_int_equal(layout_block(&w->layout, 1), j->c->panel);
     const char *const names[] = {"a", "a.acc", "y"};
     bool ahead = false;
+    int block = 0;
     for (int k = 0; k < 3; k++) {
         const StageSchedule *ss = schedule_find(chosen, names[k]);
-        ahead |= ss && ss->ahead && strcmp(ss->ahead, "w") == 0;
+        ahead |= ss && ss->ahead && strcmp(ss->ahead, panels) == 0;
+        block += ss && ss->tile[0].n == 2 ? ss->tile[0].factor[0] : 0;
     }
     assert_int_equal(ahead, j->c->ahead);
+    assert_int_equal(block, j->c->block);
 }
 
 static void check_case(void **state)
