@@ -46,6 +46,7 @@ FrameBox place_box(const FramePlace *p, Box b);
 
 typedef struct AlignCounts {
     int64_t looks, searches, lost; /* lost: looks at which it was */
+    double scale;                  /* at the last look, if found: of the reference picture in what it was looked for about */
 } AlignCounts;
 AlignCounts align_counts(const Aligner *g);
 

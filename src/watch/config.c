@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "watch/config_align.h"
 #include "watch/config_signal.h"
 #include "watch/config_spotlight.h"
 #include "watch/rule.h"
@@ -266,6 +267,7 @@ static const Watch *read_watch(const Yaml *y, bool names)
     read_head(y, yaml_get(&m, "watch"), w);
     const ModelDefaults models = read_models(y, yaml_get(&m, "model"), w);
     read_regions(y, yaml_get(&m, "region"), w);
+    w->align = config_align(y, w, yaml_get(&m, "align"));
     w->recogniser = models.recogniser;
     w->detector = models.detector;
     const YamlNode *reset_on[CONFIG_MAX_SIGNALS] = {0};

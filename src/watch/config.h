@@ -2,6 +2,7 @@
  *
  *     watch:  {name: royale, reference_size: [1280, 720], sample: {fps: 2, max_fps: 10, policy: newest}, gap: 2s}
  *     model:  {recogniser: rec.onnx, detector: det.onnx}     # defaults of the signals
+ *     align:  {anchors: [{template: corner.png, at: [16, 424]}]}
  *     region: {alive: [1180, 196, 60, 26]}                   # x, y, width, height
  *     signal: {alive: {from: text, region: alive, ...}}
  *     event:  {final_ten: {when: "alive <= 10", ...}}

@@ -66,6 +66,7 @@ typedef struct Stream {
     DeskSeat *seat;       /* in the spotlight; NULL: it does not compete */
     bool silent;          /* for longer than the gap; told */
     bool seen_up;         /* told */
+    enum AlignTold { ALIGN_UNTOLD, ALIGN_TOLD_FOUND, ALIGN_TOLD_LOST } align; /* of anchors */
     int64_t idle;         /* when there was nothing to decode, us */
     int64_t connections, full, errors; /* of live_counts, as they were at the last frame */
     int64_t cost;         /* of judging a sample, us, of late */

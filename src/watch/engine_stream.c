@@ -134,6 +134,17 @@ static void tell_state(Stream *s)
     s->connections = counts.connections;
 }
 
+/* Anchors that are lost, or found (again). */
+static void tell_align(Stream *s)
+{
+    const AlignCounts c = judge_align(s->judging.judge);
+    const enum AlignTold now = judge_lost(s->judging.judge) ? ALIGN_TOLD_LOST : ALIGN_TOLD_FOUND;
+    if (c.looks == 0 || s->align == now)
+        return;
+    s->align = now;
+    stream_tell(s, now == ALIGN_TOLD_LOST ? SYSTEM_ALIGN_LOST : SYSTEM_ALIGN_FOUND, NULL, c.scale);
+}
+
 /* ---- samples ---- */
 
 static double step_of(const Stream *s) { return judge_step(s->judging.judge); }
@@ -165,6 +176,7 @@ static void finish_look(Stream *s)
 {
     s->looking = false;
     const bool in_time = judge_end(s->judging.judge);
+    tell_align(s);
     const int64_t end = machine_now(), latency = end - s->frame.arrival, cost = end - s->began;
     s->cost += (cost - s->cost) / (cost < s->cost ? 2 : 16); /* what waiting is in it is not to be counted on */
     if (in_time)
@@ -365,6 +377,7 @@ void stream_change(Stream *s, const StreamSpec *spec, Judging next)
     arena_free(s->judging.arena);
     s->judging = next;
     s->spec.watch = spec->watch;
+    s->align = ALIGN_UNTOLD;
     s->spec.latency = spec->latency;
     s->spec.all = spec->all;
     sound_change(s);

@@ -17,9 +17,10 @@
 #include "base/heap.h"
 #include "base/map.h"
 #include "vision/picture.h"
+#include "watch/align.h"
 
 enum { QUALITY = 80, NAME = 64 };
-static const double MARGIN = 0.25; /* of each side, on each side */
+static const float MARGIN = 0.25f; /* of each side, on each side */
 
 typedef struct EvidenceFile {
     uint64_t id;
@@ -49,6 +50,7 @@ struct EvidenceHold {
     Evidence *evidence;
     const Watch *watch;
     const Frame *frame;        /* NULL: none is looked at */
+    FramePlace place;          /* in it, of the reference picture */
     int epoch;
     int64_t t;
     int n;
@@ -264,10 +266,10 @@ static FrameBox shown(const EvidenceHold *h, Box b)
     const FrameBox all = {0, 0, f->width, f->height};
     if (!(b.width > 0) || !(b.height > 0))
         return all;
-    const double sx = (double)f->width / h->watch->width, sy = (double)f->height / h->watch->height;
-    const double mx = MARGIN * b.width + 8, my = MARGIN * b.height + 8;
-    const double x0 = fmax(floor((b.x - mx) * sx), 0), x1 = fmin(ceil((b.x + b.width + mx) * sx), f->width);
-    const double y0 = fmax(floor((b.y - my) * sy), 0), y1 = fmin(ceil((b.y + b.height + my) * sy), f->height);
+    const float mx = MARGIN * b.width + 8, my = MARGIN * b.height + 8; /* reference pixels */
+    const FrameBox at = place_box(&h->place, (Box){b.x - mx, b.y - my, b.width + 2 * mx, b.height + 2 * my});
+    const double x0 = fmax(floor(at.x), 0), x1 = fmin(ceil(at.x + at.width), f->width);
+    const double y0 = fmax(floor(at.y), 0), y1 = fmin(ceil(at.y + at.height), f->height);
     return x1 - x0 >= 1 && y1 - y0 >= 1 ? (FrameBox){x0, y0, x1 - x0, y1 - y0} : all;
 }
 
@@ -336,9 +338,10 @@ static int find_held(const EvidenceHold *h, int event, uint64_t key, int epoch, 
     return -1;
 }
 
-void evidence_look(EvidenceHold *h, const Frame *f, int epoch, int64_t t)
+void evidence_look(EvidenceHold *h, const Frame *f, const FramePlace *place, int epoch, int64_t t)
 {
     h->frame = f;
+    h->place = *place;
     h->epoch = epoch;
     h->t = t;
 }

@@ -40,8 +40,8 @@ EvidenceCounts evidence_counts(Evidence *ev); /* from any thread */
 typedef struct EvidenceHold EvidenceHold;
 /* Freed with the arena, before `ev` is closed. */
 EvidenceHold *evidence_hold_new(Arena *a, Evidence *ev, const Watch *w);
-/* The frame must stay until evidence_looked. */
-void evidence_look(EvidenceHold *h, const Frame *f, int epoch, int64_t t);
+/* The frame must stay until evidence_looked. place: where the reference picture lies in it. */
+void evidence_look(EvidenceHold *h, const Frame *f, const FramePlace *place, int epoch, int64_t t);
 void evidence_looked(EvidenceHold *h, const Events *v);
 /* Writes the picture of a record; its name, from the folder's own name on, valid until the next call. NULL:
  * there is none. */

@@ -78,7 +78,7 @@ static void judge(Judge *j, const Sample *s, const Frame *f)
         j->opt.sample(j->opt.arg, s, f);
     const double start = time_now();
     if (j->evidence)
-        evidence_look(j->evidence, f, s->epoch, s->t);
+        evidence_look(j->evidence, f, &s->place, s->epoch, s->t);
     events_sample(j->events, s);
     if (j->evidence)
         evidence_looked(j->evidence, j->events);
@@ -102,7 +102,7 @@ static void judge_seen(Judge *j)
     if (j->hearing)
         hearing_judged(j->hearing);
     judge(j, &(Sample){.stream = j->opt.stream, .epoch = f->epoch, .t = f->t, .frame = f->number, .wall = f->wall,
-                       .clock = f->clock, .at = j->observation}, &f->picture);
+                       .clock = f->clock, .place = observer_place(j->observer, &f->picture), .at = j->observation}, &f->picture);
 }
 
 void judge_frame(Judge *j, const VideoFrame *f)
@@ -183,6 +183,8 @@ const char *judge_error(const Judge *j)
 }
 
 SpotlightVerdict judge_spotlight(const Judge *j) { return events_spotlight(j->events); }
+bool judge_lost(const Judge *j) { return j->observer && observer_lost(j->observer); }
+AlignCounts judge_align(const Judge *j) { return j->observer ? observer_align(j->observer) : (AlignCounts){0}; }
 EventCounts judge_events(const Judge *j) { return events_counts(j->events); }
 JudgeTimes judge_times(const Judge *j)
 {

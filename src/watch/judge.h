@@ -72,6 +72,8 @@ bool judge_uses(const Judge *j, int signal); /* some rule does */
 SignalCounts judge_signal(const Judge *j, int signal);
 const char *judge_error(const Judge *j);     /* first failure of a signal, or of sound; "" */
 SpotlightVerdict judge_spotlight(const Judge *j); /* of the last sample */
+bool judge_lost(const Judge *j);             /* the anchors of the watch, at the last look */
+AlignCounts judge_align(const Judge *j);
 EventCounts judge_events(const Judge *j);
 JudgeTimes judge_times(const Judge *j);
 

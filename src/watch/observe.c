@@ -93,8 +93,7 @@ int box_height(Box b) { return (int)fmaxf(1, roundf(b.height)); }
 
 FrameBox look_box(const Look *l, Box b)
 {
-    const double sx = (double)l->frame->width / l->watch->width, sy = (double)l->frame->height / l->watch->height;
-    return (FrameBox){b.x * sx, b.y * sy, b.width * sx, b.height * sy};
+    return place_box(&l->place, b);
 }
 
 FrameFilter frame_filter(const FrameBox *box, int width, int height)
@@ -180,6 +179,9 @@ int observer_new(Arena *a, ObserveHost *host, const Watch *w, Observer **out, Er
     pthread_cond_init(&o->answered, NULL);
     arena_defer(a, observer_free, o);
     *out = o;
+    const int aligned = align_new(a, w, &o->align, e);
+    if (aligned != 0)
+        return aligned;
     for (int i = 0; i < w->nsignal; i++) {
         SignalState *const s = &o->signal[i];
         const Signal *const signal = &w->signal[i];
@@ -196,8 +198,14 @@ int observer_new(Arena *a, ObserveHost *host, const Watch *w, Observer **out, Er
     return 0;
 }
 
+bool observer_lost(const Observer *o) { return o->align && !align_found(o->align); }
+FramePlace observer_place(const Observer *o, const Frame *f) { return o->align ? align_place(o->align, f) : frame_place(o->watch, f); }
+AlignCounts observer_align(const Observer *o) { return o->align ? align_counts(o->align) : (AlignCounts){0}; }
+
 void observer_reset(Observer *o)
 {
+    if (o->align)
+        align_reset(o->align);
     for (int i = 0; i < o->watch->nsignal; i++) {
         SignalState *const s = &o->signal[i];
         s->seen_at = INT64_MIN;

@@ -7,6 +7,8 @@
  * A signal whose region has not changed since it was last looked at gives what it gave then (`reused`), for
  * `max_age` at most. Only regions are read from a frame, and only those of signals that are needed.
  *
+ * Where the watch has anchors (align.h), regions lie where these say; while they are lost all is unknown ("align lost").
+ *
  * What cannot be judged is unknown, with a reason; a model that fails makes its signals unknown ("error": the first
  * message is kept) and harms nothing else.
  *
@@ -27,6 +29,7 @@
 
 #include "kernel/frame.h"
 #include "sched/workers.h"
+#include "watch/align.h"
 #include "watch/picture_net.h"
 #include "watch/watch.h"
 
@@ -70,6 +73,11 @@ bool observer_end(Observer *o, Observation *out);
 /* Ends a look at any point, as too late; waits for what models are computing for it. `ready` is not called any more
  * once it returns. Nothing to do if there is no look. For who closes a stream; afterwards observers may be freed. */
 void observer_cancel(Observer *o);
+
+/* Of the last look: the watch has anchors, and they are lost; where the reference picture lies in its frame. */
+bool observer_lost(const Observer *o);
+FramePlace observer_place(const Observer *o, const Frame *f);
+AlignCounts observer_align(const Observer *o);
 
 typedef struct SignalCounts {
     int64_t seen, reused, unknown, errors;

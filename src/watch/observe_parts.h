@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "kernel/change.h"
+#include "watch/align.h"
 #include "watch/inference.h"
 #include "watch/observe.h"
 #include "watch/template.h"
@@ -40,6 +41,7 @@ typedef struct Look {
     const Frame *frame;
     int64_t t;
     const Watch *watch;
+    FramePlace place;
     Observer *observer;  /* NULL: of a reference, while signals are opened */
     Arena *tmp;          /* until the end of this look */
 } Look;
@@ -61,6 +63,7 @@ struct Observer {
     Infer *infer;
     const Watch *watch;
     SignalState *signal;
+    Aligner *align;         /* NULL: the watch has no anchors */
     void *scratch;          /* of the kernel routines */
     int64_t scratch_size;
     Look look;              /* under way; tmp NULL: none is */

@@ -108,6 +108,27 @@ static void continue_signal(const Look *l, SignalState *s)
         conclude(l, s, code, e.message);
 }
 
+/* Nobody knows where its region is. */
+static void lose(const Look *l, SignalState *s)
+{
+    s->now.before = s->hold;
+    s->hold = arena_new();
+    s->now.seconds = 0;
+    observe_unknown(&s->now.got, "align lost");
+    conclude(l, s, 0, "");
+}
+
+/* Regions lie elsewhere than before: what was seen there is no guide to what is. */
+static void forget_views(const Observer *o)
+{
+    for (int i = 0; i < o->watch->nsignal; i++) {
+        SignalState *const s = &o->signal[i];
+        s->seen_at = INT64_MIN;
+        if (s->signal->kind == SIGNAL_MOTION)
+            observe_ops(s->signal->kind)->reset(s);
+    }
+}
+
 /* ---- all signals ---- */
 
 /* From whoever answered, or within infer_withdraw. */
@@ -186,19 +207,26 @@ bool observer_begin(Observer *o, const Frame *f, int64_t t, const bool *need, co
     o->frame = *f;
     o->ask = *ask;
     o->late = false;
-    o->look = (Look){.frame = &o->frame, .t = t, .watch = o->watch, .observer = o, .tmp = arena_new()};
+    if (o->align && align_look(o->align, &o->frame, t))
+        forget_views(o);
+    const bool lost = observer_lost(o);
+    o->look = (Look){.frame = &o->frame, .t = t, .watch = o->watch, .place = observer_place(o, f), .observer = o, .tmp = arena_new()};
     for (int i = 0; i < o->watch->nsignal; i++) {
         SignalState *const s = &o->signal[i];
         s->now.needed = need[i];
         s->now.nasked = 0;
         s->now.asked = NULL;
         s->now.over = true;
-        s->now.still = need[i] && is_still(&o->look, s);
+        const bool blind = lost && s->signal->kind != SIGNAL_AUDIO;
+        s->now.still = need[i] && !blind && is_still(&o->look, s);
         s->counts.reused += s->now.still;
         if (!need[i] || s->now.still)
             continue;
         s->now.over = false;
-        begin_signal(&o->look, s);
+        if (blind)
+            lose(&o->look, s);
+        else
+            begin_signal(&o->look, s);
     }
     return go_on(o);
 }

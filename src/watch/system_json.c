@@ -11,7 +11,7 @@ const char *system_name(SystemKind k)
     static const char *const name[] = {
         [SYSTEM_UP] = "stream.up",       [SYSTEM_DOWN] = "stream.down",   [SYSTEM_GAP] = "stream.gap",
         [SYSTEM_EPOCH] = "stream.epoch", [SYSTEM_MUTE] = "stream.mute",   [SYSTEM_OVERLOAD] = "overload", [SYSTEM_END] = "stream.end",
-        [SYSTEM_SPOTLIGHT] = "spotlight",
+        [SYSTEM_SPOTLIGHT] = "spotlight", [SYSTEM_ALIGN_LOST] = "align.lost", [SYSTEM_ALIGN_FOUND] = "align.found",
     };
     return name[k];
 }

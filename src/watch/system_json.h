@@ -5,7 +5,8 @@
 #include "base/str.h"
 #include "watch/engine.h"
 
-/* "stream.up", "stream.down", "stream.gap", "stream.epoch", "stream.mute", "stream.end", "overload", "spotlight": as the names of events. */
+/* "stream.up", "stream.down", "stream.gap", "stream.epoch", "stream.mute", "stream.end", "align.lost", "align.found", "overload",
+ * "spotlight": as the names of events. */
 const char *system_name(SystemKind k);
 uint64_t system_id(const SystemRecord *r);
 /* {"v":1,"id":"..","rev":0,"kind":"state","stream":"cam1","event":"stream.down","wall":"..","cause":"silent","value":0}

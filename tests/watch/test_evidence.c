@@ -74,13 +74,15 @@ static void begin(Scene *s, Context *ctx, Watch *w, int64_t bytes)
     memset(s->pixels, 128, sizeof s->pixels);
 }
 
+static const FramePlace whole = {0.25, 0.25, 0, 0}; /* of 1280 x 720 */
+
 /* A sample whose frame is of this level all over. */
 static void show(Scene *s, int level, const char *line)
 {
     memset(s->pixels, level, WIDTH * HEIGHT);
     Sample x = feed_sample(&s->feed, line);
     x.epoch = s->feed.epoch;
-    evidence_look(s->hold, &s->frame, x.epoch, x.t);
+    evidence_look(s->hold, &s->frame, &whole, x.epoch, x.t);
     events_sample(s->events, &x);
     evidence_looked(s->hold, s->events);
 }
@@ -183,7 +185,7 @@ static void box_is_cut(Context *ctx)
         for (int x = 0; x < WIDTH; x++)
             s->pixels[y * WIDTH + x] = (uint8_t)(x * 255 / WIDTH);
     const Sample x = feed_sample(&s->feed, "0 skull=0.9");
-    evidence_look(s->hold, &s->frame, 0, 0);
+    evidence_look(s->hold, &s->frame, &whole, 0, 0);
     events_sample(s->events, &x);
     evidence_looked(s->hold, s->events);
     assert_int_equal(s->n, 1);
