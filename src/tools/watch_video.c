@@ -89,6 +89,9 @@ static void print_warnings(const Watch *w, const StreamReport *r)
     for (int i = 0; i < r->nsignal; i++)
         if (r->used[i] && r->signal[i].seen + r->signal[i].reused == 0)
             fprintf(stderr, "  warning: no sample has the signal '%s', which rules use\n", w->signal[i].name);
+    if (r->align.lost > 0)
+        fprintf(stderr, "  warning: the anchors of 'align' were not to be found in %lld of %lld samples: all is unknown in these\n",
+                (long long)r->align.lost, (long long)r->align.looks);
     if (r->missing > 1000000)
         fprintf(stderr, "  warning: the video ended %.1f s before its head says: it is cut off or damaged\n",
                 (double)r->missing * 1e-6);

@@ -12,7 +12,7 @@
 #define SCALE_STEP 1.03
 #define TRACK 3             /* pixels within which an anchor is still where it was */
 #define FOLLOW 0.75         /* a shift by more is followed */
-#define RETRY 1000000       /* us between searches for what is lost */
+#define RETRY 500000        /* us between searches for what is lost */
 #define FADED 0.1           /* an anchor that is followed may score so much less than one that is found */
 #define SPREAD 100          /* pixels between anchors that a scale can be told from */
 #define EXACT 4e6           /* work of a search; beyond that it is coarse */

@@ -15,7 +15,7 @@
  * agree, at least one.
  *
  * **After that** each frame is asked whether the anchors are still there, within 3 pixels; a shift of more than 0.75 pixels is
- * followed. All is searched anew when they are not, at once and then each second, and near by every `every`, as
+ * followed. All is searched anew when they are not, at once and then each half second, and near by every `every`, as
  * anchors may look right where scale drifts. What has not been seen for longer than `hold` is lost. A new epoch
  * and frames of another size forget it all.
  *

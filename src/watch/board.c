@@ -120,13 +120,23 @@ static const char *value_json(Arena *a, const RuleValue *v)
     return str_text(&out);
 }
 
-static void keep_values(Entry *n, const Sample *s, const Reading *reading)
+static Box place_shown(const BoardStream *b, const Sample *s, const Frame *f)
+{
+    const FramePlace *const p = &s->place;
+    if (!f || p->scale_x == 0)
+        return (Box){0, 0, 1, 1};
+    return (Box){(float)(p->shift_x / f->width), (float)(p->shift_y / f->height), (float)(p->scale_x * b->width / f->width),
+                 (float)(p->scale_y * b->height / f->height)};
+}
+
+static void keep_values(Entry *n, const Sample *s, const Reading *reading, const Frame *f)
 {
     arena_free(n->values);
     n->values = arena_new();
     n->shown.epoch = s->epoch;
     n->shown.t = s->t;
     n->shown.wall = s->wall ? s->wall : wall_now();
+    n->shown.place = place_shown(&n->shown, s, f);
     for (int i = 0; i < n->shown.nsignal; i++) {
         n->signal[i].value = value_json(n->values, &reading[i].value);
         n->signal[i].why = arena_strdup(n->values, reading[i].value.kind == VALUE_UNKNOWN ? reading[i].why : "");
@@ -157,7 +167,7 @@ void board_sample(Board *b, const Watch *w, const Sample *s, const Reading *read
 {
     pthread_mutex_lock(&b->lock);
     Entry *n = entry_of(b, w, s->stream);
-    keep_values(n, s, reading);
+    keep_values(n, s, reading, f);
     const bool wanted = f && time_now() - n->wanted < BOARD_PICTURE;
     pthread_mutex_unlock(&b->lock);
     if (!wanted)

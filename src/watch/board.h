@@ -23,6 +23,7 @@ typedef struct BoardSignal {
 typedef struct BoardStream {
     const char *name, *watch, *path; /* path: of the watch's file */
     int width, height;    /* reference size */
+    Box place;            /* of the reference picture in the picture, as shares of its sides (align.h); 0, 0, 1, 1: all of it */
     int epoch;
     int64_t t, wall;      /* of the last sample: media time, us; us since 1970 */
     int nsignal;

@@ -52,6 +52,7 @@ static void add_board(Str *out, const BoardStream *b)
     add_text(out, "watch", b->watch);
     add_text(out, "path", b->path);
     str_addf(out, ",\"size\":[%d,%d]", b->width, b->height);
+    add_box(out, "place", &b->place);
     key(out, "wall");
     json_add_wall(out, b->wall);
     key(out, "signals");

@@ -24,6 +24,7 @@ static void report(const Judge *j, const Watch *w, StreamReport *r)
     r->look = times.look;
     r->rules = times.rules;
     r->events = judge_events(j);
+    r->align = judge_align(j);
     r->nsignal = w->nsignal;
     for (int i = 0; i < r->nsignal; i++) {
         r->signal[i] = judge_signal(j, i);

@@ -27,6 +27,7 @@ typedef struct StreamReport {
     int nsignal;
     SignalCounts signal[256];
     bool used[256];         /* by a rule */
+    AlignCounts align;      /* of the watch's anchors */
     int64_t missing;        /* media at the end of a file that should be there and is not, us */
     char error[256];        /* first message of a signal's failure, or of sound; "" */
 } StreamReport;

@@ -51,3 +51,26 @@ Box game_icons_shield(const GameIcons *g)
     const float x = r.x + 4 + 47 * (float)l->shield_slot + (44 - l->icon) / 2, y = r.y + (r.height - l->icon) / 2;
     return (Box){floorf(x / 2) - 1, floorf(y / 2) - 1, ceilf(l->icon / 2) + 2, ceilf(l->icon / 2) + 2};
 }
+
+static Box box_of(Rect r) { return (Box){r.x, r.y, r.width, r.height}; }
+Box game_icons_map(const GameIcons *g) { return box_of(g->game->look.cell[CELL_MAP]); }
+Box game_icons_band(const GameIcons *g) { return box_of(g->game->look.cell[CELL_BAND]); }
+
+void game_icons_play(const GameIcons *g, int *from, int *last)
+{
+    const Script *const s = g->game->script;
+    for (int i = 0; i < s->act.len; i++)
+        if (s->act.at[i].screen == SCREEN_PLAY) {
+            *from = s->act.at[i].at.from;
+            *last = s->act.at[i].at.to - 1;
+            return;
+        }
+    FAIL_MSG("no play in this game");
+}
+
+const uint8_t *game_icons_frame(GameIcons *g, int frame)
+{
+    Error e;
+    assert_int_equal(game_frame(g->game, frame, &e), 0);
+    return g->game->picture->rgb;
+}

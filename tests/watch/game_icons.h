@@ -18,5 +18,12 @@ int game_icons_shown(const GameIcons *g, bool skull, int frame);
 /* Pixels of the video. */
 Box game_icons_region(const GameIcons *g, bool skull);
 Box game_icons_shield(const GameIcons *g); /* and a pixel around it */
+/* Of 1280 x 720: the map, and the band of weapons. */
+Box game_icons_map(const GameIcons *g);
+Box game_icons_band(const GameIcons *g);
+/* First and last frame of the first play. */
+void game_icons_play(const GameIcons *g, int *from, int *last);
+/* Pixels of a frame (height, width, 3), as painted; valid until the next. */
+const uint8_t *game_icons_frame(GameIcons *g, int frame);
 
 #endif

@@ -3,6 +3,7 @@
 #include "check.h"
 
 #include "engine_bench.h"
+#include "vision/picture.h"
 
 static char clip[64]; /* 2 s, 30 a second, a keyframe each half second */
 
@@ -137,6 +138,32 @@ static void test_changes(void **state)
     bench_close(&b);
 }
 
+/* An anchor that stands in the second half of the clip: the corner of the block of its number's sixth bit. */
+static void test_anchors(void **state)
+{
+    (void)state;
+    Error e;
+    EngineBench b = bench_new();
+    const char *const path = arena_printf(b.arena, "%s.png", clip);
+    Picture *const corner = picture_new(b.arena, 24, 24);
+    for (int y = 0; y < 24; y++)
+        for (int x = 0; x < 24; x++)
+            memset(corner->rgb + 3 * (y * 24 + x), x < 12 && y < 12 ? 220 : 30, 3);
+    assert_int_equal(picture_write_png(path, corner, &e), 0);
+    const Watch *const w = bench_parse(b.arena, arena_printf(b.arena,
+        "watch: {name: a, reference_size: [64, 48], sample: {fps: 5, max_fps: 5}, gap: 10s}\n"
+        "align: {anchors: [{template: %s, at: [20, 20]}], search: 2, scales: [1, 1], hold: 0s}\n"
+        "signal: {any: {from: motion}}\n"
+        "event: {still: {when: \"!any\", release: [3, 3]}}\n", path));
+    bench_start(&b, 2);
+    bench_add(&b, &(StreamSpec){.name = "s", .url = clip, .watch = w, .offline = true});
+    bench_wait(&b, 10);
+    const Told *const t = bench_told(&b, "s");
+    assert_string_equal(t->system.at, "stream.up|align.lost|align.found|stream.end/ended|");
+    bench_close(&b);
+    unlink(path);
+}
+
 /* With another source it is removed and added. */
 static void test_other_source(void **state)
 {
@@ -221,7 +248,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_offline),      cmocka_unit_test(test_paced), cmocka_unit_test(test_keyframes),
-        cmocka_unit_test(test_changes),      cmocka_unit_test(test_other_source),
+        cmocka_unit_test(test_changes),      cmocka_unit_test(test_anchors), cmocka_unit_test(test_other_source),
         cmocka_unit_test(test_stop),         cmocka_unit_test(test_bad_sources),
         cmocka_unit_test(test_bad_watch),
     };

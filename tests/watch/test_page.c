@@ -136,14 +136,15 @@ static void test_streams(void **state)
     Site *const s = *state;
     json_t *const j = streams(s);
     const char *name, *region, *kind;
-    double x, w;
+    double x, w, place[4];
     int width;
-    assert_int_equal(json_unpack(j, "{s:[{s:s, s:[i,i], s:[{s:s, s:s, s:[F,F,F,F]}]}]}", "streams", "name", &name, "size", &width, &(int){0},
-                                 "signals", "kind", &kind, "region", &region, "box", &x, &(double){0}, &w, &(double){0}), 0);
+    assert_int_equal(json_unpack(j, "{s:[{s:s, s:[i,i], s:[F,F,F,F], s:[{s:s, s:s, s:[F,F,F,F]}]}]}", "streams", "name", &name, "size", &width, &(int){0},
+                                 "place", &place[0], &place[1], &place[2], &place[3], "signals", "kind", &kind, "region", &region, "box", &x, &(double){0}, &w, &(double){0}), 0);
     assert_string_equal(name, "one");
     assert_string_equal(kind, "motion");
     assert_string_equal(region, "bit");
     assert_true(width == 64 && x == 48 && w == 16);
+    assert_true(place[0] == 0 && place[1] == 0 && place[2] == 1 && place[3] == 1);
     json_decref(j);
 }
 

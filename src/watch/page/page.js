@@ -46,7 +46,13 @@ function newCard(name) {
   return card;
 }
 
+/* Over that part of the picture in which the watch's regions lie: anchors may say that it is not all of it. */
+function layOver(node, [x, y, width, height]) {
+  Object.assign(node.style, { left: `${x * 100}%`, top: `${y * 100}%`, width: `${width * 100}%`, height: `${height * 100}%` });
+}
+
 function showSignals(card, stream) {
+  layOver(card.svg, stream.place);
   const shape = JSON.stringify([stream.size, stream.signals.map(s => [s.name, s.box])]);
   if (shape !== card.signals) { /* another watch: begin anew */
     card.signals = shape;
@@ -359,6 +365,7 @@ function openEditor(name) {
   byId("editor-region").replaceChildren();
   byId("editor-stream").textContent = `${name} (${stream.path})`;
   byId("editor-said").textContent = "";
+  layOver(byId("editor-boxes"), stream.place);
   for (const s of stream.signals) if (s.region !== null && !editor.boxes.has(s.region)) addBox(s.region, s.box);
   byId("editor").hidden = false;
   byId("editor").scrollIntoView();
