@@ -52,8 +52,10 @@ static uint32_t sum_of(const uint8_t *p, int n)
     return all;
 }
 
-void change_signature(const Frame *f, const FrameBox *box, ChangeSignature *out)
+void change_signature(const Frame *shown, const FrameBox *place, ChangeSignature *out)
 {
+    const Frame stored = frame_stored(shown), *const f = &stored; /* two of one frame are turned alike */
+    const FrameBox there = frame_stored_box(shown, place), *const box = &there;
     const Side x = side_of(box->x, box->width, f->width), y = side_of(box->y, box->height, f->height);
     const int step = f->format == FRAME_RGB24 || f->format == FRAME_BGR24 ? 3 : 1;
     int start[CHANGE_MOST + 1]; /* bytes, of columns */

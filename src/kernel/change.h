@@ -17,7 +17,7 @@ typedef struct ChangeSignature {
 
 /* Cells of 8 to 15 pixels a side, but at least 8 along each axis, if there are as many pixels, and at most CHANGE_MOST: so
  * small that one letter shows in one of them. The region is taken in whole pixels; outside the frame the nearest pixel. Of
- * cells of more than 16 rows 16 are looked at, evenly spaced. RGB: the mean of the three. */
+ * cells of more than 16 rows 16 are looked at, evenly spaced. RGB: the mean of the three. Of turned frames the cells are as they lie in memory. */
 void change_signature(const Frame *f, const FrameBox *box, ChangeSignature *out);
 
 typedef struct Change {

@@ -219,6 +219,8 @@ static int64_t job_make(Job *j, const Frame *f, const FrameBox *box, FrameFilter
 
 int64_t frame_scratch(const Frame *f, const FrameBox *box, FrameFilter filter, const FrameTensor *out)
 {
+    if (frame_is_turned(f))
+        return frame_turned_scratch(f, box, filter, out);
     Job j = {.frame = f};
     return job_make(&j, f, box, filter, out, &frame_rows_plain, NULL);
 }
@@ -336,6 +338,10 @@ void frame_to_tensor(const Frame *f, const FrameBox *box, FrameFilter filter, co
 void frame_by_rows(const Frame *f, const FrameBox *box, FrameFilter filter, const FrameTensor *out,
                    const FrameRows *rows, void *scratch)
 {
+    if (frame_is_turned(f)) {
+        frame_turned(f, box, filter, out, rows, scratch);
+        return;
+    }
     assert(f->width >= 1 && f->height >= 1 && out->width >= 1 && out->height >= 1);
     assert(box->width > 0 && box->height > 0);
     assert(out->channels == 1 || out->channels == 3);

@@ -16,6 +16,10 @@
  * that coefficients are 16-bit numbers: an error of 0.02 levels), rounded once, clamped to 0..255. One channel is y' * 255
  * alone; of RGB24 and BGR24, kr R + kg G + kb B.
  *
+ * **Turned frames.** Phones store a picture as the sensor lies, and say how it is to be shown. Such a frame says so in `turn`; its
+ * width and height, and all boxes, are as it is shown. Nothing is turned but what comes out: the box is taken as it lies,
+ * and the tensor written turned.
+ *
  * The result of every variant (AVX2, AVX-512, plain C) is the same to the bit: sums are of integers, areas are divided by one
  * multiplication of floats, and value * scale + shift is one fused multiply-add. */
 #ifndef LATHE_KERNEL_FRAME_H
@@ -32,9 +36,16 @@ typedef enum FrameMatrix { FRAME_BT601, FRAME_BT709, FRAME_BT2020 } FrameMatrix;
 typedef enum FrameFilter { FRAME_BILINEAR, FRAME_AREA } FrameFilter;
 typedef enum FrameOrder { FRAME_NCHW, FRAME_NHWC, FRAME_NCHW_BLOCKED } FrameOrder;
 
+/* How a picture that is shown lies in memory: its x axis along the rows, or, swapped, along the columns; backwards. All false: as it
+ * is shown. A quarter clockwise: swapped, flip_x; a half: both flips; mirrored: flip_x. */
+typedef struct FrameTurn {
+    bool swapped, flip_x, flip_y;
+} FrameTurn;
+
 typedef struct Frame {
     FrameFormat format;
-    int width, height;      /* 1 to 16384 */
+    int width, height;      /* 1 to 16384; as shown */
+    FrameTurn turn;
     const uint8_t *plane[3]; /* NV12: two; RGB24: one */
     int stride[3];          /* bytes a row, may be negative */
     FrameMatrix matrix;
@@ -58,6 +69,11 @@ typedef struct FrameTensor {
                          * tensor, as letterboxes and right-padded lines need, is a matter of data and these two */
     float scale[3], shift[3]; /* by channel of the output, of 0..255 */
 } FrameTensor;
+
+/* A frame that lies in memory, as it is to be shown; the other way round, and a box of it there. */
+Frame frame_shown(const Frame *stored, FrameTurn turn);
+Frame frame_stored(const Frame *f);
+FrameBox frame_stored_box(const Frame *f, const FrameBox *box);
 
 /* Bytes of scratch, at least 64-byte aligned, that a call needs. */
 int64_t frame_scratch(const Frame *f, const FrameBox *box, FrameFilter filter, const FrameTensor *out);

@@ -68,6 +68,11 @@ extern const FrameRows frame_rows_plain, frame_rows_avx2, frame_rows_avx512;
 void frame_by_rows(const Frame *f, const FrameBox *box, FrameFilter filter, const FrameTensor *out,
                    const FrameRows *rows, void *scratch);
 
+/* frame_turn.c: the same of frames with a turn. */
+bool frame_is_turned(const Frame *f);
+int64_t frame_turned_scratch(const Frame *f, const FrameBox *box, FrameFilter filter, const FrameTensor *out);
+void frame_turned(const Frame *f, const FrameBox *box, FrameFilter filter, const FrameTensor *out, const FrameRows *rows, void *scratch);
+
 /* Bytes that `prepare` may fill for so many outputs of so many pairs. Per 16 outputs: 8 offsets and masks of 16 bytes, 16
  * weights of each pair; the widest variant takes 32 outputs at a time. */
 static inline int64_t frame_shuffle_bytes(int count, int pairs)

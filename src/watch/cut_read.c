@@ -29,6 +29,17 @@ static int keep(const Cut *c, Track *t, const AVPacket *p, AVRational base, int6
     return 0;
 }
 
+/* As take_turn reads it (source.c). */
+static void frame_turn_matrix(FrameTurn turn, int32_t *matrix)
+{
+    const int32_t one = 1 << 16, x = turn.flip_x ? -one : one, y = turn.flip_y ? -one : one;
+    if (!turn.swapped && !turn.flip_x && !turn.flip_y)
+        return;
+    matrix[turn.swapped ? 3 : 0] = x;
+    matrix[turn.swapped ? 1 : 4] = y;
+    matrix[8] = 1 << 30;
+}
+
 /* ---- packets that are there ---- */
 
 int cut_read_packets(Cut *c, int n, const Packet *const *packet)
@@ -43,6 +54,8 @@ int cut_read_packets(Cut *c, int n, const Packet *const *packet)
         if (!t->par) {
             code = set_parameters(c, t, p->info->par);
             t->rate = p->info->frame_rate;
+            if (!sound)
+                frame_turn_matrix(p->info->turn, t->matrix);
         }
         if (code == 0)
             code = keep(c, t, p->av, p->info->time_base, 0);

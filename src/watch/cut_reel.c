@@ -47,6 +47,29 @@ static int stream_of(const AVFormatContext *f, enum AVMediaType type)
 
 static const enum AVMediaType kind[] = {AVMEDIA_TYPE_VIDEO, AVMEDIA_TYPE_AUDIO};
 
+/* How players turn its pictures; NULL: not at all. */
+static const uint8_t *matrix_of(const AVStream *s, size_t *size)
+{
+    return av_stream_get_side_data(s, AV_PKT_DATA_DISPLAYMATRIX, size);
+}
+
+static bool copy_matrix(AVStream *to, const AVStream *from)
+{
+    size_t size = 0;
+    const uint8_t *const matrix = matrix_of(from, &size);
+    uint8_t *const at = matrix ? av_stream_new_side_data(to, AV_PKT_DATA_DISPLAYMATRIX, size) : NULL;
+    if (at)
+        memcpy(at, matrix, size);
+    return !matrix || at;
+}
+
+static bool same_matrix(const AVStream *a, const AVStream *b)
+{
+    size_t n = 0, m = 0;
+    const uint8_t *const x = matrix_of(a, &n), *const y = matrix_of(b, &m);
+    return !x || !y ? !x && !y : n == m && memcmp(x, y, n) == 0;
+}
+
 /* Streams as in the first part. */
 static int begin_reel(Reel *r, const AVFormatContext *part)
 {
@@ -56,7 +79,7 @@ static int begin_reel(Reel *r, const AVFormatContext *part)
     for (int k = 0; k < 2; k++) {
         const int i = stream_of(part, kind[k]);
         AVStream *const s = i < 0 ? NULL : avformat_new_stream(r->out, NULL);
-        if (i >= 0 && (!s || avcodec_parameters_copy(s->codecpar, part->streams[i]->codecpar) < 0))
+        if (i >= 0 && (!s || avcodec_parameters_copy(s->codecpar, part->streams[i]->codecpar) < 0 || !copy_matrix(s, part->streams[i])))
             return error_set(r->error, ERR_MEMORY, "%s: out of memory", r->path);
         if (s) {
             s->codecpar->codec_tag = 0;
@@ -76,6 +99,8 @@ static int check_part(const Reel *r, const AVFormatContext *part, const char *pa
     if (a->codec_id != b->codec_id || a->width != b->width || a->height != b->height)
         return error_set(r->error, ERR_INVALID, "%s: %s of %dx%d does not go on from %s of %dx%d", path, avcodec_get_name(b->codec_id),
                          b->width, b->height, avcodec_get_name(a->codec_id), a->width, a->height);
+    if (!same_matrix(r->out->streams[0], part->streams[stream_of(part, AVMEDIA_TYPE_VIDEO)]))
+        return error_set(r->error, ERR_INVALID, "%s: is turned otherwise than the part before it", path);
     if (a->extradata_size != b->extradata_size || memcmp(a->extradata, b->extradata, (size_t)a->extradata_size) != 0)
         return error_set(r->error, ERR_INVALID, "%s: was encoded otherwise than the part before it", path);
     return 0;

@@ -360,7 +360,10 @@ bool decoder_receive(Decoder *d, DecodedFrame *out)
 
 int decoder_picture(Decoder *d, Frame *out, Error *e)
 {
-    return pixel_store_view(&d->pixels, d->frame, d->opt.name, out, e);
+    const int code = pixel_store_view(&d->pixels, d->frame, d->opt.name, out, e);
+    if (code == 0 && d->info)
+        *out = frame_shown(out, d->info->turn);
+    return code;
 }
 
 /* Between two epochs nothing can be said of times. */

@@ -15,6 +15,7 @@
 #include <libavcodec/avcodec.h>
 #include <stdatomic.h>
 
+#include "kernel/frame.h"
 #include "watch/observation.h"
 
 #define PACKET_NO_TIME AV_NOPTS_VALUE
@@ -22,6 +23,7 @@
 typedef struct StreamInfo { /* what a connection says of its pictures, or of its sound; shared, counted */
     AVCodecParameters *par;
     AVRational time_base, frame_rate; /* frame_rate 0/0: not known */
+    FrameTurn turn;    /* how its pictures are to be shown */
     bool lossy;        /* what the transport marks as damaged is; of files it may be but a seam */
     bool sound;        /* of sound: each packet is a keyframe, none is a picture */
     bool moves;        /* its times are set right whenever the sender reports which belong together (RTSP with sound) */

@@ -179,17 +179,26 @@ static int open_format(Source *s, Error *e)
     return code < 0 || s->late ? av_fail(s, ERR_INVALID, code, "reading what it holds", e) : 0;
 }
 
-/* Phones write how a picture is to be turned, and leave the turning to the reader. */
-static int check_upright(Source *s, const AVStream *stream, Error *e)
+/* Phones write how a picture is to be turned, and leave the turning to the reader: shown x = a x + c y, shown y = b x + d y, with
+ * (a, b, c, d) = matrix[0, 1, 3, 4] (libavutil's display.h). */
+static int take_turn(Source *s, const AVStream *stream, Error *e)
 {
     size_t size = 0;
-    const int32_t *const matrix = (const int32_t *)av_stream_get_side_data(stream, AV_PKT_DATA_DISPLAYMATRIX, &size);
-    const double turn = matrix && size >= 9 * sizeof *matrix ? av_display_rotation_get(matrix) : 0;
-    if (!(fabs(turn) > 1))
+    const int32_t *const m = (const int32_t *)av_stream_get_side_data(stream, AV_PKT_DATA_DISPLAYMATRIX, &size);
+    if (!m || size < 9 * sizeof *m)
+        return 0;
+    const double a = m[0], b = m[1], c = m[3], d = m[4], small = 0.02;
+    const bool swapped = fabs(b) > fabs(a);
+    const double x = swapped ? c : a, y = swapped ? b : d, rest = swapped ? fabs(a) + fabs(d) : fabs(b) + fabs(c);
+    const double least = fmin(fabs(x), fabs(y));
+    if (a == 0 && b == 0 && c == 0 && d == 0) /* it says nothing */
+        return 0;
+    s->info->turn = (FrameTurn){.swapped = swapped, .flip_x = x < 0, .flip_y = y < 0};
+    if (rest <= small * least)
         return 0;
     s->failure = SOURCE_BROKEN;
-    return error_set(e, ERR_UNSUPPORTED, "%s: its pictures are to be turned by %.0f degrees, which is not there yet: "
-                     "turn them first (ffmpeg -i IN OUT does)", s->name, -turn);
+    return error_set(e, ERR_UNSUPPORTED, "%s: its pictures are to be turned by %.0f degrees: only quarters are possible", s->name,
+                     -av_display_rotation_get(m));
 }
 
 /* ---- sound ---- */
@@ -257,7 +266,7 @@ static int choose_stream(Source *s, Error *e)
     s->info->lossy = !s->stored;
     s->info->connection = s->opt.connection;
     s->known = s->format->nb_streams;
-    const int code = check_upright(s, stream, e);
+    const int code = take_turn(s, stream, e);
     return code == 0 ? choose_sound(s, e) : code;
 }
 

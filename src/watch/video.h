@@ -69,7 +69,7 @@ typedef struct Video Video;
 
 /* A file, a folder of pictures (pictures.h), or rtsp://, rtmp://, http(s)://..m3u8, srt://, udp://. ERR_IO: it cannot
  * be reached or read; ERR_INVALID: it is no video; ERR_UNSUPPORTED: its codec, its format of pixels or its size, or
- * it is to be turned. */
+ * it is to be turned by something else than quarters. */
 int video_open(const char *url, const VideoOptions *opt, Video **out, Error *e);
 void video_close(Video *v); /* NULL is allowed */
 

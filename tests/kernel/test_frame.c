@@ -3,6 +3,8 @@
 #include "check.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include "base/heap.h"
 #include "kernel/frame_rows.h"
@@ -423,9 +425,69 @@ static void rgb_stays(void **state)
     }
 }
 
+/* ---- turned frames ---- */
+
+/* The same picture in memory as it is shown, pixel by pixel. Chroma of half size would be sited elsewhere. */
+static Made turned_by_hand(const Frame *f)
+{
+    Made m = {.frame = *f};
+    const int pixel = f->format == FRAME_RGB24 || f->format == FRAME_BGR24 ? 3 : 1;
+    m.frame.turn = (FrameTurn){0};
+    for (int p = 0; p < planes(f->format); p++) {
+        m.memory[p] = malloc((size_t)(f->width * f->height * pixel));
+        for (int y = 0; y < f->height; y++)
+            for (int x = 0; x < f->width; x++) {
+                const int u = f->turn.flip_x ? f->width - 1 - x : x, v = f->turn.flip_y ? f->height - 1 - y : y;
+                const int row = f->turn.swapped ? u : v, column = f->turn.swapped ? v : u;
+                memcpy(m.memory[p] + (y * f->width + x) * pixel, f->plane[p] + (ptrdiff_t)row * f->stride[p] + column * pixel, (size_t)pixel);
+            }
+        m.frame.plane[p] = m.memory[p];
+        m.frame.stride[p] = f->width * pixel;
+    }
+    return m;
+}
+
+/* All eight turns: what is shown is what a turned copy shows, but for the rounding between the two axes; every variant
+ * the same to the bit. */
+static void turned_frames(void **state)
+{
+    (void)state;
+    static const FrameFormat format[] = {FRAME_GRAY, FRAME_I444, FRAME_RGB24};
+    uint64_t r = 4711;
+    int most = 0;
+    for (int round = 0; round < 240; round++) {
+        Made m = make_frame(format[round % 3], upto(&r, 60), upto(&r, 60), false, &r);
+        const Frame shown = frame_shown(&m.frame, (FrameTurn){round & 1, round >> 1 & 1, round >> 2 & 1});
+        assert_int_equal(shown.width, round & 1 ? m.frame.height : m.frame.width);
+        const FrameBox box = make_box(shown.width, shown.height, &r);
+        FrameTensor t = make_tensor(40, &r);
+        same(&shown, &box, (FrameFilter)(next(&r) & 1), &t);
+        t.dtype = DT_U8;
+        for (int c = 0; c < 3; c++) {
+            t.scale[c] = 1;
+            t.shift[c] = 0;
+        }
+        const FrameFilter filter = (FrameFilter)(round / 8 % 2);
+        Made copy = turned_by_hand(&shown);
+        uint8_t *const got = converted(&shown, &box, filter, t, &frame_rows_plain), *const want = converted(&copy.frame, &box, filter, t, &frame_rows_plain);
+        for (int64_t i = 0; i < tensor_bytes(&t); i++) {
+            const int d = abs(got[GUARD + i] - want[GUARD + i]);
+            most = d > most ? d : most;
+            if (d > (shown.format == FRAME_I444 ? 3 : 1)) /* a level of chroma is nearly two of blue */
+                FAIL_MSG("round %d, turn %d: byte %lld is %d, not %d", round, round % 8, (long long)i, got[GUARD + i], want[GUARD + i]);
+        }
+        free(got);
+        free(want);
+        free_frame(&m);
+        free_frame(&copy);
+    }
+    fprintf(stderr, "at most %d level\n", most);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(turned_frames),
         cmocka_unit_test(variants_agree), cmocka_unit_test(largest),          cmocka_unit_test(resizing),
         cmocka_unit_test(constants),      cmocka_unit_test(colours),          cmocka_unit_test(places_of_chroma),
         cmocka_unit_test(odd_sides),      cmocka_unit_test(layouts),          cmocka_unit_test(rgb_stays),

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
+#include <libavutil/display.h>
 #include <libavutil/log.h>
 #include <libavutil/opt.h>
 #include <string.h>
@@ -20,8 +21,9 @@ static void draw(AVFrame *f, int number)
             memset(f->data[k] + y * f->linesize[k], 128, (size_t)f->width / 2);
 }
 
-int clip_number(const Frame *f)
+int clip_number(const Frame *shown)
 {
+    const Frame stored = frame_stored(shown), *const f = &stored; /* however it is to be turned */
     const int block = f->width / 4;
     int number = 0;
     for (int bit = 0; bit < CLIP_BITS; bit++) {
@@ -109,6 +111,11 @@ void clip_write(const char *path, const ClipOptions *o)
     avcodec_parameters_from_context(w.stream->codecpar, w.codec);
     w.stream->time_base = w.codec->time_base;
     w.stream->avg_frame_rate = w.codec->framerate;
+    if (o->quarters || o->mirrored) {
+        int32_t *const matrix = (int32_t *)av_stream_new_side_data(w.stream, AV_PKT_DATA_DISPLAYMATRIX, 9 * sizeof *matrix);
+        av_display_rotation_set(matrix, 90 * o->quarters); /* clockwise, though av_display_rotation_get is not */
+        av_display_matrix_flip(matrix, o->mirrored, 0);
+    }
     code = avio_open(&w.format->pb, path, AVIO_FLAG_WRITE);
     assert(code >= 0);
     code = avformat_write_header(w.format, NULL);

@@ -16,12 +16,14 @@ typedef struct ClipOptions {
     int frames, fps, gop, bframes; /* a keyframe each `gop` frames */
     int first;                     /* number of the first frame .. */
     int64_t start;                 /* .. and its time, in frames */
+    int quarters;                  /* to be shown turned clockwise so often .. */
+    bool mirrored;                 /* .. and then mirrored left to right */
     int resize_at;                 /* from this frame on pictures are twice as wide and high (of FLV and TS). 0: never */
 } ClipOptions;
 
 /* Container by the name of the file; the codec is H.264. */
 void clip_write(const char *path, const ClipOptions *o);
-/* The number in a frame. */
+/* The number in a frame, however it is to be turned. */
 int clip_number(const Frame *f);
 
 #endif

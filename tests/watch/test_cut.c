@@ -194,6 +194,53 @@ static void test_resized(void **state)
     }
 }
 
+static void expect_turned(const char *path, FrameTurn want)
+{
+    Video *v;
+    VideoFrame f;
+    Error e;
+    if (video_open(path, &(VideoOptions){0}, &v, &e) != 0)
+        FAIL_MSG("%s", e.message);
+    assert_int_equal(video_sample(v, 0, &f, &e), 1);
+    assert_int_equal(f.picture.width, want.swapped ? CLIP_HEIGHT : CLIP_WIDTH);
+    assert_memory_equal(&f.picture.turn, &want, sizeof want);
+    video_close(v);
+}
+
+/* Pictures that are to be shown turned still are, in parts of files, of packets, and in reels. */
+static void test_turned(void **state)
+{
+    (void)state;
+    static const FrameTurn turn[] = {{true, true, false}, {false, true, true}, {true, false, true}, {true, false, false}};
+    for (int i = 0; i < 4; i++) {
+        const Place p = place_new();
+        Packet packet[40];
+        const Packet *list[40];
+        Error e;
+        CutReport r;
+        int n = 0;
+        clip_write(p.in, &(ClipOptions){.frames = 40, .fps = 25, .gop = 10, .quarters = i < 3 ? i + 1 : 1, .mirrored = i == 3});
+        expect_turned(p.in, turn[i]);
+        assert_int_equal(cut_exactly(p.in, at(3), at(24), p.out, &r, &e), 0);
+        expect_turned(p.out, turn[i]);
+        expect(p.out, "3-23 ", "turned");
+        Source *const s = source_new(p.in, &(SourceOptions){.open_timeout = 5000000, .read_timeout = 5000000});
+        assert_int_equal(source_connect(s, &e), 0);
+        while (n < 40 && source_read(s, &packet[n], &e) > 0)
+            list[n] = &packet[n], n++;
+        const int64_t first = packet[0].pts;
+        assert_int_equal(cut_list(n, list, first + at(13), first + at(27), p.second, &r, &e), 0);
+        expect_turned(p.second, turn[i]);
+        for (int k = 0; k < n; k++)
+            packet_free(&packet[k]);
+        source_close(s);
+        const ReelPart part[] = {{p.out, "a"}, {p.out, "b"}};
+        assert_int_equal(cut_reel(2, part, p.reel, &r, &e), 0);
+        expect_turned(p.reel, turn[i]);
+        place_free(&p);
+    }
+}
+
 static void test_reel(void **state)
 {
     (void)state;
@@ -292,7 +339,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exact_parts), cmocka_unit_test(test_copied_parts), cmocka_unit_test(test_transport_streams),
-        cmocka_unit_test(test_packets),     cmocka_unit_test(test_resized),    cmocka_unit_test(test_reel),
+        cmocka_unit_test(test_packets),     cmocka_unit_test(test_resized),    cmocka_unit_test(test_reel),       cmocka_unit_test(test_turned),
         cmocka_unit_test(test_even_reels),         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

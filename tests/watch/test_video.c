@@ -136,6 +136,54 @@ static void containers(void **state)
         check_samples(&(ClipOptions){.frames = 90, .fps = 30, .gop = 15, .bframes = i == 2 ? 0 : 2}, suffix[i], 500000);
 }
 
+/* The number in what is shown: each block by where it must have come to. */
+static int shown_number(const Frame *f, int quarters, bool mirrored)
+{
+    static uint8_t luma[CLIP_WIDTH * CLIP_WIDTH];
+    Arena *const a = arena_new();
+    const FrameBox all = {0, 0, f->width, f->height};
+    const FrameTensor t = {.data = luma, .dtype = DT_U8, .width = f->width, .height = f->height, .channels = 1, .scale = {1}};
+    frame_to_tensor(f, &all, FRAME_BILINEAR, &t, simd_level(), arena_alloc_aligned(a, (size_t)frame_scratch(f, &all, FRAME_BILINEAR, &t), 64));
+    int number = 0;
+    for (int bit = 0; bit < CLIP_BITS; bit++) {
+        int x = bit % 4 * CLIP_BLOCK + 5, y = bit / 4 * CLIP_BLOCK + 7, width = CLIP_WIDTH, height = CLIP_HEIGHT;
+        for (int k = 0; k < quarters; k++) { /* clockwise: what was at the top is to the right */
+            const int from = x, side = width;
+            x = height - 1 - y;
+            y = from;
+            width = height;
+            height = side;
+        }
+        assert_true(width == f->width && height == f->height);
+        x = mirrored ? width - 1 - x : x;
+        number |= (luma[y * width + x] > 125) << bit;
+    }
+    arena_free(a);
+    return number;
+}
+
+/* Pictures are as they are to be shown. */
+static void turned(void **state)
+{
+    (void)state;
+    static const char *const suffix[] = {".mp4", ".mov"};
+    for (int i = 0; i < 16; i++) {
+        const ClipOptions o = {.frames = 40, .fps = 25, .gop = 10, .first = 2730, .quarters = i % 4, .mirrored = i / 4 % 2};
+        clip_write(temporary(suffix[i / 8]), &o);
+        Video *const v = must_open(path, &(VideoOptions){0});
+        VideoFrame f;
+        Error e;
+        for (int64_t t = 0; t < 1600000; t += 400000) {
+            assert_int_equal(video_sample(v, t, &f, &e), 1);
+            const int want = 2730 + (int)(t / 40000), got = shown_number(&f.picture, o.quarters, o.mirrored);
+            if (got != want)
+                FAIL_MSG("%d quarters, mirrored %d: frame %d instead of %d", o.quarters, o.mirrored, got, want);
+        }
+        video_close(v);
+        unlink(path);
+    }
+}
+
 static void keyframes_only(void **state)
 {
     (void)state;
@@ -449,7 +497,7 @@ static void streams_that_stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(samples_are_exact), cmocka_unit_test(containers), cmocka_unit_test(steps_that_are_long), cmocka_unit_test(keyframes_only),
+        cmocka_unit_test(samples_are_exact), cmocka_unit_test(containers), cmocka_unit_test(steps_that_are_long), cmocka_unit_test(keyframes_only), cmocka_unit_test(turned),
         cmocka_unit_test(clocks_that_jump),  cmocka_unit_test(numbers_in_names), cmocka_unit_test(folders), cmocka_unit_test(sizes), cmocka_unit_test(bad_files),  cmocka_unit_test(deadlines),
         cmocka_unit_test(streams_that_stop),
     };
