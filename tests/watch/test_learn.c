@@ -292,7 +292,7 @@ static int number_of(Arena *a, const char *path)
     uint8_t *alpha;
     assert_int_equal(picture_read_alpha(a, path, &p, &alpha, &e), 0);
     assert_true(p->width == CLIP_WIDTH && p->height == CLIP_HEIGHT && alpha[0] == 255);
-    Frame f = {.plane = {arena_alloc(a, CLIP_WIDTH * CLIP_HEIGHT)}, .stride = {CLIP_WIDTH}};
+    Frame f = {.width = CLIP_WIDTH, .height = CLIP_HEIGHT, .plane = {arena_alloc(a, CLIP_WIDTH * CLIP_HEIGHT)}, .stride = {CLIP_WIDTH}};
     for (int i = 0; i < CLIP_WIDTH * CLIP_HEIGHT; i++)
         ((uint8_t *)f.plane[0])[i] = p->rgb[3 * i];
     return clip_number(&f);
