@@ -115,7 +115,8 @@ static Place climb(const Search *s, Place best)
             if (coarse_level(s, s->t[i]) < 0)
                 continue;
             const NccKernel *const k = &s->t[i]->level[0];
-            const Place p = look(s, i, 0, before.x + (at->width - k->width) / 2, before.y + (at->height - k->height) / 2, 1);
+            const int dx = (at->width - k->width) / 2, dy = (at->height - k->height) / 2;
+            const Place p = look(s, i, 0, before.x + dx, before.y + dy, 1);
             if (p.score > best.score)
                 best = p;
         }
@@ -157,7 +158,8 @@ NccSetMatch ncc_set_search(const NccTemplate *const *t, int n, const NccImage *i
     return (NccSetMatch){ncc_search_at(k, image, &p, s.v, s.mem), best.which};
 }
 
-NccSetMatch ncc_set_search_all(const NccTemplate *const *t, int n, const NccImage *image, SimdLevel level, void *scratch)
+NccSetMatch ncc_set_search_all(const NccTemplate *const *t, int n, const NccImage *image, SimdLevel level,
+                               void *scratch)
 {
     NccSetMatch best = {.match.flat = true};
     for (int i = 0; i < n; i++) {

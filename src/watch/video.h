@@ -7,9 +7,9 @@
  *     video_close(v);
  *
  * Packets are kept until a frame is wanted. What stands before the last keyframe that is early enough is then thrown
- * away unseen, and of the rest frames that no other refers to are skipped. Where it is known that the next frame will be wanted no
- * sooner than at the next keyframe (`grid`), the decoder is told to give the wanted one, instead of more packets, which it would
- * wait for since frames may come out of order; so one frame a second of a video with a keyframe a second costs the
+ * away unseen, and of the rest frames that no other refers to are skipped. Where it is known that the next frame will be
+ * wanted no sooner than at the next keyframe (`grid`), the decoder is told to give the wanted one, instead of more
+ * packets, which it would wait for since frames may come out of order; so one frame a second of a video with a keyframe a second costs the
  * keyframes alone if these are the wanted ones, and half of what lies between them if not.
  *
  * **Time** is microseconds since the first frame of the *epoch*. A new epoch begins where the stream's clock goes
@@ -42,7 +42,8 @@ typedef struct VideoOptions { /* zero: the default of each */
     int threads;              /* of the decoder; 1 */
     double picture_rate;      /* of a folder of pictures, frames a second; 1 */
     VideoSound sound;         /* of live.h alone: a Video gives pictures */
-    double grid;              /* us: a promise that after a frame at t none is wanted before grid_next(t, grid). 0: none is made */
+    double grid;              /* us: a promise that after a frame at t none is wanted before grid_next(t, grid).
+                                 0: none is made */
 } VideoOptions;
 
 typedef struct VideoFrame {
