@@ -58,7 +58,7 @@ static void on_message(struct mosquitto *mosq, void *arg, const struct mosquitto
     (void)mosq;
     const size_t n = strlen(m->topic);
     pthread_mutex_lock(&l->lock);
-    if (n >= 6 && strcmp(m->topic + n - 6, "/state") == 0) {
+    if ((n >= 6 && strcmp(m->topic + n - 6, "/state") == 0) || strncmp(m->topic, "lathe/%/", 8) == 0) {
         on_state(l, m);
     } else {
         char text[RECORD_TEXT], name[64], topic[128];

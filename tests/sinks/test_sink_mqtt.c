@@ -91,9 +91,16 @@ static void test_states(void **state)
                               .size = strlen(said[i % 2])};
         assert_int_equal(sinks_add(s, 1, &r, &e), 0);
     }
+    for (int i = 0; i < 2; i++) { /* of all streams together: neither hides the other */
+        const char *const event = i ? "spotlight" : "overload";
+        assert_int_equal(sinks_add(s, 1, &(SinkRecord){.stream = "", .event = event, .id = (uint64_t)i, .state = true, .json = event,
+                                                    .size = strlen(event)}, &e), 0);
+    }
     sinks_close(s, 5000000);
     listener_free(b.listener);
     b.listener = listener_new(b.port, b.arrivals);
+    state_is(&b, "lathe/%/overload", "overload");
+    state_is(&b, "lathe/%/spotlight", "spotlight");
     state_is(&b, "lathe/cam%2F1%20%2B%23/state", said[1]);
     bool retained = false;
     listener_state(b.listener, "lathe/cam%2F1%20%2B%23/state", &retained);
