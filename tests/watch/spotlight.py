@@ -123,22 +123,22 @@ def newest():
 def test_reload():
     """By the clock; the section changes while it runs, and what is wrong in it changes nothing."""
     write("service.yaml", service())
-    write_watch('score: 5, margin: 1000, min_dwell: 0s')
+    write_watch('score: 5, margin: 1000, min_dwell: 0s, stale: 1h')
     run = Run("service.yaml")
     until(lambda: spotlights(records("all.jsonl")), "a first choice")
     write_watch('score: "5 + skull", margin: 1000')
     until(lambda: "spot.yaml:" in text("stderr"), "a refusal")
     line = [n for n, l in enumerate(text("game20/spot.yaml").splitlines(), 1) if l.startswith("spotlight")][0]
     assert f"spot.yaml:{line}:25: this is true or false where a number is wanted; all goes on as it was" in text("stderr"), text("stderr")
-    write_watch('score: 6, margin: 1000, min_dwell: 0s')
+    write_watch('score: 6, margin: 1000, min_dwell: 0s, stale: 1h')
     until(lambda: "3 changed" in text("stderr"), "a reload")
     until(lambda: sum(r["event"] == "match" for r in records("all.jsonl")) > 0, "a match")
     found = spotlights(records("all.jsonl"))
     assert len(found) == 1 and found[0]["cause"] == "first" and found[0]["wall"] and found[0]["t"] is None, found  # it stayed through it
-    write_watch('score: 6, require: "match && !match"')
+    write_watch('score: 6, require: "match && !match", stale: 1h')
     until(lambda: newest()["stream"] == "", "that none may be shown")  # one after the other, with their samples
     assert newest()["cause"] == "require", newest()
-    write_watch('score: 7')
+    write_watch('score: 7, stale: 1h')
     until(lambda: newest()["value"] == 7, "that one may again")
     assert newest()["cause"] == "first", newest()
     write_watch(None)

@@ -43,7 +43,7 @@ static const char *close_desk(Desk *d, const Told *t)
     return str_text((Str *)&t->out);
 }
 
-static const SpotlightBy by = {.min_dwell = 1000000, .stale = 2000000, .margin = 5};
+static const SpotlightBy by = {.min_dwell = 1000000, .stale = 60000000, .margin = 5};
 
 static DeskSeat *join(Desk *d, const char *name, bool offline)
 {
@@ -192,8 +192,8 @@ static void test_clock(void **state)
     assert_true(t.offline == 0 && t.wall >= before - 2 * DESK_STEP && t.wall <= wall_now());
     SpotlightStatus now = desk_status(d, t.arena);
     assert_true(now.nrank == 2 && now.seconds >= 0 && now.seconds < 5 && now.changes == t.n);
-    desk_rules(d, a, &(SpotlightBy){.min_dwell = 0, .stale = 9000000, .margin = 0}); /* another watch */
-    desk_rules(d, b, &(SpotlightBy){.min_dwell = 0, .stale = 9000000, .margin = 0});
+    desk_rules(d, a, &(SpotlightBy){.min_dwell = 0, .stale = 60000000, .margin = 0}); /* another watch */
+    desk_rules(d, b, &(SpotlightBy){.min_dwell = 0, .stale = 60000000, .margin = 0});
     see(d, b, 3, 99999, 8);
     wait_steps(d, 2);
     now = desk_status(d, t.arena);
