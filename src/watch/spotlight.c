@@ -1,5 +1,6 @@
-/* One open instant: verdicts of it are taken in, and once time goes on a choice is made of them. Between instants with verdicts only
- * two things can matter, both of the seat that is shown: that it grows stale, and that its dwell is over. */
+/* One open instant: verdicts of it are taken in, and once time goes on a choice is made of them.
+ * Between instants with verdicts only two things can matter, both of the seat that is shown: that
+ * it grows stale, and that its dwell is over. */
 #include "watch/spotlight.h"
 
 #include <stdlib.h>
@@ -13,7 +14,7 @@ struct SpotlightSeat {
     Arena *arena;
     const char *name;
     SpotlightBy by;
-    int require;             /* as last known; -1: never */
+    int require; /* as last known; -1: never */
     bool scored, gone;
     double score;
     int64_t t_require, t_score; /* when they were known last */
@@ -24,11 +25,11 @@ struct Spotlight {
     SpotlightFn fn;
     void *arg;
     VEC(SpotlightSeat *) seat;
-    SpotlightSeat *shown;    /* NULL: none */
+    SpotlightSeat *shown; /* NULL: none */
     int64_t since;
-    int64_t t;               /* the instant that is open */
-    int64_t decided;         /* when a choice was made last */
-    bool fresh;              /* something was said of the open instant */
+    int64_t t;       /* the instant that is open */
+    int64_t decided; /* when a choice was made last */
+    bool fresh;      /* something was said of the open instant */
 };
 
 Spotlight *spotlight_new(SpotlightFn fn, void *arg)
@@ -85,8 +86,11 @@ static SpotlightCause cause_of(const SpotlightSeat *a)
 
 static void change(Spotlight *s, int64_t t, SpotlightSeat *to, SpotlightCause cause)
 {
-    const SpotlightChange c = {.t = t, .stream = to ? to->name : NULL, .previous = s->shown ? s->shown->name : NULL,
-                               .score = to ? to->score : 0, .cause = cause};
+    const SpotlightChange c = {.t = t,
+                               .stream = to ? to->name : NULL,
+                               .previous = s->shown ? s->shown->name : NULL,
+                               .score = to ? to->score : 0,
+                               .cause = cause};
     s->shown = to;
     s->since = t;
     s->fn(s->arg, &c);
@@ -151,7 +155,10 @@ static void go_on(Spotlight *s, int64_t t)
     s->t = t;
 }
 
-void spotlight_quiet(Spotlight *s, int64_t t) { go_on(s, t); }
+void spotlight_quiet(Spotlight *s, int64_t t)
+{
+    go_on(s, t);
+}
 
 /* ---- what is said ---- */
 
@@ -203,7 +210,9 @@ static SpotlightStanding standing(const SpotlightSeat *a, int64_t t)
 {
     if (eligible(a, t))
         return SPOTLIGHT_CAN;
-    return a->require == 0 ? SPOTLIGHT_MAY_NOT : a->require < 0 || !a->scored ? SPOTLIGHT_UNKNOWN : SPOTLIGHT_TOO_OLD;
+    return a->require == 0                ? SPOTLIGHT_MAY_NOT
+           : a->require < 0 || !a->scored ? SPOTLIGHT_UNKNOWN
+                                          : SPOTLIGHT_TOO_OLD;
 }
 
 static int by_rank(const void *x, const void *y)
@@ -224,8 +233,11 @@ int spotlight_ranking(const Spotlight *s, Arena *a, const SpotlightRank **out)
     for (int i = 0; i < s->seat.len; i++) {
         const SpotlightSeat *const seat = s->seat.at[i];
         if (!seat->gone)
-            rank[n++] = (SpotlightRank){.name = arena_strdup(a, seat->name), .shown = seat == s->shown, .scored = seat->scored,
-                                        .score = seat->scored ? seat->score : 0, .standing = standing(seat, s->t)};
+            rank[n++] = (SpotlightRank){.name = arena_strdup(a, seat->name),
+                                        .shown = seat == s->shown,
+                                        .scored = seat->scored,
+                                        .score = seat->scored ? seat->score : 0,
+                                        .standing = standing(seat, s->t)};
     }
     qsort(rank, (size_t)n, sizeof *rank, by_rank);
     *out = rank;
@@ -241,14 +253,19 @@ bool spotlight_shown(const Spotlight *s, const char **name, int64_t *since)
 
 const char *spotlight_cause_text(SpotlightCause c)
 {
-    static const char *const text[] = {[SPOTLIGHT_FIRST] = "first", [SPOTLIGHT_BETTER] = "better", [SPOTLIGHT_REQUIRE] = "require",
-                                       [SPOTLIGHT_STALE] = "stale", [SPOTLIGHT_GONE] = "gone"};
+    static const char *const text[] = {[SPOTLIGHT_FIRST] = "first",
+                                       [SPOTLIGHT_BETTER] = "better",
+                                       [SPOTLIGHT_REQUIRE] = "require",
+                                       [SPOTLIGHT_STALE] = "stale",
+                                       [SPOTLIGHT_GONE] = "gone"};
     return text[c];
 }
 
 const char *spotlight_standing_text(SpotlightStanding s)
 {
-    static const char *const text[] = {[SPOTLIGHT_CAN] = "can", [SPOTLIGHT_UNKNOWN] = "unknown", [SPOTLIGHT_MAY_NOT] = "may not",
+    static const char *const text[] = {[SPOTLIGHT_CAN] = "can",
+                                       [SPOTLIGHT_UNKNOWN] = "unknown",
+                                       [SPOTLIGHT_MAY_NOT] = "may not",
                                        [SPOTLIGHT_TOO_OLD] = "stale"};
     return text[s];
 }

@@ -1,29 +1,35 @@
-/* The spotlight: which one of many streams is worth showing now. It follows the stream with the best score, without nervousness.
+/* The spotlight: which one of many streams is worth showing now. It follows the stream with the best score,
+ * without nervousness.
  *
  *     Spotlight *s = spotlight_new(on_change, arg);
  *     SpotlightSeat *cam1 = spotlight_join(s, "cam1", by);
  *     spotlight_see(s, cam1, t, &(SpotlightVerdict){.require = 1, .scored = true, .score = 91});
  *     spotlight_quiet(s, t_now);       // nobody has anything more to say of what was before
  *
- * **Verdicts.** Of each sample a stream says whether it may be shown (`require`: 1, 0, or -1: unknown) and how worthwhile that
- * is (score, or unknown). What is unknown leaves what was known before as it is; `require` 0 takes the score with it, so that
- * a new round does not begin with the end of the last one.
+ * **Verdicts.** Of each sample a stream says whether it may be shown (`require`: 1, 0, or -1: unknown) and
+ * how worthwhile that is (score, or unknown). What is unknown leaves what was known before as it is;
+ * `require` 0 takes the score with it, so that a new round does not begin with the end of the last one.
  *
- * **Eligible** at t is a stream whose last known `require` is 1 and that has a score, neither older than `stale`.
+ * **Eligible** at t is a stream whose last known `require` is 1 and that has a score, neither older than
+ * `stale`.
  *
  * **The choice** at an instant t, after all that was said of t:
- *   - is the present stream eligible, it stays, but for one that is better by `margin`, once it was there for `min_dwell`;
+ *   - is the present stream eligible, it stays, but for one that is better by `margin`, once it was there
+ *     for `min_dwell`;
  *   - is it not, or is there none: the best that is eligible, or none.
- * Better: a higher score; of equal ones the first by name (bytes). Another stream is better by the margin if its score is above the
- * present one's, and at least `margin` above. `min_dwell` and `margin` are those of the stream that is there, `stale` is
- * each one's own. Scores of different watches are compared as they are.
+ * Better: a higher score; of equal ones the first by name (bytes). Another stream is better by the margin
+ * if its score is above the present one's, and at least `margin` above. `min_dwell` and `margin` are those
+ * of the stream that is there, `stale` is each one's own. Scores of different watches are compared as they
+ * are.
  *
- * Time is in microseconds, of whatever clock all agree on, and never goes back: what is said of an earlier time than another
- * thing was is taken as said then. What time alone brings (stale, the end of a dwell) is decided at that very microsecond,
- * however late somebody asks. So changes depend on nothing but the verdicts, their times, and names: not on the order of what is said
- * of one instant, nor on questions in between. (Of two verdicts of one stream at one instant the later call counts.)
+ * Time is in microseconds, of whatever clock all agree on, and never goes back: what is said of an earlier
+ * time than another thing was is taken as said then. What time alone brings (stale, the end of a dwell) is
+ * decided at that very microsecond, however late somebody asks. So changes depend on nothing but the
+ * verdicts, their times, and names: not on the order of what is said of one instant, nor on questions in
+ * between. (Of two verdicts of one stream at one instant the later call counts.)
  *
- * Owner: whoever made it; one thread at a time. Each instant costs a look at all seats. Out of memory: as arenas do. */
+ * Owner: whoever made it; one thread at a time. Each instant costs a look at all seats. Out of memory: as
+ * arenas do. */
 #ifndef LATHE_WATCH_SPOTLIGHT_H
 #define LATHE_WATCH_SPOTLIGHT_H
 
@@ -77,12 +83,18 @@ void spotlight_leave(Spotlight *s, SpotlightSeat *seat, int64_t t);
 /* All before t was said: what follows from it is told. */
 void spotlight_quiet(Spotlight *s, int64_t t);
 
-typedef enum SpotlightStanding { SPOTLIGHT_CAN, SPOTLIGHT_UNKNOWN, SPOTLIGHT_MAY_NOT, SPOTLIGHT_TOO_OLD } SpotlightStanding;
+typedef enum SpotlightStanding {
+    SPOTLIGHT_CAN,            /* eligible */
+    SPOTLIGHT_UNKNOWN,        /* never judged so far */
+    SPOTLIGHT_MAY_NOT,        /* `require` is 0 */
+    SPOTLIGHT_TOO_OLD         /* stale */
+} SpotlightStanding;
+
 typedef struct SpotlightRank {
     const char *name;
     bool shown, scored;
     double score;             /* the last that was known; 0 if none is */
-    SpotlightStanding standing; /* eligible; never judged so far; `require` 0; stale */
+    SpotlightStanding standing;
 } SpotlightRank;
 
 /* All seats as of the last instant that was told, in `a`: the eligible ones first, then by score, then by name. */

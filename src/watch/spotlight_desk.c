@@ -9,8 +9,8 @@
 
 typedef enum WordKind { WORD_SEE, WORD_RULES, WORD_LEAVE } WordKind;
 
-typedef struct Word { /* that waits until all before it are known */
-    int64_t t, number;   /* number: of words so far; what a seat says of one time stays in order */
+typedef struct Word {  /* that waits until all before it are known */
+    int64_t t, number; /* number: of words so far; what a seat says of one time stays in order */
     DeskSeat *seat;
     WordKind kind;
     SpotlightVerdict verdict;
@@ -25,11 +25,11 @@ typedef struct News { /* to be told */
 struct DeskSeat {
     Arena *arena;
     SpotlightSeat *seat;
-    bool left;           /* its last word waits */
-    int epoch;           /* of media time, as the three below */
+    bool left; /* its last word waits */
+    int epoch; /* of media time, as the three below */
     bool begun;
-    int64_t offset;      /* of its clock */
-    int64_t last;        /* it has said all before this */
+    int64_t offset; /* of its clock */
+    int64_t last;   /* it has said all before this */
 };
 
 struct Desk {
@@ -39,13 +39,13 @@ struct Desk {
     pthread_mutex_t lock; /* guards all that follows */
     Spotlight *spotlight;
     bool offline, begun, stopped;
-    int64_t stop;         /* when all that are left leave */
-    int64_t upto;         /* all before this was told */
+    int64_t stop; /* when all that are left leave */
+    int64_t upto; /* all before this was told */
     VEC(DeskSeat *) seat;
     int64_t number, changes;
-    Arena *words;         /* of `word`, anew with each tick */
+    Arena *words; /* of `word`, anew with each tick */
     VEC(Word) word;
-    Arena *news;          /* likewise */
+    Arena *news; /* likewise */
     VEC(News) told;
 };
 
@@ -56,9 +56,15 @@ static int64_t machine_time(void)
 }
 
 /* The step that is open: words of it may still come. */
-static int64_t step_now(void) { return machine_time() / DESK_STEP * DESK_STEP; }
+static int64_t step_now(void)
+{
+    return machine_time() / DESK_STEP * DESK_STEP;
+}
 
-static const char *copy(Arena *a, const char *text) { return text ? arena_strdup(a, text) : NULL; }
+static const char *copy(Arena *a, const char *text)
+{
+    return text ? arena_strdup(a, text) : NULL;
+}
 
 static void on_change(void *arg, const SpotlightChange *c)
 {
@@ -97,7 +103,8 @@ static int64_t horizon(const Desk *d)
 static int by_time(const void *x, const void *y)
 {
     const Word *const a = x, *const b = y;
-    return a->t != b->t ? (a->t > b->t) - (a->t < b->t) : (a->number > b->number) - (a->number < b->number);
+    return a->t != b->t ? (a->t > b->t) - (a->t < b->t)
+                        : (a->number > b->number) - (a->number < b->number);
 }
 
 static void remove_seat(Desk *d, const DeskSeat *seat)
@@ -113,8 +120,12 @@ static void remove_seat(Desk *d, const DeskSeat *seat)
 static void say(Desk *d, const Word *w)
 {
     switch (w->kind) {
-    case WORD_SEE: spotlight_see(d->spotlight, w->seat->seat, w->t, &w->verdict); break;
-    case WORD_RULES: spotlight_rules(d->spotlight, w->seat->seat, w->t, &w->by); break;
+    case WORD_SEE:
+        spotlight_see(d->spotlight, w->seat->seat, w->t, &w->verdict);
+        break;
+    case WORD_RULES:
+        spotlight_rules(d->spotlight, w->seat->seat, w->t, &w->by);
+        break;
     case WORD_LEAVE:
         spotlight_leave(d->spotlight, w->seat->seat, w->t);
         remove_seat(d, w->seat);
@@ -169,7 +180,10 @@ static void tell(Desk *d)
         arena_free(news);
 }
 
-void desk_tick(Desk *d) { tell(d); }
+void desk_tick(Desk *d)
+{
+    tell(d);
+}
 
 /* ---- what streams say ---- */
 
@@ -198,13 +212,17 @@ static void change_clock(Desk *d, bool offline)
     d->upto = 0;
 }
 
-int desk_join(Desk *d, const char *stream, const SpotlightBy *by, bool offline, DeskSeat **out, Error *e)
+int desk_join(Desk *d, const char *stream, const SpotlightBy *by, bool offline, DeskSeat **out,
+              Error *e)
 {
     int code = 0;
     pthread_mutex_lock(&d->lock);
     if (offline != d->offline && competes(d)) {
-        code = error_set(e, ERR_INVALID, "stream '%s': files that are read as fast as can be (offline) and streams that play by the clock "
-                                         "cannot share one spotlight", stream);
+        code = error_set(e, ERR_INVALID,
+                         "stream '%s': files that are read as fast as can be (offline) and streams "
+                         "that play by the clock "
+                         "cannot share one spotlight",
+                         stream);
     } else {
         if (d->seat.len == 0 && !d->begun)
             d->offline = offline;
@@ -212,7 +230,9 @@ int desk_join(Desk *d, const char *stream, const SpotlightBy *by, bool offline, 
             change_clock(d, offline);
         Arena *const a = arena_new();
         *out = arena_new_of(a, DeskSeat);
-        **out = (DeskSeat){.arena = a, .seat = spotlight_join(d->spotlight, stream, by), .offset = offline ? d->upto : 0,
+        **out = (DeskSeat){.arena = a,
+                           .seat = spotlight_join(d->spotlight, stream, by),
+                           .offset = offline ? d->upto : 0,
                            .last = offline ? d->upto : 0};
         vec_push(d->arena, &d->seat, *out);
     }
@@ -243,14 +263,19 @@ void desk_see(Desk *d, DeskSeat *seat, int epoch, int64_t t, const SpotlightVerd
 {
     pthread_mutex_lock(&d->lock);
     if (!d->stopped)
-        add_word(d, (Word){.t = time_of(d, seat, epoch, t), .seat = seat, .kind = WORD_SEE, .verdict = *v});
+        add_word(
+            d,
+            (Word){.t = time_of(d, seat, epoch, t), .seat = seat, .kind = WORD_SEE, .verdict = *v});
     pthread_mutex_unlock(&d->lock);
 }
 
 void desk_rules(Desk *d, DeskSeat *seat, const SpotlightBy *by)
 {
     pthread_mutex_lock(&d->lock);
-    add_word(d, (Word){.t = d->offline ? seat->last : step_now(), .seat = seat, .kind = WORD_RULES, .by = *by});
+    add_word(d, (Word){.t = d->offline ? seat->last : step_now(),
+                       .seat = seat,
+                       .kind = WORD_RULES,
+                       .by = *by});
     pthread_mutex_unlock(&d->lock);
 }
 

@@ -1,4 +1,5 @@
-/* Who is shown: cases by hand; random ones against a reference that goes through the whole history at every microsecond. */
+/* Who is shown: cases by hand; random ones against a reference that goes through the whole history
+ * at every microsecond. */
 #include "check.h"
 
 #include <stdio.h>
@@ -19,7 +20,8 @@ typedef struct Word {
     SpotlightBy by;
 } Word;
 
-static const char *const name[SEATS] = {"d", "b", "a", "c", "e"}; /* not in the order of the alphabet */
+static const char *const name[SEATS] = {"d", "b", "a", "c",
+                                        "e"}; /* not in the order of the alphabet */
 
 typedef struct Play {
     Arena *arena;
@@ -30,8 +32,8 @@ typedef struct Play {
 
 static void add_change(Str *out, const SpotlightChange *c)
 {
-    str_addf(out, "%lld %s>%s %g %s|", (long long)c->t, c->previous ? c->previous : "-", c->stream ? c->stream : "-", c->score,
-             spotlight_cause_text(c->cause));
+    str_addf(out, "%lld %s>%s %g %s|", (long long)c->t, c->previous ? c->previous : "-",
+             c->stream ? c->stream : "-", c->score, spotlight_cause_text(c->cause));
 }
 
 static void on_change(void *arg, const SpotlightChange *c)
@@ -58,10 +60,17 @@ static void play_close(Play *p)
 static void play(Play *p, const Word *w)
 {
     switch (w->kind) {
-    case SEE: spotlight_see(p->s, p->seat[w->seat], w->t, &w->v); break;
-    case RULES: spotlight_rules(p->s, p->seat[w->seat], w->t, &w->by); break;
-    case LEAVE: spotlight_leave(p->s, p->seat[w->seat], w->t); break;
-    case QUIET: spotlight_quiet(p->s, w->t);
+    case SEE:
+        spotlight_see(p->s, p->seat[w->seat], w->t, &w->v);
+        break;
+    case RULES:
+        spotlight_rules(p->s, p->seat[w->seat], w->t, &w->by);
+        break;
+    case LEAVE:
+        spotlight_leave(p->s, p->seat[w->seat], w->t);
+        break;
+    case QUIET:
+        spotlight_quiet(p->s, w->t);
     }
 }
 
@@ -72,9 +81,18 @@ static Word see(int64_t t, int seat, int require, double score)
     return (Word){.t = t, .seat = seat, .v = {require, true, score}};
 }
 
-static Word unknown(int64_t t, int seat) { return (Word){.t = t, .seat = seat, .v = {.require = -1}}; }
-static Word quiet(int64_t t) { return (Word){.t = t, .kind = QUIET}; }
-static Word leave(int64_t t, int seat) { return (Word){.t = t, .seat = seat, .kind = LEAVE}; }
+static Word unknown(int64_t t, int seat)
+{
+    return (Word){.t = t, .seat = seat, .v = {.require = -1}};
+}
+static Word quiet(int64_t t)
+{
+    return (Word){.t = t, .kind = QUIET};
+}
+static Word leave(int64_t t, int seat)
+{
+    return (Word){.t = t, .seat = seat, .kind = LEAVE};
+}
 
 /* All by the same rules: at least 20 us, 8 better, known for 10. */
 static void expect(const Word *w, int n, const char *want)
@@ -90,10 +108,10 @@ static void expect(const Word *w, int n, const char *want)
     play_close(&p);
 }
 
-#define EXPECT(want, ...) \
-    do { \
-        const Word words[] = {__VA_ARGS__}; \
-        expect(words, sizeof words / sizeof *words, want); \
+#define EXPECT(want, ...)                                                                          \
+    do {                                                                                           \
+        const Word words[] = {__VA_ARGS__};                                                        \
+        expect(words, sizeof words / sizeof *words, want);                                         \
     } while (0)
 
 enum { D, B, A, C };
@@ -110,32 +128,42 @@ static void test_first_and_ties(void **state)
 static void test_dwell_and_margin(void **state)
 {
     (void)state;
-    /* Better by less, better too early, better in time; what was there before then has to be better by the margin itself. */
-    EXPECT("0 ->a 50 first|", see(0, A, 1, 50), see(9, A, 1, 50), see(18, A, 1, 50), see(25, A, 1, 50), see(25, B, 1, 57.9), quiet(30));
-    EXPECT("0 ->a 50 first|20 a>b 58 better|", see(0, A, 1, 50), see(5, B, 1, 90), see(10, A, 1, 50), see(15, A, 1, 50), see(15, B, 1, 58),
-           quiet(22));
-    EXPECT("0 ->a 50 first|30 a>b 58 better|", see(0, A, 1, 50), see(9, A, 1, 50), see(18, A, 1, 50), see(27, A, 1, 50), see(30, B, 1, 58), see(35, A, 1, 90),
+    /* Better by less, better too early, better in time; what was there before then has to be better
+     * by the margin itself. */
+    EXPECT("0 ->a 50 first|", see(0, A, 1, 50), see(9, A, 1, 50), see(18, A, 1, 50),
+           see(25, A, 1, 50), see(25, B, 1, 57.9), quiet(30));
+    EXPECT("0 ->a 50 first|20 a>b 58 better|", see(0, A, 1, 50), see(5, B, 1, 90),
+           see(10, A, 1, 50), see(15, A, 1, 50), see(15, B, 1, 58), quiet(22));
+    EXPECT("0 ->a 50 first|30 a>b 58 better|", see(0, A, 1, 50), see(9, A, 1, 50),
+           see(18, A, 1, 50), see(27, A, 1, 50), see(30, B, 1, 58), see(35, A, 1, 90),
            see(40, B, 1, 58), quiet(45));
 }
 
 static void test_left_at_once(void **state)
 {
     (void)state;
-    EXPECT("0 ->a 50 first|3 a>b 1 require|", see(0, A, 1, 50), see(2, B, 1, 1), see(3, A, 0, 99), quiet(5));
-    EXPECT("0 ->a 50 first|4 a>b 1 gone|", see(0, A, 1, 50), see(2, B, 1, 1), leave(4, A), quiet(5));
-    EXPECT("0 ->a 50 first|11 a>b 1 stale|18 b>- 0 stale|", see(0, A, 1, 50), see(7, B, 1, 1), quiet(90)); /* told late, dated right */
-    EXPECT("0 ->a 50 first|5 a>- 0 require|", see(0, A, 1, 50), see(5, A, 0, 1), see(6, A, -1, 7), unknown(8, A), quiet(90));
+    EXPECT("0 ->a 50 first|3 a>b 1 require|", see(0, A, 1, 50), see(2, B, 1, 1), see(3, A, 0, 99),
+           quiet(5));
+    EXPECT("0 ->a 50 first|4 a>b 1 gone|", see(0, A, 1, 50), see(2, B, 1, 1), leave(4, A),
+           quiet(5));
+    EXPECT("0 ->a 50 first|11 a>b 1 stale|18 b>- 0 stale|", see(0, A, 1, 50), see(7, B, 1, 1),
+           quiet(90)); /* told late, dated right */
+    EXPECT("0 ->a 50 first|5 a>- 0 require|", see(0, A, 1, 50), see(5, A, 0, 1), see(6, A, -1, 7),
+           unknown(8, A), quiet(90));
 }
 
 static void test_unknown(void **state)
 {
     (void)state;
-    /* What is not known leaves what was known, until it is too old; a score of a round that is over is none. */
+    /* What is not known leaves what was known, until it is too old; a score of a round that is over
+     * is none. */
     EXPECT("0 ->a 50 first|", see(0, A, 1, 50), unknown(4, A), unknown(9, A), quiet(11));
-    EXPECT("0 ->a 50 first|11 a>- 0 stale|", see(0, A, 1, 50), unknown(4, A), unknown(9, A), quiet(12));
-    EXPECT("0 ->a 50 first|1 a>- 0 require|", see(0, A, 1, 50), see(1, A, 0, 60), {.t = 2, .seat = A, .v = {.require = 1}}, quiet(5));
-    EXPECT("0 ->a 50 first|1 a>- 0 require|4 ->a 3 first|", see(0, A, 1, 50), see(1, A, 0, 60), {.t = 2, .seat = A, .v = {.require = 1}},
-           see(4, A, -1, 3), quiet(5));
+    EXPECT("0 ->a 50 first|11 a>- 0 stale|", see(0, A, 1, 50), unknown(4, A), unknown(9, A),
+           quiet(12));
+    EXPECT("0 ->a 50 first|1 a>- 0 require|", see(0, A, 1, 50), see(1, A, 0, 60),
+           {.t = 2, .seat = A, .v = {.require = 1}}, quiet(5));
+    EXPECT("0 ->a 50 first|1 a>- 0 require|4 ->a 3 first|", see(0, A, 1, 50), see(1, A, 0, 60),
+           {.t = 2, .seat = A, .v = {.require = 1}}, see(4, A, -1, 3), quiet(5));
 }
 
 /* ---- the reference ---- */
@@ -179,7 +207,8 @@ static Known known_at(const Word *w, int n, int seat, const SpotlightBy *by, int
 
 static bool may_be_shown(const Known *k, int64_t t)
 {
-    return !k->gone && k->require == 1 && k->scored && t - k->t_require <= k->by.stale && t - k->t_score <= k->by.stale;
+    return !k->gone && k->require == 1 && k->scored && t - k->t_require <= k->by.stale &&
+           t - k->t_score <= k->by.stale;
 }
 
 typedef struct Totals {
@@ -198,23 +227,28 @@ static const char *reference(Arena *a, const Word *w, int n, const SpotlightBy *
             k[i] = known_at(w, n, i, &by[i], t);
             if (i == shown || !may_be_shown(&k[i], t))
                 continue;
-            if (best < 0 || k[i].score > k[best].score || (k[i].score == k[best].score && strcmp(name[i], name[best]) < 0))
+            if (best < 0 || k[i].score > k[best].score ||
+                (k[i].score == k[best].score && strcmp(name[i], name[best]) < 0))
                 best = i;
         }
         SpotlightCause cause = SPOTLIGHT_FIRST;
         if (shown >= 0 && may_be_shown(&k[shown], t)) {
             const Known *const is = &k[shown];
-            const bool wins = best >= 0 && k[best].score > is->score && k[best].score - is->score >= is->by.margin;
+            const bool wins = best >= 0 && k[best].score > is->score &&
+                              k[best].score - is->score >= is->by.margin;
             totals->held += wins && t - since < is->by.min_dwell;
             if (!wins || t - since < is->by.min_dwell)
                 continue;
             cause = SPOTLIGHT_BETTER;
         } else if (shown >= 0) {
-            cause = k[shown].gone ? SPOTLIGHT_GONE : k[shown].require == 0 ? SPOTLIGHT_REQUIRE : SPOTLIGHT_STALE;
+            cause = k[shown].gone           ? SPOTLIGHT_GONE
+                    : k[shown].require == 0 ? SPOTLIGHT_REQUIRE
+                                            : SPOTLIGHT_STALE;
         } else if (best < 0) {
             continue;
         }
-        add_change(&out, &(SpotlightChange){t, best >= 0 ? name[best] : NULL, shown >= 0 ? name[shown] : NULL,
+        add_change(&out, &(SpotlightChange){t, best >= 0 ? name[best] : NULL,
+                                            shown >= 0 ? name[shown] : NULL,
                                             best >= 0 ? k[best].score : 0, cause});
         shown = best;
         since = t;
@@ -293,8 +327,10 @@ static void compare(const Word *w, int n, const SpotlightBy *by, bool ask, const
     spotlight_quiet(p.s, END);
     if (strcmp(str_text(&p.out), want) != 0) {
         for (int i = 0; i < n; i++)
-            print_error("%lld %s kind %d require %d score %g known %d; by %lld %lld %g\n", (long long)w[i].t, name[w[i].seat], (int)w[i].kind,
-                        w[i].v.require, w[i].v.score, w[i].v.scored, (long long)w[i].by.min_dwell, (long long)w[i].by.stale, w[i].by.margin);
+            print_error("%lld %s kind %d require %d score %g known %d; by %lld %lld %g\n",
+                        (long long)w[i].t, name[w[i].seat], (int)w[i].kind, w[i].v.require,
+                        w[i].v.score, w[i].v.scored, (long long)w[i].by.min_dwell,
+                        (long long)w[i].by.stale, w[i].by.margin);
         FAIL_MSG("\nis     %s\nshould %s", str_text(&p.out), want);
     }
     play_close(&p);
@@ -320,9 +356,10 @@ static void test_as_the_reference(void **state)
         }
         arena_free(a);
     }
-    print_message("%ld changes: %ld better, %ld stale, %ld require; held back %ld times\n", totals.changes, totals.better, totals.stale,
-                  totals.require, totals.held);
-    assert_true(totals.better > 300 && totals.stale > 300 && totals.require > 300 && totals.held > 1000);
+    print_message("%ld changes: %ld better, %ld stale, %ld require; held back %ld times\n",
+                  totals.changes, totals.better, totals.stale, totals.require, totals.held);
+    assert_true(totals.better > 300 && totals.stale > 300 && totals.require > 300 &&
+                totals.held > 1000);
 }
 
 /* ---- properties, of the changes alone ---- */
@@ -356,7 +393,8 @@ static void check_change(void *arg, const SpotlightChange *c)
     if (x->shown >= 0) {
         const Known k = known_at(x->w, x->n, x->shown, &x->by[x->shown], c->t);
         if (may_be_shown(&k, c->t)) { /* left of free will */
-            assert_true(to >= 0 && c->t - x->since >= k.by.min_dwell && c->score - k.score >= k.by.margin);
+            assert_true(to >= 0 && c->t - x->since >= k.by.min_dwell &&
+                        c->score - k.score >= k.by.margin);
             assert_int_equal(c->cause, SPOTLIGHT_BETTER);
         }
     }
@@ -393,7 +431,8 @@ static void test_ranking(void **state)
 {
     (void)state;
     const SpotlightBy by[SEATS] = {{20, 10, 0}, {20, 10, 0}, {20, 10, 0}, {20, 10, 0}, {20, 10, 0}};
-    const Word w[] = {see(0, D, 1, 70), see(8, A, 1, 5), see(8, C, 1, 5), see(8, B, 0, 9), quiet(12)};
+    const Word w[] = {see(0, D, 1, 70), see(8, A, 1, 5), see(8, C, 1, 5), see(8, B, 0, 9),
+                      quiet(12)};
     Play p;
     play_open(&p, by);
     for (size_t i = 0; i < sizeof w / sizeof *w; i++)
@@ -402,7 +441,8 @@ static void test_ranking(void **state)
     Str out = str_new(p.arena);
     const int n = spotlight_ranking(p.s, p.arena, &rank);
     for (int i = 0; i < n; i++)
-        str_addf(&out, "%s%s %g %s|", rank[i].shown ? "*" : "", rank[i].name, rank[i].score, spotlight_standing_text(rank[i].standing));
+        str_addf(&out, "%s%s %g %s|", rank[i].shown ? "*" : "", rank[i].name, rank[i].score,
+                 spotlight_standing_text(rank[i].standing));
     assert_string_equal(str_text(&out), "*a 5 can|c 5 can|d 70 stale|b 0 may not|e 0 unknown|");
     assert_string_equal(str_text(&p.out), "0 ->d 70 first|11 d>a 5 stale|");
     play_close(&p);
@@ -411,8 +451,9 @@ static void test_ranking(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_first_and_ties), cmocka_unit_test(test_dwell_and_margin), cmocka_unit_test(test_left_at_once),
-        cmocka_unit_test(test_unknown),        cmocka_unit_test(test_as_the_reference), cmocka_unit_test(test_properties),
+        cmocka_unit_test(test_first_and_ties),   cmocka_unit_test(test_dwell_and_margin),
+        cmocka_unit_test(test_left_at_once),     cmocka_unit_test(test_unknown),
+        cmocka_unit_test(test_as_the_reference), cmocka_unit_test(test_properties),
         cmocka_unit_test(test_ranking),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

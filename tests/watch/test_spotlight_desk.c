@@ -24,7 +24,8 @@ static void on_change(void *arg, const DeskChange *d)
     const SpotlightChange *const c = d->change;
     if (d->offline)
         str_addf(&t->out, "%lld ", (long long)c->t / 1000);
-    str_addf(&t->out, "%s>%s %g %s|", c->previous ? c->previous : "-", c->stream ? c->stream : "-", c->score, spotlight_cause_text(c->cause));
+    str_addf(&t->out, "%s>%s %g %s|", c->previous ? c->previous : "-", c->stream ? c->stream : "-",
+             c->score, spotlight_cause_text(c->cause));
     t->n++;
     t->offline += d->offline;
     t->wall = d->wall;
@@ -55,7 +56,8 @@ static DeskSeat *join(Desk *d, const char *name, bool offline)
 
 static void see(Desk *d, DeskSeat *s, int epoch, int64_t ms, double score)
 {
-    desk_see(d, s, epoch, MS(ms), &(SpotlightVerdict){.require = 1, .scored = true, .score = score});
+    desk_see(d, s, epoch, MS(ms),
+             &(SpotlightVerdict){.require = 1, .scored = true, .score = score});
 }
 
 /* ---- offline ---- */
@@ -84,7 +86,8 @@ static void test_waits_for_the_slowest(void **state)
     desk_tick(d);
     assert_string_equal(str_text(&t.out), "0 ->a 10 first|1000 a>b 15 better|2000 b>a 10 gone|");
     desk_leave(d, a);
-    assert_string_equal(close_desk(d, &t), "0 ->a 10 first|1000 a>b 15 better|2000 b>a 10 gone|9500 a>- 0 gone|");
+    assert_string_equal(close_desk(d, &t),
+                        "0 ->a 10 first|1000 a>b 15 better|2000 b>a 10 gone|9500 a>- 0 gone|");
     assert_true(t.offline == 4 && t.wall == 0);
     arena_free(t.arena);
 }
@@ -115,13 +118,20 @@ typedef struct Reader {
     bool dawdles;
 } Reader;
 
-static double score_of(int number, int i) { return (double)((i * 7 + number * 31 + (i / 9) * 13 * (number + 1)) % 40); }
+static double score_of(int number, int i)
+{
+    return (double)((i * 7 + number * 31 + (i / 9) * 13 * (number + 1)) % 40);
+}
 
 static void *read_all(void *arg)
 {
     const Reader *const r = arg;
     for (int i = 0; i < SAMPLES - 20 * r->number; i++) {
-        const SpotlightVerdict v = {.require = i % 50 == 13 ? 0 : i % 7 == 3 ? -1 : 1, .scored = i % 5 > 0, .score = score_of(r->number, i)};
+        const SpotlightVerdict v = {.require = i % 50 == 13 ? 0
+                                               : i % 7 == 3 ? -1
+                                                            : 1,
+                                    .scored = i % 5 > 0,
+                                    .score = score_of(r->number, i)};
         desk_see(r->desk, r->seat, 0, MS(250 * i), &v);
         if (r->dawdles && i % (20 + r->number) == 0)
             nanosleep(&(struct timespec){.tv_nsec = 300000 * (r->number + 1)}, NULL);
@@ -138,7 +148,8 @@ static const char *read_by_threads(Arena *a, bool parallel)
     Reader r[THREADS];
     pthread_t thread[THREADS];
     for (int i = 0; i < THREADS; i++)
-        r[i] = (Reader){.desk = d, .seat = join(d, name[i], true), .number = i, .dawdles = parallel};
+        r[i] =
+            (Reader){.desk = d, .seat = join(d, name[i], true), .number = i, .dawdles = parallel};
     for (int i = 0; i < THREADS && parallel; i++)
         assert_int_equal(pthread_create(&thread[i], NULL, read_all, &r[i]), 0);
     desk_begin(d);
@@ -192,7 +203,8 @@ static void test_clock(void **state)
     assert_true(t.offline == 0 && t.wall >= before - 2 * DESK_STEP && t.wall <= wall_now());
     SpotlightStatus now = desk_status(d, t.arena);
     assert_true(now.nrank == 2 && now.seconds >= 0 && now.seconds < 5 && now.changes == t.n);
-    desk_rules(d, a, &(SpotlightBy){.min_dwell = 0, .stale = 60000000, .margin = 0}); /* another watch */
+    desk_rules(d, a,
+               &(SpotlightBy){.min_dwell = 0, .stale = 60000000, .margin = 0}); /* another watch */
     desk_rules(d, b, &(SpotlightBy){.min_dwell = 0, .stale = 60000000, .margin = 0});
     see(d, b, 3, 99999, 8);
     wait_steps(d, 2);
@@ -220,7 +232,8 @@ static void test_clocks_do_not_mix(void **state)
     Error e;
     desk_begin(d);
     assert_int_equal(desk_join(d, "b", &by, false, &none, &e), ERR_INVALID);
-    assert_non_null(strstr(e.message, "stream 'b': files that are read as fast as can be (offline)"));
+    assert_non_null(
+        strstr(e.message, "stream 'b': files that are read as fast as can be (offline)"));
     see(d, a, 0, 0, 3);
     desk_leave(d, a);
     DeskSeat *b = NULL; /* the other has left: nobody asks whether that was told */
@@ -232,15 +245,18 @@ static void test_clocks_do_not_mix(void **state)
     DeskSeat *const c = join(d, "c", true);
     see(d, c, 0, 1000, 5);
     desk_leave(d, c);
-    assert_string_equal(close_desk(d, &t), "0 ->a 3 first|0 a>- 0 gone|->b 4 first|b>- 0 gone|1000 ->c 5 first|1000 c>- 0 gone|");
+    assert_string_equal(
+        close_desk(d, &t),
+        "0 ->a 3 first|0 a>- 0 gone|->b 4 first|b>- 0 gone|1000 ->c 5 first|1000 c>- 0 gone|");
     arena_free(t.arena);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_waits_for_the_slowest), cmocka_unit_test(test_epochs_follow), cmocka_unit_test(test_threads_change_nothing),
-        cmocka_unit_test(test_clock),                 cmocka_unit_test(test_clocks_do_not_mix),
+        cmocka_unit_test(test_waits_for_the_slowest),  cmocka_unit_test(test_epochs_follow),
+        cmocka_unit_test(test_threads_change_nothing), cmocka_unit_test(test_clock),
+        cmocka_unit_test(test_clocks_do_not_mix),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
