@@ -16,6 +16,11 @@ void heap_advise_huge(void *p, size_t size);
  * What they held is lost. */
 void heap_release(void *at, size_t size);
 
+/* For a process that runs for months: large blocks are pages of their own and go back to the system when they are freed, whatever
+ * stands beside them, and threads share few heaps. Without it what comes and goes (decoders, pictures) leaves holes behind
+ * that grow for hours. Of the whole process; called before its threads. */
+void heap_for_long(void);
+
 /* Where memory comes from instead of the C library; arenas too. Set once, before anything is allocated. */
 typedef struct HeapHooks {
     void *(*alloc)(void *arg, size_t size, size_t align); /* NULL: the C library */

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/heap.h"
 #include "base/str.h"
 #include "compile/cache.h"
 #include "tools/tool.h"
@@ -157,6 +158,7 @@ static int check_many(const WatchArgs *a, Error *e)
 
 static int run_many(WatchArgs *a, bool *good, Error *e)
 {
+    heap_for_long();
     const bool service = a->nvideo == 0;
     WatchStreams w = {.service = service ? a->watch : NULL, .watch = a->one.watch, .nvideo = a->nvideo, .video = a->video,
                       .keyframes = a->one.keyframes, .workers = a->nets.threads, .stop = &stops, .reload = &reloads,
