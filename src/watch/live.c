@@ -14,7 +14,8 @@
 #define CLOSE_WAIT 800000      /* us that closing waits for the reader, which may be in a look-up of names */
 #define LASTED 3000000         /* us after which a connection counts as well */
 #define PROBE_MIN 250000       /* us: libav looks so long at streams that may have more in them (FLV, TS) .. */
-#define PROBE_MAX 4000000      /* .. and longer each time where that was too short */
+#define PROBE_MAX 4000000      /* .. and longer each time where that was too short .. */
+#define PROBE_TRIES 3          /* .. or, where it once was enough and this may be damage that passes, after so many attempts */
 #define SOUND_PACKETS 4096     /* that wait at most .. */
 #define SOUND_BYTES (2 << 20)  /* .. and bytes: ten seconds of what is not compressed */
 #define PACKETS_A_CALL 16      /* are decoded at most .. */
@@ -50,6 +51,8 @@ struct Live {
     int64_t down_since;        /* of this outage, us; 0: none yet */
     int64_t delay;             /* before the next attempt, us */
     int64_t probe;             /* us of the stream to look at before it begins */
+    int64_t enough;            /* what sufficed for the connection before; 0: there was none */
+    int broken;                /* attempts since, in a row, that gave no video */
 
     /* of who looks */
     Arena *arena;
@@ -272,6 +275,18 @@ static void note_end(Live *l, LiveState state, SourceFailure failure, const Erro
     atomic_compare_exchange_strong(&l->halt, &frozen, HALT_NOT);
 }
 
+/* A longer look makes each connection later: one that was needed because of damage is not kept. */
+static void note_probe(Live *l, bool worked)
+{
+    if (worked) {
+        const bool needed = l->enough == 0 || l->broken >= PROBE_TRIES;
+        l->probe = l->enough = needed || l->probe < l->enough ? l->probe : l->enough;
+        l->broken = 0;
+    } else if (++l->broken >= PROBE_TRIES || l->enough == 0) {
+        l->probe = l->probe < PROBE_MAX / 4 ? 4 * l->probe : PROBE_MAX;
+    }
+}
+
 /* One connection from its beginning to its end. False: there will be no other. */
 static bool connect_once(Live *l)
 {
@@ -291,6 +306,7 @@ static bool connect_once(Live *l)
     set_state(l, LIVE_CONNECTING);
     if (source_connect(s, &e) == 0) {
         count_connection(l, s);
+        note_probe(l, true);
         const int code = read_all(l, s, &e);
         if (code == 0 && !source_stored(s))
             error_set(&e, ERR_IO, "%s: closed by the other side", l->name);
@@ -299,7 +315,7 @@ static bool connect_once(Live *l)
     } else if (source_failure(s) == SOURCE_HOPELESS || source_is_file(l->url)) {
         after = LIVE_FAILED;
     } else if (source_failure(s) == SOURCE_BROKEN) {
-        l->probe = l->probe < PROBE_MAX / 4 ? 4 * l->probe : PROBE_MAX;
+        note_probe(l, false);
     }
     note_end(l, after, source_failure(s), &e);
     source_close(s);

@@ -16,7 +16,8 @@
  *
  * **Connecting anew**: after retry_min, doubled each time up to LIVE_RETRY_SOON while the other side has been away
  * for less than LIVE_SHORT_OUTAGE, so that it is found again within two seconds; then up to retry_max; plus up to a
- * quarter by chance, and back to retry_min once a connection has lasted for 3 s. A connection that gives no packet
+ * quarter by chance, and back to retry_min once a connection has lasted for 3 s. At first libav looks at a quarter of a
+ * second of the stream; longer where that does not show a video, unless it did before: then after three attempts. A connection that gives no packet
  * for `read_timeout` (of HLS: and three segments more), or packets but no frame for `frame_timeout`, is down. Each
  * connection begins a new epoch.
  *

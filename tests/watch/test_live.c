@@ -166,7 +166,7 @@ static void files_that_are_none(void **state)
 
 /* ---- a server: a transport stream over TCP, and what goes wrong ---- */
 
-typedef enum Manner { SERVE, CUT, SILENT, HEAD, NOISE, FLOOD, REFUSE } Manner;
+typedef enum Manner { SERVE, CUT, SILENT, HEAD, NOISE, RUBBISH /* a burst of it, and the end */, FLOOD, REFUSE } Manner;
 
 typedef struct Server {
     int listener;
@@ -215,6 +215,21 @@ static void noise(const Server *s, int to)
     while (!atomic_load(&s->over) && send(to, packet, sizeof packet, MSG_NOSIGNAL) > 0 && usleep(500) == 0);
 }
 
+/* More than libav looks at before it gives up. */
+static void rubbish(int to)
+{
+    static uint8_t noise[4 << 20];
+    uint32_t dice = 1;
+    for (size_t i = 0; i < sizeof noise; i++)
+        noise[i] = (uint8_t)((dice = dice * 1664525 + 1013904223) >> 24);
+    for (size_t sent = 0; sent < sizeof noise;) {
+        const ssize_t n = send(to, noise + sent, sizeof noise - sent, MSG_NOSIGNAL);
+        if (n <= 0)
+            return;
+        sent += (size_t)n;
+    }
+}
+
 static void serve(Server *s, int to, Manner m)
 {
     const struct linger reset = {.l_onoff = 1, .l_linger = 0};
@@ -230,6 +245,7 @@ static void serve(Server *s, int to, Manner m)
         idle(s, to, 60);
         break;
     case NOISE: noise(s, to); break;
+    case RUBBISH: rubbish(to); break;
     case FLOOD: send(to, s->file.at, s->file.size, MSG_NOSIGNAL); idle(s, to, 60); break;
     case REFUSE: setsockopt(to, SOL_SOCKET, SO_LINGER, &reset, sizeof reset); break;
     }
@@ -319,6 +335,25 @@ static void connections_that_end(void **state)
     assert_int_equal(c.video.epochs, 3);
     assert_true(c.down[LIVE_CLOSED] >= 2);
     assert_int_equal(c.down[LIVE_SILENT], 0);
+    close_live(v);
+    stop(s);
+}
+
+/* Connections that give rubbish, between two that are well, make the second one no slower to begin: what libav looked at before it began
+ * arrives at once, and is a quarter of a second, not two. */
+static void damage_that_passes(void **state)
+{
+    (void)state;
+    Server *const s = start(&(ClipOptions){.frames = 40, .fps = 10, .gop = 5}, 2, MANNERS(CUT, RUBBISH, RUBBISH, SERVE));
+    Viewer *const v = open_live(s->url, (LiveOptions){.retry_min = 50000});
+    LiveFrame f = {0};
+    for (int64_t t = 0; f.frame.epoch == 0; t = f.frame.t + 1)
+        assert_int_equal(next(v, t, false, 8, &f), LIVE_FRAME);
+    assert_int_equal(live_counts(v->live).down[LIVE_BROKEN], 2);
+    const int64_t began = f.arrival;
+    assert_int_equal(next(v, 1500000, false, 8, &f), LIVE_FRAME);
+    if (f.arrival - began < 300000)
+        FAIL_MSG("1.5 s of a stream that is twice as fast as life arrived within %lld us", (long long)(f.arrival - began));
     close_live(v);
     stop(s);
 }
@@ -507,6 +542,7 @@ int main(void)
         cmocka_unit_test(samples_are_exact),
         cmocka_unit_test(files_that_are_none),
         cmocka_unit_test(connections_that_end),
+        cmocka_unit_test(damage_that_passes),
         cmocka_unit_test(other_sides),
         cmocka_unit_test(nobody_there),
         cmocka_unit_test(closing),
