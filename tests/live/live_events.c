@@ -38,6 +38,7 @@
 #define SAMPLE 0.5  /* seconds between samples */
 #define STEADY 2.0  /* seconds of samples between faults */
 #define PATIENCE 45 /* seconds within which a stream is to come back */
+#define LATENCY 2000000 /* us: so much that samples are judged on a busy machine, too, and how late they are is seen */
 
 typedef struct Look { /* a sample that was judged */
     int epoch;
@@ -221,7 +222,8 @@ static void must(int code, const Error *e)
 static void add(Run *r, const char *name, const char *url, bool offline)
 {
     Error e;
-    must(engine_add(r->engine, &(StreamSpec){.name = name, .url = url, .watch = r->watch, .latency = 300000, .offline = offline}, &e), &e);
+    const StreamSpec spec = {.name = name, .url = url, .watch = r->watch, .latency = LATENCY, .offline = offline};
+    must(engine_add(r->engine, &spec, &e), &e);
 }
 
 static void remove_stream(Run *r, const char *name)
