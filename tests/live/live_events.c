@@ -13,8 +13,9 @@
  * With faults (live/transmit.h; SMALL is the same game in another size): an event is *false* if the game is not, within one sample,
  * as it says. An event under way is told anew after a connection has ended, with the start that was seen: that is right. Beside it a
  * second stream comes undisturbed from a server of its own; how long after capture its samples are judged (95 of 100) while
- * there is a fault and while there is none is printed, and asserted by nobody, as it is a time. Returns 1 if an event was false, a picture
- * was judged whose number cannot be read, or the stream did not come back. */
+ * there is a fault and while there is none is printed, and asserted by nobody, as it is a time. Bytes that were changed may decode without an
+ * error, to pictures that are smeared up to the next keyframe; where that hit the number it is taken from the picture before, and counted. Returns 1
+ * if an event was false, or the stream did not come back. */
 #include <libavutil/log.h>
 #include <math.h>
 #include <pthread.h>
@@ -43,7 +44,7 @@
 typedef struct Look { /* a sample that was judged */
     int epoch;
     int64_t t;
-    double at;    /* the game's time, seconds */
+    double at;    /* the game's time, seconds; of a picture whose number is damaged by that of the one before; NAN: none is known in its epoch */
     double wall;  /* when it was judged, time_now() */
     double late;  /* seconds from capture; < 0: not known */
     bool calm;
@@ -70,7 +71,8 @@ typedef struct Run {
     Arena *told;
     Watched file, live, other;
     bool faulty, calm;
-    int false_events, events;
+    int events, false_events;
+    int undecided;       /* events that began with a picture whose number is damaged, the first of an epoch */
     Engine *engine;
     const Watch *watch;
     const char *game;
@@ -89,15 +91,15 @@ static void on_sample(void *arg, const char *stream, const Sample *s, const Fram
     uint32_t number;
     pthread_mutex_lock(&r->lock);
     Watched *const w = watched(r, stream);
-    if (!counter_read(f->plane[0], (int)f->stride[0], f->width, f->height, &number)) {
-        w->unread++;
-    } else {
-        const double at = number / FPS;
-        w->over |= w->once && w->look.len > 0 && at < w->look.at[w->look.len - 1].at;
-        if (!w->over)
-            vec_push(r->told, &w->look, ((Look){s->epoch, s->t, at, time_now(),
-                                               s->clock == CLOCK_RTCP ? 1e-6 * (double)(wall_now() - s->wall) : -1, r->calm}));
-    }
+    const bool read = counter_read(f->plane[0], (int)f->stride[0], f->width, f->height, &number);
+    const Look *const before = w->look.len > 0 ? &w->look.at[w->look.len - 1] : NULL;
+    const bool goes_on = before && before->epoch == s->epoch;
+    const double at = read ? number / FPS : goes_on ? before->at + 1e-6 * (double)(s->t - before->t) : NAN;
+    w->unread += !read;
+    w->over |= w->once && before && at < before->at;
+    if (!w->over)
+        vec_push(r->told, &w->look, ((Look){s->epoch, s->t, at, time_now(),
+                                            s->clock == CLOCK_RTCP ? 1e-6 * (double)(wall_now() - s->wall) : -1, r->calm}));
     pthread_mutex_unlock(&r->lock);
 }
 
@@ -136,7 +138,7 @@ static bool shown_before(const Run *r, const char *event, double value)
 {
     const Watched *const w = &r->live;
     for (int i = w->look.len - 1; i >= 0; i--)
-        if (shows(&r->file, event, value, w->look.at[i].at))
+        if (!isnan(w->look.at[i].at) && shows(&r->file, event, value, w->look.at[i].at))
             return true;
     return false;
 }
@@ -165,8 +167,10 @@ static void on_fault_event(Run *r, const EventRecord *e, const Look *l)
     if (e->kind == RECORD_END)
         return;
     r->events++;
-    if (l && is_true(r, e, l->at))
+    if (l && (isnan(l->at) || is_true(r, e, l->at))) {
+        r->undecided += isnan(l->at);
         return;
+    }
     r->false_events++;
     printf("  FALSE: %s %g (before: %g) at %.3f s of the game, epoch %d, %.3f s\n", e->rule->name, number_of(e, 0), number_of(e, 1),
            l ? l->at : -1.0, e->epoch, 1e-6 * (double)e->t_start);
@@ -385,8 +389,8 @@ static void report_faults(Run *r, const Transmission *t, int n, Pauses *pauses)
 {
     int quiet, loud;
     const double calm = late_95(r, true, &quiet), fault = late_95(r, false, &loud);
-    printf("%s: %d faults, %d events told, %d of them false; %d samples, %lld not readable\n", t->name, n, r->events, r->false_events,
-           r->live.look.len, (long long)r->live.unread);
+    printf("%s: %d faults, %d events told, %d of them false, %d undecided; %d samples, %lld with a damaged number\n", t->name, n, r->events,
+           r->false_events, r->undecided, r->live.look.len, (long long)r->live.unread);
     print_pauses(pauses);
     printf("  the other stream: %.1f ms after capture (95 of 100) without faults (%d samples), %.1f ms with (%d): %.2f times\n", calm, quiet, fault,
            loud, calm > 0 ? fault / calm : 0);
@@ -423,7 +427,7 @@ static bool run_faults(Run *r, Transmission *t, const char *const *film, int n, 
     }
     report_faults(r, t, done, pauses);
     transmit_stop(&other);
-    return well && r->false_events == 0 && r->live.unread == 0;
+    return well && r->false_events == 0;
 }
 
 /* ---- the program ---- */
