@@ -200,7 +200,7 @@ static void random_watch(World *r)
         name_event(r->w, i == 0 ? "e0" : i == 1 ? "e1" : "e2");
     for (int i = 0; i < 3; i++)
         random_event(r, (EventRule *)&r->w->event[i]);
-    if (below(r, 3) == 0)
+    if (below(r, 6) == 0)
         random_spotlight(r);
 }
 
@@ -393,7 +393,7 @@ static void as_the_reference(void **state)
                   totals.watches_with, totals.kinds[0], totals.kinds[3], totals.kinds[1], totals.kinds[2]);
     print_message("verdicts: %ld scores, %ld unknown; required: %ld unknown, %ld no, %ld yes\n", totals.scored, totals.unscored,
                   totals.required[0], totals.required[1], totals.required[2]);
-    assert_true(first || (totals.scored > 2000 && totals.unscored > 2000 && totals.required[0] > 1000 && totals.required[1] > 1000));
+    assert_true(first || (totals.scored > 1000 && totals.unscored > 1000 && totals.required[0] > 400 && totals.required[1] > 400));
     assert_true(first || (totals.watches_with > WATCHES / 2 && totals.kinds[1] > 100 && totals.kinds[2] > 100));
 }
 
