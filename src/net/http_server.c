@@ -268,8 +268,8 @@ static void on_ready(LoopSocket *s, unsigned events)
 
 /* ---- listening ---- */
 
-/* How readily it is given up for another: one that asks for nothing, one that is slow to ask, one that streams or is slow to take; -1: never,
- * the handler is at work for it. */
+/* How readily it is given up for another: one that asks for nothing, one that is slow to ask, one that streams or is
+ * slow to take; -1: never, the handler is at work for it. */
 static int dispensable(const Conn *c)
 {
     switch (c->state) {
@@ -291,7 +291,8 @@ static int from_peer(const HttpServer *s, uint64_t peer)
     return n;
 }
 
-/* All places are taken: the most dispensable goes; of these one of the address that has most; of these the one that has not moved for longest. */
+/* All places are taken: the most dispensable goes; of these one of the address that has most; of these the one that
+ * has not moved for longest. */
 static bool make_room(HttpServer *s)
 {
     Conn *gone = NULL;

@@ -13,10 +13,10 @@
  * its own, even if the other side has gone (then replying does nothing). HEAD is handled as GET, without the body. Requests that follow on a
  * connection wait for the reply before them.
  *
- * Everything from outside is bounded: heads, bodies, connections, time without progress; what is too much is refused with a status. Where all
- * connections are taken the one that asks for least makes room for another, so that nobody shuts others out by holding many. A
- * browser's page elsewhere must not read this server by a name of its own that leads here: with `names`, a Host that is neither an
- * address, localhost nor one of them gets 421. */
+ * Everything from outside is bounded: heads, bodies, connections, time without progress; what is too much is refused
+ * with a status. Where all connections are taken the one that asks for least makes room for another, so that nobody
+ * shuts others out by holding many. A browser's page elsewhere must not read this server by a name of its own that
+ * leads here: with `names`, a Host that is neither an address, localhost nor one of them gets 421. */
 #ifndef LATHE_NET_HTTP_SERVER_H
 #define LATHE_NET_HTTP_SERVER_H
 

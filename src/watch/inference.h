@@ -60,8 +60,9 @@ int infer_open(Infer *inf, const char *path, const InferShapes *shapes, InferMod
 /* Compiles, and waits for it, what requests of this size need; else it is done when the first of them comes, which
  * waits for it. */
 int infer_prepare(InferModel *m, int height, int width, Error *e);
-/* For who cannot wait for a compile: if what requests of this size need is not there, that begins, and the size becomes the nearest that can
- * run now, if one is no further off than a half or the double each way. Those who have workers. */
+/* For who cannot wait for a compile: if what requests of this size need is not there, that begins, and the size
+ * becomes the nearest that can run now, if one is no further off than a half or the double each way. Those who have
+ * workers. */
 void infer_size_now(InferModel *m, int *height, int *width);
 const char *infer_path(const InferModel *m);
 const char *infer_inside(const InferModel *m); /* InferShapes.output */

@@ -163,7 +163,8 @@ static void look_after_file(Outbox *o)
 
 typedef enum Work { WORK_NONE, WORK_WRITE, WORK_LOOK } Work;
 
-/* Until there is something to write: at once for records, in a while for acknowledgements alone; or to look after the file. */
+/* Until there is something to write: at once for records, in a while for acknowledgements alone; or to look after the
+ * file. */
 static Work await_work(Outbox *o, bool failed)
 {
     const int64_t lazy = machine_now() + 1000 * (failed ? AGAIN_MS : LAZY_MS), look = machine_now() + 1000 * LOOK_MS;

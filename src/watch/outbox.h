@@ -12,9 +12,9 @@
  *
  * When the disk is full, adding fails and says so; acknowledgements are tried again, alone, as they need less.
  *
- * A file that is removed while the outbox is open is written anew within a second, with all that was in it. If another stands in its place,
- * that is left alone: records go on through the old file, which has no name any more, and what waits there will not survive the process. Both
- * are told (OutboxTrouble).
+ * A file that is removed while the outbox is open is written anew within a second, with all that was in it. If
+ * another stands in its place, that is left alone: records go on through the old file, which has no name any more,
+ * and what waits there will not survive the process. Both are told (OutboxTrouble).
  *
  * `seq` grows while the outbox is open: what a sink reads comes in the order of its adding. */
 #ifndef LATHE_WATCH_OUTBOX_H
@@ -67,7 +67,8 @@ typedef struct OutboxAdd { /* a record to be added; it and what it points to bel
     struct OutboxAdd *next;
 } OutboxAdd;
 
-/* From any thread: all of them in one commit, in their order; returns once that is on disk. Else none was added, and each has the code. */
+/* From any thread: all of them in one commit, in their order; returns once that is on disk. Else none was added, and
+ * each has the code. */
 int outbox_add(Outbox *o, int n, OutboxAdd *add, Error *e);
 /* Soon. If many wait because the disk refuses them, these two wait too, until it does not, or *stop, or
  * outbox_hurry: then what was to be said is forgotten, and the record sent again one day. */

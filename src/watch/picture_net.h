@@ -9,7 +9,8 @@ typedef struct NetHost { /* what the models of a process share; outlives them */
     int threads;       /* to compile with, and of each run */
     const char *cache; /* folder; NULL: none */
     void (*progress)(void *arg, const char *what, int done, int total); /* arg: double *, when it began. NULL: silent */
-    /* Once for a model whose compile has taken a second already: "rec.onnx is compiled for 48 x 320; ..". From any thread; NULL: silent. */
+    /* Once for a model whose compile has taken a second already: "rec.onnx is compiled for 48 x 320; ..". From any
+     * thread; NULL: silent. */
     void (*slow)(void *arg, const char *line);
     void *slow_arg;
 } NetHost;

@@ -18,7 +18,8 @@
 
 typedef struct ServiceOptions {
     const NetHost *nets;
-    /* Besides the sinks; as of EngineOptions, but that events and what happens to streams are told once the outbox has them (telling.h). */
+    /* Besides the sinks; as of EngineOptions, but that events and what happens to streams are told once the outbox has
+     * them (telling.h). */
     void (*event)(void *arg, const EventRecord *r, int64_t latency);
     void (*system)(void *arg, const SystemRecord *r);
     void (*sample)(void *arg, const char *stream, const Sample *s, const Frame *f); /* NULL: nobody listens */
@@ -48,8 +49,8 @@ Store *service_store(ServiceRun *r); /* NULL: there is none */
 int service_port(const ServiceRun *r); /* of the page; 0: there is none */
 const char *service_address(ServiceRun *r); /* "127.0.0.1:8080": where the page is; NULL */
 Clips *service_clips(ServiceRun *r); /* NULL: there is no folder for them */
-/* Streams end as "stopped"; clips that wait are cut, and sinks deliver, until `timeout` (us) each. After it there is no engine, but what
- * waits and was lost can be asked. */
+/* Streams end as "stopped"; clips that wait are cut, and sinks deliver, until `timeout` (us) each. After it there is
+ * no engine, but what waits and was lost can be asked. */
 void service_drain(ServiceRun *r, int64_t timeout);
 /* Drains, and frees all. */
 void service_stop(ServiceRun *r, int64_t timeout);

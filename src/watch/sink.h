@@ -87,8 +87,8 @@ void sinks_drain(const Sinks *s, int64_t timeout);
 /* Delivers what it can until `timeout` (us), then closes; the rest waits on disk. Nobody else uses `s` any
  * more. */
 void sinks_close(Sinks *s, int64_t timeout);
-/* From any thread: n records, in their order, in one commit. ERR_IO: the outbox cannot be written (disk full), ERR_INVALID: one is too
- * long; what could not be added is lost for the sinks, and counted. */
+/* From any thread: n records, in their order, in one commit. ERR_IO: the outbox cannot be written (disk full),
+ * ERR_INVALID: one is too long; what could not be added is lost for the sinks, and counted. */
 int sinks_add(Sinks *s, int n, const SinkRecord *r, Error *e);
 typedef struct SinksTrouble {
     int64_t lost;        /* records that were lost so.. */

@@ -14,8 +14,9 @@
  * has not written yet (a second at most) is lost in a crash: events are safe in the outbox (sink.h). Searching reads the same
  * file from anywhere, other processes too.
  *
- * A file that is removed while the store is open, or that another takes the place of, is begun anew within a second, or gone on with if it
- * is a store: what was in it has been thrown away by whoever did so. What goes on at that moment is written from its beginning. */
+ * A file that is removed while the store is open, or that another takes the place of, is begun anew within a second,
+ * or gone on with if it is a store: what was in it has been thrown away by whoever did so. What goes on at that
+ * moment is written from its beginning. */
 #ifndef LATHE_WATCH_STORE_H
 #define LATHE_WATCH_STORE_H
 

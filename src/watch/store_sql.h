@@ -27,7 +27,8 @@ typedef enum StoreMoved {
 } StoreMoved;
 /* Where what is written goes; asked before each time. */
 StoreMoved store_db_moved(StoreDb *d);
-/* Closes one that is gone. Its log, if that is still there, goes too: SQLite would take it for that of whatever stands in its place. */
+/* Closes one that is gone. Its log, if that is still there, goes too: SQLite would take it for that of whatever stands
+ * in its place. */
 void store_db_abandon(StoreDb *d);
 sqlite3 *store_db_handle(const StoreDb *d);
 

@@ -2,14 +2,16 @@
  *
  *     worker -> a copy in the queue -> one thread: all that waits, in one commit to the outbox -> told, in their order
  *
- * A worker waits for no disk: it copies a record in microseconds and judges the next sample. Nobody is told of a record before it is
- * in the outbox, so that what anybody has heard of reaches the sinks, whenever the process is killed (sink.h). The queue is bounded: where the
- * disk is slower than events come for long, workers wait for it after all.
+ * A worker waits for no disk: it copies a record in microseconds and judges the next sample. Nobody is told of a
+ * record before it is in the outbox, so that what anybody has heard of reaches the sinks, whenever the process is
+ * killed (sink.h). The queue is bounded: where the disk is slower than events come for long, workers wait for it
+ * after all.
  *
- * What a worker waits for one record, two at once, p95 (2 CPUs of an EPYC, ext4): 10.3 ms for its commit, 0.04 ms here; with a disk
- * that takes 20 ms to sync 65 ms and 0.01 ms.
+ * What a worker waits for one record, two at once, p95 (2 CPUs of an EPYC, ext4): 10.3 ms for its commit, 0.04 ms
+ * here; with a disk that takes 20 ms to sync 65 ms and 0.01 ms.
  *
- * What the outbox does not take (a full disk) is told none the less, and is lost for the sinks, which count it (SinksTrouble).
+ * What the outbox does not take (a full disk) is told none the less, and is lost for the sinks, which count it
+ * (SinksTrouble).
  *
  * Without sinks there is nothing to wait for, and the worker tells itself. */
 #ifndef LATHE_WATCH_TELLING_H
@@ -22,7 +24,8 @@
 #define TELLING_BYTES (16 << 20)   /* .. and their lines of JSON together */
 
 typedef struct TellingOptions {
-    /* A record, and its line of JSON. One at a time for each stream; with sinks from the telling's thread. NULL: nobody listens. */
+    /* A record, and its line of JSON. One at a time for each stream; with sinks from the telling's thread. NULL:
+     * nobody listens. */
     void (*event)(void *arg, const EventRecord *r, int64_t latency, const char *json, size_t size);
     void (*system)(void *arg, const SystemRecord *r, const char *json, size_t size);
     void *arg;
@@ -39,8 +42,8 @@ typedef struct Telling Telling;
 Telling *telling_new(const TellingOptions *opt);
 /* From now on records go to these, which outlive it; once at most. ERR_MEMORY: no thread, and all is as it was. */
 int telling_sinks(Telling *t, Sinks *sinks, Error *e);
-/* From any thread, those of a stream one after another. What the record points to is copied, but for its watch and rule: these stay
- * until telling_flush has returned after it. */
+/* From any thread, those of a stream one after another. What the record points to is copied, but for its watch and
+ * rule: these stay until telling_flush has returned after it. */
 void telling_event(Telling *t, const EventRecord *r, int64_t latency);
 void telling_system(Telling *t, const SystemRecord *r);
 /* Returns when all that came until now has been told. */

@@ -44,8 +44,8 @@ int text_reader_line(TextReader *r, Arena *a, const TextSource *s, const Quad *q
 /* Compiles what lines need, and boxes of a source of this size (width 0: none). */
 int text_reader_prepare(TextReader *r, int width, int height, int side, Error *e);
 
-/* Sets the model, its input (in `a`, until the answer) and the size. `now`: by a detector of another size, as long as that for a source of this
- * one is being compiled (infer_size_now). */
+/* Sets the model, its input (in `a`, until the answer) and the size. `now`: by a detector of another size, as long as
+ * that for a source of this one is being compiled (infer_size_now). */
 void text_reader_ask_boxes(const TextReader *r, Arena *a, const TextSource *s, int side, bool now, InferRequest *q);
 int text_reader_take_boxes(const TextReader *r, Arena *a, const TextSource *s, const InferRequest *q, OcrBox **box, int *n, Error *e);
 void text_reader_ask_line(const TextReader *r, Arena *a, const TextSource *s, const Quad *quad, int min_width, InferRequest *q);
