@@ -309,8 +309,13 @@ static void leave_out(Stream *s, int64_t now)
         s->granted &= !far;
         if (s->granted)
             return;
-        if (far ? !live_due(s->live, s->grid.point, &arrival) : !near && grid_expected(&s->grid) - now >= AHEAD)
+        const bool ahead = grid_expected(&s->grid) - now >= AHEAD;
+        if (far ? !live_due(s->live, s->grid.point, &arrival) : !near && ahead)
             return;
+        if (far && ahead) { /* no packet of this epoch has come from then: it is the next epoch that is due, at whatever point */
+            s->granted = true;
+            return;
+        }
         s->granted = engine_grants(s->engine, &s->credit, far && spacing <= MOST_PUT_OFF ? (double)spacing / step : 0);
         if (!s->granted)
             grid_skip(&s->grid, SAMPLE_RATE, step);
