@@ -65,7 +65,7 @@ static void test_overload(void **state)
     bench_sleep(6); /* for the governor to find out */
     int64_t before[STREAMS], after[STREAMS];
     judged(&b, before);
-    bench_sleep(8);
+    bench_sleep(12);
     judged(&b, after);
     int64_t least = INT64_MAX, most = 0, sum = 0;
     for (int i = 0; i < STREAMS; i++) {
@@ -78,12 +78,12 @@ static void test_overload(void **state)
     const double factor = b.factor;
     pthread_mutex_unlock(&b.lock);
     print_message("judged %lld of %d that can be, %lld to %lld a stream, factor down to %.2f\n", (long long)sum,
-                  (int)(2 * 8e6 / WORK), (long long)least, (long long)most, factor);
+                  (int)(2 * 12e6 / WORK), (long long)least, (long long)most, factor);
     assert_true(factor < 0.8);
     const double keys = keyframes(&b); /* these cost least: they stand for the points behind them */
     print_message("%.0f %% are keyframes\n", 100 * keys);
     assert_true(keys > 0.3); /* a fifth by chance */
-    assert_true((double)sum >= 0.8 * 2 * 8e6 / WORK);
+    assert_true((double)sum >= 0.8 * 2 * 12e6 / WORK);
     assert_true((double)most <= 1.2 * (double)least + 1); /* a sample more or less at the edges of the time that is counted */
     for (int i = 0; i < STREAMS; i++) {
         const StreamStatus s = bench_status(&b, arena_printf(b.arena, "s%d", i));
