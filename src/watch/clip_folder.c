@@ -16,8 +16,9 @@
 enum { NAME = 200, PATH = 4096 };
 
 typedef struct ClipFile {
-    char name[NAME]; /* without ending: the earlier, the less */
+    char name[NAME]; /* without ending */
     int64_t bytes;
+    int64_t written; /* ns since 1970. Names go by clocks of senders, which may say anything */
 } ClipFile;
 
 struct ClipFolder {
@@ -103,23 +104,26 @@ static void remove_oldest(ClipFolder *f)
     }
 }
 
-/* In the order of names, which most often is at the end. */
-static void insert(ClipFolder *f, const char *name, int64_t bytes)
+/* One that is written anew is as new as any. */
+static void forget(ClipFolder *f, const char *name)
+{
+    for (int i = f->first; i < f->n; i++) {
+        if (strcmp(f->file[i].name, name) != 0)
+            continue;
+        f->counts.bytes -= f->file[i].bytes;
+        f->counts.files--;
+        memmove(f->file + i, f->file + i + 1, (size_t)(--f->n - i) * sizeof *f->file);
+        return;
+    }
+}
+
+static void append(ClipFolder *f, const char *name, int64_t bytes)
 {
     if (!make_room(f))
         return;
-    int at = f->n;
-    while (at > f->first && strcmp(f->file[at - 1].name, name) > 0)
-        at--;
-    if (at > f->first && strcmp(f->file[at - 1].name, name) == 0) { /* written anew */
-        f->counts.bytes += bytes - f->file[at - 1].bytes;
-        f->file[at - 1].bytes = bytes;
-        return;
-    }
-    memmove(f->file + at + 1, f->file + at, (size_t)(f->n - at) * sizeof *f->file);
-    snprintf(f->file[at].name, NAME, "%s", name);
-    f->file[at].bytes = bytes;
-    f->n++;
+    ClipFile *const one = &f->file[f->n++];
+    snprintf(one->name, NAME, "%s", name);
+    one->bytes = bytes;
     f->counts.bytes += bytes;
     f->counts.files++;
 }
@@ -127,15 +131,25 @@ static void insert(ClipFolder *f, const char *name, int64_t bytes)
 void clip_folder_add(ClipFolder *f, const char *name)
 {
     const int64_t video = size_of(f, name, ".mp4"), list = size_of(f, name, ".json");
-    insert(f, name, (video > 0 ? video : 0) + (list > 0 ? list : 0));
+    forget(f, name);
+    append(f, name, (video > 0 ? video : 0) + (list > 0 ? list : 0));
     remove_oldest(f);
 }
 
 /* ---- the folder ---- */
 
-static int by_name(const void *a, const void *b)
+static int by_age(const void *a, const void *b)
 {
-    return strcmp(((const ClipFile *)a)->name, ((const ClipFile *)b)->name);
+    const ClipFile *const x = a, *const y = b;
+    return x->written != y->written ? (x->written > y->written) - (x->written < y->written) : strcmp(x->name, y->name);
+}
+
+static int64_t written(const ClipFolder *f, const char *name)
+{
+    char path[PATH];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/%s.mp4", f->path, name);
+    return stat(path, &st) == 0 ? (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec : 0;
 }
 
 static void take_in(ClipFolder *f, const char *file)
@@ -147,11 +161,8 @@ static void take_in(ClipFolder *f, const char *file)
         remove_file(f, name, ".json");
     } else if (is_clip(file, ".mp4", name) && size_of(f, name, ".mp4") >= 0 && make_room(f)) {
         const int64_t list = size_of(f, name, ".json");
-        ClipFile *const one = &f->file[f->n++];
-        snprintf(one->name, NAME, "%s", name);
-        one->bytes = size_of(f, name, ".mp4") + (list > 0 ? list : 0);
-        f->counts.bytes += one->bytes;
-        f->counts.files++;
+        append(f, name, size_of(f, name, ".mp4") + (list > 0 ? list : 0));
+        f->file[f->n - 1].written = written(f, name);
     }
 }
 
@@ -164,7 +175,7 @@ static int read_folder(ClipFolder *f, Error *e)
         take_in(f, one->d_name);
     closedir(d);
     if (f->n > 0)
-        qsort(f->file, (size_t)f->n, sizeof *f->file, by_name);
+        qsort(f->file, (size_t)f->n, sizeof *f->file, by_age);
     remove_oldest(f);
     return access(f->path, W_OK | X_OK) == 0
                ? 0

@@ -288,14 +288,24 @@ ClipPart *clip_plan_part(const ClipPlan *p, int i)
     return i < p->npart ? p->part[i] : NULL;
 }
 
-void clip_plan_take(ClipPlan *p, ClipPart *part)
+/* False: it is not there. */
+static bool take_off(ClipPlan *p, const ClipPart *part)
 {
     int at = 0;
     while (at < p->npart && p->part[at] != part)
         at++;
     if (at == p->npart)
-        return;
+        return false;
     memmove(p->part + at, p->part + at + 1, (size_t)(--p->npart - at) * sizeof *p->part);
+    return true;
+}
+
+void clip_plan_drop(ClipPlan *p, ClipPart *part) { take_off(p, part); }
+
+void clip_plan_take(ClipPlan *p, ClipPart *part)
+{
+    if (!take_off(p, part))
+        return;
     if (p->gone_epoch != part->epoch || part->to > p->gone_to) {
         p->gone_to = part->to;
         memcpy(p->gone_name, part->name, sizeof p->gone_name);

@@ -71,5 +71,7 @@ void clip_plan_end(ClipPlan *p);
 ClipPart *clip_plan_part(const ClipPlan *p, int i);
 /* Out of the list, the caller's, who frees its arena. */
 void clip_plan_take(ClipPlan *p, ClipPart *part);
+/* Likewise, and nobody cuts it: no event is in a clip of its name. */
+void clip_plan_drop(ClipPlan *p, ClipPart *part);
 
 #endif

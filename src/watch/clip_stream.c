@@ -203,7 +203,7 @@ static bool follow_part(ClipStream *s, ClipPart *part)
     if (!j)
         j = begin_job(s, part);
     if (!j) {
-        clip_plan_take(s->plan, part);
+        clip_plan_drop(s->plan, part);
         arena_free(part->arena);
         return false;
     }

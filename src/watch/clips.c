@@ -5,9 +5,11 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "sched/clock.h"
+#include "sched/cond.h"
 #include "watch/clip_folder.h"
 #include "watch/clip_parts.h"
 #include "watch/cut.h"
@@ -34,11 +36,6 @@ struct Clips {
     pthread_mutex_t counting; /* guards: */
     ClipsCounts counts;       /* but what is above */
 };
-
-static int64_t now_us(void)
-{
-    return (int64_t)(time_now() * 1e6);
-}
 
 /* ---- what streams ask ---- */
 
@@ -224,8 +221,12 @@ static int cut_and_list(Clips *c, ClipJob *j, CutReport *r, Error *e)
         add_list(&list, j, r);
         code = file_write(arena_printf(a, "%s/%s.json", folder, j->part->name), str_text(&list),
                           list.len, e);
-        clip_folder_add(c->folder, j->part->name);
-        count_written(c, shortened);
+        if (code == 0) {
+            clip_folder_add(c->folder, j->part->name);
+            count_written(c, shortened);
+        } else { /* a clip without its list is none */
+            unlink(arena_printf(a, "%s/%s.mp4", folder, j->part->name));
+        }
     }
     arena_free(a);
     return code;
@@ -289,12 +290,7 @@ static ClipJob *find_job(Clips *c, int64_t now)
 
 static void wait_a_tick(Clips *c)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    const int64_t ns = until.tv_nsec + INT64_C(1000) * TICK;
-    until.tv_sec += ns / 1000000000;
-    until.tv_nsec = ns % 1000000000;
-    pthread_cond_timedwait(&c->wake, &c->lock, &until);
+    cond_wait_until(&c->wake, &c->lock, machine_now() + TICK);
 }
 
 static void drop_job(Clips *c, ClipJob *j)
@@ -309,7 +305,7 @@ static void *cut_all(void *arg)
     setpriority(PRIO_PROCESS, 0, 10); /* this thread's alone: streams go first */
     pthread_mutex_lock(&c->lock);
     for (;;) {
-        const int64_t now = now_us();
+        const int64_t now = machine_now();
         ClipJob *const j = find_job(c, now);
         const bool late = c->closing && now > c->deadline;
         if (!j && c->closing)
@@ -392,11 +388,7 @@ int clips_open(const ClipsOptions *opt, Clips **out, Error *e)
     c->counts = (ClipsCounts){.files = now.files, .bytes = now.bytes, .removed = now.removed};
     pthread_mutex_init(&c->lock, NULL);
     pthread_mutex_init(&c->counting, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&c->wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    cond_init(&c->wake);
     if (pthread_create(&c->thread, NULL, cut_all, c) != 0) {
         clip_folder_close(folder);
         arena_free(a);
@@ -414,7 +406,7 @@ void clips_close(Clips *c, int64_t timeout)
         return;
     pthread_mutex_lock(&c->lock);
     c->closing = true;
-    c->deadline = now_us() + timeout;
+    c->deadline = machine_now() + timeout;
     pthread_cond_signal(&c->wake);
     pthread_mutex_unlock(&c->lock);
     pthread_join(c->thread, NULL);
