@@ -261,14 +261,15 @@ static int edit(Engine *g, const StreamSpec *spec, Error *e)
     if (at < 0)
         return error_set(e, ERR_INVALID, "stream '%s': there is none of this name", spec->name);
     Stream *const s = g->stream[at]; /* only `control` changes the list */
-    if (!same_source(&s->spec, spec)) {
-        const int code = take_out(g, spec->name, e);
-        return code == 0 ? add(g, spec, e) : code;
-    }
     Judging next = {0};
-    int code = stream_judging(s, spec, &next, e);
+    int code = stream_judging(s, spec, &next, e); /* also for who begins anew: what cannot be judged leaves all as it was */
     if (code != 0)
         return code;
+    if (!same_source(&s->spec, spec)) {
+        arena_free(next.arena);
+        code = take_out(g, spec->name, e);
+        return code == 0 ? add(g, spec, e) : code;
+    }
     const bool clips = s->clips && clip_plan_wanted(spec->watch) && !source_is_file(spec->url);
     if ((judge_hears(next.judge) && !s->hears) || (clips && !s->sounds)) { /* its connection has no sound */
         arena_free(next.arena);

@@ -21,9 +21,10 @@ static void note_silence(Stream *s, const Packet *p)
     packet_free(&s->sound.silence);
     s->sound.silence = (Packet){.info = stream_info_ref(p->info)};
     s->sound.mute = s->sound.connection != p->info->connection;
-    if (s->sound.mute && !s->sound.told)
+    if (s->sound.mute && !s->sound.told && judge_hears(s->judging.judge)) {
         stream_tell(s, SYSTEM_MUTE, "no sound", 0);
-    s->sound.told |= s->sound.mute;
+        s->sound.told = true;
+    }
 }
 
 static void note_sound(Stream *s, const Packet *p)

@@ -93,6 +93,15 @@ static void notify(Live *l)
     pthread_mutex_unlock(&l->telling);
 }
 
+/* As notify: nobody is there to see it once the stream is closed, though the reader may only now come back from the network. */
+static void show_packet(Live *l, const Packet *p)
+{
+    pthread_mutex_lock(&l->telling);
+    if (!l->closed && l->opt.packet)
+        l->opt.packet(l->opt.arg, p);
+    pthread_mutex_unlock(&l->telling);
+}
+
 /* Under the lock, at most so long. */
 static void wait_for(Live *l, int64_t us)
 {
@@ -236,8 +245,7 @@ static int read_all(Live *l, Source *s, Error *e)
     while ((code = source_read(s, &p, e)) > 0) {
         if (paced && !packet_sound(&p)) /* sound comes when its neighbours do */
             pace(l, &p, &c);
-        if (l->opt.packet)
-            l->opt.packet(l->opt.arg, &p);
+        show_packet(l, &p);
         push(l, &p);
         if (now_us() - connected > LASTED)
             l->down_since = l->delay = 0;
