@@ -54,10 +54,21 @@ static Picture *cut_box(Arena *a, const Learning *l, const Frame *f, Box b)
 
 /* ---- the first pass ---- */
 
+static double frame_bytes(const LearnItem *item) { return 3.0 * (double)item->box.width * (double)item->box.height; }
+
 static int wish_count(const LearnItem *item)
 {
-    const double bytes = 3.0 * (double)item->box.width * (double)item->box.height;
-    return item->from == item->last ? 1 : (int)fmax(LEARN_LEAST + 4, fmin(LEARN_FRAMES, LEARN_BYTES / bytes));
+    return item->from == item->last ? 1 : (int)fmax(LEARN_LEAST + 4, fmin(LEARN_FRAMES, LEARN_BYTES / frame_bytes(item)));
+}
+
+/* All frames are kept until the video has been read. */
+static int check_size(const LearnOptions *opt, Error *e)
+{
+    double bytes = 0;
+    for (int i = 0; i < opt->nitem; i++)
+        bytes += wish_count(&opt->item[i]) * frame_bytes(&opt->item[i]);
+    return bytes <= LEARN_MAX_BYTES ? 0 : error_set(e, ERR_INVALID, "%d pictures at once would take %.1f GB: learn fewer at a time, or from single frames ('at')",
+                                                    opt->nitem, bytes * 1e-9);
 }
 
 static int by_time(const void *x, const void *y)
@@ -375,6 +386,8 @@ int learn_run(Arena *a, ObserveHost *host, const LearnOptions *opt, LearnResult 
         code = error_set(e, ERR_INVALID, "%s: learning needs a stored video", opt->url);
     for (int i = 0; i < opt->nitem && code == 0; i++)
         code = check_item(&l, i, e);
+    if (code == 0)
+        code = check_size(opt, e);
     if (code == 0)
         code = video_open(opt->url, &(VideoOptions){0}, &v, e);
     if (code == 0)

@@ -18,6 +18,7 @@
 #define LEARN_FRAMES 48     /* of a span, at most; fewer of large boxes: LEARN_BYTES */
 #define LEARN_LEAST 5       /* .. and at least */
 #define LEARN_BYTES (96 << 20)
+#define LEARN_MAX_BYTES 2e9  /* of all items together */
 #define LEARN_MAX_ITEMS 256
 #define LEARN_AROUND 24     /* pixels about the box that are searched where no region is named */
 

@@ -135,16 +135,6 @@ static void take_times(Context *ctx, const LearnAsk *ask, LearnItem *out)
 
 /* ---- signals of a watch ---- */
 
-static const Reference *references_of(const Signal *s, int *n)
-{
-    switch (s->kind) {
-    case SIGNAL_ICON: *n = s->icon.nref; return s->icon.ref;
-    case SIGNAL_POSITION: *n = s->position.nref; return s->position.ref;
-    case SIGNAL_SCREEN: *n = s->screen.nref; return s->screen.ref;
-    default: *n = 0; return NULL;
-    }
-}
-
 static const char *labels_of(Context *ctx, const Signal *s)
 {
     Str out = str_new(ctx->arena);
@@ -193,8 +183,8 @@ static const char *new_name(Context *ctx, const char *pattern, int n, const Lear
 /* What the signal would read: the one that is named, or the first that it can be. */
 static const char *target(Context *ctx, const LearnAsk *ask, const Signal *s, int n, const LearnItem *before)
 {
-    int nref;
-    const Reference *const ref = references_of(s, &nref);
+    const Reference *ref;
+    const int nref = signal_references(s, &ref);
     const char *const label = label_of(ctx, ask, s);
     const char *pattern = "";
     for (int i = 0; i < nref; i++) {

@@ -73,17 +73,6 @@ void watch_file_unref(WatchFile *f)
         arena_free(f->arena);
 }
 
-/* Pictures that are compared with: each of a signal's. */
-static int references(const Signal *s, const Reference **out)
-{
-    switch (s->kind) {
-    case SIGNAL_ICON: *out = s->icon.ref; return s->icon.nref;
-    case SIGNAL_SCREEN: *out = s->screen.ref; return s->screen.nref;
-    case SIGNAL_POSITION: *out = s->position.ref; return s->position.nref;
-    default: return 0;
-    }
-}
-
 /* Models are large: their size and time are enough. */
 static void add_model(Digest *d, Paths *paths, const char *path)
 {
@@ -109,6 +98,14 @@ static void add_content(Digest *d, Paths *paths, const char *path)
     arena_free(tmp);
 }
 
+static void add_pictures(Digest *d, Paths *paths, int n, const Reference *ref)
+{
+    for (int i = 0; i < n; i++) {
+        add_content(d, paths, ref[i].path);
+        add_path(paths, path_dir(paths->arena, ref[i].path)); /* a wild card may find another */
+    }
+}
+
 static Digest watch_digest(const Watch *w, Paths *paths)
 {
     Digest d = digest_new();
@@ -116,14 +113,18 @@ static Digest watch_digest(const Watch *w, Paths *paths)
     add_model(&d, paths, w->recogniser);
     add_model(&d, paths, w->detector);
     for (int i = 0; i < w->nsignal; i++) {
-        const Reference *ref = NULL;
-        const int n = references(&w->signal[i], &ref);
-        add_model(&d, paths, w->signal[i].model);
-        for (int k = 0; k < n; k++) {
-            add_content(&d, paths, ref[k].path);
-            add_path(paths, path_dir(paths->arena, ref[k].path)); /* a wild card may find another */
-        }
+        const Signal *const s = &w->signal[i];
+        const Reference *ref;
+        const int n = signal_references(s, &ref);
+        add_model(&d, paths, s->model);
+        add_pictures(&d, paths, n, ref);
+        if (s->kind == SIGNAL_ICON)
+            add_pictures(&d, paths, s->icon.nother, s->icon.other);
+        if ((s->kind == SIGNAL_OBJECT || s->kind == SIGNAL_CLASS) && s->object.names)
+            add_content(&d, paths, s->object.names);
     }
+    for (int i = 0; i < w->align.nanchor; i++)
+        add_content(&d, paths, w->align.anchor[i].path);
     return d;
 }
 
@@ -402,7 +403,7 @@ static void read_settings(const Yaml *y, YamlMap *m, Service *s)
     s->at = (ServicePlaces){.workers = place_of(m, "workers"), .outbox = place_of(m, "outbox"), .evidence = place_of(m, "evidence"),
                             .store = place_of(m, "store"), .page = place_of(m, "page"), .clips = place_of(m, "clips"),
                             .clips_bytes = place_of(m, "clips_bytes"), .clips_ring = place_of(m, "clips_ring"),
-                            .clips_pending = place_of(m, "clips_pending")};
+                            .clips_pending = place_of(m, "clips_pending"), .page_names = place_of(m, "page_names")};
     s->workers = yaml_int(m, "workers", 0, 1, 1024);
     s->outbox = read_name(y, m, "outbox", arena_printf(y->ctx->arena, "%s.outbox", s->path));
     read_evidence(y, m, s);
@@ -411,6 +412,10 @@ static void read_settings(const Yaml *y, YamlMap *m, Service *s)
     s->clips_bytes = llrint(yaml_number(m, "clips_bytes", (double)CLIPS_MAX_BYTES, 1e6, 1e15));
     s->clips_ring = llrint(yaml_number(m, "clips_ring", (double)CLIPS_RING_BYTES, 1e5, 1e12));
     s->clips_pending = llrint(yaml_number(m, "clips_pending", (double)CLIPS_PENDING_BYTES, 1e5, 1e12));
+    static const char *const of_clips[] = {"clips_bytes", "clips_ring", "clips_pending"};
+    for (int i = 0; i < 3 && !s->clips; i++)
+        if (yaml_get(m, of_clips[i]))
+            yaml_fail(y, place_of(m, of_clips[i]), "'service': '%s' is of clips, and there is no 'clips', a folder for them", of_clips[i]);
     s->page = yaml_text(m, "page", NULL);
     s->page_name = yaml_texts(m, "page_names", &s->npage_name);
 }

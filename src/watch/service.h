@@ -32,7 +32,7 @@ typedef struct ServiceStream {
 } ServiceStream;
 
 typedef struct ServicePlaces { /* of settings, for messages; line 0: the file says nothing of it */
-    Place workers, outbox, evidence, store, page, clips, clips_bytes, clips_ring, clips_pending;
+    Place workers, outbox, evidence, store, page, clips, clips_bytes, clips_ring, clips_pending, page_names;
 } ServicePlaces;
 
 typedef struct Service {

@@ -299,6 +299,14 @@ int service_start(const char *path, const ServiceOptions *opt, ServiceRun **out,
 
 bool service_changed(ServiceRun *r) { return files_changed(&r->files); }
 
+static bool same_page_names(const Service *a, const Service *b)
+{
+    bool same = a->npage_name == b->npage_name;
+    for (int i = 0; i < a->npage_name && same; i++)
+        same = strcmp(a->page_name[i], b->page_name[i]) == 0;
+    return same;
+}
+
 /* What cannot be changed while it runs. */
 static int check_fixed(const ServiceRun *r, const Service *next, Error *e)
 {
@@ -307,6 +315,7 @@ static int check_fixed(const ServiceRun *r, const Service *next, Error *e)
         {"workers", next->workers == now->workers, next->at.workers},
         {"store", text_same(next->store, now->store), next->at.store},
         {"page", text_same(next->page, now->page), next->at.page},
+        {"page_names", same_page_names(next, now), next->at.page_names},
         {"clips", text_same(next->clips, now->clips), next->at.clips},
         {"clips_bytes", next->clips_bytes == now->clips_bytes, next->at.clips_bytes},
         {"clips_ring", next->clips_ring == now->clips_ring, next->at.clips_ring},

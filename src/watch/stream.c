@@ -37,6 +37,7 @@ static void report(const Judge *j, const Watch *w, StreamReport *r)
 typedef struct Sound {
     Source *source; /* NULL: nothing is to be heard */
     bool over;
+    Error error;    /* why it is over before its end; "" */
 } Sound;
 
 static int open_sound(const Judge *j, const StreamOptions *opt, Sound *out, Error *e)
@@ -58,9 +59,12 @@ static int open_sound(const Judge *j, const StreamOptions *opt, Sound *out, Erro
 /* One more packet for those who hear. */
 static void read_sound(Judge *j, Sound *sound)
 {
-    Error e;
     Packet p;
-    sound->over = source_read(sound->source, &p, &e) <= 0;
+    Error e = {0};
+    const int code = source_read(sound->source, &p, &e);
+    sound->over = code <= 0;
+    if (code < 0)
+        sound->error = e;
     if (sound->over)
         p = (Packet){.info = stream_info_ref(source_info(sound->source))};
     judge_sound(j, &p);
@@ -130,6 +134,8 @@ int stream_run(ObserveHost *host, const StreamOptions *opt, StreamReport *out, E
         judge_stop(j);
         out->video = video_counts(v);
         report(j, opt->watch, out);
+        if (out->error[0] == '\0')
+            snprintf(out->error, sizeof out->error, "%.250s", sound.error.message);
     }
     video_close(v);
     source_close(sound.source);

@@ -19,6 +19,17 @@ int watch_find_event(const Watch *w, const char *name)
     return -1;
 }
 
+int signal_references(const Signal *s, const Reference **out)
+{
+    *out = NULL;
+    switch (s->kind) {
+    case SIGNAL_ICON: *out = s->icon.ref; return s->icon.nref;
+    case SIGNAL_SCREEN: *out = s->screen.ref; return s->screen.nref;
+    case SIGNAL_POSITION: *out = s->position.ref; return s->position.nref;
+    default: return 0;
+    }
+}
+
 const char *signal_kind_name(SignalKind k)
 {
     static const char *const name[] = {

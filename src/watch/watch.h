@@ -233,6 +233,8 @@ typedef struct Watch {
 
 int watch_find_signal(const Watch *w, const char *name); /* -1: none */
 int watch_find_event(const Watch *w, const char *name);
+/* Pictures that a signal compares with: how many. */
+int signal_references(const Signal *s, const Reference **out);
 const char *signal_kind_name(SignalKind k);
 
 #endif

@@ -135,6 +135,7 @@ static void test_refused(void **state)
         {"streams:\n  \"a\\nb\": {url: x.mp4, watch: watch.yaml}\n", ":2:3: the name of a stream must be one line"},
         {"service: {store: \"\"}\n", "'service': 'store' must not be empty"},
         {"service: {workers: 0}\n", "'service': 'workers' must be between 1 and 1024"},
+        {"service: {clips_ring: 15000000}\n", ":1:23: 'service': 'clips_ring' is of clips"},
         {"service: {clips: x, clips_bytes: 10}\n", ":1:34: 'service': 'clips_bytes' must be between"},
         {"service: {colour: 1}\n", "'service': unknown key 'colour'"},
         {"stream: {}\n", ":1:1: the file: unknown key 'stream'"},
