@@ -201,7 +201,7 @@ static void folded(void **state)
         const int64_t m = node_int(&c.graph->node.at[c.graph->block.at[0].node.at[i]], "winograd", 0);
         transformed += m > 0 ? (m + 2) * (m + 2) * 512 * 256 * 4 : 0;
     }
-    assert_in_range(bytes, transformed, transformed + 4096);
+    assert_in_range(bytes, transformed, transformed + transformed / 8); /* panels are filled up; w would be a quarter */
     arena_free(a);
 }
 
