@@ -158,7 +158,7 @@ static void tell_losses(Running *run)
         const StoreCounts c = store_counts(service_store(run->service));
         tell_loss(run, &run->store, c.failures, "the store could not be written, and it is tried again", c.error);
         tell_loss(run, &run->renewed, c.renewed, "the store was removed or replaced while it was in use, and begun anew", service_now(run->service)->store);
-        tell_loss(run, &run->dropped, c.dropped, "spans and records were lost for the store", c.error);
+        tell_loss(run, &run->dropped, c.dropped, "spans, records and values were lost for the store", c.error);
     }
 }
 
@@ -214,11 +214,21 @@ static int start_videos(Running *run, Error *e)
     return code;
 }
 
+/* What no disk took until the end. */
+static void tell_unwritten(Running *run)
+{
+    const StoreCounts c = store_counts(service_store(run->service));
+    if (c.waiting > 0)
+        fprintf(stderr, "store: %lld spans, records and values could not be written: %s\n", (long long)c.waiting, c.error);
+}
+
 static void tell_undelivered(Running *run)
 {
     run->outbox.at = run->store.at = run->dropped.at = 0; /* what was not told yet */
     run->sinks_asked = time_now();                        /* each is told of below */
     tell_losses(run);
+    if (service_store(run->service))
+        tell_unwritten(run);
     const Service *const s = service_now(run->service);
     for (int i = 0; i < s->nsink; i++) {
         const SinkCounts c = sinks_counts(service_sinks(run->service), i);

@@ -170,6 +170,7 @@ void page_metrics(Str *out, const PageOptions *opt, const EngineStatus *engine, 
         add_one(out, "lathe_watch_store_spans_total", "counter", "Runs of text, screens and objects that were kept.", (double)c.spans);
         add_one(out, "lathe_watch_store_failures_total", "counter", "Times at which the store could not be written.", (double)c.failures);
         add_one(out, "lathe_watch_store_renewed_total", "counter", "Times at which the store had been removed or replaced.", (double)c.renewed);
+        add_one(out, "lathe_watch_store_waiting", "gauge", "Spans, records and facts that the last commit failed to write.", (double)c.waiting);
         add_one(out, "lathe_watch_store_dropped_total", "counter", "What was not kept for want of room.", (double)c.dropped);
     }
     if (opt->cutting)

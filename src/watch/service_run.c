@@ -404,6 +404,8 @@ void service_drain(ServiceRun *r, int64_t timeout)
     r->engine = NULL;
     telling_free(r->telling);
     r->telling = NULL;
+    if (r->store)
+        store_finish(r->store);
     clips_close(r->clips, timeout);
     r->clips = NULL;
     if (r->sinks)

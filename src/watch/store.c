@@ -78,7 +78,9 @@ typedef struct SpanJob {
 } SpanJob;
 
 typedef struct FactJob {
-    const char *stream, *key, *text; /* key NULL: all of the stream go */
+    StreamSpans *of;
+    Fact *fact;                      /* NULL: all of the stream go */
+    const char *stream, *key, *text; /* the names stay as long as `of` does, which only the writer takes away */
     double number;
 } FactJob;
 
@@ -104,6 +106,34 @@ static void take_spans(Store *s, Batch *b)
     }
 }
 
+/* Facts of this name are to go already, since a commit that failed; *n: of all names. */
+static bool forget_waits(const Store *s, const char *name, int *n)
+{
+    bool found = false;
+    *n = 0;
+    for (int i = 0; i < s->stream.len; i++) {
+        const StreamSpans *const t = s->stream.at[i];
+        *n += t->tried;
+        found = found || (t->tried && strcmp(t->name, name) == 0);
+    }
+    return found;
+}
+
+/* A stream that is over stays until the file has forgotten its facts; of those that come and go meanwhile so many do. */
+static bool take_forget(Store *s, StreamSpans *t, Batch *b)
+{
+    int n;
+    const bool twice = !t->tried && forget_waits(s, t->name, &n), room = t->tried || twice || n < STORE_FORGETS;
+    if (twice || !room) {
+        s->counts.dropped += !room;
+        store_end_stream(s, t);
+        return false;
+    }
+    t->tried = true;
+    b->fact[b->nfact++] = (FactJob){.of = t, .stream = t->name};
+    return true;
+}
+
 static void take_facts(Store *s, Batch *b)
 {
     int n = 0;
@@ -112,19 +142,15 @@ static void take_facts(Store *s, Batch *b)
     b->fact = arena_array_of(b->arena, n + 1, FactJob);
     for (int i = 0; i < s->stream.len; i++) {
         StreamSpans *const t = s->stream.at[i];
-        const char *const name = arena_strdup(b->arena, t->name);
         for (int k = 0; k < t->nsignal && !t->over; k++) {
             Fact *const f = &t->fact[k];
             if (f->dirty)
-                b->fact[b->nfact++] = (FactJob){name, arena_strdup(b->arena, t->signal[k]),
+                b->fact[b->nfact++] = (FactJob){t, f, t->name, t->signal[k],
                                                 f->kind == VALUE_TEXT ? arena_strdup(b->arena, f->text) : NULL, f->number};
             f->dirty = false;
         }
-        if (t->over) {
-            b->fact[b->nfact++] = (FactJob){.stream = name};
-            store_end_stream(s, t);
+        if (t->over && !take_forget(s, t, b))
             i--;
-        }
     }
 }
 
@@ -142,10 +168,10 @@ static int write_batch(Store *s, Batch *b, Error *e)
     for (int i = 0; i < b->nrecord && code == 0; i++, r = r->next)
         code = store_db_record(s->db, r->id, r->rev, &r->row, r->json, e);
     for (int i = 0; i < b->nfact && code == 0; i++) /* a stream of the same name may have begun meanwhile */
-        code = b->fact[i].key ? 0 : store_db_forget_facts(s->db, b->fact[i].stream, e);
+        code = b->fact[i].fact ? 0 : store_db_forget_facts(s->db, b->fact[i].stream, e);
     for (int i = 0; i < b->nfact && code == 0; i++) {
         const FactJob *const f = &b->fact[i];
-        code = f->key ? store_db_fact(s->db, f->stream, f->key, f->number, f->text, wall, e) : 0;
+        code = f->fact ? store_db_fact(s->db, f->stream, f->key, f->number, f->text, wall, e) : 0;
     }
     if (code == 0)
         code = store_db_commit(s->db, e);
@@ -162,6 +188,17 @@ static void drop_span(Store *s, OpenSpan *p)
     s->nspan--;
     store_leave_stream(p->from);
     heap_free(p);
+}
+
+static void settle_facts(Store *s, const Batch *b, int code)
+{
+    for (int i = 0; i < b->nfact; i++) {
+        const FactJob *const f = &b->fact[i];
+        if (f->fact)
+            f->fact->dirty = f->fact->dirty || code != 0;
+        else if (code == 0)
+            store_end_stream(s, f->of);
+    }
 }
 
 /* What was written is forgotten, what was not waits for the next time. */
@@ -187,8 +224,9 @@ static void settle(Store *s, Batch *b, int code)
     }
     if (!s->record)
         s->last_record = &s->record;
-    if (code != 0)
-        s->counts.failures++;
+    settle_facts(s, b, code);
+    s->counts.failures += code != 0;
+    s->counts.waiting = code != 0 ? b->nspan + b->nrecord + b->nfact : 0;
 }
 
 /* No row of the old file is in the new one. */
@@ -337,13 +375,26 @@ int store_open(const char *path, const StoreOptions *opt, Store **out, Error *e)
     return 0;
 }
 
+static void end_all_spans(Store *s)
+{
+    pthread_mutex_lock(&s->lock);
+    for (int i = 0; i < s->stream.len; i++)
+        store_end_spans(s->stream.at[i]);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void store_finish(Store *s)
+{
+    end_all_spans(s);
+    store_flush(s);
+}
+
 void store_close(Store *s)
 {
     if (!s)
         return;
+    end_all_spans(s);
     pthread_mutex_lock(&s->lock);
-    for (int i = 0; i < s->stream.len; i++)
-        store_end_spans(s->stream.at[i]);
     s->stop = true;
     pthread_cond_signal(&s->work);
     pthread_mutex_unlock(&s->lock);

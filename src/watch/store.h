@@ -10,6 +10,9 @@
  *
  * A *fact* is the value a signal has now: what facets compare ("alive < 20").
  *
+ * What a commit fails to write waits for the next one: spans and records as far as there is room, of facts what they are by
+ * then.
+ *
  * store_sample and store_record may come from any thread; they take microseconds, as a thread of the store's writes. What it
  * has not written yet (a second at most) is lost in a crash: events are safe in the outbox (sink.h). Searching reads the same
  * file from anywhere, other processes too.
@@ -32,7 +35,8 @@ typedef struct StoreOptions { /* zero: the default of each */
 
 typedef struct StoreCounts {
     int64_t spans, records;   /* written */
-    int64_t dropped;          /* spans that could not be written, or had no room to wait */
+    int64_t waiting;          /* spans, records and facts that the last commit failed to write: the next one does */
+    int64_t dropped;          /* of these, what had no room to wait */
     int64_t failures;
     int64_t renewed;          /* times at which the file had been removed or replaced, and was begun anew */
     char error[256];          /* the last one; "" */
@@ -42,7 +46,9 @@ typedef struct Store Store;
 
 /* ERR_INVALID: the file is something else, or of a later version; ERR_IO: it cannot be made. */
 int store_open(const char *path, const StoreOptions *opt, Store **out, Error *e);
-/* Ends and writes what is open. NULL is allowed. */
+/* Ends and writes what is open; `waiting` in its counts is then what no disk took. */
+void store_finish(Store *s);
+/* As that, and frees it. NULL is allowed. */
 void store_close(Store *s);
 /* `reading`: of the events that judged the sample (events_readings), one a signal. Samples of one stream come in order. */
 void store_sample(Store *s, const Watch *w, const Sample *sample, const Reading *reading);

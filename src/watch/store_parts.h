@@ -11,6 +11,7 @@ enum {
     STORE_VARIANTS = 4,    /* texts of one span that are counted against each other */
     STORE_OPEN = 512,      /* spans of one stream at once */
     STORE_FACT_TEXT = 128,
+    STORE_FORGETS = 1000,  /* names of streams that ended while no commit succeeded */
     STORE_WAITING = 100000 /* spans of all, with what a full disk keeps from being written */
 };
 
@@ -46,7 +47,8 @@ struct StreamSpans {
     const Watch *of;       /* compared, never looked into: it may be gone */
     int nsignal;
     const char **signal;
-    bool over;             /* its facts are to go, and then all of it */
+    bool over;             /* its facts are to go, and then all of it .. */
+    bool tried;            /* .. and one commit for that was begun */
     int epoch;
     Fact *fact;
     int nopen;

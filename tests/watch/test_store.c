@@ -283,6 +283,17 @@ static void files_that_are_no_store(Context *ctx)
     (void)ctx;
 }
 
+static void disk_full(bool full)
+{
+    static struct rlimit before;
+    if (full) {
+        getrlimit(RLIMIT_FSIZE, &before);
+        signal(SIGXFSZ, SIG_IGN);
+    }
+    const struct rlimit none = {1024, before.rlim_max};
+    setrlimit(RLIMIT_FSIZE, full ? &none : &before);
+}
+
 /* A file that may not grow: counted, and written later. */
 static void a_full_disk(Context *ctx)
 {
@@ -290,18 +301,70 @@ static void a_full_disk(Context *ctx)
     bench_open(&b, ctx);
     see(&b, "0 title=first");
     store_flush(b.store);
-    struct rlimit before;
-    getrlimit(RLIMIT_FSIZE, &before);
-    signal(SIGXFSZ, SIG_IGN);
-    const struct rlimit none = {1024, before.rlim_max};
-    setrlimit(RLIMIT_FSIZE, &none);
+    disk_full(true);
     see(&b, "1 title=second");
     store_flush(b.store);
     assert_true(store_counts(b.store).failures > 0);
     assert_true(store_counts(b.store).error[0] != '\0');
-    setrlimit(RLIMIT_FSIZE, &before);
+    disk_full(false);
     assert_string_equal(found(&b, "second"), "text title 'second' 1-1 1|");
     assert_int_equal(store_counts(b.store).dropped, 0);
+    bench_close(&b);
+}
+
+/* What signals showed last while nothing could be written, and streams that ended then. */
+static void facts_of_a_full_disk(Context *ctx)
+{
+    Bench b;
+    bench_open(&b, ctx);
+    see_at(&b, "one", "0 title=first alive=40");
+    see_at(&b, "two", "0 title=first alive=40");
+    see_at(&b, "three", "0 title=first alive=40");
+    store_flush(b.store);
+    disk_full(true);
+    see_at(&b, "one", "1 title=first alive=7");
+    store_stream_end(b.store, "two");
+    store_stream_end(b.store, "three");
+    store_flush(b.store);
+    assert_true(store_counts(b.store).failures > 0);
+    assert_true(store_counts(b.store).waiting >= 3); /* the span, the fact, two streams */
+    see_at(&b, "three", "1 title=again alive=3"); /* it comes again */
+    store_flush(b.store);
+    disk_full(false);
+    assert_string_equal(found(&b, "alive<20 stream:one"), "text alive '7' 1-1 1|text alive '40' 0-0 1|text title 'first' 0-1 2|");
+    assert_string_equal(found(&b, "alive<100 stream:two"), "");
+    assert_string_equal(found(&b, "alive<20 again"), "text title 'again' 1-1 1|");
+    assert_int_equal(store_counts(b.store).dropped, 0);
+    assert_int_equal(store_counts(b.store).waiting, 0);
+    bench_close(&b);
+}
+
+/* Names that come and go while nothing can be written take no more room than so many, and are counted. */
+static void names_of_a_full_disk(Context *ctx)
+{
+    enum { N = 1100, KEPT = 1000 };
+    Bench b;
+    bench_open(&b, ctx);
+    store_flush(b.store);
+    disk_full(true);
+    for (int i = 0; i < N; i++) {
+        const char *const name = arena_printf(ctx->arena, "s%d", i);
+        see_at(&b, name, "0 alive=1");
+        store_stream_end(b.store, name);
+        if (i % 50 == 49)
+            store_flush(b.store);
+    }
+    for (int i = 0; i < 10; i++) { /* one name takes its room once */
+        see_at(&b, "s0", "1 alive=1");
+        store_stream_end(b.store, "s0");
+        store_flush(b.store);
+    }
+    disk_full(false);
+    assert_int_equal(store_counts(b.store).dropped, N - KEPT);
+    store_flush(b.store);
+    assert_int_equal(store_counts(b.store).waiting, 0);
+    assert_int_equal(store_counts(b.store).dropped, N - KEPT);
+    assert_int_equal(store_counts(b.store).spans, N + 10);
     bench_close(&b);
 }
 
@@ -424,7 +487,7 @@ static void many_streams(Context *ctx)
 
 #define CASES(X)                                                                                               \
     X(runs_of_text) X(lines_of_pages) X(objects_and_screens) X(facets) X(queries_that_are_wrong) X(queries_at_random) \
-        X(records) X(a_store_goes_on) X(files_that_are_no_store) X(a_full_disk) X(a_file_that_goes) X(a_log_that_goes) X(old_rows_go) X(many_streams)
+        X(records) X(a_store_goes_on) X(files_that_are_no_store) X(a_full_disk) X(facts_of_a_full_disk) X(names_of_a_full_disk) X(a_file_that_goes) X(a_log_that_goes) X(old_rows_go) X(many_streams)
 #define CASE(name) static void test_##name(void **state) { (void)state; in_case(name); }
 CASES(CASE)
 #define ROW(name) cmocka_unit_test(test_##name),
