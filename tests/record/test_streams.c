@@ -30,7 +30,8 @@ static const Case cases[] = {
     {"avx2", ROWS("64", "48", "480"), 24, true, 8, false},
     {"avx2", PRODUCT("input", "64", "48", "480"), 24, true, 8, true},
     {"avx2", ROWS("66", "48", "480"), 16, true, 0, false}, /* 11 tiles, of which 7 would fit */
-    {"avx512", ROWS("12", "61", "176"), 16, false, 0, false}, /* one tile */
+    {"avx512", ROWS("6", "61", "176"), 16, false, 0, false}, /* one tile */
+    {"avx512", ROWS("12", "61", "176"), 64, false, 0, false}, /* two of 6 by 64 */
     {"avx512", ROWS("1", "61", "176"), 16, false, 0, false},
     {"avx512", ROWS("1", "61", "190"), 64, false, 0, false},
 };
