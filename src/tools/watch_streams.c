@@ -30,7 +30,7 @@ typedef struct Running {
     NetHost nets;
     Loss sink[SERVICE_MAX_SINKS]; /* failures; by its place in the file */
     double sinks_asked;
-    Loss outbox, rewritten, displaced, store, renewed, dropped;
+    Loss outbox, rewritten, displaced, store, renewed, dropped, untold, held;
 } Running;
 
 /* ---- what the streams tell ---- */
@@ -143,6 +143,9 @@ static void tell_sinks(Running *run)
 
 static void tell_losses(Running *run)
 {
+    const TellingCounts told = service_telling(run->service);
+    tell_loss(run, &run->untold, told.dropped, "records were lost", "the outbox takes them too slowly");
+    tell_loss(run, &run->held, told.full, "streams wait to tell their records", "the outbox takes them too slowly");
     if (service_sinks(run->service)) {
         tell_sinks(run);
         const SinksTrouble t = sinks_trouble(service_sinks(run->service));
@@ -224,7 +227,7 @@ static void tell_unwritten(Running *run)
 
 static void tell_undelivered(Running *run)
 {
-    run->outbox.at = run->store.at = run->dropped.at = 0; /* what was not told yet */
+    run->outbox.at = run->store.at = run->dropped.at = run->untold.at = 0; /* what was not told yet */
     run->sinks_asked = time_now();                        /* each is told of below */
     tell_losses(run);
     if (service_store(run->service))

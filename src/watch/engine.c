@@ -119,7 +119,7 @@ static void run_stream(Task *t, int worker)
         return;
     }
     pthread_mutex_lock(&s->lock);
-    if (!s->gone && !s->over)
+    if (!s->gone && !s->over && !stream_held(s))
         stream_step(s);
     pthread_mutex_unlock(&s->lock);
 }

@@ -62,6 +62,9 @@ typedef struct EngineOptions {
     /* From workers, one at a time for each stream. What it points to is valid during the call. `latency`: us from the arrival of the frame that confirmed it. */
     void (*event)(void *arg, const EventRecord *r, int64_t latency);
     void (*system)(void *arg, const SystemRecord *r);
+    /* Who is told of events is behind: a stream that has just told one is held back until this is false, and no other. What it
+     * misses meanwhile is counted as busy; files wait. NULL: never */
+    bool (*behind)(void *arg);
     void (*sample)(void *arg, const char *stream, const Sample *s, const Frame *f); /* NULL: nobody listens */
     /* After its events; reading: what each signal of the watch read as. NULL: nobody listens */
     void (*judged)(void *arg, const Watch *w, const Sample *s, const struct Reading *reading, const Frame *f);

@@ -61,6 +61,7 @@ typedef struct Stream {
     SampleGrid grid;
     bool granted;         /* the next point is not left out */
     double credit;        /* of that */
+    bool held;            /* who is told of its events is behind */
     bool gone;            /* being removed: whatever comes is passed over */
     bool over;
     DeskSeat *seat;       /* in the spotlight; NULL: it does not compete */
@@ -105,6 +106,7 @@ void sound_change(Stream *s);  /* the judging is another now */
 void sound_expect(Stream *s);  /* `frame` is to be looked at: sets `listening` if something is to be heard */
 void sound_listen(Stream *s);  /* not `listening` any more: it can be looked at; else it is woken in time */
 
+bool stream_held(Stream *s);   /* not now; it is woken again */
 void stream_step(Stream *s);   /* a little work; wakes itself again */
 void stream_change(Stream *s, const StreamSpec *spec, Judging next); /* another watch from now on */
 void stream_end(Stream *s, const char *cause); /* nothing more will be judged */

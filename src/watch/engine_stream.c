@@ -10,6 +10,7 @@
 
 #define AHEAD 1000000   /* us: decoding begins so long before a frame is wanted */
 #define DOWN_TICK 250000 /* us */
+#define HELD_TICK 50000  /* us */
 #define MOST_PUT_OFF 10000000 /* us between keyframes; in streams with fewer of them samples are spread evenly */
 
 /* ---- of late ---- */
@@ -70,6 +71,7 @@ static void on_event(void *arg, const EventRecord *r)
     s->events += r->kind != RECORD_END;
     if (o->event)
         o->event(o->arg, &shown, machine_now() - s->grid.arrival);
+    s->held = s->held || (o->behind && o->behind(o->arg));
 }
 
 static void on_sample(void *arg, const Sample *sample, const Frame *f)
@@ -354,6 +356,15 @@ static void fetch(Stream *s, double start)
     }
     if (r == LIVE_FRAME && !s->looking && !s->listening)
         engine_wake(s, deadline, 0);
+}
+
+bool stream_held(Stream *s)
+{
+    const EngineOptions *const o = engine_options(s->engine);
+    s->held = s->held && o->behind(o->arg);
+    if (s->held)
+        engine_wake(s, atomic_load(&s->deadline), machine_now() + HELD_TICK);
+    return s->held;
 }
 
 void stream_step(Stream *s)

@@ -22,6 +22,7 @@
 #include "watch/engine.h"
 #include "watch/sink.h"
 #include "watch/store.h"
+#include "watch/telling.h"
 
 #define PAGE_RECORDS 500 /* that a reader who comes late may still have */
 
@@ -35,6 +36,7 @@ typedef struct PageOptions { /* what it shows: engine, board, store and clips ou
     const char *store_path;
     const char *evidence, *clips; /* folders; NULL: none */
     Clips *cutting;        /* for metrics; NULL: none */
+    Telling *telling;      /* likewise */
 } PageOptions;
 
 typedef struct Page Page;

@@ -128,6 +128,15 @@ static void add_outbox(Str *out, const PageSinks *sinks)
     add_one(out, "lathe_watch_outbox_orphans", "gauge", "Records of sinks that are no more named.", (double)c.rows);
 }
 
+static void add_telling(Str *out, Telling *telling)
+{
+    const TellingCounts c = telling_counts(telling);
+    add_one(out, "lathe_watch_records_told_total", "counter", "Records that were told, once the outbox had them.", (double)c.told);
+    add_one(out, "lathe_watch_records_waiting", "gauge", "Records on their way to the outbox.", (double)c.waiting);
+    add_one(out, "lathe_watch_records_full_total", "counter", "Records that found too many before them: their streams waited.", (double)c.full);
+    add_one(out, "lathe_watch_records_dropped_total", "counter", "Records for which there was no room at all.", (double)c.dropped);
+}
+
 /* Of this process, by /proc; 0: not known. */
 static double resident_bytes(Arena *a)
 {
@@ -161,6 +170,8 @@ void page_metrics(Str *out, const PageOptions *opt, const EngineStatus *engine, 
     add_latency(out, engine);
     add_sinks(out, sinks);
     add_outbox(out, sinks);
+    if (opt->telling)
+        add_telling(out, opt->telling);
     const SpotlightStatus spotlight = engine_spotlight(opt->engine, out->arena);
     page_spotlight_metrics(out, &spotlight);
     add_one(out, "lathe_watch_rate_factor", "gauge", "Share of the sampling rates asked for; below 1 under overload.", engine->factor);

@@ -16,6 +16,11 @@ typedef struct Running {
     WatchFile *file;
 } Running;
 
+typedef struct Departed { /* records that wait may name its watch */
+    Running was;
+    int64_t mark;          /* of the telling */
+} Departed;
+
 struct ServiceRun {
     Arena *arena;
     ServiceOptions opt;
@@ -29,8 +34,10 @@ struct ServiceRun {
     Store *store;
     Board *board;
     Page *_Atomic page;      /* opened when streams run already */
-    Telling *telling;
+    Telling *telling;        /* NULL: drained, and this is what it came to */
+    TellingCounts told;
     VEC(Running) running;
+    VEC(Departed) departed;
 };
 
 /* ---- records ---- */
@@ -70,6 +77,12 @@ static void told_system(void *arg, const SystemRecord *record, const char *json,
         page_record(page, json, size);
     if (r->opt.system)
         r->opt.system(r->opt.arg, record);
+}
+
+static bool behind(void *arg)
+{
+    const ServiceRun *const r = arg;
+    return telling_full(r->telling);
 }
 
 static void on_judged(void *arg, const Watch *w, const Sample *s, const Reading *reading, const Frame *f)
@@ -119,14 +132,28 @@ static void running_free(Running *r)
     arena_free(r->arena);
 }
 
-/* Store and board know a watch by its address, and records name it: before the old one is freed. */
-static void forget(const ServiceRun *r, const char *stream)
+static void free_departed(ServiceRun *r, bool all)
 {
-    telling_flush(r->telling);
+    int n = 0;
+    for (int i = 0; i < r->departed.len; i++) {
+        Departed *const d = &r->departed.at[i];
+        if (all || telling_passed(r->telling, d->mark))
+            running_free(&d->was);
+        else
+            r->departed.at[n++] = *d;
+    }
+    r->departed.len = n;
+}
+
+/* Store and board know a watch by its address, and records name it: it stays until all of them were told. */
+static void retire(ServiceRun *r, Running *was)
+{
+    const Departed d = {*was, telling_mark(r->telling)};
     if (r->store)
-        store_stream_end(r->store, stream);
+        store_stream_end(r->store, was->spec.name);
     if (r->board)
-        board_remove(r->board, stream);
+        board_remove(r->board, was->spec.name);
+    vec_push(r->arena, &r->departed, d);
 }
 
 static void remove_missing(ServiceRun *r, const Service *next, ServiceChange *out)
@@ -143,8 +170,7 @@ static void remove_missing(ServiceRun *r, const Service *next, ServiceChange *ou
         }
         Error ignored = {0};
         engine_remove(r->engine, s->spec.name, &ignored); /* a name that ran */
-        forget(r, s->spec.name);
-        running_free(s);
+        retire(r, s);
         out->removed++;
     }
     r->running.len = n;
@@ -166,8 +192,7 @@ static int bring_in(ServiceRun *r, const ServiceStream *s, ServiceChange *out, E
         return code;
     }
     if (at >= 0) {
-        forget(r, next.spec.name);
-        running_free(&r->running.at[at]);
+        retire(r, &r->running.at[at]);
         r->running.at[at] = next;
         out->edited++;
     } else {
@@ -187,6 +212,7 @@ static int apply(ServiceRun *r, const Service *next, ServiceChange *out, Error *
         if (code != 0 && first == 0)
             first = error_set(e, code, "stream '%s': %.900s", next->stream[i].spec.name, why.message);
     }
+    free_departed(r, false);
     return first;
 }
 
@@ -216,7 +242,7 @@ static int start_page(ServiceRun *r, Error *e)
     const Service *const s = r->now;
     Page *page = NULL;
     const int code = page_open(&(PageOptions){.address = s->page, .nname = s->npage_name, .name = s->page_name, .engine = r->engine,
-                                              .board = r->board, .store = r->store, .store_path = s->store, .evidence = s->evidence, .clips = s->clips, .cutting = r->clips}, &page, e);
+                                              .board = r->board, .store = r->store, .store_path = s->store, .telling = r->telling, .evidence = s->evidence, .clips = s->clips, .cutting = r->clips}, &page, e);
     r->page = page;
     if (code == 0)
         name_sinks(r, s);
@@ -270,7 +296,7 @@ static int start(ServiceRun *r, Error *e)
         return code;
     r->board = r->now->page ? board_new() : NULL;
     const EngineOptions opt = {.workers = r->now->workers, .evidence = r->evidence, .clips = r->clips, .nets = r->opt.nets, .event = on_event,
-                               .system = on_system, .sample = r->opt.sample ? on_sample : NULL, .judged = r->store || r->board ? on_judged : NULL, .arg = r};
+                               .system = on_system, .behind = behind, .sample = r->opt.sample ? on_sample : NULL, .judged = r->store || r->board ? on_judged : NULL, .arg = r};
     ServiceChange ignored = {0};
     code = engine_new(&opt, &r->engine, e);
     if (code == 0 && r->now->page)
@@ -297,7 +323,11 @@ int service_start(const char *path, const ServiceOptions *opt, ServiceRun **out,
     return code;
 }
 
-bool service_changed(ServiceRun *r) { return files_changed(&r->files); }
+bool service_changed(ServiceRun *r)
+{
+    free_departed(r, false);
+    return files_changed(&r->files);
+}
 
 static bool same_page_names(const Service *a, const Service *b)
 {
@@ -387,6 +417,7 @@ const Service *service_now(const ServiceRun *r) { return r->now; }
 Sinks *service_sinks(ServiceRun *r) { return r->sinks; }
 Clips *service_clips(ServiceRun *r) { return r->clips; }
 Store *service_store(ServiceRun *r) { return r->store; }
+TellingCounts service_telling(const ServiceRun *r) { return r->telling ? telling_counts(r->telling) : r->told; }
 int service_port(const ServiceRun *r) { return r->page ? page_port(r->page) : 0; }
 
 const char *service_address(ServiceRun *r)
@@ -402,7 +433,7 @@ void service_drain(ServiceRun *r, int64_t timeout)
     page_stop(r->page);     /* it asks the engine */
     engine_free(r->engine); /* whose last records still find all below */
     r->engine = NULL;
-    telling_free(r->telling);
+    telling_free(r->telling, &r->told);
     r->telling = NULL;
     if (r->store)
         store_finish(r->store);
@@ -420,6 +451,7 @@ void service_stop(ServiceRun *r, int64_t timeout)
     store_close(r->store);
     for (int i = 0; i < r->running.len; i++)
         running_free(&r->running.at[i]);
+    free_departed(r, true);
     if (r->sinks)
         sinks_close(r->sinks, 0);
     evidence_close(r->evidence);

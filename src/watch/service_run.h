@@ -15,6 +15,7 @@
 
 #include "watch/service.h"
 #include "watch/store.h"
+#include "watch/telling.h"
 
 typedef struct ServiceOptions {
     const NetHost *nets;
@@ -46,6 +47,7 @@ const Service *service_now(const ServiceRun *r);
 /* Sinks; NULL: there are none. In the order of service_now. */
 Sinks *service_sinks(ServiceRun *r);
 Store *service_store(ServiceRun *r); /* NULL: there is none */
+TellingCounts service_telling(const ServiceRun *r); /* of records on their way to sinks and page */
 int service_port(const ServiceRun *r); /* of the page; 0: there is none */
 const char *service_address(ServiceRun *r); /* "127.0.0.1:8080": where the page is; NULL */
 Clips *service_clips(ServiceRun *r); /* NULL: there is no folder for them */

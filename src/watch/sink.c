@@ -162,7 +162,8 @@ int sinks_change(Sinks *s, int n, const SinkSpec *spec, Error *e)
             gone[ngone++] = s->sink[i];
     for (int i = 0; i < ngone; i++)
         sink_stop(gone[i]);
-    outbox_flush(s->outbox); /* what they delivered is not to be delivered again by who follows them */
+    if (ngone > 0)
+        outbox_flush(s->outbox); /* what they delivered is not to be delivered again by who follows them */
     pthread_mutex_lock(&s->lock);
     s->n = n;
     memcpy(s->sink, sink, (size_t)n * sizeof *sink);

@@ -29,9 +29,9 @@ struct Telling {
     Waiting *first, **last;
     int n;                  /* that wait.. */
     size_t bytes;           /* ..and their lines */
-    int64_t added;          /* ever; counts.told of them were told */
+    int64_t added;          /* ever */
     bool stop;
-    TellingCounts counts;
+    TellingCounts counts;   /* but for what waits */
 };
 
 /* ---- copies ---- */
@@ -155,33 +155,50 @@ static void *telling(void *arg)
 
 /* ---- from workers ---- */
 
-static bool is_full(const Telling *t, const Waiting *w)
+static bool is_full(const Telling *t, int n, size_t bytes)
 {
-    return t->n > 0 && (t->n >= TELLING_RECORDS || t->bytes + w->record.size > TELLING_BYTES);
+    return t->n >= n || t->bytes >= bytes;
+}
+
+static void tell_at_once(Telling *t, Waiting *w)
+{
+    tell(t, w);
+    arena_free(w->arena);
+    pthread_mutex_lock(&t->lock);
+    t->added++;
+    t->counts.told++;
+    pthread_mutex_unlock(&t->lock);
 }
 
 static void add(Telling *t, Waiting *w)
 {
     if (!t->sinks) {
-        tell(t, w);
-        arena_free(w->arena);
-        pthread_mutex_lock(&t->lock);
-        t->added++;
-        t->counts.told++;
-        pthread_mutex_unlock(&t->lock);
+        tell_at_once(t, w);
         return;
     }
     pthread_mutex_lock(&t->lock);
-    t->counts.full += is_full(t, w);
-    while (is_full(t, w))
-        pthread_cond_wait(&t->went, &t->lock);
-    *t->last = w;
-    t->last = &w->next;
-    t->n++;
-    t->added++;
-    t->bytes += w->record.size;
-    pthread_cond_signal(&t->came);
+    const bool room = !is_full(t, TELLING_BEYOND * TELLING_RECORDS, (size_t)TELLING_BEYOND * TELLING_BYTES);
+    t->counts.full += is_full(t, TELLING_RECORDS, TELLING_BYTES);
+    t->counts.dropped += !room;
+    if (room) {
+        *t->last = w;
+        t->last = &w->next;
+        t->n++;
+        t->added++;
+        t->bytes += w->record.size;
+        pthread_cond_signal(&t->came);
+    }
     pthread_mutex_unlock(&t->lock);
+    if (!room)
+        arena_free(w->arena);
+}
+
+bool telling_full(Telling *t)
+{
+    pthread_mutex_lock(&t->lock);
+    const bool out = is_full(t, TELLING_RECORDS, TELLING_BYTES);
+    pthread_mutex_unlock(&t->lock);
+    return out;
 }
 
 void telling_event(Telling *t, const EventRecord *r, int64_t latency) { add(t, copy_event(r, latency)); }
@@ -210,6 +227,22 @@ int telling_sinks(Telling *t, Sinks *sinks, Error *e)
     return 0;
 }
 
+int64_t telling_mark(Telling *t)
+{
+    pthread_mutex_lock(&t->lock);
+    const int64_t mark = t->added;
+    pthread_mutex_unlock(&t->lock);
+    return mark;
+}
+
+bool telling_passed(Telling *t, int64_t mark)
+{
+    pthread_mutex_lock(&t->lock);
+    const bool out = t->counts.told >= mark;
+    pthread_mutex_unlock(&t->lock);
+    return out;
+}
+
 void telling_flush(Telling *t)
 {
     pthread_mutex_lock(&t->lock);
@@ -222,12 +255,13 @@ void telling_flush(Telling *t)
 TellingCounts telling_counts(Telling *t)
 {
     pthread_mutex_lock(&t->lock);
-    const TellingCounts c = t->counts;
+    TellingCounts c = t->counts;
+    c.waiting = t->n;
     pthread_mutex_unlock(&t->lock);
     return c;
 }
 
-void telling_free(Telling *t)
+void telling_free(Telling *t, TellingCounts *last)
 {
     if (!t)
         return;
@@ -237,6 +271,8 @@ void telling_free(Telling *t)
     pthread_mutex_unlock(&t->lock);
     if (t->sinks)
         pthread_join(t->thread, NULL);
+    if (last)
+        *last = t->counts;
     pthread_cond_destroy(&t->came);
     pthread_cond_destroy(&t->went);
     pthread_mutex_destroy(&t->lock);

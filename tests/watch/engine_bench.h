@@ -38,6 +38,7 @@ typedef struct EngineBench {
     Pool *pool;
     NetHost nets;
     Clips *clips;         /* NULL: none are cut */
+    bool (*behind)(void *arg);
     Engine *engine;
 } EngineBench;
 
@@ -124,7 +125,7 @@ static inline void bench_start(EngineBench *b, int workers)
 {
     Error e;
     const EngineOptions opt = {.workers = workers, .nets = &b->nets, .clips = b->clips, .event = bench_event, .system = bench_system,
-                               .sample = bench_sample, .arg = b};
+                               .behind = b->behind, .sample = bench_sample, .arg = b};
     if (engine_new(&opt, &b->engine, &e) != 0)
         FAIL_MSG("%s", e.message);
 }

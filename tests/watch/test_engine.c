@@ -2,6 +2,8 @@
  * each sample that was wanted has one fate. */
 #include "check.h"
 
+#include <stdatomic.h>
+
 #include "engine_bench.h"
 #include "vision/picture.h"
 
@@ -68,6 +70,43 @@ static void test_paced(void **state)
 {
     (void)state;
     run_files(false, 3);
+}
+
+static atomic_bool is_behind;
+
+static bool behind(void *arg)
+{
+    (void)arg;
+    return atomic_load(&is_behind);
+}
+
+/* Who is told cannot follow: streams with something to tell wait for that, and nobody else does, not who asks how things are. */
+static void test_behind(void **state)
+{
+    (void)state;
+    EngineBench b = bench_new();
+    b.behind = behind;
+    const Watch *const w = bench_parse(b.arena, bench_watch), *const quiet = bench_parse(b.arena,
+        "watch: {name: quiet, reference_size: [64, 48], sample: {fps: 5, max_fps: 5, policy: every}}\n"
+        "signal: {any: {from: motion}}\n"
+        "event: {never: {when: \"any && !any\"}}\n");
+    atomic_store(&is_behind, true);
+    bench_start(&b, 2);
+    for (int i = 0; i < 3; i++)
+        bench_add(&b, &(StreamSpec){.name = name_of(&b, i), .url = clip, .watch = i < 2 ? w : quiet, .offline = true, .all = true});
+    int64_t judged = 0;
+    for (int i = 0; i < 500 && judged < 10; i++, bench_sleep(0.02)) /* they wait, and can be asked */
+        judged = bench_status(&b, "s2").judged;
+    assert_int_equal(judged, 10);
+    bench_sleep(0.1);
+    assert_int_equal(engine_running(b.engine), 2);
+    assert_true(bench_status(&b, "s0").events > 0);
+    assert_true(bench_status(&b, "s0").judged < 10);
+    atomic_store(&is_behind, false);
+    bench_wait(&b, 10);
+    check_events(&b, "s0", w); /* nothing was lost */
+    check_events(&b, "s1", w);
+    bench_close(&b);
 }
 
 static void test_keyframes(void **state)
@@ -247,7 +286,7 @@ static void test_bad_watch(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_offline),      cmocka_unit_test(test_paced), cmocka_unit_test(test_keyframes),
+        cmocka_unit_test(test_offline),      cmocka_unit_test(test_paced), cmocka_unit_test(test_behind), cmocka_unit_test(test_keyframes),
         cmocka_unit_test(test_changes),      cmocka_unit_test(test_anchors), cmocka_unit_test(test_other_source),
         cmocka_unit_test(test_stop),         cmocka_unit_test(test_bad_sources),
         cmocka_unit_test(test_bad_watch),

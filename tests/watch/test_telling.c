@@ -1,7 +1,6 @@
-/* Records on their way: told in their order, once they are on disk; workers wait for no disk, unless very much waits. */
+/* Records on their way: told in their order, once they are on disk; workers wait for no disk. */
 #include "check.h"
 
-#include <pthread.h>
 #include <signal.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
@@ -62,7 +61,7 @@ static void begin(Bench *b, Context *ctx, bool sinks)
 
 static void end(Bench *b, int n)
 {
-    telling_free(b->telling);
+    telling_free(b->telling, NULL);
     assert_int_equal(atomic_load(&b->told), n);
     assert_int_equal(atomic_load(&b->wrong), 0);
     if (b->sinks)
@@ -143,38 +142,39 @@ static void nobody_waits(Context *ctx)
     end(&b, 100);
 }
 
-typedef struct Adding {
-    Bench *b;
-    int n;
-    atomic_bool over;
-} Adding;
-
-static void *adding(void *arg)
-{
-    Adding *const a = arg;
-    for (int i = 0; i < a->n; i++)
-        add(a->b, i);
-    atomic_store(&a->over, true);
-    return NULL;
-}
-
+/* While nothing can be written nobody waits: it says that it is full, and at last drops what comes. */
 static void it_is_bounded(Context *ctx)
 {
+    enum { MOST = TELLING_BEYOND * TELLING_RECORDS };
     Bench b;
     begin(&b, ctx, true);
+    add(&b, 0);
+    telling_flush(b.telling);
+    const int64_t before = telling_mark(b.telling);
     sqlite3 *const db = lock_outbox(&b);
-    Adding a = {.b = &b, .n = 3 * TELLING_RECORDS};
-    pthread_t thread;
-    assert_int_equal(pthread_create(&thread, NULL, adding, &a), 0);
-    for (int k = 0; k < 2000 && telling_counts(b.telling).full == 0; k++)
-        usleep(1000);
-    usleep(20000);
-    assert_int_equal(telling_counts(b.telling).full, 1);
-    assert_false(atomic_load(&a.over));
+    const double start = time_now();
+    for (int i = 1; i < TELLING_RECORDS; i++)
+        add(&b, i);
+    assert_false(telling_full(b.telling));
+    for (int i = TELLING_RECORDS; i <= MOST; i++)
+        add(&b, i);
+    assert_true(telling_full(b.telling));
+    const int64_t after = telling_mark(b.telling);
+    for (int i = 0; i < 5; i++)
+        add(&b, MOST + 1 + i);
+    assert_true(time_now() - start < 4); /* a commit waits for five seconds */
+    const TellingCounts c = telling_counts(b.telling);
+    assert_int_equal(c.waiting, MOST);
+    assert_int_equal(c.dropped, 5);
+    assert_int_equal(c.full, MOST - TELLING_RECORDS + 5);
+    assert_true(telling_passed(b.telling, before));
+    assert_false(telling_passed(b.telling, after));
     sqlite3_exec(db, "COMMIT", NULL, NULL, NULL);
     sqlite3_close(db);
-    pthread_join(thread, NULL);
-    end(&b, a.n);
+    telling_flush(b.telling);
+    assert_false(telling_full(b.telling));
+    assert_true(telling_passed(b.telling, after));
+    end(&b, MOST + 1);
 }
 
 /* Told none the less; the sinks count it. */
