@@ -36,6 +36,7 @@ typedef struct Operand { /* of a product: an input of the node, read as it is or
 
 typedef struct Facts {
     bool moves;    /* results are elements of inputs */
+    uint32_t reads; /* inputs, bit by bit, whose elements the stages load: scales of a Resize say only where */
     int nproducts;
     Operand side[MAX_OPERANDS][2]; /* input -1: something that is computed inside */
 } Facts;
@@ -95,6 +96,17 @@ static Operand operand_of(const NodeStages *n, const Stage *st, int tensor)
     return o;
 }
 
+static uint32_t inputs_read(const NodeStages *n)
+{
+    uint32_t reads = 0;
+    for (int k = 0; k < n->node->nin && k < 32; k++) {
+        for (int i = 0; i < n->s->stage.len && n->in[k] >= 0; i++) {
+            reads |= (uint32_t)stage_loads(n->s, &n->s->stage.at[i], n->in[k]) << k;
+        }
+    }
+    return reads;
+}
+
 static void find_facts(Context *ctx, const NodeStages *n, void *arg)
 {
     (void)ctx;
@@ -102,6 +114,7 @@ static void find_facts(Context *ctx, const NodeStages *n, void *arg)
     const Stages *s = n->s;
     Facts *f = arg;
     f->moves = s->stage.len > 0;
+    f->reads = inputs_read(n);
     for (int i = 0; i < s->stage.len; i++) {
         const Stage *st = &s->stage.at[i];
         Contraction c;
@@ -129,6 +142,7 @@ typedef struct Lower {
     bool *wanted;     /* by value: an activation that is stored as bf16 */
     bool *retyped;    /* by node: it moves what is bf16 now */
     uint32_t *weight; /* by node: inputs, bit by bit, that are weights to be rounded */
+    uint32_t *reads;  /* by node: inputs whose elements it loads */
     ValueId *cast;    /* by value: its bf16; -1 */
 } Lower;
 
@@ -231,10 +245,14 @@ static int find_products(Lower *l)
     for (int i = 0; i < b->node.len; i++) {
         const NodeId id = b->node.at[i];
         const Node *n = &l->g->node.at[id];
-        if (node_attr(n, "winograd") || !l->widens[id]) {
+        if (!l->widens[id]) {
             continue;
         }
         const Facts f = facts_of(l->g, id);
+        l->reads[id] = f.reads;
+        if (node_attr(n, "winograd")) {
+            continue;
+        }
         l->moves[id] = f.moves;
         bool any = false;
         for (int k = 0; k < f.nproducts; k++) {
@@ -243,6 +261,11 @@ static int find_products(Lower *l)
         count += any;
     }
     return count;
+}
+
+static bool reads_input(const Lower *l, NodeId id, int k)
+{
+    return k >= 32 || l->reads[id] >> k & 1;
 }
 
 /* What is wanted as bf16 and was only moved is wanted before. */
@@ -260,7 +283,7 @@ static void move_up(Lower *l)
         }
         l->retyped[id] = up && can;
         for (int k = 0; k < n->nin && up && can; k++) {
-            if (is_f32(l->g, n->in[k])) {
+            if (is_f32(l->g, n->in[k]) && reads_input(l, id, k)) {
                 l->wanted[n->in[k]] = true;
             }
         }
@@ -287,7 +310,7 @@ static void rewrite(Lower *l, NodeId id)
     for (int k = 0; k < g->node.at[id].nin && l->widens[id]; k++) {
         const ValueId v = g->node.at[id].in[k];
         const bool weight = k < 32 && l->weight[id] >> k & 1;
-        if (v < 0 || !(weight || l->wanted[v])) {
+        if (v < 0 || !(weight || (l->wanted[v] && reads_input(l, id, k)))) {
             continue;
         }
         if (is_f32(g, v)) { /* else a move has made it bf16 */
@@ -322,6 +345,7 @@ Graph *pass_lower_precision(Context *ctx, const Graph *old, const PassOptions *o
     l.fixed = arena_array_of(ctx->arena, nvalues + 1, bool);
     l.retyped = arena_array_of(ctx->arena, g->node.len + 1, bool);
     l.weight = arena_array_of(ctx->arena, g->node.len + 1, uint32_t);
+    l.reads = arena_array_of(ctx->arena, g->node.len + 1, uint32_t);
     l.wanted = arena_array_of(ctx->arena, nvalues + 1, bool);
     l.cast = arena_array_of(ctx->arena, nvalues + 1, ValueId);
     for (int v = 0; v < nvalues; v++) {
