@@ -171,6 +171,25 @@ static Expr less_zero(const Define *d, Expr v, Expr zero)
     return zero ? expr_sub(d->x, a, expr_cast(d->x, DT_I32, zero)) : a;
 }
 
+/* The sum's axes: channels first, whose neighbours are multiplied at once where they are narrow. Of one channel taps are neighbours,
+ * the innermost ones. */
+static void conv_taps(const Define *d, StageBuild *b, int n, const Expr *w_dim, const char *const *names, Expr *tap)
+{
+    Stages *s = d->s;
+    const bool narrow = define_int(d, "widen", 0) != 0 || conv_inputs(d->node->op).x_zero >= 0;
+    const bool reversed = narrow && dim_is(s->x, w_dim[0], 1) && define_int(d, "group", 1) == 1;
+    Expr dims[1 + MAX_SPATIAL], made[1 + MAX_SPATIAL];
+    const char *name[1 + MAX_SPATIAL];
+    for (int k = 0; k < n; k++) {
+        dims[k] = w_dim[reversed ? n - 1 - k : k];
+        name[k] = names[reversed ? n - 1 - k : k];
+    }
+    window_taps(s, b, n, dims, name, made);
+    for (int k = 0; k < n; k++) {
+        tap[k] = made[reversed ? n - 1 - k : k];
+    }
+}
+
 static int conv_reduce(const Define *d, const Window *win, const ConvArgs *a)
 {
     static const char *const outer[] = {"n", "k"}, *const grouped[] = {"n", "g", "k"};
@@ -186,7 +205,7 @@ static int conv_reduce(const Define *d, const Window *win, const ConvArgs *a)
     for (int k = 0; k < win->n; k++)
         names[1 + k] = kernel_names(win->n)[k];
     Expr tap[1 + MAX_SPATIAL];
-    window_taps(d->s, &b, 1 + win->n, w.dim + 1, names, tap);
+    conv_taps(d, &b, 1 + win->n, w.dim + 1, names, tap);
     stage_name_axes(d->s, &b, 0, 2 + split, split ? grouped : outer);
     stage_name_axes(d->s, &b, 2 + split, win->n, spatial_names(win->n));
     const ConvPlace place = conv_place(x, &group, split, b.i);

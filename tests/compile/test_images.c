@@ -84,6 +84,14 @@ static const Case floats[] = {
      "a = conv(x, w) pads=[1,1,1,1]\nb = conv(a, d) group=48 pads=[1,1,1,1]\nc = concat(a, b) axis=1\n"
      "const v f32[16,96,1,1] = {w1536}\ny = conv(c, v)\noutput y\n",
      false, false},
+    {"few channels",
+     "graph \"g\"\ninput x f32[2,3,33,35]\nconst w f32[48,3,7,7] = {w7056}\nconst v f32[48] = {w48}\n"
+     "a = conv(x, w, v) strides=[2,2] pads=[3,3,3,3]\nb = relu(a)\n"
+     "const u f32[32,3,3,2] = {w576}\ny = conv(x, u) dilations=[2,1] pads=[0,1,2,0]\noutput b, y\n",
+     false, true},
+    {"one channel",
+     "graph \"g\"\ninput x f32[1,1,28,30]\nconst w f32[32,1,5,5] = {w800}\ny = conv(x, w) pads=[1,2,2,1]\noutput y\n",
+     false, true},
 };
 
 /* The text with its constants written out: from -9 to 9. */
