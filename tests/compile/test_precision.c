@@ -28,6 +28,10 @@ static const Case cases[] = {
               "e = exp(x)\nleft, right = split(e) axis=1 num_outputs=2\nq = reshape(left, to)\np = transpose(q) perm=[1,0,2]\n"
               "y = matmul(p, w)\nbest, at = top_k(left, k)\nz = mul(right, right)\noutput y, best, z\n",
      0.02, false, false},
+    {"resized", "graph \"g\"\ninput x f32[1,32,14,14]\ninput w f32[32,32,1,1]\nconst by f32[4] = {1, 1, 2, 2}\n"
+                "u = resize(x, _, by) mode=\"nearest\" nearest_mode=\"floor\" coordinate_transformation_mode=\"asymmetric\"\n"
+                "y = conv(u, w)\noutput y\n",
+     0.02, false, false},
     {"recurrent", "graph \"g\"\ninput x f32[9,2,24]\ninput w f32[1,96,24]\ninput wr f32[1,96,32]\n"
                   "y, h = gru(x, w, wr) hidden_size=32 linear_before_reset=1\noutput y, h\n",
      0.02, false, true},
