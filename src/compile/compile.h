@@ -11,6 +11,7 @@
 #include "pass/cost_table.h"
 #include "pass/pass.h"
 #include "runtime/run.h"
+#include "target/peak.h"
 #include "target/target.h"
 
 typedef struct KernelReport {
@@ -20,6 +21,7 @@ typedef struct KernelReport {
     const char *stages, *loops, *expanded, *ir, *assembly; /* NULL unless asked for */
     double seconds;       /* compile time */
     double flops;         /* of one call, where all extents are numbers; else 0 */
+    PeakProduct product;  /* what multiplies in it */
     int uses;
 } KernelReport;
 

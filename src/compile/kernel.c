@@ -113,6 +113,21 @@ static const char *print_loops(Context *ctx, const Loops *l)
     return str_text(&s);
 }
 
+/* Tiles where there are any: what they leave over is little. */
+static PeakProduct product_of(const Loops *expanded)
+{
+    PeakProduct found = PEAK_F32;
+    for (int i = 0; i < expanded->stmt.len; i++) {
+        const LoopStmt *st = &expanded->stmt.at[i];
+        if (st->op != L_SET || expr_node(expanded->x, st->value)->op != EX_DOT)
+            continue;
+        const Intrinsic *row = intrinsic_row(expr_node(expanded->x, st->value)->imm.i);
+        if (found == PEAK_F32 || row->tile)
+            found = row->product;
+    }
+    return found;
+}
+
 static void lower_job(Context *ctx, void *arg)
 {
     Job *j = arg;
@@ -145,6 +160,7 @@ static void lower_job(Context *ctx, void *arg)
         j->report.expanded = print_loops(ctx, expanded);
     }
     j->report.flops = cost.exact ? cost.ops : 0;
+    j->report.product = product_of(expanded);
     double units = 0;
     for (int i = 0; i < low.loops->phase.len; i++) {
         const LoopPhase *p = &low.loops->phase.at[i];

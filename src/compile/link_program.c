@@ -182,7 +182,8 @@ static int kernel_id(Link *l, Job *j)
     if (j->kernel < 0) {
         const ProgramKernel k = {.name = j->name, .nphase = j->loops->phase.len,
                                  .scratch_bytes = j->loops->scratch_bytes, .unit_ns = j->unit_ns,
-                                 .flops = j->report.flops, .source = j->report.source};
+                                 .flops = j->report.flops, .source = j->report.source,
+                                 .product = (uint32_t)j->report.product};
         j->kernel = build_kernel(l->b, k);
     }
     return j->kernel;

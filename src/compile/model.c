@@ -194,7 +194,8 @@ CompileReport *model_loaded_report(const Module *m)
     r->nkernels = p->nkernel;
     r->kernel = arena_array_of(m->arena, p->nkernel + 1, KernelReport);
     for (int i = 0; i < p->nkernel; i++)
-        r->kernel[i] = (KernelReport){.name = p->kernel[i].name, .source = p->kernel[i].source, .flops = p->kernel[i].flops};
+        r->kernel[i] = (KernelReport){.name = p->kernel[i].name, .source = p->kernel[i].source,
+                                      .flops = p->kernel[i].flops, .product = (PeakProduct)p->kernel[i].product};
     for (int i = 0; i < p->nstep; i++) {
         const bool kernel = p->step[i].code == PSTEP_KERNEL;
         r->units += kernel || p->step[i].code == PSTEP_EXTERN;

@@ -6,14 +6,14 @@
 #include <math.h>
 
 static const Intrinsic rows[] = {
-    {"vdpbf16ps", DT_BF16, DT_BF16, DT_F32, 2, false},
-    {"vpdpbusd", DT_U8, DT_I8, DT_I32, 4, false},
-    {"vpmaddwd", DT_I16, DT_I16, DT_I32, 2, false},
-    {"tdpbf16ps", DT_BF16, DT_BF16, DT_F32, 2, true},
-    {"tdpbssd", DT_I8, DT_I8, DT_I32, 4, true},
-    {"tdpbsud", DT_I8, DT_U8, DT_I32, 4, true},
-    {"tdpbusd", DT_U8, DT_I8, DT_I32, 4, true},
-    {"tdpbuud", DT_U8, DT_U8, DT_I32, 4, true},
+    {"vdpbf16ps", DT_BF16, DT_BF16, DT_F32, 2, false, PEAK_BF16},
+    {"vpdpbusd", DT_U8, DT_I8, DT_I32, 4, false, PEAK_INT8},
+    {"vpmaddwd", DT_I16, DT_I16, DT_I32, 2, false, PEAK_I16},
+    {"tdpbf16ps", DT_BF16, DT_BF16, DT_F32, 2, true, PEAK_TILE_BF16},
+    {"tdpbssd", DT_I8, DT_I8, DT_I32, 4, true, PEAK_TILE_INT8},
+    {"tdpbsud", DT_I8, DT_U8, DT_I32, 4, true, PEAK_TILE_INT8},
+    {"tdpbusd", DT_U8, DT_I8, DT_I32, 4, true, PEAK_TILE_INT8},
+    {"tdpbuud", DT_U8, DT_U8, DT_I32, 4, true, PEAK_TILE_INT8},
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 

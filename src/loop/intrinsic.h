@@ -23,6 +23,7 @@
 #define LATHE_LOOP_INTRINSIC_H
 
 #include "expr/expr.h"
+#include "target/peak.h"
 #include "target/target.h"
 
 typedef struct Intrinsic {
@@ -31,6 +32,7 @@ typedef struct Intrinsic {
     DType sum;
     int group;            /* elements side by side: 4 bytes */
     bool tile;            /* works on tiles */
+    PeakProduct product;  /* whose rate is its own */
 } Intrinsic;
 
 const Intrinsic *intrinsic_row(int64_t id);

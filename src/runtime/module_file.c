@@ -9,6 +9,7 @@
 #include "base/map.h"
 #include "base/vec.h"
 #include "runtime/module_format.h"
+#include "target/peak.h"
 #include "target/target.h"
 
 static const char magic[8] = {'L', 'A', 'T', 'H', 'E', 'M', 'O', 'D'};
@@ -92,7 +93,7 @@ static void write_sections(Writer *w, const Program *p, const Image *image)
     for (int i = 0; i < p->nkernel; i++) {
         const ProgramKernel *k = &p->kernel[i];
         const FileKernel f = {put_name(w, k->name), k->entry, k->nphase, k->unit_ns, k->scratch_bytes,
-                              k->flops, put_name(w, k->source ? k->source : ""), 0};
+                              k->flops, put_name(w, k->source ? k->source : ""), k->product};
         put(w, SECTION_KERNELS, &f, sizeof f);
     }
     for (int i = 0; i < p->ntext; i++) {
@@ -245,7 +246,8 @@ static void read_named(Reader *r, Program *p)
     for (int i = 0; i < p->nkernel; i++) {
         const FileKernel *f = (const FileKernel *)section(r, SECTION_KERNELS) + i;
         kernel[i] = (ProgramKernel){name_at(r, f->name), f->entry, f->nphase, f->scratch_bytes, f->unit_ns,
-                                    f->flops, name_at(r, f->source)};
+                                    f->flops, name_at(r, f->source),
+                                    f->product < PEAK_PRODUCTS ? f->product : PEAK_F32};
     }
     for (int i = 0; i < p->ntext; i++)
         text[i] = name_at(r, ((const uint32_t *)section(r, SECTION_TEXTS))[i]);

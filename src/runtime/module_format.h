@@ -46,7 +46,7 @@ typedef struct FileKernel {
     float unit_ns;
     int64_t scratch_bytes;
     double flops;
-    uint32_t source, none;
+    uint32_t source, product;
 } FileKernel;
 typedef struct FileEntry {
     uint32_t name, offset, size;

@@ -91,8 +91,9 @@ typedef struct ProgramKernel {
     int32_t nphase;
     int64_t scratch_bytes; /* a worker needs this much */
     float unit_ns;         /* estimate of one unit of the parallel loop; 0: unknown */
-    double flops;          /* of one call; 0: unknown. This and `source` are for reports alone */
+    double flops;          /* of one call; 0: unknown. This and what follows are for reports alone */
     const char *source;    /* where the schedule comes from */
+    uint32_t product;      /* PeakProduct: what multiplies in it */
 } ProgramKernel;
 
 #define STEP_KINDS(X)                                                                              \

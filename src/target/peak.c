@@ -181,15 +181,14 @@ static double add_chain(void *buffer, int64_t size, int64_t n)
 typedef double (*PeakKernel)(void *buffer, int64_t size, int64_t n);
 
 typedef struct PeakKernels {
-    PeakKernel fma, stream[PEAK_ACCESSES], dot[PEAK_DOTS];
+    PeakKernel stream[PEAK_ACCESSES], product[PEAK_PRODUCTS];
 } PeakKernels;
 
 static const PeakKernels kernels_avx2 = {
-    fma_avx2, {read_avx2, write_avx2, copy_avx2}, {[PEAK_I16] = madd_avx2}};
+    {read_avx2, write_avx2, copy_avx2}, {[PEAK_F32] = fma_avx2, [PEAK_I16] = madd_avx2}};
 static const PeakKernels kernels_avx512 = {
-    fma_avx512,
     {read_avx512, write_avx512, copy_avx512},
-    {madd_avx512, bf16_avx512, int8_avx512, bf16_tiles, int8_tiles},
+    {fma_avx512, madd_avx512, bf16_avx512, int8_avx512, bf16_tiles, int8_tiles},
 };
 
 /* ---- the measuring threads ---- */
@@ -290,32 +289,23 @@ static int check(int threads, PeakKernels *out, Error *e)
     if (!target_runs(&t, &missing))
         return error_set(e, ERR_UNSUPPORTED, "peak: this CPU lacks %s", missing);
     *out = t.vector_bytes == 64 ? kernels_avx512 : kernels_avx2;
-    const bool has[PEAK_DOTS] = {true, t.bf16, t.vnni, t.amx, t.amx};
-    for (int k = 0; k < PEAK_DOTS; k++)
-        out->dot[k] = has[k] ? out->dot[k] : NULL;
+    const bool has[PEAK_PRODUCTS] = {true, true, t.bf16, t.vnni, t.amx, t.amx};
+    for (int k = 0; k < PEAK_PRODUCTS; k++)
+        out->product[k] = has[k] ? out->product[k] : NULL;
     return ERR_OK;
 }
 
-int peak_gflops(int threads, double *out, Error *e)
+int peak_gops(int threads, PeakProduct product, double *out, Error *e)
 {
     PeakKernels k = {0};
+    *out = 0;
     int code = check(threads, &k, e);
-    if (code != ERR_OK)
+    if (code != ERR_OK || !k.product[product])
         return code;
-    PeakRun r = {.kernel = k.fma, .n = 200000, .threads = threads, .repeats = 80};
+    const bool f32 = product == PEAK_F32;
+    PeakRun r = {.kernel = k.product[product], .n = f32 ? 200000 : 40000, .threads = threads, .repeats = f32 ? 80 : 40};
     code = measure(&r, out, e);
     *out *= 1e-9;
-    return code;
-}
-
-static int measure_dots(PeakResult *out, const PeakKernels *k, Error *e)
-{
-    int code = ERR_OK;
-    for (int i = 0; i < PEAK_DOTS && code == ERR_OK; i++) {
-        PeakRun r = {.kernel = k->dot[i], .n = 40000, .threads = out->threads, .repeats = 40};
-        code = k->dot[i] ? measure(&r, &out->gops[i], e) : ERR_OK;
-        out->gops[i] *= 1e-9;
-    }
     return code;
 }
 
@@ -386,23 +376,29 @@ int peak_measure(int threads, PeakResult *out, Error *e)
     PeakRun clock = {.kernel = add_chain, .n = 200000, .threads = threads, .repeats = 40};
     code = measure(&clock, &out->ghz, e);
     out->ghz *= 1e-9 / threads;
-    if (code == ERR_OK)
-        code = peak_gflops(threads, &out->gflops, e);
-    if (code == ERR_OK)
-        code = measure_dots(out, &k, e);
+    for (int i = 0; i < PEAK_PRODUCTS && code == ERR_OK; i++)
+        code = peak_gops(threads, (PeakProduct)i, &out->gops[i], e);
     return code == ERR_OK ? measure_memories(out, &k, e) : code;
 }
 
 #else
-int peak_gflops(int threads, double *out, Error *e)
+int peak_gops(int threads, PeakProduct product, double *out, Error *e)
 {
     (void)threads;
+    (void)product;
     (void)out;
     return error_set(e, ERR_UNSUPPORTED, "peak: this CPU is no x86-64");
 }
 
 int peak_measure(int threads, PeakResult *out, Error *e)
 {
-    return peak_gflops(threads, &out->gflops, e);
+    return peak_gops(threads, PEAK_F32, &out->gops[PEAK_F32], e);
 }
 #endif
+
+const char *peak_product_name(PeakProduct product)
+{
+    static const char *const names[PEAK_PRODUCTS] = {"f32",        "i16 pairs",  "bf16 pairs",
+                                                     "int8 quads", "bf16 tiles", "int8 tiles"};
+    return names[product];
+}

@@ -11,7 +11,8 @@ const char help_bench[] =
     "lathe bench MODEL [options]\n"
     "\n"
     "Compiles a model, or takes a module file of `lathe compile`, runs it many times and shows latency; of each kernel\n"
-    "time, GFLOP/s, share of this machine's measured peak, and where its schedule comes from (a template's name).\n"
+    "time, GFLOP/s, by which instructions it multiplies and the share of what this machine was measured to reach with\n"
+    "them (`lathe peak`), and where its schedule comes from (a template's name).\n"
     "\n"
     "    --batch N        first dim of the inputs, where the model leaves it open\n"
     "    --seconds S      how long to measure (default 2)\n"
@@ -74,20 +75,34 @@ static int by_time(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
-static void print_lines(const Line *line, int n, double total, double peak)
+/* `peak` by PeakProduct. */
+static void print_lines(const Line *line, int n, double total, const double *peak)
 {
-    printf("%10s %6s %10s %7s  %-16s %-24s %s\n", "us", "share", "GFLOP/s", "of peak", "schedule", "kernel", "node");
+    printf("%10s %6s %10s %7s  %-13s %-16s %-24s %s\n", "us", "share", "GFLOP/s", "of peak", "multiplies by", "schedule",
+           "kernel", "node");
     for (int i = 0; i < n; i++) {
         const KernelReport *k = line[i].kernel;
         const double rate = k && line[i].seconds > 0 ? k->flops / line[i].seconds / 1e9 : 0;
         char gflops[16] = "-", share[16] = "-"; /* not known: sizes are open, or it is not a kernel */
-        if (rate > 0) {
+        if (rate > 0)
             snprintf(gflops, sizeof gflops, "%.1f", rate);
-            snprintf(share, sizeof share, "%.1f%%", 100 * rate / peak);
-        }
-        printf("%10.1f %5.1f%% %10s %7s  %-16s %-24.24s %s\n", line[i].seconds * 1e6, 100 * line[i].seconds / total, gflops,
-               share, k ? k->source : "-", line[i].name, line[i].what);
+        if (rate > 0 && peak[k->product] > 0)
+            snprintf(share, sizeof share, "%.1f%%", 100 * rate / peak[k->product]);
+        printf("%10.1f %5.1f%% %10s %7s  %-13s %-16s %-24.24s %s\n", line[i].seconds * 1e6, 100 * line[i].seconds / total,
+               gflops, share, k ? peak_product_name(k->product) : "-", k ? k->source : "-", line[i].name, line[i].what);
     }
+}
+
+/* What the machine reaches with the instructions that the kernels use. */
+static int measure_peaks(const CompileReport *c, int threads, double *peak, Error *e)
+{
+    bool used[PEAK_PRODUCTS] = {false};
+    int code = ERR_OK;
+    for (int i = 0; i < c->nkernels; i++)
+        used[c->kernel[i].product] = true;
+    for (int p = 0; p < PEAK_PRODUCTS && code == ERR_OK; p++)
+        code = used[p] ? peak_gops(threads, (PeakProduct)p, &peak[p], e) : ERR_OK;
+    return code;
 }
 
 /* One line a step, slowest first. */
@@ -96,8 +111,8 @@ static int print_profile(Arena *a, const Model *m, Run *r, int threads, int top,
     const Program *p = module_program(m->module);
     double *seconds = arena_array_of(a, p->nstep + 1, double);
     const int rounds = 10;
-    double peak = 0;
-    int code = peak_gflops(threads, &peak, e);
+    double peak[PEAK_PRODUCTS] = {0};
+    int code = measure_peaks(m->report, threads, peak, e);
     run_profile(r, seconds);
     for (int i = 0; i < rounds && code == 0; i++)
         code = run_execute(r, e);

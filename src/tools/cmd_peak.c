@@ -20,20 +20,19 @@ const char help_peak[] =
 static const char *const memory_names[PEAK_MEMORIES] = {"L1", "L2", "L3", "DRAM"};
 static const char *const access_names[PEAK_ACCESSES] = {"read", "write", "copy"};
 
-static const char *const dot_names[PEAK_DOTS] = {"i16 pairs, GOP/s", "bf16 pairs, GFLOP/s", "int8 quads, GOP/s",
-                                                 "bf16 tiles, GFLOP/s", "int8 tiles, GOP/s"};
-static const char *const dot_keys[PEAK_DOTS] = {"i16_gops", "bf16_gflops", "int8_gops", "tile_bf16_gflops",
-                                                "tile_int8_gops"};
+static const char *const product_keys[PEAK_PRODUCTS] = {"gflops",    "i16_gops",         "bf16_gflops",
+                                                        "int8_gops", "tile_bf16_gflops", "tile_int8_gops"};
+static const bool is_float[PEAK_PRODUCTS] = {[PEAK_F32] = true, [PEAK_BF16] = true, [PEAK_TILE_BF16] = true};
 
 static void print_json(const Target *t, const PeakResult *r, int n)
 {
-    printf("{\"target\": \"%s\", \"cpu\": \"%s\", \"runs\": [", t->name, t->cpu);
+    printf("{\"target\": \"%s\", \"cpu\": \"%s\", \"l1\": %lld, \"l2\": %lld, \"l3\": %lld, \"runs\": [", t->name, t->cpu,
+           (long long)t->l1, (long long)t->l2, (long long)t->l3);
     for (int k = 0; k < n; k++) {
-        printf("%s{\"threads\": %d, \"ghz\": %.2f, \"gflops\": %.1f", k ? ", " : "", r[k].threads,
-               r[k].ghz, r[k].gflops);
-        for (int d = 0; d < PEAK_DOTS; d++)
+        printf("%s{\"threads\": %d, \"ghz\": %.2f", k ? ", " : "", r[k].threads, r[k].ghz);
+        for (int d = 0; d < PEAK_PRODUCTS; d++)
             if (r[k].gops[d] > 0)
-                printf(", \"%s\": %.1f", dot_keys[d], r[k].gops[d]);
+                printf(", \"%s\": %.1f", product_keys[d], r[k].gops[d]);
         for (int m = 0; m < PEAK_MEMORIES; m++)
             for (int a = 0; a < PEAK_ACCESSES; a++)
                 printf(", \"%s_%s_gbs\": %.1f", memory_names[m], access_names[a], r[k].gbs[m][a]);
@@ -52,12 +51,11 @@ static void print_table(const Target *t, const PeakResult *r, int n)
     printf("\n%-22s", "clock, GHz");
     for (int k = 0; k < n; k++)
         printf("%10.2f", r[k].ghz);
-    printf("\n%-22s", "fp32, GFLOP/s");
-    for (int k = 0; k < n; k++)
-        printf("%10.1f", r[k].gflops);
-    for (int d = 0; d < PEAK_DOTS; d++) {
+    for (int d = 0; d < PEAK_PRODUCTS; d++) {
+        char name[32];
+        snprintf(name, sizeof name, "%s, G%sOP/s", peak_product_name((PeakProduct)d), is_float[d] ? "FL" : "");
         if (r[0].gops[d] > 0)
-            printf("\n%-22s", dot_names[d]);
+            printf("\n%-22s", name);
         for (int k = 0; k < n && r[0].gops[d] > 0; k++)
             printf("%10.1f", r[k].gops[d]);
     }

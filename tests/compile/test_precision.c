@@ -42,6 +42,7 @@ static const Case cases[] = {
 
 typedef struct Build {
     const Case *c;
+    Target target;
     Precision precision;
     Compiled out;
 } Build;
@@ -61,7 +62,7 @@ static Tensor *random_of(const Graph *g, const Value *v, uint64_t seed)
 static void build_job(Context *ctx, void *arg)
 {
     Build *b = arg;
-    const CompileOptions opt = {.target = target_native(), .threads = 2, .precision = b->precision};
+    const CompileOptions opt = {.target = b->target, .threads = 2, .precision = b->precision};
     Graph *g = graph_parse(ctx, "precision", b->c->text, strlen(b->c->text));
     Block *block = &g->block.at[0];
     int n = 0;
@@ -87,7 +88,7 @@ typedef struct Result {
 static Result run_case(const Case *c, Precision precision)
 {
     Arena *a = arena_new(); /* the module's */
-    Build b = {.c = c, .precision = precision};
+    Build b = {.c = c, .target = target_native(), .precision = precision};
     Error e = {0};
     Module *m;
     Pool *pool;
@@ -163,8 +164,36 @@ static void test_precisions(void **state)
     }
 }
 
+/* Kernels, by what multiplies in them, of the first case that has a convolution of two inputs. */
+static void count_products(const char *target, Precision precision, int *count)
+{
+    Arena *a = arena_new();
+    Build b = {.c = &cases[1], .precision = precision};
+    Error e = {0};
+    assert_int_equal(target_find(target, &b.target, &e), 0);
+    if (job_run(a, build_job, &b, &e, NULL) != 0)
+        FAIL_MSG("%s: %s", target, e.message);
+    for (int i = 0; i < b.out.program->nkernel; i++) {
+        assert_int_equal(b.out.program->kernel[i].product, b.out.report->kernel[i].product);
+        count[b.out.report->kernel[i].product]++;
+    }
+    arena_free(a);
+}
+
+static void kernels_say_what_multiplies(void **state)
+{
+    (void)state;
+    int f32[PEAK_PRODUCTS] = {0}, plain[PEAK_PRODUCTS] = {0}, tiles[PEAK_PRODUCTS] = {0};
+    count_products("amx", PRECISION_F32, f32);
+    count_products("avx2", PRECISION_BF16_ALL, plain);
+    count_products("amx", PRECISION_BF16_ALL, tiles);
+    for (int p = 0; p < PEAK_PRODUCTS; p++)
+        assert_true((f32[p] > 0) == (p == PEAK_F32) && (plain[p] > 0) == (p == PEAK_F32));
+    assert_true(tiles[PEAK_TILE_BF16] > 0 && tiles[PEAK_F32] > 0 && tiles[PEAK_TILE_INT8] == 0);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_precisions)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_precisions), cmocka_unit_test(kernels_say_what_multiplies)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

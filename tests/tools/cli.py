@@ -429,7 +429,13 @@ def test_bench(tmp):
             assert said["compile_ms"] > 0 or path == module, said
             assert len(r.out.splitlines()) == 1 or not more
             if not more:
-                has(r.out, "GFLOP/s", "of peak", "schedule", "contraction", "conv")
+                has(r.out, "GFLOP/s", "of peak", "multiplies by", "f32", "schedule", "contraction", "conv")
+    lathe("compile", CLASSIFY, "--precision", "bf16-all", "-o", module)
+    given = ["--seconds", "0.01", "--batch", "3", "--threads", "1"]
+    product = re.compile(r"(\w+ \w+|f32) +contraction ") # what a module knows of its kernels is what compiling told
+    told = [set(product.findall(lathe("bench", *args, *given).out)) for args in
+            ([CLASSIFY, "--precision", "bf16-all"], [module])]
+    assert told[0] == told[1] and told[0], told
     image = os.path.join(DATA, "image.onnx")
     has(lathe("bench", image, "--batch", "2", status=1).err, "fixes the first dim of its input 'x' to 1")
     lathe("bench", image, "--batch", "1", "--seconds", "0.05", "--json")
