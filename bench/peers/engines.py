@@ -6,13 +6,14 @@
     run()                            one inference
     outputs()                        of the last run, as arrays in the model's order
 
-Each peer has the settings that its documents give for least latency in FP32, and as little of
-Python around a run as it allows. Imports are inside, since a worker loads one of them.
+Each peer has the settings that its documents give for least latency in its precision, and as little
+of Python around a run as it allows. Imports are inside, since a worker loads one of them.
 """
 import os
 import shutil
 import subprocess
 import sys
+from collections import namedtuple
 from importlib import metadata
 
 import numpy as np
@@ -26,6 +27,7 @@ BUILD = os.environ.get("LATHE_BUILD", os.path.join(ROOT, "build"))
 class Lathe:
     """liblathe of the build folder (or of $LATHE_BUILD): models are compiled once, for this CPU."""
     suffix = ".lathe"
+    precision = "f32"
 
     @staticmethod
     def library():
@@ -37,13 +39,18 @@ class Lathe:
                               capture_output=True, text=True)
         return done.stdout.strip() or lathe_api.Library(Lathe.library()).version()
 
-    @staticmethod
-    def convert(model, out, inputs):
-        lathe_api.Library(Lathe.library()).compile(model, out)
+    @classmethod
+    def convert(cls, model, out, inputs):
+        lathe_api.Library(Lathe.library()).compile(model, out, precision=cls.precision)
 
     def __init__(self, file, threads, inputs):
         session = lathe_api.Library(self.library()).session(file, threads, inputs)
         self.run, self.outputs = session.run, session.outputs
+
+
+class LatheBf16(Lathe):
+    """Inputs of products in bf16 where that gains."""
+    precision = "bf16"
 
 
 class Ort:
@@ -70,7 +77,8 @@ class Ort:
 
 
 class OpenVino:
-    """OpenVINO: hint LATENCY, one stream, precision f32 said, for it takes bf16 where it can."""
+    """OpenVINO: hint LATENCY, one stream, the precision said, for it takes bf16 where it can."""
+    precision = "f32"
 
     @staticmethod
     def version():
@@ -84,7 +92,7 @@ class OpenVino:
             model.reshape({name: list(x.shape) for name, x in inputs.items()})
         compiled = core.compile_model(model, "CPU", {
             "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1,
-            "INFERENCE_PRECISION_HINT": "f32"})
+            "INFERENCE_PRECISION_HINT": self.precision})
         request = compiled.create_infer_request()
         self.held = {name: np.require(x, requirements="C") for name, x in inputs.items()}
         known = {name for x in compiled.inputs for name in x.names}
@@ -94,6 +102,10 @@ class OpenVino:
         self.run = lambda: request.infer(share_outputs=True)
         self.outputs = lambda: [np.array(request.get_output_tensor(i).data)
                                 for i in range(len(compiled.outputs))]
+
+
+class OpenVinoBf16(OpenVino):
+    precision = "bf16"
 
 
 class Ncnn:
@@ -157,5 +169,13 @@ def without_batch(x):
     return x.squeeze(x.shape.index(1)) if x.ndim > 1 and 1 in x.shape else x
 
 
-ENGINES = {"lathe": Lathe, "ort": Ort, "ov": OpenVino, "ncnn": Ncnn}
-NAMES = {"lathe": "Lathe", "ort": "ONNX Runtime", "ov": "OpenVINO", "ncnn": "ncnn"}
+ENGINES = {"lathe": Lathe, "ort": Ort, "ov": OpenVino, "ncnn": Ncnn,
+           "lathe_bf16": LatheBf16, "ov_bf16": OpenVinoBf16}
+NAMES = {"lathe": "Lathe", "ort": "ONNX Runtime", "ov": "OpenVINO", "ncnn": "ncnn",
+         "lathe_bf16": "Lathe in bf16", "ov_bf16": "OpenVINO in bf16"}
+
+# What a table compares in a precision: our engine with its peers, all that may take part. `plain` is
+# ours in f32 where that is another engine: it takes turns with them, and errors are from its results.
+Contest = namedtuple("Contest", "precision ours peers plain")
+CONTESTS = {"f32": Contest("f32", "lathe", ["ort", "ov", "ncnn"], None),
+            "bf16": Contest("bf16", "lathe_bf16", ["ov_bf16"], "lathe")}  # ONNX Runtime has none on CPUs

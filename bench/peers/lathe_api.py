@@ -51,11 +51,11 @@ class Library:
     def version(self):
         return self.c.lathe_version().decode()
 
-    def compile(self, model, out, sizes=None):
+    def compile(self, model, out, sizes=None, precision="f32"):
         """Compiles an ONNX file for this CPU and writes the module; `sizes`: open ones, by name."""
         error, sizes = Error(), sizes or {}
         binds = (Bind * len(sizes))(*((n.encode(), v) for n, v in sizes.items()))
-        options = Options(nbind=len(sizes), bind=binds)
+        options = Options(precision=precision.encode(), nbind=len(sizes), bind=binds)
         module = self.c.lathe_compile(model.encode(), c.byref(options), c.byref(error))
         if module is None:
             raise RuntimeError(error.message.decode())
