@@ -23,6 +23,7 @@
 #define PART_VECTORS 3 /* of a panel, about */
 #define PART_ROWS 256  /* of A: fewer are not worth adding up parts for */
 #define AHEAD_TILES 128 /* that meet a panel: of more, the first one's waiting is next to nothing */
+#define LEAST_USE 0.8  /* of lanes */
 #define SHORT_REDUCTION 128 /* points: storing a tile column by column takes longer */
 
 /* Neighbours in A that a vector instruction of the target multiplies and sums at once (loop/intrinsic.h). 1: none. */
@@ -272,6 +273,14 @@ Contraction contraction_swap(const Stages *s, const Contraction *k, int row)
                          .row_axes = k->in_b & ~k->in_a & domain};
 }
 
+/* Do so many fill vectors well enough? Where masks cost nothing the last one may idle in part, else it is taken in pieces. */
+static bool fills_lanes(const Target *t, int64_t extent)
+{
+    const int lanes = target_lanes(t, 4);
+    const int64_t vectors = (extent + lanes - 1) / lanes;
+    return extent >= 2 * lanes || (t->masks && extent >= vectors * lanes * LEAST_USE);
+}
+
 /* Which side goes in lanes? Constants can be laid out for it; but where the result's rows lie side by side, and A's, as
  * in plain images, columns in lanes are stored one by one. After a short reduction that is most of the time, and columns
  * that do not fill the lanes waste more: then A's rows go in lanes. */
@@ -293,7 +302,7 @@ static Contraction choose_lanes(const Choice *c, const Contraction *k)
     }
     const bool pays = width < lanes || reduction_points(s, st) <= SHORT_REDUCTION;
     return row >= 0 && pays && s->tensor.at[k->b_tensor].role == TENSOR_CONST && layout_is_plain(&out->layout) &&
-                   axis_extent(s, st, row, 4096) >= 2 * lanes
+                   fills_lanes(c->target, axis_extent(s, st, row, 4096))
                ? contraction_swap(s, k, row)
                : *k;
 }

@@ -1,13 +1,22 @@
 /* Products whose input A lies in rows side by side (plain images): where one line of the cache for each point of the sum would
  * fill L1 and many panels meet them, A is copied into blocks first, as a phase of its own. And products whose B is an input: a
  * panel that meets all rows at once is copied where it is used, in no phase of its own. And products whose B is weights that
- * are scaled first: they are written in panels, from weights that lie so. */
+ * are scaled first: they are written in panels, from weights that lie so. And which side goes in lanes: after a short sum
+ * pixels that fill them well, as storing columns one by one takes longer. */
 #include "record/chosen_record.h"
 
 #define CONV1X1(C, K)                                                                                                  \
     "input x f32 [1, " C ", 13]\nconst w f32 [" K ", " C "]\noutput y f32 [1, " K ", 13]\n"                              \
     "reduce y (n: 1, k: " K ", q: 13; c: " C ") init 0 update fma(x[n, c, q], w[k, c], state0) "                        \
     "combine state0 + state2_0\n"
+
+/* An image of one row, a short sum and Q pixels. */
+#define ROW(C, K, Q)                                                                                                   \
+    "input x f32 [1, " C ", " Q "]\nconst w f32 [" K ", " C "]\ntemp a f32 [1, " K ", " Q "]\n"                         \
+    "output y f32 [1, " K ", " Q "]\n"                                                                                  \
+    "reduce a (n: 1, k: " K ", q: " Q "; c: " C ") init 0 update fma(x[n, c, q], w[k, c], state0) "                    \
+    "combine state0 + state2_0\n"                                                                                      \
+    "map y (n: 1, k: " K ", q: " Q ") = max(a[n, k, q], 0)\n"
 
 #define MATMUL(M, K, N)                                                                                                \
     "input a f32 [" M ", " K "]\ninput b f32 [" K ", " N "]\noutput y f32 [" M ", " N "]\n"                             \
@@ -43,6 +52,12 @@ static const Case cases[] = {
     {"avx512", SCALED("32", "112", BLOCKS("16")), 2, 0, "w: layout 0 1 2 3 1:16 0:"},
     {"avx2", SCALED("13", "29", ""), 2, 0, "w: layout 0 1 2 3 0:"}, /* no whole blocks, no whole panels */
     {"avx512", SCALED("5", "7", ""), 2, 0, NULL},
+    {"avx2", ROW("5", "19", "16"), 1, 0, "vector q1"},
+    {"avx2", ROW("5", "19", "14"), 1, 0, "vector k1"},
+    {"avx512", ROW("5", "19", "28"), 1, 0, "vector q1"}, /* a mask costs nothing */
+    {"avx512", ROW("5", "19", "13"), 1, 0, "vector q1"},
+    {"avx512", ROW("5", "19", "20"), 1, 0, "vector k1"}, /* .. but lanes that idle do */
+    {"avx512", ROW("130", "19", "28"), 1, 0, "vector k1"},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
