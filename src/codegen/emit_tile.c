@@ -249,6 +249,11 @@ void gen_tile_set(Gen *g, const LoopStmt *s)
         load_tile(g, sum, s->value);
         return;
     }
+    if (n->op == EX_BROADCAST) { /* zero, says the verifier */
+        LLVMValueRef args[1] = {number(g, sum)};
+        gen_intrinsic(g, "llvm.x86.tilezero", 0, NULL, 1, args);
+        return;
+    }
     const int a = operand(g, expr_arg(g->x, s->value, 0), -1), b = operand(g, expr_arg(g->x, s->value, 1), a);
     LLVMValueRef args[3] = {number(g, sum), number(g, a), number(g, b)};
     gen_intrinsic(g, arena_printf(g->ctx->arena, "llvm.x86.%s", intrinsic_name(n->imm.i)), 0, NULL, 3, args);

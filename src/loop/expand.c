@@ -30,8 +30,13 @@ static LoopStmt *add_stmt(Expander *w, LoopOp op, int parent, int *id)
 
 static void emit_children(Expander *w, int stmt, int parent)
 {
-    for (int k = 0; k < w->in->stmt.at[stmt].child.len; k++) {
-        expand_stmt(w, w->in->stmt.at[stmt].child.at[k], parent);
+    const LoopStmt in = w->in->stmt.at[stmt];
+    for (int k = 0; k < in.child.len; k++) {
+        if (k + 1 < in.child.len && expand_cleared_tiles(w, in.child.at[k], in.child.at[k + 1], parent)) {
+            k++;
+        } else {
+            expand_stmt(w, in.child.at[k], parent);
+        }
     }
 }
 

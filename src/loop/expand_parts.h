@@ -47,6 +47,8 @@ bool expand_dot(Expander *w, int stmt, int64_t extent, int parent);
 /* ---- expand_tile.c ---- */
 /* The loop, all of it on tiles. False (and nothing is emitted) where it cannot be. */
 bool expand_tiles(Expander *w, int stmt, int parent);
+/* The same of two statements, the first of which sets what the second sums up to zero. */
+bool expand_cleared_tiles(Expander *w, int clear, int stmt, int parent);
 /* A loop in it that one instruction runs. */
 void expand_tile_dot(Expander *w, int stmt, int parent);
 

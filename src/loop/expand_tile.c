@@ -9,7 +9,7 @@
  *                 acc[..] = fma(x, w, acc[..])         ..
  *
  * The outermost loop in which there are only such products is what the accumulators live through: they are loaded from the
- * box before it and stored after it. Which operand of a product has the rows, and where they lie, is read off the offsets. */
+ * box before it, or zero if it would just have been set to zero, and stored after it. Which operand of a product has the rows, and where they lie, is read off the offsets. */
 #include "loop/access.h"
 #include "loop/expand_parts.h"
 #include "loop/intrinsic.h"
@@ -35,10 +35,13 @@ typedef struct Tiles {
 
 /* ---- is it one? ---- */
 
-/* Nothing but loops around products of tiles? */
+/* Nothing but loops around products of tiles, and what fetches their operands ahead? */
 static bool only_tiles(const Loops *l, int stmt)
 {
     const LoopStmt *s = &l->stmt.at[stmt];
+    if (s->op == L_FETCH) {
+        return true;
+    }
     if (s->op == L_FOR && s->mark == MARK_DOT) {
         while (s->op == L_FOR && s->mark == MARK_DOT && s->child.len == 1) {
             s = &l->stmt.at[s->child.at[0]];
@@ -242,11 +245,16 @@ void expand_tile_dot(Expander *w, int stmt, int parent)
 
 /* ---- all of a loop ---- */
 
-static void load_accumulators(Expander *w, const Tiles *t, int parent)
+static void load_accumulators(Expander *w, const Tiles *t, bool zero, int parent)
 {
     for (int k = 0; k < t->nslots; k++) {
         const TileSlot *s = &t->slot[k];
         const LoopReg r = w->out->reg.at[s->reg];
+        if (zero) {
+            const Expr value = expr_const(w->x, r.dtype, 0);
+            expand_set(w, s->reg, expr_raw(w->x, EX_BROADCAST, r.dtype, r.lanes, 0, 1, &value), parent);
+            continue;
+        }
         expand_set(w, s->reg, tile(w, r.dtype, s->buffer, expr_int(w->x, s->at), s->stride, r.rows, r.lanes / r.rows), parent);
     }
 }
@@ -266,7 +274,43 @@ static void store_accumulators(Expander *w, const Tiles *t, int parent)
     }
 }
 
-bool expand_tiles(Expander *w, int stmt, int parent)
+/* What a loop nest that does nothing else sets to zero. */
+typedef struct Clear {
+    int buffer; /* -1: it does something else */
+    int64_t elements;
+} Clear;
+
+static Clear clear_of(Expander *w, int stmt)
+{
+    Clear c = {-1, 1};
+    int64_t extent;
+    const LoopStmt *s = &w->in->stmt.at[stmt];
+    for (; s->op == L_FOR && s->child.len == 1; s = &w->in->stmt.at[s->child.at[0]]) {
+        if (!expr_is_int(w->x, expand_subst(w, s->extent), &extent)) {
+            return c;
+        }
+        c.elements *= extent;
+    }
+    const bool zero = s->op == L_STORE && w->in->buffer.at[s->buffer].scope == SCOPE_SCRATCH &&
+                      s->value == expr_const(w->x, expr_type(w->x, s->value), 0);
+    c.buffer = zero ? s->buffer : -1;
+    return c;
+}
+
+/* Are the accumulators all that was set to zero? */
+static bool covers(const Expander *w, const Tiles *t, const Clear *c)
+{
+    int64_t elements = 0;
+    bool same = true;
+    for (int k = 0; k < t->nslots; k++) {
+        same &= t->slot[k].buffer == c->buffer;
+        elements += w->out->reg.at[t->slot[k].reg].lanes;
+    }
+    return same && elements == c->elements;
+}
+
+/* cleared: what the accumulators begin with need not be loaded, as it is zero; NULL: it is not known. */
+static bool run_loop(Expander *w, int stmt, const Clear *cleared, int parent)
 {
     if (!w->target->amx || w->tiles || w->lane || !only_tiles(w->in, stmt)) {
         return false;
@@ -280,11 +324,25 @@ bool expand_tiles(Expander *w, int stmt, int parent)
     expand_stmt(w, stmt, all);
     w->tiles = NULL;
     w->from.len = w->to.len = depth;
-    if (t.failed || t.nslots + t.nshapes > TILE_REGISTERS) {
+    if (t.failed || t.nslots + t.nshapes > TILE_REGISTERS || (cleared && !covers(w, &t, cleared))) {
         return false;
     }
-    load_accumulators(w, &t, loads);
+    load_accumulators(w, &t, cleared != NULL, loads);
     store_accumulators(w, &t, all);
     loops_append(w->out, parent, all);
     return true;
+}
+
+bool expand_tiles(Expander *w, int stmt, int parent)
+{
+    return run_loop(w, stmt, NULL, parent);
+}
+
+bool expand_cleared_tiles(Expander *w, int clear, int stmt, int parent)
+{
+    if (!w->target->amx) {
+        return false;
+    }
+    const Clear c = clear_of(w, clear);
+    return c.buffer >= 0 && w->in->stmt.at[stmt].op == L_FOR && run_loop(w, stmt, &c, parent);
 }

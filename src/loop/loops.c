@@ -330,7 +330,8 @@ static void verify_set(Verify *v, const LoopStmt *s)
     else if (l->reg.at[s->buffer].rows) {
         const ExprNode *n = expr_node(l->x, s->value);
         const bool dot = n->op == EX_DOT && intrinsic_row(n->imm.i)->tile;
-        if (!v->in_tiles || !(dot || (n->op == EX_TILE && tile_rows(l, s->value, 4) == l->reg.at[s->buffer].rows)))
+        const bool zero = n->op == EX_BROADCAST && expr_arg(l->x, s->value, 0) == expr_const(l->x, (DType)n->dtype, 0);
+        if (!v->in_tiles || !(dot || zero || (n->op == EX_TILE && tile_rows(l, s->value, 4) == l->reg.at[s->buffer].rows)))
             complain(v, "tile %d is set to what is none", s->buffer);
     }
 }

@@ -189,9 +189,10 @@ static void look_at_code(Context *ctx, void *arg)
     const CodegenOptions options = {.want_assembly = true};
     const char *code = codegen_compile(ctx, l, &t, &options).assembly;
     const bool ints = strcmp(c->sum, "i32") == 0;
-    /* Two by two tiles: each operand is loaded once for two products; accumulators before the loop and after it. */
+    /* Two by two tiles: each operand is loaded once for two products; accumulators are zero before the loop, stored after it. */
     assert_int_equal(count_lines(code, ints ? "tdpbusd" : "tdpbf16ps"), 4);
-    assert_int_equal(count_lines(code, "tileloadd"), 8);
+    assert_int_equal(count_lines(code, "tilezero"), 4);
+    assert_int_equal(count_lines(code, "tileloadd"), 4);
     assert_int_equal(count_lines(code, "tilestored"), 4);
     assert_int_equal(count_lines(code, "ldtilecfg"), 1);
     assert_int_equal(count_lines(code, "tilerelease"), 1);
