@@ -17,7 +17,7 @@
 #include "loop/lower_parts.h"
 #include "loop/offset.h"
 
-enum { LINE_BYTES = 64, MAX_LINES = 6, LEAST_ROWS = 3 };
+enum { LINE_BYTES = 64, MAX_LINES = 6, MAX_TILE_LINES = 16 /* beside 64 that a step on tiles reads */, LEAST_ROWS = 3 };
 
 /* ---- the check ---- */
 
@@ -169,7 +169,8 @@ const Fetch *lower_plan_fetch(Lowerer *w, const Nest *n, int pos, const Nest *ch
         steps = expr_mul(x, steps, nest_extent(child, p));
     }
     const Expr lines = expr_ceil_div(x, expr_int(x, elements), expr_muli(x, steps, line));
-    fetch.lines = named(w, "lines", expr_min(x, lines, expr_int(x, MAX_LINES)), MAX_LINES, parent);
+    const int most = ss->ndot == TILE_DOT_LOOPS ? MAX_TILE_LINES : MAX_LINES;
+    fetch.lines = named(w, "lines", expr_min(x, lines, expr_int(x, most)), most, parent);
     fetch.part = named(w, "part", expr_ceil_div(x, expr_int(x, elements), fetch.lines), elements, parent);
     const Expr step = expr_min(x, expr_ceil_div(x, fetch.part, steps), expr_int(x, line));
     fetch.step = named(w, "ahead", step, line, parent);

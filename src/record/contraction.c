@@ -39,7 +39,7 @@ static double a_bytes(const Stages *s, const Contraction *k)
 {
     const Stage *st = &s->stage.at[k->stage];
     const StageTensor *a = &s->tensor.at[k->a_tensor];
-    double all = 4, read = 4;
+    double all = dtype_size(a->dtype), read = all;
     for (int d = 0; d < a->rank; d++) {
         int64_t dim;
         all *= expr_is_int(s->x, a->dim[d], &dim) ? (double)dim : 4096;

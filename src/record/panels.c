@@ -116,7 +116,7 @@ bool contraction_groups(const Stages *s, const Contraction *k, int block, int gr
 int64_t contraction_b_bytes(const Stages *s, const Contraction *k, int width)
 {
     const Stage *st = &s->stage.at[k->stage];
-    int64_t bytes = 4;
+    int64_t bytes = dtype_size(s->tensor.at[k->b_tensor].dtype);
     for (int a = 0; a < st->naxes + st->nreduce; a++) {
         if (k->in_b >> a & 1 && (a == k->vector_axis || a >= st->naxes)) {
             const int64_t extent = axis_extent(s, st, a, 4096);

@@ -18,6 +18,7 @@ enum {
     MIN_ROWS = 4,     /* below, a product is bound by the bytes of B, which vectors read as fast */
     MIN_COLUMNS = 16,
     MIN_GROUPS = 8,   /* of the sum: else the tiles' way through memory costs more than the products */
+    AHEAD_BLOCKS = 128, /* of rows that meet a panel: of more, the first one's waiting is next to nothing */
 };
 
 typedef struct Block {
@@ -156,6 +157,31 @@ static void schedule_sums(Choice *c, const Contraction *k, int acc, int row, con
     as->ndot = TILE_DOT_LOOPS;
 }
 
+/* How many blocks of rows meet a panel of B. */
+static int64_t row_blocks(const Stages *s, const Contraction *k, const Block *b, const int *row_axis)
+{
+    const Stage *st = &s->stage.at[k->stage];
+    int64_t blocks = 1;
+    for (int a = 0; a < st->naxes; a++) {
+        if (k->row_axes >> a & 1) {
+            blocks *= tiles_of(axis_extent(s, st, a, 0), a == row_axis[0] ? b->outer : a == row_axis[1] ? b->inner : 1);
+        }
+    }
+    return blocks;
+}
+
+/* The next panel of constant weights comes while blocks of rows meet this one. */
+static void fetch_ahead(Choice *c, const Contraction *k, const Block *b, const int *row_axis, int acc)
+{
+    const StageTensor *w = &c->s->tensor.at[k->b_tensor];
+    const int64_t blocks = row_blocks(c->s, k, b, row_axis);
+    if (w->role == TENSOR_CONST && blocks > 1 && blocks <= AHEAD_BLOCKS) {
+        StageSchedule *as = choice_entry(c, acc);
+        as->ahead = w->name;
+        as->ahead_loop = (LoopRef){.axis = (int8_t)k->vector_axis};
+    }
+}
+
 bool choose_tiles(Choice *c, Contraction *k, const int *row_axis)
 {
     const Stages *s = c->s;
@@ -183,6 +209,9 @@ bool choose_tiles(Choice *c, Contraction *k, const int *row_axis)
     StageSchedule *as = choice_entry(c, acc);
     as->at_stage = choice_name(c, out);
     as->at_loop = at;
+    if (!rows_first) {
+        fetch_ahead(c, k, &b, row_axis, acc);
+    }
     c->source = "tiles";
     return true;
 }

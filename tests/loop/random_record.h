@@ -565,6 +565,7 @@ static inline Record record_draw(Context *ctx, const RecordCase *c, uint64_t see
 typedef struct RecordRun { /* arguments of the loops at one binding */
     void **data;           /* by argument, with guard bytes behind */
     int64_t *elements, *syms;
+    size_t *bytes;
 } RecordRun;
 
 /* The layout that a buffer has for the tensor as the group gives it: fused dims do not show in memory. */
@@ -575,16 +576,14 @@ static inline const Layout *record_layout(const RecordCase *c, int tensor, const
 }
 
 /* The elements of a tensor in the order of a buffer's layout, or back from there. */
-static inline void record_place(const Tensor *t, const Layout *l, float *data, bool back)
+static inline void record_place(const Tensor *t, const Layout *l, void *data, bool back)
 {
     int64_t index[MAX_RANK] = {0};
-    float *plain = t->data;
+    const size_t size = (size_t)dtype_size(t->dtype);
     for (int64_t k = tensor_elements(t), e = 0; e < k; e++) {
-        const int64_t at = layout_offset(l, t->rank, t->dim, index);
-        if (back)
-            plain[e] = data[at];
-        else
-            data[at] = plain[e];
+        char *plain = (char *)t->data + size * (size_t)e;
+        char *placed = (char *)data + size * (size_t)layout_offset(l, t->rank, t->dim, index);
+        memcpy(back ? plain : placed, back ? placed : plain, size);
         for (int a = t->rank - 1; a >= 0 && ++index[a] == t->dim[a]; a--)
             index[a] = 0;
     }
@@ -595,6 +594,7 @@ static inline RecordRun record_run(Context *ctx, const RecordCase *c, const Reco
 {
     RecordRun r = {.data = arena_array_of(ctx->arena, l->nargs + 1, void *),
                    .elements = arena_array_of(ctx->arena, l->nargs + 1, int64_t),
+                   .bytes = arena_array_of(ctx->arena, l->nargs + 1, size_t),
                    .syms = arena_array_of(ctx->arena, l->sym.len + 1, int64_t)};
     int64_t *var = arena_array_of(ctx->arena, l->x->var.len + 1, int64_t);
     for (int k = 0; k < l->sym.len; k++) {
@@ -611,8 +611,9 @@ static inline RecordRun record_run(Context *ctx, const RecordCase *c, const Reco
         for (int i = 0; i < buffer->rank; i++)
             dim[i] = expr_eval_int(l->x, buffer->dim[i], var);
         const int64_t n = layout_elements(&buffer->layout, buffer->rank, dim);
-        const size_t bytes = (size_t)n * sizeof(float);
+        const size_t bytes = (size_t)n * (size_t)dtype_size(buffer->dtype);
         r.elements[buffer->arg] = n;
+        r.bytes[buffer->arg] = bytes;
         r.data[buffer->arg] = arena_alloc_aligned(ctx->arena, bytes + GUARD_BYTES, 64);
         memset(r.data[buffer->arg], 0, bytes);
         memset((char *)r.data[buffer->arg] + bytes, 0x5a, GUARD_BYTES);
@@ -640,7 +641,7 @@ static inline void record_compare(const RecordCase *c, const RecordBinding *b, c
     }
     for (int a = 0; a < l->nargs; a++)
         for (int k = 0; k < GUARD_BYTES && run->data[a]; k++)
-            if (((const uint8_t *)run->data[a])[run->elements[a] * 4 + k] != 0x5a)
+            if (((const uint8_t *)run->data[a])[run->bytes[a] + k] != 0x5a)
                 FAIL_MSG("seed %llu, %s: argument %d is overrun\n%s",
                          (unsigned long long)r->seed, how, a, r->line);
 }

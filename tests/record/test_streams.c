@@ -4,8 +4,10 @@
 #include "record/chosen_record.h"
 
 #define ROWS(M, K, N) PRODUCT("const", M, K, N)
-#define PRODUCT(ROLE, M, K, N)                                                                                                  \
-    "input x f32 [" M ", " K "]\n" ROLE " w f32 [" K ", " N "]\ntemp a f32 [" M ", " N "]\noutput y f32 [" M ", " N "]\n"   \
+#define PRODUCT(ROLE, M, K, N) TYPED("f32", ROLE, M, K, N)
+#define PAIRS(M, K, N) TYPED("bf16", "const", M, K, N)
+#define TYPED(TYPE, ROLE, M, K, N)                                                                                              \
+    "input x " TYPE " [" M ", " K "]\n" ROLE " w " TYPE " [" K ", " N "]\ntemp a f32 [" M ", " N "]\noutput y f32 [" M ", " N "]\n"   \
     "reduce a (m: " M ", n: " N "; k: " K ") init 0 update fma(x[m, k], w[k, n], state0) combine state0 + state2_0\n"   \
     "map y (m: " M ", n: " N ") = max(a[m, n], 0)\n"
 
@@ -34,6 +36,9 @@ static const Case cases[] = {
     {"avx512", ROWS("12", "61", "176"), 64, false, 0, false}, /* two of 6 by 64 */
     {"avx512", ROWS("1", "61", "176"), 16, false, 0, false},
     {"avx512", ROWS("1", "61", "190"), 64, false, 0, false},
+    {"amx", PAIRS("64", "64", "160"), 16, true, 0, false},  /* as long as A is counted in its own bytes */
+    {"amx", PAIRS("100", "32", "330"), 16, true, 0, false}, /* blocks that are left over fetch nothing */
+    {"amx", PAIRS("32", "64", "160"), 16, false, 0, false}, /* one block */
 };
 enum { CASES = sizeof cases / sizeof *cases, L2 = 16384 };
 
@@ -48,7 +53,7 @@ static void run_job(Context *ctx, void *arg)
     const char *source;
     const char *panels = j->c->input ? "w.panels" : "w";
     assert_int_equal(check_chosen(ctx, j->c->stages, &j->target, &source), 1 + j->c->input);
-    assert_string_equal(source, "contraction");
+    assert_string_equal(source, j->target.amx ? "tiles" : "contraction");
     const Stages *s = stages_parse(ctx, "test", j->c->stages, strlen(j->c->stages));
     const Schedule *chosen = schedule_choose(ctx, s, &j->target, &source);
     const StageSchedule *w = schedule_find(chosen, panels);
