@@ -255,6 +255,15 @@ static bool same_source(const StreamSpec *a, const StreamSpec *b)
            x->max_bytes == y->max_bytes;
 }
 
+/* Takes the place of `s`, as removed and added. */
+static int begin_anew(Engine *g, const Stream *s, const StreamSpec *spec, Error *e)
+{
+    int code = spec->watch->spotlight ? desk_check(g->desk, s->seat, spec->name, spec->offline, e) : 0;
+    if (code == 0)
+        code = take_out(g, spec->name, e);
+    return code == 0 ? add(g, spec, e) : code;
+}
+
 static int edit(Engine *g, const StreamSpec *spec, Error *e)
 {
     const int at = find(g, spec->name);
@@ -265,16 +274,11 @@ static int edit(Engine *g, const StreamSpec *spec, Error *e)
     int code = stream_judging(s, spec, &next, e); /* also for who begins anew: what cannot be judged leaves all as it was */
     if (code != 0)
         return code;
-    if (!same_source(&s->spec, spec)) {
-        arena_free(next.arena);
-        code = take_out(g, spec->name, e);
-        return code == 0 ? add(g, spec, e) : code;
-    }
     const bool clips = s->clips && clip_plan_wanted(spec->watch) && !source_is_file(spec->url);
-    if ((judge_hears(next.judge) && !s->hears) || (clips && !s->sounds)) { /* its connection has no sound */
+    const bool needs_sound = (judge_hears(next.judge) && !s->hears) || (clips && !s->sounds); /* its connection has none */
+    if (!same_source(&s->spec, spec) || needs_sound) {
         arena_free(next.arena);
-        code = take_out(g, spec->name, e);
-        return code == 0 ? add(g, spec, e) : code;
+        return begin_anew(g, s, spec, e);
     }
     lock_stream(s);
     code = s->over ? 0 : stream_compete(s, spec->watch, e);

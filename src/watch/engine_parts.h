@@ -61,7 +61,7 @@ typedef struct Stream {
     SampleGrid grid;
     bool granted;         /* the next point is not left out */
     double credit;        /* of that */
-    bool held;            /* who is told of its events is behind */
+    bool held;            /* who is told of its events is behind, or others in the spotlight */
     bool gone;            /* being removed: whatever comes is passed over */
     bool over;
     DeskSeat *seat;       /* in the spotlight; NULL: it does not compete */

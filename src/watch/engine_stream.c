@@ -186,6 +186,7 @@ static void finish_look(Stream *s)
     if (in_time && s->seat) {
         const SpotlightVerdict v = judge_spotlight(s->judging.judge);
         desk_see(engine_desk(s->engine), s->seat, s->frame.frame.epoch, s->frame.frame.t, &v);
+        s->held = s->held || desk_ahead(s->seat);
     }
     finish(s, in_time ? SAMPLE_JUDGED : SAMPLE_LATE, !in_time || latency > s->spec.latency);
 }
@@ -361,7 +362,7 @@ static void fetch(Stream *s, double start)
 bool stream_held(Stream *s)
 {
     const EngineOptions *const o = engine_options(s->engine);
-    s->held = s->held && o->behind(o->arg);
+    s->held = s->held && ((o->behind && o->behind(o->arg)) || (s->seat && desk_ahead(s->seat)));
     if (s->held)
         engine_wake(s, atomic_load(&s->deadline), machine_now() + HELD_TICK);
     return s->held;

@@ -1,8 +1,10 @@
-/* Everything happens under one lock but the telling: workers leave a few words and go on. */
+/* Workers leave a few words and go on: who decides takes them away under their lock, and sorts and weighs them outside of it. */
 #include "watch/spotlight_desk.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/vec.h"
 #include "sched/clock.h"
@@ -24,6 +26,7 @@ typedef struct News { /* to be told */
 
 struct DeskSeat {
     Arena *arena;
+    atomic_int waiting; /* words of it */
     SpotlightSeat *seat;
     bool left; /* its last word waits */
     int epoch; /* of media time, as the three below */
@@ -36,17 +39,21 @@ struct Desk {
     Arena *arena;
     DeskFn fn;
     void *arg;
-    pthread_mutex_t lock; /* guards all that follows */
+    pthread_mutex_t deciding; /* guards what follows; taken before `lock` */
     Spotlight *spotlight;
-    bool offline, begun, stopped;
-    int64_t stop; /* when all that are left leave */
-    int64_t upto; /* all before this was told */
-    VEC(DeskSeat *) seat;
-    int64_t number, changes;
-    Arena *words; /* of `word`, anew with each tick */
-    VEC(Word) word;
+    int64_t upto; /* all before this was decided */
+    int64_t changes;
+    Arena *laters; /* of `later`, anew whenever words come or go */
+    VEC(Word) later; /* in the order of their time */
     Arena *news; /* likewise */
     VEC(News) told;
+    pthread_mutex_t lock; /* guards what follows; `offline` and `seat` change under both */
+    bool offline, begun, stopped;
+    int64_t stop; /* when all that are left leave */
+    VEC(DeskSeat *) seat;
+    int64_t number;
+    Arena *words; /* of `word`, anew with each tick */
+    VEC(Word) word; /* as they came */
 };
 
 static int64_t machine_time(void)
@@ -80,8 +87,9 @@ Desk *desk_new(DeskFn fn, void *arg)
 {
     Arena *const a = arena_new();
     Desk *const d = arena_new_of(a, Desk);
-    *d = (Desk){.arena = a, .fn = fn, .arg = arg, .words = arena_new(), .news = arena_new()};
+    *d = (Desk){.arena = a, .fn = fn, .arg = arg, .words = arena_new(), .laters = arena_new(), .news = arena_new()};
     d->spotlight = spotlight_new(on_change, d);
+    pthread_mutex_init(&d->deciding, NULL);
     pthread_mutex_init(&d->lock, NULL);
     return d;
 }
@@ -110,15 +118,18 @@ static int by_time(const void *x, const void *y)
 static void remove_seat(Desk *d, const DeskSeat *seat)
 {
     int n = 0;
+    pthread_mutex_lock(&d->lock);
     for (int i = 0; i < d->seat.len; i++)
         if (d->seat.at[i] != seat)
             d->seat.at[n++] = d->seat.at[i];
     d->seat.len = n;
+    pthread_mutex_unlock(&d->lock);
     arena_free(seat->arena);
 }
 
 static void say(Desk *d, const Word *w)
 {
+    atomic_fetch_sub(&w->seat->waiting, 1);
     switch (w->kind) {
     case WORD_SEE:
         spotlight_see(d->spotlight, w->seat->seat, w->t, &w->verdict);
@@ -133,36 +144,76 @@ static void say(Desk *d, const Word *w)
     }
 }
 
-static void drain(Desk *d, int64_t before)
+typedef struct Taken { /* words that came since */
+    Arena *arena;
+    Word *at;
+    int n;
+    int64_t before;    /* all words before this are there */
+} Taken;
+
+static Taken take_words(Desk *d)
 {
+    pthread_mutex_lock(&d->lock);
+    const Taken t = {d->words, d->word.at, d->word.len, horizon(d)};
+    d->words = arena_new();
+    d->word.at = NULL;
+    d->word.len = d->word.cap = 0;
+    pthread_mutex_unlock(&d->lock);
+    if (t.n > 0)
+        qsort(t.at, (size_t)t.n, sizeof *t.at, by_time);
+    return t;
+}
+
+/* In their order, of two lists that are. */
+static const Word *next_word(const Word **a, const Word *a_end, const Word **b, const Word *b_end)
+{
+    if (*a == a_end || *b == b_end)
+        return *a != a_end ? (*a)++ : *b != b_end ? (*b)++ : NULL;
+    return by_time(*a, *b) < 0 ? (*a)++ : (*b)++;
+}
+
+/* Under `deciding` alone. `all`: also words that others may still come before. */
+static void drain(Desk *d, bool all)
+{
+    const Taken came = take_words(d);
+    const int64_t before = all ? INT64_MAX : came.before;
     Arena *const a = arena_new();
-    Word *const word = d->word.at;
-    const int n = d->word.len;
+    const Word *x = d->later.at, *const x_end = x + d->later.len, *y = came.at, *const y_end = y + came.n;
+    VEC(Word) later = {0};
     int64_t upto = d->upto;
-    if (n > 0)
-        qsort(word, (size_t)n, sizeof *word, by_time);
-    int k = 0;
-    for (; k < n && word[k].t < before; k++) {
-        say(d, &word[k]);
-        upto = word[k].t + 1;
+    for (const Word *w; (w = next_word(&x, x_end, &y, y_end));) {
+        if (w->t >= before) {
+            vec_push(a, &later, *w);
+            continue;
+        }
+        say(d, w);
+        upto = w->t + 1;
     }
     upto = before < INT64_MAX && before > upto ? before : upto;
     if (upto > d->upto)
         spotlight_quiet(d->spotlight, upto);
     d->upto = upto;
-    d->word.at = NULL;
-    d->word.len = d->word.cap = 0;
-    for (; k < n; k++)
-        vec_push(a, &d->word, word[k]);
-    arena_free(d->words);
-    d->words = a;
+    arena_free(d->laters);
+    arena_free(came.arena);
+    d->laters = a;
+    d->later.at = later.at;
+    d->later.len = later.len;
+    d->later.cap = later.cap;
+}
+
+static bool has_seats(Desk *d)
+{
+    pthread_mutex_lock(&d->lock);
+    const bool out = d->seat.len > 0;
+    pthread_mutex_unlock(&d->lock);
+    return out;
 }
 
 static void tell(Desk *d)
 {
-    pthread_mutex_lock(&d->lock);
-    if (d->seat.len > 0)
-        drain(d, horizon(d));
+    pthread_mutex_lock(&d->deciding);
+    if (has_seats(d))
+        drain(d, false);
     Arena *const news = d->news;
     const News *const told = d->told.at;
     const int n = d->told.len;
@@ -170,7 +221,7 @@ static void tell(Desk *d)
         d->news = arena_new();
     d->told.at = NULL;
     d->told.len = d->told.cap = 0;
-    pthread_mutex_unlock(&d->lock);
+    pthread_mutex_unlock(&d->deciding);
     for (int i = 0; i < n; i++) {
         const News *const t = &told[i];
         const int64_t wall = t->offline ? 0 : wall_now() - (machine_time() - t->change.t);
@@ -194,55 +245,74 @@ void desk_begin(Desk *d)
     pthread_mutex_unlock(&d->lock);
 }
 
-static bool competes(const Desk *d)
+static bool competes(const Desk *d, const DeskSeat *but)
 {
     for (int i = 0; i < d->seat.len; i++)
-        if (!d->seat.at[i]->left)
+        if (!d->seat.at[i]->left && d->seat.at[i] != but)
             return true;
     return false;
 }
 
-/* The last ones have left, and the next go by another clock. */
+int desk_check(Desk *d, const DeskSeat *seat, const char *stream, bool offline, Error *e)
+{
+    pthread_mutex_lock(&d->lock);
+    const bool fits = offline == d->offline || !competes(d, seat);
+    pthread_mutex_unlock(&d->lock);
+    return fits ? 0 : error_set(e, ERR_INVALID,
+                                "stream '%s': files that are read as fast as can be (offline) and streams "
+                                "that play by the clock cannot share one spotlight",
+                                stream);
+}
+
+/* Under `deciding`. The last ones have left, and the next go by another clock. */
 static void change_clock(Desk *d, bool offline)
 {
-    drain(d, INT64_MAX);
+    drain(d, true);
     spotlight_free(d->spotlight);
     d->spotlight = spotlight_new(on_change, d);
-    d->offline = offline;
     d->upto = 0;
+    pthread_mutex_lock(&d->lock);
+    d->offline = offline;
+    pthread_mutex_unlock(&d->lock);
+}
+
+/* Under `deciding`. */
+static DeskSeat *sit_down(Desk *d, const char *stream, const SpotlightBy *by, bool offline)
+{
+    pthread_mutex_lock(&d->lock);
+    if (d->seat.len == 0 && !d->begun)
+        d->offline = offline;
+    const bool change = offline != d->offline;
+    pthread_mutex_unlock(&d->lock);
+    if (change)
+        change_clock(d, offline);
+    Arena *const a = arena_new();
+    DeskSeat *const seat = arena_new_of(a, DeskSeat);
+    *seat = (DeskSeat){.arena = a,
+                       .seat = spotlight_join(d->spotlight, stream, by),
+                       .offset = offline ? d->upto : 0,
+                       .last = offline ? d->upto : 0};
+    pthread_mutex_lock(&d->lock);
+    vec_push(d->arena, &d->seat, seat);
+    pthread_mutex_unlock(&d->lock);
+    return seat;
 }
 
 int desk_join(Desk *d, const char *stream, const SpotlightBy *by, bool offline, DeskSeat **out,
               Error *e)
 {
-    int code = 0;
-    pthread_mutex_lock(&d->lock);
-    if (offline != d->offline && competes(d)) {
-        code = error_set(e, ERR_INVALID,
-                         "stream '%s': files that are read as fast as can be (offline) and streams "
-                         "that play by the clock "
-                         "cannot share one spotlight",
-                         stream);
-    } else {
-        if (d->seat.len == 0 && !d->begun)
-            d->offline = offline;
-        else if (offline != d->offline)
-            change_clock(d, offline);
-        Arena *const a = arena_new();
-        *out = arena_new_of(a, DeskSeat);
-        **out = (DeskSeat){.arena = a,
-                           .seat = spotlight_join(d->spotlight, stream, by),
-                           .offset = offline ? d->upto : 0,
-                           .last = offline ? d->upto : 0};
-        vec_push(d->arena, &d->seat, *out);
-    }
-    pthread_mutex_unlock(&d->lock);
+    pthread_mutex_lock(&d->deciding);
+    const int code = desk_check(d, NULL, stream, offline, e);
+    if (code == 0)
+        *out = sit_down(d, stream, by, offline);
+    pthread_mutex_unlock(&d->deciding);
     return code;
 }
 
 static void add_word(Desk *d, Word w)
 {
     w.number = d->number++;
+    atomic_fetch_add(&w.seat->waiting, 1);
     vec_push(d->words, &d->word, w);
 }
 
@@ -269,6 +339,11 @@ void desk_see(Desk *d, DeskSeat *seat, int epoch, int64_t t, const SpotlightVerd
     pthread_mutex_unlock(&d->lock);
 }
 
+bool desk_ahead(const DeskSeat *seat)
+{
+    return atomic_load(&seat->waiting) >= DESK_WAITING;
+}
+
 void desk_rules(Desk *d, DeskSeat *seat, const SpotlightBy *by)
 {
     pthread_mutex_lock(&d->lock);
@@ -290,27 +365,33 @@ void desk_leave(Desk *d, DeskSeat *seat)
 
 void desk_stop(Desk *d)
 {
+    pthread_mutex_lock(&d->deciding);
     pthread_mutex_lock(&d->lock);
     d->stop = d->offline ? d->upto : step_now();
+    if (d->later.len > 0 && d->later.at[d->later.len - 1].t > d->stop)
+        d->stop = d->later.at[d->later.len - 1].t;
     for (int i = 0; i < d->word.len; i++)
         d->stop = d->word.at[i].t > d->stop ? d->word.at[i].t : d->stop;
     d->stopped = d->begun = true;
     pthread_mutex_unlock(&d->lock);
+    pthread_mutex_unlock(&d->deciding);
 }
 
 void desk_end(Desk *d)
 {
     if (!d)
         return;
-    pthread_mutex_lock(&d->lock);
-    drain(d, INT64_MAX);
-    pthread_mutex_unlock(&d->lock);
+    pthread_mutex_lock(&d->deciding);
+    drain(d, true);
+    pthread_mutex_unlock(&d->deciding);
     tell(d);
     for (int i = 0; i < d->seat.len; i++)
         arena_free(d->seat.at[i]->arena);
     spotlight_free(d->spotlight);
     arena_free(d->words);
+    arena_free(d->laters);
     arena_free(d->news);
+    pthread_mutex_destroy(&d->deciding);
     pthread_mutex_destroy(&d->lock);
     arena_free(d->arena);
 }
@@ -322,13 +403,13 @@ SpotlightStatus desk_status(Desk *d, Arena *a)
     SpotlightStatus out = {0};
     int64_t since;
     const char *shown;
-    pthread_mutex_lock(&d->lock);
+    pthread_mutex_lock(&d->deciding);
     out.nrank = spotlight_ranking(d->spotlight, a, &out.rank);
     if (spotlight_shown(d->spotlight, &shown, &since)) {
         out.shown = arena_strdup(a, shown);
         out.seconds = 1e-6 * (double)((d->offline ? d->upto : machine_time()) - since);
     }
     out.changes = d->changes;
-    pthread_mutex_unlock(&d->lock);
+    pthread_mutex_unlock(&d->deciding);
     return out;
 }

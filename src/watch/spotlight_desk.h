@@ -5,7 +5,7 @@
  * **By which clock.** Streams that play by the clock (live ones, files at their pace) compete by when they
  * were judged, in steps of DESK_STEP. Files that are read as fast as can be compete as if all had begun at
  * once: by media time, an epoch following the one before without a gap. Their verdicts wait until all that
- * are not over have come as far, so the choices are the same whenever they are watched, on whatever
+ * are not over have come as far (who is far ahead is held back), so the choices are the same whenever they are watched, on whatever
  * machine. Both kinds at once are refused.
  *
  * A seat belongs to its stream, which calls for it from one thread at a time; desk_tick and desk_end: one
@@ -18,6 +18,7 @@
 #include "watch/spotlight.h"
 
 #define DESK_STEP 100000 /* us */
+#define DESK_WAITING 256 /* verdicts of one seat that wait for others: then it is ahead */
 
 typedef struct DeskChange {
     const SpotlightChange *change;
@@ -44,6 +45,10 @@ void desk_begin(Desk *d);
 /* Streams with and without a clock do not compete: ERR_INVALID. An offline one that joins later begins where the
  * others are. */
 int desk_join(Desk *d, const char *stream, const SpotlightBy *by, bool offline, DeskSeat **out, Error *e);
+/* Whether a stream could join if this seat (NULL: none) were free. */
+int desk_check(Desk *d, const DeskSeat *seat, const char *stream, bool offline, Error *e);
+/* So much of it waits for slower streams that it had better wait for them, too. */
+bool desk_ahead(const DeskSeat *seat);
 /* Another watch. */
 void desk_rules(Desk *d, DeskSeat *seat, const SpotlightBy *by);
 /* Of a sample at `t` of `epoch`, just judged. */

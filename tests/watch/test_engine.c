@@ -109,6 +109,28 @@ static void test_behind(void **state)
     bench_close(&b);
 }
 
+/* An edit that the spotlight refuses leaves the stream as it is. */
+static void test_edit_refused(void **state)
+{
+    (void)state;
+    Error e;
+    EngineBench b = bench_new();
+    const Watch *const w = bench_parse(b.arena, BENCH_WATCH("every") "spotlight: {score: '1'}\n");
+    bench_start(&b, 2);
+    StreamSpec spec = {.name = "a", .url = clip, .watch = w, .latency = 1000000};
+    bench_add(&b, &spec);
+    spec.name = "b";
+    bench_add(&b, &spec);
+    spec.offline = true;
+    assert_int_equal(engine_edit(b.engine, &spec, &e), ERR_INVALID);
+    assert_non_null(strstr(e.message, "cannot share one spotlight"));
+    assert_int_equal(engine_running(b.engine), 2);
+    assert_int_equal(engine_remove(b.engine, "a", &e), 0);
+    assert_int_equal(engine_edit(b.engine, &spec, &e), 0); /* its own seat is no hindrance */
+    bench_wait(&b, 10);
+    bench_close(&b);
+}
+
 static void test_keyframes(void **state)
 {
     (void)state;
@@ -286,7 +308,7 @@ static void test_bad_watch(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_offline),      cmocka_unit_test(test_paced), cmocka_unit_test(test_behind), cmocka_unit_test(test_keyframes),
+        cmocka_unit_test(test_offline),      cmocka_unit_test(test_paced), cmocka_unit_test(test_behind), cmocka_unit_test(test_edit_refused), cmocka_unit_test(test_keyframes),
         cmocka_unit_test(test_changes),      cmocka_unit_test(test_anchors), cmocka_unit_test(test_other_source),
         cmocka_unit_test(test_stop),         cmocka_unit_test(test_bad_sources),
         cmocka_unit_test(test_bad_watch),

@@ -223,6 +223,32 @@ static void test_clock(void **state)
     arena_free(t.arena);
 }
 
+/* Who is far ahead of the others is told so; what waits is bounded by that, and is weighed in the end. */
+static void test_ahead(void **state)
+{
+    (void)state;
+    Told t;
+    Desk *const d = open_desk(&t);
+    DeskSeat *const fast = join(d, "fast", true), *const slow = join(d, "slow", true);
+    desk_begin(d);
+    see(d, slow, 0, 0, 1);
+    int n = 0;
+    for (; n < 10000 && !desk_ahead(fast); n++) {
+        see(d, fast, 0, 1000 * n, n < 100 ? 2 : 3);
+        if (n % 10 == 0)
+            desk_tick(d);
+    }
+    assert_in_range(n, DESK_WAITING, DESK_WAITING + 20);
+    assert_false(desk_ahead(slow));
+    see(d, slow, 0, 50 * 1000, 40);
+    desk_tick(d);
+    assert_false(desk_ahead(fast));
+    desk_leave(d, slow);
+    desk_leave(d, fast);
+    assert_string_equal(close_desk(d, &t), "0 ->fast 2 first|50000 fast>slow 40 better|50000 slow>fast 2 gone|255000 fast>- 0 gone|");
+    arena_free(t.arena);
+}
+
 static void test_clocks_do_not_mix(void **state)
 {
     (void)state;
@@ -256,7 +282,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_waits_for_the_slowest),  cmocka_unit_test(test_epochs_follow),
         cmocka_unit_test(test_threads_change_nothing), cmocka_unit_test(test_clock),
-        cmocka_unit_test(test_clocks_do_not_mix),
+        cmocka_unit_test(test_clocks_do_not_mix),     cmocka_unit_test(test_ahead),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
