@@ -43,7 +43,8 @@ typedef enum SystemKind {
     SYSTEM_END,
     SYSTEM_ALIGN_LOST,
     SYSTEM_ALIGN_FOUND,
-    SYSTEM_SPOTLIGHT
+    SYSTEM_SPOTLIGHT,
+    SYSTEM_KINDS
 } SystemKind;
 typedef struct SystemRecord { /* what happened to a stream itself */
     SystemKind kind;

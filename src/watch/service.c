@@ -12,6 +12,7 @@
 #include "base/vec.h"
 #include "vision/picture.h"
 #include "watch/config.h"
+#include "watch/service_check.h"
 #include "watch/sink_each.h"
 #include "watch/source.h"
 #include "watch/yaml.h"
@@ -169,6 +170,7 @@ typedef struct ServiceJob {
     Paths *paths;
     const char **watch;  /* of each stream; NULL: the file itself */
     Place *place;
+    const YamlNode *sinks;
     bool is_watch;
 } ServiceJob;
 
@@ -428,7 +430,7 @@ static void service_job(Context *ctx, void *arg)
     static const char *const of_watch[] = {"watch", "model", "region", "signal", "event", "spotlight"}; /* config.h reads these */
     for (size_t i = 0; i < sizeof of_watch / sizeof *of_watch; i++)
         j->is_watch = yaml_get(&m, of_watch[i]) || j->is_watch;
-    const YamlNode *const sinks = yaml_get(&m, "sinks");
+    const YamlNode *const sinks = j->sinks = yaml_get(&m, "sinks");
     read_streams(&y, yaml_get(&m, "streams"), j);
     read_sinks(&y, sinks, j);
     YamlMap service = yaml_map(&y, yaml_get(&m, "service"), "'service'");
@@ -497,6 +499,8 @@ int service_read(const char *path, const Service *before, FileList *files, Servi
     int code = job_run(a, service_job, &j, e, NULL);
     if (code == 0)
         code = read_watches(&j, before, e);
+    if (code == 0)
+        code = service_check(s, j.sinks, j.place, e);
     if (files)
         *files = (FileList){files->arena, paths.path.len, paths.path.at};
     if (code != 0)

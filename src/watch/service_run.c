@@ -156,15 +156,22 @@ static void retire(ServiceRun *r, Running *was)
     vec_push(r->arena, &r->departed, d);
 }
 
+/* Those that change between files as fast as can be and the clock begin anew, and could not join a spotlight one by one while the
+ * others still go by the other clock: all of them leave first. */
+static bool changes_clock(const Running *r, const StreamSpec *next)
+{
+    return r->spec.offline != next->offline && r->spec.watch->spotlight && next->watch->spotlight;
+}
+
 static void remove_missing(ServiceRun *r, const Service *next, ServiceChange *out)
 {
     int n = 0;
     for (int i = 0; i < r->running.len; i++) {
         Running *const s = &r->running.at[i];
-        bool stays = false;
-        for (int k = 0; k < next->nstream && !stays; k++)
-            stays = strcmp(next->stream[k].spec.name, s->spec.name) == 0;
-        if (stays) {
+        const StreamSpec *as = NULL;
+        for (int k = 0; k < next->nstream && !as; k++)
+            as = strcmp(next->stream[k].spec.name, s->spec.name) == 0 ? &next->stream[k].spec : NULL;
+        if (as && !changes_clock(s, as)) {
             r->running.at[n++] = *s;
             continue;
         }

@@ -169,8 +169,7 @@ bool sink_same(const SinkSpec *a, const SinkSpec *b)
 
 bool sink_is(const Sink *s, const SinkSpec *spec) { return sink_same(&s->spec, spec); }
 
-/* * stands for any text. */
-static bool fits(const char *pattern, const char *text)
+bool sink_fits(const char *pattern, const char *text)
 {
     const char *star = NULL, *from = NULL;
     while (*text) {
@@ -195,7 +194,7 @@ bool sink_wants(const Sink *s, const SinkRecord *r)
 {
     bool named = s->spec.nevent == 0;
     for (int i = 0; i < s->spec.nevent && !named; i++)
-        named = fits(s->spec.event[i], r->event);
+        named = sink_fits(s->spec.event[i], r->event);
     return named && r->severity >= s->spec.min_severity;
 }
 

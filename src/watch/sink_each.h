@@ -18,6 +18,8 @@ void sink_free(Sink *s); /* stopped, or never started */
 const SinkSpec *sink_spec(const Sink *s);
 int sink_number(const Sink *s); /* in the outbox */
 bool sink_is(const Sink *s, const SinkSpec *spec); /* the same in everything */
+/* Of an event's name; * stands for any text. */
+bool sink_fits(const char *pattern, const char *text);
 bool sink_wants(const Sink *s, const SinkRecord *r);
 void sink_added(Sink *s, int64_t seq); /* a row of it is in the outbox */
 bool sink_busy(Sink *s);  /* something waits and it may soon be delivered */

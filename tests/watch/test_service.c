@@ -69,7 +69,7 @@ static void test_read(void **state)
                        "  c: {url: clip.mp4, watch: watch.yaml}\n"
                        "sinks:\n"
                        "  all: {to: jsonl, path: all.jsonl, rotate: 1000000}\n"
-                       "  hook: {to: webhook, url: \"https://h/x\", secret_file: key.txt, events: [\"final_*\", kill], min_severity: 2}\n"
+                       "  hook: {to: webhook, url: \"https://h/x\", secret_file: key.txt, events: [\"bli*\", blink], min_severity: 2}\n"
                        "service: {workers: 3, outbox: box.db, evidence: ev, evidence_bytes: 5000000, clips: cl, clips_bytes: 6e9, clips_ring: 15000000}\n", &s, &e) != 0)
         FAIL_MSG("%s", e.message);
     assert_int_equal(s->nstream, 3);
@@ -138,10 +138,15 @@ static void test_refused(void **state)
         {"service: {clips_ring: 15000000}\n", ":1:23: 'service': 'clips_ring' is of clips"},
         {"service: {clips: x, clips_bytes: 10}\n", ":1:34: 'service': 'clips_bytes' must be between"},
         {"service: {colour: 1}\n", "'service': unknown key 'colour'"},
+        {"streams: {s: {url: x.mp4, watch: watch.yaml}}\nsinks:\n  a: {to: jsonl, path: x, events: [\"bl*\", \"stream.*\", blunk]}\n",
+         ":3:55: sink 'a': 'events': no watch of these streams has an event 'blunk'; there are blink"},
+        {"streams: {s: {url: x.mp4, watch: watch.yaml}}\nsinks:\n  a: {to: jsonl, path: x, events: [\"spot_*\"]}\n", ":3:36: sink 'a': 'events': no watch"},
+        {"streams:\n  s: {url: x.mp4, watch: spot.yaml}\n  t: {url: x.mp4, watch: spot.yaml, offline: true}\n", ":3:6: stream 't': files that are read"},
         {"stream: {}\n", ":1:1: the file: unknown key 'stream'"},
         {WATCH "streams: {}\nsinks: {}\nservice: {}\nspeed: 1\n", "unknown key 'speed'"},
     };
     write_text("watch.yaml", WATCH);
+    write_text("spot.yaml", WATCH "spotlight: {score: '1'}\n");
     write_text("bad.yaml", "event: {x: {when: nothing}}\n");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         Service *s;
@@ -358,6 +363,29 @@ static void test_sink(void **state)
     arena_free(a);
 }
 
+/* Streams of a spotlight that go by the clock from now on, or no more: none is lost, and a change that cannot be leaves all. */
+static void test_offline_changes(void **state)
+{
+    (void)state;
+    static const char *const offline[][2] = {{"true", "true"}, {"false", "true"}, {"false", "false"}, {"true", "true"}};
+    ServiceBench s;
+    Arena *const a = arena_new();
+    Error e;
+    ServiceChange c;
+    write_text("spot.yaml", WATCH "spotlight: {score: '1'}\n");
+    for (int i = 0; i < 4; i++) {
+        write_text("service.yaml", arena_printf(a, "streams:\n  a: {url: clip.mp4, watch: spot.yaml, latency: 5s, offline: %s}\n"
+                                                "  b: {url: clip.mp4, watch: spot.yaml, latency: 5s, offline: %s}\n", offline[i][0], offline[i][1]));
+        if (i == 0)
+            bench_begin(&s);
+        else
+            assert_int_equal(service_reload(s.run, &c, &e), i == 1 ? ERR_INVALID : 0);
+        assert_int_equal(engine_status(service_engine(s.run), a).nstream, 2);
+    }
+    bench_end(&s);
+    arena_free(a);
+}
+
 /* Sinks come, change and go while it runs; records that came before the first of them are not sent. */
 static void test_sinks_change(void **state)
 {
@@ -369,8 +397,8 @@ static void test_sinks_change(void **state)
     ServiceChange c;
     static const char *const sinks[] = {
         "", "sinks: {one: {to: jsonl, path: one.jsonl}}\n",
-        "sinks: {one: {to: jsonl, path: two.jsonl}, three: {to: jsonl, path: three.jsonl, events: [none]}}\n",
-        "sinks: {three: {to: jsonl, path: three.jsonl, events: [none]}}\n", "sinks: {}\n",
+        "sinks: {one: {to: jsonl, path: two.jsonl}, three: {to: jsonl, path: three.jsonl, events: [overload]}}\n",
+        "sinks: {three: {to: jsonl, path: three.jsonl, events: [overload]}}\n", "sinks: {}\n",
     };
     static const char *const counts[] = {NULL, "1 0 0", "1 0 1", "0 1 0", "0 1 0"};
     write_text("watch.yaml", WATCH);
@@ -420,7 +448,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_read),   cmocka_unit_test(test_refused), cmocka_unit_test(test_watch_changes),
         cmocka_unit_test(test_reload), cmocka_unit_test(test_sink),    cmocka_unit_test(test_url_shown),
-        cmocka_unit_test(test_places), cmocka_unit_test(test_sinks_change),
+        cmocka_unit_test(test_places), cmocka_unit_test(test_offline_changes), cmocka_unit_test(test_sinks_change),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
