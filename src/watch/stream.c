@@ -93,12 +93,14 @@ static int run(Judge *j, const StreamOptions *opt, Sound *sound, Video *v, Strea
 {
     int64_t wanted = 0;
     VideoFrame f;
-    for (;;) {
+    for (bool any = false;; any = true) {
         const double start = time_now();
         const int code = video_sample(v, wanted, &f, e);
         r->decode += time_now() - start;
         if (code == 0 && video_duration(v) > 0)
             r->missing = video_duration(v) - video_end(v);
+        if (code == 0 && !any && !(opt->stop && *opt->stop))
+            return error_set(e, ERR_INVALID, "%s: no frame in it", opt->url);
         if (code <= 0)
             return code;
         if ((opt->stop_at > 0 && f.t >= opt->stop_at) || (opt->stop && *opt->stop))
