@@ -28,6 +28,9 @@ static const Case cases[] = {
     {.name = "gemm_196x256x2304", .batch = 1, .m = 196, .n = 256, .k = 2304},
     {.name = "gemm_49x512x4608", .batch = 1, .m = 49, .n = 512, .k = 4608},
     {.name = "gemm_128x768x768", .batch = 1, .m = 128, .n = 768, .k = 768},
+    {.name = "gemm_128x3072x768", .batch = 1, .m = 128, .n = 3072, .k = 768},
+    {.name = "gemm_128x768x3072", .batch = 1, .m = 128, .n = 768, .k = 3072},
+    {.name = "gemm_197x768x3072", .batch = 1, .m = 197, .n = 768, .k = 3072},
     {.name = "gemm_12x128x128x64", .batch = 12, .m = 128, .n = 128, .k = 64},
     {.name = "conv3x3_64@56", .conv = true, .c = 64, .hw = 56, .kc = 64, .rs = 3, .stride = 1},
     {.name = "conv3x3_128@28", .conv = true, .c = 128, .hw = 28, .kc = 128, .rs = 3, .stride = 1},
@@ -321,7 +324,7 @@ static void run_case(Context *ctx, void *arg)
         const size_t bytes = (size_t)layout_elements(&lb->layout, lb->rank, d->dims) * 4;
         d->at = arena_alloc_aligned(ctx->arena, bytes + 256, bytes > 1 << 21 ? 1 << 21 : 64);
         bufs[lb->arg] = d->at;
-        if (lb->written) {
+        if (lb->written && !y) {
             y = d;
         } else {
             fill(d, lb->arg + 1);

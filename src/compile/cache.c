@@ -63,7 +63,7 @@ static void add_target(Digest *d, const Target *t)
     digest_add_text(d, t->cpu);
     digest_add_text(d, t->features);
     const int64_t number[] = {t->vector_bytes, t->vector_regs, t->masks, t->vnni, t->bf16, t->amx, t->fma_per_cycle, t->l1,
-                              t->l2, t->l3, t->l1_ways};
+                              t->l2, t->l3, t->l1_ways, t->l3_rate};
     digest_add(d, number, sizeof number);
 }
 

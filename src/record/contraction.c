@@ -84,30 +84,44 @@ bool contraction_rows_first(const Choice *c, const Contraction *k, ProductTile t
     return rows_first <= panels_first_bytes(c, a, b, panel, panels, tiles);
 }
 
-/* Rows of A a multiple of 4 KiB apart fall into one set of L1. More of them than its ways, but for two that B passes
- * through, must be read as seldom as can be. */
+/* Do A's rows along this axis lie a multiple of 4 KiB apart, and so in one set of L1? */
+static bool lies_in_one_set(const Stages *s, const Contraction *k, int axis)
+{
+    const Stage *st = &s->stage.at[k->stage];
+    int64_t stride;
+    return axis >= 0 && k->row_axes >> axis & 1 && axis_extent(s, st, axis, 2) > 1 &&
+           load_stride(s, k->a, st->axis[axis].var, &stride) && stride > 0 && stride * 4 % 4096 == 0;
+}
+
+/* Rows of one set that stay in L1: its ways but for two that B passes through. */
+static int rows_of_set(const Target *t)
+{
+    return t->l1_ways > 3 ? t->l1_ways - 2 : 1;
+}
+
+/* A tile with more of such rows must read them as seldom as can be. */
 static bool rows_collide(const Target *t, const Stages *s, const Contraction *k, ProductTile tile)
 {
     const Stage *st = &s->stage.at[k->stage];
-    if (tile.rows[0] * tile.rows[1] <= t->l1_ways - 2) {
-        return false;
-    }
+    bool any = false;
     for (int a = 0; a < st->naxes; a++) {
-        int64_t stride;
-        if (k->row_axes >> a & 1 && axis_extent(s, st, a, 2) > 1 &&
-            load_stride(s, k->a, st->axis[a].var, &stride) && stride > 0 &&
-            stride * 4 % 4096 == 0) {
-            return true;
-        }
+        any |= lies_in_one_set(s, k, a);
     }
-    return false;
+    return any && tile.rows[0] * tile.rows[1] > rows_of_set(t);
 }
 
 #define LEAST_BLOCK 4 /* tiles of rows: each panel is worth fetching */
 
+/* FMAs a cycle for each float of B: a block of so many rows takes a byte of B a cycle from beyond L2, which is seldom too much
+ * where it is fetched ahead. */
+static int64_t enough_rows(const Target *t)
+{
+    return (int64_t)sizeof(float) * target_lanes(t, 4) * t->fma_per_cycle;
+}
+
 /* Where A does not stay in L2 while a panel meets all rows, blocks of rows that do may each meet all panels: B is then read
  * once a block. How many tiles a block has; 0: there are none, or they bring more. Measured, 1024 x 1024 x 1024: 0.93 of the
- * time, with constant weights 0.90. */
+ * time, with constant weights 0.90. A block, its panel and the next one have to stay. */
 static int row_block(const Choice *c, const Contraction *k, ProductTile tile, const int *row_axis)
 {
     const Stages *s = c->s;
@@ -124,8 +138,9 @@ static int row_block(const Choice *c, const Contraction *k, ProductTile tile, co
     if (rows == 0 || rows % size != 0 || rows_collide(c->target, s, k, tile) || contraction_rows_first(c, k, tile, row_axis)) {
         return 0;
     }
-    const double room = (double)c->target->l2 / 2;
-    int64_t block = (int64_t)(room / (a / (double)tiles));
+    const double half = (double)c->target->l2 / 2, left = (double)c->target->l2 - 2 * b / panels;
+    const double room = left < half ? left : half, enough = (double)(enough_rows(c->target) / size) * a / (double)tiles;
+    int64_t block = (int64_t)((room < enough ? room : enough) / (a / (double)tiles));
     while (block > 1 && tiles % block != 0) {
         block--;
     }
@@ -410,7 +425,8 @@ static void choose_contraction(Choice *c, Contraction *k)
     }
     /* Tiling two row axes pays only where the inner one is short. */
     const ProductSize size = {.outer = inner >= 28 || inner == 0 ? 1 : outer, .inner = inner, .width = width,
-                              .sum = reduction_points(s, st), .whole = contraction_in_groups(s, k)};
+                              .sum = reduction_points(s, st), .whole = contraction_in_groups(s, k),
+                              .most_rows = lies_in_one_set(s, k, row_axis[1]) ? rows_of_set(c->target) : 0};
     ProductTile tile = product_tile(&room, size);
     if (tile.rows[0] == 1) {
         row_axis[0] = -1;
@@ -454,7 +470,7 @@ int choose_product_inside(Choice *c, const Contraction *k, ProductTile tile)
 }
 
 /* In how many parts should the sum be taken, so that a panel of one part stays in L2 while all rows meet it? 1: as one. */
-static int sum_parts(const Choice *c, const Contraction *k)
+static int parts_for_panels(const Choice *c, const Contraction *k)
 {
     const Stages *s = c->s;
     const Stage *st = &s->stage.at[k->stage];
@@ -478,8 +494,44 @@ static int sum_parts(const Choice *c, const Contraction *k)
     return extent % parts == 0 ? parts : 1;
 }
 
-/* A sum over so much that not even one panel of B stays in L2 is taken in parts, which are added up at the end: rows of
- * results are written and read a few times instead of all of B for every tile. */
+#define HIDDEN 0.25     /* of the products' time: so much of reading again from beyond L2 costs nothing */
+#define PARTS_SHARE 0.7 /* of L2, for what the products of a part read */
+#define PARTS_COST 0.05  /* of the products' time: what adding up parts may take */
+#define PART_CYCLES 1    /* to write and read a float of them */
+
+/* .. so that all rows of A stay in L2 in the part, while all panels meet them? Each part is of neighbours. */
+static int parts_for_rows(const Choice *c, const Contraction *k)
+{
+    const Stages *s = c->s;
+    const Stage *st = &s->stage.at[k->stage];
+    const Target *t = c->target;
+    const StageTensor *a = &s->tensor.at[k->a_tensor], *b = &s->tensor.at[k->b_tensor];
+    const int row = 31 - __builtin_clz(k->row_axes | 1);
+    const int64_t sum = st->nreduce == 1 ? axis_extent(s, st, st->naxes, 0) : 0, width = PART_VECTORS * target_lanes(t, 4);
+    const int64_t rows = axis_extent(s, st, row, 0), columns = axis_extent(s, st, k->vector_axis, 0);
+    int64_t stride;
+    if (k->row_axes != (uint32_t)1 << row || sum == 0 || rows == 0 || columns == 0 || b->role != TENSOR_CONST || b->rank != 2 ||
+        a->dtype != DT_F32 || b->dtype != DT_F32 || !layout_is_plain(&a->layout) ||
+        !load_stride(s, k->a, st->axis[st->naxes].var, &stride) || stride != 1) {
+        return 1;
+    }
+    const double bytes_a = a_bytes(s, k), bytes_b = (double)contraction_b_bytes(s, k, (int)width);
+    const double panels = (double)((columns + width - 1) / width), panel = bytes_b / panels, l2 = (double)t->l2;
+    const double cycles = (double)rows * (double)columns * (double)sum / (target_lanes(t, 4) * t->fma_per_cycle);
+    const double again = bytes_a + 2 * panel <= 0.9 * l2 ? 0 : (panels - 1) * bytes_a; /* the next panel comes meanwhile */
+    if (t->l3_rate == 0 || again / t->l3_rate <= HIDDEN * cycles) {
+        return 1;
+    }
+    int64_t parts = 2;
+    while (parts < sum && ((bytes_a + 2 * panel) / (double)parts > PARTS_SHARE * l2 || sum % (4 * parts) != 0)) {
+        parts++;
+    }
+    const double cost = PART_CYCLES * (double)(parts * rows * columns);
+    return cost < PARTS_COST * cycles ? (int)parts : 1;
+}
+
+/* A sum over so much that not even one panel of B stays in L2, or not all rows of A do, is taken in parts, which are added up at
+ * the end: rows of results are written and read a few times instead of all of B for every tile, or all of A for every panel. */
 static void split_sum(Choice *c, int stage)
 {
     Stages *s = c->s;
@@ -487,10 +539,11 @@ static void split_sum(Choice *c, int stage)
     if (!contraction_of(s, stage, &k) || k.vector_axis < 0) {
         return;
     }
-    const int parts = sum_parts(c, &k), rank = s->stage.at[stage].naxes + 1;
-    const ScheduleStep step = {.kind = SCHED_RFACTOR, .a = choice_name(c, stage), .b = s->stage.at[stage].axis[rank - 1].name,
-                               .n = parts};
-    if (parts == 1 || rank > MAX_RANK || stages_rfactor(s, stage, step.b, parts, false) < 0) {
+    const int of_rows = parts_for_rows(c, &k), parts = of_rows > 1 ? of_rows : parts_for_panels(c, &k);
+    const int rank = s->stage.at[stage].naxes + 1;
+    const ScheduleStep step = {.kind = of_rows > 1 ? SCHED_PARTS : SCHED_RFACTOR, .a = choice_name(c, stage),
+                               .b = s->stage.at[stage].axis[rank - 1].name, .n = parts};
+    if (parts == 1 || rank > MAX_RANK || stages_rfactor(s, stage, step.b, parts, of_rows > 1) < 0) {
         return;
     }
     vec_push(c->ctx->arena, &c->sc->step, step);

@@ -34,6 +34,24 @@ static int phases_along(const Stages *s, const Contraction *c, int d)
     return 1;
 }
 
+/* The sum is one part of a longer one, of neighbours: l * 1024 + k. How many; 0: it is not. */
+static int64_t part_of_sum(const Stages *s, const Contraction *c)
+{
+    const Stage *st = &s->stage.at[c->stage];
+    const StageTensor *b = &s->tensor.at[c->b_tensor];
+    const int64_t extent = st->nreduce == 1 ? axis_extent(s, st, st->naxes, 0) : 0;
+    for (int d = 0; d < b->rank && extent > 0; d++) {
+        const int var = (int)expr_node(s->x, st->axis[st->naxes].var)->imm.i;
+        Expr coef, rest;
+        int64_t step;
+        if (expr_linear_in(s->x, expr_arg(s->x, c->b, d), var, &coef, &rest) && expr_is_int(s->x, coef, &step) && step == 1 &&
+            !expr_is_int(s->x, rest, NULL) && expr_proves_multiple(s->x, rest, extent)) {
+            return extent;
+        }
+    }
+    return 0;
+}
+
 /* B in panels: outer parts of its dims (the vector axis first, then the batch and phases, then what is summed over), its
  * block last but for groups. Groups of columns that are no whole panels: rows of all columns. */
 static bool panel_layout(const Stages *s, const Contraction *c, int width, SumBlocks k, Layout *out)
@@ -55,6 +73,16 @@ static bool panel_layout(const Stages *s, const Contraction *c, int width, SumBl
     }
     const bool panels = expr_proves_multiple(x, first, width);
     Layout l = {0};
+    const int64_t part = part_of_sum(s, c);
+    if (part > 0 && panels && b->rank == 2) {
+        const int sum = 1 - n_dim;
+        l.dim[l.n++] = (LayoutDim){.axis = (int8_t)sum};
+        l.dim[l.n++] = (LayoutDim){.axis = (int8_t)n_dim};
+        l.dim[l.n++] = (LayoutDim){.axis = (int8_t)sum, .block = (int)part};
+        l.dim[l.n++] = (LayoutDim){.axis = (int8_t)n_dim, .block = width};
+        *out = l;
+        return true;
+    }
     if (panels) {
         l.dim[l.n++] = (LayoutDim){.axis = (int8_t)n_dim};
     }

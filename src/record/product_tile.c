@@ -82,7 +82,7 @@ ProductTile product_tile(const Target *t, ProductSize p)
         for (int ro = 1; ro <= 4; ro++) {
             for (int ri = 1; ri <= 28; ri++) {
                 const int acc = ro * ri * nv;
-                if (acc + nv + 1 > t->vector_regs || (p.outer > 0 && ro > p.outer) ||
+                if (acc + nv + 1 > t->vector_regs || (p.most_rows > 0 && ro * ri > p.most_rows) || (p.outer > 0 && ro > p.outer) ||
                     (p.inner > 0 && ri > p.inner)) {
                     continue;
                 }

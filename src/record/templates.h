@@ -35,6 +35,7 @@ typedef struct ProductSize {
     int64_t outer, inner, width; /* extents of those axes and of the columns; 0: open */
     int64_t sum;                 /* points; 0: few */
     bool whole;                  /* no panel may be shared with the next group of columns */
+    int most_rows;               /* that a tile may have; 0: any */
 } ProductSize;
 ProductTile product_tile(const Target *t, ProductSize p);
 /* The tiles of a row axis of low to high points, `rows` chosen for the most: where one size may waste too much, others stand

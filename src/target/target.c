@@ -117,6 +117,13 @@ static int fma_rate(const Level *level, const Cpu *cpu)
     return level->vector_bytes == 64 && halves ? 1 : 2;
 }
 
+/* Measured: Zen 3 57 to 80 GB/s at 3.5 GHz, a server of Intel's, whose l3 lies along a mesh, 30 at 3.8. Those of the first kind
+ * are rings of few cores. */
+static int l3_rate(const Cpu *cpu)
+{
+    return cpu->vendor == CPU_INTEL && cpu->has[CPU_AVX512F] ? 8 : 16;
+}
+
 static Target make_target(const Level *level, const Cpu *cpu)
 {
     const char *own = level_missing(level, cpu) < 0 ? cpu_tuning(cpu) : NULL;
@@ -135,6 +142,7 @@ static Target make_target(const Level *level, const Cpu *cpu)
         .l2 = cpu->l2,
         .l3 = cpu->l3,
         .l1_ways = cpu->l1_ways,
+        .l3_rate = l3_rate(cpu),
     };
 }
 

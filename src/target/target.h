@@ -23,6 +23,7 @@ typedef struct Target {
     int fma_per_cycle;      /* vector FMAs */
     int64_t l1, l2, l3;     /* data cache bytes per core (l3: total); 0 unknown */
     int l1_ways;
+    int l3_rate;            /* bytes a cycle that one core reads from l3, about; 0 unknown */
 } Target;
 
 static inline int target_lanes(const Target *t, int element_bytes)

@@ -60,6 +60,7 @@ static inline Target chosen_target(const char *name)
         FAIL_MSG("%s %s", name, e.message);
     t.l1 = 32 << 10;
     t.l1_ways = 8;
+    t.l3_rate = 16;
     t.l2 = 512 << 10;
     t.l3 = 32 << 20;
     t.fma_per_cycle = 2;

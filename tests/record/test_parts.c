@@ -1,5 +1,6 @@
 /* Sums over so much that not even one panel of weights stays in L2 are taken in parts, which a second phase adds up: where many
- * rows meet the panels, the parts come out even and the image is plain. */
+ * rows meet the panels, the parts come out even and the image is plain. Matrices whose rows do not stay in L2 beside a panel are,
+ * where reading them again for each panel takes too long: parts of neighbours. */
 #include "record/chosen_record.h"
 
 #define CONV(C, Q, K, R)                                                                                               \
@@ -12,19 +13,29 @@
     "reduce y (n: 1, k: 9, q: 256, u: 2; c: 16, r: 5) init 0 update fma(x[n, c, q + r], w[c, k, r * 2 + u], state0) "   \
     "combine state0 + state2_0\n"
 
+#define MATRIX(M, K, N) \
+    "input x f32 [" M ", " K "]\nconst w f32 [" K ", " N "]\noutput y f32 [" M ", " N "]\n" \
+    "reduce y (m: " M ", n: " N "; k: " K ") init 0 update fma(x[m, k], w[k, n], state0) combine state0 + state2_0\n"
+
 typedef struct Case {
     const char *target, *stages;
     int phases;
+    int l2, l3_rate; /* 0: 200 vectors of f32, and that of the test's CPU */
 } Case;
 
 static const Case cases[] = {
-    {"avx2", CONV("16", "256", "9", "5"), 2},
-    {"avx2", CONV("15", "257", "24", "5"), 2}, /* five parts of three channels; rows left over */
-    {"avx2", CONV("16", "255", "9", "5"), 1},  /* too few rows */
-    {"avx2", CONV("13", "256", "9", "5"), 1},  /* no even parts */
-    {"avx2", CONV("16", "256", "9", "3"), 1},  /* fits L2 */
-    {"avx512", CONV("16", "256", "17", "5"), 2},
-    {"avx2", PHASES, 2},
+    {"avx2", CONV("16", "256", "9", "5"), 2, 0, 0},
+    {"avx2", CONV("15", "257", "24", "5"), 2, 0, 0}, /* five parts of three channels; rows left over */
+    {"avx2", CONV("16", "255", "9", "5"), 1, 0, 0},  /* too few rows */
+    {"avx2", CONV("13", "256", "9", "5"), 1, 0, 0},  /* no even parts */
+    {"avx2", CONV("16", "256", "9", "3"), 1, 0, 0},  /* fits L2 */
+    {"avx512", CONV("16", "256", "17", "5"), 2, 0, 0},
+    {"avx2", PHASES, 2, 0, 0},
+    {"avx2", MATRIX("24", "1280", "32"), 2, 264 << 10, 1},
+    {"avx2", MATRIX("24", "1280", "32"), 1, 264 << 10, 64}, /* is read in time */
+    {"avx2", MATRIX("24", "1280", "32"), 1, 512 << 10, 1},  /* fits */
+    {"avx2", MATRIX("24", "600", "32"), 1, 128 << 10, 1},   /* adding up takes too long */
+    {"avx512", MATRIX("50", "1408", "56"), 2, 574 << 10, 1},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
@@ -44,7 +55,8 @@ static void check_case(void **state)
 {
     const Case *c = *state;
     Job j = {.c = c, .target = chosen_target(c->target)};
-    j.target.l2 = 200 * target_lanes(&j.target, 4) * 4;
+    j.target.l2 = c->l2 ? c->l2 : 200 * target_lanes(&j.target, 4) * 4;
+    j.target.l3_rate = c->l3_rate ? c->l3_rate : j.target.l3_rate;
     run_chosen_job(run_job, &j, c->target);
 }
 

@@ -1,6 +1,7 @@
 /* Products by a constant that does not fit L2. Of few rows: its columns lie in panels of one vector, and a tile reads several
  * of them side by side. Of more: while all rows meet a panel, the next one is fetched. Where the rows do not fit L2 either, blocks
- * of them that do meet all panels one after another, also those of an input, which are then a phase of their own. */
+ * of them that do meet all panels one after another, also those of an input, which are then a phase of their own. A tile has no more
+ * rows of one set of L1 than stay there. */
 #include "record/chosen_record.h"
 
 #define ROWS(M, K, N) PRODUCT("const", M, K, N)
@@ -17,28 +18,31 @@ typedef struct Case {
     bool ahead;
     int block;  /* tiles; 0: none */
     bool input; /* the factor is one */
+    int rows;   /* of a tile; 0: as may be */
 } Case;
 
 static const Case cases[] = {
-    {"avx2", ROWS("1", "61", "160"), 8, false, 0, false},
-    {"avx2", ROWS("1", "64", "168"), 8, false, 0, false},  /* no whole tiles */
-    {"avx2", ROWS("1", "64", "163"), 32, false, 0, false}, /* no whole vectors */
-    {"avx2", ROWS("1", "9", "1027"), 8, false, 0, false},  /* .. but many */
-    {"avx2", ROWS("1", "20", "160"), 32, false, 0, false}, /* fits L2 */
-    {"avx2", ROWS("5", "61", "160"), 8, false, 0, false},
-    {"avx2", ROWS("13", "61", "168"), 24, true, 0, false},
-    {"avx2", ROWS("66", "64", "70"), 24, true, 0, false},
-    {"avx2", ROWS("600", "64", "70"), 24, false, 0, false}, /* the first of so many tiles may wait */
-    {"avx2", ROWS("64", "48", "480"), 24, true, 8, false},
-    {"avx2", PRODUCT("input", "64", "48", "480"), 24, true, 8, true},
-    {"avx2", ROWS("66", "48", "480"), 16, true, 0, false}, /* 11 tiles, of which 7 would fit */
-    {"avx512", ROWS("6", "61", "176"), 16, false, 0, false}, /* one tile */
-    {"avx512", ROWS("12", "61", "176"), 64, false, 0, false}, /* two of 6 by 64 */
-    {"avx512", ROWS("1", "61", "176"), 16, false, 0, false},
-    {"avx512", ROWS("1", "61", "190"), 64, false, 0, false},
-    {"amx", PAIRS("64", "64", "160"), 16, true, 0, false},  /* as long as A is counted in its own bytes */
-    {"amx", PAIRS("100", "32", "330"), 16, true, 0, false}, /* blocks that are left over fetch nothing */
-    {"amx", PAIRS("32", "64", "160"), 16, false, 0, false}, /* one block */
+    {"avx2", ROWS("1", "61", "160"), 8, false, 0, false, 0},
+    {"avx2", ROWS("1", "64", "168"), 8, false, 0, false, 0},  /* no whole tiles */
+    {"avx2", ROWS("1", "64", "163"), 32, false, 0, false, 0}, /* no whole vectors */
+    {"avx2", ROWS("1", "9", "1027"), 8, false, 0, false, 0},  /* .. but many */
+    {"avx2", ROWS("1", "20", "160"), 32, false, 0, false, 0}, /* fits L2 */
+    {"avx2", ROWS("5", "61", "160"), 8, false, 0, false, 0},
+    {"avx2", ROWS("13", "61", "168"), 24, true, 0, false, 0},
+    {"avx2", ROWS("66", "64", "70"), 24, true, 0, false, 0},
+    {"avx2", ROWS("600", "64", "70"), 24, false, 0, false, 0}, /* the first of so many tiles may wait */
+    {"avx2", ROWS("64", "48", "480"), 24, true, 8, false, 0},
+    {"avx2", PRODUCT("input", "64", "48", "480"), 24, true, 8, true, 0},
+    {"avx2", ROWS("66", "48", "480"), 16, true, 0, false, 0}, /* 11 tiles, of which 7 would fit */
+    {"avx512", ROWS("6", "61", "176"), 16, false, 0, false, 0}, /* one tile */
+    {"avx512", ROWS("12", "61", "176"), 64, false, 0, false, 0}, /* two of 6 by 64 */
+    {"avx512", ROWS("14", "1000", "32"), 16, false, 0, false, 14},
+    {"avx512", ROWS("14", "1024", "32"), 32, false, 0, false, 5}, /* rows in one set of L1, of 8 ways */
+    {"avx512", ROWS("1", "61", "176"), 16, false, 0, false, 0},
+    {"avx512", ROWS("1", "61", "190"), 64, false, 0, false, 0},
+    {"amx", PAIRS("64", "64", "160"), 16, true, 0, false, 0},  /* as long as A is counted in its own bytes */
+    {"amx", PAIRS("100", "32", "330"), 16, true, 0, false, 0}, /* blocks that are left over fetch nothing */
+    {"amx", PAIRS("32", "64", "160"), 16, false, 0, false, 0}, /* one block */
 };
 enum { CASES = sizeof cases / sizeof *cases, L2 = 16384 };
 
@@ -61,14 +65,16 @@ static void run_job(Context *ctx, void *arg)
     assert_int_equal(layout_block(&w->layout, 1), j->c->panel);
     const char *const names[] = {"a", "a.acc", "y"};
     bool ahead = false;
-    int block = 0;
+    int block = 0, rows = 0;
     for (int k = 0; k < 3; k++) {
         const StageSchedule *ss = schedule_find(chosen, names[k]);
         ahead |= ss && ss->ahead && strcmp(ss->ahead, panels) == 0;
         block += ss && ss->tile[0].n == 2 ? ss->tile[0].factor[0] : 0;
+        rows += ss && ss->tile[0].n > 0 ? ss->tile[0].factor[ss->tile[0].n - 1] : 0;
     }
     assert_int_equal(ahead, j->c->ahead);
     assert_int_equal(block, j->c->block);
+    assert_int_equal(j->c->rows ? rows : 0, j->c->rows);
 }
 
 static void check_case(void **state)
