@@ -63,6 +63,17 @@ static double panels_first_bytes(const Choice *c, double a, double b, double pan
     return (a + panel <= 0.9 * l2 ? a : panels * a) + (panel <= 0.8 * l2 ? b : tiles * b);
 }
 
+#define L2_RATE 50.0    /* bytes a cycle */
+#define AGAIN_SHARE 0.1 /* of reading A from L2 once more: is not hidden */
+#define SLOW_L3 12      /* bytes a cycle: above, rows first is as good (Zen 3) */
+
+/* Weights come from beyond L2 once a run. Rows first, the first tile of rows waits for all of them; panels first, each is
+ * fetched while the one before is in use, but A is read for each. */
+static bool waits_for_weights(const Target *t, double a, double b, double panels)
+{
+    return t->l3_rate > 0 && t->l3_rate < SLOW_L3 && b / t->l3_rate > AGAIN_SHARE * panels * a / L2_RATE;
+}
+
 /* A panel may also meet all rows. What does not stay in L2 until it is used again comes from further away, so the order that
  * brings less is taken. */
 bool contraction_rows_first(const Choice *c, const Contraction *k, ProductTile tile, const int *row_axis)
@@ -81,6 +92,10 @@ bool contraction_rows_first(const Choice *c, const Contraction *k, ProductTile t
     }
     const double a = a_bytes(s, k), b = (double)contraction_b_bytes(s, k, width), panel = b / panels;
     const double rows_first = a + (b <= l2 / 2 ? b : tiles * b);
+    if (s->tensor.at[k->b_tensor].role == TENSOR_CONST && tiles > 1 && tiles <= AHEAD_TILES && a + panel <= 0.9 * l2 &&
+        waits_for_weights(c->target, a, b, panels)) {
+        return false;
+    }
     return rows_first <= panels_first_bytes(c, a, b, panel, panels, tiles);
 }
 
