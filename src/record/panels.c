@@ -52,6 +52,8 @@ static int64_t part_of_sum(const Stages *s, const Contraction *c)
     return 0;
 }
 
+#define LEAST_ROWS_IN_GROUPS 16
+
 /* B in panels: outer parts of its dims (the vector axis first, then the batch and phases, then what is summed over), its
  * block last but for groups. Groups of columns that are no whole panels: rows of all columns. */
 static bool panel_layout(const Stages *s, const Contraction *c, int width, SumBlocks k, Layout *out)
@@ -173,10 +175,21 @@ static int weights_behind(const Stages *s, const StageTensor *b)
     return -1;
 }
 
+/* What a MAP makes goes into groups element by element. That pays for tiles, whose products cost next to nothing, if enough
+ * rows meet them. */
+static bool pays_in_groups(const Choice *c, const Contraction *k, int group)
+{
+    const Stage *st = &c->s->stage.at[k->stage];
+    int64_t rows = 1;
+    for (int a = 0; a < st->naxes; a++) {
+        rows *= k->row_axes >> a & 1 ? axis_extent(c->s, st, a, 1) : 1;
+    }
+    return group == 1 || (c->target->amx && rows >= LEAST_ROWS_IN_GROUPS);
+}
+
 /* May the B of product k lie in panels? A constant is packed at compile time; what a MAP computes for this product alone, as
  * attention's transposed keys, is written there at once, where that pays: rows of many keys lie in few sets of L1, and columns
- * of weights that are scaled lie apart. Not of open sizes, which may be small, and not in groups, which such a MAP writes
- * slowly. */
+ * of weights that are scaled lie apart. Not of open sizes, which may be small. */
 static bool is_free_to_lie(const Choice *c, const Contraction *k, int width, SumBlocks blocks)
 {
     const Stages *s = c->s;
@@ -195,8 +208,8 @@ static bool is_free_to_lie(const Choice *c, const Contraction *k, int width, Sum
     /* a layout that they have already is that of the scale */
     const bool weights = is_map && weights_behind(s, b) >= 0;
     return is_map && (weights || layout_is_plain(&b->layout)) &&
-           !choice_has(c, b->stage) && k->a_tensor != k->b_tensor && blocks.group == 1 &&
-           (weights || contraction_b_bytes(s, k, width) >= c->target->l2 / 4) &&
+           !choice_has(c, b->stage) && k->a_tensor != k->b_tensor && pays_in_groups(c, k, blocks.group) &&
+           (weights || blocks.group > 1 || contraction_b_bytes(s, k, width) >= c->target->l2 / 4) &&
            count_readers(s, b->stage, &reader) == 1;
 }
 

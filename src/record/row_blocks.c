@@ -99,12 +99,12 @@ static bool collect_members(Blocks *b)
     return true;
 }
 
-/* The tile nest around a product that lies in registers there; -1. */
+/* The nest around a product that lies in registers there, of either kind; -1. */
 static int nest_of(const Choice *c, int product)
 {
     const StageSchedule *ss = schedule_find(c->sc, choice_name(c, product));
     Contraction k;
-    if (!ss || !ss->at_stage || ss->scope != SCOPE_REG || !contraction_of(c->s, product, &k)) {
+    if (!ss || !ss->at_stage || (ss->scope != SCOPE_REG && ss->ndot == 0) || !contraction_of(c->s, product, &k)) {
         return -1;
     }
     return c->s->tensor.at[stages_find_tensor(c->s, ss->at_stage)].stage;
@@ -148,8 +148,16 @@ static bool blocks_of(Choice *c, int product, Blocks *b)
 
 #define BLOCK_SHARE 0.75 /* of L2, for what lies between the products */
 #define UNKNOWN_L3 16    /* times L2 */
+#define MOST_AGAIN 1.1   /* of the rows: what L3 costs, if it is far */
 
-/* Row tiles of a block; 0: none. As long as all that lies between the products stays in L3 blocks gain nothing. Else that
+/* How much may lie between the products, all of it. A near L3 is fast enough for blocks to gain nothing; that of CPUs with AMX
+ * lies across a mesh and gives a core 30 GB/s, a seventh of what L2 does. */
+static double room_between(const Target *t)
+{
+    return t->amx ? (double)t->l2 / 2 : (t->l3 > 0 ? (double)t->l3 : UNKNOWN_L3 * (double)t->l2) / 2;
+}
+
+/* Row tiles of a block; 0: none. As long as all that lies between the products stays near blocks gain nothing. Else that
  * of a block shall stay in L2; each block reads keys and values again, which costs as much as two rows; and the last one
  * computes rows that the one before it has computed. */
 static int choose_block(const Blocks *b, const StageSchedule *os)
@@ -166,7 +174,7 @@ static int choose_block(const Blocks *b, const StageSchedule *os)
     for (int a = 0; a < out->naxes; a++) {
         bytes *= a == b->vector ? 1 : (double)axis_extent(s, out, a, 1);
     }
-    if (bytes <= (t->l3 > 0 ? (double)t->l3 : UNKNOWN_L3 * (double)t->l2) / 2) {
+    if (bytes <= room_between(t)) {
         return 0;
     }
     const int tile = os->tile[b->row].factor[0];
@@ -180,7 +188,8 @@ static int choose_block(const Blocks *b, const StageSchedule *os)
             least = cost;
         }
     }
-    return best;
+    const bool in_l3 = t->l3 > 0 && bytes <= (double)t->l3 / 2;
+    return in_l3 && least > MOST_AGAIN * (double)rows / tile ? 0 : best;
 }
 
 /* The loops of `out` with the row axis in blocks of `tiles` tiles: heads, blocks, | panels, tiles, rows, lanes. */

@@ -17,13 +17,15 @@
     "map y (i: 1) = sqrt(sum[i])\n"
 
 /* Of H heads, S queries, T keys of size 6, values of size 11. */
-#define ATTENTION(H, S, T)                                                                                             \
-    "input q f32 [" H ", " S ", 6]\ninput k f32 [" H ", " T ", 6]\ninput v f32 [" H ", " T ", 11]\n"                    \
-    "temp keys f32 [" H ", 6, " T "]\ntemp scores f32 [" H ", " S ", " T "]\ntemp max f32 [" H ", " S "]\n"            \
+#define ATTENTION(H, S, T) HEADS("f32", "6", H, S, T)
+/* .. of size D. */
+#define HEADS(TYPE, D, H, S, T)                                                                                        \
+    "input q " TYPE " [" H ", " S ", " D "]\ninput k " TYPE " [" H ", " T ", " D "]\ninput v f32 [" H ", " T ", 11]\n" \
+    "temp keys " TYPE " [" H ", " D ", " T "]\ntemp scores f32 [" H ", " S ", " T "]\ntemp max f32 [" H ", " S "]\n" \
     "temp weight f32 [" H ", " S ", " T "]\ntemp sum f32 [" H ", " S "]\ntemp sums f32 [" H ", " S ", 11]\n"           \
     "output y f32 [" H ", " S ", 11]\n"                                                                                \
-    "map keys (h: " H ", d: 6, t: " T ") = k[h, t, d]\n"                                                               \
-    "reduce scores (h: " H ", i: " S ", t: " T "; d: 6) init 0 update fma(q[h, i, d], keys[h, d, t], state0) "         \
+    "map keys (h: " H ", d: " D ", t: " T ") = k[h, t, d]\n" \
+    "reduce scores (h: " H ", i: " S ", t: " T "; d: " D ") init 0 update fma(q[h, i, d], keys[h, d, t], state0) " \
     "combine state0 + state2_0\n"                                                                                      \
     "reduce max (h: " H ", i: " S "; r: " T ") init -inf update max(scores[h, i, r], state0) "                         \
     "combine max(state0, state2_0)\n"                                                                                  \
@@ -55,6 +57,9 @@ static const Case cases[] = {
     {"avx2", ATTENTION("2", "24", "32"), "blocks", 2, 2048}, /* the keys, then all else */
     {"avx2", ATTENTION("3", "29", "19"), "blocks", 2, 2048},
     {"avx512", ATTENTION("2", "37", "50"), "blocks", 2, 4096},
+    {"amx", HEADS("bf16", "32", "2", "48", "40"), "blocks", 2, 4096}, /* scores on tiles: the keys in groups */
+    {"amx", HEADS("bf16", "16", "3", "37", "50"), "blocks", 2, 4096},
+    {"amx", HEADS("bf16", "32", "2", "15", "40"), "contraction", 6, 0}, /* too few rows for that */
     {"avx2", ATTENTION("2", "24", "32"), "contraction", 6, 0}, /* all of it stays in caches */
 };
 enum { CASES = sizeof cases / sizeof *cases };
