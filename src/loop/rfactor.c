@@ -57,7 +57,78 @@ static const char *lane_name(Arena *arena, const Stage *st)
     return name;
 }
 
-int stages_rfactor(Stages *s, int stage, const char *axis, int lanes, bool apart)
+/* A temporary for each result, with one dim of `width` more; its stage is `stage`. */
+static void make_results(Stages *s, const Stage *old, const char *suffix, int width, int stage, Stage *out)
+{
+    for (int k = 0; k < old->nresults; k++) {
+        const StageTensor *t = &s->tensor.at[old->result[k]];
+        Expr dims[MAX_RANK];
+        memcpy(dims, t->dim, sizeof dims);
+        dims[old->naxes] = expr_int(s->x, width);
+        const char *name = arena_printf(s->ctx->arena, "%s.%s", t->name, suffix);
+        const DType type = dtype_compute(t->dtype);
+        out->result[k] = stages_tensor(s, name, TENSOR_TEMP, type, old->naxes + 1, dims);
+        s->tensor.at[out->result[k]].stage = stage;
+        s->tensor.at[out->result[k]].result = k;
+    }
+}
+
+/* Variables of its own for the domain axes: the partial stage keeps the old ones. */
+static void renew_axes(Exprs *x, const Stage *old, Stage *st)
+{
+    for (int k = 0; k < old->naxes; k++) {
+        const Expr fresh = expr_loop_var(x, old->axis[k].name, old->axis[k].extent);
+        for (int j = 0; j < old->nresults; j++) {
+            st->init[j] = expr_subst(x, st->init[j], 1, &old->axis[k].var, &fresh);
+            st->update[j] = expr_subst(x, st->update[j], 1, &old->axis[k].var, &fresh);
+        }
+        st->axis[k].var = fresh;
+    }
+}
+
+/* s.met: `lanes` partial results meet as vectors of `meet`. */
+static Stage meet_stage(Stages *s, const Stage *old, const Stage *part, const char *lane_axis, int a, int lanes, int meet,
+                        int stage)
+{
+    Exprs *x = s->x;
+    Stage st = *old;
+    const Expr width = expr_int(x, meet), lane = expr_loop_var(x, lane_axis, width);
+    const Expr count = expr_int(x, lanes / meet - 1), next = expr_loop_var(x, old->axis[a].name, count);
+    st.naxes = old->naxes + 1;
+    st.nreduce = 1;
+    st.where = 0;
+    st.axis[old->naxes] = (Axis){.name = lane_axis, .extent = width, .var = lane};
+    st.axis[st.naxes] = (Axis){.name = old->axis[a].name, .extent = count, .var = next};
+    make_results(s, old, "met", meet, stage, &st);
+    Expr first[MAX_RANK], others[MAX_RANK];
+    for (int k = 0; k < old->naxes; k++) {
+        first[k] = others[k] = old->axis[k].var;
+    }
+    first[old->naxes] = lane;
+    others[old->naxes] = expr_add(x, expr_muli(x, expr_addi(x, next, 1), meet), lane);
+    Combine c = {.s = s, .partial = part->result, .index = others};
+    for (int k = 0; k < old->nresults; k++) {
+        st.init[k] = stages_load(s, part->result[k], first);
+        st.update[k] = expr_rewrite(x, old->combine[k], load_partial, &c);
+    }
+    renew_axes(x, old, &st);
+    return st;
+}
+
+/* Puts n stages in front of `stage`, which make the tensors from first_tensor on. */
+static void insert_stages(Stages *s, int stage, int n, const Stage *at, int first_tensor)
+{
+    for (int i = 0; i < n; i++) {
+        vec_push(s->ctx->arena, &s->stage, at[i]);
+    }
+    memmove(&s->stage.at[stage + n], &s->stage.at[stage], sizeof(Stage) * (size_t)(s->stage.len - n - stage));
+    memcpy(&s->stage.at[stage], at, sizeof(Stage) * (size_t)n);
+    for (int t = 0; t < first_tensor; t++) {
+        s->tensor.at[t].stage += s->tensor.at[t].stage >= stage ? n : 0;
+    }
+}
+
+int stages_rfactor(Stages *s, int stage, const char *axis, int lanes, int meet, bool apart)
 {
     Exprs *x = s->x;
     const Stage old = s->stage.at[stage];
@@ -65,11 +136,12 @@ int stages_rfactor(Stages *s, int stage, const char *axis, int lanes, bool apart
     for (int k = old.naxes; k < old.naxes + old.nreduce; k++) {
         a = strcmp(old.axis[k].name, axis) == 0 ? k : a;
     }
-    if (old.form != STAGE_REDUCE || a < 0 || lanes < 2 || old.naxes + 1 > MAX_RANK ||
-        !init_is_neutral(x, &old)) {
+    if (old.form != STAGE_REDUCE || a < 0 || lanes < 2 || old.naxes + 1 > MAX_RANK || !init_is_neutral(x, &old) ||
+        (meet != 0 && (meet < 2 || meet >= lanes || lanes % meet != 0))) {
         return -1;
     }
     Arena *arena = s->ctx->arena;
+    const int first_tensor = s->tensor.len;
     /* The partial stage: domain axes, the lane, then the reduction axes with `axis` shortened. */
     Stage part = old;
     const Expr width = expr_int(x, lanes);
@@ -86,16 +158,8 @@ int stages_rfactor(Stages *s, int stage, const char *axis, int lanes, bool apart
     const Expr whole = apart ? expr_add(x, expr_mul(x, lane, outer_extent), outer)
                              : expr_add(x, expr_muli(x, outer, lanes), lane);
     const Expr inside = expr_lt(x, whole, extent);
+    make_results(s, &old, "rf", lanes, stage, &part);
     for (int k = 0; k < old.nresults; k++) {
-        const StageTensor *t = &s->tensor.at[old.result[k]];
-        Expr dims[MAX_RANK];
-        memcpy(dims, t->dim, sizeof dims);
-        dims[old.naxes] = width;
-        const char *name = arena_printf(arena, "%s.rf", t->name);
-        part.result[k] = stages_tensor(s, name, TENSOR_TEMP, dtype_compute(t->dtype),
-                                       old.naxes + 1, dims);
-        s->tensor.at[part.result[k]].stage = stage;
-        s->tensor.at[part.result[k]].result = k;
         part.init[k] = old.init[k];
         part.update[k] = expr_subst(x, old.update[k], 1, &old.axis[a].var, &whole);
     }
@@ -104,11 +168,17 @@ int stages_rfactor(Stages *s, int stage, const char *axis, int lanes, bool apart
         part.where = part.where ? expr_and(x, part.where, inside) : inside;
     }
     /* The final stage: starts from lane 0's partial, merges the others, then the elements that are left. */
+    Stage before[2] = {part};
+    if (meet != 0) {
+        before[1] = meet_stage(s, &old, &part, lane_axis, a, lanes, meet, stage + 1);
+    }
+    const Stage *const source = &before[meet != 0];
+    const int merged = meet != 0 ? meet : lanes;
     Stage final = old;
     final.nreduce = 1;
-    const Expr count = expr_int(x, lanes - 1 + left), rest = expr_loop_var(x, lane_axis, count);
-    const Expr merges = expr_lt(x, rest, expr_int(x, lanes - 1));
-    const Expr element = expr_add(x, expr_muli(x, outer_extent, lanes), expr_addi(x, rest, 1 - lanes));
+    const Expr count = expr_int(x, merged - 1 + left), rest = expr_loop_var(x, lane_axis, count);
+    const Expr merges = expr_lt(x, rest, expr_int(x, merged - 1));
+    const Expr element = expr_add(x, expr_muli(x, outer_extent, lanes), expr_addi(x, rest, 1 - merged));
     final.axis[old.naxes] = (Axis){.name = lane_axis, .extent = count, .var = rest};
     final.where = 0;
     Expr first[MAX_RANK], next[MAX_RANK];
@@ -116,36 +186,15 @@ int stages_rfactor(Stages *s, int stage, const char *axis, int lanes, bool apart
         first[k] = next[k] = old.axis[k].var;
     }
     first[old.naxes] = expr_int(x, 0);
-    next[old.naxes] = expr_min(x, expr_addi(x, rest, 1), expr_int(x, lanes - 1));
-    Combine c = {.s = s, .partial = part.result, .index = next};
+    next[old.naxes] = expr_min(x, expr_addi(x, rest, 1), expr_int(x, merged - 1));
+    Combine c = {.s = s, .partial = source->result, .index = next};
     for (int k = 0; k < old.nresults; k++) {
-        final.init[k] = stages_load(s, part.result[k], first);
+        final.init[k] = stages_load(s, source->result[k], first);
         final.update[k] = expr_select(x, merges, expr_rewrite(x, old.combine[k], load_partial, &c),
                                       expr_subst(x, old.update[k], 1, &old.axis[a].var, &element));
     }
-    /* The partial keeps the old axis variables, so the final one gets its own. */
-    for (int k = 0; k < old.naxes; k++) {
-        const Expr fresh = expr_loop_var(x, old.axis[k].name, old.axis[k].extent);
-        for (int j = 0; j < old.nresults; j++) {
-            final.init[j] = expr_subst(x, final.init[j], 1, &old.axis[k].var, &fresh);
-            final.update[j] = expr_subst(x, final.update[j], 1, &old.axis[k].var, &fresh);
-        }
-        final.axis[k].var = fresh;
-    }
-    vec_push(arena, &s->stage, final);
-    memmove(&s->stage.at[stage + 1], &s->stage.at[stage],
-            sizeof(Stage) * (size_t)(s->stage.len - 1 - stage));
-    s->stage.at[stage] = part;
-    s->stage.at[stage + 1] = final;
-    for (int t = 0; t < s->tensor.len; t++) {
-        StageTensor *tensor = &s->tensor.at[t];
-        bool is_part = false;
-        for (int k = 0; k < part.nresults; k++) {
-            is_part |= part.result[k] == t;
-        }
-        if (tensor->stage >= stage && !is_part) {
-            tensor->stage++;
-        }
-    }
+    renew_axes(x, &old, &final);
+    s->stage.at[stage] = final;
+    insert_stages(s, stage, meet != 0 ? 2 : 1, before, first_tensor);
     return stage;
 }

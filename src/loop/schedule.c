@@ -153,6 +153,8 @@ void schedule_print(const Schedule *sc, const Stages *s, Str *out)
             break;
         case SCHED_RFACTOR:
             str_addf(out, "; rfactor %s %s %d", step->a, step->b, step->n);
+            if (step->meet)
+                str_addf(out, " meet %d", step->meet);
             break;
         case SCHED_PARTS:
             str_addf(out, "; parts %s %s %d", step->a, step->b, step->n);
@@ -358,6 +360,8 @@ static void parse_step(Lexer *lex, Schedule *sc)
         step.a = lex_ident(lex);
         step.b = lex_ident(lex);
         step.n = (int)lex_int(lex);
+        if (lex_accept(lex, "meet"))
+            step.meet = (int)lex_int(lex);
     } else if (lex_accept(lex, "parts")) {
         step.kind = SCHED_PARTS;
         step.a = lex_ident(lex);
@@ -459,7 +463,7 @@ static bool apply_step(const ScheduleStep *step, Stages *s)
         return stage >= 0 && stages_trim(s, stage, step->b);
     case SCHED_RFACTOR:
     case SCHED_PARTS:
-        return stage >= 0 && stages_rfactor(s, stage, step->b, step->n, step->kind == SCHED_PARTS) >= 0;
+        return stage >= 0 && stages_rfactor(s, stage, step->b, step->n, step->meet, step->kind == SCHED_PARTS) >= 0;
     }
     return false;
 }

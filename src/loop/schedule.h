@@ -4,7 +4,7 @@
  *       | acc: at out.n1; scope reg; order k0 m0 n0; ... | b: layout 1 0 1:16
  *
  * (one line; broken here for the page). After the format version and the definition variant come structural steps (inline S; fuse S AXIS AXIS;
- * split S AXIS n; cache_write S; cache_read T S NAME; rfactor S AXIS L; parts S AXIS L; trim S AXIS), applied in order, then one entry per stage or re-laid tensor, separated by " | ".
+ * split S AXIS n; cache_write S; cache_read T S NAME; rfactor S AXIS L [meet M]; parts S AXIS L; trim S AXIS), applied in order, then one entry per stage or re-laid tensor, separated by " | ".
  *
  * Entry of a stage, named by its first result; fields may be absent (defaults in parentheses):
  *   tile A f1 .. fk [MODE]   axis A of extent E becomes loops A0 (ceil(E / (f1*..*fk))), A1 (f1), .. Ak (fk).
@@ -90,7 +90,7 @@ typedef enum StepKind { SCHED_INLINE, SCHED_FUSE, SCHED_SPLIT, SCHED_CACHE_WRITE
 typedef struct ScheduleStep {
     StepKind kind;
     const char *a, *b, *c; /* inline A; fuse A B C(axes); split A B(axis) n; cache_write A; cache_read A(tensor) B(reader) C(name); rfactor, parts A B(axis) n; trim A B(axis) */
-    int n;
+    int n, meet; /* rfactor; 0: none */
 } ScheduleStep;
 
 typedef struct Schedule {

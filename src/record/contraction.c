@@ -558,7 +558,7 @@ static void split_sum(Choice *c, int stage)
     const int rank = s->stage.at[stage].naxes + 1;
     const ScheduleStep step = {.kind = of_rows > 1 ? SCHED_PARTS : SCHED_RFACTOR, .a = choice_name(c, stage),
                                .b = s->stage.at[stage].axis[rank - 1].name, .n = parts};
-    if (parts == 1 || rank > MAX_RANK || stages_rfactor(s, stage, step.b, parts, of_rows > 1) < 0) {
+    if (parts == 1 || rank > MAX_RANK || stages_rfactor(s, stage, step.b, parts, 0, of_rows > 1) < 0) {
         return;
     }
     vec_push(c->ctx->arena, &c->sc->step, step);

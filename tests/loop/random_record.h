@@ -270,6 +270,7 @@ static inline void draw_steps(Context *ctx, Stages *s, Schedule *sc, uint64_t *s
             step.b = st->axis[st->naxes + (int)below(seed, (uint32_t)st->nreduce)].name;
             step.n = 2 + (int)below(seed, 3);
             step.kind = below(seed, 2) ? SCHED_RFACTOR : SCHED_PARTS;
+            step.meet = step.kind == SCHED_RFACTOR && step.n == 4 ? 2 * (int)below(seed, 2) : 0;
         } else if (step.kind == SCHED_CACHE_READ) {
             step.a = s->tensor.at[below(seed, (uint32_t)s->tensor.len)].name;
             step.b = name;

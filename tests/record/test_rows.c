@@ -49,6 +49,7 @@ static const Case cases[] = {
     {"avx2", SOFTMAX("12", "17"), "rows", 1, 0},
     {"avx512", SOFTMAX("9", "256"), "rows", 1, 0},
     {"avx512", SOFTMAX("8", "131"), "rows", 1, 0},
+    {"avx512", SOFTMAX("9", "49"), "rows", 1, 0}, /* short: one vector at a time */
     {"avx2", SOFTMAX("2", "64"), "default", 4, 0}, /* too few rows */
     {"avx2", TOTAL("256", "256"), "window", 2, 0},
     {"avx2", TOTAL("251", "263"), "window", 2, 0},
