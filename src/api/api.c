@@ -86,7 +86,7 @@ static void compile_job(Context *ctx, void *arg)
     Error e;
     Model model;
     check_options(ctx, o);
-    ModelOptions opt = {.onnx = onnx_options(ctx, o), .bytes = j->bytes, .size = j->size};
+    ModelOptions opt = {.onnx = onnx_options(ctx, o), .bytes = j->bytes, .size = j->size, .module_only = true};
     opt.compile.threads = o->threads > 0 ? o->threads : parallel_cpus();
     opt.compile.target = target_native();
     opt.compile.spend_constants = true;

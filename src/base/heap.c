@@ -78,6 +78,14 @@ void heap_for_long(void)
 #endif
 }
 
+void heap_trim(void)
+{
+#ifdef M_ARENA_MAX
+    if (!hooks.alloc)
+        malloc_trim(0);
+#endif
+}
+
 int64_t heap_physical(void)
 {
     const int64_t pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);

@@ -21,6 +21,9 @@ void heap_release(void *at, size_t size);
  * that grow for hours. Of the whole process; called before its threads. */
 void heap_for_long(void);
 
+/* Pages of what was freed go back to the system; takes milliseconds, so after what made much and keeps little. */
+void heap_trim(void);
+
 /* Where memory comes from instead of the C library; arenas too. Set once, before anything is allocated. */
 typedef struct HeapHooks {
     void *(*alloc)(void *arg, size_t size, size_t align); /* NULL: the C library */

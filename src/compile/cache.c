@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "base/heap.h"
 #include "base/vec.h"
 #include "codegen/codegen.h"
 #include "runtime/module.h"
@@ -29,6 +30,7 @@ typedef struct CacheJob {
     Digest base, key;
     VEC(const char *) file; /* of external data */
     bool unsure;            /* the key cannot be had */
+    bool stored;
     Arena *arena;
     Module *found;
     int nbound;
@@ -201,6 +203,7 @@ static void store(Context *ctx, void *arg)
     if (needs.len > 0)
         cache_store_needs(ctx->arena, j->directory, &j->base, str_text(&needs));
     cache_store(ctx->arena, j->directory, &j->key, j->made, j->opt->compile.target.name);
+    j->stored = true;
     cache_trim(ctx->arena, j->directory, j->limit);
 }
 
@@ -233,6 +236,28 @@ static int compile_and_store(CacheJob *j, Model *out, Error *e)
     return code;
 }
 
+static void fetch(Context *ctx, void *arg)
+{
+    CacheJob *j = arg;
+    j->found = cache_load(ctx->arena, j->directory, &j->key);
+}
+
+/* What was just stored takes the place of what was compiled. Where it cannot be had that stays. */
+static void swap(CacheJob *j, Model *compiled)
+{
+    Model stored = {0};
+    j->made = &stored;
+    if (!j->stored || job_run(j->arena, fetch, j, NULL, NULL) != 0 || !j->found)
+        return;
+    if (job_run(j->found->arena, found, j, NULL, NULL) != 0) {
+        module_unref(j->found);
+        return;
+    }
+    module_unref(compiled->module);
+    *compiled = stored;
+    heap_trim();
+}
+
 int cache_compile(const char *path, const ModelOptions *opt, const char *directory, int64_t limit, Model *out, Error *e)
 {
     const double start = time_now();
@@ -248,10 +273,12 @@ int cache_compile(const char *path, const ModelOptions *opt, const char *directo
         code = job_run(j.found->arena, found, &j, e, NULL);
     else
         code = compile_and_store(&j, out, e);
+    if (code != 0 && j.found)
+        module_unref(j.found);
+    else if (code == 0 && !j.found && opt->module_only)
+        swap(&j, out);
     if (code == 0 && out->cached)
         out->report->seconds = time_now() - start;
-    else if (code != 0 && j.found)
-        module_unref(j.found);
     arena_free(j.arena);
     return code;
 }

@@ -23,7 +23,10 @@
 const char *cache_directory(Arena *a);
 
 /* model_compile, by way of the cache in `directory` (NULL: without), which may grow to `limit` bytes. Model.cached says
- * whether it was there; report->seconds is the whole time until the module was ready, without loading it. */
+ * whether it came from there; report->seconds is the whole time until the module was ready, without loading it.
+ *
+ * With module_only a model that was compiled and stored is taken from there at once, too: its weights and code are pages
+ * of the file, and all that the compile made is freed. */
 int cache_compile(const char *path, const ModelOptions *opt, const char *directory, int64_t limit, Model *out, Error *e);
 
 /* ---- cache_store.c: the folder ---- */

@@ -16,6 +16,7 @@ typedef struct ModelOptions {
     bool static_shapes;       /* take all dims of inputs from the given tensors */
     const uint8_t *bytes;     /* the model's file in memory, of `size`; `path` is its name then. NULL: read `path` */
     size_t size;
+    bool module_only;         /* what the compile leaves behind (hundreds of megabytes) is not wanted: see cache_compile */
 } ModelOptions;
 
 typedef struct Model {

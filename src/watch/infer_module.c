@@ -17,7 +17,7 @@ static int compile(const InferModule *m, int batch, NetCompile *told, Module **o
 {
     const NetHost *const nets = m->model->infer->nets;
     const OnnxShape shape = {m->model->input, 4, {batch, 3, told->height, m->width > 0 ? m->width : -1}};
-    const ModelOptions opt = {.onnx = {.nshape = 1, .shape = &shape, .output = m->model->shapes.output},
+    const ModelOptions opt = {.module_only = true, .onnx = {.nshape = 1, .shape = &shape, .output = m->model->shapes.output},
                               .compile = {.target = target_native(), .threads = nets->threads,
                                           .progress = net_progress, .progress_arg = told}};
     Model model = {0};

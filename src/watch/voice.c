@@ -80,7 +80,7 @@ static int compile(VoiceModel *m, const NetHost *nets, Inputs *x, Error *e)
 {
     NetCompile told = {.nets = nets, .path = m->path, .begun = time_now()};
     const OnnxBindValue rate = {"sr", x->rate};
-    ModelOptions opt = {.static_shapes = true, .ninput = x->n, .input = x->in};
+    ModelOptions opt = {.module_only = true, .static_shapes = true, .ninput = x->n, .input = x->in};
     opt.onnx = (OnnxOptions){.nvalue = x->n == 3, .value = &rate};
     opt.compile = (CompileOptions){.target = target_native(), .threads = nets->threads, .progress = net_progress,
                                    .progress_arg = &told};

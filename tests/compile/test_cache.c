@@ -157,6 +157,25 @@ static void same_again_is_found(void **state)
     end(&f);
 }
 
+/* Who wants the module alone has that of the cache at once, and nothing of the compile. */
+static void module_only_is_the_stored_one(void **state)
+{
+    (void)state;
+    Fixture f = start("classify.onnx");
+    float y[2][16] = {{0}};
+    Tensor *x = image(1);
+    const ModelOptions opt = {.static_shapes = true, .module_only = true};
+    assert_true(run(&f, opt, 1, &x, y[0])); /* compiled, stored, and taken from there */
+    assert_int_equal(entries(&f), 1);
+    assert_true(run(&f, opt, 1, &x, y[1]));
+    assert_memory_equal(y[0], y[1], sizeof y[0]);
+    f.cache = path_join(f.a, f.model, "no folder");
+    assert_false(run(&f, opt, 1, &x, y[1])); /* what cannot be stored stays as it was made */
+    assert_memory_equal(y[0], y[1], sizeof y[0]);
+    tensor_unref(x);
+    end(&f);
+}
+
 static void weights_are_in_the_key(void **state)
 {
     (void)state;
@@ -369,6 +388,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(processes_share), /* first: before this process has threads */
         cmocka_unit_test(same_again_is_found),
+        cmocka_unit_test(module_only_is_the_stored_one),
         cmocka_unit_test(weights_are_in_the_key),
         cmocka_unit_test(files_of_weights_are_in_the_key),
         cmocka_unit_test(bound_values_are_in_the_key),
