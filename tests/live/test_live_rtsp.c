@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "live/child.h"
 #include "live/film.h"
+#include "rtsp/serve.h"
 #include "watch/live.h"
 
 static char film[2][64]; /* 320 x 180 and 640 x 360 */
@@ -85,10 +85,8 @@ static void faults(void **state)
     (void)state;
     char change[96];
     snprintf(change, sizeof change, "change@1.2:%s", film[1]);
-    Child server = child_start((const char *const[]){RTSP_SERVER, film[0], "--wall", "1000000000",
-                                                     "--fault", "jump@0.6:100", "--fault", change,
-                                                     "--fault", "cut@1.8", NULL},
-                               NULL);
+    Child server = rtsp_serve(film[0], RTSP_OPTIONS("--wall", "1000000000", "--fault", "jump@0.6:100", "--fault", change,
+                                                    "--fault", "cut@1.8"));
     Live *l = NULL;
     Error e = {0};
     assert_int_equal(live_open(server.said, &(LiveOptions){0}, &l, &e), 0);

@@ -6,7 +6,6 @@
 #include <libavformat/avformat.h>
 #include <libavutil/log.h>
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -14,6 +13,7 @@
 #include "base/file.h"
 #include "game/counter.h"
 #include "game/movie.h"
+#include "rtsp/serve.h"
 #include "vision/draw.h"
 
 #define FRAMES 60 /* of each film, 30 a second */
@@ -61,40 +61,6 @@ static int tear_down(void **state)
     for (int i = 0; i < 2; i++)
         unlink(film[i]);
     return 0;
-}
-
-typedef struct Server {
-    pid_t pid;
-    char url[64];
-} Server;
-
-static Server start(const char *const *option)
-{
-    Server s = {0};
-    int out[2];
-    assert_int_equal(pipe(out), 0);
-    s.pid = fork();
-    if (s.pid == 0) {
-        const char *argv[32] = {RTSP_SERVER, film[0]};
-        for (int i = 0; option[i]; i++)
-            argv[2 + i] = option[i];
-        dup2(out[1], 1);
-        close(out[0]);
-        execv(RTSP_SERVER, (char *const *)argv);
-        _exit(127);
-    }
-    close(out[1]);
-    FILE *const f = fdopen(out[0], "r");
-    assert_non_null(fgets(s.url, sizeof s.url, f));
-    s.url[strcspn(s.url, "\n")] = 0;
-    fclose(f);
-    return s;
-}
-
-static void stop(const Server *s)
-{
-    kill(s->pid, SIGTERM);
-    waitpid(s->pid, NULL, 0);
 }
 
 /* What a client sees. */
@@ -159,19 +125,17 @@ static void watch(const char *url, int frames, Seen *out)
 
 static void serve(const char *const *option, int frames, Seen *out)
 {
-    const Server s = start(option);
-    watch(s.url, frames, out);
-    stop(&s);
+    Child s = rtsp_serve(film[0], option);
+    watch(s.said, frames, out);
+    child_stop(&s);
 }
-
-#define OPTIONS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 /* Twice round the film: numbers in turn, times a thirtieth apart, also over the seam. */
 static void frames_in_order(void **state)
 {
     (void)state;
     Seen *const s = test_malloc(sizeof *s);
-    serve(OPTIONS("--speed", "8", "--wall", "1000000000"), 100, s);
+    serve(RTSP_OPTIONS("--speed", "8", "--wall", "1000000000"), 100, s);
     assert_int_equal(s->n, 100);
     for (int i = 0; i < s->n; i++) {
         assert_int_equal(s->number[i], i % FRAMES);
@@ -186,16 +150,16 @@ static void two_at_once(void **state)
 {
     (void)state;
     Seen *const s = test_malloc(sizeof *s);
-    const Server server = start(OPTIONS("--speed", "8"));
+    Child server = rtsp_serve(film[0], RTSP_OPTIONS("--speed", "8"));
     const pid_t other = fork();
     if (other == 0) {
-        watch(server.url, 50, s);
+        watch(server.said, 50, s);
         _exit(s->n >= 50 && s->number[49] == 49 ? 0 : 1);
     }
-    watch(server.url, 50, s);
+    watch(server.said, 50, s);
     int status = -1;
     waitpid(other, &status, 0);
-    stop(&server);
+    child_stop(&server);
     assert_int_equal(s->number[49], 49);
     assert_int_equal(status, 0);
     test_free(s);
@@ -222,7 +186,7 @@ static void stall(void **state)
 {
     (void)state;
     Seen *const s = test_malloc(sizeof *s);
-    serve(OPTIONS("--speed", "8", "--fault", "stall@1:0.7"), 50, s);
+    serve(RTSP_OPTIONS("--speed", "8", "--fault", "stall@1:0.7"), 50, s);
     assert_int_equal(s->n, 50);
     assert_int_equal(missing(s), 0);
     assert_true(longest_wait(s) > 0.5);
@@ -235,7 +199,7 @@ static void endings(void **state)
     static const char *const fault[] = {"cut@1", "tear@1", "end@1"};
     for (int i = 0; i < 3; i++) {
         Seen *const s = test_malloc(sizeof *s);
-        serve(OPTIONS("--speed", "8", "--fault", fault[i]), 100, s);
+        serve(RTSP_OPTIONS("--speed", "8", "--fault", fault[i]), 100, s);
         assert_true(s->error < 0);
         /* libavcodec may keep the last ones; a connection that is reset takes with it what a slow client has not read */
         assert_in_range(s->n, strncmp(fault[i], "tear", 4) == 0 ? 1 : 25, 33);
@@ -250,7 +214,7 @@ static void damage(void **state)
     static const char *const fault[] = {"garbage@1:3000", "corrupt@1:6", "loss@1:6"};
     for (int i = 0; i < 3; i++) {
         Seen *const s = test_malloc(sizeof *s);
-        serve(OPTIONS("--speed", "8", "--fault", fault[i]), 90, s);
+        serve(RTSP_OPTIONS("--speed", "8", "--fault", fault[i]), 90, s);
         assert_true(s->n >= 60);
         assert_true(i == 0 || missing(s) > 0);
         assert_int_equal(s->number[s->n - 1], (s->number[s->n - 2] + 1) % FRAMES); /* well again */
@@ -262,7 +226,7 @@ static void jump(void **state)
 {
     (void)state;
     Seen *const s = test_malloc(sizeof *s);
-    serve(OPTIONS("--speed", "8", "--fault", "jump@1:100"), 60, s);
+    serve(RTSP_OPTIONS("--speed", "8", "--fault", "jump@1:100"), 60, s);
     assert_int_equal(s->n, 60);
     assert_int_equal(missing(s), 0);
     int jumps = 0;
@@ -281,7 +245,7 @@ static void other_size(void **state)
     char fault[80];
     assert_true(snprintf(fault, sizeof fault, "change@1:%s", film[1]) < (int)sizeof fault);
     Seen *const s = test_malloc(sizeof *s);
-    serve(OPTIONS("--speed", "8", "--fault", fault), 60, s);
+    serve(RTSP_OPTIONS("--speed", "8", "--fault", fault), 60, s);
     assert_int_equal(s->width[0], 320);
     assert_int_equal(s->width[s->n - 1], 640);
     for (int i = 1; i < s->n; i++)
@@ -294,7 +258,7 @@ static void middle(void **state)
 {
     (void)state;
     Seen *const s = test_malloc(sizeof *s);
-    serve(OPTIONS("--speed", "8", "--middle"), 60, s);
+    serve(RTSP_OPTIONS("--speed", "8", "--middle"), 60, s);
     int first = 0;
     while (first < s->n && s->number[first] != 30)
         first++;
@@ -309,12 +273,12 @@ static void refusal(void **state)
 {
     (void)state;
     Seen *const s = test_malloc(sizeof *s);
-    const Server server = start(OPTIONS("--refuse", "2", "--speed", "8"));
+    Child server = rtsp_serve(film[0], RTSP_OPTIONS("--refuse", "2", "--speed", "8"));
     for (int i = 0; i < 3; i++) {
-        watch(server.url, 10, s);
+        watch(server.said, 10, s);
         assert_true(i < 2 ? s->n == 0 && s->error < 0 : s->n >= 10);
     }
-    stop(&server);
+    child_stop(&server);
     test_free(s);
 }
 

@@ -2,13 +2,12 @@
  * pictures around it, by the numbers burned into them. */
 #include "check.h"
 
-#include <signal.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #include "base/file.h"
 #include "clip_shown.h"
 #include "engine_bench.h"
+#include "rtsp/serve.h"
 
 #define FPS 30
 #define AROUND 6 /* pictures before an event, and from it on */
@@ -41,31 +40,6 @@ static int tear_down(void **state)
     char command[128];
     snprintf(command, sizeof command, "rm -r %s", dir);
     return system(command);
-}
-
-typedef struct Server {
-    pid_t pid;
-    char url[64];
-} Server;
-
-static Server serve(const char *fault)
-{
-    Server s = {0};
-    int out[2];
-    assert_int_equal(pipe(out), 0);
-    s.pid = fork();
-    if (s.pid == 0) {
-        dup2(out[1], 1);
-        close(out[0]);
-        execl(RTSP_SERVER, RTSP_SERVER, film, fault ? "--fault" : NULL, fault, NULL);
-        _exit(127);
-    }
-    close(out[1]);
-    FILE *const f = fdopen(out[0], "r");
-    assert_non_null(fgets(s.url, sizeof s.url, f));
-    s.url[strcspn(s.url, "\n")] = 0;
-    fclose(f);
-    return s;
 }
 
 typedef struct Clipped { /* of the records of a stream */
@@ -119,7 +93,7 @@ static void test_streams(void **state)
         {"good", NULL, 6}, {"cut", "cut@3.2", 2}, {"change", change, 3}, {"jump", "jump@3:-1", 2}, {"loss", "loss@3:40", 3},
     };
     enum { CASES = sizeof cases / sizeof *cases };
-    Server server[CASES];
+    Child server[CASES];
     EngineBench b = bench_new();
     Error e;
     b.clip = false;
@@ -127,8 +101,8 @@ static void test_streams(void **state)
     const Watch *const w = bench_parse(b.arena, watch_text);
     bench_start(&b, 2);
     for (int i = 0; i < CASES; i++) {
-        server[i] = serve(cases[i].fault);
-        bench_add(&b, &(StreamSpec){.name = cases[i].name, .url = server[i].url, .watch = w, .latency = 300000, .live.video.read_timeout = 3000000});
+        server[i] = rtsp_serve_fault(film, cases[i].fault);
+        bench_add(&b, &(StreamSpec){.name = cases[i].name, .url = server[i].said, .watch = w, .latency = 300000, .live.video.read_timeout = 3000000});
     }
     bench_sleep(10);
     engine_free(b.engine);
@@ -140,10 +114,8 @@ static void test_streams(void **state)
         assert_true(i > 0 || c.shorter <= 1); /* the last one, when all ended */
     }
     bench_close(&b);
-    for (int i = 0; i < CASES; i++) {
-        kill(server[i].pid, SIGTERM);
-        waitpid(server[i].pid, NULL, 0);
-    }
+    for (int i = 0; i < CASES; i++)
+        child_stop(&server[i]);
 }
 
 int main(void)

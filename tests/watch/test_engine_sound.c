@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "rtsp/serve.h"
 #include "sound_clip.h"
 #include "watch/config.h"
 #include "watch/engine.h"
@@ -380,27 +381,6 @@ static void a_stream_without_sound(void **state)
 
 /* ---- RTSP ---- */
 
-static Server serve_rtsp(const char *path, const char *option, const char *value)
-{
-    Server s = {0};
-    int out[2];
-    assert_int_equal(pipe(out), 0);
-    s.pid = fork();
-    if (s.pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        dup2(out[1], 1);
-        close(out[0]);
-        execl(RTSP_SERVER, RTSP_SERVER, path, option, value, NULL);
-        _exit(127);
-    }
-    close(out[1]);
-    FILE *const f = fdopen(out[0], "r");
-    assert_non_null(fgets(s.url, sizeof s.url, f));
-    s.url[strcspn(s.url, "\n")] = 0;
-    fclose(f);
-    return s;
-}
-
 static const struct {
     const char *option, *value;
     int64_t latency;
@@ -430,7 +410,7 @@ static void check_rtsp(Bench *b, int i)
 static void streams_of_rtsp(void **state)
 {
     (void)state;
-    Server server[RTSP];
+    Child server[RTSP];
     Bench b[RTSP];
     const char *path = NULL;
     for (int i = 0; i < RTSP; i++) {
@@ -439,14 +419,14 @@ static void streams_of_rtsp(void **state)
             path = in_folder(b[0].arena, "clip.mp4");
             sound_clip_write(path, &(SoundClip){SECONDS, sound_tone(b[0].arena, SECONDS)});
         }
-        server[i] = serve_rtsp(path, rtsp[i].option, rtsp[i].value);
-        bench_add(&b[i], &(StreamSpec){.name = "s", .url = server[i].url, .watch = b[i].told->watch, .latency = rtsp[i].latency});
+        server[i] = rtsp_serve(path, RTSP_OPTIONS(rtsp[i].option, rtsp[i].value));
+        bench_add(&b[i], &(StreamSpec){.name = "s", .url = server[i].said, .watch = b[i].told->watch, .latency = rtsp[i].latency});
     }
     for (int i = 0; i < RTSP; i++)
         wait_for_samples(&b[i], 30, 20);
     for (int i = 0; i < RTSP; i++) {
         bench_stop(&b[i]);
-        end_server(&server[i]);
+        child_stop(&server[i]);
         check_rtsp(&b[i], i);
         bench_close(&b[i]);
     }
