@@ -2,7 +2,8 @@
  *
  * A feature counts only if the operating system saves its registers (xgetbv): a CPU with AVX-512
  * under a system without it must run AVX2 code. Tiles (AMX) must also be asked for, once a process, before a thread
- * touches one: Linux keeps their 8 KiB a thread only for those who do. Asking is part of looking. Caches come from the deterministic cache leaves
+ * touches one: Linux keeps their 8 KiB a thread only for those who do, and from then on refuses them small stacks for
+ * signals. So only who is about to run tiles asks. Caches come from the deterministic cache leaves
  * (4 on Intel, 0x8000001d on AMD: the same format), else from sysconf. */
 #include "target/cpu.h"
 
@@ -57,7 +58,7 @@ static void detect_features(Cpu *cpu)
 /* Linux 5.16 and later (arch/x86/include/uapi/asm/prctl.h). */
 enum { REQUEST_STATE = 0x1023, STATE_TILES = 18 };
 
-static void ask_for_tiles(Cpu *cpu)
+void cpu_ask_for_tiles(Cpu *cpu)
 {
     if (!cpu->has[CPU_AMX_TILE])
         return;
@@ -108,7 +109,7 @@ static void detect_caches(Cpu *cpu)
 #else
 static void detect_features(Cpu *cpu) { (void)cpu; }
 static void detect_model(Cpu *cpu) { (void)cpu; }
-static void ask_for_tiles(Cpu *cpu) { (void)cpu; }
+void cpu_ask_for_tiles(Cpu *cpu) { (void)cpu; }
 static void detect_caches(Cpu *cpu) { (void)cpu; }
 #endif
 
@@ -122,7 +123,6 @@ Cpu cpu_detect(void)
 {
     Cpu cpu = {0};
     detect_features(&cpu);
-    ask_for_tiles(&cpu);
     detect_model(&cpu);
     detect_caches(&cpu);
     cpu.l1 = cache_or(cpu.l1, _SC_LEVEL1_DCACHE_SIZE);

@@ -47,6 +47,8 @@ typedef struct Cpu {
 } Cpu;
 
 Cpu cpu_detect(void);
+/* Asks the system for tiles, if the CPU has them: they are the process's then, or has[CPU_AMX_TILE] is false. */
+void cpu_ask_for_tiles(Cpu *cpu);
 const char *cpu_feature_text(CpuFeature f);
 
 #endif

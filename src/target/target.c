@@ -148,7 +148,8 @@ static Target make_target(const Level *level, const Cpu *cpu)
 
 Target target_native(void)
 {
-    const Cpu cpu = cpu_detect();
+    Cpu cpu = cpu_detect();
+    cpu_ask_for_tiles(&cpu);
     int best = 0;
     for (int k = 1; k < LEVELS; k++)
         if (level_missing(&levels[k], &cpu) < 0)
@@ -177,8 +178,10 @@ int target_find(const char *name, Target *out, Error *e)
 
 bool target_runs(const Target *t, const char **missing)
 {
-    const Cpu cpu = cpu_detect();
+    Cpu cpu = cpu_detect();
     const Level *level = level_find(t->name);
+    if (level && level->amx)
+        cpu_ask_for_tiles(&cpu);
     const int lacks = level ? level_missing(level, &cpu) : -1;
     if (missing && lacks == CPU_AMX_TILE && cpu.tiles_refused)
         *missing = "AMX tiles, which the system refuses this process (it takes Linux 5.16, and signal stacks of 16 KiB)";

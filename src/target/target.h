@@ -35,7 +35,8 @@ static inline int target_lanes(const Target *t, int element_bytes)
 Target target_native(void);
 /* By level name; cache sizes are the machine's. ERR_INVALID names the levels there are. */
 int target_find(const char *name, Target *out, Error *e);
-/* May code for `t` run here? If not, `missing` names the feature. */
+/* May code for `t` run here? If not, `missing` names the feature. Tiles, where it has them, are asked of the system: whoever
+ * runs no such code may go on having signal stacks that are too small for them. */
 bool target_runs(const Target *t, const char **missing);
 /* For code that is run while compiling: `t` if that runs here, else this machine. */
 Target target_here(const Target *t);

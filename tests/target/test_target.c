@@ -1,7 +1,23 @@
 /* Targets: levels by name, what the machine has, what is refused. */
 #include "check.h"
 
+#include <signal.h>
+
 #include "target/target.h"
+
+/* The first test, as the system forgets no asking: once tiles are a process's, it may have no signal stack of 8 KiB. */
+static void tiles_are_asked_for_by_who_runs_them(void **state)
+{
+    (void)state;
+    static char memory[8192];
+    const stack_t small = {.ss_sp = memory, .ss_size = sizeof memory}, none = {.ss_flags = SS_DISABLE};
+    Target t;
+    assert_int_equal(target_find("avx2", &t, NULL), ERR_OK);
+    assert_true(target_runs(&t, NULL));
+    assert_int_equal(target_find("amx", &t, NULL), ERR_OK);
+    assert_int_equal(sigaltstack(&small, NULL), 0);
+    assert_int_equal(sigaltstack(&none, NULL), 0);
+}
 
 static void levels_are_found(void **state)
 {
@@ -83,7 +99,7 @@ static void description(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(levels_are_found),
+        cmocka_unit_test(tiles_are_asked_for_by_who_runs_them), cmocka_unit_test(levels_are_found),
         cmocka_unit_test(vnni_without_avx512),
         cmocka_unit_test(native_is_the_highest_that_runs),
         cmocka_unit_test(unknown_is_refused),
