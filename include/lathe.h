@@ -20,8 +20,8 @@
  * compiles waits until no kernel is in the middle of code generation, a fraction of a second. The result never depends on
  * how many threads there were.
  *
- * Signals. A module compiled for "amx" (lathe_options.target; NULL is that where the CPU has it) makes signal frames larger:
- * stacks for signals (sigaltstack) need 16 KiB, those that are there before it is loaded, else it is refused, and later ones.
+ * Signals. A module compiled for "amx" (lathe_options.target; NULL is that where the CPU has it) makes signal frames
+ * larger: stacks for signals (sigaltstack) need 16 KiB. With smaller ones it is refused; smaller ones are refused after.
  *
  * Tensors are dense and row-major (last dim fastest), at most LATHE_MAX_RANK dims, counted in elements. Types below 8
  * bits take one byte an element, signed ones sign-extended; booleans are one byte, 0 or 1. Strings and complex numbers
