@@ -87,8 +87,8 @@ static void renew_axes(Exprs *x, const Stage *old, Stage *st)
 }
 
 /* s.met: `lanes` partial results meet as vectors of `meet`. */
-static Stage meet_stage(Stages *s, const Stage *old, const Stage *part, const char *lane_axis, int a, int lanes, int meet,
-                        int stage)
+static Stage meet_stage(Stages *s, const Stage *old, const Stage *part, const char *lane_axis, int a, int lanes,
+                        int meet, int stage)
 {
     Exprs *x = s->x;
     Stage st = *old;

@@ -1,7 +1,7 @@
-/* Templates for reductions of rows, vectors of partial results side by side that meet at the end. See choose.c for the order
- * of things.
+/* Templates for reductions of rows, vectors of partial results side by side that meet at the end. See choose.c for the
+ * order of things.
  *
- *     sum (i; r: 200)  ->  sum.rf.rf (i, l: 16, ll: 4; r: 3)  four vectors side by side, as a sum waits for the one before it
+ *     sum (i; r: 200)  ->  sum.rf.rf (i, l: 16, ll: 4; r: 3)  four vectors side by side: a sum waits for the one before
  *                          sum.rf (i, l: 16; ll: 4)           they are added up
  *                          sum.met (i, l: 4; r: 4)            so are the parts of the last one
  *                          sum (i; l: 4 + 8)                  lanes meet, and what no whole vector has left */
@@ -106,7 +106,8 @@ void choose_reductions(Choice *c)
         const bool chains = st->naxes > 0 && st->naxes + 2 <= MAX_RANK && (extent % lanes == 0 || st->nreduce == 1) &&
                             axis_extent(c->s, st, last, 0) >= 2 * CHAINS * lanes;
         /* of a short row more would be left for one by one than a sum has to wait */
-        const bool is_short = st->naxes > 0 && st->nreduce == 1 && axis_extent(c->s, st, last, 0) > 0 && extent < 2 * CHAINS * lanes;
+        const bool is_short = st->naxes > 0 && st->nreduce == 1 && axis_extent(c->s, st, last, 0) > 0 &&
+                              extent < 2 * CHAINS * lanes;
         const int width = chains || is_short ? lanes : 2 * lanes, meet = st->naxes > 0 ? MEET : 0;
         if (!reduction_is_contiguous(c->s, i) || stages_rfactor(c->s, i, axis, width, meet, false) < 0) {
             continue;

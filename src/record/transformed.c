@@ -199,6 +199,33 @@ static void schedule_input(Choice *c, const Transformed *w, Blocks b, LoopRef bl
     ts->vector = order_add(ts, 3, 0);
 }
 
+/* Of blocks of so many outputs: what the larger of two equal parts takes, against half of all. */
+static double imbalance(int64_t outputs, int64_t block)
+{
+    const int64_t blocks = (outputs + block - 1) / block, part = (blocks + 1) / 2 * block;
+    return 2.0 * (double)(part < outputs ? part : outputs) / (double)outputs;
+}
+
+/* Where blocks of outputs are the tasks, they are few: a tile that is as good and makes equal parts is better on two threads
+ * (128 outputs: four blocks of 2 vectors of 16, not 48, 48 and 32). One thread and two count alike. */
+static ProductTile choose_products(const Choice *c, const Transformed *w, Blocks b, int64_t outputs)
+{
+    const int lanes = target_lanes(c->target, 4);
+    ProductSize size = {.outer = 1, .inner = (int64_t)b.rows * b.columns, .width = outputs};
+    ProductTile best = product_tile(c->target, size);
+    double most = 0;
+    for (int vectors = is_whole(w, b) ? best.vectors : 0; vectors > 0; vectors--) {
+        size.width = vectors * lanes < outputs ? vectors * lanes : outputs;
+        const ProductTile tile = product_tile(c->target, size);
+        const double score = tile.score * 2 / (1 + imbalance(outputs, (int64_t)tile.vectors * lanes));
+        if (tile.vectors == vectors && score > most) {
+            most = score;
+            best = tile;
+        }
+    }
+    return best;
+}
+
 /* The products of one (i, j) after the other: a GEMM of tiles and channels, for a block of outputs. */
 static bool choose_transformed(Choice *c, int stage)
 {
@@ -209,8 +236,7 @@ static bool choose_transformed(Choice *c, int stage)
     }
     const int64_t outputs = stage_dim(c->s, w.acc, 3);
     Blocks b = choose_blocks(c, &w);
-    const ProductTile tile = product_tile(c->target, (ProductSize){
-        .outer = 1, .inner = (int64_t)b.rows * b.columns, .width = outputs});
+    const ProductTile tile = choose_products(c, &w, b, outputs);
     b.outputs = tile.vectors * target_lanes(c->target, 4);
     const int products = choose_product_inside(c, &k, tile);
     w.z++;

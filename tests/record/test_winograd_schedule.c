@@ -9,12 +9,14 @@ typedef struct Case {
     const char *target;
     int m, images, channels, outputs, height, width; /* of x, with a border of 1 */
     bool whole;                                      /* v is a phase of its own: the weights are larger */
+    int block;                                       /* outputs of a task, where they make equal parts for two threads */
 } Case;
 
 static const Case cases[] = {
-    {"avx2", 2, 1, 16, 16, 4, 4, true},   {"avx2", 4, 1, 16, 12, 13, 19, false}, {"avx2", 4, 2, 8, 16, 11, 5, true},
-    {"avx2", 6, 1, 8, 8, 26, 14, false},  {"avx2", 4, 1, 7, 11, 9, 9, true},     {"avx512", 2, 1, 16, 16, 7, 7, true},
-    {"avx512", 4, 1, 16, 32, 27, 27, false}, {"avx512", 4, 1, 17, 19, 6, 10, true}, {"avx512", 6, 1, 16, 16, 13, 31, false},
+    {"avx2", 2, 1, 16, 16, 4, 4, true, 0},   {"avx2", 4, 1, 16, 12, 13, 19, false, 0}, {"avx2", 4, 2, 8, 16, 11, 5, true, 0},
+    {"avx2", 6, 1, 8, 8, 26, 14, false, 0},  {"avx2", 4, 1, 7, 11, 9, 9, true, 0},     {"avx512", 2, 1, 16, 16, 7, 7, true, 0},
+    {"avx512", 2, 1, 8, 128, 7, 7, true, 32}, /* not 48, 48 and 32 */
+    {"avx512", 4, 1, 16, 32, 27, 27, false, 0}, {"avx512", 4, 1, 17, 19, 6, 10, true, 0}, {"avx512", 6, 1, 16, 16, 13, 31, false, 0},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
@@ -45,6 +47,19 @@ static void compile_job(Context *ctx, void *arg)
         FAIL_MSG("%s F(%d,3): no kernel has the template's schedule", c->target, c->m);
 }
 
+/* The product of the factors of the output's second parallel axis. */
+static int block_of(Context *ctx, const Job *j)
+{
+    const Schedule *sc = schedule_choose(ctx, stages_parse(ctx, "test", j->stages, strlen(j->stages)), &j->target, NULL);
+    for (int i = 0; i < sc->stage.len; i++) {
+        const StageSchedule *ss = &sc->stage.at[i];
+        const AxisTile *k = ss->norder > 1 ? &ss->tile[ss->order[1].axis] : NULL;
+        if (ss->nparallel == 2 && k->n == 2)
+            return k->factor[0] * k->factor[1];
+    }
+    return 0;
+}
+
 static void schedule_job(Context *ctx, void *arg)
 {
     const Job *j = arg;
@@ -52,6 +67,8 @@ static void schedule_job(Context *ctx, void *arg)
     const int phases = check_chosen(ctx, j->stages, &j->target, &source);
     assert_string_equal(source, "winograd");
     assert_int_equal(phases, j->c->whole ? 2 : 1);
+    if (j->c->block)
+        assert_int_equal(block_of(ctx, j), j->c->block);
 }
 
 static void check_case(void **state)
