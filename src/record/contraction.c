@@ -65,7 +65,6 @@ static double panels_first_bytes(const Choice *c, double a, double b, double pan
 
 #define L2_RATE 50.0    /* bytes a cycle */
 #define AGAIN_SHARE 0.1 /* of reading A from L2 once more: is not hidden */
-#define SLOW_L3 12      /* bytes a cycle: above, rows first is as good (Zen 3) */
 
 /* Weights come from beyond L2 once a run. Rows first, the first tile of rows waits for all of them; panels first, each is
  * fetched while the one before is in use, but A is read for each. */

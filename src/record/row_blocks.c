@@ -148,13 +148,13 @@ static bool blocks_of(Choice *c, int product, Blocks *b)
 
 #define BLOCK_SHARE 0.75 /* of L2, for what lies between the products */
 #define UNKNOWN_L3 16    /* times L2 */
-#define MOST_AGAIN 1.1   /* of the rows: what L3 costs, if it is far */
+#define MOST_AGAIN 1.1   /* of the rows: what a slow L3 costs */
 
-/* How much may lie between the products, all of it. A near L3 is fast enough for blocks to gain nothing; that of CPUs with AMX
- * lies across a mesh and gives a core 30 GB/s, a seventh of what L2 does. */
+/* How much may lie between the products, all of it: a fast L3 gives enough for blocks to gain nothing. */
 static double room_between(const Target *t)
 {
-    return t->amx ? (double)t->l2 / 2 : (t->l3 > 0 ? (double)t->l3 : UNKNOWN_L3 * (double)t->l2) / 2;
+    const bool slow = t->l3_rate > 0 && t->l3_rate < SLOW_L3;
+    return (slow ? (double)t->l2 : t->l3 > 0 ? (double)t->l3 : UNKNOWN_L3 * (double)t->l2) / 2;
 }
 
 /* Row tiles of a block; 0: none. As long as all that lies between the products stays near blocks gain nothing. Else that

@@ -42,6 +42,7 @@ ProductTile product_tile(const Target *t, ProductSize p);
  * beside it. */
 AxisTile product_rows(const Target *t, int rows, int vectors, int64_t low, int64_t high);
 
+#define SLOW_L3 12   /* bytes a cycle of l3_rate: below, order and blocks avoid it; Zen 3's gains nothing by that */
 #define MAX_PHASES 8 /* that B's panels keep apart: of a transposed convolution, of a sum in parts */
 
 /* A and B exchanged: A's axis `row` goes in lanes. */
