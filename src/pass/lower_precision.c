@@ -15,6 +15,9 @@
  * in GPT, stays f32). What routines, control flow and callers read stays f32. A cast goes up through nodes that only
  * move elements: rounding first or later is the same.
  *
+ * Where the target rounds to bf16 by an instruction, images that its second cache does not hold are stored as bf16 as well,
+ * whoever reads them.
+ *
  * Left in f32: all that is no product of two inputs (biases, sums, norms, softmax, depthwise convolutions, the states
  * of recurrences and what an attention op has inside), what constants alone determine, convolutions by Winograd
  * (transformed tiles round several times as coarsely), other types, and bodies of control flow, whose constants are
@@ -139,6 +142,8 @@ typedef struct Lower {
     bool *widens;     /* by node: it may read bf16 for f32 */
     bool *moves;      /* by node: it may hand on bf16 for f32 */
     bool *fixed;      /* by value: somebody needs the type that it has */
+    bool *part;       /* by value: it is moved */
+    bool *stored;     /* by value: bf16 is for memory's sake; its cast belongs to its maker, not to who reads it */
     bool *wanted;     /* by value: an activation that is stored as bf16 */
     bool *retyped;    /* by node: it moves what is bf16 now */
     uint32_t *weight; /* by node: inputs, bit by bit, that are weights to be rounded */
@@ -254,6 +259,11 @@ static int find_products(Lower *l)
             continue;
         }
         l->moves[id] = f.moves;
+        for (int k = 0; k < n->nin && f.moves; k++) {
+            if (n->in[k] >= 0) {
+                l->part[n->in[k]] = true;
+            }
+        }
         bool any = false;
         for (int k = 0; k < f.nproducts; k++) {
             any |= lower_product(l, id, f.side[k]);
@@ -266,6 +276,60 @@ static int find_products(Lower *l)
 static bool reads_input(const Lower *l, NodeId id, int k)
 {
     return k >= 32 || l->reads[id] >> k & 1;
+}
+
+/* ---- what is stored ---- */
+
+static double bytes_of(const Graph *g, ValueId v)
+{
+    double bytes = dtype_size(g->value.at[v].dtype);
+    for (int k = 0; k < g->value.at[v].rank; k++) {
+        bytes *= known_extent(g->x, g->value.at[v].dim[k]);
+    }
+    return bytes;
+}
+
+/* Is input k of a pointwise node in memory? Its kernel goes with the input that is made last. */
+static bool is_side_input(const Graph *g, const int *place, const Node *n, int k)
+{
+    for (int i = 0; i < n->nin; i++) {
+        const ValueId v = n->in[i];
+        if (i != k && is_f32(g, v) && is_same_type(g, v, n->in[k]) && g->value.at[v].producer >= 0 &&
+            place[g->value.at[v].producer] > place[g->value.at[n->in[k]].producer]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Is v made by one kernel for others, rather than put together or taken apart? Parts of one array are to be of one type. */
+static bool is_made_whole(const Lower *l, ValueId v)
+{
+    const Graph *g = l->g;
+    const NodeId made = g->value.at[v].producer;
+    return made >= 0 && l->widens[made] && !l->moves[made] && !l->part[v] && !is_constant_term(g, v);
+}
+
+/* Images that no product wants narrow, but that L2 does not hold: writing and reading them is memory's time, and half of that
+ * is worth more than the conversions. Those that a kernel hands to the next, not what is computed in passing. */
+static void find_stored(Lower *l)
+{
+    const Graph *g = l->g;
+    const Block *b = &g->block.at[0];
+    int *place = arena_array_of(g->ctx->arena, g->node.len + 1, int), *uses = graph_count_uses(g);
+    for (int i = 0; i < b->node.len && l->opt->target.bf16; i++) {
+        const NodeId id = b->node.at[i];
+        const Node *n = &g->node.at[id];
+        place[id] = i;
+        for (int k = 0; k < n->nin && l->widens[id]; k++) {
+            const ValueId v = n->in[k];
+            if (is_f32(g, v) && !l->fixed[v] && g->value.at[v].rank == 4 && bytes_of(g, v) >= (double)l->opt->target.l2 &&
+                is_made_whole(l, v)) {
+                l->stored[v] |= uses[v] > 1 || is_side_input(g, place, n, k) || node_facts(g, id).kind != NODE_POINTWISE;
+                l->wanted[v] |= l->stored[v];
+            }
+        }
+    }
 }
 
 /* What is wanted as bf16 and was only moved is wanted before. */
@@ -332,6 +396,20 @@ static void rewrite(Lower *l, NodeId id)
     }
 }
 
+/* Results of the node, the i-th of its block, as bf16 right behind it; how many. */
+static int round_stored(Lower *l, NodeId id, int i)
+{
+    const Block *b = &l->g->block.at[0];
+    const int len = b->node.len;
+    for (int k = 0; k < l->g->node.at[id].nout; k++) {
+        const ValueId v = l->g->node.at[id].out[k];
+        if (v >= 0 && l->stored[v] && is_f32(l->g, v)) {
+            as_bf16(l, b->node.at[i + b->node.len - len + 1], v); /* it has a reader */
+        }
+    }
+    return b->node.len - len;
+}
+
 Graph *pass_lower_precision(Context *ctx, const Graph *old, const PassOptions *opt, int *count)
 {
     Graph *g = graph_copy(ctx, old);
@@ -346,6 +424,8 @@ Graph *pass_lower_precision(Context *ctx, const Graph *old, const PassOptions *o
     l.retyped = arena_array_of(ctx->arena, g->node.len + 1, bool);
     l.weight = arena_array_of(ctx->arena, g->node.len + 1, uint32_t);
     l.reads = arena_array_of(ctx->arena, g->node.len + 1, uint32_t);
+    l.part = arena_array_of(ctx->arena, nvalues + 1, bool);
+    l.stored = arena_array_of(ctx->arena, nvalues + 1, bool);
     l.wanted = arena_array_of(ctx->arena, nvalues + 1, bool);
     l.cast = arena_array_of(ctx->arena, nvalues + 1, ValueId);
     for (int v = 0; v < nvalues; v++) {
@@ -353,6 +433,7 @@ Graph *pass_lower_precision(Context *ctx, const Graph *old, const PassOptions *o
     }
     find_readers(&l);
     *count = find_products(&l);
+    find_stored(&l);
     move_up(&l);
     const Block *b = &g->block.at[0];
     for (int i = 0; i < b->node.len; i++) {
@@ -361,6 +442,7 @@ Graph *pass_lower_precision(Context *ctx, const Graph *old, const PassOptions *o
         while (b->node.at[i] != id) {
             i++; /* over the casts in front of it */
         }
+        i += round_stored(&l, id, i);
     }
     return g;
 }
