@@ -19,6 +19,7 @@
 #define START_CYCLES 1500.0    /* a kernel of its own */
 #define PAIRS_RATE 1.3         /* of i16: each product of pairs takes an addition; measured */
 #define TILES_RATE 16.0
+#define PART_CHANNELS 8        /* of a vector, or a row of a tile, that are worth having side by side */
 #define WIDENED_RATE 0.5       /* each element is converted first */
 
 /* f32 and what is narrower; sums of integers. */
@@ -33,6 +34,22 @@ static bool on_tiles(DType type, const Target *t)
     return intrinsic_find_tile(t, type, type, DT_F32) >= 0 || intrinsic_find_tile(t, type, type, DT_I32) >= 0;
 }
 
+/* Channels in a block: of a row of tiles, or of a vector; 0: some would be left over. */
+static int whole_block(const Value *v, int64_t channels, const Target *t)
+{
+    const int row = TILE_ROW_BYTES / dtype_size(v->dtype), lanes = target_lanes(t, 4);
+    return on_tiles(v->dtype, t) && channels % row == 0 ? row : channels % lanes == 0 ? lanes : 0;
+}
+
+/* Where whole blocks would leave some over, or fill but half a row of a tile, channels of a pixel lie side by side, if they
+ * fill parts of vectors: 24, 40, 120 with 16 lanes. */
+static bool in_pixels(const Value *v, int64_t channels, const Target *t)
+{
+    const int block = whole_block(v, channels, t);
+    const bool half = on_tiles(v->dtype, t) && block > 0 && block * dtype_size(v->dtype) < TILE_ROW_BYTES;
+    return channels % PART_CHANNELS == 0 && (block == 0 || half);
+}
+
 int image_block(const Graph *g, ValueId v, const Target *t)
 {
     const Value *value = &g->value.at[v];
@@ -40,14 +57,16 @@ int image_block(const Graph *g, ValueId v, const Target *t)
     if (value->rank != 4 || !is_pixel(value->dtype) || !expr_is_int(g->x, value->dim[1], &channels)) {
         return 0;
     }
-    const int row = TILE_ROW_BYTES / dtype_size(value->dtype), lanes = target_lanes(t, 4);
-    return on_tiles(value->dtype, t) && channels % row == 0 ? row : channels % lanes == 0 ? lanes : 0;
+    return in_pixels(value, channels, t) ? PART_CHANNELS : whole_block(value, channels, t);
 }
 
 Layout image_layout(const Graph *g, ValueId v, ImageLayout kind, const Target *t)
 {
-    return kind == IMAGE_PLAIN
-               ? (Layout){0}
+    int64_t channels = 0;
+    expr_is_int(g->x, g->value.at[v].dim[1], &channels);
+    return kind == IMAGE_PLAIN ? (Layout){0}
+           : in_pixels(&g->value.at[v], channels, t)
+               ? (Layout){.n = 4, .dim = {{0, 0}, {2, 0}, {3, 0}, {1, 0}}}
                : (Layout){.n = 5, .dim = {{0, 0}, {1, 0}, {2, 0}, {3, 0}, {1, (int32_t)image_block(g, v, t)}}};
 }
 

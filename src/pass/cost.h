@@ -16,7 +16,8 @@
 /* Layouts of images, values of rank 4: f32 and what is narrower, and sums of integers. All other values are plain. */
 typedef enum ImageLayout {
     IMAGE_PLAIN,   /* N, C, H, W */
-    IMAGE_BLOCKED, /* N, C/8, H, W, 8c: as many channels as a vector has lanes of 32 bits, or as a row of a tile holds */
+    IMAGE_BLOCKED, /* N, C/8, H, W, 8c: as many channels as a vector has lanes of 32 bits, or as a row of a tile holds; N, H, W, C
+                    * where some would be left over */
     IMAGE_LAYOUTS,
 } ImageLayout;
 int image_block(const Graph *g, ValueId v, const Target *t); /* channels; 0: v has no blocks that none are left over of */

@@ -80,6 +80,19 @@ static int innermost_block(const Layout *l)
     return layout_is_plain(l) ? 0 : l->dim[l->n - 1].block;
 }
 
+/* Where channels of a pixel lie side by side, loops go through memory only with those of the pixels outside: all vectors of channels
+ * of a row (of a pixel, where rows and columns are one axis) are met before the next row. */
+static void pixels_first(const Stages *s, const Stage *st, int v, int8_t *order)
+{
+    const Layout *l = &s->tensor.at[st->result[0]].layout;
+    if (v < 0 || v + 1 >= st->naxes || layout_is_plain(l) || l->dim[l->n - 1].block > 0 || l->dim[l->n - 1].axis != v) {
+        return;
+    }
+    const int rest = st->naxes - v - 1, before = rest > 1 ? rest - 1 : 1; /* axes behind v, and how many of them go outside of it */
+    memmove(&order[v], &order[v + 1], (size_t)before);
+    order[v + before] = (int8_t)v;
+}
+
 #define BORDERED_ROW 256 /* elements: longer rows are too much code */
 
 /* The axes in order, or, where a MAP is a copy of one array whose pieces lie in another order, as they lie in that:
@@ -123,7 +136,11 @@ void choice_fill_map(const Choice *c, const Stage *st, StageSchedule *ss)
         width = extent < lanes ? extent : lanes;
     }
     /* A plain row with its border is written out: then only its ends ask where they are. */
-    const bool bordered = vector && !blocked && along < 0 && st->form == STAGE_MAP && extent <= BORDERED_ROW &&
+    const bool row = v == st->naxes - 1; /* not channels of pixels */
+    if (vector && !row && !blocked && width > lanes) {
+        width = lanes; /* which others have in blocks of one vector */
+    }
+    const bool bordered = vector && row && !blocked && along < 0 && st->form == STAGE_MAP && extent <= BORDERED_ROW &&
                           !loads_are_straight(s, st, v);
     if (vector && !bordered) {
         ss->tile[v] = (AxisTile){.n = 1, .factor = {(int32_t)width}, .tail = TAIL_PEEL};
@@ -134,6 +151,7 @@ void choice_fill_map(const Choice *c, const Stage *st, StageSchedule *ss)
     const bool scan = st->form == STAGE_SCAN;
     int8_t order[MAX_AXES];
     copy_order(s, st, v, order);
+    pixels_first(s, st, vector ? v : -1, order);
     for (int k = 0; k < st->naxes; k++) {
         const int a = order[k];
         const bool last = (along >= 0 && (a == v || a == along)) || (bordered && a == v);
@@ -423,8 +441,13 @@ void choose_windows(Choice *c)
             os->tile[row] = (AxisTile){.n = 1, .factor = {light ? window_rows(extent) : few},
                                        .tail = light ? TAIL_SHIFT : TAIL_PEEL};
         }
+        int8_t order[MAX_AXES];
         for (int a = 0; a < st->naxes; a++) {
-            order_add(os, a, 0);
+            order[a] = (int8_t)a;
+        }
+        pixels_first(s, &s->stage.at[out], v, order);
+        for (int a = 0; a < st->naxes; a++) {
+            order_add(os, order[a], 0);
         }
         os->nparallel = os->norder;
         const LoopRef innermost = os->order[os->norder - 1];

@@ -84,6 +84,12 @@ static const Case floats[] = {
      "a = conv(x, w) pads=[1,1,1,1]\nb = conv(a, d) group=48 pads=[1,1,1,1]\nc = concat(a, b) axis=1\n"
      "const v f32[16,96,1,1] = {w1536}\ny = conv(c, v)\noutput y\n",
      false, false},
+    {"parts of vectors",
+     "graph \"g\"\ninput x f32[1,40,11,9]\nconst w f32[120,40,1,1] = {w4800}\nconst d f32[120,1,3,3] = {w1080}\n"
+     "const v f32[40,120,3,3] = {w43200}\na = conv(x, w)\nb = relu(a)\nc = conv(b, d) group=120 pads=[1,1,1,1]\n"
+     "e = max_pool(c) kernel_shape=[3,3] strides=[1,1] pads=[1,1,1,1]\nf = conv(e, v) pads=[1,1,1,1]\n"
+     "const i i64[2] = {2,3}\nh = add(f, x)\ny = conv(h, w)\nm = reduce_mean(h, i) keepdims=1\noutput y, m\n",
+     false, true},
     {"few channels",
      "graph \"g\"\ninput x f32[2,3,33,35]\nconst w f32[48,3,7,7] = {w7056}\nconst v f32[48] = {w48}\n"
      "a = conv(x, w, v) strides=[2,2] pads=[3,3,3,3]\nb = relu(a)\n"
