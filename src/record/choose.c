@@ -14,13 +14,37 @@
 #include "record/templates.h"
 
 #define INLINE_COST 6 /* flops a point that may be done again for every reader */
+#define SMALL_IMAGE 8 /* rows and columns: written out, all of them */
 
 static bool row_of_unknown_length(const Stages *s, const Stage *st)
 {
     return st->naxes > 0 && axis_extent(s, st, st->naxes - 1, 0) == 0;
 }
 
-static bool inlinable(const Stages *s, int stage)
+/* A plain image with a border, of few rows of one vector: where masks cost nothing windows read it as it lies, under masks that
+ * are known. A copy with the border has to be made, under masks as well, and what reads it waits for those stores. */
+static bool is_masked_border(const Stages *s, int stage, int reader, const Target *t)
+{
+    const Stage *st = &s->stage.at[stage], *r = &s->stage.at[reader];
+    const Expr load = load_of(s, r, st->result[0]);
+    const int last = r->naxes - 1;
+    int64_t step;
+    Contraction c;
+    if (!t->masks || r->form != STAGE_REDUCE || last < 1 || !load || (contraction_of(s, reader, &c) && c.vector_axis >= 0) ||
+        axis_extent(s, r, last - 1, SMALL_IMAGE + 1) > SMALL_IMAGE ||
+        axis_extent(s, r, last, SMALL_IMAGE + 1) > SMALL_IMAGE ||
+        !load_stride(s, load, r->axis[last].var, &step) || step != 1) {
+        return false;
+    }
+    for (int k = 0; k < s->tensor.len; k++) {
+        if (stage_loads(s, st, k) && !layout_is_plain(&s->tensor.at[k].layout)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool inlinable(const Stages *s, int stage, const Target *t)
 {
     const Stage *st = &s->stage.at[stage];
     if (st->form != STAGE_MAP || s->tensor.at[st->result[0]].role != TENSOR_TEMP) {
@@ -30,6 +54,9 @@ static bool inlinable(const Stages *s, int stage)
     const int readers = count_readers(s, stage, &reader);
     if (readers == 0) {
         return false;
+    }
+    if (readers == 1 && is_masked_border(s, stage, reader, t)) {
+        return true;
     }
     const int cost = point_cost(s, st);
     Contraction c;
@@ -51,11 +78,11 @@ static bool inlinable(const Stages *s, int stage)
     return cost <= INLINE_COST || (readers == 1 && only_maps && reads_pointwise(s, reader, stage));
 }
 
-static void inline_all(Context *ctx, Stages *s, Schedule *sc)
+static void inline_all(Context *ctx, Stages *s, Schedule *sc, const Target *t)
 {
     for (int i = 0; i < s->stage.len;) {
         const char *name = s->tensor.at[s->stage.at[i].result[0]].name;
-        if (inlinable(s, i) && stages_inline(s, i)) {
+        if (inlinable(s, i, t) && stages_inline(s, i)) {
             const ScheduleStep step = {.kind = SCHED_INLINE, .a = name};
             vec_push(ctx->arena, &sc->step, step);
         } else {
@@ -134,7 +161,7 @@ Schedule *schedule_choose(Context *ctx, const Stages *stages, const Target *t, c
     Stages *s = stages_copy(ctx, stages);
     Schedule *sc = arena_new_of(ctx->arena, Schedule);
     sc->variant = "default";
-    inline_all(ctx, s, sc);
+    inline_all(ctx, s, sc, t);
     split_all(ctx, s, sc);
     fuse_all(ctx, s, sc);
     Choice choice = {.ctx = ctx, .s = s, .target = t, .sc = sc, .source = "default"};

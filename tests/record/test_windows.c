@@ -22,6 +22,15 @@
     "reduce acc (n: 1, k: " C ", p: " P ", q: " Q "; r: 3, s: 3) init 0 "                                              \
     "update fma(pad[n, k, p*2 + r, q*2 + s], w[k, 0, r, s], state0) combine state0 + state2_0\n"                       \
     "map y (i: 1, j: " C ", k: " P ", m: " Q ") = max(0, acc[i, j, k, m])\n"
+/* 3x3 with a border, 4 channels, plain, 7 x 7. */
+#define SMALL                                                                                                          \
+    "input x f32 [1, 4, 7, 7]\nconst w f32 [4, 1, 3, 3]\ntemp pad f32 [1, 4, 9, 9]\ntemp acc f32 [1, 4, 7, 7]\n"   \
+    "output y f32 [1, 4, 7, 7]\n"                                                                                     \
+    "map pad (i: 1, j: 4, k: 9, m: 9) = select(k < 8 & 0 < k & m < 8 & 0 < m, "                                        \
+    "x[i, j, max(min(k - 1, 6), 0), max(min(m - 1, 6), 0)], 0)\n"                                                     \
+    "reduce acc (n: 1, k: 4, p: 7, q: 7; r: 3, s: 3) init 0 "                                                          \
+    "update fma(pad[n, k, p + r, q + s], w[k, 0, r, s], state0) combine state0 + state2_0\n"                          \
+    "map y (i: 1, j: 4, k: 7, m: 7) = max(0, acc[i, j, k, m])\n"
 /* Sums over images of C channels. */
 #define SUMS(C)                                                                                                        \
     "input x f32 [1, " C ", 3, 11] layout 0 1 2 3 1:8\noutput y f32 [1, " C ", 1, 1] layout 0 1 2 3 1:8\n"             \
@@ -47,6 +56,8 @@ static const Case cases[] = {
     {"avx2", STRIDED("9", "12", "38", "11", "13", "14", "37", "39", "40", "6", "19"), 1, 2, 6, TAIL_SHIFT},
     {"avx2", STRIDED("9", "13", "37", "12", "14", "15", "36", "38", "39", "7", "19"), 1, 2, 7, TAIL_SHIFT}, /* odd rows */
     {"avx512", STRIDED("8", "12", "38", "11", "13", "14", "37", "39", "40", "6", "19"), 1, 2, 6, TAIL_SHIFT},
+    {"avx2", SMALL, 2, 2, 7, TAIL_SHIFT},
+    {"avx512", SMALL, 1, 2, 7, TAIL_SHIFT}, /* read as it lies, under masks */
     {"avx2", SUMS("64"), 1, 1, 4, TAIL_PEEL},
     {"avx2", SUMS("56"), 1, 1, 4, TAIL_PEEL}, /* a tile of three blocks is left */
     {"avx2", SUMS("16"), 1, 1, 2, TAIL_PEEL},
