@@ -21,7 +21,8 @@ import numpy as np
 from .engines import ENGINES
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-LIMIT = 300  # seconds that a conversion or a start may take
+LIMIT = 300  # seconds that a conversion may take
+START = 60  # .. that loading and the first run may, or a burst
 # Of the largest value of an output. A result that is further from all others does not count.
 TOLERANCE = 1e-3
 # In less than f32, as a vector relative to its length. Networks of many layers are up to 0.2 off in any engine; what has
@@ -69,9 +70,9 @@ class Worker:
         self.process.send_signal(signal.SIGSTOP)
 
     def read(self):
-        if not select.select([self.process.stdout], [], [], LIMIT)[0]:
+        if not select.select([self.process.stdout], [], [], START)[0]:
             self.process.kill()
-            raise RuntimeError(f"over {LIMIT} s")
+            raise RuntimeError(f"over {START} s")
         line = self.process.stdout.readline()
         if not line:
             self.process.wait()
