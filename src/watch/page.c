@@ -1,4 +1,4 @@
-/* Requests, routed; jobs for the worker; readers of what comes live. */
+/* Requests, routed, and jobs for the worker. */
 #include "watch/page.h"
 
 #include <ctype.h>
@@ -14,24 +14,11 @@
 #include "base/vec.h"
 #include "net/metrics.h"
 #include "sched/workers.h"
+#include "watch/page_live.h"
 #include "watch/page_parts.h"
 #include "watch/region_edit.h"
 
-#define HEARTBEAT 15000000 /* us */
 #define JSON "application/json"
-
-typedef struct Line { /* of what came live */
-    struct Line *next;
-    int64_t number;
-    size_t size;
-    char text[];
-} Line;
-
-typedef struct Reader { /* of /api/live */
-    struct Reader *next, *prev;
-    Page *page;
-    HttpExchange *x;
-} Reader;
 
 struct Page {
     Arena *arena;
@@ -41,129 +28,13 @@ struct Page {
     Workers *workers;
     pthread_t thread;
     bool stopped;
-    LoopTimer heartbeat;
-    Reader *reader;         /* the loop's, as are jobs */
-    struct Job *job;
+    PageLive live;
+    struct Job *job;        /* the loop's */
 
     pthread_mutex_t lock;   /* guards what follows */
-    Line *line, **last;     /* the last PAGE_RECORDS */
-    int64_t nline;          /* ever */
-    bool posted;
-    LoopPost wake;
-    int64_t told;           /* lines that readers have; the loop's alone */
     Arena *names;           /* of sinks */
     PageSinks sinks;
 };
-
-/* ---- what comes live ---- */
-
-/* id: NUMBER, data: JSON. False: the reader has gone, and is freed. */
-static bool send_line(Reader *r, Arena *tmp, const Line *l)
-{
-    Str s = str_new(tmp);
-    str_addf(&s, "id: %lld\ndata: ", (long long)l->number);
-    str_addn(&s, l->text, l->size);
-    str_add(&s, "\n\n");
-    return http_send(r->x, str_text(&s), s.len);
-}
-
-/* Copies, as sending needs no lock. */
-static Line *lines_after(Page *p, Arena *a, int64_t number)
-{
-    Line *first = NULL, **last = &first;
-    pthread_mutex_lock(&p->lock);
-    for (const Line *l = p->line; l; l = l->next) {
-        if (l->number <= number)
-            continue;
-        *last = arena_dup(a, l, sizeof *l + l->size);
-        (*last)->next = NULL;
-        last = &(*last)->next;
-    }
-    pthread_mutex_unlock(&p->lock);
-    return first;
-}
-
-static void tell_readers(LoopPost *post)
-{
-    Page *const p = owner_of(Page, wake, post);
-    Arena *const a = arena_new();
-    pthread_mutex_lock(&p->lock);
-    p->posted = false;
-    pthread_mutex_unlock(&p->lock);
-    const Line *l = lines_after(p, a, p->told);
-    for (; l; l = l->next) {
-        for (Reader *r = p->reader, *next; r; r = next) {
-            next = r->next;
-            send_line(r, a, l);
-        }
-        p->told = l->number;
-    }
-    arena_free(a);
-}
-
-void page_record(Page *p, const char *json, size_t size)
-{
-    Line *const l = heap_alloc(sizeof *l + size + 1, 16);
-    if (!l)
-        return; /* who reads live misses one; sinks and store have it */
-    memcpy(l->text, json, size);
-    l->size = size;
-    pthread_mutex_lock(&p->lock);
-    l->number = ++p->nline;
-    *p->last = l;
-    p->last = &l->next;
-    Line *const oldest = p->nline > PAGE_RECORDS ? p->line : NULL;
-    if (oldest)
-        p->line = oldest->next;
-    const bool wake = !p->posted;
-    p->posted = true;
-    pthread_mutex_unlock(&p->lock);
-    heap_free(oldest);
-    if (wake)
-        event_loop_post(p->loop, &p->wake);
-}
-
-static void reader_gone(void *arg)
-{
-    Reader *const r = arg;
-    *(r->prev ? &r->prev->next : &r->page->reader) = r->next;
-    if (r->next)
-        r->next->prev = r->prev;
-    heap_free(r);
-}
-
-static void beat(LoopTimer *t)
-{
-    Page *const p = owner_of(Page, heartbeat, t);
-    for (Reader *r = p->reader, *next; r; r = next) {
-        next = r->next;
-        http_send(r->x, ": still here\n\n", 14);
-    }
-    event_loop_timer(p->loop, t, event_loop_now(p->loop) + HEARTBEAT);
-}
-
-static void serve_live(Page *p, HttpExchange *x)
-{
-    const char *const from = http_header(http_head(x), "last-event-id");
-    const int64_t number = from ? strtoll(from, NULL, 10) : 0;
-    Reader *const r = heap_alloc(sizeof *r, 16);
-    if (!r) {
-        http_reply_error(x, 503, "out of memory");
-        return;
-    }
-    *r = (Reader){.next = p->reader, .page = p, .x = x};
-    if (r->next)
-        r->next->prev = r;
-    p->reader = r;
-    Arena *const a = arena_new();
-    const Line *l = lines_after(p, a, number > p->told ? 0 : number); /* a number of an earlier run counts for nothing */
-    http_on_end(x, reader_gone, r);
-    http_add_header(x, "Cache-Control", "no-store");
-    http_stream(x, 200, "text/event-stream");
-    while (l && l->number <= p->told && send_line(r, a, l)) /* later ones come to all readers */
-        l = l->next;
-    arena_free(a);
-}
 
 /* ---- jobs: what takes time ---- */
 
@@ -450,7 +321,7 @@ static void serve_get(Page *p, HttpExchange *x, const char *path)
         }
     const char *const picture = str_starts(path, "/snapshot/") ? path + strlen("/snapshot/") : NULL; /* a stream's name: anything */
     if (strcmp(path, "/api/live") == 0) {
-        serve_live(p, x);
+        page_live_serve(&p->live, x);
     } else if (strcmp(path, "/api/search") == 0) {
         serve_search(p, x);
     } else if (picture && str_ends(picture, ".jpg")) {
@@ -512,8 +383,7 @@ static int start(Page *p, Error *e)
         code = http_listen(p->loop, &http, &p->server, e);
     if (code != 0)
         return code;
-    p->heartbeat.fire = beat;
-    event_loop_timer(p->loop, &p->heartbeat, event_loop_now(p->loop) + HEARTBEAT);
+    page_live_begin(&p->live, p->loop);
     if (pthread_create(&p->thread, NULL, run_loop, p) == 0)
         return 0;
     http_close(p->server);
@@ -540,8 +410,8 @@ int page_open(const PageOptions *opt, Page **out, Error *e)
 {
     Arena *const a = arena_new();
     Page *const p = arena_new_of(a, Page);
-    *p = (Page){.arena = a, .opt = *opt, .wake.run = tell_readers};
-    p->last = &p->line;
+    *p = (Page){.arena = a, .opt = *opt};
+    page_live_init(&p->live);
     copy_options(&p->opt, a);
     pthread_mutex_init(&p->lock, NULL);
     const int code = start(p, e);
@@ -579,14 +449,13 @@ void page_close(Page *p)
     if (p->server)
         http_close(p->server);
     event_loop_free(p->loop);
-    for (Line *l = p->line, *next; l; l = next) {
-        next = l->next;
-        heap_free(l);
-    }
+    page_live_end(&p->live);
     arena_free(p->names);
     pthread_mutex_destroy(&p->lock);
     arena_free(p->arena);
 }
+
+void page_record(Page *p, const char *json, size_t size) { page_live_record(&p->live, json, size); }
 
 int page_port(const Page *p) { return http_port(p->server); }
 
