@@ -1,16 +1,20 @@
-/* The factor of all rates. Where far too much is begun nearly all of it is late, though half might have been done: so one
- * period lowers it to a half at most, and the next one sees more clearly. */
+/* Grants by credit and window, and what a period teaches. */
 #include "sched/governor.h"
 
 #include <math.h>
 
-#define MOST_FALL 0.5 /* of the factor, in a period */
-#define MOST_RISE 1.5
-#define NEAR 0.8 /* of the factor that was too much */
-#define SLOW_RISE 0.1 /* .. from there on, where workers have nothing to do */
-#define ROOM 0.8 /* of the workers' time: what is less is taken at once, the rest by small steps */
+#define MOST_FALL 0.5  /* of factor and window, in a period */
+#define MOST_SLOPE 0.5 /* credits for each sample under way: where few are, one is no reason to pass over who has less */
+#define OVER 0.98      /* a factor from there on is 1 */
+#define STEP 0.25      /* of the way that the factor goes to what was granted .. */
+#define LESS 0.05      /* .. less this for each credit of theirs on the average: they were granted less than given */
+#define ROOM 0.97      /* of the workers' time: they had some left */
+#define GROWTH 1.05    /* of the window */
+#define NEAR_FULL 0.75 /* of it, else it was not too small */
+#define CLEAN 0.01     /* samples that are late are work in vain, and nobody's credit: less of them than make an overload */
+#define LEAST_WINDOW 2.0
 
-Governor governor_new(int64_t now) { return (Governor){.factor = 1, .ceiling = 1, .since = now}; }
+Governor governor_new(int64_t now) { return (Governor){.factor = 1, .since = now}; }
 
 void governor_report(Governor *g, bool late)
 {
@@ -18,51 +22,87 @@ void governor_report(Governor *g, bool late)
     g->late += late;
 }
 
-bool governor_grants(const Governor *g, double *credit, double put_off)
+/* What a stream is given each time; `most`: its credit does not rise beyond that. */
+static void give(Governor *g, GovernorShare *s, double most)
+{
+    g->asked++;
+    g->credits += fmin(s->credit, GOVERNOR_CREDIT);
+    s->credit = fmax(s->credit, fmin(s->credit + g->factor, most)); /* what was saved for dear ones is kept */
+}
+
+void governor_miss(Governor *g, GovernorShare *s)
+{
+    if (g->factor < 1)
+        give(g, s, GOVERNOR_CREDIT);
+    else
+        governor_report(g, true);
+}
+
+bool governor_grants(Governor *g, GovernorShare *s, double put_off)
 {
     if (g->factor >= 1)
         return true;
-    *credit += g->factor;
-    if (*credit < 1 + g->factor * put_off)
+    const double wait = g->factor * put_off, most = GOVERNOR_CREDIT + wait;
+    give(g, s, most);
+    const double worth = fmin(s->credit, most); /* what was saved takes no more of the window */
+    const double span = fmin(GOVERNOR_SPAN, MOST_SLOPE * g->window);
+    if (worth < 1 + wait + span * ((double)g->open / g->window - 1))
         return false;
-    *credit -= 1;
+    s->credit -= 1;
+    g->granted++;
+    g->open += !s->open;
+    g->most = g->open > g->most ? g->open : g->most;
+    s->open = true;
     return true;
+}
+
+void governor_close(Governor *g, GovernorShare *s, bool used)
+{
+    g->open -= s->open;
+    s->credit += s->open && !used ? 1 : 0;
+    s->open = false;
 }
 
 /* Multiples of the golden ratio are spread evenly, however many there are. */
 double governor_phase(int stream) { return fmod(stream * 0.6180339887498949, 1); }
 
-/* By what the factor is multiplied. */
-static double change(const Governor *g, double late, double busy)
+/* What a period teaches that was not overload yet. */
+static void look_for_overload(Governor *g, double late, double seconds)
 {
-    if (busy >= GOVERNOR_FULL && late > GOVERNOR_LATE)
-        return fmax(1 - late, MOST_FALL);
-    if (busy >= GOVERNOR_FULL && late > GOVERNOR_LATE / 2)
-        return 1; /* about right */
-    const double room = fmax(ROOM - busy, 0), fast = fmin(fmax(ROOM / fmax(busy, 0.01), 1.01), MOST_RISE);
-    const double slow = 1.01 + SLOW_RISE * room, below = g->ceiling < 1 ? NEAR * g->ceiling / g->factor : MOST_RISE;
-    return fmin(fast, fmax(slow, below));
+    if (g->busy < GOVERNOR_FULL || late <= GOVERNOR_LATE)
+        return;
+    g->factor = fmax(1 - late, MOST_FALL);
+    g->window = fmax((double)(g->done - g->late) / seconds * GOVERNOR_BEGIN, LEAST_WINDOW);
 }
 
-static Governor next_period(const Governor *g, double factor, int64_t now, double busy_seconds, double busy)
+static void adapt(Governor *g, double late)
 {
-    const bool fell = factor < g->factor;
-    const double ceiling = fell ? g->factor : factor > g->ceiling ? 1 : g->ceiling;
-    return (Governor){.factor = factor, .ceiling = ceiling, .since = now, .settling = fell, .busy_then = busy_seconds, .busy = busy};
+    const double asked = (double)g->asked;
+    const double fits = g->asked > 0 ? ((double)g->granted - LESS * g->credits) / asked : 1;
+    g->factor += STEP * (fits - g->factor);
+    g->factor = g->factor > OVER ? 1 : fmax(g->factor, GOVERNOR_MIN);
+    if (g->busy >= GOVERNOR_FULL && late > CLEAN)
+        g->window = fmax(g->window * fmax(1 - late, MOST_FALL), LEAST_WINDOW);
+    else if (g->busy < ROOM && (double)g->most > NEAR_FULL * g->window)
+        g->window *= GROWTH;
 }
 
 bool governor_tick(Governor *g, int64_t now, double busy_seconds)
 {
     const int64_t length = now - g->since;
-    if (g->settling && length >= GOVERNOR_SETTLE) {
-        *g = next_period(g, g->factor, now, busy_seconds, g->busy);
-        return false;
-    }
-    const double busy = (busy_seconds - g->busy_then) / fmax((double)length * 1e-6, 1e-6);
-    const bool full = busy >= GOVERNOR_FULL;
-    if (length < GOVERNOR_PERIOD || (full && g->done < GOVERNOR_SAMPLES && length < 4 * GOVERNOR_PERIOD))
+    if (length < GOVERNOR_PERIOD)
         return false;
     const double before = g->factor, late = g->done > 0 ? (double)g->late / (double)g->done : 0;
-    *g = next_period(g, fmin(fmax(before * change(g, late, busy), GOVERNOR_MIN), 1), now, busy_seconds, busy);
+    const double seconds = (double)length * 1e-6;
+    g->busy = (busy_seconds - g->busy_then) / seconds;
+    if (before >= 1)
+        look_for_overload(g, late, seconds);
+    else
+        adapt(g, late);
+    g->since = now;
+    g->busy_then = busy_seconds;
+    g->done = g->late = g->asked = g->granted = 0;
+    g->credits = 0;
+    g->most = g->open;
     return g->factor != before;
 }

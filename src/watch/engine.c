@@ -35,12 +35,19 @@ struct Engine {
 
 const EngineOptions *engine_options(const Engine *g) { return &g->opt; }
 
-bool engine_grants(Engine *g, double *credit, double put_off)
+bool engine_grants(Engine *g, GovernorShare *share, double put_off)
 {
     pthread_mutex_lock(&g->load);
-    const bool out = governor_grants(&g->governor, credit, put_off);
+    const bool out = governor_grants(&g->governor, share, put_off);
     pthread_mutex_unlock(&g->load);
     return out;
+}
+
+void engine_close(Engine *g, GovernorShare *share, bool used)
+{
+    pthread_mutex_lock(&g->load);
+    governor_close(&g->governor, share, used);
+    pthread_mutex_unlock(&g->load);
 }
 
 bool engine_overload(Engine *g)
@@ -55,6 +62,13 @@ void engine_report(Engine *g, bool late)
 {
     pthread_mutex_lock(&g->load);
     governor_report(&g->governor, late);
+    pthread_mutex_unlock(&g->load);
+}
+
+void engine_miss(Engine *g, GovernorShare *share)
+{
+    pthread_mutex_lock(&g->load);
+    governor_miss(&g->governor, share);
     pthread_mutex_unlock(&g->load);
 }
 
@@ -157,7 +171,7 @@ static int stream_new(Engine *g, const StreamSpec *spec, Stream **out, Error *e)
     s->engine = g;
     s->arena = a;
     s->number = g->added++;
-    s->credit = governor_phase(s->number);
+    s->share.credit = governor_phase(s->number);
     copy_spec(s, spec);
     s->run = source_is_file(spec->url) ? 0 : (uint64_t)wall_now();
     pthread_mutex_init(&s->lock, NULL);

@@ -60,7 +60,7 @@ typedef struct Stream {
     int64_t began;
     SampleGrid grid;
     bool granted;         /* the next point is not left out */
-    double credit;        /* of that */
+    GovernorShare share;  /* of what is granted */
     bool held;            /* who is told of its events is behind, or others in the spotlight */
     bool gone;            /* being removed: whatever comes is passed over */
     bool over;
@@ -79,9 +79,11 @@ typedef struct Stream {
 
 /* Of the engine, for its streams. */
 const EngineOptions *engine_options(const Engine *g);
-bool engine_grants(Engine *g, double *credit, double put_off); /* governor_grants */
+bool engine_grants(Engine *g, GovernorShare *share, double put_off); /* governor_grants */
+void engine_close(Engine *g, GovernorShare *share, bool used); /* governor_close */
 bool engine_overload(Engine *g); /* rates are lowered */
 void engine_report(Engine *g, bool late); /* one sample is finished */
+void engine_miss(Engine *g, GovernorShare *share); /* governor_miss */
 void engine_wake(Stream *s, int64_t deadline, int64_t ready);
 ObserveHost *engine_host(Engine *g);
 Desk *engine_desk(Engine *g);

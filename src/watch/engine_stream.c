@@ -11,7 +11,8 @@
 #define AHEAD 1000000   /* us: decoding begins so long before a frame is wanted */
 #define DOWN_TICK 250000 /* us */
 #define HELD_TICK 50000  /* us */
-#define MOST_PUT_OFF 10000000 /* us between keyframes; in streams with fewer of them samples are spread evenly */
+#define NEAR 1.1        /* steps: what comes next, or a little later */
+#define MOST_PUT_OFF 5000000 /* us between keyframes; in streams with fewer of them samples are spread evenly */
 
 /* ---- of late ---- */
 
@@ -166,11 +167,18 @@ static FramesMissed missed(Stream *s)
     return m;
 }
 
+/* What was granted is over. */
+static void close_grant(Stream *s, bool used)
+{
+    s->granted = false;
+    engine_close(s->engine, &s->share, used);
+}
+
 static void finish(Stream *s, SampleFate fate, bool late)
 {
     if (may_be_late(s))
         engine_report(s->engine, late);
-    s->granted = false;
+    close_grant(s, fate == SAMPLE_JUDGED);
     grid_done(&s->grid, fate, step_of(s));
 }
 
@@ -225,7 +233,7 @@ static void take(Stream *s, const LiveFrame *f)
     const bool next_epoch = s->grid.begun && f->frame.epoch != s->grid.epoch;
     const int64_t busy = grid_frame(&s->grid, &f->frame, f->arrival, &m, step_of(s));
     for (int64_t i = 0; i < busy && may_be_late(s); i++)
-        engine_report(s->engine, true);
+        engine_miss(s->engine, &s->share);
     if (next_epoch)
         stream_tell(s, SYSTEM_EPOCH, NULL, f->frame.epoch);
     s->silent = false;
@@ -256,7 +264,7 @@ static void check_silence(Stream *s, int64_t now)
     if (!s->silent && up)
         stream_tell(s, SYSTEM_GAP, NULL, 1e-6 * (double)(t - s->grid.t));
     s->silent = true;
-    s->granted = false;
+    close_grant(s, false);
     judge_quiet(s->judging.judge, t);
     grid_quiet(&s->grid, t, step_of(s));
 }
@@ -296,35 +304,57 @@ static double thread_seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Overload: points are left out. What goes on from the last decoded frame is decided about when it is time to decode it. Else all from
- * a keyframe on would have to be decoded: so a keyframe stands for the point behind it, as soon as it has come; and where none
- * is near, a grant waits for the next one. So does a stream whose decoding is behind. */
-static void leave_out(Stream *s, int64_t now)
+/* What reaching the next point takes, where not all points are. */
+typedef struct Way {
+    bool key;       /* a keyframe, at `start`, stands for it */
+    bool due;       /* its frame has come */
+    int64_t start;
+    double put_off; /* governor_grants */
+} Way;
+
+/* The longer the way from the last frame that was decoded, the dearer is a point, and the longer it waits for a keyframe that is cheaper.
+ * What stands behind a keyframe that was let go by costs that one, too. */
+static Way way_to(const Stream *s, double step)
 {
-    const double step = step_of(s);
-    while (s->grid.begun && may_be_late(s)) {
-        int64_t arrival, spacing;
-        bool key;
-        const int64_t start = live_start(s->live, s->grid.point, &key, &spacing);
-        const bool lowered = !s->grid.keyframes && engine_overload(s->engine);
-        const bool far = lowered && (double)(s->grid.point - start) > (key ? 1.1 : 2.1) * step; /* the last one may have been pulled */
-        const bool near = lowered && key && !far;
-        s->granted &= !far;
-        if (s->granted)
+    int64_t arrival, spacing;
+    bool key;
+    Way w = {.due = live_due(s->live, s->grid.point, &arrival)};
+    if (s->grid.keyframes)
+        return w;
+    w.start = live_start(s->live, s->grid.point, &key, &spacing);
+    const double beyond = (double)(s->grid.point - w.start) / step - NEAR;
+    w.key = key && beyond <= 0;
+    if (beyond > 0 && spacing <= MOST_PUT_OFF)
+        w.put_off = (double)spacing / step * (key ? 2 : fmin(beyond, 1));
+    return w;
+}
+
+/* Overload: points are left out, each once it is known what it takes. A keyframe stands for the point behind it as soon as it has come:
+ * from there on all would have to be decoded. */
+static void leave_out_dear(Stream *s, int64_t now, double step)
+{
+    while (engine_overload(s->engine)) {
+        const Way w = way_to(s, step);
+        if (w.key && s->granted)
+            grid_pull(&s->grid, w.start);
+        if (s->granted || !(w.key || w.due))
             return;
-        const bool ahead = grid_expected(&s->grid) - now >= AHEAD;
-        if (far ? !live_due(s->live, s->grid.point, &arrival) : !near && ahead)
-            return;
-        if (far && ahead) { /* no packet of this epoch has come from then: it is the next epoch that is due, at whatever point */
-            s->granted = true;
-            return;
-        }
-        s->granted = engine_grants(s->engine, &s->credit, far && spacing <= MOST_PUT_OFF ? (double)spacing / step : 0);
+        /* No packet of this epoch has come from then: it is the next epoch that is due, at whatever point. */
+        const bool next = !w.key && grid_expected(&s->grid) - now >= AHEAD;
+        s->granted = next || engine_grants(s->engine, &s->share, w.put_off);
         if (!s->granted)
             grid_skip(&s->grid, SAMPLE_RATE, step);
-        else if (near)
-            grid_pull(&s->grid, start);
     }
+}
+
+/* Decides whether the next point is left out; who is not in overload does not look where decoding begins. */
+static void leave_out(Stream *s, int64_t now)
+{
+    if (s->grid.begun && may_be_late(s))
+        leave_out_dear(s, now, step_of(s));
+    const bool soon = grid_expected(&s->grid) - now < AHEAD;
+    if (s->grid.begun && may_be_late(s) && soon && !s->granted)
+        s->granted = !engine_overload(s->engine);
 }
 
 /* Decodes a little, towards the next sample. */
@@ -409,6 +439,7 @@ void stream_end(Stream *s, const char *cause)
     if (s->over)
         return;
     s->over = true;
+    close_grant(s, false);
     judge_cancel(s->judging.judge);
     s->looking = s->listening = false;
     judge_stop(s->judging.judge);
