@@ -17,7 +17,7 @@ typedef struct ClipJob { /* a part, and the packets that show it; in the part's 
     int64_t origin;     /* of the epoch by the stream's clock, us */
     Packet *at;         /* heap */
     int n, cap;
-    int64_t first, last; /* numbers of the first and the last one (RunPacket) */
+    int64_t first; /* number of the first one (RunPacket) */
     int64_t bytes;
     const char *note; /* why it is not whole; NULL */
 } ClipJob;
@@ -45,7 +45,6 @@ typedef struct ClipStream {
 
 /* Of Clips, for its streams; without a lock. */
 const char *clips_folder_name(const Clips *c);
-const ClipsOptions *clips_options(const Clips *c);
 /* Room for a part more, or for bytes more of parts: taken if there is. */
 bool clips_reserve_part(Clips *c);
 bool clips_reserve_bytes(Clips *c, int64_t bytes);

@@ -66,7 +66,6 @@ static void job_append(ClipStream *s, ClipJob *j, const RunPacket *p)
     if (!job_put(s, j, &j->at[j->n], p))
         return;
     j->first = j->n == 0 ? p->number : j->first;
-    j->last = p->number;
     j->n++;
 }
 

@@ -43,11 +43,6 @@ const char *clips_folder_name(const Clips *c)
 {
     return c->folder_name;
 }
-const ClipsOptions *clips_options(const Clips *c)
-{
-    return &c->opt;
-}
-
 bool clips_reserve_part(Clips *c)
 {
     if (atomic_fetch_add(&c->pending, 1) < CLIPS_MAX_PENDING)

@@ -85,11 +85,11 @@ void live_close(Live *l)
     pthread_mutex_lock(&l->telling);
     l->closed = true;
     pthread_mutex_unlock(&l->telling);
-    const int64_t until = live_now() + CLOSE_WAIT;
+    const int64_t until = machine_now() + CLOSE_WAIT;
     pthread_mutex_lock(&l->lock);
     atomic_store(&l->halt, HALT_CLOSE);
     pthread_cond_broadcast(&l->wake);
-    for (int64_t now = live_now(); !l->gone && now < until; now = live_now())
+    for (int64_t now = machine_now(); !l->gone && now < until; now = machine_now())
         live_wait(l, until - now);
     const bool gone = l->gone;
     pthread_mutex_unlock(&l->lock);
@@ -215,11 +215,11 @@ static bool find_frame(Live *l, int64_t wanted, LiveFrame *out)
 
 LiveResult live_frame(Live *l, int64_t wanted, bool newest, LiveFrame *out)
 {
-    const int64_t until = live_now() + CALL_TIME;
+    const int64_t until = machine_now() + CALL_TIME;
     for (int n = 0;; n++) {
         if (find_frame(l, wanted, out))
             return LIVE_FRAME;
-        if (n >= PACKETS_A_CALL || (n > 0 && live_now() > until))
+        if (n >= PACKETS_A_CALL || (n > 0 && machine_now() > until))
             return LIVE_MORE;
         const LiveResult more = l->held.info ? LIVE_MORE : take_packet(l, wanted, newest);
         if (more != LIVE_MORE)

@@ -4,7 +4,7 @@
 
 #include <pthread.h>
 
-#include "base/file.h"
+#include "sched/clock.h"
 #include "sched/cond.h"
 #include "watch/decode.h"
 #include "watch/live.h"
@@ -56,10 +56,8 @@ struct Live {
     int64_t dropped;           /* packets that no wanted frame needed */
 };
 
-static inline int64_t live_now(void) { return (int64_t)(time_now() * 1e6); }
-
 /* Under the lock, at most so long. */
-static inline void live_wait(Live *l, int64_t us) { cond_wait_until(&l->wake, &l->lock, live_now() + us); }
+static inline void live_wait(Live *l, int64_t us) { cond_wait_until(&l->wake, &l->lock, machine_now() + us); }
 
 /* The reader's thread: connections, one after another, until it is closed. */
 void *live_read(void *live);

@@ -30,7 +30,7 @@ static void show_packet(Live *l, const Packet *p)
 static void sleep_until(Live *l, int64_t at)
 {
     pthread_mutex_lock(&l->lock);
-    for (int64_t now = live_now(); now < at && !closing(l); now = live_now())
+    for (int64_t now = machine_now(); now < at && !closing(l); now = machine_now())
         live_wait(l, at - now);
     pthread_mutex_unlock(&l->lock);
 }
@@ -105,7 +105,7 @@ static void push(Live *l, Packet *p)
 
 static Packet end_of(const Source *s)
 {
-    return (Packet){.info = stream_info_ref(source_info(s)), .arrival = live_now()};
+    return (Packet){.info = stream_info_ref(source_info(s)), .arrival = machine_now()};
 }
 
 /* No sound is to come of this connection, as far as is known. */
@@ -138,7 +138,7 @@ static void pace(Live *l, Packet *p, Pace *c)
 {
     if (p->dts == PACKET_NO_TIME)
         return;
-    const int64_t now = live_now(), since = c->media == PACKET_NO_TIME ? 0 : p->dts - c->media;
+    const int64_t now = machine_now(), since = c->media == PACKET_NO_TIME ? 0 : p->dts - c->media;
     int64_t due = c->at + (c->bursts ? since * 10 / 11 : since);
     const bool behind = c->bursts && (due < now || p->dts - c->last > 1000000);
     if (c->media == PACKET_NO_TIME || since < 0 || due > now + VIDEO_JUMP || behind) {
@@ -147,7 +147,7 @@ static void pace(Live *l, Packet *p, Pace *c)
     }
     c->last = p->dts;
     sleep_until(l, due);
-    p->arrival = live_now();
+    p->arrival = machine_now();
 }
 
 /* Packets until the connection is down. */
@@ -155,7 +155,7 @@ static int read_all(Live *l, Source *s, Error *e)
 {
     const bool paced = source_bursts(s) || (l->opt.paced && source_stored(s));
     Pace c = {.bursts = source_bursts(s), .media = PACKET_NO_TIME};
-    const int64_t connected = live_now();
+    const int64_t connected = machine_now();
     Packet p;
     int code;
     if (!source_sound(s))
@@ -165,7 +165,7 @@ static int read_all(Live *l, Source *s, Error *e)
             pace(l, &p, &c);
         show_packet(l, &p);
         push(l, &p);
-        if (live_now() - connected > LASTED)
+        if (machine_now() - connected > LASTED)
             l->down_since = l->delay = 0;
     }
     push_silence(l, s);
@@ -259,7 +259,7 @@ static uint64_t roll(Live *l) /* splitmix64 */
 /* How long to wait before the next attempt, us. */
 static int64_t next_delay(Live *l)
 {
-    const int64_t now = live_now();
+    const int64_t now = machine_now();
     if (l->down_since == 0)
         l->down_since = now;
     const int64_t most = now - l->down_since < LIVE_SHORT_OUTAGE && l->opt.retry_max > LIVE_RETRY_SOON ? LIVE_RETRY_SOON
@@ -274,7 +274,7 @@ void *live_read(void *arg)
     Live *const l = arg;
     while (!closing(l) && connect_once(l)) {
         notify(l);
-        sleep_until(l, live_now() + next_delay(l));
+        sleep_until(l, machine_now() + next_delay(l));
     }
     notify(l);
     pthread_mutex_lock(&l->lock);

@@ -5,11 +5,6 @@
 #include "base/heap.h"
 #include "watch/video.h"
 
-int64_t packet_cost(const Packet *p)
-{
-    return p->av ? p->av->size + 256 : 0;
-}
-
 bool packet_copy(Packet *out, const Packet *p)
 {
     *out = *p;

@@ -63,7 +63,6 @@ int ring_run_of(const PacketRing *r, int64_t arrival);
  * keyframe at or before t, else its first one. -1: there is none of that run. */
 int ring_find(const PacketRing *r, int run, int64_t t);
 
-int64_t packet_cost(const Packet *p); /* bytes that keeping it takes */
 /* A reference of its own. False: no memory. */
 bool packet_copy(Packet *out, const Packet *p);
 

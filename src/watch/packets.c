@@ -56,7 +56,7 @@ int64_t stream_info_step(const StreamInfo *s)
 
 /* ---- the ring ---- */
 
-static int64_t cost(const Packet *p) { return p->av ? p->av->size + 256 : 0; }
+int64_t packet_cost(const Packet *p) { return p->av ? p->av->size + 256 : 0; }
 
 void packet_free(Packet *p)
 {
@@ -153,7 +153,7 @@ bool packets_push(PacketQueue *q, Packet *p)
     if (p->av)
         note(q, p);
     q->n++;
-    q->bytes += cost(p);
+    q->bytes += packet_cost(p);
     *packets_at(q, q->n - 1) = *p;
     *p = (Packet){0};
     return true;
@@ -163,7 +163,7 @@ Packet packets_pop(PacketQueue *q)
 {
     Packet *const p = packets_at(q, 0), out = *p;
     *p = (Packet){0};
-    q->bytes -= cost(&out);
+    q->bytes -= packet_cost(&out);
     q->first = (q->first + 1) & (q->cap - 1);
     q->n--;
     return out;

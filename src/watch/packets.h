@@ -53,6 +53,7 @@ typedef struct Packet {
 /* Of sound; the end of a connection is one of pictures. */
 static inline bool packet_sound(const Packet *p) { return p->info && p->info->sound; }
 static inline bool packet_key(const Packet *p) { return p->av && (p->av->flags & AV_PKT_FLAG_KEY); }
+int64_t packet_cost(const Packet *p); /* bytes that keeping it takes */
 void packet_free(Packet *p); /* what it holds */
 
 typedef struct PacketQueue {

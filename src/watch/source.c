@@ -39,21 +39,19 @@ struct Source {
 
 /* ---- deadlines ---- */
 
-static int64_t now_us(void) { return (int64_t)(time_now() * 1e6); }
-
 static bool stopped(const Source *s) { return s->opt.stop && atomic_load(s->opt.stop) != 0; }
 
 static int must_stop(void *arg)
 {
     Source *const s = arg;
-    s->late = s->late || stopped(s) || now_us() > s->deadline;
+    s->late = s->late || stopped(s) || machine_now() > s->deadline;
     return s->late;
 }
 
 static void arm(Source *s, int64_t timeout)
 {
     s->late = false;
-    s->deadline = now_us() + timeout;
+    s->deadline = machine_now() + timeout;
 }
 
 static void disarm(Source *s) { s->deadline = INT64_MAX; }
@@ -337,7 +335,7 @@ static void describe(Source *s, StreamInfo *info, Packet *p)
     p->info = stream_info_ref(info);
     p->pts = stream_info_us(info, p->av->pts != AV_NOPTS_VALUE ? p->av->pts : p->av->dts);
     p->dts = stream_info_us(info, p->av->dts != AV_NOPTS_VALUE ? p->av->dts : p->av->pts);
-    p->arrival = now_us();
+    p->arrival = machine_now();
     if (s->stored || info->sound)
         return;
     capture_clock_read(&s->clock, p, wall_now());
@@ -405,7 +403,7 @@ int source_read(Source *s, Packet *out, Error *e)
     *out = (Packet){.av = av_packet_alloc()};
     if (!out->av)
         return refuse(s, ERR_MEMORY, "out of memory", e);
-    const int64_t start = now_us();
+    const int64_t start = machine_now();
     arm(s, read_timeout(s) - s->waited);
     int code;
     for (;;) {
@@ -417,7 +415,7 @@ int source_read(Source *s, Packet *out, Error *e)
     disarm(s);
     if (code >= 0) {
         const bool sound = out->av->stream_index == s->sound;
-        s->waited = sound && !s->opt.alone ? s->waited + now_us() - start : 0;
+        s->waited = sound && !s->opt.alone ? s->waited + machine_now() - start : 0;
         describe(s, sound ? s->sound_info : s->info, out);
         return 1;
     }

@@ -56,16 +56,10 @@ struct Desk {
     VEC(Word) word; /* as they came */
 };
 
-static int64_t machine_time(void)
-{
-    const Clock c = clock_machine();
-    return clock_now(&c);
-}
-
 /* The step that is open: words of it may still come. */
 static int64_t step_now(void)
 {
-    return machine_time() / DESK_STEP * DESK_STEP;
+    return machine_now() / DESK_STEP * DESK_STEP;
 }
 
 static const char *copy(Arena *a, const char *text)
@@ -224,7 +218,7 @@ static void tell(Desk *d)
     pthread_mutex_unlock(&d->deciding);
     for (int i = 0; i < n; i++) {
         const News *const t = &told[i];
-        const int64_t wall = t->offline ? 0 : wall_now() - (machine_time() - t->change.t);
+        const int64_t wall = t->offline ? 0 : wall_now() - (machine_now() - t->change.t);
         d->fn(d->arg, &(DeskChange){.change = &t->change, .offline = t->offline, .wall = wall});
     }
     if (n > 0)
@@ -407,7 +401,7 @@ SpotlightStatus desk_status(Desk *d, Arena *a)
     out.nrank = spotlight_ranking(d->spotlight, a, &out.rank);
     if (spotlight_shown(d->spotlight, &shown, &since)) {
         out.shown = arena_strdup(a, shown);
-        out.seconds = 1e-6 * (double)((d->offline ? d->upto : machine_time()) - since);
+        out.seconds = 1e-6 * (double)((d->offline ? d->upto : machine_now()) - since);
     }
     out.changes = d->changes;
     pthread_mutex_unlock(&d->deciding);
