@@ -270,9 +270,12 @@ static bool same_source(const StreamSpec *a, const StreamSpec *b)
 }
 
 /* Takes the place of `s`, as removed and added. */
-static int begin_anew(Engine *g, const Stream *s, const StreamSpec *spec, Error *e)
+static int begin_anew(Engine *g, Stream *s, const StreamSpec *spec, Error *e)
 {
-    int code = spec->watch->spotlight ? desk_check(g->desk, s->seat, spec->name, spec->offline, e) : 0;
+    lock_stream(s);
+    const DeskSeat *const seat = s->seat; /* a worker may take it off where the stream ends */
+    unlock_stream(s);
+    int code = spec->watch->spotlight ? desk_check(g->desk, seat, spec->name, spec->offline, e) : 0;
     if (code == 0)
         code = take_out(g, spec->name, e);
     return code == 0 ? add(g, spec, e) : code;

@@ -442,12 +442,12 @@ void service_drain(ServiceRun *r, int64_t timeout)
     r->engine = NULL;
     telling_free(r->telling, &r->told);
     r->telling = NULL;
-    if (r->store)
-        store_finish(r->store);
     clips_close(r->clips, timeout);
     r->clips = NULL;
     if (r->sinks)
         sinks_drain(r->sinks, timeout);
+    if (r->store)
+        store_finish(r->store); /* last: it waits for its disk as long as that takes */
 }
 
 void service_stop(ServiceRun *r, int64_t timeout)

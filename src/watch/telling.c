@@ -162,10 +162,12 @@ static bool is_full(const Telling *t, int n, size_t bytes)
 
 static void tell_at_once(Telling *t, Waiting *w)
 {
+    pthread_mutex_lock(&t->lock);
+    t->added++; /* first, or a mark that is set meanwhile would be passed by this record instead of its own */
+    pthread_mutex_unlock(&t->lock);
     tell(t, w);
     arena_free(w->arena);
     pthread_mutex_lock(&t->lock);
-    t->added++;
     t->counts.told++;
     pthread_mutex_unlock(&t->lock);
 }
