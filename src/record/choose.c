@@ -55,10 +55,10 @@ static bool inlinable(const Stages *s, int stage, const Target *t)
     if (readers == 0) {
         return false;
     }
-    if (readers == 1 && is_masked_border(s, stage, reader, t)) {
+    const int cost = point_cost(s, st);
+    if (readers == 1 && cost <= INLINE_COST && is_masked_border(s, stage, reader, t)) {
         return true;
     }
-    const int cost = point_cost(s, st);
     Contraction c;
     bool only_maps = true;
     for (int i = 0; i < s->stage.len; i++) {

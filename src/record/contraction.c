@@ -22,7 +22,6 @@
 
 #define PART_VECTORS 3 /* of a panel, about */
 #define PART_ROWS 256  /* of A: fewer are not worth adding up parts for */
-#define AHEAD_TILES 128 /* that meet a panel: of more, the first one's waiting is next to nothing */
 #define LEAST_USE 0.8  /* of lanes */
 #define SHORT_REDUCTION 128 /* points: storing a tile column by column takes longer */
 
@@ -70,7 +69,7 @@ static double panels_first_bytes(const Choice *c, double a, double b, double pan
  * fetched while the one before is in use, but A is read for each. */
 static bool waits_for_weights(const Target *t, double a, double b, double panels)
 {
-    return t->l3_rate > 0 && t->l3_rate < SLOW_L3 && b / t->l3_rate > AGAIN_SHARE * panels * a / L2_RATE;
+    return l3_is_slow(t) && b / t->l3_rate > AGAIN_SHARE * panels * a / L2_RATE;
 }
 
 /* A panel may also meet all rows. What does not stay in L2 until it is used again comes from further away, so the order that
@@ -425,7 +424,7 @@ static int most_rows(const Choice *c, const Contraction *k, const int *row_axis,
 {
     const Target *t = c->target;
     const int set = lies_in_one_set(c->s, k, row_axis[1]) ? rows_of_set(t) : 0;
-    const bool far = t->l3_rate > 0 && t->l3_rate < SLOW_L3 && width > 0 && width <= target_lanes(t, 4) &&
+    const bool far = l3_is_slow(t) && width > 0 && width <= target_lanes(t, 4) &&
                      a_bytes(c->s, k) > (double)t->l2 / 2;
     return far && (set == 0 || set > FAR_ROWS) ? FAR_ROWS : set;
 }

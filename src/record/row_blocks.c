@@ -153,7 +153,7 @@ static bool blocks_of(Choice *c, int product, Blocks *b)
 /* How much may lie between the products, all of it: a fast L3 gives enough for blocks to gain nothing. */
 static double room_between(const Target *t)
 {
-    const bool slow = t->l3_rate > 0 && t->l3_rate < SLOW_L3;
+    const bool slow = l3_is_slow(t);
     return (slow ? (double)t->l2 : t->l3 > 0 ? (double)t->l3 : UNKNOWN_L3 * (double)t->l2) / 2;
 }
 

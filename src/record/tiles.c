@@ -18,7 +18,6 @@ enum {
     MIN_ROWS = 4,     /* below, a product is bound by the bytes of B, which vectors read as fast */
     MIN_COLUMNS = 16,
     MIN_GROUPS = 8,   /* of the sum: else the tiles' way through memory costs more than the products */
-    AHEAD_BLOCKS = 128, /* of rows that meet a panel: of more, the first one's waiting is next to nothing */
 };
 
 typedef struct Block {
@@ -175,7 +174,7 @@ static void fetch_ahead(Choice *c, const Contraction *k, const Block *b, const i
 {
     const StageTensor *w = &c->s->tensor.at[k->b_tensor];
     const int64_t blocks = row_blocks(c->s, k, b, row_axis);
-    if (w->role == TENSOR_CONST && blocks > 1 && blocks <= AHEAD_BLOCKS) {
+    if (w->role == TENSOR_CONST && blocks > 1 && blocks <= AHEAD_TILES) {
         StageSchedule *as = choice_entry(c, acc);
         as->ahead = w->name;
         as->ahead_loop = (LoopRef){.axis = (int8_t)k->vector_axis};
