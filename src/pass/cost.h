@@ -20,7 +20,8 @@ typedef enum ImageLayout {
                     * where some would be left over */
     IMAGE_LAYOUTS,
 } ImageLayout;
-int image_block(const Graph *g, ValueId v, const Target *t); /* channels; 0: v has no blocks that none are left over of */
+int image_block(const Graph *g, ValueId v, const Target *t); /* channels that may be cut apart: of a block, or as many
+    * as go together where all lie side by side (N, H, W, C); 0: neither */
 Layout image_layout(const Graph *g, ValueId v, ImageLayout kind, const Target *t);
 bool image_fits(const Graph *g, ValueId v, ImageLayout kind, const Target *t);
 

@@ -18,7 +18,7 @@
 
 #define MOST_CHANNELS 8
 #define LEAST_USES 32 /* products of an element: else the copy costs what is gained */
-#define LEAST_TAPS (TILE_ROW_BYTES / 4) /* half a tile's row */
+#define TILE_ROW (TILE_ROW_BYTES / 2) /* elements of bf16 */
 
 typedef struct Joined {
     int64_t channels, height, width; /* of x */
@@ -37,8 +37,8 @@ static int64_t whole_taps(int64_t columns, int64_t pixel)
 {
     for (int64_t taps = columns;; taps++) {
         const int64_t row = taps * pixel;
-        const int64_t tiles = (row + 2 * LEAST_TAPS - 1) / (2 * LEAST_TAPS);
-        if (row >= LEAST_TAPS && row % (2 * tiles) == 0) {
+        const int64_t tiles = (row + TILE_ROW - 1) / TILE_ROW;
+        if (row >= TILE_ROW / 2 && row % (2 * tiles) == 0) {
             return taps;
         }
     }

@@ -314,10 +314,13 @@ static bool is_made_whole(const Lower *l, ValueId v)
  * is worth more than the conversions. Those that a kernel hands to the next, not what is computed in passing. */
 static void find_stored(Lower *l)
 {
+    if (!l->opt->target.bf16 || l->opt->target.l2 == 0) { /* 0: not known */
+        return;
+    }
     const Graph *g = l->g;
     const Block *b = &g->block.at[0];
     int *place = arena_array_of(g->ctx->arena, g->node.len + 1, int), *uses = graph_count_uses(g);
-    for (int i = 0; i < b->node.len && l->opt->target.bf16; i++) {
+    for (int i = 0; i < b->node.len; i++) {
         const NodeId id = b->node.at[i];
         const Node *n = &g->node.at[id];
         place[id] = i;

@@ -9,7 +9,7 @@
  * **In overload** a sample is granted by how many are under way beside a *window*, and by what its stream had so far:
  *
  *     credit of the stream, + factor for each sample that it asks for, - 1 for each that it is granted
- *     need:  1 where the window is full, GOVERNOR_SPAN less where nothing is under way
+ *     need:  1 where the window is full, less where fewer are under way (by GOVERNOR_SPAN at most), more beyond it
  *
  * So no worker waits while somebody wants a sample, whatever comes in bursts, and what there is time for goes to who had
  * least; a credit that went up in vain for a while is worth GOVERNOR_CREDIT at most. The *factor* is the share that
@@ -17,7 +17,7 @@
  * whose credit is as high as it goes would lose what others do not. Overload is over when it is nearly all.
  * The window begins with what is done in GOVERNOR_BEGIN; it grows while workers have time left, and shrinks by what is late.
  *
- * (TCP's congestion control is the same thought; a rate that is raised and lowered instead, as here before, follows bursts
+ * (TCP's congestion control is the same thought; a rate that is raised and lowered instead follows bursts
  * too late: workers had a fifth of their time left, or a fifth of the samples were late.) */
 #ifndef LATHE_SCHED_GOVERNOR_H
 #define LATHE_SCHED_GOVERNOR_H

@@ -145,7 +145,7 @@ static void tell_losses(Running *run)
 {
     const TellingCounts told = service_telling(run->service);
     tell_loss(run, &run->untold, told.dropped, "records were lost", "the outbox takes them too slowly");
-    tell_loss(run, &run->held, told.full, "streams wait to tell their records", "the outbox takes them too slowly");
+    tell_loss(run, &run->held, told.full, "records came faster than they could be told", "the outbox takes them too slowly");
     if (service_sinks(run->service)) {
         tell_sinks(run);
         const SinksTrouble t = sinks_trouble(service_sinks(run->service));

@@ -3,7 +3,7 @@
 #include <libavformat/avformat.h>
 #include <string.h>
 
-#include "base/file.h"
+#include "sched/clock.h"
 #include "watch/hls_playlist.h"
 #include "watch/video.h"
 
@@ -110,7 +110,7 @@ static const HlsSegment *find_segment(const HlsClock *c)
 
 static const HlsSegment *look_up(HlsClock *c)
 {
-    const int64_t now = (int64_t)(time_now() * 1e6);
+    const int64_t now = machine_now();
     const HlsSegment *found = find_segment(c);
     if (found || (c->read_at != 0 && now - c->read_at < (c->known ? FRESH : HOPE)))
         return found;

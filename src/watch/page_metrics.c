@@ -133,7 +133,7 @@ static void add_telling(Str *out, Telling *telling)
     const TellingCounts c = telling_counts(telling);
     add_one(out, "lathe_watch_records_told_total", "counter", "Records that were told, once the outbox had them.", (double)c.told);
     add_one(out, "lathe_watch_records_waiting", "gauge", "Records on their way to the outbox.", (double)c.waiting);
-    add_one(out, "lathe_watch_records_full_total", "counter", "Records that found too many before them: their streams waited.", (double)c.full);
+    add_one(out, "lathe_watch_records_full_total", "counter", "Records that found too many before them.", (double)c.full);
     add_one(out, "lathe_watch_records_dropped_total", "counter", "Records for which there was no room at all.", (double)c.dropped);
 }
 

@@ -36,7 +36,7 @@ typedef struct TellingOptions {
 
 typedef struct TellingCounts {
     int64_t told, waiting;
-    int64_t full;          /* that came while it was full */
+    int64_t full;          /* that came while it was full, also those dropped */
     int64_t dropped;       /* neither told nor in the outbox */
 } TellingCounts;
 
