@@ -60,16 +60,22 @@ static void wait_for_room(Live *l, const PacketQueue *q)
     l->stuck = false;
 }
 
+/* Puts a packet into a ring, for which old ones may go. How many were lost, which may be this one. */
+static int64_t put(PacketQueue *q, Packet *p)
+{
+    int64_t lost = 0;
+    while (packets_full(q))
+        lost += packets_make_room(q);
+    return lost + !packets_push(q, p);
+}
+
 /* Hands a packet to who hears. */
 static void push_sound(Live *l, Packet *p)
 {
     pthread_mutex_lock(&l->lock);
     wait_for_room(l, &l->sound);
     l->counts.sound += p->av != NULL;
-    while (packets_full(&l->sound))
-        l->counts.unheard += packets_make_room(&l->sound);
-    if (!packets_push(&l->sound, p))
-        l->counts.unheard++;
+    l->counts.unheard += put(&l->sound, p);
     pthread_mutex_unlock(&l->lock);
     notify(l);
 }
@@ -84,10 +90,7 @@ static void push_picture(Live *l, Packet *p)
         l->counts.video.bytes += p->av->size;
         l->state = LIVE_UP;
     }
-    while (packets_full(&l->queue))
-        l->counts.full += packets_make_room(&l->queue);
-    if (!packets_push(&l->queue, p))
-        l->counts.full++;
+    l->counts.full += put(&l->queue, p);
     pthread_mutex_unlock(&l->lock);
     notify(l);
 }
