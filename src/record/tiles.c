@@ -157,7 +157,7 @@ static void schedule_sums(Choice *c, const Contraction *k, int acc, int row, con
 }
 
 /* How many blocks of rows meet a panel of B. */
-static int64_t row_blocks(const Stages *s, const Contraction *k, const Block *b, const int *row_axis)
+static int64_t blocks_of_panel(const Stages *s, const Contraction *k, const Block *b, const int *row_axis)
 {
     const Stage *st = &s->stage.at[k->stage];
     int64_t blocks = 1;
@@ -173,7 +173,7 @@ static int64_t row_blocks(const Stages *s, const Contraction *k, const Block *b,
 static void fetch_ahead(Choice *c, const Contraction *k, const Block *b, const int *row_axis, int acc)
 {
     const StageTensor *w = &c->s->tensor.at[k->b_tensor];
-    const int64_t blocks = row_blocks(c->s, k, b, row_axis);
+    const int64_t blocks = blocks_of_panel(c->s, k, b, row_axis);
     if (w->role == TENSOR_CONST && blocks > 1 && blocks <= AHEAD_TILES) {
         StageSchedule *as = choice_entry(c, acc);
         as->ahead = w->name;
