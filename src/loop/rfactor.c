@@ -115,6 +115,34 @@ static Stage meet_stage(Stages *s, const Stage *old, const Stage *part, const ch
     return st;
 }
 
+/* The final stage: starts from the first of `merged` partial results, merges the others, then the elements that are left. */
+static Stage final_stage(Stages *s, const Stage *old, const Stage *source, const char *lane_axis, int a, int merged, Expr whole,
+                         int64_t left)
+{
+    Exprs *x = s->x;
+    Stage final = *old;
+    final.nreduce = 1;
+    const Expr count = expr_int(x, merged - 1 + left), rest = expr_loop_var(x, lane_axis, count);
+    const Expr merges = expr_lt(x, rest, expr_int(x, merged - 1));
+    const Expr element = expr_add(x, whole, expr_addi(x, rest, 1 - merged));
+    final.axis[old->naxes] = (Axis){.name = lane_axis, .extent = count, .var = rest};
+    final.where = 0;
+    Expr first[MAX_RANK], next[MAX_RANK];
+    for (int k = 0; k < old->naxes; k++) {
+        first[k] = next[k] = old->axis[k].var;
+    }
+    first[old->naxes] = expr_int(x, 0);
+    next[old->naxes] = expr_min(x, expr_addi(x, rest, 1), expr_int(x, merged - 1));
+    Combine c = {.s = s, .partial = source->result, .index = next};
+    for (int k = 0; k < old->nresults; k++) {
+        final.init[k] = stages_load(s, source->result[k], first);
+        final.update[k] = expr_select(x, merges, expr_rewrite(x, old->combine[k], load_partial, &c),
+                                      expr_subst(x, old->update[k], 1, &old->axis[a].var, &element));
+    }
+    renew_axes(x, old, &final);
+    return final;
+}
+
 /* Puts n stages in front of `stage`, which make the tensors from first_tensor on. */
 static void insert_stages(Stages *s, int stage, int n, const Stage *at, int first_tensor)
 {
@@ -167,34 +195,13 @@ int stages_rfactor(Stages *s, int stage, const char *axis, int lanes, int meet, 
     if (!left && !expr_is_int(x, inside, NULL)) {
         part.where = part.where ? expr_and(x, part.where, inside) : inside;
     }
-    /* The final stage: starts from lane 0's partial, merges the others, then the elements that are left. */
     Stage before[2] = {part};
     if (meet != 0) {
         before[1] = meet_stage(s, &old, &part, lane_axis, a, lanes, meet, stage + 1);
     }
     const Stage *const source = &before[meet != 0];
     const int merged = meet != 0 ? meet : lanes;
-    Stage final = old;
-    final.nreduce = 1;
-    const Expr count = expr_int(x, merged - 1 + left), rest = expr_loop_var(x, lane_axis, count);
-    const Expr merges = expr_lt(x, rest, expr_int(x, merged - 1));
-    const Expr element = expr_add(x, expr_muli(x, outer_extent, lanes), expr_addi(x, rest, 1 - merged));
-    final.axis[old.naxes] = (Axis){.name = lane_axis, .extent = count, .var = rest};
-    final.where = 0;
-    Expr first[MAX_RANK], next[MAX_RANK];
-    for (int k = 0; k < old.naxes; k++) {
-        first[k] = next[k] = old.axis[k].var;
-    }
-    first[old.naxes] = expr_int(x, 0);
-    next[old.naxes] = expr_min(x, expr_addi(x, rest, 1), expr_int(x, merged - 1));
-    Combine c = {.s = s, .partial = source->result, .index = next};
-    for (int k = 0; k < old.nresults; k++) {
-        final.init[k] = stages_load(s, source->result[k], first);
-        final.update[k] = expr_select(x, merges, expr_rewrite(x, old.combine[k], load_partial, &c),
-                                      expr_subst(x, old.update[k], 1, &old.axis[a].var, &element));
-    }
-    renew_axes(x, &old, &final);
-    s->stage.at[stage] = final;
+    s->stage.at[stage] = final_stage(s, &old, source, lane_axis, a, merged, expr_muli(x, outer_extent, lanes), left);
     insert_stages(s, stage, meet != 0 ? 2 : 1, before, first_tensor);
     return stage;
 }

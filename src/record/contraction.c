@@ -12,16 +12,13 @@
  * Where the target has an instruction for the types (bf16 pairs: loop/intrinsic.h) and A lies along k, groups of k are its:
  * `dot` innermost, and B's panels have the groups innermost.
  *
- * How large a tile is: product_tile.c. B lies in panels of one tile width, so that its loads are contiguous and aligned:
+ * How large a tile is: product_tile.c; in which order: product_order.c; long sums: sum_parts.c. B lies in panels of one tile width, so that its loads are contiguous and aligned:
  * panels.c. */
 
 #include "loop/access.h"
 #include "loop/intrinsic.h"
-#include "loop/rfactor.h"
 #include "record/templates.h"
 
-#define PART_VECTORS 3 /* of a panel, about */
-#define PART_ROWS 256  /* of A: fewer are not worth adding up parts for */
 #define LEAST_USE 0.8  /* of lanes */
 #define SHORT_REDUCTION 128 /* points: storing a tile column by column takes longer */
 
@@ -31,135 +28,6 @@ static int dot_group(const Choice *c, const Contraction *k, int block)
     const int row = schedule_dot_row(c->s, &c->s->stage.at[k->stage], c->target);
     const int group = row < 0 ? 1 : intrinsic_row(row)->group;
     return contraction_groups(c->s, k, block, group) ? group : 1;
-}
-
-/* Bytes of A for one point of the axes that A and B share (the batch); symbolic extents count as large. */
-static double a_bytes(const Stages *s, const Contraction *k)
-{
-    const Stage *st = &s->stage.at[k->stage];
-    const StageTensor *a = &s->tensor.at[k->a_tensor];
-    double all = dtype_size(a->dtype), read = all;
-    for (int d = 0; d < a->rank; d++) {
-        int64_t dim;
-        all *= expr_is_int(s->x, a->dim[d], &dim) ? (double)dim : 4096;
-    }
-    for (int i = 0; i < st->naxes + st->nreduce; i++) {
-        const double extent = (double)axis_extent(s, st, i, 4096);
-        const bool in_a = k->in_a >> i & 1, in_b = k->in_b >> i & 1;
-        if (in_a && in_b && i < st->naxes) {
-            all /= extent;
-        } else if (in_a) {
-            read *= extent;
-        }
-    }
-    return all < read ? all : read; /* windows overlap; strides leave gaps */
-}
-
-/* What comes from beyond L2 where each panel meets all rows, these times. */
-static double panels_first_bytes(const Choice *c, double a, double b, double panel, double panels, double tiles)
-{
-    const double l2 = (double)c->target->l2;
-    return (a + panel <= 0.9 * l2 ? a : panels * a) + (panel <= 0.8 * l2 ? b : tiles * b);
-}
-
-#define L2_RATE 50.0    /* bytes a cycle */
-#define AGAIN_SHARE 0.1 /* of reading A from L2 once more: is not hidden */
-
-/* Weights come from beyond L2 once a run. Rows first, the first tile of rows waits for all of them; panels first, each is
- * fetched while the one before is in use, but A is read for each. */
-static bool waits_for_weights(const Target *t, double a, double b, double panels)
-{
-    return l3_is_slow(t) && b / t->l3_rate > AGAIN_SHARE * panels * a / L2_RATE;
-}
-
-/* A panel may also meet all rows. What does not stay in L2 until it is used again comes from further away, so the order that
- * brings less is taken. */
-bool contraction_rows_first(const Choice *c, const Contraction *k, ProductTile tile, const int *row_axis)
-{
-    const Stages *s = c->s;
-    const int width = tile.vectors * target_lanes(c->target, 4);
-    const Stage *st = &s->stage.at[k->stage];
-    const double l2 = (double)c->target->l2;
-    const double panels = (double)((axis_extent(s, st, k->vector_axis, 4096) + width - 1) / width);
-    double tiles = 1;
-    for (int a = 0; a < st->naxes; a++) {
-        if (k->row_axes >> a & 1) {
-            const int rows = a == row_axis[0] ? tile.rows[0] : a == row_axis[1] ? tile.rows[1] : 1;
-            tiles *= (double)((axis_extent(s, st, a, 4096) + rows - 1) / rows);
-        }
-    }
-    const double a = a_bytes(s, k), b = (double)contraction_b_bytes(s, k, width), panel = b / panels;
-    const double rows_first = a + (b <= l2 / 2 ? b : tiles * b);
-    if (s->tensor.at[k->b_tensor].role == TENSOR_CONST && tiles > 1 && tiles <= AHEAD_TILES && a + panel <= 0.9 * l2 &&
-        waits_for_weights(c->target, a, b, panels)) {
-        return false;
-    }
-    return rows_first <= panels_first_bytes(c, a, b, panel, panels, tiles);
-}
-
-/* Do A's rows along this axis lie a multiple of 4 KiB apart, and so in one set of L1? */
-static bool lies_in_one_set(const Stages *s, const Contraction *k, int axis)
-{
-    const Stage *st = &s->stage.at[k->stage];
-    int64_t stride;
-    return axis >= 0 && k->row_axes >> axis & 1 && axis_extent(s, st, axis, 2) > 1 &&
-           load_stride(s, k->a, st->axis[axis].var, &stride) && stride > 0 && stride * 4 % 4096 == 0;
-}
-
-/* Rows of one set that stay in L1: its ways but for two that B passes through. */
-static int rows_of_set(const Target *t)
-{
-    return t->l1_ways > 3 ? t->l1_ways - 2 : 1;
-}
-
-/* A tile with more of such rows must read them as seldom as can be. */
-static bool rows_collide(const Target *t, const Stages *s, const Contraction *k, ProductTile tile)
-{
-    const Stage *st = &s->stage.at[k->stage];
-    bool any = false;
-    for (int a = 0; a < st->naxes; a++) {
-        any |= lies_in_one_set(s, k, a);
-    }
-    return any && tile.rows[0] * tile.rows[1] > rows_of_set(t);
-}
-
-#define LEAST_BLOCK 4 /* tiles of rows: each panel is worth fetching */
-
-/* FMAs a cycle for each float of B: a block of so many rows takes a byte of B a cycle from beyond L2, which is seldom too much
- * where it is fetched ahead. */
-static int64_t enough_rows(const Target *t)
-{
-    return (int64_t)sizeof(float) * target_lanes(t, 4) * t->fma_per_cycle;
-}
-
-/* Where A does not stay in L2 while a panel meets all rows, blocks of rows that do may each meet all panels: B is then read
- * once a block. How many tiles a block has; 0: there are none, or they bring more. Measured, 1024 x 1024 x 1024: 0.93 of the
- * time, with constant weights 0.90. A block, its panel and the next one have to stay. */
-static int row_block(const Choice *c, const Contraction *k, ProductTile tile, const int *row_axis)
-{
-    const Stages *s = c->s;
-    const Stage *st = &s->stage.at[k->stage];
-    const int width = tile.vectors * target_lanes(c->target, 4), size = tile.rows[1];
-    const int64_t rows = row_axis[1] >= 0 ? axis_extent(s, st, row_axis[1], 0) : 0, tiles = rows / size;
-    const double a = a_bytes(s, k), b = (double)contraction_b_bytes(s, k, width);
-    const double panels = (double)((axis_extent(s, st, k->vector_axis, 4096) + width - 1) / width);
-    for (int r = 0; r < st->naxes; r++) {
-        if (r != row_axis[1] && k->row_axes >> r & 1) {
-            return 0;
-        }
-    }
-    if (rows == 0 || rows % size != 0 || rows_collide(c->target, s, k, tile) || contraction_rows_first(c, k, tile, row_axis)) {
-        return 0;
-    }
-    const double half = (double)c->target->l2 / 2, left = (double)c->target->l2 - 2 * b / panels;
-    const double room = left < half ? left : half, enough = (double)(enough_rows(c->target) / size) * a / (double)tiles;
-    int64_t block = (int64_t)((room < enough ? room : enough) / (a / (double)tiles));
-    while (block > 1 && tiles % block != 0) {
-        block--;
-    }
-    const double bytes = a + (double)(tiles / (block > 0 ? block : 1)) * b;
-    const bool fits = block >= LEAST_BLOCK && block < tiles && b / panels <= 0.3 * (double)c->target->l2;
-    return fits && bytes < panels_first_bytes(c, a, b, b / panels, panels, (double)tiles) ? (int)block : 0;
 }
 
 /* The first reduction axis in tiles: written out, and in groups for the instruction. */
@@ -214,7 +82,7 @@ static void schedule_tile(Choice *c, const Contraction *k, int acc, int out, Pro
             order_add(os, a, 0);
         }
     }
-    const bool rows_first = rows_collide(c->target, s, k, tile) || contraction_rows_first(c, k, tile, row_axis);
+    const bool rows_first = contraction_rows_collide(c->target, s, k, tile) || contraction_rows_first(c, k, tile, row_axis);
     const int inner = 1 + (block > 0);
     if (block > 0) {
         os->tile[row_axis[1]] = (AxisTile){.n = 2, .factor = {block, tile.rows[1]}, .tail = TAIL_PEEL};
@@ -423,9 +291,9 @@ static void trim_sums(Choice *c, int acc, int out)
 static int most_rows(const Choice *c, const Contraction *k, const int *row_axis, int64_t width)
 {
     const Target *t = c->target;
-    const int set = lies_in_one_set(c->s, k, row_axis[1]) ? rows_of_set(t) : 0;
+    const int set = contraction_rows_in_l1(t, c->s, k, row_axis[1]);
     const bool far = l3_is_slow(t) && width > 0 && width <= target_lanes(t, 4) &&
-                     a_bytes(c->s, k) > (double)t->l2 / 2;
+                     contraction_a_bytes(c->s, k) > (double)t->l2 / 2;
     return far && (set == 0 || set > FAR_ROWS) ? FAR_ROWS : set;
 }
 
@@ -468,7 +336,7 @@ static void choose_contraction(Choice *c, Contraction *k)
     int acc;
     const int out = choice_epilogue(c, k->stage, &acc);
     const bool lies = s->tensor.at[k->b_tensor].role == TENSOR_CONST || b_was != k->b_tensor;
-    const int block = lies && tile.streams <= 1 ? row_block(c, k, tile, row_axis) : 0;
+    const int block = lies && tile.streams <= 1 ? contraction_row_block(c, k, tile, row_axis) : 0;
     schedule_tile(c, k, acc, out, tile, row_axis, blocks, block);
     trim_sums(c, acc, out);
     const StageTensor *b = &s->tensor.at[k->b_tensor];
@@ -495,99 +363,12 @@ int choose_product_inside(Choice *c, const Contraction *k, ProductTile tile)
     return acc + 1;
 }
 
-/* In how many parts should the sum be taken, so that a panel of one part stays in L2 while all rows meet it? 1: as one. */
-static int parts_for_panels(const Choice *c, const Contraction *k)
-{
-    const Stages *s = c->s;
-    const Stage *st = &s->stage.at[k->stage];
-    const int64_t extent = st->nreduce > 0 ? axis_extent(s, st, st->naxes, 0) : 0;
-    const int64_t columns = axis_extent(s, st, k->vector_axis, 0);
-    double rows = 1, sum = 1;
-    for (int a = 0; a < st->naxes + st->nreduce; a++) {
-        rows *= k->row_axes >> a & 1 ? (double)axis_extent(s, st, a, 1) : 1;
-        sum *= a >= st->naxes ? (double)axis_extent(s, st, a, 1) : 1;
-    }
-    const double panel = 4 * sum * PART_VECTORS * target_lanes(c->target, 4);
-    const double l2 = (double)c->target->l2;
-    if (extent == 0 || columns == 0 || rows < PART_ROWS || s->tensor.at[k->b_tensor].role != TENSOR_CONST ||
-        !layout_is_plain(&s->tensor.at[k->a_tensor].layout) || panel <= 0.8 * l2) {
-        return 1;
-    }
-    int parts = 2;
-    while (parts < MAX_PHASES && (panel > parts * l2 / 2 || extent % parts != 0)) {
-        parts++;
-    }
-    return extent % parts == 0 ? parts : 1;
-}
-
-#define HIDDEN 0.25     /* of the products' time: so much of reading again from beyond L2 costs nothing */
-#define PARTS_SHARE 0.7 /* of L2, for what the products of a part read */
-#define PARTS_COST 0.05  /* of the products' time: what adding up parts may take */
-#define PART_CYCLES 1    /* to write and read a float of them */
-
-/* .. so that all rows of A stay in L2 in the part, while all panels meet them? Each part is of neighbours. */
-static int parts_for_rows(const Choice *c, const Contraction *k)
-{
-    const Stages *s = c->s;
-    const Stage *st = &s->stage.at[k->stage];
-    const Target *t = c->target;
-    const StageTensor *a = &s->tensor.at[k->a_tensor], *b = &s->tensor.at[k->b_tensor];
-    const int row = 31 - __builtin_clz(k->row_axes | 1);
-    const int64_t sum = st->nreduce == 1 ? axis_extent(s, st, st->naxes, 0) : 0, width = PART_VECTORS * target_lanes(t, 4);
-    const int64_t rows = axis_extent(s, st, row, 0), columns = axis_extent(s, st, k->vector_axis, 0);
-    int64_t stride;
-    if (k->row_axes != (uint32_t)1 << row || sum == 0 || rows == 0 || columns == 0 || b->role != TENSOR_CONST || b->rank != 2 ||
-        a->dtype != DT_F32 || b->dtype != DT_F32 || !layout_is_plain(&a->layout) ||
-        !load_stride(s, k->a, st->axis[st->naxes].var, &stride) || stride != 1) {
-        return 1;
-    }
-    const double bytes_a = a_bytes(s, k), bytes_b = (double)contraction_b_bytes(s, k, (int)width);
-    const double panels = (double)((columns + width - 1) / width), panel = bytes_b / panels, l2 = (double)t->l2;
-    const double cycles = (double)rows * (double)columns * (double)sum / (target_lanes(t, 4) * t->fma_per_cycle);
-    const double again = bytes_a + 2 * panel <= 0.9 * l2 ? 0 : (panels - 1) * bytes_a; /* the next panel comes meanwhile */
-    if (t->l3_rate == 0 || again / t->l3_rate <= HIDDEN * cycles) {
-        return 1;
-    }
-    int64_t parts = 2;
-    while (parts < sum && ((bytes_a + 2 * panel) / (double)parts > PARTS_SHARE * l2 || sum % (4 * parts) != 0)) {
-        parts++;
-    }
-    const double cost = PART_CYCLES * (double)(parts * rows * columns);
-    return cost < PARTS_COST * cycles ? (int)parts : 1;
-}
-
-/* A sum over so much that not even one panel of B stays in L2, or not all rows of A do, is taken in parts, which are added up at
- * the end: rows of results are written and read a few times instead of all of B for every tile, or all of A for every panel. */
-static void split_sum(Choice *c, int stage)
-{
-    Stages *s = c->s;
-    Contraction k;
-    if (!contraction_of(s, stage, &k) || k.vector_axis < 0) {
-        return;
-    }
-    const int of_rows = parts_for_rows(c, &k), parts = of_rows > 1 ? of_rows : parts_for_panels(c, &k);
-    const int rank = s->stage.at[stage].naxes + 1;
-    const ScheduleStep step = {.kind = of_rows > 1 ? SCHED_PARTS : SCHED_RFACTOR, .a = choice_name(c, stage),
-                               .b = s->stage.at[stage].axis[rank - 1].name, .n = parts};
-    if (parts == 1 || rank > MAX_RANK || stages_rfactor(s, stage, step.b, parts, 0, of_rows > 1) < 0) {
-        return;
-    }
-    vec_push(c->ctx->arena, &c->sc->step, step);
-    Layout l = {.n = 1, .dim = {{.axis = (int8_t)(rank - 1)}}};
-    for (int d = 0; d < rank - 1; d++) {
-        l.dim[l.n++] = (LayoutDim){.axis = (int8_t)d};
-    }
-    StageSchedule *ss = choice_entry(c, stage);
-    ss->has_layout = true;
-    ss->layout = s->tensor.at[s->stage.at[stage].result[0]].layout = l;
-}
-
 void choose_contractions(Choice *c)
 {
     for (int i = 0; i < c->s->stage.len; i++) {
         Contraction k;
         if (!choice_has(c, i)) {
-            split_sum(c, i);
+            choose_sum_parts(c, i);
         }
         if (!choice_has(c, i) && contraction_of(c->s, i, &k) && k.vector_axis >= 0) {
             k = choose_lanes(c, &k);

@@ -397,98 +397,133 @@ static LoopRef place_sums(Choice *c, int sums, int out, LoopRef loop, int row, i
     return last;
 }
 
+/* A window's accumulators and the stage that they are stored by. */
+typedef struct Window {
+    int acc, sums, out;   /* stages; sums -1: they stay in registers until `out` takes them */
+    int v, row;           /* axes: in lanes, and the one whose neighbours run side by side; -1: none */
+    int width, chains;    /* lanes; blocks of them side by side */
+    bool light;           /* what is done with a sum takes few registers */
+} Window;
+
+/* How lanes are taken: one vector alone would wait for itself. */
+static void window_lanes(Choice *c, Window *w)
+{
+    const Stages *s = c->s;
+    const Stage *st = &s->stage.at[w->acc];
+    const int lanes = target_lanes(c->target, 4);
+    const bool alone = w->row < 0 && axis_extent(s, st, w->v, 1 << 20) >= 2 * lanes;
+    const int block = innermost_block(&s->tensor.at[s->stage.at[w->out].result[0]].layout);
+    w->width = block > 0 ? block : (alone ? 2 : 1) * lanes;
+    const bool chained = block > 0 && w->row < 0 && point_cost(s, st) < HEAVY_COST;
+    const int64_t blocks = chained ? axis_extent(s, st, w->v, 1) / block : 1;
+    w->chains = blocks > WINDOW_CHAINS ? WINDOW_CHAINS : blocks > 1 ? (int)blocks : 1;
+    relay_window_weights(c, st, w->v, block > 0 ? lanes : w->width);
+}
+
+/* The stage that is stored. Returns the innermost of the loops around the neighbours. */
+static LoopRef schedule_stored(Choice *c, const Window *w)
+{
+    const Stages *s = c->s;
+    const Stage *st = &s->stage.at[w->acc];
+    StageSchedule *os = choice_entry(c, w->out);
+    os->tile[w->v] = w->chains > 1 ? (AxisTile){.n = 2, .factor = {w->chains, w->width}, .tail = TAIL_PEEL}
+                                   : (AxisTile){.n = 1, .factor = {w->width}, .tail = TAIL_PEEL};
+    if (w->row >= 0) {
+        const int64_t extent = axis_extent(s, st, w->row, HEAVY_ROWS);
+        const int few = extent < HEAVY_ROWS ? (int)extent : HEAVY_ROWS;
+        os->tile[w->row] = (AxisTile){.n = 1, .factor = {w->light ? window_rows(extent) : few},
+                                      .tail = w->light ? TAIL_SHIFT : TAIL_PEEL};
+    }
+    int8_t order[MAX_AXES];
+    for (int a = 0; a < st->naxes; a++) {
+        order[a] = (int8_t)a;
+    }
+    pixels_first(s, &s->stage.at[w->out], w->v, order);
+    for (int a = 0; a < st->naxes; a++) {
+        order_add(os, order[a], 0);
+    }
+    os->nparallel = os->norder;
+    const LoopRef innermost = os->order[os->norder - 1];
+    if (w->sums >= 0) {
+        order_add(os, w->row, 1);
+    } else if (w->row >= 0) {
+        order_unrolled(os, w->row, 1);
+    }
+    if (w->chains > 1) {
+        order_unrolled(os, w->v, 1);
+    }
+    os->vector = order_add(os, w->v, os->tile[w->v].n);
+    if (w->light) {
+        double taps = 1;
+        for (int r = st->naxes; r < st->naxes + st->nreduce; r++) {
+            taps *= (double)axis_extent(s, st, r, 1);
+        }
+        widen_units(c, &s->stage.at[w->out], os, taps / 2);
+    }
+    return innermost;
+}
+
+/* The accumulators, in registers. */
+static void schedule_window(Choice *c, const Window *w, LoopRef inside)
+{
+    const Stages *s = c->s;
+    const Stage *st = &s->stage.at[w->acc];
+    StageSchedule *as = choice_entry(c, w->acc);
+    place_at(as, choice_name(c, w->sums >= 0 ? w->sums : w->out), inside, SCOPE_REG);
+    for (int r = st->naxes; r < st->naxes + st->nreduce; r++) {
+        const int pos = order_add(as, r, 0);
+        if (axis_extent(s, st, r, 100) <= WINDOW_UNROLL) {
+            as->unroll |= (uint64_t)1 << pos;
+        }
+    }
+    for (int a = 0; a < st->naxes; a++) {
+        if (a != w->v) {
+            order_unrolled(as, a, 0);
+        }
+    }
+    if (w->chains > 1) {
+        as->tile[w->v] = (AxisTile){.n = 1, .factor = {w->width}, .tail = TAIL_PEEL};
+        order_unrolled(as, w->v, 0);
+    }
+    as->vector = order_add(as, w->v, as->tile[w->v].n);
+}
+
+static void choose_window(Choice *c, int stage)
+{
+    const Stages *s = c->s;
+    Window w = {.sums = -1, .row = -1};
+    w.out = choice_epilogue(c, stage, &w.acc);
+    if (w.out < 0) {
+        return;
+    }
+    w.v = contiguous_axis(s, &s->stage.at[w.out]);
+    const Stage *st = &s->stage.at[w.acc];
+    for (int a = 0; a < st->naxes; a++) {
+        w.row = a != w.v && axis_extent(s, st, a, 4) > 1 ? a : w.row;
+    }
+    const bool known = w.row >= 0 && axis_extent(s, st, w.row, 0) > 0;
+    if (known && point_cost(s, &s->stage.at[w.out]) >= HEAVY_COST) {
+        w.sums = keep_sums(c, &w.acc, &w.out);
+    }
+    w.light = known && (w.sums >= 0 || point_cost(s, &s->stage.at[w.out]) < HEAVY_COST);
+    window_lanes(c, &w);
+    const LoopRef innermost = schedule_stored(c, &w);
+    const LoopRef inside = w.sums >= 0 ? place_sums(c, w.sums, w.out, innermost, w.row, w.v) : innermost;
+    schedule_window(c, &w, inside);
+    if (w.light) {
+        place_border(c, w.acc, w.out, w.v);
+    }
+    c->source = "window";
+}
+
 /* Reductions over windows (depthwise convolution, pooling): the vector axis is the contiguous one, a
  * few neighbours of another axis run side by side, and all partial results stay in registers. */
 void choose_windows(Choice *c)
 {
-    const Stages *s = c->s;
-    for (int i = 0; i < s->stage.len; i++) {
-        const Stage *st = &s->stage.at[i];
-        if (choice_has(c, i) || st->form != STAGE_REDUCE || st->naxes == 0 || st->nresults > 1) {
-            continue;
+    for (int i = 0; i < c->s->stage.len; i++) {
+        const Stage *st = &c->s->stage.at[i];
+        if (!choice_has(c, i) && st->form == STAGE_REDUCE && st->naxes > 0 && st->nresults == 1) {
+            choose_window(c, i);
         }
-        const int lanes = target_lanes(c->target, 4);
-        int acc;
-        int out = choice_epilogue(c, i, &acc);
-        if (out < 0) {
-            continue;
-        }
-        const int v = contiguous_axis(s, &s->stage.at[out]);
-        st = &s->stage.at[acc];
-        int row = -1; /* the axis that runs side by side */
-        for (int a = 0; a < st->naxes; a++) {
-            row = a != v && axis_extent(s, st, a, 4) > 1 ? a : row;
-        }
-        const bool known = row >= 0 && axis_extent(s, st, row, 0) > 0;
-        const int sums = known && point_cost(s, &s->stage.at[out]) >= HEAVY_COST ? keep_sums(c, &acc, &out) : -1;
-        st = &s->stage.at[acc];
-        const StageTensor *t = &s->tensor.at[s->stage.at[out].result[0]];
-        /* one vector alone would wait for itself */
-        const bool alone = row < 0 && axis_extent(s, st, v, 1 << 20) >= 2 * lanes;
-        const int block = innermost_block(&t->layout);
-        const int width = block > 0 ? block : (alone ? 2 : 1) * lanes;
-        const bool chained = block > 0 && row < 0 && point_cost(s, st) < HEAVY_COST;
-        const int64_t blocks = chained ? axis_extent(s, st, v, 1) / block : 1;
-        const int chains = blocks > WINDOW_CHAINS ? WINDOW_CHAINS : blocks > 1 ? (int)blocks : 1;
-        relay_window_weights(c, st, v, block > 0 ? lanes : width);
-        StageSchedule *os = choice_entry(c, out);
-        os->tile[v] = chains > 1 ? (AxisTile){.n = 2, .factor = {chains, width}, .tail = TAIL_PEEL}
-                                 : (AxisTile){.n = 1, .factor = {width}, .tail = TAIL_PEEL};
-        const bool light = known && (sums >= 0 || point_cost(s, &s->stage.at[out]) < HEAVY_COST);
-        if (row >= 0) {
-            const int64_t extent = axis_extent(s, st, row, HEAVY_ROWS);
-            const int few = extent < HEAVY_ROWS ? (int)extent : HEAVY_ROWS;
-            os->tile[row] = (AxisTile){.n = 1, .factor = {light ? window_rows(extent) : few},
-                                       .tail = light ? TAIL_SHIFT : TAIL_PEEL};
-        }
-        int8_t order[MAX_AXES];
-        for (int a = 0; a < st->naxes; a++) {
-            order[a] = (int8_t)a;
-        }
-        pixels_first(s, &s->stage.at[out], v, order);
-        for (int a = 0; a < st->naxes; a++) {
-            order_add(os, order[a], 0);
-        }
-        os->nparallel = os->norder;
-        const LoopRef innermost = os->order[os->norder - 1];
-        if (sums >= 0) {
-            order_add(os, row, 1);
-        } else if (row >= 0) {
-            order_unrolled(os, row, 1);
-        }
-        if (chains > 1) {
-            order_unrolled(os, v, 1);
-        }
-        os->vector = order_add(os, v, os->tile[v].n);
-        if (light) {
-            double taps = 1;
-            for (int r = st->naxes; r < st->naxes + st->nreduce; r++) {
-                taps *= (double)axis_extent(s, st, r, 1);
-            }
-            widen_units(c, &s->stage.at[out], os, taps / 2);
-        }
-        const LoopRef inside = sums >= 0 ? place_sums(c, sums, out, innermost, row, v) : innermost;
-        StageSchedule *as = choice_entry(c, acc);
-        place_at(as, choice_name(c, sums >= 0 ? sums : out), inside, SCOPE_REG);
-        for (int r = st->naxes; r < st->naxes + st->nreduce; r++) {
-            const int pos = order_add(as, r, 0);
-            if (axis_extent(s, st, r, 100) <= WINDOW_UNROLL) {
-                as->unroll |= (uint64_t)1 << pos;
-            }
-        }
-        for (int a = 0; a < st->naxes; a++) {
-            if (a != v) {
-                order_unrolled(as, a, 0);
-            }
-        }
-        if (chains > 1) {
-            as->tile[v] = (AxisTile){.n = 1, .factor = {width}, .tail = TAIL_PEEL};
-            order_unrolled(as, v, 0);
-        }
-        as->vector = order_add(as, v, as->tile[v].n);
-        if (light) {
-            place_border(c, acc, out, v);
-        }
-        c->source = "window";
     }
 }
