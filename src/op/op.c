@@ -40,6 +40,11 @@ bool op_widens(const Node *n, DType input)
     return dtype_is_float(input) && dtype_compute(input) != input && node_int(n, "widen", 0) != 0;
 }
 
+bool op_narrows_state(const Node *n)
+{
+    return node_int(n, "narrow_state", 0) != 0;
+}
+
 /* Inputs as the op is to see them: copies of those that it reads wider. */
 static const int *widen_inputs(Context *ctx, const Node *node, Stages *s, const int *in)
 {

@@ -26,6 +26,8 @@ Expr constant_element(Exprs *x, const Tensor *t, int64_t k);
 /* Attribute `widen` (pass/lower_precision sets it; no model has it): the node reads inputs of small float types as what
  * they are computed in, so that a product of bf16 has an f32 result, and types of inputs may be mixed. */
 bool op_widens(const Node *n, DType input);
+/* Attribute `narrow_state` (likewise): a recurrence's products read the state of the step before as bf16. */
+bool op_narrows_state(const Node *n);
 
 /* ---- inference ---- */
 typedef struct Infer {

@@ -355,7 +355,7 @@ static int cell_recurrent(const Cell *c, int first, int count, int reset)
     Expr h = load_before(c, c->h, IN_H, m.i);
     if (reset >= 0)
         h = expr_mul(x, stages_load(c->d->s, reset, m.i), h);
-    const int before = stage_map(c->d->s, &m, "before", c->acc, h);
+    const int before = stage_map(c->d->s, &m, "before", op_narrows_state(c->d->node) ? DT_BF16 : c->acc, h);
     const Expr dims[5] = {c->steps, c->count, c->batch, expr_int(x, count), c->hidden};
     StageBuild b = stage_begin(c->d->s, 5, dims);
     stage_reduce_axes(c->d->s, &b, 1, &c->hidden);

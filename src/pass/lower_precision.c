@@ -19,7 +19,7 @@
  * whoever reads them.
  *
  * Left in f32: all that is no product of two inputs (biases, sums, norms, softmax, depthwise convolutions, the states
- * of recurrences and what an attention op has inside), what constants alone determine, convolutions by Winograd
+ * of recurrences, but for what products of tiles read of them, and what an attention op has inside), what constants alone determine, convolutions by Winograd
  * (transformed tiles round several times as coarsely), other types, and bodies of control flow, whose constants are
  * not folded. */
 #include "loop/access.h"
@@ -34,11 +34,13 @@
 
 typedef struct Operand { /* of a product: an input of the node, read as it is or moved */
     int input;
-    double uses; /* products that each element is in; open sizes count 1 */
+    double uses;     /* products that each element is in; open sizes count 1 */
+    double elements; /* for one point of what both operands count along, as directions */
 } Operand;
 
 typedef struct Facts {
     bool moves;    /* results are elements of inputs */
+    bool recurs;   /* has an ordered axis */
     uint32_t reads; /* inputs, bit by bit, whose elements the stages load: scales of a Resize say only where */
     int nproducts;
     Operand side[MAX_OPERANDS][2]; /* input -1: something that is computed inside */
@@ -85,12 +87,15 @@ static double known_extent(const Exprs *x, Expr e)
     return expr_is_int(x, e, &n) && n > 0 ? (double)n : 1;
 }
 
-static Operand operand_of(const NodeStages *n, const Stage *st, int tensor)
+/* own, other: axes, bit by bit, that it and the other operand count along. */
+static Operand operand_of(const NodeStages *n, const Stage *st, int tensor, uint32_t own, uint32_t other)
 {
     const Stages *s = n->s;
-    Operand o = {.input = input_of(s, tensor, n->in, n->node->nin), .uses = 1};
+    Operand o = {.input = input_of(s, tensor, n->in, n->node->nin), .uses = 1, .elements = 1};
     for (int a = 0; a < st->naxes + st->nreduce; a++) {
-        o.uses *= known_extent(s->x, st->axis[a].extent);
+        const double extent = known_extent(s->x, st->axis[a].extent);
+        o.uses *= extent;
+        o.elements *= own >> a & 1 && (a >= st->naxes || !(other >> a & 1)) ? extent : 1;
     }
     const StageTensor *t = &s->tensor.at[tensor];
     for (int d = 0; d < t->rank; d++) {
@@ -122,10 +127,11 @@ static void find_facts(Context *ctx, const NodeStages *n, void *arg)
         const Stage *st = &s->stage.at[i];
         Contraction c;
         f->moves &= st->form == STAGE_MAP && is_move(s, st->update[0], &tensor);
+        f->recurs |= st->form == STAGE_SCAN;
         if (f->nproducts < MAX_OPERANDS && contraction_of(s, i, &c) && c.vector_axis >= 0 &&
             s->tensor.at[st->result[0]].dtype == DT_F32) {
-            f->side[f->nproducts][0] = operand_of(n, st, c.a_tensor);
-            f->side[f->nproducts++][1] = operand_of(n, st, c.b_tensor);
+            f->side[f->nproducts][0] = operand_of(n, st, c.a_tensor, c.in_a, c.in_b);
+            f->side[f->nproducts++][1] = operand_of(n, st, c.b_tensor, c.in_b, c.in_a);
         }
     }
 }
@@ -187,7 +193,16 @@ static bool gains_weight(const Lower *l, const Operand *o)
     return 4 / MEMORY_BYTES_PER_CYCLE >= MIN_SHARE * o->uses / rate;
 }
 
-static bool lower_product(Lower *l, NodeId id, const Operand *side)
+/* What a recurrence's weights meet is rounded where tiles multiply both: a step is over when its weights have come from L2, and
+ * tiles read them faster than vectors widen them. From beyond L2 vectors read as fast. */
+static bool narrows_state(const Lower *l, const Operand *weights, const Operand *state)
+{
+    const Target *t = &l->opt->target;
+    const bool near = weights->elements * dtype_size(DT_BF16) <= (double)t->l2;
+    return state->input < 0 && (l->opt->precision == PRECISION_BF16_ALL || (t->amx && near));
+}
+
+static bool lower_product(Lower *l, NodeId id, const Operand *side, bool recurs)
 {
     const Node *n = &l->g->node.at[id];
     bool constant[2], both = multiplies_bf16(l), any = false;
@@ -201,6 +216,9 @@ static bool lower_product(Lower *l, NodeId id, const Operand *side)
         const bool again = side[1 - i].input < 0; /* meets a state: read again each step */
         if (constant[i] && (both || again || gains_weight(l, &side[i]))) {
             l->weight[id] |= (uint32_t)1 << side[i].input;
+            if (recurs && narrows_state(l, &side[i], &side[1 - i])) {
+                node_set_int(l->g, id, "narrow_state", 1);
+            }
             any = true;
         } else if (!constant[i] && both) {
             l->wanted[n->in[side[i].input]] = true;
@@ -266,7 +284,7 @@ static int find_products(Lower *l)
         }
         bool any = false;
         for (int k = 0; k < f.nproducts; k++) {
-            any |= lower_product(l, id, f.side[k]);
+            any |= lower_product(l, id, f.side[k], f.recurs);
         }
         count += any;
     }

@@ -8,12 +8,15 @@
  *                                                      one broadcast of `before` a step of k for all of them
  *     c:       at h.j0                                 its history is kept, as h's is
  *
+ * or, where the state is rounded to what tiles multiply, gates on tiles of one row, in scratch.
+ *
  * so a step is one pass over the weights, which lie in panels of a tile's width; a thread meets the same tiles in each
  * step, and what it reads of the weights stays in its cache. What all of a step's tiles need complete, and is
  * a product itself (the reset state of a GRU), is a phase of its own before. */
 #include <string.h>
 
 #include "loop/access.h"
+#include "loop/intrinsic.h"
 #include "record/templates.h"
 
 typedef struct Cycle {
@@ -21,6 +24,7 @@ typedef struct Cycle {
     int first, sink;  /* stages [first, sink] */
     int *phase;       /* of [first, sink]: the stage inside whose phase it is computed; itself: its own */
     bool *product;    /* depends on a product of the same step */
+    bool tiles;       /* its products are of tiles of the target */
 } Cycle;
 
 static bool is_member(const Cycle *y, int i)
@@ -112,6 +116,13 @@ static int tile_width(const Cycle *y, int phase)
     const int lanes = target_lanes(y->c->target, 4);
     const int64_t extent = axis_extent(y->c->s, st, st->naxes - 1, 0);
     const int64_t gates = gates_in(y, phase);
+    if (y->tiles && gates > 0) {
+        int columns = TILE_ROWS;
+        while (gates * 2 * columns <= TILE_SUMS * TILE_ROWS && extent % (2 * columns) == 0) {
+            columns *= 2;
+        }
+        return columns;
+    }
     for (int nv = 8; nv > 1; nv /= 2) {
         if (gates * nv <= y->c->target->vector_regs - 4 && extent % (nv * lanes) == 0) {
             return nv * lanes;
@@ -210,6 +221,10 @@ static void panels(const Cycle *y, const Contraction *k, int width)
 static void choose_product(const Cycle *y, const Contraction *k, StageSchedule *ss, LoopRef loop, int width)
 {
     const Stage *st = stage_at(y, k->stage);
+    if (y->tiles && choose_tiles_inside(y->c, k)) {
+        place(y, k->stage, choice_entry(y->c, k->stage), loop, SCOPE_SCRATCH);
+        return;
+    }
     place(y, k->stage, ss, loop, SCOPE_REG);
     const int r = st->naxes;
     const bool tiled = axis_extent(y->c->s, st, r, 0) >= 4;
@@ -286,6 +301,21 @@ static bool fits(const Cycle *y)
     return true;
 }
 
+/* Do tiles of the target multiply what its products read? */
+static bool fits_tiles(const Cycle *y)
+{
+    Contraction k;
+    const Stage *sink = stage_at(y, y->sink);
+    bool any = false, all = axis_extent(y->c->s, sink, sink->naxes - 1, 0) % TILE_ROWS == 0;
+    for (int i = y->first; i < y->sink && all; i++) {
+        if (contraction_of(y->c->s, i, &k) && y->phase[i] != i) {
+            any = true;
+            all = gates_in(y, y->phase[i]) <= TILE_SUMS && tiles_fit_inside(y->c, &k);
+        }
+    }
+    return any && all;
+}
+
 static void choose_cycle(Cycle *y)
 {
     const int n = y->sink + 1;
@@ -301,6 +331,7 @@ static void choose_cycle(Cycle *y)
     for (int i = y->sink; i >= y->first; i--) {
         y->phase[i] = i == y->sink ? i : phase_of(y, i);
     }
+    y->tiles = fits_tiles(y);
     for (int i = y->first; i <= y->sink; i++) {
         choose_member(y, i);
     }

@@ -93,6 +93,11 @@ void choose_sum_parts(Choice *c, int stage);
 /* The product on tiles of the target (loop/intrinsic.h). False, and nothing is chosen: there are none, or they do not pay. */
 bool choose_tiles(Choice *c, Contraction *k, const int *row_axis);
 
+#define TILE_SUMS 4 /* tiles of sums that stay in registers, beside those of operands */
+/* The product k by constants on tiles, at a loop of the caller's with at most TILE_SUMS of them inside: can it be? */
+bool tiles_fit_inside(const Choice *c, const Contraction *k);
+bool choose_tiles_inside(Choice *c, const Contraction *k);
+
 /* The product k in tiles, with one row axis, to be computed at some loop: returns the stage that is to be placed there.
  * Stages from k's on move up by one. */
 int choose_product_inside(Choice *c, const Contraction *k, ProductTile tile);

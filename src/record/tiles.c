@@ -14,7 +14,6 @@
 #include "record/templates.h"
 
 enum {
-    BLOCK_TILES = 4,
     MIN_ROWS = 4,     /* below, a product is bound by the bytes of B, which vectors read as fast */
     MIN_COLUMNS = 16,
     MIN_GROUPS = 8,   /* of the sum: else the tiles' way through memory costs more than the products */
@@ -43,9 +42,9 @@ static double cycles_of(const Block *b, int64_t outer, int64_t inner, int64_t wi
 static Block choose_block(int64_t outer, int64_t inner, int64_t width)
 {
     Block best = {0};
-    for (int o = 1; o <= BLOCK_TILES && o <= outer; o++) {
-        for (int i = 1; i * o <= BLOCK_TILES && i <= tiles_of(inner, TILE_ROWS); i++) {
-            for (int n = 1; n * i * o <= BLOCK_TILES && n <= tiles_of(width, TILE_ROWS); n++) {
+    for (int o = 1; o <= TILE_SUMS && o <= outer; o++) {
+        for (int i = 1; i * o <= TILE_SUMS && i <= tiles_of(inner, TILE_ROWS); i++) {
+            for (int n = 1; n * i * o <= TILE_SUMS && n <= tiles_of(width, TILE_ROWS); n++) {
                 Block b = {o, inner < i * TILE_ROWS ? (int)inner : i * TILE_ROWS, n, 0};
                 b.cycles = cycles_of(&b, outer, inner, width);
                 if (best.cycles == 0 || b.cycles < best.cycles) {
@@ -179,6 +178,29 @@ static void fetch_ahead(Choice *c, const Contraction *k, const Block *b, const i
         as->ahead = w->name;
         as->ahead_loop = (LoopRef){.axis = (int8_t)k->vector_axis};
     }
+}
+
+/* The innermost axis of rows; -1: there is none. */
+static int last_row_axis(const Contraction *k)
+{
+    return k->row_axes ? 31 - __builtin_clz(k->row_axes) : -1;
+}
+
+bool tiles_fit_inside(const Choice *c, const Contraction *k)
+{
+    return c->target->amx && k->vector_axis >= 0 && last_row_axis(k) >= 0 && c->s->tensor.at[k->b_tensor].role == TENSOR_CONST &&
+           sum_of(c, k, last_row_axis(k)).groups > 0;
+}
+
+bool choose_tiles_inside(Choice *c, const Contraction *k)
+{
+    const Sum sum = sum_of(c, k, last_row_axis(k));
+    const int panel = TILE_ROWS / target_lanes(c->target, 4); /* vectors */
+    if (!contraction_lay_out(c, k, (ProductTile){.rows = {1, 1}, .vectors = panel}, sum.blocks)) {
+        return false;
+    }
+    schedule_sums(c, k, k->stage, last_row_axis(k), &sum);
+    return true;
 }
 
 bool choose_tiles(Choice *c, Contraction *k, const int *row_axis)

@@ -1,11 +1,14 @@
 /* LSTM, GRU and RNN as compiled kernels, their weights known: against the reference executor, on one thread and on
- * three the same bits, and with records that schedule_check takes. */
+ * three the same bits, and with records that schedule_check takes. In bf16 on tiles, which are emulated where this CPU has
+ * none, on one thread. */
 #include "check.h"
 
 #include "compile/compile.h"
 #include "loop/schedule.h"
 #include "op/op.h"
 #include "op/reference.h"
+
+#include "codegen/tile_emulator.h" /* last: unistd.h defines names of the loops' */
 
 enum { MAX_IN = 6 };
 
@@ -36,7 +39,7 @@ typedef struct Job {
     const char *text;
     Tensor *in[MAX_IN]; /* x w r b lens initial_h */
     int nin;
-    bool weights_known;
+    bool weights_known, on_tiles;
     Compiled c;
     Tensor *want[3];
 } Job;
@@ -129,10 +132,20 @@ static void check_records(Context *ctx, const Compiled *c, const Target *target)
     }
 }
 
+static Target target_with_tiles(void)
+{
+    const Target here = target_native();
+    return here.amx && target_runs(&here, NULL) ? here : tile_emulator_target();
+}
+
 static void compile_job(Context *ctx, void *arg)
 {
     Job *j = arg;
-    const CompileOptions opt = {.target = target_native(), .threads = 2, .want_text = true};
+    CompileOptions opt = {.target = target_native(), .threads = 2, .want_text = true};
+    if (j->on_tiles) {
+        opt.target = target_with_tiles();
+        opt.precision = PRECISION_BF16;
+    }
     Graph *g = graph_parse(ctx, "cell", j->text, strlen(j->text));
     if (j->weights_known)
         know_weights(g, j);
@@ -186,6 +199,55 @@ static void check_cell(const Cell *cell, bool weights_known)
     arena_free(own);
 }
 
+/* The products of a step are on tiles: in the record, and in what is run. */
+static void check_on_tiles(const Cell *cell)
+{
+    Arena *a = arena_new(), *own = arena_new();
+    Job j = {.cell = cell, .text = graph_text(own, cell), .weights_known = true, .on_tiles = true};
+    Module *m;
+    Pool *pool;
+    Run *r;
+    Error e = {0};
+    make_inputs(&j);
+    if (job_run(own, reference_job, &j, &e, NULL) != 0 || job_run(a, compile_job, &j, &e, NULL) != 0)
+        FAIL_MSG("%s\n%s", e.message, j.text);
+    bool chosen = false;
+    for (int k = 0; k < j.c.report->nkernels; k++) {
+        const char *gates = j.c.report->kernel[k].schedule ? strstr(j.c.report->kernel[k].schedule, "gates: tile k 16") : NULL;
+        chosen |= gates && strstr(gates, "dot k1 n1 r1 r2; at h.m0; scope scratch");
+    }
+    if (!chosen)
+        FAIL_MSG("no tiles:\n%s", j.text);
+    assert_int_equal(module_new(a, j.c.program, &j.c.image, &m, &e), 0);
+    assert_int_equal(pool_new(1, &pool, &e), 0);
+    assert_int_equal(run_new(m, pool, 1, &r, &e), 0);
+    memset(tile_emulator.count, 0, sizeof tile_emulator.count);
+    tile_emulator_start();
+    compare(&j, r, j.want, 2e-2); /* h and weights have 8 bits */
+    assert_true(target_native().amx || tile_emulator.count[TILE_DOT] > 0);
+    run_free(r);
+    pool_free(pool);
+    module_unref(m);
+    for (int i = 0; i < 3; i++)
+        tensor_unref(j.want[i]);
+    for (int i = 0; i < j.nin; i++)
+        tensor_unref(j.in[i]);
+    arena_free(own);
+}
+
+static void test_tiles(void **state)
+{
+    (void)state;
+    int checked = 0;
+    for (size_t k = 0; k < sizeof cells / sizeof cells[0]; k++) {
+        if (cells[k].hidden % TILE_ROWS == 0 && cells[k].inputs % 2 == 0 && !cells[k].free) {
+            check_on_tiles(&cells[k]);
+            checked++;
+        }
+    }
+    assert_true(checked >= 4);
+}
+
 static void test_cell(void **state)
 {
     check_cell(*state, true);
@@ -195,8 +257,9 @@ static void test_cell(void **state)
 int main(void)
 {
     enum { CELLS = sizeof cells / sizeof cells[0] };
-    struct CMUnitTest tests[CELLS];
+    struct CMUnitTest tests[CELLS + 1];
     for (int k = 0; k < CELLS; k++)
         tests[k] = (struct CMUnitTest){.name = cells[k].op, .test_func = test_cell, .initial_state = (void *)&cells[k]};
+    tests[CELLS] = (struct CMUnitTest)cmocka_unit_test(test_tiles); /* last: it takes a signal over */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
