@@ -15,6 +15,7 @@
 #include "tools/watch_streams.h"
 #include "tools/watch_video.h"
 #include "watch/config.h"
+#include "watch/isolated.h"
 #include "watch/pictures.h"
 #include "watch/source.h"
 
@@ -46,6 +47,8 @@ const char help_watch[] =
     "    --top N          so many highlights (default: 10)\n"
     "    --seconds S      only the first S seconds\n"
     "    --keyframes      look at keyframes only\n"
+    "    --isolate        reads and decodes in processes of their own, which may do little else: for videos that are\n"
+    "                     not to be trusted (of a service: 'isolate: true' of a stream)\n"
     "    --threads N      that work (default: all CPUs)\n"
     "    --no-cache       compile models even if the disk cache ($LATHE_CACHE, ~/.cache/lathe) has them\n"
     "\n"
@@ -147,6 +150,8 @@ static int check_many(const WatchArgs *a, Error *e)
 {
     if (a->one.expect || a->test)
         return error_set(e, ERR_INVALID, "--expect is for one stored video");
+    if (a->nvideo == 0 && a->one.isolate > 0)
+        return error_set(e, ERR_INVALID, "--isolate is for videos: streams of a service say so themselves");
     if (a->one.clips || a->one.reel)
         return error_set(e, ERR_INVALID, "--clips and --reel are for one stored video");
     if (a->one.seconds > 0)
@@ -161,7 +166,7 @@ static int run_many(WatchArgs *a, bool *good, Error *e)
     heap_for_long();
     const bool service = a->nvideo == 0;
     WatchStreams w = {.service = service ? a->watch : NULL, .watch = a->one.watch, .nvideo = a->nvideo, .video = a->video,
-                      .keyframes = a->one.keyframes, .workers = a->nets.threads, .stop = &stops, .reload = &reloads,
+                      .keyframes = a->one.keyframes, .isolate = a->one.isolate, .workers = a->nets.threads, .stop = &stops, .reload = &reloads,
                       .nets = a->nets};
     int code = check_many(a, e);
     if (code == 0)
@@ -176,6 +181,8 @@ static int run_many(WatchArgs *a, bool *good, Error *e)
 static int check_clips(const WatchArgs *a, Error *e)
 {
     struct stat st;
+    if (a->one.isolate > 0)
+        return error_set(e, ERR_INVALID, "--clips and --reel are not cut of what is watched with --isolate");
     if (a->one.replay)
         return error_set(e, ERR_INVALID, "--clips and --reel need the video: a recording has no pictures");
     if (a->nvideo == 1 && pictures_are(a->video[0]))
@@ -234,7 +241,8 @@ int cmd_watch(int argc, char **argv)
                          .tolerance = args_double(&a, "--tolerance", 0, 0), .test = test, .stop = &stops,
                          .clips = args_value(&a, "--clips", NULL), .reel = args_value(&a, "--reel", NULL),
                          .top = (int)args_int(&a, "--top", 10, 1, 1000),
-                         .seconds = args_double(&a, "--seconds", 0, 0), .keyframes = args_flag(&a, "--keyframes")};
+                         .seconds = args_double(&a, "--seconds", 0, 0), .keyframes = args_flag(&a, "--keyframes"),
+                         .isolate = args_flag(&a, "--isolate") ? ISOLATED_MEMORY : 0};
     w.one.nets.threads = w.nets.threads = tool_threads(&a);
     w.nets.cache = args_flag(&a, "--no-cache") ? NULL : cache_directory(w.arena);
     w.one.nets = w.nets;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tools/tool.h"
+#include "watch/isolated.h"
 
 const Command commands[] = {
     {"run", "run a model once on given or random inputs", help_run, cmd_run, NULL, NULL},
@@ -66,5 +67,7 @@ static int finish_output(int status)
 
 int main(int argc, char **argv)
 {
+    if (isolated_asked(argc, argv))
+        return isolated_main(argc, argv);
     return finish_output(run_command(argc, argv));
 }

@@ -208,7 +208,8 @@ static int start_videos(Running *run, Error *e)
     for (int i = 0; i < w->nvideo && code == 0; i++) {
         const char *const url = w->video[i];
         const StreamSpec spec = {.name = url_shown(a, url), .url = url, .watch = w->watch, .offline = source_is_file(url),
-                                 .all = run->output->record_path != NULL, .live.video.keyframes = w->keyframes};
+                                 .all = run->output->record_path != NULL, .live.video.keyframes = w->keyframes,
+                                 .live.video.isolate = w->isolate};
         code = engine_add(run->engine, &spec, e);
     }
     if (code == 0)

@@ -13,6 +13,7 @@ typedef struct WatchStreams {
     int nvideo;
     char *const *video;        /* files, judged as fast as they can be read, or URLs */
     bool keyframes;
+    int64_t isolate;           /* VideoOptions.isolate, of the videos */
     int workers;               /* 0: as the service says, or one a CPU */
     const volatile sig_atomic_t *stop, *reload; /* counts of requests */
     NetHost nets;

@@ -125,7 +125,7 @@ int watch_video(const WatchVideo *w, WatchOutput *o, bool *good, Error *e)
     Arena *const a = arena_new();
     VideoRun v = {.output = o, .found = score_list(a), .moments.arena = a};
     const StreamOptions opt = {
-        .name = w->video, .url = w->video, .watch = w->watch, .video.keyframes = w->keyframes, .event = on_event,
+        .name = w->video, .url = w->video, .watch = w->watch, .video.keyframes = w->keyframes, .video.isolate = w->isolate, .event = on_event,
         .sample = on_sample, .arg = &v, .record = o->record_path != NULL, .stop_at = llrint(1e6 * w->seconds),
         .stop = w->stop,
     };

@@ -17,6 +17,7 @@ typedef struct WatchVideo {
     int top;               /* so many highlights */
     double seconds;        /* only the first so many; 0: all */
     bool keyframes;
+    int64_t isolate;       /* VideoOptions.isolate */
     const volatile sig_atomic_t *stop;
     NetHost nets;
 } WatchVideo;

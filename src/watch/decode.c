@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "watch/codec.h"
 #include "watch/video_frame.h"
 
 #define MAX_ERRORS 25 /* in a row; then the decoder starts anew at a keyframe */
@@ -16,7 +17,7 @@ typedef struct Note { /* about a packet that the decoder has */
 
 struct Decoder {
     DecoderOptions opt;
-    AVCodecContext *codec;
+    Codec *codec;
     AVFrame *frame;
     AVFrame *other;    /* `doubted`: its time jumps, which may be damage; `again`: the one to be given after `frame` */
     bool doubted, again;
@@ -29,7 +30,13 @@ struct Decoder {
     bool closing;      /* .. and no more of this connection */
     bool broken;       /* its codec cannot be had */
     bool wait_key;     /* what comes before a keyframe cannot be decoded */
-    int errors;        /* in a row */
+    int errors;        /* packets in a row */
+    bool refused;      /* the last one was */
+    bool busy;
+    Error failure;     /* not told yet; code 0: there is none */
+    bool crashed;      /* .. it is one of its process */
+    double cpu;        /* seconds of processes that are gone */
+    enum AVDiscard skip;
 
     Note note[NOTES];
     int64_t sent;      /* packets; note[sent % NOTES] is the next one's */
@@ -47,12 +54,16 @@ struct Decoder {
 
 static void close_codec(Decoder *d)
 {
-    avcodec_free_context(&d->codec);
-    stream_info_unref(d->info);
-    d->info = NULL;
-    d->draining = d->closing = d->broken = d->damaged = d->doubted = d->again = false;
+    if (d->frame)
+        av_frame_unref(d->frame);
     if (d->other)
         av_frame_unref(d->other);
+    d->cpu += d->codec ? codec_cpu(d->codec) : 0;
+    codec_free(d->codec);
+    d->codec = NULL;
+    stream_info_unref(d->info);
+    d->info = NULL;
+    d->draining = d->closing = d->broken = d->damaged = d->doubted = d->again = d->busy = d->refused = false;
 }
 
 static void decoder_free(void *arg)
@@ -78,32 +89,28 @@ Decoder *decoder_new(Arena *a, const DecoderOptions *opt)
 
 static int open_codec(Decoder *d, StreamInfo *info, Error *e)
 {
-    const AVCodec *const codec = avcodec_find_decoder(info->par->codec_id);
     d->info = stream_info_ref(info);
     d->wait_key = true;
     d->errors = 0;
     d->origin = PACKET_NO_TIME;
     d->broken = true;
-    if (!codec)
-        return error_set(e, ERR_UNSUPPORTED, "%s: no decoder for its video", d->opt.name);
     d->frame = d->frame ? d->frame : av_frame_alloc();
     d->other = d->other ? d->other : av_frame_alloc();
-    d->codec = avcodec_alloc_context3(codec);
-    if (!d->frame || !d->other || !d->codec || avcodec_parameters_to_context(d->codec, info->par) < 0)
+    if (!d->frame || !d->other)
         return error_set(e, ERR_MEMORY, "%s: out of memory", d->opt.name);
-    d->codec->pkt_timebase = info->time_base;
-    d->codec->thread_count = d->opt.threads;
-    d->codec->max_pixels = VIDEO_MAX_PIXELS;
-    if (d->opt.keyframes)
-        d->codec->skip_frame = AVDISCARD_NONKEY;
-    const int code = avcodec_open2(d->codec, codec, NULL);
-    if (code < 0) {
-        char why[128];
-        av_strerror(code, why, sizeof why);
-        return error_set(e, ERR_UNSUPPORTED, "%s: its decoder: %s", d->opt.name, why);
-    }
-    d->broken = false;
-    return 0;
+    const CodecOptions opt = {.name = d->opt.name, .threads = d->opt.threads, .keyframes = d->opt.keyframes};
+    const int code = codec_new(info, &opt, &d->codec, e);
+    d->broken = code != 0;
+    d->skip = d->opt.keyframes ? AVDISCARD_NONKEY : AVDISCARD_DEFAULT;
+    return code;
+}
+
+/* Nothing more comes of this connection. */
+static void fail_codec(Decoder *d)
+{
+    d->crashed = codec_crashed(d->codec, &d->failure);
+    d->broken = true;
+    d->busy = false;
 }
 
 /* ---- in ---- */
@@ -111,7 +118,7 @@ static int open_codec(Decoder *d, StreamInfo *info, Error *e)
 static void drain(Decoder *d)
 {
     if (!d->draining)
-        avcodec_send_packet(d->codec, NULL);
+        codec_drain(d->codec);
     d->draining = true;
 }
 
@@ -119,8 +126,8 @@ void decoder_flush(Decoder *d)
 {
     if (!d->codec || d->broken)
         return;
-    avcodec_flush_buffers(d->codec);
-    d->draining = false;
+    codec_flush(d->codec);
+    d->draining = d->busy = false;
     d->errors = 0;
     d->wait_key = true;
 }
@@ -148,7 +155,7 @@ static bool choose(Decoder *d, const Packet *p, int64_t t)
     d->wait_key = false;
     const bool known = p->pts != PACKET_NO_TIME && d->origin != PACKET_NO_TIME;
     if (!d->opt.keyframes)
-        d->codec->skip_frame = known && p->pts - d->origin < t ? AVDISCARD_NONREF : AVDISCARD_DEFAULT;
+        d->skip = known && p->pts - d->origin < t ? AVDISCARD_NONREF : AVDISCARD_DEFAULT;
     return true;
 }
 
@@ -159,22 +166,18 @@ static DecoderTake give(Decoder *d, const Packet *p, int64_t t)
         d->counts.dropped++;
         return DECODER_TAKEN;
     }
-    d->codec->reordered_opaque = d->sent;
     d->note[d->sent % NOTES] = (Note){p->arrival, p->wall, p->clock, p->lost || (p->av->flags & AV_PKT_FLAG_CORRUPT)};
-    const int code = avcodec_send_packet(d->codec, p->av);
-    if (code == AVERROR(EAGAIN))
+    if (codec_send(d->codec, p->av, d->sent, d->skip) == CODEC_FULL)
         return DECODER_FRAMES_FIRST;
+    if (!d->refused)
+        d->errors = 0;
+    d->refused = false;
     d->broke = p->breaks ? d->sent : d->broke;
     if (p->breaks)
         d->reach = PACKET_NO_TIME;
     else if (d->broke < 0 && !d->doubted)
         d->reach = p->dts;
     d->sent++;
-    if (code < 0) {
-        count_error(d);
-        return DECODER_TAKEN;
-    }
-    d->errors = 0;
     if (d->opt.keyframes) /* it would hold the frame back until others come */
         drain(d);
     return DECODER_TAKEN;
@@ -323,8 +326,42 @@ static void drained(Decoder *d)
     if (d->closing)
         close_codec(d);
     else
-        avcodec_flush_buffers(d->codec);
-    d->draining = false;
+        codec_flush(d->codec);
+    d->draining = d->busy = false;
+}
+
+/* False: none comes now. */
+static bool receive(Decoder *d)
+{
+    for (;;) {
+        const CodecResult r = codec_receive(d->codec, d->frame, d->opt.patience);
+        d->busy = r == CODEC_BUSY;
+        switch (r) {
+        case CODEC_FRAME: return true;
+        case CODEC_END: drained(d); return false;
+        case CODEC_FAILED: fail_codec(d); return false;
+        case CODEC_REFUSED:
+            d->refused = true;
+            count_error(d);
+            continue;
+        case CODEC_DAMAGED: d->counts.errors++; return false;
+        case CODEC_NEEDS:
+        case CODEC_BUSY: return false;
+        }
+    }
+}
+
+bool decoder_busy(const Decoder *d) { return d->busy; }
+
+int decoder_failure(Decoder *d, bool *crashed, Error *e)
+{
+    const int code = d->failure.code;
+    if (code == 0)
+        return 0;
+    *e = d->failure;
+    *crashed = d->crashed;
+    d->failure.code = 0;
+    return code;
 }
 
 bool decoder_receive(Decoder *d, DecodedFrame *out)
@@ -339,12 +376,7 @@ bool decoder_receive(Decoder *d, DecodedFrame *out)
         return true;
     }
     for (;;) {
-        const int code = avcodec_receive_frame(d->codec, d->frame);
-        if (code == AVERROR_EOF)
-            drained(d);
-        else if (code < 0 && code != AVERROR(EAGAIN))
-            d->counts.errors++;
-        if (code < 0)
+        if (!receive(d))
             return false;
         d->counts.decoded++;
         if (d->frame->reordered_opaque >= d->broke)
@@ -360,7 +392,12 @@ bool decoder_receive(Decoder *d, DecodedFrame *out)
 
 int decoder_picture(Decoder *d, Frame *out, Error *e)
 {
-    const int code = pixel_store_view(&d->pixels, d->frame, d->opt.name, out, e);
+    int code = d->codec ? codec_pixels(d->codec, d->frame, e) : 0;
+    Error why;
+    if (code != 0 && codec_crashed(d->codec, &why))
+        fail_codec(d);
+    if (code == 0)
+        code = pixel_store_view(&d->pixels, d->frame, d->opt.name, out, e);
     if (code == 0 && d->info)
         *out = frame_shown(out, d->info->turn);
     return code;
@@ -375,3 +412,4 @@ PacketPlace decoder_place(const Decoder *d)
 int decoder_epochs(const Decoder *d) { return d->began ? d->epoch + 1 : 0; }
 int64_t decoder_end(const Decoder *d) { return d->began ? d->last_origin - d->first_origin + d->guess : 0; }
 DecoderCounts decoder_counts(const Decoder *d) { return d->counts; }
+double decoder_cpu(const Decoder *d) { return d->cpu + (d->codec ? codec_cpu(d->codec) : 0); }

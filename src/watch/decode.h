@@ -9,6 +9,9 @@
  * damage. Pictures that are not whole, and those that refer to them, do not come out. Arrival and capture time of a
  * packet come out with its frame.
  *
+ * Of connections that are isolated (codec.h) receiving waits for `patience` at most, and decoder_busy
+ * tells that nothing came because of that.
+ *
  * A decoder belongs to one thread. */
 #ifndef LATHE_WATCH_DECODE_H
 #define LATHE_WATCH_DECODE_H
@@ -20,6 +23,7 @@ typedef struct DecoderOptions {
     const char *name;  /* for messages */
     bool keyframes;    /* no other frame is wanted; each comes out at once */
     int threads;
+    int64_t patience;  /* us to wait for a process of its own (codec.h) */
 } DecoderOptions;
 
 typedef struct DecoderCounts {
@@ -48,8 +52,11 @@ typedef struct DecodedFrame {
     int64_t arrival;   /* of its packet, us, monotonic */
 } DecodedFrame;
 
-/* True: the next frame; false: it needs packets. */
+/* True: the next frame; false: it needs packets, is busy, or failed. */
 bool decoder_receive(Decoder *d, DecodedFrame *out);
+bool decoder_busy(const Decoder *d); /* .. and is at it still: ask again */
+/* Why nothing more comes of this connection, told once; 0: nothing is wrong. *crashed: it is that of its process. */
+int decoder_failure(Decoder *d, bool *crashed, Error *e);
 /* The picture of the frame that came last; valid until the next call of any of these. */
 int decoder_picture(Decoder *d, Frame *out, Error *e);
 
@@ -57,5 +64,6 @@ PacketPlace decoder_place(const Decoder *d);
 int decoder_epochs(const Decoder *d);        /* that began */
 int64_t decoder_end(const Decoder *d);       /* where the last frame ends, us since the first of all */
 DecoderCounts decoder_counts(const Decoder *d);
+double decoder_cpu(const Decoder *d);        /* seconds of processes of its own */
 
 #endif

@@ -493,8 +493,8 @@ StreamStatus stream_status(const Stream *s, Arena *a, int64_t now)
         .fps = recent_rate(&s->recent, now),
         .latency_p50 = recent_latency(&s->recent, 0.5),
         .latency_p95 = recent_latency(&s->recent, 0.95),
-        .cpu = s->cpu + s->models + judge_times(s->judging.judge).models,
-        .decode = s->decode,
+        .cpu = s->cpu + s->models + judge_times(s->judging.judge).models + live_counts(s->live).isolated,
+        .decode = s->decode + live_counts(s->live).isolated,
         .epoch = g->epoch,
         .t = g->t,
     };

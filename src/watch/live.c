@@ -7,6 +7,7 @@
 #define SOUND_PACKETS 4096     /* that wait at most .. */
 #define SOUND_BYTES (2 << 20)  /* .. and bytes: ten seconds of what is not compressed */
 #define PACKETS_A_CALL 16      /* are decoded at most .. */
+#define PATIENCE 2000          /* us that a call waits for a decoder that is a process of its own */
 #define CALL_TIME 4000         /* .. and no other once so many us are over */
 
 const char *live_state_text(LiveState s)
@@ -18,7 +19,7 @@ const char *live_state_text(LiveState s)
 
 const char *live_cause_text(LiveCause c)
 {
-    static const char *const text[] = {"none", "refused", "silent", "closed", "frozen", "broken"};
+    static const char *const text[] = {"none", "refused", "silent", "closed", "frozen", "broken", "crashed"};
     return text[c];
 }
 
@@ -65,7 +66,8 @@ int live_open(const char *url, const LiveOptions *opt, Live **out, Error *e)
     atomic_store(&l->refs, 2);
     packets_init(&l->queue, VIDEO_MAX_PACKETS, l->opt.max_bytes);
     packets_init(&l->sound, SOUND_PACKETS, SOUND_BYTES);
-    l->decoder = decoder_new(a, &(DecoderOptions){l->name, opt->video.keyframes, opt->video.threads});
+    l->decoder = decoder_new(a, &(DecoderOptions){.name = l->name, .keyframes = opt->video.keyframes, .threads = opt->video.threads,
+                                                  .patience = PATIENCE});
     pthread_mutex_init(&l->lock, NULL);
     pthread_mutex_init(&l->telling, NULL);
     cond_init(&l->wake);
@@ -187,6 +189,19 @@ static void feed(Live *l, int64_t t)
     packet_free(&l->held);
 }
 
+/* Its decoder gives nothing more; if that is its process's fault, another connection has another one. */
+static void look_for_failure(Live *l)
+{
+    Error e;
+    bool crashed;
+    if (decoder_failure(l->decoder, &crashed, &e) == 0)
+        return;
+    keep_error(l, &e);
+    int not = HALT_NOT;
+    if (crashed)
+        atomic_compare_exchange_strong(&l->halt, &not, HALT_CRASHED);
+}
+
 /* The decoder's next frame that is to be given. */
 static bool find_frame(Live *l, int64_t wanted, LiveFrame *out)
 {
@@ -210,6 +225,7 @@ static bool find_frame(Live *l, int64_t wanted, LiveFrame *out)
         l->aim_for = INT64_MIN;
         return true;
     }
+    look_for_failure(l);
     return false;
 }
 
@@ -219,7 +235,7 @@ LiveResult live_frame(Live *l, int64_t wanted, bool newest, LiveFrame *out)
     for (int n = 0;; n++) {
         if (find_frame(l, wanted, out))
             return LIVE_FRAME;
-        if (n >= PACKETS_A_CALL || (n > 0 && machine_now() > until))
+        if (decoder_busy(l->decoder) || n >= PACKETS_A_CALL || (n > 0 && machine_now() > until))
             return LIVE_MORE;
         const LiveResult more = l->held.info ? LIVE_MORE : take_packet(l, wanted, newest);
         if (more != LIVE_MORE)
@@ -302,5 +318,6 @@ LiveCounts live_counts(const Live *l)
     c.video.errors = d.errors;
     c.video.epochs = decoder_epochs(l->decoder);
     c.skipped = l->skipped;
+    c.isolated = decoder_cpu(l->decoder);
     return c;
 }

@@ -49,6 +49,7 @@ typedef enum LiveCause { /* why a connection went down */
                          LIVE_CLOSED,
                          LIVE_FROZEN /* packets, no frame */,
                          LIVE_BROKEN /* libav's error */,
+                         LIVE_CRASHED /* libav's process died, or hung (isolated.h) */,
                          LIVE_CAUSES
 } LiveCause;
 const char *live_cause_text(LiveCause c);
@@ -86,6 +87,7 @@ typedef struct LiveCounts {
     int64_t full;      /* packets thrown away because the ring was full */
     int64_t skipped;   /* frames passed over because newer ones were there (live_frame's `newest`) */
     int64_t connections, down[LIVE_CAUSES];
+    double isolated;   /* seconds of processor time of decoders' own processes */
     int64_t sound, unheard; /* packets of sound that were read; that were thrown away as their ring was full */
 } LiveCounts;
 

@@ -11,7 +11,7 @@
 
 #define LIVE_PROBE_MIN 250000 /* us: so long libav looks at first at streams that may have more in them (FLV, TS) */
 
-typedef enum Halt { HALT_NOT, HALT_FROZEN /* this connection */, HALT_CLOSE } Halt;
+typedef enum Halt { HALT_NOT, HALT_FROZEN /* this connection */, HALT_CRASHED /* likewise: its decoder's process */, HALT_CLOSE } Halt;
 
 struct Live {
     const char *url, *name;    /* name: as people may see it */

@@ -125,8 +125,10 @@ static LiveCause cause_of(const Live *l, SourceFailure f)
     static const LiveCause of[] = {
         [SOURCE_WELL] = LIVE_BROKEN, [SOURCE_REFUSED] = LIVE_REFUSED, [SOURCE_SILENT] = LIVE_SILENT,
         [SOURCE_CLOSED] = LIVE_CLOSED, [SOURCE_BROKEN] = LIVE_BROKEN, [SOURCE_HOPELESS] = LIVE_REFUSED,
+        [SOURCE_CRASHED] = LIVE_CRASHED,
     };
-    return atomic_load(&l->halt) == HALT_FROZEN ? LIVE_FROZEN : of[f];
+    const int halt = atomic_load(&l->halt);
+    return halt == HALT_FROZEN ? LIVE_FROZEN : halt == HALT_CRASHED ? LIVE_CRASHED : of[f];
 }
 
 typedef struct Pace { /* when packets are due */
@@ -194,14 +196,16 @@ static void note_end(Live *l, LiveState state, SourceFailure failure, const Erro
     if (state != LIVE_ENDED) {
         l->cause = cause_of(l, failure);
         l->counts.down[l->cause]++;
-        if (l->cause != LIVE_FROZEN)
+        const int halt = atomic_load(&l->halt);
+        if (halt != HALT_FROZEN && halt != HALT_CRASHED)
             l->error = *e;
         else if (l->error.code == 0)
             error_set(&l->error, ERR_INVALID, "%s: packets, but no frame", l->name);
     }
     pthread_mutex_unlock(&l->lock);
-    int frozen = HALT_FROZEN;
+    int frozen = HALT_FROZEN, crashed = HALT_CRASHED;
     atomic_compare_exchange_strong(&l->halt, &frozen, HALT_NOT);
+    atomic_compare_exchange_strong(&l->halt, &crashed, HALT_NOT);
 }
 
 /* A longer look makes each connection later: one that was needed because of damage is not kept. */
@@ -228,6 +232,7 @@ static bool connect_once(Live *l)
         .connection = ++l->connection,
         .live = true,
         .probe = l->probe,
+        .isolate = l->opt.video.isolate,
         .stop = &l->halt,
     });
     Error e = {0};

@@ -25,6 +25,7 @@ StreamInfo *stream_info_new(const AVCodecParameters *par, AVRational time_base, 
     s->frame_rate = frame_rate;
     s->lossy = s->sound = s->moves = false;
     s->connection = 0;
+    s->isolate = 0;
     atomic_store(&s->refs, 1);
     return s;
 }

@@ -27,6 +27,7 @@ typedef struct StreamInfo { /* what a connection says of its pictures, or of its
     bool lossy;        /* what the transport marks as damaged is; of files it may be but a seam */
     bool sound;        /* of sound: each packet is a keyframe, none is a picture */
     bool moves;        /* its times are set right whenever the sender reports which belong together (RTSP with sound) */
+    int64_t isolate;   /* SourceOptions.isolate: what it brought is not for this process's libav */
     int connection;    /* SourceOptions.connection: what has the same one has the same clock */
     _Atomic int refs;
 } StreamInfo;

@@ -12,6 +12,7 @@
 #include "base/vec.h"
 #include "vision/picture.h"
 #include "watch/config.h"
+#include "watch/isolated.h"
 #include "watch/service_check.h"
 #include "watch/sink_each.h"
 #include "watch/source.h"
@@ -197,6 +198,17 @@ static const char *read_key(const Yaml *y, const YamlNode *n, const char *what)
     return text;
 }
 
+/* Whether libav runs in processes of its own, and with how much memory. */
+static int64_t read_isolate(const Yaml *y, YamlMap *m)
+{
+    const bool isolate = yaml_flag(m, "isolate", false);
+    const YamlNode *const memory = yaml_get(m, "isolate_memory");
+    const double bytes = yaml_number(m, "isolate_memory", (double)ISOLATED_MEMORY, 32e6, 1e12);
+    if (memory && !isolate)
+        yaml_fail(y, memory->place, "%s: 'isolate_memory' is for what has 'isolate: true'", m->what);
+    return isolate ? llrint(bytes) : 0;
+}
+
 static void read_stream(const Yaml *y, const char *name, const YamlNode *node, ServiceJob *j, int i)
 {
     YamlMap m = yaml_map(y, node, arena_printf(y->ctx->arena, "stream '%s'", name));
@@ -214,6 +226,7 @@ static void read_stream(const Yaml *y, const char *name, const YamlNode *node, S
     s->live.video.open_timeout = s->live.video.read_timeout = yaml_duration(&m, "timeout", 0);
     if (timeout && s->live.video.read_timeout < 100000)
         yaml_fail(y, timeout->place, "%s: 'timeout' must be at least 100ms", m.what);
+    s->live.video.isolate = read_isolate(y, &m);
     s->live.seed = hash_bytes(name, strlen(name), 1); /* streams that went down together come back apart */
     if (s->latency < 1000)
         yaml_fail(y, node->place, "%s: 'latency' must be at least 1ms", m.what);

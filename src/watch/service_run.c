@@ -115,6 +115,7 @@ static bool same_stream(const Running *r, const ServiceStream *s)
     const VideoOptions *const x = &r->spec.live.video, *const y = &s->spec.live.video;
     return r->file == s->file && strcmp(r->spec.url, s->spec.url) == 0 && r->spec.latency == s->spec.latency &&
            r->spec.offline == s->spec.offline && r->spec.all == s->spec.all && x->keyframes == y->keyframes &&
+           x->isolate == y->isolate &&
            x->open_timeout == y->open_timeout && x->read_timeout == y->read_timeout;
 }
 

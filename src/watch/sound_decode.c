@@ -5,13 +5,15 @@
 #include <stdlib.h>
 
 #include "base/heap.h"
+#include "watch/codec.h"
 
 #define MOST_CHANNELS 64
+#define PATIENCE 2000000 /* us for a process of its own */
 
 struct SoundDecoder {
     const char *name;
     StreamInfo *info;        /* the connection it is open for; NULL: none */
-    AVCodecContext *codec;   /* NULL: it cannot be had */
+    Codec *codec;            /* NULL: it cannot be had */
     AVFrame *frame;
     SwrContext *resample;
     int rate, format, channels; /* what the resampler was made for */
@@ -23,7 +25,8 @@ struct SoundDecoder {
 static void close_codec(SoundDecoder *d)
 {
     swr_free(&d->resample);
-    avcodec_free_context(&d->codec);
+    codec_free(d->codec);
+    d->codec = NULL;
     stream_info_unref(d->info);
     d->info = NULL;
     d->at = INT64_MIN;
@@ -47,31 +50,27 @@ SoundDecoder *sound_decoder_new(Arena *a, const char *name)
 
 static int open_codec(SoundDecoder *d, StreamInfo *info, Error *e)
 {
-    const AVCodec *const codec = avcodec_find_decoder(info->par->codec_id);
     d->info = stream_info_ref(info);
-    if (!codec)
-        return error_set(e, ERR_UNSUPPORTED, "%s: no decoder for its sound", d->name);
     d->frame = d->frame ? d->frame : av_frame_alloc();
-    d->codec = avcodec_alloc_context3(codec);
-    int code = 0;
-    if (!d->frame || !d->codec || avcodec_parameters_to_context(d->codec, info->par) < 0)
-        code = error_set(e, ERR_MEMORY, "%s: out of memory", d->name);
-    if (code == 0) {
-        d->codec->pkt_timebase = info->time_base;
-        d->codec->thread_count = 1;
-        if (avcodec_open2(d->codec, codec, NULL) < 0)
-            code = error_set(e, ERR_UNSUPPORTED, "%s: its sound cannot be decoded", d->name);
-    }
-    if (code != 0)
-        avcodec_free_context(&d->codec);
-    return code;
+    if (!d->frame)
+        return error_set(e, ERR_MEMORY, "%s: out of memory", d->name);
+    return codec_new(info, &(CodecOptions){.name = d->name, .threads = 1}, &d->codec, e);
+}
+
+/* Nothing more comes of this connection. */
+static int fail_codec(SoundDecoder *d, Error *e)
+{
+    codec_crashed(d->codec, e);
+    codec_free(d->codec);
+    d->codec = NULL;
+    return e->code;
 }
 
 int sound_decoder_send(SoundDecoder *d, const Packet *p, Error *e)
 {
     if (!p->av) {
         if (d->codec)
-            avcodec_send_packet(d->codec, NULL);
+            codec_drain(d->codec);
         return 0;
     }
     int code = 0;
@@ -81,9 +80,12 @@ int sound_decoder_send(SoundDecoder *d, const Packet *p, Error *e)
     }
     if (code == 0 && !d->codec)
         code = error_set(e, ERR_UNSUPPORTED, "%s: its sound cannot be decoded", d->name);
-    if (code == 0)
-        avcodec_send_packet(d->codec, p->av); /* what is damaged is passed over */
-    return code;
+    if (code != 0)
+        return code;
+    CodecResult r = CODEC_NEEDS;
+    while (codec_send(d->codec, p->av, 0, AVDISCARD_DEFAULT) == CODEC_FULL && r != CODEC_BUSY && r != CODEC_FAILED)
+        r = codec_receive(d->codec, d->frame, PATIENCE);
+    return r == CODEC_FAILED ? fail_codec(d, e) : 0;
 }
 
 /* Mono of 16 kHz, from whatever this frame is. */
@@ -159,14 +161,17 @@ static int convert(SoundDecoder *d, SoundPart *out, Error *e)
 
 int sound_decoder_receive(SoundDecoder *d, SoundPart *out, Error *e)
 {
-    if (!d->codec)
-        return 0;
-    const int got = avcodec_receive_frame(d->codec, d->frame);
-    if (got == AVERROR_EOF)
+    CodecResult got = CODEC_REFUSED;
+    while (d->codec && got == CODEC_REFUSED) /* what is damaged is passed over */
+        got = codec_receive(d->codec, d->frame, PATIENCE);
+    if (got == CODEC_FAILED)
+        return fail_codec(d, e);
+    if (got == CODEC_END)
         close_codec(d);
-    if (got < 0)
+    if (got != CODEC_FRAME)
         return 0;
-    const int code = convert(d, out, e);
+    int code = codec_pixels(d->codec, d->frame, e);
+    code = code == 0 ? convert(d, out, e) : code;
     av_frame_unref(d->frame);
     return code;
 }

@@ -22,7 +22,8 @@ typedef struct SoundDecoder SoundDecoder;
 SoundDecoder *sound_decoder_new(Arena *a, const char *name); /* name: for messages. Closed with the arena */
 
 /* The packet stays the caller's; the end of a connection (av NULL) brings out what was held back. Receive all there is
- * before the next one. ERR_UNSUPPORTED: it cannot be decoded, nor can what else comes of this connection; ERR_MEMORY. */
+ * before the next one. ERR_UNSUPPORTED: it cannot be decoded, nor can what else comes of this connection; ERR_IO: likewise, a process
+ * of its own (codec.h) died; ERR_MEMORY. */
 int sound_decoder_send(SoundDecoder *d, const Packet *p, Error *e);
 
 typedef struct SoundPart {

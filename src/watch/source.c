@@ -11,6 +11,7 @@
 #include "sched/clock.h"
 #include "watch/capture_clock.h"
 #include "watch/hls_clock.h"
+#include "watch/isolated_source.h"
 #include "watch/pictures.h"
 #include "watch/url.h"
 
@@ -30,6 +31,7 @@ struct Source {
     bool stored;
     Pictures pictures; /* of a folder of pictures, which has no format open */
     int picture;       /* the next one */
+    IsolatedSource isolated; /* with opt.isolate: all but url, name, arena, opt is there */
 
     int64_t waited;   /* for the next picture, us: in calls of source_read, of which those before gave sound */
     int64_t deadline; /* us, monotonic; INT64_MAX: none */
@@ -44,6 +46,8 @@ static bool stopped(const Source *s) { return s->opt.stop && atomic_load(s->opt.
 static int must_stop(void *arg)
 {
     Source *const s = arg;
+    if (s->opt.waits)
+        s->opt.waits(s->opt.arg);
     s->late = s->late || stopped(s) || machine_now() > s->deadline;
     return s->late;
 }
@@ -306,6 +310,8 @@ Source *source_new(const char *url, const SourceOptions *opt)
 
 int source_connect(Source *s, Error *e)
 {
+    if (s->opt.isolate > 0)
+        return isolated_connect(&s->isolated, s->url, s->name, &s->opt, e);
     av_log_set_level(log_level() > 0 ? AV_LOG_WARNING : AV_LOG_QUIET); /* libav would write to stderr */
     if (pictures_are(s->url))
         return open_pictures(s, e);
@@ -317,6 +323,7 @@ void source_close(Source *s)
 {
     if (!s)
         return;
+    isolated_leave(&s->isolated);
     if (s->format)
         arm(s, 500000); /* a goodbye to the other side */
     avformat_close_input(&s->format);
@@ -396,6 +403,8 @@ static bool wanted(Source *s, int index)
 
 int source_read(Source *s, Packet *out, Error *e)
 {
+    if (s->opt.isolate > 0)
+        return isolated_read(&s->isolated, s->name, &s->opt, out, e);
     if (s->pictures.n > 0)
         return read_picture(s, out, e);
     if (s->late) /* libav gives what it holds back before it says that a call was interrupted */
@@ -427,14 +436,16 @@ int source_read(Source *s, Packet *out, Error *e)
     return av_fail(s, ERR_IO, code, "reading", e);
 }
 
-SourceFailure source_failure(const Source *s) { return s->failure; }
-StreamInfo *source_info(const Source *s) { return s->info; }
-StreamInfo *source_sound(const Source *s) { return s->sound_info; }
-bool source_stored(const Source *s) { return s->stored; }
-bool source_bursts(const Source *s) { return !s->stored && is_hls(s); }
+SourceFailure source_failure(const Source *s) { return s->opt.isolate > 0 ? s->isolated.failure : s->failure; }
+StreamInfo *source_info(const Source *s) { return s->opt.isolate > 0 ? s->isolated.info : s->info; }
+StreamInfo *source_sound(const Source *s) { return s->opt.isolate > 0 ? s->isolated.sound : s->sound_info; }
+bool source_stored(const Source *s) { return s->opt.isolate > 0 ? s->isolated.stored : s->stored; }
+bool source_bursts(const Source *s) { return s->opt.isolate > 0 ? s->isolated.bursts : !s->stored && is_hls(s); }
 
 int64_t source_duration(const Source *s)
 {
+    if (s->opt.isolate > 0)
+        return s->isolated.duration;
     if (s->pictures.n > 0)
         return stream_info_us(s->info, s->pictures.n);
     return s->format->duration > 0 ? s->format->duration : 0;

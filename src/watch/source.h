@@ -24,7 +24,8 @@ typedef enum SourceFailure {
     SOURCE_SILENT,  /* a deadline passed */
     SOURCE_CLOSED,  /* by the other side: the end of a file, too */
     SOURCE_BROKEN,  /* what came is no video, or damaged beyond libav */
-    SOURCE_HOPELESS /* it will not be otherwise next time: no such protocol */
+    SOURCE_HOPELESS, /* it will not be otherwise next time: no such protocol */
+    SOURCE_CRASHED   /* the process that reads it died, or hung (isolated.h) */
 } SourceFailure;
 
 typedef struct SourceOptions {
@@ -36,7 +37,10 @@ typedef struct SourceOptions {
     int connection;           /* StreamInfo.connection of what it gives */
     bool live;                /* connected to anew if it ends: begin with what is newest */
     int64_t probe;            /* us of a live stream that are looked at to find out what it holds */
+    int64_t isolate;          /* libav runs in a process of its own, with so many bytes (isolated.h); 0: here */
     const _Atomic int *stop;  /* not 0: all calls fail soon. NULL: never */
+    void (*waits)(void *arg); /* called now and then while libav waits. NULL: nobody asks */
+    void *arg;
 } SourceOptions;
 
 typedef struct Source Source;

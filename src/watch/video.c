@@ -6,6 +6,8 @@
 #include "watch/source.h"
 #include "watch/url.h"
 
+#define PATIENCE 100000 /* us, each time, for a decoder that is a process of its own */
+
 struct Video {
     Arena *arena;
     const char *name; /* of the URL, as people may see it */
@@ -26,12 +28,14 @@ int video_open(const char *url, const VideoOptions *opt, Video **out, Error *e)
     v->name = url_shown(a, url);
     v->grid = opt->grid;
     packets_init(&v->queue, VIDEO_MAX_PACKETS, VIDEO_MAX_BYTES);
-    v->decoder = decoder_new(a, &(DecoderOptions){v->name, opt->keyframes, opt->threads});
+    v->decoder = decoder_new(a, &(DecoderOptions){.name = v->name, .keyframes = opt->keyframes, .threads = opt->threads,
+                                                  .patience = PATIENCE});
     v->source = source_new(url, &(SourceOptions){
         .open_timeout = opt->open_timeout ? opt->open_timeout : 10000000,
         .read_timeout = opt->read_timeout ? opt->read_timeout : 10000000,
         .keyframes = opt->keyframes,
         .picture_rate = opt->picture_rate,
+        .isolate = opt->isolate,
         .stop = &v->stop,
     });
     const int code = source_connect(v->source, e);
@@ -110,7 +114,12 @@ static int64_t frame_sent(const Video *v, const Packet *p, int64_t t, int64_t fr
 /* Packets until the decoder gives a frame. 1: *out; 0: the video is over. *frame: frame_sent. */
 static int next_frame(Video *v, int64_t t, int64_t *frame, DecodedFrame *out, Error *e)
 {
+    bool crashed;
     while (!decoder_receive(v->decoder, out)) {
+        if (decoder_failure(v->decoder, &crashed, e) != 0)
+            return e->code;
+        if (decoder_busy(v->decoder))
+            continue;
         if (v->queue.n == 0 && v->ended)
             return 0;
         int code = v->queue.n == 0 ? read_packet(v, e) : 0;

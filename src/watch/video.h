@@ -42,6 +42,7 @@ typedef struct VideoOptions { /* zero: the default of each */
     int threads;              /* of the decoder; 1 */
     double picture_rate;      /* of a folder of pictures, frames a second; 1 */
     VideoSound sound;         /* of live.h alone: a Video gives pictures */
+    int64_t isolate;          /* libav in processes of its own, with so many bytes each (isolated.h); 0: in this one */
     double grid;              /* us: a promise that after a frame at t none is wanted before grid_next(t, grid).
                                  0: none is made */
 } VideoOptions;

@@ -2,7 +2,8 @@
 """Watches generated games: games.py BUILD [SEED..]. One line a game; the last line is "games: N passed, N failed".
 
 The game's truth is known (game/truth.h). A game passes if precision and recall are both at least what MINIMUM says, with
-starts at most one sample off; if what was recorded of it, replayed, gives the same records to the byte; and if so does
+starts at most one sample off; if what was recorded of it, replayed, gives the same records to the byte; if libav in processes of its
+own (--isolate) gives the same samples; and if so does
 the same game in another container. With seeds, all thirty-second games, printing the scores, for measuring.
 """
 import os
@@ -64,11 +65,14 @@ def judge(build, folder, cache, options):
     # Recorded or not, the same signals are seen where they matter.
     lazy = scores(watch(build, folder, cache, os.path.join(folder, "game.mp4")))
     same = read(first) == read(second)
-    good = precision >= MINIMUM[0] and recall >= MINIMUM[1] and off <= 0.5 and same and lazy == (precision, recall, off)
+    apart = os.path.join(folder, "apart.jsonl")
+    watch(build, folder, cache, os.path.join(folder, "game.mp4"), "--record", apart, "--isolate")
+    alike = read(samples) == read(apart)
+    good = precision >= MINIMUM[0] and recall >= MINIMUM[1] and off <= 0.5 and same and alike and lazy == (precision, recall, off)
     if not good:
         sys.stdout.write(said)
     return good, (f"precision {precision:.3f}, recall {recall:.3f}, starts at most {off:.3f} s off; replayed: "
-                  f"{'the same' if same else 'OTHER RECORDS'}; without recording: "
+                  f"{'the same' if same else 'OTHER RECORDS'}; isolated: {'the same' if alike else 'OTHER SAMPLES'}; without recording: "
                   f"{'the same' if lazy == (precision, recall, off) else lazy}")
 
 

@@ -66,7 +66,7 @@ static void take_frames(Decoder *d, Seen *s)
 static DecoderCounts decode(Clip *c, Seen *out)
 {
     *out = (Seen){0};
-    Decoder *const d = decoder_new(c->arena, &(DecoderOptions){"clip", false, 1});
+    Decoder *const d = decoder_new(c->arena, &(DecoderOptions){.name = "clip", .keyframes = false, .threads = 1});
     for (int i = 0; i < c->n; i++)
         for (DecoderTake take = DECODER_FRAMES_FIRST; take == DECODER_FRAMES_FIRST;) {
             Error e;

@@ -11,9 +11,12 @@
 
 #include "base/file.h"
 #include "watch/clip.h"
+#include "watch/clip_server.h"
+#include "watch/isolated.h"
 #include "watch/live.h"
 
 static char path[64];
+static int64_t isolate; /* VideoOptions.isolate of all */
 
 static const char *temporary(const char *suffix)
 {
@@ -61,6 +64,7 @@ static Viewer *open_live(const char *url, LiveOptions opt)
     Viewer *const v = test_malloc(sizeof *v);
     v->bell = bell_new();
     opt.notify = ring;
+    opt.video.isolate = isolate;
     opt.arg = &v->bell;
     Error e = {0};
     if (live_open(url, &opt, &v->live, &e) != 0)
@@ -164,146 +168,13 @@ static void files_that_are_none(void **state)
     close_live(v);
 }
 
-/* ---- a server: a transport stream over TCP, and what goes wrong ---- */
-
-typedef enum Manner { SERVE, CUT, SILENT, HEAD, NOISE, RUBBISH /* a burst of it, and the end */, FLOOD, REFUSE } Manner;
-
-typedef struct Server {
-    int listener;
-    char url[64];
-    Arena *arena;
-    File file;
-    const Manner *manner; /* of each connection; the last one goes on */
-    int nmanner;
-    double rate;          /* bytes a second */
-    _Atomic bool over;
-    _Atomic int connections;
-    pthread_t thread;
-} Server;
-
-static bool send_slowly(const Server *s, int to, size_t from, size_t until)
-{
-    const double start = time_now();
-    for (size_t sent = from; sent < until && !atomic_load(&s->over);) {
-        const size_t due = from + (size_t)((time_now() - start) * s->rate) + 188;
-        if (due > sent) {
-            const ssize_t n = send(to, s->file.at + sent, (due < until ? due : until) - sent, MSG_NOSIGNAL);
-            if (n <= 0)
-                return false;
-            sent += (size_t)n;
-        }
-        usleep(2000);
-    }
-    return true;
-}
-
-static void idle(const Server *s, int fd, double seconds)
-{
-    const double until = time_now() + seconds;
-    char byte;
-    while (!atomic_load(&s->over) && time_now() < until && recv(fd, &byte, 1, MSG_DONTWAIT) != 0)
-        usleep(5000);
-}
-
-static void noise(const Server *s, int to)
-{
-    uint8_t packet[188];
-    uint32_t dice = 1;
-    do
-        for (size_t i = 0; i < sizeof packet; i++)
-            packet[i] = (uint8_t)((dice = dice * 1664525 + 1013904223) >> 24);
-    while (!atomic_load(&s->over) && send(to, packet, sizeof packet, MSG_NOSIGNAL) > 0 && usleep(500) == 0);
-}
-
-/* More than libav looks at before it gives up. */
-static void rubbish(int to)
-{
-    static uint8_t noise[4 << 20];
-    uint32_t dice = 1;
-    for (size_t i = 0; i < sizeof noise; i++)
-        noise[i] = (uint8_t)((dice = dice * 1664525 + 1013904223) >> 24);
-    for (size_t sent = 0; sent < sizeof noise;) {
-        const ssize_t n = send(to, noise + sent, sizeof noise - sent, MSG_NOSIGNAL);
-        if (n <= 0)
-            return;
-        sent += (size_t)n;
-    }
-}
-
-static void serve(Server *s, int to, Manner m)
-{
-    const struct linger reset = {.l_onoff = 1, .l_linger = 0};
-    switch (m) {
-    case SERVE: send_slowly(s, to, 0, s->file.size); break;
-    case CUT:
-        send_slowly(s, to, 0, s->file.size / 2);
-        setsockopt(to, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-        break;
-    case SILENT: idle(s, to, 60); break;
-    case HEAD:
-        send_slowly(s, to, 0, s->file.size / 2);
-        idle(s, to, 60);
-        break;
-    case NOISE: noise(s, to); break;
-    case RUBBISH: rubbish(to); break;
-    case FLOOD: send(to, s->file.at, s->file.size, MSG_NOSIGNAL); idle(s, to, 60); break;
-    case REFUSE: setsockopt(to, SOL_SOCKET, SO_LINGER, &reset, sizeof reset); break;
-    }
-    close(to);
-}
-
-static void *run_server(void *arg)
-{
-    Server *const s = arg;
-    while (!atomic_load(&s->over)) {
-        const int to = accept(s->listener, NULL, NULL);
-        if (to < 0)
-            break;
-        const int n = atomic_fetch_add(&s->connections, 1);
-        serve(s, to, s->manner[n < s->nmanner ? n : s->nmanner - 1]);
-    }
-    return NULL;
-}
-
-static Server *start(const ClipOptions *o, double rate, int n, const Manner *manner)
-{
-    Server *const s = test_calloc(1, sizeof *s);
-    s->listener = socket(AF_INET, SOCK_STREAM, 0);
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t size = sizeof at;
-    assert_int_equal(bind(s->listener, (struct sockaddr *)&at, sizeof at), 0);
-    assert_int_equal(listen(s->listener, 16), 0);
-    assert_int_equal(getsockname(s->listener, (struct sockaddr *)&at, &size), 0);
-    snprintf(s->url, sizeof s->url, "tcp://127.0.0.1:%d", ntohs(at.sin_port));
-    Error e;
-    clip_write(temporary(".ts"), o);
-    s->arena = arena_new();
-    assert_int_equal(file_read(s->arena, path, &s->file, &e), 0);
-    unlink(path);
-    s->rate = rate > 0 ? rate * (double)s->file.size * o->fps / o->frames : 1e9;
-    s->manner = manner;
-    s->nmanner = n;
-    assert_int_equal(pthread_create(&s->thread, NULL, run_server, s), 0);
-    return s;
-}
-
-static void stop(Server *s)
-{
-    atomic_store(&s->over, true);
-    shutdown(s->listener, SHUT_RDWR);
-    pthread_join(s->thread, NULL);
-    close(s->listener);
-    arena_free(s->arena);
-    test_free(s);
-}
-
-#define MANNERS(...) (int)(sizeof((Manner[]){__VA_ARGS__}) / sizeof(Manner)), (const Manner[]){__VA_ARGS__}
+/* ---- connections, and what goes wrong with them ---- */
 
 /* Each connection is an epoch whose frames begin anew; after all there is to tell, the counts say what happened. */
 static void connections_that_end(void **state)
 {
     (void)state;
-    Server *const s = start(&(ClipOptions){.frames = 60, .fps = 25, .gop = 10}, 4, MANNERS(CUT, SERVE, REFUSE, SERVE));
+    Server *const s = clip_server_start(&(ClipOptions){.frames = 60, .fps = 25, .gop = 10}, 4, MANNERS(CUT, SERVE, REFUSE, SERVE));
     Viewer *const v = open_live(s->url, (LiveOptions){.retry_min = 50000});
     LiveFrame f;
     int64_t t = 0;
@@ -336,7 +207,7 @@ static void connections_that_end(void **state)
     assert_true(c.down[LIVE_CLOSED] >= 2);
     assert_int_equal(c.down[LIVE_SILENT], 0);
     close_live(v);
-    stop(s);
+    clip_server_stop(s);
 }
 
 /* Connections that give rubbish, between two that are well, make the second one no slower to begin: what libav looked at before it began
@@ -344,7 +215,7 @@ static void connections_that_end(void **state)
 static void damage_that_passes(void **state)
 {
     (void)state;
-    Server *const s = start(&(ClipOptions){.frames = 40, .fps = 10, .gop = 5}, 2, MANNERS(CUT, RUBBISH, RUBBISH, SERVE));
+    Server *const s = clip_server_start(&(ClipOptions){.frames = 40, .fps = 10, .gop = 5}, 2, MANNERS(CUT, RUBBISH, RUBBISH, SERVE));
     Viewer *const v = open_live(s->url, (LiveOptions){.retry_min = 50000});
     LiveFrame f = {0};
     for (int64_t t = 0; f.frame.epoch == 0; t = f.frame.t + 1)
@@ -355,7 +226,7 @@ static void damage_that_passes(void **state)
     if (f.arrival - began < 300000)
         FAIL_MSG("1.5 s of a stream that is twice as fast as life arrived within %lld us", (long long)(f.arrival - began));
     close_live(v);
-    stop(s);
+    clip_server_stop(s);
 }
 
 /* A server that accepts and says nothing, one that stops in the middle, noise, nobody: each has its cause. */
@@ -371,7 +242,7 @@ static void other_sides(void **state)
     Server *s[N];
     Viewer *v[N];
     for (int i = 0; i < N; i++) {
-        s[i] = start(&(ClipOptions){.frames = 50, .fps = 25, .gop = 10}, 8, 1, &row[i].manner);
+        s[i] = clip_server_start(&(ClipOptions){.frames = 50, .fps = 25, .gop = 10}, 8, 1, &row[i].manner);
         v[i] = open_live(s[i]->url,
                          (LiveOptions){.video = {.open_timeout = 300000, .read_timeout = 300000},
                                        .retry_min = 50000});
@@ -391,7 +262,7 @@ static void other_sides(void **state)
             FAIL_MSG("row %d: down %lld times by %s, %d frames", i, (long long)c.down[row[i].cause],
                      live_cause_text(row[i].cause), n[i]);
         close_live(v[i]); /* in the middle of whatever it does */
-        stop(s[i]);
+        clip_server_stop(s[i]);
     }
 }
 
@@ -411,7 +282,7 @@ static void closing_protocols(void **state)
 {
     (void)state;
     static const char *const scheme[] = {"http", "https", "rtsp", "rtmp", "tcp", "srt", "udp"};
-    Server *const s = start(&(ClipOptions){.frames = 10, .fps = 25, .gop = 10}, 8, MANNERS(SILENT));
+    Server *const s = clip_server_start(&(ClipOptions){.frames = 10, .fps = 25, .gop = 10}, 8, MANNERS(SILENT));
     for (size_t i = 0; i < sizeof scheme / sizeof *scheme; i++) {
         char url[96];
         snprintf(url, sizeof url, "%s%s/x", scheme[i], strchr(s->url, ':'));
@@ -420,7 +291,7 @@ static void closing_protocols(void **state)
         check_state(v, LIVE_CONNECTING, LIVE_NONE);
         close_live(v);
     }
-    stop(s);
+    clip_server_stop(s);
 }
 
 /* While it waits in a protocol, for noise to become a video, or for the next attempt. */
@@ -429,11 +300,11 @@ static void closing(void **state)
     (void)state;
     static const Manner manner[] = {SILENT, HEAD, NOISE, REFUSE, SERVE};
     for (size_t i = 0; i < sizeof manner / sizeof *manner; i++) {
-        Server *const s = start(&(ClipOptions){.frames = 50, .fps = 25, .gop = 10}, 8, 1, &manner[i]);
+        Server *const s = clip_server_start(&(ClipOptions){.frames = 50, .fps = 25, .gop = 10}, 8, 1, &manner[i]);
         Viewer *const v = open_live(s->url, (LiveOptions){0});
         usleep(150000);
         close_live(v);
-        stop(s);
+        clip_server_stop(s);
     }
 }
 
@@ -442,19 +313,19 @@ static void frozen(void **state)
 {
     (void)state;
     /* 200 frames of which only the first is a keyframe; it is cut off */
-    Server *const s = start(&(ClipOptions){.frames = 200, .fps = 25, .gop = 250}, 2, MANNERS(SERVE));
+    Server *const s = clip_server_start(&(ClipOptions){.frames = 200, .fps = 25, .gop = 250}, 2, MANNERS(SERVE));
     memset((uint8_t *)s->file.at + 564, 0xff, 188 * 6);
     Viewer *const v = open_live(s->url, (LiveOptions){.frame_timeout = 300000, .retry_min = 50000});
     LiveFrame f;
     LiveResult r = LIVE_NOTHING;
-    for (int i = 0; i < 20 && r != LIVE_FRAME && live_counts(v->live).down[LIVE_FROZEN] == 0; i++)
+    for (int i = 0; i < 60 && r != LIVE_FRAME && live_counts(v->live).down[LIVE_FROZEN] == 0; i++)
         r = next(v, 0, false, 0.1, &f);
     const LiveCounts c = live_counts(v->live);
     if (r == LIVE_FRAME || c.down[LIVE_FROZEN] < 1)
         FAIL_MSG("%d, frozen %lld times, %lld packets, %lld errors", r, (long long)c.down[LIVE_FROZEN],
                  (long long)c.video.packets, (long long)c.video.errors);
     close_live(v);
-    stop(s);
+    clip_server_stop(s);
 }
 
 /* ---- who looks is slow ---- */
@@ -463,7 +334,7 @@ static void frozen(void **state)
 static void newest_frame(void **state)
 {
     (void)state;
-    Server *const s = start(&(ClipOptions){.frames = 100, .fps = 25, .gop = 10}, 0, MANNERS(FLOOD));
+    Server *const s = clip_server_start(&(ClipOptions){.frames = 100, .fps = 25, .gop = 10}, 0, MANNERS(FLOOD));
     Viewer *const v = open_live(s->url, (LiveOptions){0});
     LiveFrame f;
     assert_int_equal(next(v, 0, true, 5, &f), LIVE_FRAME);
@@ -477,7 +348,7 @@ static void newest_frame(void **state)
     assert_true(live_counts(v->live).video.decoded < 30); /* from the last keyframe on */
     assert_false(live_due(v->live, 5000000, &arrival));
     close_live(v);
-    stop(s);
+    clip_server_stop(s);
 }
 
 /* A ring that is full throws its oldest away, up to a keyframe: what comes out is whole, and what is missing is
@@ -485,7 +356,7 @@ static void newest_frame(void **state)
 static void full_ring(void **state)
 {
     (void)state;
-    Server *const s = start(&(ClipOptions){.frames = 200, .fps = 25, .gop = 10}, 0, MANNERS(FLOOD));
+    Server *const s = clip_server_start(&(ClipOptions){.frames = 200, .fps = 25, .gop = 10}, 0, MANNERS(FLOOD));
     Viewer *const v = open_live(s->url, (LiveOptions){.max_bytes = 20000});
     usleep(300000); /* nobody looks */
     LiveFrame f;
@@ -501,7 +372,7 @@ static void full_ring(void **state)
     assert_true(n > 5 && c.full > 50);
     assert_int_equal(c.full + n, c.video.packets);
     close_live(v);
-    stop(s);
+    clip_server_stop(s);
 }
 
 /* What has to be decoded anyway is decoded as it comes; what a keyframe makes needless is not. */
@@ -512,7 +383,7 @@ static void ahead(void **state)
         int gop, least, most; /* frames decoded by the time the frame at 1.5 s is there */
     } row[] = {{250, 37, 39}, {10, 2, 24}};
     for (size_t i = 0; i < 2; i++) {
-        Server *const s = start(&(ClipOptions){.frames = 100, .fps = 25, .gop = row[i].gop}, 4, MANNERS(SERVE));
+        Server *const s = clip_server_start(&(ClipOptions){.frames = 100, .fps = 25, .gop = row[i].gop}, 4, MANNERS(SERVE));
         Viewer *const v = open_live(s->url, (LiveOptions){0});
         LiveFrame f;
         assert_int_equal(next(v, 0, false, 5, &f), LIVE_FRAME);
@@ -532,12 +403,16 @@ static void ahead(void **state)
         if (decoded < row[i].least || decoded > row[i].most || (i == 0 && backlog > 4))
             FAIL_MSG("gop %d: %lld frames decoded, %d of them late", row[i].gop, (long long)decoded, backlog);
         close_live(v);
-        stop(s);
+        clip_server_stop(s);
     }
 }
 
-int main(void)
+/* With the argument "isolated" all of it with libav in processes of its own. */
+int main(int argc, char **argv)
 {
+    if (isolated_asked(argc, argv))
+        return isolated_main(argc, argv);
+    isolate = argc > 1 ? ISOLATED_MEMORY : 0;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(samples_are_exact),
         cmocka_unit_test(files_that_are_none),

@@ -7,11 +7,13 @@
 
 #include "base/file.h"
 #include "sound_clip.h"
+#include "watch/isolated.h"
 #include "watch/live.h"
 
 #define SECONDS 6
 
 static char path[64];
+static int64_t isolate; /* VideoOptions.isolate of all */
 
 static void write_clip(const char *suffix, bool sound)
 {
@@ -50,7 +52,9 @@ static Seen look(Arena *a, const LiveOptions *opt)
     Seen s = {0};
     Live *l;
     Error e = {0};
-    if (live_open(path, opt, &l, &e) != 0)
+    LiveOptions o = *opt;
+    o.video.isolate = isolate;
+    if (live_open(path, &o, &l, &e) != 0)
         FAIL_MSG("%s", e.message);
     LiveFrame f;
     for (int64_t wanted = 0;;) {
@@ -180,8 +184,12 @@ static void sound_that_nobody_takes(void **state)
     unlink(path);
 }
 
-int main(void)
+/* With the argument "isolated" all of it with libav in processes of its own. */
+int main(int argc, char **argv)
 {
+    if (isolated_asked(argc, argv))
+        return isolated_main(argc, argv);
+    isolate = argc > 1 ? ISOLATED_MEMORY : 0;
     av_log_set_level(AV_LOG_QUIET);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sound_of_files),

@@ -66,7 +66,7 @@ static void test_read(void **state)
     if (try_read(WATCH "streams:\n"
                        "  a: {url: \"rtsp://me:secret@host/x\", watch: watch.yaml, latency: 500ms, keyframes: true, timeout: 2s}\n"
                        "  b: {url: clip.mp4, offline: true}\n"
-                       "  c: {url: clip.mp4, watch: watch.yaml}\n"
+                       "  c: {url: clip.mp4, watch: watch.yaml, isolate: true, isolate_memory: 5e8}\n"
                        "sinks:\n"
                        "  all: {to: jsonl, path: all.jsonl, rotate: 1000000}\n"
                        "  hook: {to: webhook, url: \"https://h/x\", secret_file: key.txt, events: [\"bli*\", blink], min_severity: 2}\n"
@@ -85,6 +85,7 @@ static void test_read(void **state)
     assert_ptr_equal(a->watch, s->stream[2].spec.watch); /* one file is one watch */
     assert_ptr_not_equal(a->watch, b->watch);
     assert_true(a->live.seed != b->live.seed);
+    assert_true(a->live.video.isolate == 0 && s->stream[2].spec.live.video.isolate == 500000000);
     assert_int_equal(s->nsink, 2);
     assert_int_equal(s->sink[0].kind, SINK_JSONL);
     assert_true(str_ends(s->sink[0].url, "/all.jsonl") && s->sink[0].url[0] == '/');
@@ -112,6 +113,9 @@ static void test_refused(void **state)
         {"streams:\n  a: {url: x.mp4, watch: watch.yaml, latency: 0s}\n", "'latency' must be at least 1ms"},
         {"streams:\n  a: {url: x.mp4, watch: watch.yaml, timeout: 1ms}\n", "'timeout' must be at least 100ms"},
         {"streams:\n  a: {url: \"rtsp://h/x\", watch: watch.yaml, offline: true}\n", "'offline' is for files"},
+        {"streams:\n  a: {url: x.mp4, watch: watch.yaml, isolate: yes}\n", "'isolate' must be true or false"},
+        {"streams:\n  a: {url: x.mp4, watch: watch.yaml, isolate_memory: 1e9}\n", "'isolate_memory' is for what has 'isolate: true'"},
+        {"streams:\n  a: {url: x.mp4, watch: watch.yaml, isolate: true, isolate_memory: 1000}\n", "'isolate_memory'"},
         {"streams:\n  a: {url: x.mp4, watch: none.yaml}\n", "none.yaml"},
         {"streams:\n  a: {url: x.mp4, watch: bad.yaml}\n", "bad.yaml:1:"},
         {"sinks: {a: {path: x}}\n", "sink 'a': 'to' is missing"},

@@ -10,10 +10,12 @@
 
 #include "base/file.h"
 #include "watch/clip.h"
+#include "watch/isolated.h"
 #include "watch/pictures.h"
 #include "watch/video.h"
 
 static char path[64];
+static int64_t isolate; /* VideoOptions.isolate of all */
 
 static const char *temporary(const char *suffix)
 {
@@ -58,7 +60,9 @@ static Video *must_open(const char *name, const VideoOptions *opt)
 {
     Error e = {0};
     Video *v = NULL;
-    if (video_open(name, opt, &v, &e) != 0)
+    VideoOptions o = *opt;
+    o.isolate = isolate;
+    if (video_open(name, &o, &v, &e) != 0)
         FAIL_MSG("%s", e.message);
     return v;
 }
@@ -170,7 +174,7 @@ static void turned(void **state)
     for (int i = 0; i < 16; i++) {
         const ClipOptions o = {.frames = 40, .fps = 25, .gop = 10, .first = 2730, .quarters = i % 4, .mirrored = i / 4 % 2};
         clip_write(temporary(suffix[i / 8]), &o);
-        Video *const v = must_open(path, &(VideoOptions){0});
+        Video *const v = must_open(path, &(VideoOptions){.isolate = isolate});
         VideoFrame f;
         Error e;
         for (int64_t t = 0; t < 1600000; t += 400000) {
@@ -218,7 +222,7 @@ static void check_jump(int64_t jump, int epochs)
     }
     const FilePart part[] = {{half[0].at, half[0].size}, {half[1].at, half[1].size}};
     assert_int_equal(file_write_parts(path, 2, part, false, &e), 0);
-    Video *const v = must_open(path, &(VideoOptions){0});
+    Video *const v = must_open(path, &(VideoOptions){.isolate = isolate});
     VideoFrame f;
     int n = 0, epoch = 0;
     int64_t t = 0;
@@ -301,7 +305,7 @@ static void folders(void **state)
     snprintf(command, sizeof command, "rm -r %s", folder);
     assert_int_equal(system(command), 0);
     Video *v = NULL;
-    assert_int_equal(video_open("/tmp/no_such_*.png", &(VideoOptions){0}, &v, &e), ERR_INVALID);
+    assert_int_equal(video_open("/tmp/no_such_*.png", &(VideoOptions){.isolate = isolate}, &v, &e), ERR_INVALID);
 }
 
 /* One frame of H.264. */
@@ -343,7 +347,7 @@ static void sizes(void **state)
         Video *v = NULL;
         VideoFrame f;
         Error e = {0};
-        int code = video_open(path, &(VideoOptions){0}, &v, &e);
+        int code = video_open(path, &(VideoOptions){.isolate = isolate}, &v, &e);
         if (code == 0)
             code = video_sample(v, 0, &f, &e);
         if (i < 2) {
@@ -365,7 +369,7 @@ static void bad_files(void **state)
     (void)state;
     Error e = {0};
     Video *v = NULL;
-    assert_int_equal(video_open("/nowhere/at/all.mp4", &(VideoOptions){0}, &v, &e), ERR_IO);
+    assert_int_equal(video_open("/nowhere/at/all.mp4", &(VideoOptions){.isolate = isolate}, &v, &e), ERR_IO);
     assert_non_null(strstr(e.message, "/nowhere/at/all.mp4"));
     const ClipOptions o = {.frames = 100, .fps = 25, .gop = 10};
     clip_write(temporary(".mkv"), &o);
@@ -374,11 +378,11 @@ static void bad_files(void **state)
     assert_int_equal(file_read(a, path, &whole, &e), 0);
     uint8_t *const bytes = arena_dup(a, whole.at, whole.size);
     assert_int_equal(file_write(path, bytes, 40, &e), 0);
-    assert_true(video_open(path, &(VideoOptions){0}, &v, &e) < 0);
+    assert_true(video_open(path, &(VideoOptions){.isolate = isolate}, &v, &e) < 0);
     for (size_t i = 600; i < whole.size; i += 17) /* damage of every kind: no frame is right, nothing is wrong */
         bytes[i] ^= (uint8_t)(i * 31);
     assert_int_equal(file_write(path, bytes, whole.size, &e), 0);
-    if (video_open(path, &(VideoOptions){0}, &v, &e) == 0) {
+    if (video_open(path, &(VideoOptions){.isolate = isolate}, &v, &e) == 0) {
         VideoFrame f;
         int64_t t = 0;
         int n = 0;
@@ -416,7 +420,7 @@ static void deadlines(void **state)
         Error e = {0};
         Video *v = NULL;
         const double start = time_now();
-        assert_int_equal(video_open(url, &(VideoOptions){.open_timeout = 300000}, &v, &e), ERR_IO);
+        assert_int_equal(video_open(url, &(VideoOptions){.isolate = isolate, .open_timeout = 300000}, &v, &e), ERR_IO);
         const double took = time_now() - start;
         if (took < 0.2 || took > 2)
             FAIL_MSG("%s: %.2f s instead of 0.3: %s", url, took, e.message);
@@ -494,8 +498,12 @@ static void streams_that_stop(void **state)
     arena_free(a);
 }
 
-int main(void)
+/* With the argument "isolated" all of it with libav in processes of its own. */
+int main(int argc, char **argv)
 {
+    if (isolated_asked(argc, argv))
+        return isolated_main(argc, argv);
+    isolate = argc > 1 ? ISOLATED_MEMORY : 0;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(samples_are_exact), cmocka_unit_test(containers), cmocka_unit_test(steps_that_are_long), cmocka_unit_test(keyframes_only), cmocka_unit_test(turned),
         cmocka_unit_test(clocks_that_jump),  cmocka_unit_test(numbers_in_names), cmocka_unit_test(folders), cmocka_unit_test(sizes), cmocka_unit_test(bad_files),  cmocka_unit_test(deadlines),
