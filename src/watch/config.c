@@ -67,6 +67,8 @@ static void read_regions(const Yaml *y, const YamlNode *node, Watch *w)
 {
     YamlMap m = yaml_map(y, node, "'region'");
     w->nregion = m.node ? m.node->n : 0;
+    if (w->nregion > CONFIG_MAX_REGIONS)
+        yaml_fail(y, node->place, "%d regions; at most %d are possible", w->nregion, CONFIG_MAX_REGIONS);
     Region *const out = arena_array_of(y->ctx->arena, w->nregion + 1, Region);
     for (int i = 0; i < w->nregion; i++) {
         const char *const name = node->key[i]->text;

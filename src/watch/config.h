@@ -15,6 +15,7 @@
 
 #include "watch/watch.h"
 
+#define CONFIG_MAX_REGIONS 1024
 #define CONFIG_MAX_SIGNALS 256
 #define CONFIG_MAX_EVENTS 256
 

@@ -28,14 +28,6 @@ static size_t byte_of(const Edit *d, Place p)
     return at;
 }
 
-static int find(const YamlNode *map, const char *key)
-{
-    for (int i = 0; map && map->kind == YAML_MAP && i < map->n; i++)
-        if (strcmp(map->key[i]->text, key) == 0)
-            return i;
-    return -1;
-}
-
 static void add_numbers(Str *out, Box b)
 {
     const float at[] = {b.x, b.y, b.width, b.height};
@@ -186,9 +178,9 @@ static void job(Context *ctx, void *arg)
     Edit *const d = arg;
     const Watch *const before = config_parse(ctx, d->path, d->text, d->size);
     const Yaml y = yaml_parse(ctx, d->path, d->text, d->size);
-    const int at = find(y.root, "region");
+    const int at = yaml_find(y.root, "region");
     const YamlNode *const map = at >= 0 ? y.root->at[at] : NULL;
-    const int there = find(map, d->region);
+    const int there = yaml_find(map, d->region);
     const YamlNode *const list = there >= 0 ? map->at[there] : NULL;
     Str out = str_new(ctx->arena);
     if (!list)

@@ -41,18 +41,11 @@ static const char *some_events(const Service *s)
     return out.len > 0 ? arena_printf(s->arena, "; there are %s", str_text(&out)) : "";
 }
 
-static const YamlNode *find_key(const YamlNode *map, const char *key)
-{
-    for (int i = 0; i < map->n; i++)
-        if (strcmp(map->key[i]->text, key) == 0)
-            return map->at[i];
-    return NULL;
-}
-
 static int check_sink(const Service *s, const SinkSpec *sink, const YamlNode *node, Error *e)
 {
-    const YamlNode *const events = find_key(node, "events");
-    for (int i = 0; i < sink->nevent; i++)
+    const int at = yaml_find(node, "events");
+    const YamlNode *const events = at >= 0 ? node->at[at] : NULL;
+    for (int i = 0; events && i < sink->nevent; i++)
         if (!is_told(s, sink->event[i]))
             return refuse(s, events->n > i ? events->at[i]->place : events->place,
                           arena_printf(s->arena, "sink '%s': 'events': no watch of these streams has an event '%s'%s", sink->name,

@@ -1,6 +1,7 @@
 /* libyaml's document -> a tree of our own, with the bounds that hostile files need; typed access. */
 #include "watch/yaml.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -126,17 +127,29 @@ static void parse(Yaml *y, Arena *tmp, const char *text, size_t size)
         yaml_fail(y, place_of(yaml_document_get_root_node(next)), "a second document: one a file");
 }
 
-/* libyaml takes time by the square of the depth: brackets that open far too deep are found before it sees them. Those
- * in texts count, too: nobody writes so many. */
-static void check_brackets(const Yaml *y, const char *text, size_t size)
+/* Whether an anchor, "&name", begins at text[i]; "a && b" has none. */
+static bool begins_anchor(const char *text, size_t size, size_t i)
+{
+    return text[i] == '&' && (i == 0 || strchr(" \t\n[{,", text[i - 1])) && i + 1 < size && isalnum((unsigned char)text[i + 1]);
+}
+
+/* libyaml takes time by the square of how deep brackets nest, and of how many anchors and directives there are: files
+ * with far too many are found before it sees them. Those in texts count, too: nobody writes so many. */
+static void check_counts(const Yaml *y, const char *text, size_t size)
 {
     Place at = {1, 1};
-    int depth = 0;
+    int depth = 0, anchors = 0, directives = 0;
     for (size_t i = 0; i < size; i++) {
         depth += text[i] == '[' || text[i] == '{';
         depth -= depth > 0 && (text[i] == ']' || text[i] == '}');
+        anchors += begins_anchor(text, size, i);
+        directives += text[i] == '%' && at.column == 1;
         if (depth > YAML_MAX_BRACKETS)
             yaml_fail(y, at, "brackets nested deeper than %d", YAML_MAX_BRACKETS);
+        if (anchors > YAML_MAX_ANCHORS)
+            yaml_fail(y, at, "more than %d anchors (&name)", YAML_MAX_ANCHORS);
+        if (directives > YAML_MAX_DIRECTIVES)
+            yaml_fail(y, at, "more than %d lines that begin with %%", YAML_MAX_DIRECTIVES);
         at = text[i] == '\n' ? (Place){at.line + 1, 1} : (Place){at.line, at.column + 1};
     }
 }
@@ -144,7 +157,7 @@ static void check_brackets(const Yaml *y, const char *text, size_t size)
 Yaml yaml_parse(Context *ctx, const char *name, const char *text, size_t size)
 {
     Yaml y = {.ctx = ctx, .name = name};
-    check_brackets(&y, text, size);
+    check_counts(&y, text, size);
     Arena *const tmp = arena_child(ctx->arena);
     parse(&y, tmp, text, size);
     arena_free(tmp);
@@ -173,15 +186,21 @@ YamlMap yaml_map(const Yaml *y, const YamlNode *node, const char *what)
     return (YamlMap){y, what, node, arena_array_of(y->ctx->arena, node ? node->n + 1 : 1, bool)};
 }
 
+int yaml_find(const YamlNode *map, const char *key)
+{
+    for (int i = 0; map && map->kind == YAML_MAP && i < map->n; i++)
+        if (strcmp(map->key[i]->text, key) == 0)
+            return i;
+    return -1;
+}
+
 const YamlNode *yaml_get(YamlMap *m, const char *key)
 {
-    for (int i = 0; m->node && i < m->node->n; i++) {
-        if (strcmp(m->node->key[i]->text, key) != 0)
-            continue;
-        m->taken[i] = true;
-        return m->node->at[i];
-    }
-    return NULL;
+    const int i = yaml_find(m->node, key);
+    if (i < 0)
+        return NULL;
+    m->taken[i] = true;
+    return m->node->at[i];
 }
 
 const YamlNode *yaml_need(YamlMap *m, const char *key)

@@ -5,7 +5,8 @@
  *     yaml_done(&m);                                                // refuses keys that nobody asked for
  *
  * Whatever is wrong fails the job with file, line and column: "royale.yaml:12:9: ...". Parsing is libyaml's; aliases are followed, and what
- * they could blow up is bounded: nodes (YAML_MAX_NODES) and depth (YAML_MAX_DEPTH). One document a file. */
+ * they could blow up is bounded: nodes (YAML_MAX_NODES) and depth (YAML_MAX_DEPTH), and so is what libyaml takes the
+ * square of the time for. One document a file. */
 #ifndef LATHE_WATCH_YAML_H
 #define LATHE_WATCH_YAML_H
 
@@ -18,6 +19,8 @@
 #define YAML_MAX_NODES 100000
 #define YAML_MAX_DEPTH 16
 #define YAML_MAX_BRACKETS 200 /* [ and { that are open at once, texts included */
+#define YAML_MAX_ANCHORS 256
+#define YAML_MAX_DIRECTIVES 64
 #define YAML_MAX_BYTES (4 << 20)
 
 typedef enum YamlKind { YAML_SCALAR, YAML_LIST, YAML_MAP } YamlKind;
@@ -30,6 +33,9 @@ typedef struct YamlNode {
     int n;                 /* of lists and maps */
     const struct YamlNode *const *key, *const *at; /* key: of maps, scalars, each once */
 } YamlNode;
+
+/* Which of a map's keys it is; -1: none, or no map at all (NULL is allowed). */
+int yaml_find(const YamlNode *map, const char *key);
 
 typedef struct Yaml {
     Context *ctx;

@@ -188,6 +188,12 @@ static void bad_files(void **state)
     Job j = {.text = "region: {r: [1200, 0, 100, 100]}\n"};
     assert_int_equal(job_run(a, parse_job, &j, &e, NULL), ERR_INVALID);
     assert_non_null(strstr(e.message, "outside the reference size 1280 x 720"));
+    Str many = str_new(a);
+    for (int i = 0; i < 1025; i++)
+        str_addf(&many, "%sr%d: [0, 0, 9, 9]\n", i ? "  " : "region:\n  ", i);
+    j = (Job){.text = str_text(&many)};
+    assert_int_equal(job_run(a, parse_job, &j, &e, NULL), ERR_INVALID);
+    assert_non_null(strstr(e.message, "1025 regions; at most 1024"));
     arena_free(a);
 }
 

@@ -131,10 +131,21 @@ static void bombs(void **state)
     for (int i = 0; i < 5000; i++)
         str_addc(&deep, '[');
     expect_error(str_text(&deep), NULL, "x.yaml:");
+    Str anchors = str_new(a), directives = str_new(a); /* a minute each, were libyaml to see them */
+    for (int i = 0; i < 150000; i++)
+        str_addf(&anchors, "%s&a%d 1", i ? ", " : "x: [", i);
+    for (int i = 0; i < 170000; i++)
+        str_addf(&directives, "%%TAG !a%d! tag:x,2000:\n", i);
+    expect_error(str_text(&anchors), NULL, "more than 256 anchors");
+    expect_error(str_text(&directives), NULL, "x.yaml:65:1: more than 64 lines");
+    Str rule = str_new(a);
+    for (int i = 0; i < 1000; i++)
+        str_addf(&rule, "%sm && n &&m", i ? " && " : "x: ");
+    Error e = {0};
+    assert_int_equal(parse(str_text(&rule), NULL, &e), 0);
     Str wide = str_new(a); /* names are looked up, not compared with each other */
     for (int i = 0; i < 90000 / 2; i++)
         str_addf(&wide, "k%d: 1\n", i);
-    Error e = {0};
     assert_int_equal(parse(str_text(&wide), NULL, &e), 0);
     arena_free(a);
 }
