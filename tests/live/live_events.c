@@ -2,6 +2,7 @@
  *
  *     live_events GAME every.yaml srt                        from its beginning to its end: the events are those of the file
  *     live_events GAME spans.yaml srt --faults 100 SMALL     over and over, with faults: no event is told that is none
+ *     .. --others 6 --seconds 50 --csv FILE                  how late six other streams are, with faults and without
  *
  * The number in each frame (game/counter.h) says which moment of the game a sample saw, whatever clock the stream has, so that
  * events are compared by the game's own time. First the file is watched, every frame of it that is wanted, and judged against the
@@ -11,9 +12,10 @@
  * one sample apart.
  *
  * With faults (live/transmit.h; SMALL is the same game in another size): an event is *false* if the game is not, within one sample,
- * as it says. An event under way is told anew after a connection has ended, with the start that was seen: that is right. Beside it a
- * second stream comes undisturbed from a server of its own; how long after capture its samples are judged (95 of 100) while
- * there is a fault and while there is none is printed, and asserted by nobody, as it is a time. Bytes that were changed may decode without an
+ * as it says. An event under way is told anew after a connection has ended, with the start that was seen: that is right. Beside it
+ * others come undisturbed (one, or as many as --others says), each from a server of its own; how long after capture their samples are
+ * judged (95 of 100) while there is a fault and while there is none is printed, and asserted by nobody, as it is a time. They take turns,
+ * some seconds each, so that what else the machine does is in both. --seconds ends it after so long; --csv adds a line to FILE. Bytes that were changed may decode without an
  * error, to pictures that are smeared up to the next keyframe; where that hit the number it is taken from the picture before, and counted. Returns 1
  * if an event was false, or the stream did not come back. */
 #include <libavutil/log.h>
@@ -39,6 +41,7 @@
 #define SAMPLE 0.5  /* seconds between samples */
 #define STEADY 2.0  /* seconds of samples between faults */
 #define PATIENCE 45 /* seconds within which a stream is to come back */
+#define MOST_OTHERS 16
 #define LATENCY 2000000 /* us: so much that samples are judged on a busy machine, too, and how late they are is seen */
 
 typedef struct Look { /* a sample that was judged */
@@ -76,6 +79,9 @@ typedef struct Run {
     Engine *engine;
     const Watch *watch;
     const char *game;
+    int faults, others;  /* faults: 0: once through, without */
+    double seconds;      /* no fault after so long */
+    const char *small, *csv; /* NULL: none */
 } Run;
 
 static Watched *watched(Run *r, const char *stream)
@@ -392,26 +398,43 @@ static void report_faults(Run *r, const Transmission *t, int n, Pauses *pauses)
     printf("%s: %d faults, %d events told, %d of them false, %d undecided; %d samples, %lld with a damaged number\n", t->name, n, r->events,
            r->false_events, r->undecided, r->live.look.len, (long long)r->live.unread);
     print_pauses(pauses);
-    printf("  the other stream: %.1f ms after capture (95 of 100) without faults (%d samples), %.1f ms with (%d): %.2f times\n", calm, quiet, fault,
-           loud, calm > 0 ? fault / calm : 0);
+    const double ratio = calm > 0 ? fault / calm : 0;
+    printf("  %d other streams: %.1f ms after capture (95 of 100) without faults (%d samples), %.1f ms with (%d): %.2f times\n", r->others, calm,
+           quiet, fault, loud, ratio);
     print_statuses(r);
+    FILE *const f = r->csv ? fopen(r->csv, "a") : NULL;
+    if (!f)
+        return;
+    if (ftell(f) == 0)
+        fprintf(f, "transport,faults,events,false,undecided,others,calm_samples,calm_p95_ms,fault_samples,fault_p95_ms,ratio\n");
+    fprintf(f, "%s,%d,%d,%d,%d,%d,%d,%.1f,%d,%.1f,%.3f\n", t->name, n, r->events, r->false_events, r->undecided, r->others, quiet, calm, loud,
+            fault, ratio);
+    fclose(f);
 }
 
-static bool run_faults(Run *r, Transmission *t, const char *const *film, int n, uint64_t seed)
+static void start_others(Run *r, Transmission *other, const char *const *film)
+{
+    for (int i = 0; i < r->others; i++) {
+        if (!transmit_new("rtsp", &other[i]))
+            abort();
+        transmit_start(&other[i], 1, film, false);
+        add(r, arena_printf(r->arena, "%s%d", r->other.name, i), other[i].url, false);
+    }
+}
+
+static bool run_faults(Run *r, Transmission *t, const char *const *film, uint64_t seed)
 {
     Pauses *const pauses = arena_array_of(r->arena, LIVE_FAULTS, Pauses);
     Dice dice = dice_new(seed, "faults");
-    Transmission other;
-    if (!transmit_new("rtsp", &other))
-        return false;
+    Transmission other[MOST_OTHERS];
     r->faulty = true;
-    transmit_start(&other, 1, film, false);
+    start_others(r, other, film);
     transmit_start(t, 2, film, true);
-    add(r, r->other.name, other.url, false);
     add(r, r->live.name, t->url, false);
     bool well = wait_until_steady(r);
+    const double begun = time_now();
     int done = 0;
-    for (; well && done < n; done++) {
+    for (; well && done < r->faults && time_now() - begun < r->seconds; done++) {
         set_calm(r, true);
         nap(STEADY);
         const int kind = fault_draw(t, &dice);
@@ -426,7 +449,8 @@ static bool run_faults(Run *r, Transmission *t, const char *const *film, int n, 
             pauses[kind].pause[pauses[kind].n++] = fmax(0, pause - live_fault[kind].away);
     }
     report_faults(r, t, done, pauses);
-    transmit_stop(&other);
+    for (int i = 0; i < r->others; i++)
+        transmit_stop(&other[i]);
     return well && r->false_events == 0;
 }
 
@@ -443,25 +467,36 @@ static void read_watch(Context *ctx, void *arg)
     j->watch = config_read(ctx, j->path);
 }
 
+/* Of argv[i], if it is one. */
+static void option(Run *r, int argc, char **argv, int i, uint64_t *seed)
+{
+    const char *const name = argv[i], *const value = argv[i + 1];
+    if (strcmp(name, "--faults") == 0 && i + 2 < argc) {
+        r->faults = atoi(value);
+        r->small = path_join(r->arena, argv[i + 2], "game.ts");
+    }
+    if (strcmp(name, "--others") == 0)
+        r->others = atoi(value);
+    if (strcmp(name, "--seconds") == 0)
+        r->seconds = atof(value);
+    if (strcmp(name, "--csv") == 0)
+        r->csv = value;
+    if (strcmp(name, "--seed") == 0)
+        *seed = strtoull(value, NULL, 10);
+}
+
 static Watched stream_new(Arena *a, const char *name) { return (Watched){.name = name, .found = score_list(a)}; }
 
 int main(int argc, char **argv)
 {
     Arena *const a = arena_new();
     Transmission t;
-    const char *small = NULL;
-    int faults = 0;
     uint64_t seed = 1;
-    for (int i = 4; i + 1 < argc; i++) {
-        if (strcmp(argv[i], "--faults") == 0 && i + 2 < argc) {
-            faults = atoi(argv[i + 1]);
-            small = path_join(a, argv[i + 2], "game.ts");
-        }
-        if (strcmp(argv[i], "--seed") == 0)
-            seed = strtoull(argv[i + 1], NULL, 10);
-    }
-    if (argc < 4 || (faults < 1 && argc > 4) || !transmit_new(argv[3], &t)) {
-        fprintf(stderr, "live_events GAME WATCH.yaml %s [--faults N SMALL] [--seed S]\n", transmit_names);
+    Run *const r = &(Run){.arena = a, .lock = PTHREAD_MUTEX_INITIALIZER, .game = argc > 1 ? argv[1] : "", .others = 1, .seconds = INFINITY};
+    for (int i = 4; i + 1 < argc; i++)
+        option(r, argc, argv, i, &seed);
+    if (argc < 4 || (r->faults < 1 && argc > 4) || r->others < 0 || r->others > MOST_OTHERS || !transmit_new(argv[3], &t)) {
+        fprintf(stderr, "live_events GAME WATCH.yaml %s [--faults N SMALL] [--others N] [--seconds S] [--csv FILE] [--seed S]\n", transmit_names);
         return 2;
     }
     av_log_set_level(AV_LOG_QUIET);
@@ -470,13 +505,15 @@ int main(int argc, char **argv)
     must(pool_new(1, &nets.pool, &e), &e);
     ReadJob j = {.path = path_join(a, argv[1], argv[2])};
     must(job_run(a, read_watch, &j, &e, NULL), &e);
-    Arena *const told = arena_new();
-    Run *const r = &(Run){.arena = a, .lock = PTHREAD_MUTEX_INITIALIZER, .told = told, .file = stream_new(told, "file"),
-                          .live = stream_new(told, "live"), .other = stream_new(told, "other"), .watch = j.watch, .game = argv[1]};
+    Arena *const told = r->told = arena_new();
+    r->file = stream_new(told, "file");
+    r->live = stream_new(told, "live");
+    r->other = stream_new(told, "other");
+    r->watch = j.watch;
     must(engine_new(&(EngineOptions){.workers = 2, .nets = &nets, .event = on_event, .sample = on_sample, .arg = r}, &r->engine, &e), &e);
-    const char *const film[] = {path_join(a, argv[1], "game.ts"), small};
+    const char *const film[] = {path_join(a, argv[1], "game.ts"), r->small};
     watch_file(r, film[0]);
-    const bool good = faults > 0 ? run_faults(r, &t, film, faults, seed) : run_once(r, &t, film[0]);
+    const bool good = r->faults > 0 ? run_faults(r, &t, film, seed) : run_once(r, &t, film[0]);
     transmit_stop(&t);
     engine_free(r->engine);
     pool_free(nets.pool);

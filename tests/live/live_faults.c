@@ -9,6 +9,8 @@
  * again (the longest gap between two frames, less the time that nothing could come), and how many frames were lost.
  * Frames that come out must be the ones their time says: `wrong` has to be 0.
  *
+ * --csv FILE: the table is added to FILE, too, a line a kind (bench/results/live_faults_*.csv).
+ *
  * Returns 1 if a frame was wrong, a stream did not come back, or memory grew. */
 #include <libavutil/log.h>
 #include <math.h>
@@ -133,8 +135,6 @@ static bool look_until_steady(Run *r)
     return false;
 }
 
-/* ---- sending ---- */
-
 /* ---- the run ---- */
 
 static long resident_kb(void)
@@ -201,6 +201,25 @@ static void report(Run *r, int n, long before, long after)
     printf("  %d of %d took more than 2 s\n", late, n);
 }
 
+/* What `report` has sorted, a line a kind. */
+static void add_csv(const Run *r, const char *path)
+{
+    FILE *const f = fopen(path, "a");
+    if (!f) {
+        perror(path);
+        return;
+    }
+    if (ftell(f) == 0)
+        fprintf(f, "transport,fault,times,p50_s,max_s,frames_lost\n");
+    for (int k = 0; k < LIVE_FAULTS; k++) {
+        const Result *const t = &r->result[k];
+        if (t->n > 0)
+            fprintf(f, "%s,%s,%d,%.3f,%.3f,%lld\n", r->send.name, live_fault[k].name, t->n, t->gap[t->n / 2],
+                    t->gap[t->n - 1], (long long)t->lost);
+    }
+    fclose(f);
+}
+
 static int run(Run *r, int n, bool verbose)
 {
     Error e;
@@ -227,15 +246,18 @@ int main(int argc, char **argv)
     int n = 20;
     uint64_t seed = 1;
     bool verbose = false;
+    const char *csv = NULL;
     for (int i = 2; i < argc; i++) {
         verbose |= strcmp(argv[i], "--verbose") == 0;
         if (i + 1 < argc && strcmp(argv[i], "--faults") == 0)
             n = atoi(argv[i + 1]);
         if (i + 1 < argc && strcmp(argv[i], "--seed") == 0)
             seed = strtoull(argv[i + 1], NULL, 10);
+        if (i + 1 < argc && strcmp(argv[i], "--csv") == 0)
+            csv = argv[i + 1];
     }
     if (argc < 2 || n < 1 || !transmit_new(argv[1], &r->send)) {
-        fprintf(stderr, "live_faults %s [--faults N] [--seed S] [--verbose]\n", transmit_names);
+        fprintf(stderr, "live_faults %s [--faults N] [--seed S] [--verbose] [--csv FILE]\n", transmit_names);
         return 2;
     }
     av_log_set_level(AV_LOG_QUIET);
@@ -248,6 +270,8 @@ int main(int argc, char **argv)
     if (r->send.letter == 'h')
         sleep(3); /* the first segments */
     const int code = run(r, n, verbose);
+    if (csv)
+        add_csv(r, csv);
     live_close(r->live);
     transmit_stop(&r->send);
     return code;
