@@ -161,6 +161,19 @@ bool clip_stream_keeps(ClipStream *s)
 
 /* ---- the stream's task ---- */
 
+/* Parts that began when no packet of their epoch was kept: from now on it is known which are theirs. */
+static void find_runs(ClipStream *s)
+{
+    for (int i = 0; i < s->njob && s->run != 0; i++) {
+        ClipJob *const j = s->job[i];
+        if (j->run != 0 || j->part->epoch != s->epoch)
+            continue;
+        j->run = s->run;
+        j->origin = s->origin;
+        job_gather(s, j);
+    }
+}
+
 void clip_stream_frame(ClipStream *s, const LiveFrame *f)
 {
     if (!s)
@@ -170,6 +183,8 @@ void clip_stream_frame(ClipStream *s, const LiveFrame *f)
     s->run = run || f->frame.epoch != s->epoch ? run : s->run;
     s->epoch = f->frame.epoch;
     s->origin = f->frame.origin;
+    if (!s->file)
+        find_runs(s);
     clip_plan_seen(s->plan, f->frame.epoch, f->frame.t);
     pthread_mutex_unlock(&s->lock);
 }

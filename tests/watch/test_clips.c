@@ -326,6 +326,25 @@ static void test_damage(void **state)
     bench_shut(b);
 }
 
+static void first_has_no_time(Packet *p, int i)
+{
+    if (i == 0)
+        p->pts = p->dts = PACKET_NO_TIME;
+}
+
+/* RTSP's first packet may have no time: nothing is kept up to the next keyframe, while events begin already. */
+static void test_late_keyframe(void **state)
+{
+    (void)state;
+    const Tell t[] = {{RECORD_START, "round", 1, 6, 4, 0}, {RECORD_END, "round", 1, 40, 4, 36}};
+    Bench *const b = bench_open(NULL, NULL);
+    clip_write(b->film, &(ClipOptions){.frames = 60, .fps = 25, .gop = 12});
+    play(b, 2, t, first_has_no_time);
+    assert_int_equal(finish(b).failures, 0);
+    expect_clips(b, 1, (const char *const[]){"12-38 "});
+    bench_shut(b);
+}
+
 /* ---- stored videos ---- */
 
 static void test_files(void **state)
@@ -512,7 +531,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_live),   cmocka_unit_test(test_what_is_told),    cmocka_unit_test(test_connections),
-        cmocka_unit_test(test_sizes),  cmocka_unit_test(test_memory),          cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_sizes),  cmocka_unit_test(test_memory),          cmocka_unit_test(test_damage), cmocka_unit_test(test_late_keyframe),
         cmocka_unit_test(test_files),  cmocka_unit_test(test_folder),          cmocka_unit_test(test_refused_folders),
         cmocka_unit_test(test_full_disk), cmocka_unit_test(test_kill),         cmocka_unit_test(test_close),
     };
