@@ -5,6 +5,8 @@
 
 #include <png.h>
 
+#include "base/file.h"
+
 static int begin(const char *name, const uint8_t *at, size_t size, png_image *image, Error *e)
 {
     *image = (png_image){.version = PNG_IMAGE_VERSION};
@@ -53,6 +55,19 @@ int png_decode(Arena *a, const char *name, const uint8_t *at, size_t size, Pictu
     return 0;
 }
 
+/* Whole or not at all: who reads the file meanwhile has the one before, which also stays if the disk is full. */
+static int write_image(const char *path, png_image *image, const uint8_t *at, Error *e)
+{
+    Arena *const a = arena_new();
+    png_alloc_size_t size = PNG_IMAGE_PNG_SIZE_MAX(*image);
+    void *const png = arena_alloc(a, size);
+    const int code = png_image_write_to_memory(image, png, &size, 0, at, 0, NULL)
+                         ? file_write(path, png, size, e)
+                         : error_set(e, ERR_IO, "%s: %s", path, image->message);
+    arena_free(a);
+    return code;
+}
+
 int picture_write_png(const char *path, const Picture *p, Error *e)
 {
     png_image image = {
@@ -61,9 +76,7 @@ int picture_write_png(const char *path, const Picture *p, Error *e)
         .height = (png_uint_32)p->height,
         .format = PNG_FORMAT_RGB,
     };
-    if (!png_image_write_to_file(&image, path, 0, p->rgb, 0, NULL))
-        return error_set(e, ERR_IO, "%s: %s", path, image.message);
-    return 0;
+    return write_image(path, &image, p->rgb, e);
 }
 
 int picture_write_png_alpha(const char *path, const Picture *p, const uint8_t *alpha, Error *e)
@@ -84,9 +97,9 @@ int picture_write_png_alpha(const char *path, const Picture *p, const uint8_t *a
             rgba[4 * i + k] = p->rgb[3 * i + k];
         rgba[4 * i + 3] = alpha[i];
     }
-    const bool good = png_image_write_to_file(&image, path, 0, rgba, 0, NULL);
+    const int code = write_image(path, &image, rgba, e);
     arena_free(a);
-    return good ? 0 : error_set(e, ERR_IO, "%s: %s", path, image.message);
+    return code;
 }
 
 #else

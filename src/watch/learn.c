@@ -95,6 +95,8 @@ static const char *seconds(Arena *a, int64_t t) { return arena_printf(a, "%.3f s
 
 static int check_frame(const Learning *l, const Video *v, const LearnItem *item, int64_t t, int code, const VideoFrame *f, Error *e)
 {
+    if (code == 0 && item->last > item->from && t <= video_end(v)) /* its last frame is shown until then */
+        return 0;
     if (code == 0)
         return error_set(e, ERR_INVALID, "%s: there is no frame at %s: %s ends at %s", item->name, seconds(l->arena, t),
                          l->opt->url, seconds(l->arena, video_end(v)));
@@ -131,7 +133,7 @@ static int read_frames(Learning *l, Video *v, Error *e)
             code = check_frame(l, v, &l->opt->item[wish[i].item], wish[i].t, video_sample(v, wish[i].t, &f, e), &f, e);
         if (code == 0)
             code = stopped(l, e);
-        if (code == 0)
+        if (code == 0 && f.t >= wish[i].t)
             take_frame(l, &wish[i], &f);
     }
     return code;

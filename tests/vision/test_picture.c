@@ -1,7 +1,9 @@
 /* Pictures in and out of files, drawing. */
 #include "check.h"
 
+#include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "vision/draw.h"
@@ -23,6 +25,14 @@ static void png_there_and_back(void **state)
     assert_int_equal(q->width, 5);
     assert_int_equal(q->height, 3);
     assert_memory_equal(p->rgb, q->rgb, 45);
+    struct rlimit before, none = {.rlim_cur = 0}; /* a full disk leaves the picture that is there */
+    getrlimit(RLIMIT_FSIZE, &before);
+    none.rlim_max = before.rlim_max;
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &none);
+    assert_int_equal(picture_write_png(path, p, &e), ERR_IO);
+    setrlimit(RLIMIT_FSIZE, &before);
+    assert_int_equal(picture_read(a, path, &q, &e), 0);
     unlink(path);
     assert_int_equal(picture_read(a, path, &q, &e), ERR_IO);
     arena_free(a);

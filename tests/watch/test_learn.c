@@ -331,11 +331,19 @@ static void right_frames(void **state)
     assert_non_null(strstr(e.message, "there already"));
     for (int i = 0; i < N; i++)
         unlink(item[i].to);
+    LearnItem end = item[0]; /* the last frame is shown up to the end: nothing lacks there */
+    end.from = 39000000;
+    end.last = 40000000;
+    if (learn(a, 1, &end, r, &e) != 0)
+        FAIL_MSG("%s", e.message);
+    assert_int_equal(r[0].last, 39960000);
+    unlink(end.to);
     const struct {
         LearnItem item;
         const char *why;
     } bad[] = {
         {{.from = 40000000, .last = 40000000, .box = {0, 0, 8, 8}}, "no frame at 40.000 s"},
+        {{.from = 39000000, .last = 40100000, .box = {0, 0, 8, 8}}, "no frame at 40.0"},
         {{.from = 0, .last = 0, .box = {60, 0, 8, 8}}, "outside the picture of 64 x 48"},
         {{.from = 0, .last = 0, .box = {0, 0.5f, 8, 8}}, "whole pixels"},
         {{.from = 0, .last = 100000, .box = {0, 0, 8, 8}}, "frames from 0.000 s to 0.100 s: 3"},
