@@ -15,7 +15,8 @@
  * as it says. An event under way is told anew after a connection has ended, with the start that was seen: that is right. Beside it
  * others come undisturbed (one, or as many as --others says), each from a server of its own; how long after capture their samples are
  * judged (95 of 100) while there is a fault and while there is none is printed, and asserted by nobody, as it is a time. They take turns,
- * some seconds each, so that what else the machine does is in both. --seconds ends it after so long; --csv adds a line to FILE. Bytes that were changed may decode without an
+ * some seconds each, so that what else the machine does is in both. --seconds ends it after so long; --csv adds a line to FILE, --late one
+ * for each sample of theirs. With --only stall\ 7\ s (names: live/transmit.c) that is the only fault; with --only none one sees what chance does. Bytes that were changed may decode without an
  * error, to pictures that are smeared up to the next keyframe; where that hit the number it is taken from the picture before, and counted. Returns 1
  * if an event was false, or the stream did not come back. */
 #include <libavutil/log.h>
@@ -81,7 +82,8 @@ typedef struct Run {
     const char *game;
     int faults, others;  /* faults: 0: once through, without */
     double seconds;      /* no fault after so long */
-    const char *small, *csv; /* NULL: none */
+    const char *small, *csv, *late; /* NULL: none */
+    const char *only;    /* fault; NULL: as they are drawn */
 } Run;
 
 static Watched *watched(Run *r, const char *stream)
@@ -391,6 +393,19 @@ static void print_statuses(Run *r)
     }
 }
 
+static void add_late(const Run *r, const char *transport)
+{
+    FILE *const f = fopen(r->late, "a");
+    if (!f)
+        return;
+    for (int i = 0; i < r->other.look.len; i++) {
+        const Look *const l = &r->other.look.at[i];
+        if (l->late >= 0)
+            fprintf(f, "%s,%s,%.1f\n", transport, l->calm ? "calm" : "fault", 1e3 * l->late);
+    }
+    fclose(f);
+}
+
 static void report_faults(Run *r, const Transmission *t, int n, Pauses *pauses)
 {
     int quiet, loud;
@@ -402,6 +417,8 @@ static void report_faults(Run *r, const Transmission *t, int n, Pauses *pauses)
     printf("  %d other streams: %.1f ms after capture (95 of 100) without faults (%d samples), %.1f ms with (%d): %.2f times\n", r->others, calm,
            quiet, fault, loud, ratio);
     print_statuses(r);
+    if (r->late)
+        add_late(r, t->name);
     FILE *const f = r->csv ? fopen(r->csv, "a") : NULL;
     if (!f)
         return;
@@ -410,6 +427,15 @@ static void report_faults(Run *r, const Transmission *t, int n, Pauses *pauses)
     fprintf(f, "%s,%d,%d,%d,%d,%d,%d,%.1f,%d,%.1f,%.3f\n", t->name, n, r->events, r->false_events, r->undecided, r->others, quiet, calm, loud,
             fault, ratio);
     fclose(f);
+}
+
+static int fault_named(const Transmission *t, const char *name)
+{
+    for (int k = 0; k < LIVE_FAULTS; k++)
+        if (strcmp(live_fault[k].name, name) == 0 && strchr(live_fault[k].transports, t->letter))
+            return k;
+    fprintf(stderr, "live_events: %s has no fault '%s'\n", t->name, name);
+    exit(2);
 }
 
 static void start_others(Run *r, Transmission *other, const char *const *film)
@@ -437,9 +463,9 @@ static bool run_faults(Run *r, Transmission *t, const char *const *film, uint64_
     for (; well && done < r->faults && time_now() - begun < r->seconds; done++) {
         set_calm(r, true);
         nap(STEADY);
-        const int kind = fault_draw(t, &dice);
+        const int kind = r->only ? fault_named(t, r->only) : fault_draw(t, &dice);
         const double start = time_now();
-        set_calm(r, live_fault[kind].who == FAULT_NOBODY);
+        set_calm(r, live_fault[kind].who == FAULT_NOBODY && !r->only);
         fault_inject(t, kind);
         nap(live_fault[kind].away + 0.5);
         well = wait_until_steady(r);
@@ -481,6 +507,10 @@ static void option(Run *r, int argc, char **argv, int i, uint64_t *seed)
         r->seconds = atof(value);
     if (strcmp(name, "--csv") == 0)
         r->csv = value;
+    if (strcmp(name, "--late") == 0)
+        r->late = value;
+    if (strcmp(name, "--only") == 0)
+        r->only = value;
     if (strcmp(name, "--seed") == 0)
         *seed = strtoull(value, NULL, 10);
 }
@@ -496,7 +526,7 @@ int main(int argc, char **argv)
     for (int i = 4; i + 1 < argc; i++)
         option(r, argc, argv, i, &seed);
     if (argc < 4 || (r->faults < 1 && argc > 4) || r->others < 0 || r->others > MOST_OTHERS || !transmit_new(argv[3], &t)) {
-        fprintf(stderr, "live_events GAME WATCH.yaml %s [--faults N SMALL] [--others N] [--seconds S] [--csv FILE] [--seed S]\n", transmit_names);
+        fprintf(stderr, "live_events GAME WATCH.yaml %s [--faults N SMALL] [--others N] [--seconds S] [--csv FILE] [--late FILE] [--only FAULT] [--seed S]\n", transmit_names);
         return 2;
     }
     av_log_set_level(AV_LOG_QUIET);
