@@ -29,6 +29,8 @@ struct Pool {
     struct Worker {
         Pool *pool;
         int index;
+        atomic_int cpu;   /* where it was when it last looked; -1: not yet */
+        int64_t moved_ns; /* when it last went elsewhere */
     } worker[POOL_MAX_WORKERS];
 
     pthread_mutex_t busy; /* held by the caller whose job runs; guards fn, arg, extent, nparts */
@@ -38,6 +40,7 @@ struct Pool {
     int nparts;
 
     _Alignas(64) atomic_uint_fast64_t job; /* number of the newest job */
+    atomic_int caller_cpu;                 /* where its caller was */
     _Alignas(64) atomic_int left;          /* parts not finished */
     atomic_int error;
 
@@ -80,10 +83,49 @@ static void try_part(Pool *p, uint_fast64_t job, int w, int worker)
     atomic_fetch_sub(&p->left, 1);
 }
 
-/* The next job after `seen`, or `seen` if the pool stops. */
-static uint_fast64_t wait_job(Pool *p, uint_fast64_t seen)
+/* Takes this thread from the CPU that it is on to one where neither the caller nor another worker is, if there is one, and lets
+ * it go where it likes from there. */
+static void leave_cpu(struct Worker *me, int caller)
 {
-    const int64_t until = now_ns() + SPIN_NS;
+    Pool *p = me->pool;
+    cpu_set_t mine, rest;
+    if (sched_getaffinity(0, sizeof mine, &mine) != 0)
+        return;
+    rest = mine;
+    CPU_CLR(caller, &rest);
+    for (int w = 1; w < POOL_MAX_WORKERS && p->worker[w].pool; w++) {
+        const int cpu = atomic_load_explicit(&p->worker[w].cpu, memory_order_relaxed);
+        if (w != me->index && cpu >= 0)
+            CPU_CLR(cpu, &rest);
+    }
+    if (CPU_COUNT(&rest) > 0 && sched_setaffinity(0, sizeof rest, &rest) == 0)
+        sched_setaffinity(0, sizeof mine, &mine);
+}
+
+#define MOVE_NS 1000000 /* not more often: callers may be everywhere */
+
+/* A system wakes a thread where its waker is if the other CPUs look busy then, and may leave it there for as long as both run
+ * but a fraction of a millisecond at a time: the two take turns on one CPU while another idles, and every job takes as long as
+ * on one thread, or a time slice. So a worker that finds itself beside the caller goes elsewhere. */
+static void keep_apart(struct Worker *me, int64_t now)
+{
+    Pool *p = me->pool;
+    const int caller = atomic_load_explicit(&p->caller_cpu, memory_order_relaxed), cpu = sched_getcpu();
+    if (p->pinned || cpu < 0)
+        return;
+    atomic_store_explicit(&me->cpu, cpu, memory_order_relaxed);
+    if (cpu == caller && now - me->moved_ns > MOVE_NS) {
+        me->moved_ns = now;
+        leave_cpu(me, caller);
+    }
+}
+
+/* The next job after `seen`, or `seen` if the pool stops. */
+static uint_fast64_t wait_job(struct Worker *me, uint_fast64_t seen)
+{
+    Pool *p = me->pool;
+    int64_t now = now_ns();
+    const int64_t until = now + SPIN_NS;
     do {
         for (int i = 0; i < 64; i++) {
             const uint_fast64_t job = atomic_load_explicit(&p->job, memory_order_acquire);
@@ -93,7 +135,9 @@ static uint_fast64_t wait_job(Pool *p, uint_fast64_t seen)
         }
         if (atomic_load(&p->stop))
             return seen;
-    } while (now_ns() < until);
+        now = now_ns();
+        keep_apart(me, now);
+    } while (now < until);
     pthread_mutex_lock(&p->park);
     atomic_fetch_add(&p->parked, 1);
     while (atomic_load(&p->job) == seen && !atomic_load(&p->stop))
@@ -119,13 +163,13 @@ static void pin(const cpu_set_t *cpus, int index)
 
 static void *worker_main(void *arg)
 {
-    const struct Worker *me = arg;
+    struct Worker *me = arg;
     Pool *p = me->pool;
     if (p->pinned)
         pin(&p->cpus, me->index);
     uint_fast64_t seen = 0;
     while (!atomic_load(&p->stop)) {
-        const uint_fast64_t job = wait_job(p, seen);
+        const uint_fast64_t job = wait_job(me, seen);
         if (job == seen)
             continue;
         seen = job;
@@ -174,6 +218,7 @@ int pool_run(Pool *p, int threads, PoolFn fn, void *arg, int64_t extent)
     p->nparts = threads;
     atomic_store(&p->left, threads);
     atomic_store(&p->error, 0);
+    atomic_store_explicit(&p->caller_cpu, sched_getcpu(), memory_order_relaxed);
     const uint_fast64_t job = atomic_load(&p->job) + 1;
     for (int w = 0; w < threads; w++)
         atomic_store(&p->part[w].claim, 2 * job);
@@ -208,10 +253,12 @@ int pool_new(int threads, Pool **out, Error *e)
     pthread_mutex_init(&p->park, NULL);
     pthread_cond_init(&p->wake, NULL);
     p->threads = threads;
+    p->caller_cpu = -1;
     const char *affinity = getenv("LATHE_AFFINITY");
     p->pinned = affinity && strcmp(affinity, "1") == 0 && sched_getaffinity(0, sizeof p->cpus, &p->cpus) == 0;
+    for (int i = 1; i < threads; i++)
+        p->worker[i] = (struct Worker){.pool = p, .index = i, .cpu = -1};
     for (int i = 1; i < threads; i++) {
-        p->worker[i] = (struct Worker){p, i};
         if (pthread_create(&p->thread[i], NULL, worker_main, &p->worker[i]) != 0)
             break;
         p->started = i;

@@ -6,11 +6,25 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "runtime/pool.h"
+
+static struct timespec now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t;
+}
+
+static double seconds_since(struct timespec start)
+{
+    const struct timespec t = now();
+    return (double)(t.tv_sec - start.tv_sec) + (double)(t.tv_nsec - start.tv_nsec) * 1e-9;
+}
 
 typedef struct Marks {
     atomic_int *count;
@@ -200,6 +214,54 @@ static void affinity_on_request(void **state)
     pool_free(p);
 }
 
+typedef struct Places {
+    int caller, worker; /* CPUs */
+    pid_t id;           /* the worker's */
+} Places;
+
+static int look_where(void *arg, int worker, int64_t begin, int64_t end)
+{
+    Places *at = arg;
+    (void)begin, (void)end;
+    const struct timespec start = now();
+    while (seconds_since(start) < 20e-6) /* awake, as systems move who sleeps */
+        ;
+    *(worker > 0 ? &at->worker : &at->caller) = sched_getcpu();
+    if (worker > 0)
+        at->id = (pid_t)syscall(SYS_gettid);
+    return 0;
+}
+
+/* A worker that was put where the caller is does not stay there. */
+static void worker_leaves_the_callers_cpu(void **state)
+{
+    (void)state;
+    Pool *p;
+    Error e;
+    cpu_set_t all, one;
+    Places at = {.caller = -1, .worker = -1};
+    assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
+    if (CPU_COUNT(&all) < 2)
+        skip();
+    assert_int_equal(pool_new(2, &p, &e), 0);
+    for (int i = 0; i < 100000 && at.id == 0; i++)
+        assert_int_equal(pool_run(p, 2, look_where, &at, 2), 0);
+    CPU_ZERO(&one);
+    CPU_SET(at.caller, &one);
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+    assert_int_equal(sched_setaffinity(at.id, sizeof one, &one), 0);
+    assert_int_equal(sched_setaffinity(at.id, sizeof all, &all), 0);
+    at.worker = at.caller;
+    for (int i = 0; i < 100000 && at.worker == at.caller; i++)
+        assert_int_equal(pool_run(p, 2, look_where, &at, 2), 0);
+    assert_int_not_equal(at.worker, at.caller);
+    cpu_set_t left;
+    assert_int_equal(sched_getaffinity(at.id, sizeof left, &left), 0);
+    assert_true(CPU_EQUAL(&left, &all)); /* it may still go anywhere */
+    assert_int_equal(sched_setaffinity(0, sizeof all, &all), 0);
+    pool_free(p);
+}
+
 /* The child's sessions go on without the threads, which are the parent's; new ones get some. */
 static void child_goes_on(void **state)
 {
@@ -237,6 +299,7 @@ int main(void)
         cmocka_unit_test(runs_share),
         cmocka_unit_test(idle_costs_nothing),
         cmocka_unit_test(affinity_on_request),
+        cmocka_unit_test(worker_leaves_the_callers_cpu),
         cmocka_unit_test(child_goes_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
