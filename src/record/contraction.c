@@ -19,6 +19,7 @@
 #include "loop/intrinsic.h"
 #include "record/templates.h"
 
+#define SUM_UNROLL 4   /* points of the sum that are written out */
 #define LEAST_USE 0.8  /* of lanes */
 #define SHORT_REDUCTION 128 /* points: storing a tile column by column takes longer */
 
@@ -33,7 +34,7 @@ static int dot_group(const Choice *c, const Contraction *k, int block)
 /* The first reduction axis in tiles: written out, and in groups for the instruction. */
 static AxisTile tile_sum(int64_t extent, SumBlocks k)
 {
-    const int factor = k.block > k.group ? k.block / k.group : 4;
+    const int factor = k.block > k.group ? k.block / k.group : SUM_UNROLL;
     AxisTile t = {.tail = TAIL_PEEL};
     if (extent == 0 || extent >= factor * k.group) {
         t.factor[t.n++] = factor;
@@ -297,6 +298,35 @@ static int most_rows(const Choice *c, const Contraction *k, const int *row_axis,
     return far && (set == 0 || set > FAR_ROWS) ? FAR_ROWS : set;
 }
 
+/* Are weights from a slow L3 what takes the time? `rows` meet them, in two axes at most. */
+static bool waits_for_few(const Choice *c, const Contraction *k, int64_t rows)
+{
+    const Stages *s = c->s;
+    const Target *t = c->target;
+    const StageTensor *b = &s->tensor.at[k->b_tensor];
+    double bytes = dtype_size(b->dtype);
+    for (int d = 0; d < b->rank; d++) {
+        int64_t dim;
+        bytes *= expr_is_int(s->x, b->dim[d], &dim) ? (double)dim : 1;
+    }
+    const double products = (double)rows / t->fma_per_cycle, line = (double)t->vector_bytes / t->l3_rate; /* cycles a vector */
+    return l3_is_slow(t) && b->role == TENSOR_CONST && bytes > (double)t->l2 && rows > FEW_ROWS && products < 2 * line;
+}
+
+/* The rows of two axes, if there are no more and both are known; else 0. */
+static int64_t rows_of(const Stages *s, const Contraction *k, const int *row_axis)
+{
+    const Stage *st = &s->stage.at[k->stage];
+    int64_t rows = 1;
+    for (int a = 0; a < st->naxes; a++) {
+        if (k->row_axes >> a & 1) {
+            const int64_t extent = axis_extent(s, st, a, 0);
+            rows *= a == row_axis[0] || a == row_axis[1] || extent == 1 ? extent : 0;
+        }
+    }
+    return rows;
+}
+
 static void choose_contraction(Choice *c, Contraction *k)
 {
     Stages *s = c->s;
@@ -320,7 +350,8 @@ static void choose_contraction(Choice *c, Contraction *k)
     /* Tiling two row axes pays only where the inner one is short. */
     const ProductSize size = {.outer = inner >= 28 || inner == 0 ? 1 : outer, .inner = inner, .width = width,
                               .sum = reduction_points(s, st), .whole = contraction_in_groups(s, k),
-                              .most_rows = most_rows(c, k, row_axis, width)};
+                              .most_rows = most_rows(c, k, row_axis, width),
+                              .far = waits_for_few(c, k, rows_of(s, k, row_axis))};
     ProductTile tile = product_tile(&room, size);
     if (tile.rows[0] == 1) {
         row_axis[0] = -1;
@@ -329,6 +360,9 @@ static void choose_contraction(Choice *c, Contraction *k)
     tile.streams = pays_to_stream(c, k, tile) ? tile.vectors : 1;
     SumBlocks blocks = {.block = contraction_block(s, k)};
     blocks.group = dot_group(c, k, blocks.block);
+    if (blocks.block == 1 && blocks.group == 1 && st->nreduce > 1 && axis_extent(s, st, st->naxes, 1) % SUM_UNROLL == 0) {
+        blocks.block = SUM_UNROLL; /* B lies in the order that it is read in */
+    }
     const int b_was = k->b_tensor;
     if (!contraction_panels(c, k, tile, blocks)) {
         blocks.group = 1; /* B does not lie in groups */

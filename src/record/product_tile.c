@@ -11,6 +11,7 @@
 #define PEEL_GAIN 0.02  /* of the time: for the rows that are left to get code of their own */
 #define L2_SLACK 1.33  /* cycles a vector of a panel that comes from L2 .. */
 #define PANEL_SHARE 0.1 /* .. of which so much is not hidden */
+#define MOST_OUTER 5    /* rows of the outer axis in a tile */
 #define LOAD_SLACK 1.4 /* measured: tiles that fill the load ports run at two thirds of the model */
 
 /* Cycles of one step of the sum, in a tile of so many rows and vectors whose panel is in L1. */
@@ -47,26 +48,41 @@ static bool peels(const Target *t, int64_t rows, int size, int vectors)
     return rows > 0 && all_rows(t, rows, size, vectors, 0) < (1 - PEEL_GAIN) * shifted;
 }
 
-/* Useful FMAs per cycle. Where two row axes are tiled, their last tiles overlap those before. */
+static bool is_open(ProductTile tile, ProductSize p)
+{
+    return p.inner == 0 || (tile.rows[0] > 1 && p.outer == 0);
+}
+
+/* Cycles of one step of the sum for all rows (one, where they are open) and so many vectors of columns. Where rows are so few that
+ * their products take not much longer than the panel takes to come, only one tile of all rows takes both at once: where several meet
+ * it, each from L2 again, nothing was hidden. */
+static double column_cycles(const Target *t, ProductTile tile, ProductSize p, int vectors)
+{
+    if (is_open(tile, p)) {
+        return all_rows(t, 0, tile.rows[0] * tile.rows[1], vectors, p.sum);
+    }
+    const int64_t outer = p.outer > 0 ? p.outer : 1;
+    const int64_t tiles = (outer + tile.rows[0] - 1) / tile.rows[0] * ((p.inner + tile.rows[1] - 1) / tile.rows[1]);
+    const double cycles = tile.rows[0] > 1 ? (double)tiles * tile_cycles(t, tile.rows[0] * tile.rows[1], vectors, p.sum)
+                                           : (double)outer * all_rows(t, p.inner, tile.rows[1], vectors, p.sum);
+    const double far = p.far ? (double)vectors * t->vector_bytes / t->l3_rate : 0;
+    return tiles > 1 ? cycles + far : cycles > far ? cycles : far;
+}
+
+/* Useful FMAs per cycle. */
 static double tile_score(const Target *t, ProductTile tile, ProductSize p)
 {
-    const int lanes = target_lanes(t, 4), ro = tile.rows[0], ri = tile.rows[1], nv = tile.vectors;
+    const int lanes = target_lanes(t, 4), nv = tile.vectors;
     const int64_t vectors = (p.width + lanes - 1) / lanes;
-    const bool both = ro > 1;
-    const int size = both ? ro * ri : ri;
-    int64_t rows = p.inner;
-    if (both) {
-        rows = p.outer > 0 && p.inner > 0 ? (p.outer + ro - 1) / ro * ((p.inner + ri - 1) / ri) * size : 0;
-    }
-    double useful = rows == 0 ? 1 : both ? (double)(p.outer * p.inner) : (double)p.inner;
-    if (rows > 0 && rows % size) {
-        useful *= peels(t, rows, size, nv) ? REST_USE : SHIFT_USE;
+    double useful = is_open(tile, p) ? 1 : (double)(p.inner * (p.outer > 0 ? p.outer : 1));
+    if (tile.rows[0] == 1 && p.inner % tile.rows[1]) {
+        useful *= peels(t, p.inner, tile.rows[1], nv) ? REST_USE : SHIFT_USE;
     }
     if (p.width == 0) {
-        return useful * nv * OPEN_USE / all_rows(t, rows, size, nv, p.sum);
+        return useful * nv * OPEN_USE / column_cycles(t, tile, p, nv);
     }
-    const double cycles = (double)(vectors / nv) * all_rows(t, rows, size, nv, p.sum) +
-                          (vectors % nv ? all_rows(t, rows, size, (int)(vectors % nv), p.sum) : 0);
+    const double cycles = (double)(vectors / nv) * column_cycles(t, tile, p, nv) +
+                          (vectors % nv ? column_cycles(t, tile, p, (int)(vectors % nv)) : 0);
     return useful * (double)p.width / lanes / cycles;
 }
 
@@ -79,7 +95,7 @@ ProductTile product_tile(const Target *t, ProductSize p)
             (p.width <= (nv - 1) * lanes || (p.whole && p.width % lanes == 0 && p.width % (nv * lanes) != 0))) {
             continue;
         }
-        for (int ro = 1; ro <= 4; ro++) {
+        for (int ro = 1; ro <= MOST_OUTER; ro++) {
             for (int ri = 1; ri <= 28; ri++) {
                 const int acc = ro * ri * nv;
                 if (acc + nv + 1 > t->vector_regs || (p.most_rows > 0 && ro * ri > p.most_rows) || (p.outer > 0 && ro > p.outer) ||

@@ -36,6 +36,7 @@ typedef struct ProductSize {
     int64_t sum;                 /* points; 0: few */
     bool whole;                  /* no panel may be shared with the next group of columns */
     int most_rows;               /* that a tile may have; 0: any */
+    bool far;                    /* B comes from a slow L3, and rows are so few that this takes about as long as their products */
 } ProductSize;
 ProductTile product_tile(const Target *t, ProductSize p);
 /* The tiles of a row axis of low to high points, `rows` chosen for the most: where one size may waste too much, others stand

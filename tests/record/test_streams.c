@@ -46,6 +46,7 @@ static const Case cases[] = {
     {"amx", PAIRS("32", "64", "160"), 16, false, 0, false, 0, 0}, /* one block */
     {"avx2", ROWS("18", "30", "48"), 16, false, 0, false, 0, 0}, /* half of L2: rows first */
     {"avx2", ROWS("18", "30", "48"), 16, true, 0, false, 0, 8}, /* .. which would wait for all of them */
+    {"avx512", ROWS("16", "61", "176"), 16, false, 0, false, 16, 8}, /* so few that a panel takes as long to come: one tile */
 };
 enum { CASES = sizeof cases / sizeof *cases, L2 = 16384 };
 
