@@ -226,8 +226,6 @@ static bool pays_to_stream(const Choice *c, const Contraction *k, ProductTile ti
            s->tensor.at[k->b_tensor].role == TENSOR_CONST && contraction_b_bytes(s, k, width) > c->target->l2;
 }
 
-#define LEAST_PANELS 16 /* fewer are not shared out evenly */
-
 /* Where each panel of a copied B meets all rows before the next one's turn, it is copied then: it stays in L1 or L2, and is no
  * phase of its own. `copy` is the stage that makes the panels. */
 static void place_panels(Choice *c, const char *copy, int out, const Contraction *k)

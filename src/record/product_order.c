@@ -42,6 +42,14 @@ static bool waits_for_weights(const Target *t, double a, double b, double panels
     return l3_is_slow(t) && b / t->l3_rate > AGAIN_SHARE * panels * a / L2_RATE;
 }
 
+/* Is B a copy in panels, enough of them? Where panels are outermost, each is copied when its turn comes (place_panels). */
+static bool is_copied_in_turn(const Stages *s, int b_tensor, double panels)
+{
+    const StageTensor *b = &s->tensor.at[b_tensor];
+    return b->role == TENSOR_TEMP && b->stage >= 0 && s->stage.at[b->stage].form == STAGE_MAP && panels >= LEAST_PANELS &&
+           expr_node(s->x, s->stage.at[b->stage].update[0])->op == EX_LOAD;
+}
+
 bool contraction_rows_first(const Choice *c, const Contraction *k, ProductTile tile, const int *row_axis)
 {
     const Stages *s = c->s;
@@ -62,7 +70,8 @@ bool contraction_rows_first(const Choice *c, const Contraction *k, ProductTile t
         waits_for_weights(c->target, a, b, panels)) {
         return false;
     }
-    return rows_first <= panels_first_bytes(c, a, b, panel, panels, tiles);
+    const double panels_first = panels_first_bytes(c, a, b, panel, panels, tiles);
+    return is_copied_in_turn(s, k->b_tensor, panels) ? rows_first < panels_first : rows_first <= panels_first;
 }
 
 /* Do A's rows along this axis lie a multiple of 4 KiB apart, and so in one set of L1? */

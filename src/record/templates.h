@@ -43,6 +43,7 @@ ProductTile product_tile(const Target *t, ProductSize p);
  * beside it. */
 AxisTile product_rows(const Target *t, int rows, int vectors, int64_t low, int64_t high);
 
+#define LEAST_PANELS 16 /* to be shared out: fewer are not equal parts */
 #define AHEAD_TILES 128 /* that meet a panel: of more, the first one's waiting is next to nothing */
 #define SLOW_L3 12   /* bytes a cycle of l3_rate: below, order and blocks avoid it; Zen 3's gains nothing by that */
 #define MAX_PHASES 8 /* that B's panels keep apart: of a transposed convolution, of a sum in parts */

@@ -52,6 +52,7 @@ static const Case cases[] = {
     {"avx2", MATMUL("67", "19", "403"), 1, 16384, "scope scratch", 0}, /* no whole panels, rows left over */
     {"avx512", MATMUL("257", "5", "1100"), 1, 32768, "scope scratch", 0},
     {"avx2", MATMUL("67", "19", "100"), 2, 16384, NULL, 0}, /* too few panels to share out */
+    {"avx2", MATMUL("67", "19", "403"), 1, 98304, "scope scratch", 0}, /* it stays in L2, but is no phase of its own */
     {"avx2", MATMUL("67", "19", "403"), 1, 1 << 20, NULL, 0}, /* B stays in L2: no copy */
     {"avx2", SCALED("24", "40", BLOCKS("8")), 2, 0, "w: layout 0 1 2 3 1:8 0:", 0},
     {"avx2", SCALED("8", "16", BLOCKS("8")), 2, 0, "w: layout 0 1 2 3 1:8 0:16", 0},
