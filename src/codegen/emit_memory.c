@@ -212,6 +212,77 @@ static bool is_strided(const Gen *g, Expr offsets, int lanes)
            ((n->imm.i >= 2 && n->imm.i <= MAX_STRIDE) || n->imm.i == -1);
 }
 
+static bool is_uniform(const Exprs *x, Expr e)
+{
+    return expr_node(x, e)->op == EX_BROADCAST && expr_node(x, expr_arg(x, e, 0))->lanes == 1;
+}
+
+/* Lane k of e, where it is a number: what a ramp from a number comes to with numbers, as lane / 2. */
+static bool known_lane(const Exprs *x, Expr e, int k, int64_t *v)
+{
+    const ExprNode *n = expr_node(x, e);
+    int64_t a = 0, b = 0;
+    if (n->lanes <= 1)
+        return expr_is_int(x, e, v);
+    if (n->op == EX_RAMP || is_uniform(x, e)) {
+        *v = n->op == EX_RAMP ? k * n->imm.i : 0;
+        return known_lane(x, expr_arg(x, e, 0), 0, &a) && !__builtin_add_overflow(*v, a, v);
+    }
+    if ((n->op != EX_DIV && n->op != EX_MUL) || n->nargs != 2 || !known_lane(x, expr_arg(x, e, 0), k, &a) ||
+        !known_lane(x, expr_arg(x, e, 1), k, &b) || a < 0 || b <= 0)
+        return false;
+    *v = a / b;
+    return n->op == EX_DIV || !__builtin_mul_overflow(a, b, v);
+}
+
+#define FAR_LANES (1 << 20) /* elements: no load has them */
+
+/* A sum of offsets: terms that are the same in all lanes are added to *at, if asked; those known in each to lane[]. */
+static bool split_lanes(Gen *g, const GenBuffer *b, Expr offsets, int lanes, int64_t *lane, LLVMValueRef *at)
+{
+    const ExprNode *n = expr_node(g->x, offsets);
+    if (n->op == EX_ADD) {
+        bool all = true;
+        for (int t = 0; t < n->nargs && all; t++)
+            all = split_lanes(g, b, expr_arg(g->x, offsets, t), lanes, lane, at);
+        return all;
+    }
+    if (is_uniform(g->x, offsets)) {
+        if (at)
+            *at = advance(g, b, *at, gen_expr(g, expr_arg(g->x, offsets, 0)));
+        return true;
+    }
+    for (int k = 0; k < lanes; k++) {
+        int64_t v;
+        if (!known_lane(g->x, offsets, k, &v) || v >= FAR_LANES || v <= -FAR_LANES)
+            return false;
+        lane[k] += v;
+    }
+    return true;
+}
+
+/* Lanes at known distances that lie close together, as those of pixels that each stand for two: one load, shuffled. */
+static LLVMValueRef near_load(Gen *g, const GenBuffer *b, Expr offsets, int lanes)
+{
+    int64_t lane[MAX_SPREAD] = {0}, again[MAX_SPREAD] = {0};
+    if (lanes < 4 || lanes > MAX_SPREAD || !split_lanes(g, b, offsets, lanes, lane, NULL))
+        return NULL;
+    int64_t low = lane[0], high = lane[0];
+    for (int k = 1; k < lanes; k++) {
+        low = lane[k] < low ? lane[k] : low;
+        high = lane[k] > high ? lane[k] : high;
+    }
+    if (high - low >= lanes || high == low)
+        return NULL;
+    const int span = (int)(high - low) + 1;
+    LLVMValueRef at = b->base, pick[MAX_SPREAD];
+    split_lanes(g, b, offsets, lanes, again, &at);
+    LLVMValueRef v = load_at(g, b, advance(g, b, at, LLVMConstInt(g->i64, (unsigned long long)low, true)), span);
+    for (int k = 0; k < lanes; k++)
+        pick[k] = LLVMConstInt(g->i32, (unsigned)(lane[k] - low), false);
+    return LLVMBuildShuffleVector(g->b, v, v, LLVMConstVector(pick, (unsigned)lanes), "");
+}
+
 /* One load a lane, where they lie far apart: hardware gathers are no faster on the CPUs this is for. */
 static LLVMValueRef gather(Gen *g, const GenBuffer *b, Expr offsets, int lanes)
 {
@@ -222,6 +293,9 @@ static LLVMValueRef gather(Gen *g, const GenBuffer *b, Expr offsets, int lanes)
         const int64_t stride = n->imm.i;
         return strided_load(g, b, address(g, b, expr_arg(g->x, offsets, 0)), stride, lanes, 0, lanes);
     }
+    LLVMValueRef near = near_load(g, b, offsets, lanes);
+    if (near)
+        return near;
     LLVMValueRef v = LLVMGetPoison(LLVMVectorType(b->element, (unsigned)lanes));
     for (int k = 0; k < lanes; k++) {
         LLVMValueRef one = load_at(g, b, lane_address(g, b, offsets, k), 1);

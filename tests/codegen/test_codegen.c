@@ -188,6 +188,38 @@ static void strided(Context *ctx, void *arg)
             }
 }
 
+/* Lanes of which several read one element, or that lie at other known distances, are taken from one load, which ends with the last
+ * that any lane reads: par + (first + lane * step) / by, and then times `by`. */
+static void near(Context *ctx, void *arg)
+{
+    static const DType types[] = {DT_F32, DT_F64, DT_U8, DT_BF16};
+    static const struct {
+        int lanes, first, step, by, times;
+    } cases[] = {{16, 0, 1, 2, 1}, {8, 0, 1, 2, 1}, {16, 1, 1, 3, 1}, {16, 5, 3, 4, 1}, {7, 0, 1, 4, 1},
+                 {16, 0, 1, 4, 3}, {16, 0, 1, 4, 9}, {4, 0, 1, 8, 1}, {3, 0, 1, 2, 1}};
+    const Target *t = arg;
+    for (int ty = 0; ty < 4; ty++)
+        for (int c = 0; c < (int)(sizeof cases / sizeof *cases); c++) {
+            const int lanes = cases[c].lanes;
+            const int n = 3 + (cases[c].first + cases[c].step * (lanes - 1)) / cases[c].by * cases[c].times; /* par 0..2 */
+            Kernel k = kernel_new(ctx, "near", "i", 3);
+            const int a = kernel_buffer(&k, "a", types[ty], n, false, NULL);
+            const int y = kernel_buffer(&k, "y", types[ty], 3 * lanes, true, NULL);
+            for (int i = 0; i < n; i++)
+                dtype_write(types[ty], (uint8_t *)k.data[a] + i * dtype_size(types[ty]), i, false);
+            const Expr ramp = kernel_op1(&k, EX_RAMP, DT_I64, lanes, cases[c].step, expr_int(k.x, cases[c].first));
+            const Expr by[2] = {ramp, kernel_op1(&k, EX_BROADCAST, DT_I64, lanes, 0, expr_int(k.x, cases[c].by))};
+            const Expr part[2] = {kernel_op(&k, EX_DIV, DT_I64, lanes, 0, 2, by),
+                                  kernel_op1(&k, EX_BROADCAST, DT_I64, lanes, 0, expr_int(k.x, cases[c].times))};
+            const Expr all = kernel_op1(&k, EX_BROADCAST, DT_I64, lanes, 0, kernel_par(&k));
+            const Expr sum[2] = {all, kernel_op(&k, EX_MUL, DT_I64, lanes, 0, 2, part)};
+            const Expr v = kernel_op1(&k, EX_GATHER, dtype_compute(types[ty]), lanes, a,
+                                      kernel_op(&k, EX_ADD, DT_I64, lanes, 0, 2, sum));
+            kernel_store(&k, k.body, y, expr_muli(k.x, kernel_par(&k), lanes), 0, v);
+            kernel_check(&k, t, NULL);
+        }
+}
+
 /* Symbols, a let, a branch, an inner loop of no iterations, scratch, two phases, in place. */
 static void control(Context *ctx, void *arg)
 {
@@ -388,6 +420,7 @@ IN_JOB_512(masked_tail)
 IN_JOB_512(masked_part)
 IN_JOB(gather_scatter)
 IN_JOB_512(strided)
+IN_JOB_512(near)
 IN_JOB(control)
 IN_JOB_512(reductions)
 IN_JOB(asks_for_text)
@@ -401,6 +434,7 @@ int main(void)
         cmocka_unit_test(test_masked_part),     cmocka_unit_test(test_masked_part_512),
         cmocka_unit_test(test_gather_scatter),  cmocka_unit_test(test_control),
         cmocka_unit_test(test_strided),         cmocka_unit_test(test_strided_512),
+        cmocka_unit_test(test_near),            cmocka_unit_test(test_near_512),
         cmocka_unit_test(test_reductions),      cmocka_unit_test(test_reductions_512),
         cmocka_unit_test(test_asks_for_text),   cmocka_unit_test(test_several),
         cmocka_unit_test(test_parallel),
