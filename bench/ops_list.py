@@ -6,7 +6,9 @@ the left matrix and whose channels are (column, capsule).
 
     conv     C1D C2D C3D GRP DIL DEP T2D CAP, and CBR: convolution, batch norm, ReLU
     matmul   GMM, and TBG: two transposes with a batched product, as attention has it
-    memory   NRM (Frobenius norm), SFM (softmax)
+    memory   NRM (Frobenius norm), SFM (softmax); beside that suite, in a core's second-level cache and beyond: ADD,
+             GEL (gelu by erf), LNM (layer norm), TRN (transpose), TRH (of tokens and heads), CAT, RSZ (twice
+             as large, nearest), POL (max, 3x3 of stride 2), GTH (rows of a table)
 """
 import os
 from collections import namedtuple
@@ -36,6 +38,9 @@ TBG = [(128, 12, 64), (128, 16, 64), (64, 12, 128), (128, 12, 128)]           # 
 ROWS = {"NRM": [(256, 256), (512, 512), (1024, 1024), (4096, 1024)],
         "SFM": [(256, 256), (512, 512), (1024, 1024), (2048, 2048)]}
 DEPTH = 16  # of C3D
+BYTES = {"ADD": [(256, 256), (2048, 2048)], "GEL": [(128, 1024), (2048, 2048)], "LNM": [(256, 512), (4096, 1024)],
+         "TRN": [(512, 256), (2048, 2048)], "TRH": [(128, 16, 64), (2048, 32, 64)], "CAT": [(64, 28), (256, 112)],
+         "RSZ": [(64, 28), (64, 112)], "POL": [(64, 56), (64, 224)], "GTH": [(512, 256), (4096, 1024)]}
 
 Op = namedtuple("Op", "name kind nodes inputs weights gflop")
 
@@ -99,6 +104,39 @@ def softmax(name, m, n):
               {}, 4e-9 * m * n)
 
 
+def bytes_only(name, shape):
+    """What only moves or passes through its elements: counted as no arithmetic."""
+    kind, node, image = name[:3], helper.make_node, [1, shape[0], shape[1], shape[1]]
+    inputs, weights = {"x": list(shape)}, {}
+    if kind == "ADD":
+        inputs["b"] = list(shape)
+        nodes = [node("Add", ["x", "b"], ["y"])]
+    elif kind == "GEL":
+        weights = {"root": np.float32(2 ** 0.5), "one": np.float32(1), "half": np.float32(0.5)}
+        nodes = [node("Div", ["x", "root"], ["d"]), node("Erf", ["d"], ["e"]), node("Add", ["e", "one"], ["f"]),
+                 node("Mul", ["x", "f"], ["g"]), node("Mul", ["g", "half"], ["y"])]
+    elif kind == "LNM":
+        weights = {"scale": weight(shape[1]), "shift": weight(shape[1])}
+        nodes = [node("LayerNormalization", ["x", "scale", "shift"], ["y"], axis=-1)]
+    elif kind in ("TRN", "TRH"):
+        nodes = [node("Transpose", ["x"], ["y"], perm=[1, 0, 2][:len(shape)])]
+    elif kind == "CAT":
+        inputs = {"x": image, "b": image}
+        nodes = [node("Concat", ["x", "b"], ["y"], axis=1)]
+    elif kind == "RSZ":
+        inputs, weights = {"x": image}, {"scales": np.array([1, 1, 2, 2], np.float32)}
+        nodes = [node("Resize", ["x", "", "scales"], ["y"], mode="nearest",
+                      coordinate_transformation_mode="asymmetric", nearest_mode="floor")]
+    elif kind == "POL":
+        inputs = {"x": image}
+        nodes = [node("MaxPool", ["x"], ["y"], kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4)]
+    else:
+        weights = {"rows": np.random.default_rng(0).integers(0, 2 * shape[0], shape[0])}
+        inputs = {"x": [2 * shape[0], shape[1]]}
+        nodes = [node("Gather", ["x", "rows"], ["y"], axis=0)]
+    return Op(name, "memory", nodes, inputs, weights, 0)
+
+
 def suite():
     for i, (h, ci, co, *rest) in enumerate(C1D):
         yield conv(f"C1D.{i}", [1, ci, h], co, *rest)
@@ -124,6 +162,9 @@ def suite():
         yield norm(f"NRM.{i}", *case)
     for i, case in enumerate(ROWS["SFM"]):
         yield softmax(f"SFM.{i}", *case)
+    for kind, cases in BYTES.items():
+        for i, case in enumerate(cases):
+            yield bytes_only(f"{kind}.{i}", case)
 
 
 def model_of(op):
@@ -135,16 +176,19 @@ def model_of(op):
     return shape_inference.infer_shapes(model, strict_mode=True)
 
 
-def gbyte(model):
-    """Of what has to be read or written at least once: inputs, weights, outputs."""
-    shapes = [[d.dim_value for d in v.type.tensor_type.shape.dim]
-              for v in [*model.graph.input, *model.graph.output]]
-    shapes += [t.dims for t in model.graph.initializer]
-    return 4e-9 * sum(float(np.prod(s)) for s in shapes)
+def gbytes(op, model):
+    """Of what has to be read at least once (inputs and weights; of a table, the rows taken), and of what is written."""
+    def size(shapes):
+        return 4e-9 * sum(float(np.prod(s)) for s in shapes)
+    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in [*model.graph.input, *model.graph.output]}
+    written = shapes.pop("y")
+    if op.nodes[0].op_type == "Gather":
+        shapes["x"] = written
+    return size([*shapes.values(), *(t.dims for t in model.graph.initializer)]), size([written])
 
 
 def write(op, folder):
-    """The file, left alone if it is as it should be, and the op's GFLOP and GB."""
+    """The file, left alone if it is as it should be, and the op's GFLOP, GB read and GB written."""
     os.makedirs(folder, exist_ok=True)
     model, path = model_of(op), os.path.join(folder, op.name + ".onnx")
     text, held = model.SerializeToString(), b""
@@ -153,4 +197,4 @@ def write(op, folder):
             held = f.read()
     if held != text:
         save(model, path)
-    return path, (float(op.gflop), gbyte(model))
+    return path, (float(op.gflop), *gbytes(op, model))

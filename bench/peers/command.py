@@ -11,7 +11,7 @@ from .engines import BUILD, CONTESTS
 from .inputs import inputs_of
 from .venv import PEERS, ROOT
 
-# A file to time; `work` is GFLOP and GB of one run, or None.
+# A file to time; `work` is GFLOP, GB read and GB written of one run, or None.
 Case = namedtuple("Case", "name kind file work", defaults=[None])
 
 

@@ -32,19 +32,22 @@ def number(x):
 
 
 def of_roofline(row, peak):
-    """Share of what `lathe peak` measured: arithmetic, or reading where the data lies."""
+    """Share of what `lathe peak` measured: arithmetic, or reading and writing where the data lies."""
     ours = row.contest.ours
     if not row.work or ours not in row.ms:
         return None
-    gflop, gbyte = row.work
+    gflop, read, written = row.work
     one = next(p for p in peak["runs"] if p["threads"] == row.threads)
     # L1 and L2 are each core's own; a quarter is left for what else is read.
     size = {"L1": peak["l1"] * row.threads, "L2": peak["l2"] * row.threads, "L3": peak["l3"]}
-    level = next((k for k, room in size.items() if 1e9 * gbyte < 0.75 * room), "DRAM")
+    level = next((k for k, room in size.items() if 1e9 * (read + written) < 0.75 * room), "DRAM")
+    both = min(read, written)  # a copy counts what it reads and what it writes
+    seconds = 2 * both / one[level + "_copy_gbs"] + (read - both) / one[level + "_read_gbs"] \
+        + (written - both) / one[level + "_write_gbs"]
     rates = [one["gflops"]]
     if row.contest.precision == "bf16":
         rates += [one[key] for key in ("bf16_gflops", "tile_bf16_gflops") if key in one]
-    bound = max(gflop / max(rates), gbyte / one[level + "_read_gbs"])
+    bound = max(gflop / max(rates), seconds)
     return 1e3 * bound / row.ms[ours]
 
 
