@@ -59,9 +59,34 @@ static int64_t tiles_of_panel(const Stages *s, const Contraction *k, ProductTile
     return tiles;
 }
 
-/* block: tiles of a block of rows; 0: there are none. */
+static int first_rows(const Stages *s, const Stage *st, const Contraction *k)
+{
+    int a = 0;
+    while (a < st->naxes - 1 && (!(k->row_axes >> a & 1) || axis_extent(s, st, a, 2) == 1)) {
+        a++;
+    }
+    return a;
+}
+
+/* Bytes of the image that is read and of the one that is made. */
+static double image_bytes(const Choice *c, const Contraction *k, int out)
+{
+    const Stage *st = &c->s->stage.at[out];
+    double made = dtype_size(c->s->tensor.at[st->result[0]].dtype);
+    for (int a = 0; a < st->naxes; a++) {
+        made *= (double)axis_extent(c->s, st, a, 1);
+    }
+    return contraction_a_bytes(c->s, k) + made;
+}
+
+/* Loops outside of all else. */
+typedef struct OuterRows {
+    int block;  /* tiles of a block of rows; 0: there are none */
+    int shared; /* the axis in halves (share.c); -1: none */
+} OuterRows;
+
 static void schedule_tile(Choice *c, const Contraction *k, int acc, int out, ProductTile tile,
-                          const int *row_axis, SumBlocks blocks, int block)
+                          const int *row_axis, SumBlocks blocks, OuterRows rows)
 {
     Stages *s = c->s;
     const Stage *st = &s->stage.at[acc];
@@ -84,7 +109,10 @@ static void schedule_tile(Choice *c, const Contraction *k, int acc, int out, Pro
         }
     }
     const bool rows_first = contraction_rows_collide(c->target, s, k, tile) || contraction_rows_first(c, k, tile, row_axis);
-    const int inner = 1 + (block > 0);
+    const int block = rows.block;
+    const bool outermost = rows_first || axis_extent(s, st, v, width + 1) <= width;
+    const bool again = outermost && rows.shared == first_rows(s, st, k); /* shared out as it is */
+    const int shared = rows.shared >= 0 && !again && share_halves(c, st, os, rows.shared) ? rows.shared : -1;
     if (block > 0) {
         os->tile[row_axis[1]] = (AxisTile){.n = 2, .factor = {block, tile.rows[1]}, .tail = TAIL_PEEL};
         order_add(os, row_axis[1], 0);
@@ -95,7 +123,7 @@ static void schedule_tile(Choice *c, const Contraction *k, int acc, int out, Pro
         if ((pass == 0) == rows_first) {
             for (int a = 0; a < st->naxes; a++) {
                 if (k->row_axes >> a & 1) {
-                    order_add(os, a, 0);
+                    order_add(os, a, a == shared);
                 }
             }
         } else {
@@ -106,7 +134,8 @@ static void schedule_tile(Choice *c, const Contraction *k, int acc, int out, Pro
     const LoopRef innermost = os->order[os->norder - 1];
     for (int r = 0; r < 2; r++) {
         if (row_axis[r] >= 0) {
-            os->unroll |= (uint64_t)1 << order_add(os, row_axis[r], inner);
+            const bool twice = row_axis[r] == shared || (r == 1 && block > 0);
+            os->unroll |= (uint64_t)1 << order_add(os, row_axis[r], 1 + twice);
         }
     }
     if (apart) {
@@ -260,7 +289,7 @@ static void place_panels(Choice *c, const char *copy, int out, const Contraction
 }
 
 /* Taps that lie in the border are left out, where the loops outside of the tile say which do. */
-static void trim_sums(Choice *c, int acc, int out)
+static void trim_sums(Choice *c, int acc, int out, int shared)
 {
     Stages *s = c->s;
     const Stage *st = &s->stage.at[acc];
@@ -274,7 +303,7 @@ static void trim_sums(Choice *c, int acc, int out)
         for (int a = 0; a < st->naxes; a++) {
             const int var = expr_node(s->x, st->axis[a].var)->op == EX_VAR ? (int)expr_node(s->x, st->axis[a].var)->imm.i : -1;
             const bool used = var >= 0 && (expr_uses_var(s->x, low, var) || expr_uses_var(s->x, high, var));
-            outside &= !used || os->tile[a].n == 0;
+            outside &= !used || os->tile[a].n == 0 || (a == shared && os->tile[a].n == 1);
         }
         const ScheduleStep step = {.kind = SCHED_TRIM, .a = choice_name(c, acc), .b = st->axis[r].name};
         if (outside && stages_trim(s, acc, step.b)) {
@@ -368,9 +397,13 @@ static void choose_contraction(Choice *c, Contraction *k)
     int acc;
     const int out = choice_epilogue(c, k->stage, &acc);
     const bool lies = s->tensor.at[k->b_tensor].role == TENSOR_CONST || b_was != k->b_tensor;
-    const int block = lies && tile.streams <= 1 ? contraction_row_block(c, k, tile, row_axis) : 0;
-    schedule_tile(c, k, acc, out, tile, row_axis, blocks, block);
-    trim_sums(c, acc, out);
+    OuterRows rows = {.block = lies && tile.streams <= 1 ? contraction_row_block(c, k, tile, row_axis) : 0, .shared = -1};
+    if (rows.block == 0 && b_was == k->b_tensor) {
+        const int64_t weights = contraction_b_bytes(s, k, tile.vectors * target_lanes(c->target, 4));
+        rows.shared = share_axis(c, &s->stage.at[acc], k->row_axes, image_bytes(c, k, out), (double)weights);
+    }
+    schedule_tile(c, k, acc, out, tile, row_axis, blocks, rows);
+    trim_sums(c, acc, out, rows.shared);
     const StageTensor *b = &s->tensor.at[k->b_tensor];
     if (b->role == TENSOR_TEMP && b->stage >= 0 && b_was != k->b_tensor) {
         place_panels(c, b->name, out, k);
@@ -390,7 +423,7 @@ int choose_product_inside(Choice *c, const Contraction *k, ProductTile tile)
     for (int a = 0; a < c->s->stage.at[acc].naxes; a++) {
         row_axis[1] = k->row_axes >> a & 1 ? a : row_axis[1];
     }
-    schedule_tile(c, k, acc, acc + 1, tile, row_axis, blocks, 0);
+    schedule_tile(c, k, acc, acc + 1, tile, row_axis, blocks, (OuterRows){.shared = -1});
     choice_entry(c, acc + 1)->nparallel = 0;
     return acc + 1;
 }

@@ -116,6 +116,19 @@ static void copy_order(const Stages *s, const Stage *st, int v, int8_t *order)
     }
 }
 
+/* The columns of an image's border (pass/halo.c), which read but one element, are written by whoever computes those rows. */
+static int share_border(const Choice *c, const Stage *st, int channels, StageSchedule *ss)
+{
+    const Expr e = st->form == STAGE_MAP && st->nresults == 1 ? st->update[0] : 0;
+    const bool reads = !e || expr_node(c->s->x, e)->op != EX_LOAD || c->s->tensor.at[expr_node(c->s->x, e)->imm.i].rank > 0;
+    if (reads || channels < 0 || channels + 2 >= st->naxes) {
+        return -1;
+    }
+    const double rows = (double)axis_extent(c->s, st, channels + 1, 1); /* about as many columns has the image */
+    const int axis = share_axis_of_window(c, st, channels, rows * rows);
+    return axis == channels + 1 && share_halves(c, st, ss, axis) ? axis : -1;
+}
+
 /* Vector axis in lanes, the others in parallel, reductions inside. */
 void choice_fill_map(const Choice *c, const Stage *st, StageSchedule *ss)
 {
@@ -152,13 +165,14 @@ void choice_fill_map(const Choice *c, const Stage *st, StageSchedule *ss)
     int8_t order[MAX_AXES];
     copy_order(s, st, v, order);
     pixels_first(s, st, vector ? v : -1, order);
+    const int shared = share_border(c, st, v, ss);
     for (int k = 0; k < st->naxes; k++) {
         const int a = order[k];
         const bool last = (along >= 0 && (a == v || a == along)) || (bordered && a == v);
         if (last || (scan && a == st->scan_axis)) {
             continue;
         }
-        order_add(ss, a, 0);
+        order_add(ss, a, a == shared);
     }
     if (along >= 0) { /* the lines that the lanes are taken from are used up before others are met */
         order_add(ss, v, 0);
@@ -420,6 +434,24 @@ static void window_lanes(Choice *c, Window *w)
     relay_window_weights(c, st, w->v, block > 0 ? lanes : w->width);
 }
 
+/* The axis whose halves are outermost now; -1: none, or it is outermost as it is. */
+static int share_window(Choice *c, const Window *w, const int8_t *order, StageSchedule *os)
+{
+    const Stages *s = c->s;
+    const Stage *st = &s->stage.at[w->out];
+    const bool image = innermost_block(&s->tensor.at[st->result[0]].layout) > 0 || w->v + 1 < st->naxes;
+    int first = 0;
+    while (first + 1 < st->naxes && axis_extent(s, st, order[first], 2) == 1) {
+        first++;
+    }
+    double pixels = 1;
+    for (int a = 0; a < st->naxes; a++) {
+        pixels *= a == w->v ? 1 : (double)axis_extent(s, st, a, 1);
+    }
+    const int axis = image && border_of(s, w->acc) < 0 ? share_axis_of_window(c, st, w->v, pixels) : -1;
+    return axis >= 0 && axis != order[first] && share_halves(c, st, os, axis) ? axis : -1;
+}
+
 /* The stage that is stored. Returns the innermost of the loops around the neighbours. */
 static LoopRef schedule_stored(Choice *c, const Window *w)
 {
@@ -439,15 +471,17 @@ static LoopRef schedule_stored(Choice *c, const Window *w)
         order[a] = (int8_t)a;
     }
     pixels_first(s, &s->stage.at[w->out], w->v, order);
+    const int shared = share_window(c, w, order, os);
     for (int a = 0; a < st->naxes; a++) {
-        order_add(os, order[a], 0);
+        order_add(os, order[a], order[a] == shared);
     }
     os->nparallel = os->norder;
     const LoopRef innermost = os->order[os->norder - 1];
+    const int inside = 1 + (w->row == shared);
     if (w->sums >= 0) {
-        order_add(os, w->row, 1);
+        order_add(os, w->row, inside);
     } else if (w->row >= 0) {
-        order_unrolled(os, w->row, 1);
+        order_unrolled(os, w->row, inside);
     }
     if (w->chains > 1) {
         order_unrolled(os, w->v, 1);

@@ -92,6 +92,15 @@ int contraction_row_block(const Choice *c, const Contraction *k, ProductTile til
 /* The sum of a product in parts, if that pays (sum_parts.c). */
 void choose_sum_parts(Choice *c, int stage);
 
+/* The axis of an image, of `axes`, whose halves are to be shared out by threads before all else; -1: none (share.c). Of a product
+ * that reads and writes so many bytes of images and reads so many of weights; of a window, or a border, of an image of so many
+ * pixels. */
+int share_axis(const Choice *c, const Stage *st, uint32_t axes, double image, double weights);
+int share_axis_of_window(const Choice *c, const Stage *st, int channels, double pixels);
+/* Its loop over halves, now that its tile is known: all other loops of the axis are one level further in. False: tiles do not
+ * divide a half, and nothing is changed. */
+bool share_halves(const Choice *c, const Stage *st, StageSchedule *os, int axis);
+
 /* The product on tiles of the target (loop/intrinsic.h). False, and nothing is chosen: there are none, or they do not pay. */
 bool choose_tiles(Choice *c, Contraction *k, const int *row_axis);
 
