@@ -186,6 +186,12 @@ static double narrow_rate(const Costs *c, const Graph *g, const Node *n, NodeFor
                                                   : intrinsic_row(row)->group;
 }
 
+/* Bytes a cycle that weights come at: where L3 is slow, memory behind it gives one core half as much (Granite Rapids: 30 and 15 GB/s). */
+static double weights_rate(const Target *t)
+{
+    return t->l3_rate > 0 ? fmin(MEMORY_BYTES_PER_CYCLE, t->l3_rate / 2.0) : MEMORY_BYTES_PER_CYCLE;
+}
+
 /* Products at the target's rate; weights, which come from memory once a run. */
 static double direct_cycles(const Costs *c, const Graph *g, NodeId id, const NodeFacts *f, NodeForm form)
 {
@@ -196,7 +202,7 @@ static double direct_cycles(const Costs *c, const Graph *g, NodeId id, const Nod
     const double lanes_used = outputs / whole_vectors(t, outputs);
     const double rate = product_rate(t) * narrow_rate(c, g, n, form) * DIRECT_SHARE * lanes_used;
     const double bytes = dtype_size(g->value.at[w].dtype) * elements(g, w);
-    return fmax(f->work / rate, bytes / lanes_used / MEMORY_BYTES_PER_CYCLE);
+    return fmax(f->work / rate, bytes / lanes_used / weights_rate(t));
 }
 
 /* The same for n*n/9 times as many weights, and the transforms: a few operations and a load or store for each element of
@@ -212,7 +218,7 @@ static double winograd_cycles(const Graph *g, NodeId id, int m, const Target *t)
     const double transform = n * n * (n / 2 + 2.5);
     const double transforms = tiles * (whole_vectors(t, channels) + outputs) / target_lanes(t, 4) * transform;
     const double products = n * n * tiles * pairs / (product_rate(t) * PRODUCTS_SHARE);
-    return WINOGRAD_MARGIN * (fmax(products, n * n * 4 * pairs / MEMORY_BYTES_PER_CYCLE) + transforms);
+    return WINOGRAD_MARGIN * (fmax(products, n * n * 4 * pairs / weights_rate(t)) + transforms);
 }
 
 static double convolution_cycles(const Costs *c, const Graph *g, NodeId id, const NodeFacts *f, NodeForm form)

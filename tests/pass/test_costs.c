@@ -169,9 +169,43 @@ static void test_concat_keeps_its_layout(void **state)
     arena_free(a);
 }
 
+static const char heavy[] = "graph \"heavy\"\n"
+                            "const w f32[512,512,3,3] = 0.5\n"
+                            "input x f32[1,512,7,7]\n"
+                            "y = conv(x, w) pads=[1,1,1,1]\n"
+                            "output y\n";
+
+/* Transformed weights are 16/9 as many: they pay while they come fast enough. */
+static void weights_job(Context *ctx, void *arg)
+{
+    (void)arg;
+    static const int rate[] = {16, 8}, expect[] = {1, 0};
+    for (int k = 0; k < 2; k++) {
+        PassOptions opt = {0};
+        assert_int_equal(target_find("avx512", &opt.target, NULL), 0);
+        opt.target.fma_per_cycle = 2;
+        opt.target.l3_rate = rate[k];
+        Graph *g = graph_parse(ctx, "heavy", heavy, strlen(heavy));
+        op_infer_graph(g);
+        int winograd = 0;
+        pass_rows[pass_find("choose_variants")].run(ctx, g, &opt, &winograd);
+        assert_int_equal(winograd, expect[k]);
+    }
+}
+
+static void test_weights_come_from_memory(void **state)
+{
+    (void)state;
+    Arena *a = arena_new();
+    Error e = {0};
+    assert_int_equal(job_run(a, weights_job, NULL, &e, NULL), 0);
+    arena_free(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_weights_come_from_memory),
         cmocka_unit_test(test_text),
         cmocka_unit_test(test_damage),
         cmocka_unit_test(test_choice_goes_by_the_table),
