@@ -16,6 +16,7 @@
 
 #include "loop/expand_parts.h"
 #include "loop/hoist.h"
+#include "loop/merge_ifs.h"
 #include "loop/offset.h"
 #include "loop/schedule.h"
 
@@ -528,6 +529,7 @@ Loops *expand(Context *ctx, const Loops *structured, const Target *t)
     do {
         expand_once(&w);
     } while (w.again);
+    merge_ifs(w.out);
     hoist_invariants(w.out);
     return w.out;
 }
