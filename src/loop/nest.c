@@ -183,6 +183,17 @@ static void plan_tiled(Exprs *x, Nest *n, int axis)
     make_levels(x, n, axis, base);
 }
 
+/* The loop inside the tiles of a sum, if it is their only one and written out; -1: it is not. */
+static int unrolled_sum(const Nest *n, int axis)
+{
+    for (int pos = 0; pos < n->norder && axis >= n->st->naxes && n->plan[axis].nlevels == 2; pos++) {
+        if (n->order[pos].axis == axis && n->order[pos].level == 1 && n->mark[pos] == MARK_UNROLL) {
+            return pos;
+        }
+    }
+    return -1;
+}
+
 void nest_plan_tail(Exprs *x, Nest *n, int axis)
 {
     AxisPlan *p = &n->plan[axis];
@@ -192,10 +203,15 @@ void nest_plan_tail(Exprs *x, Nest *n, int axis)
         plan_small(x, n, axis, rest, done);
         return;
     }
-    p->split = SPLIT_GUARD;
+    const int sum = unrolled_sum(n, axis);
+    p->split = sum < 0 ? SPLIT_GUARD : SPLIT_EXACT;
     p->extent[0] = expr_int(x, 1);
     for (int k = 0; k < p->nlevels; k++) {
         p->var[k] = 0;
+    }
+    if (sum >= 0) { /* a few steps one by one are less code than so many that each ask whether they are to be taken */
+        p->extent[1] = expr_modi(x, p->size, p->tile);
+        n->mark[sum] = MARK_SERIAL;
     }
     make_levels(x, n, axis, done);
 }
