@@ -31,10 +31,12 @@ static int dot_group(const Choice *c, const Contraction *k, int block)
     return contraction_groups(c->s, k, block, group) ? group : 1;
 }
 
+#define LARGE_STEP 16 /* FMAs, which hide the loop: half as many steps are written out, where each of several tiles has them */
+
 /* The first reduction axis in tiles: written out, and in groups for the instruction. */
-static AxisTile tile_sum(int64_t extent, SumBlocks k)
+static AxisTile tile_sum(int64_t extent, SumBlocks k, int steps)
 {
-    const int factor = k.block > k.group ? k.block / k.group : SUM_UNROLL;
+    const int factor = k.block > k.group ? k.block / k.group : steps;
     AxisTile t = {.tail = TAIL_PEEL};
     if (extent == 0 || extent >= factor * k.group) {
         t.factor[t.n++] = factor;
@@ -100,7 +102,7 @@ static void schedule_tile(Choice *c, const Contraction *k, int acc, int out, Pro
         if (row_axis[r] >= 0) {
             const Expr extent = st->axis[row_axis[r]].extent;
             os->tile[row_axis[r]] = product_rows(c->target, tile.rows[r], tile.vectors, expr_low(s->x, extent),
-                                              expr_high(s->x, extent));
+                                              expr_high(s->x, extent), s->tensor.at[k->b_tensor].role == TENSOR_CONST);
         }
     }
     for (int a = 0; a < st->naxes; a++) {
@@ -157,7 +159,9 @@ static void schedule_tile(Choice *c, const Contraction *k, int acc, int out, Pro
     }
     int unrolled = 0; /* levels of the first reduction axis */
     if (st->nreduce > 0) {
-        as->tile[st->naxes] = tile_sum(axis_extent(s, st, st->naxes, 0), blocks);
+        const bool several = row_axis[1] >= 0 && os->tile[row_axis[1]].nother > 0;
+        const int steps = several && tile.rows[1] * tile.vectors >= LARGE_STEP ? SUM_UNROLL / 2 : SUM_UNROLL;
+        as->tile[st->naxes] = tile_sum(axis_extent(s, st, st->naxes, 0), blocks, steps);
         unrolled = as->tile[st->naxes].n - (blocks.group > 1);
     }
     for (int r = st->naxes; r < st->naxes + st->nreduce; r++) {

@@ -115,7 +115,8 @@ ProductTile product_tile(const Target *t, ProductSize p)
 
 /* ---- open counts of rows ---- */
 
-#define OPEN_WASTE 1.1 /* of the time: what it may take longer than in tiles of the best size */
+#define OPEN_WASTE 1.1   /* of the time: what it may take longer than in tiles of the best size .. */
+#define INPUTS_WASTE 2.0 /* .. where B is no constant either: attention, which takes next to no time where rows are few */
 #define ROW_CYCLES 0.5 /* measured: few rows wait for B to come from memory, and the fewer their instructions, the less */
 
 /* Cycles a step of the sum for one tile of so many rows. */
@@ -141,7 +142,7 @@ static double worst_waste(const Target *t, const AxisTile *tile, int vectors, in
 
 /* How many rows there will be is not known: where tiles of one size may waste too much, others stand beside it, those that
  * help most, as few as will do. */
-AxisTile product_rows(const Target *t, int rows, int vectors, int64_t low, int64_t high)
+AxisTile product_rows(const Target *t, int rows, int vectors, int64_t low, int64_t high, bool weights)
 {
     AxisTile tile = {.n = 1, .factor = {rows}, .tail = TAIL_SHIFT};
     if (low == high) { /* what `rows` was chosen for */
@@ -151,7 +152,7 @@ AxisTile product_rows(const Target *t, int rows, int vectors, int64_t low, int64
     low = low > 1 ? low : 1;
     high = high < low + 3 * rows ? high : low + 3 * rows; /* beyond, one tile more or less is little */
     double waste = worst_waste(t, &tile, vectors, low, high);
-    while (waste > OPEN_WASTE && tile.nother < MAX_OTHERS) {
+    while (waste > (weights ? OPEN_WASTE : INPUTS_WASTE) && tile.nother < MAX_OTHERS) {
         AxisTile best = tile;
         for (int size = rows - 1; size > 0; size--) {
             AxisTile more = tile;

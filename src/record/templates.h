@@ -40,8 +40,8 @@ typedef struct ProductSize {
 } ProductSize;
 ProductTile product_tile(const Target *t, ProductSize p);
 /* The tiles of a row axis of low to high points, `rows` chosen for the most: where one size may waste too much, others stand
- * beside it. */
-AxisTile product_rows(const Target *t, int rows, int vectors, int64_t low, int64_t high);
+ * beside it. `weights`: B is constant. */
+AxisTile product_rows(const Target *t, int rows, int vectors, int64_t low, int64_t high, bool weights);
 
 #define LEAST_PANELS 16 /* to be shared out: fewer are not equal parts */
 #define AHEAD_TILES 128 /* that meet a panel: of more, the first one's waiting is next to nothing */
