@@ -229,6 +229,19 @@ static bool find_frame(Live *l, int64_t wanted, LiveFrame *out)
     return false;
 }
 
+/* A file that is over without a picture was none. */
+static void look_for_pictures(Live *l)
+{
+    pthread_mutex_lock(&l->lock);
+    if (l->state == LIVE_ENDED && decoder_epochs(l->decoder) == 0) {
+        l->state = LIVE_FAILED;
+        l->cause = LIVE_BROKEN;
+        if (l->error.code == 0)
+            error_set(&l->error, ERR_INVALID, "%s: no frame in it", l->name);
+    }
+    pthread_mutex_unlock(&l->lock);
+}
+
 LiveResult live_frame(Live *l, int64_t wanted, bool newest, LiveFrame *out)
 {
     const int64_t until = machine_now() + CALL_TIME;
@@ -238,6 +251,8 @@ LiveResult live_frame(Live *l, int64_t wanted, bool newest, LiveFrame *out)
         if (decoder_busy(l->decoder) || n >= PACKETS_A_CALL || (n > 0 && machine_now() > until))
             return LIVE_MORE;
         const LiveResult more = l->held.info ? LIVE_MORE : take_packet(l, wanted, newest);
+        if (more == LIVE_OVER)
+            look_for_pictures(l);
         if (more != LIVE_MORE)
             return more;
         feed(l, l->aim_for == wanted ? l->aim : wanted);

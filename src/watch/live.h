@@ -79,7 +79,7 @@ typedef enum LiveResult {
     LIVE_NOTHING,  /* packets are needed that have not come */
     LIVE_MORE,     /* decoded some; there is more to decode: ask again */
     LIVE_FRAME,
-    LIVE_OVER      /* ended or failed, and all that came was given */
+    LIVE_OVER      /* ended or failed, and all that came was given; a file without a frame failed */
 } LiveResult;
 
 typedef struct LiveCounts {

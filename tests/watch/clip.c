@@ -6,6 +6,7 @@
 #include <libavutil/display.h>
 #include <libavutil/log.h>
 #include <libavutil/opt.h>
+#include <stdio.h>
 #include <string.h>
 
 static void draw(AVFrame *f, int number)
@@ -141,4 +142,22 @@ void clip_write(const char *path, const ClipOptions *o)
     av_frame_free(&f);
     av_packet_free(&w.packet);
     avformat_free_context(w.format);
+}
+
+void clip_empty(const char *path)
+{
+    FILE *const f = fopen(path, "r+b");
+    assert(f);
+    static uint8_t text[1 << 20];
+    const size_t n = fread(text, 1, sizeof text, f);
+    size_t at = 0;
+    while (at + 4 < n && memcmp(text + at, "mdat", 4) != 0)
+        at++;
+    assert(at >= 4 && n < sizeof text);
+    const size_t box = (size_t)text[at - 4] << 24 | (size_t)text[at - 3] << 16 | (size_t)text[at - 2] << 8 | text[at - 1];
+    memset(text + at + 4, 0, box - 8);
+    rewind(f);
+    const size_t written = fwrite(text, 1, n, f);
+    assert(written == n);
+    fclose(f);
 }

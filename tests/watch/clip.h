@@ -23,6 +23,8 @@ typedef struct ClipOptions {
 
 /* Container by the name of the file; the codec is H.264. */
 void clip_write(const char *path, const ClipOptions *o);
+/* An MP4 that was written, its pictures all zeros: as a download that reserved its room, and got no further than the index. */
+void clip_empty(const char *path);
 /* The number in a frame, however it is to be turned. */
 int clip_number(const Frame *f);
 

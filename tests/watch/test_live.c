@@ -168,6 +168,23 @@ static void files_that_are_none(void **state)
     close_live(v);
 }
 
+/* It is over before it showed anything: an error, as for who reads it at leisure. */
+static void file_without_pictures(void **state)
+{
+    (void)state;
+    clip_write(temporary(".mp4"), &(ClipOptions){.frames = 20, .fps = 10, .gop = 10});
+    clip_empty(path);
+    Viewer *const v = open_live(path, (LiveOptions){0});
+    LiveFrame f;
+    assert_int_equal(next(v, 0, false, 10, &f), LIVE_OVER);
+    check_state(v, LIVE_FAILED, LIVE_BROKEN);
+    Arena *const a = arena_new();
+    assert_non_null(strstr(live_error(v->live, a), "no frame in it"));
+    arena_free(a);
+    close_live(v);
+    unlink(path);
+}
+
 /* ---- connections, and what goes wrong with them ---- */
 
 /* Each connection is an epoch whose frames begin anew; after all there is to tell, the counts say what happened. */
@@ -416,6 +433,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(samples_are_exact),
         cmocka_unit_test(files_that_are_none),
+        cmocka_unit_test(file_without_pictures),
         cmocka_unit_test(connections_that_end),
         cmocka_unit_test(damage_that_passes),
         cmocka_unit_test(other_sides),

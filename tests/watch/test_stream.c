@@ -30,24 +30,6 @@ static int watch(const char *path, int64_t stop_at, StreamReport *r, Error *e)
     return code;
 }
 
-/* The same file, its pictures all zeros: as a download that reserved its room, and got no further than the index. */
-static void empty_pictures(const char *path)
-{
-    Arena *const a = arena_new();
-    File f;
-    Error e;
-    assert_int_equal(file_read(a, path, &f, &e), 0);
-    uint8_t *const text = arena_alloc(a, f.size);
-    memcpy(text, f.at, f.size);
-    uint8_t *at = text;
-    while (memcmp(at, "mdat", 4) != 0)
-        at++;
-    const size_t box = (size_t)at[-4] << 24 | (size_t)at[-3] << 16 | (size_t)at[-2] << 8 | at[-1];
-    memset(at + 4, 0, box - 8);
-    assert_int_equal(file_write(path, text, f.size, &e), 0);
-    arena_free(a);
-}
-
 static void test_no_picture(void **state)
 {
     (void)state;
@@ -59,7 +41,7 @@ static void test_no_picture(void **state)
     assert_int_equal(watch(path, 0, &r, &e), 0);
     assert_int_equal(r.samples, 10);
     assert_int_equal(watch(path, 1, &r, &e), 0); /* told to look at almost nothing: no fault of the video */
-    empty_pictures(path);
+    clip_empty(path);
     assert_int_equal(watch(path, 0, &r, &e), ERR_INVALID);
     assert_non_null(strstr(e.message, path));
     assert_non_null(strstr(e.message, "no frame in it"));
