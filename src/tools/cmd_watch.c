@@ -91,10 +91,24 @@ static void read_job(Context *ctx, void *arg)
 
 static volatile sig_atomic_t stops, reloads; /* the one thing that a handler may touch */
 
+#define STOP_TIME 30 /* seconds: clips and sinks have ten each; more has who waits for a disk that does not answer */
+
 static void ask_to_stop(int number)
 {
     if (stops++ > 0)
         _exit(128 + number); /* asked twice */
+    alarm(STOP_TIME);
+}
+
+static void give_up(int number)
+{
+    static int again;
+    static const char text[] = "lathe: something does not end (a disk that does not answer?): given up\n";
+    if (again++ > 0)
+        _exit(128 + number); /* nobody takes the message, either */
+    alarm(1);
+    (void)!write(STDERR_FILENO, text, sizeof text - 1);
+    _exit(128 + number);
 }
 
 static void ask_to_reload(int number)
@@ -106,6 +120,7 @@ static void ask_to_reload(int number)
 static void catch_signals(bool service)
 {
     sigaction(SIGTERM, &(struct sigaction){.sa_handler = ask_to_stop}, NULL);
+    sigaction(SIGALRM, &(struct sigaction){.sa_handler = give_up, .sa_flags = SA_NODEFER}, NULL);
     sigaction(SIGINT, &(struct sigaction){.sa_handler = ask_to_stop}, NULL);
     if (service)
         sigaction(SIGHUP, &(struct sigaction){.sa_handler = ask_to_reload, .sa_flags = SA_RESTART}, NULL);

@@ -113,6 +113,27 @@ def test_second_signal():
     assert run.wait(10)[0] == 0
 
 
+def test_hangs():
+    """Nobody takes what it prints, as where a disk hangs: asked once, it ends all the same."""
+    out, full = os.pipe()
+    os.set_blocking(full, False)
+    try:
+        while os.write(full, b"x" * 4096):
+            pass
+    except BlockingIOError:
+        pass
+    os.set_blocking(full, True)
+    with open("stderr", "w") as error:
+        process = subprocess.Popen([LATHE, "watch", "watch.yaml", "game.mp4"], stdout=full, stderr=error)
+    time.sleep(5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(45) == 128 + signal.SIGALRM, process.returncode
+    assert "given up" in text("stderr"), text("stderr")
+    os.close(out)
+    os.close(full)
+
+
 def test_videos():
     """Several videos are several streams; one that is not there is an error, and spoils nothing."""
     os.link("game.mp4", "second.mp4")
@@ -210,7 +231,7 @@ def test_refused():
 
 def main():
     failed = 0
-    for test in (test_life, test_second_signal, test_videos, test_clips, test_sinks, test_full_disk, test_refused):
+    for test in (test_life, test_second_signal, test_hangs, test_videos, test_clips, test_sinks, test_full_disk, test_refused):
         with tempfile.TemporaryDirectory() as folder:
             os.chdir(folder)
             subprocess.run([os.path.join(BUILD, "game", "game"), "--seconds", "15", "--size", "320x180", "-o", "."],
