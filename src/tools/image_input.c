@@ -47,26 +47,26 @@ bool image_is_file(const char *path)
 
 /* ---- shapes ---- */
 
-typedef struct Frame { /* where the parts of an image are among an input's dims */
+typedef struct ImageDims { /* where the parts of an image are among an input's dims */
     int channel, row, column;
     int64_t channels, height, width; /* -1: open */
-} Frame;
+} ImageDims;
 
 static bool is_colour(int64_t dim)
 {
     return dim == 3 || dim == 1;
 }
 
-static bool find_frame(const struct Port *p, Frame *f)
+static bool find_frame(const struct Port *p, ImageDims *f)
 {
     const int first = p->rank - 3;
     if (first < 0 || first > 1 || (first == 1 && p->dim[0] != 1 && p->dim[0] != -1))
         return false;
     const int64_t *d = &p->dim[first];
     if (is_colour(d[0]) && !(d[0] == 1 && d[2] == 3)) /* (1,1,w,3) is one row of colours */
-        *f = (Frame){first, first + 1, first + 2, d[0], d[1], d[2]};
+        *f = (ImageDims){first, first + 1, first + 2, d[0], d[1], d[2]};
     else if (is_colour(d[2]))
-        *f = (Frame){first + 2, first, first + 1, d[2], d[0], d[1]};
+        *f = (ImageDims){first + 2, first, first + 1, d[2], d[0], d[1]};
     else
         return false;
     return f->height != 0 && f->width != 0 && f->height <= PICTURE_MAX_SIDE && f->width <= PICTURE_MAX_SIDE;
@@ -95,7 +95,7 @@ static void write_pixel(DType t, void *p, double v, const ImageOptions *opt, int
 }
 
 /* planes (3, height, width), of 0 .. 255 */
-static void fill_tensor(const float *planes, const Frame *f, const ImageOptions *opt, Tensor *t)
+static void fill_tensor(const float *planes, const ImageDims *f, const ImageOptions *opt, Tensor *t)
 {
     static const double grey[2][3] = {{0.299, 0.587, 0.114}, {0.114, 0.587, 0.299}}; /* BT.601 */
     const int64_t area = f->height * f->width;
@@ -112,7 +112,7 @@ static void fill_tensor(const float *planes, const Frame *f, const ImageOptions 
     }
 }
 
-static int make_tensor(Arena *a, const char *path, const struct Port *p, Frame f, const ImageOptions *opt, Tensor **out,
+static int make_tensor(Arena *a, const char *path, const struct Port *p, ImageDims f, const ImageOptions *opt, Tensor **out,
                        Error *e)
 {
     Picture *picture;
@@ -139,7 +139,7 @@ static int make_tensor(Arena *a, const char *path, const struct Port *p, Frame f
 int image_read(const char *path, const struct Port *p, const ImageOptions *opt, Tensor **out, Error *e)
 {
     Arena *a = arena_new();
-    Frame f;
+    ImageDims f;
     int code = 0;
     if ((!dtype_is_float(p->dtype) && p->dtype != DT_U8) || !find_frame(p, &f))
         code = error_set(e, ERR_INVALID,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "vision/exif.h"
 
 Picture *picture_new(Arena *a, int width, int height)
 {
@@ -25,6 +26,31 @@ int picture_check_size(int64_t width, int64_t height, const char *name, Error *e
     return 0;
 }
 
+Picture *picture_turned(Arena *a, Picture *p, FrameTurn turn)
+{
+    if (!turn.swapped && !turn.flip_x && !turn.flip_y)
+        return p;
+    Picture *const out = turn.swapped ? picture_new(a, p->height, p->width) : picture_new(a, p->width, p->height);
+    uint8_t *to = out->rgb;
+    for (int y = 0; y < out->height; y++) {
+        const int v = turn.flip_y ? out->height - 1 - y : y;
+        for (int x = 0; x < out->width; x++, to += 3) {
+            const int u = turn.flip_x ? out->width - 1 - x : x;
+            const size_t column = (size_t)(turn.swapped ? v : u), row = (size_t)(turn.swapped ? u : v);
+            memcpy(to, p->rgb + (row * (size_t)p->width + column) * 3, 3);
+        }
+    }
+    return out;
+}
+
+static int read_jpeg(Arena *a, const char *path, const File *f, Picture **out, Error *e)
+{
+    const int code = jpeg_decode(a, path, f->at, f->size, out, e);
+    if (code == 0)
+        *out = picture_turned(a, *out, exif_turn(f->at, f->size));
+    return code;
+}
+
 /* alpha: NULL if the caller wants none. */
 static int read_any(Arena *a, const char *path, Picture **out, uint8_t **alpha, Error *e)
 {
@@ -35,7 +61,7 @@ static int read_any(Arena *a, const char *path, Picture **out, uint8_t **alpha, 
     if (code == 0 && f.size >= sizeof png && memcmp(f.at, png, sizeof png) == 0)
         code = alpha ? png_decode_alpha(a, path, f.at, f.size, out, alpha, e) : png_decode(a, path, f.at, f.size, out, e);
     else if (code == 0 && f.size >= sizeof jpeg && memcmp(f.at, jpeg, sizeof jpeg) == 0)
-        code = jpeg_decode(a, path, f.at, f.size, out, e);
+        code = read_jpeg(a, path, &f, out, e);
     else if (code == 0)
         code = error_set(e, ERR_UNSUPPORTED, "%s: neither a PNG nor a JPEG file", path);
     arena_free(scratch);

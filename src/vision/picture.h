@@ -10,6 +10,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "kernel/frame.h"
 
 #define PICTURE_MAX_SIDE 32767
 #define PICTURE_MAX_PIXELS (100 << 20)
@@ -34,7 +35,7 @@ Picture *picture_new(Arena *a, int width, int height);
 /* ERR_UNSUPPORTED for a size over the limits; for readers. */
 int picture_check_size(int64_t width, int64_t height, const char *name, Error *e);
 
-/* PNG or JPEG, by the first bytes. Transparent pixels are laid over white. */
+/* PNG or JPEG, by the first bytes; a JPEG as it is to be shown (exif.h). Transparent pixels are laid over white. */
 int picture_read(Arena *a, const char *path, Picture **out, Error *e);
 int picture_write_png(const char *path, const Picture *p, Error *e);
 int picture_write_png_alpha(const char *path, const Picture *p, const uint8_t *alpha, Error *e); /* alpha (height, width); NULL: opaque */
@@ -49,6 +50,9 @@ int png_decode(Arena *a, const char *name, const uint8_t *at, size_t size, Pictu
 int png_decode_alpha(Arena *a, const char *name, const uint8_t *at, size_t size, Picture **out, uint8_t **alpha, Error *e);
 int jpeg_decode(Arena *a, const char *name, const uint8_t *at, size_t size, Picture **out,
                 Error *e);
+
+/* A picture that lies so, as it is to be shown. */
+Picture *picture_turned(Arena *a, Picture *p, FrameTurn turn);
 
 /* In the arena; quality 1 to 100. ERR_UNSUPPORTED where the library was absent from the build. */
 int jpeg_encode(Arena *a, const Picture *p, int quality, const uint8_t **at, size_t *size, Error *e);

@@ -12,6 +12,7 @@
 typedef struct Note { /* about a packet that the decoder has */
     int64_t arrival, wall;
     SampleClock clock;
+    FrameTurn turn;
     bool damaged;      /* the transport knows that something is missing */
 } Note;
 
@@ -166,7 +167,7 @@ static DecoderTake give(Decoder *d, const Packet *p, int64_t t)
         d->counts.dropped++;
         return DECODER_TAKEN;
     }
-    d->note[d->sent % NOTES] = (Note){p->arrival, p->wall, p->clock, p->lost || (p->av->flags & AV_PKT_FLAG_CORRUPT)};
+    d->note[d->sent % NOTES] = (Note){p->arrival, p->wall, p->clock, p->turn, p->lost || (p->av->flags & AV_PKT_FLAG_CORRUPT)};
     if (codec_send(d->codec, p->av, d->sent, d->skip) == CODEC_FULL)
         return DECODER_FRAMES_FIRST;
     if (!d->refused)
@@ -399,7 +400,7 @@ int decoder_picture(Decoder *d, Frame *out, Error *e)
     if (code == 0)
         code = pixel_store_view(&d->pixels, d->frame, d->opt.name, out, e);
     if (code == 0 && d->info)
-        *out = frame_shown(out, d->info->turn);
+        *out = frame_shown(out, note_of(d)->turn);
     return code;
 }
 

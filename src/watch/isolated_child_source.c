@@ -77,6 +77,9 @@ static bool say_packet(ChildSource *c, const Packet *p)
     wire_int(&w, packet_sound(p));
     wire_int(&w, p->wall);
     wire_int(&w, p->clock);
+    wire_int(&w, p->turn.swapped);
+    wire_int(&w, p->turn.flip_x);
+    wire_int(&w, p->turn.flip_y);
     wire_packet(&w, p->av);
     return say(c, &w);
 }

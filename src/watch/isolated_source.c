@@ -152,8 +152,11 @@ static int get_packet(IsolatedSource *s, const char *name, WireIn *in, Packet *o
     StreamInfo *const info = wire_get_flag(in) ? s->sound : s->info;
     const int64_t wall = wire_get_in(in, 0, INT64_MAX / 2);
     const SampleClock clock = (SampleClock)wire_get_in(in, CLOCK_MEDIA, CLOCK_ARRIVAL);
+    FrameTurn turn = {.swapped = wire_get_flag(in)};
+    turn.flip_x = wire_get_flag(in);
+    turn.flip_y = wire_get_flag(in);
     AVPacket *const av = wire_get_packet(in);
-    *out = (Packet){.av = av, .wall = wall, .clock = clock, .arrival = machine_now()};
+    *out = (Packet){.av = av, .turn = turn, .wall = wall, .clock = clock, .arrival = machine_now()};
     if (!av || !info || !wire_done(in) || av->size == 0) {
         packet_free(out);
         return impossible(s, name, e);

@@ -23,7 +23,7 @@
 typedef struct StreamInfo { /* what a connection says of its pictures, or of its sound; shared, counted */
     AVCodecParameters *par;
     AVRational time_base, frame_rate; /* frame_rate 0/0: not known */
-    FrameTurn turn;    /* how its pictures are to be shown */
+    FrameTurn turn;    /* how its pictures are to be shown, but those that say so themselves */
     bool lossy;        /* what the transport marks as damaged is; of files it may be but a seam */
     bool sound;        /* of sound: each packet is a keyframe, none is a picture */
     bool moves;        /* its times are set right whenever the sender reports which belong together (RTSP with sound) */
@@ -46,6 +46,7 @@ typedef struct Packet {
     int64_t arrival;   /* us, monotonic */
     int64_t wall;      /* of capture, us since 1970; 0: not known */
     SampleClock clock;
+    FrameTurn turn;    /* how its picture is to be shown */
     bool breaks;       /* the clock does, or it is the first of its connection */
     bool hole;         /* what came before was thrown away, but it may refer to it */
     bool lost;         /* one or more before it never came, by the times of a stream that was regular so far */

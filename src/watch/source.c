@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "sched/clock.h"
+#include "vision/exif.h"
 #include "watch/capture_clock.h"
 #include "watch/hls_clock.h"
 #include "watch/isolated_source.h"
@@ -337,11 +338,19 @@ void source_close(Source *s)
 
 static bool is_hls(const Source *s) { return s->hls && strcmp(s->format->iformat->name, "hls") == 0; }
 
+/* A picture of a file of its own may say more than its stream does. */
+static FrameTurn turn_of(const StreamInfo *info, const Packet *p)
+{
+    const FrameTurn t = info->par->codec_id == AV_CODEC_ID_MJPEG ? exif_turn(p->av->data, (size_t)p->av->size) : (FrameTurn){0};
+    return t.swapped || t.flip_x || t.flip_y ? t : info->turn;
+}
+
 static void describe(Source *s, StreamInfo *info, Packet *p)
 {
     p->info = stream_info_ref(info);
     p->pts = stream_info_us(info, p->av->pts != AV_NOPTS_VALUE ? p->av->pts : p->av->dts);
     p->dts = stream_info_us(info, p->av->dts != AV_NOPTS_VALUE ? p->av->dts : p->av->pts);
+    p->turn = turn_of(info, p);
     p->arrival = machine_now();
     if (s->stored || info->sound)
         return;
