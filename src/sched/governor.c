@@ -1,20 +1,33 @@
-/* Grants by credit and window, and what a period teaches. */
+/* Who is next, and what a period teaches. */
 #include "sched/governor.h"
 
 #include <math.h>
+#include <stddef.h>
 
-#define MOST_FALL 0.5  /* of factor and window, in a period */
-#define MOST_SLOPE 0.5 /* credits for each sample under way: where few are, one is no reason to pass over who has less */
+#define MOST_FALL 0.5  /* of the factor and of `narrow`, in a period */
 #define OVER 0.98      /* a factor from there on is 1 */
-#define STEP 0.25      /* of the way that the factor goes to what was granted .. */
-#define LESS 0.05      /* .. less this for each credit of theirs on the average: they were granted less than given */
-#define ROOM 0.97      /* of the workers' time: they had some left */
-#define GROWTH 1.05    /* of the window */
-#define NEAR_FULL 0.75 /* of it, else it was not too small */
+#define STEP 0.5       /* of the way that the factor and the rate go to those of the period */
+#define BALANCE 0.2    /* of the pot is given in a period, beside what is paid in it */
 #define CLEAN 0.01     /* samples that are late are work in vain, and nobody's credit: less of them than make an overload */
+#define WIDER 1.1      /* `narrow`, in a period without */
+#define LEAST_BUSY 0.2 /* of a share of time less than that nothing follows for all of it */
 #define LEAST_WINDOW 2.0
 
-Governor governor_new(int64_t now) { return (Governor){.factor = 1, .since = now}; }
+Governor governor_new(int64_t now) { return (Governor){.factor = 1, .narrow = 1, .since = now}; }
+
+/* Multiples of the golden ratio are spread evenly, however many there are. All credits and the pot add up to nothing. */
+void governor_join(Governor *g, GovernorShare *s, int number)
+{
+    *s = (GovernorShare){.credit = fmod(number * 0.6180339887498949, 1) - 0.5};
+    g->pot -= s->credit;
+}
+
+void governor_leave(Governor *g, GovernorShare *s)
+{
+    governor_close(g, s, false);
+    g->pot += s->credit;
+    s->credit = 0;
+}
 
 void governor_report(Governor *g, bool late)
 {
@@ -22,69 +35,138 @@ void governor_report(Governor *g, bool late)
     g->late += late;
 }
 
-/* What a stream is given each time; `most`: its credit does not rise beyond that. */
-static void give(Governor *g, GovernorShare *s, double most)
+/* Once for each sample that comes to be due: a stream's part of what is paid. It is the same for all that ask in a period: by what is in
+ * the pot just then, who asks together with many others would have less each time. What one cannot take others have. */
+static void give(Governor *g, GovernorShare *s)
 {
+    if (s->asked)
+        return;
+    s->asked = true;
     g->asked++;
-    g->credits += fmin(s->credit, GOVERNOR_CREDIT);
-    s->credit = fmax(s->credit, fmin(s->credit + g->factor, most)); /* what was saved for dear ones is kept */
+    g->credits += s->credit;
+    const double part = fmin(g->each, GOVERNOR_CREDIT - s->credit);
+    s->credit += part;
+    g->pot -= part;
 }
 
 void governor_miss(Governor *g, GovernorShare *s)
 {
-    if (g->factor < 1)
-        give(g, s, GOVERNOR_CREDIT);
-    else
+    if (g->factor >= 1) {
         governor_report(g, true);
+        return;
+    }
+    s->asked = false;
+    give(g, s);
+    s->asked = false;
 }
 
-bool governor_grants(Governor *g, GovernorShare *s, double put_off)
+void governor_withdraw(Governor *g, GovernorShare *s)
 {
-    if (g->factor >= 1)
-        return true;
-    const double wait = g->factor * put_off, most = GOVERNOR_CREDIT + wait;
-    give(g, s, most);
-    const double worth = fmin(s->credit, most); /* what was saved takes no more of the window */
-    const double span = fmin(GOVERNOR_SPAN, MOST_SLOPE * g->window);
-    if (worth < 1 + wait + span * ((double)g->open / g->window - 1))
-        return false;
+    if (!s->waits)
+        return;
+    *(s->prev ? &s->prev->next : &g->first) = s->next;
+    if (s->next)
+        s->next->prev = s->prev;
+    s->next = s->prev = NULL;
+    s->waits = false;
+}
+
+static void wait(Governor *g, GovernorShare *s)
+{
+    if (s->waits)
+        return;
+    s->next = g->first;
+    if (g->first)
+        g->first->prev = s;
+    g->first = s;
+    s->waits = true;
+}
+
+/* Of a stream that waits, or comes to be due. */
+static void open(Governor *g, GovernorShare *s)
+{
+    governor_withdraw(g, s);
     s->credit -= 1;
+    g->pot += 1;
     g->granted++;
-    g->open += !s->open;
-    g->most = g->open > g->most ? g->open : g->most;
+    g->open++;
     s->open = true;
-    return true;
+    s->asked = false;
+}
+
+bool governor_ask(Governor *g, GovernorShare *s, double dear)
+{
+    if (g->factor >= 1 || s->open)
+        return true;
+    give(g, s);
+    s->dear = dear;
+    wait(g, s);
+    return false;
+}
+
+GovernorShare *governor_next(Governor *g)
+{
+    GovernorShare *best = g->first;
+    if (!best || (g->factor < 1 && (double)g->open + 1 > g->window))
+        return NULL;
+    for (GovernorShare *s = best->next; s; s = s->next)
+        if (s->credit - s->dear > best->credit - best->dear)
+            best = s;
+    if (g->factor < 1 && best->credit < g->usual - GOVERNOR_DEBT)
+        return NULL; /* it is just the first to ask: others will */
+    if (g->factor < 1)
+        open(g, best);
+    else
+        governor_close(g, best, false); /* all is granted */
+    return best;
 }
 
 void governor_close(Governor *g, GovernorShare *s, bool used)
 {
-    g->open -= s->open;
-    s->credit += s->open && !used ? 1 : 0;
+    governor_withdraw(g, s);
+    s->asked = false;
+    if (!s->open)
+        return;
+    g->open--;
     s->open = false;
+    if (used)
+        return;
+    s->credit += 1;
+    g->pot -= 1;
+    g->granted--;
 }
 
-/* Multiples of the golden ratio are spread evenly, however many there are. */
-double governor_phase(int stream) { return fmod(stream * 0.6180339887498949, 1); }
-
 /* What a period teaches that was not overload yet. */
-static void look_for_overload(Governor *g, double late, double seconds)
+static void look_for_overload(Governor *g, double late)
 {
     if (g->busy < GOVERNOR_FULL || late <= GOVERNOR_LATE)
         return;
     g->factor = fmax(1 - late, MOST_FALL);
-    g->window = fmax((double)(g->done - g->late) / seconds * GOVERNOR_BEGIN, LEAST_WINDOW);
+    g->narrow = 1;
+    g->rate = 0;
+    g->each = g->factor;
+    g->usual = -INFINITY;
 }
 
 static void adapt(Governor *g, double late)
 {
-    const double asked = (double)g->asked;
-    const double fits = g->asked > 0 ? ((double)g->granted - LESS * g->credits) / asked : 1;
+    const double fits = g->asked > 0 ? (double)g->granted / (double)g->asked : 1;
     g->factor += STEP * (fits - g->factor);
     g->factor = g->factor > OVER ? 1 : fmax(g->factor, GOVERNOR_MIN);
+    g->each = fmax(g->factor + BALANCE * g->pot / fmax((double)g->asked, 1), 0);
+    g->usual = g->asked > 0 ? g->credits / (double)g->asked : -INFINITY;
     if (g->busy >= GOVERNOR_FULL && late > CLEAN)
-        g->window = fmax(g->window * fmax(1 - late, MOST_FALL), LEAST_WINDOW);
-    else if (g->busy < ROOM && (double)g->most > NEAR_FULL * g->window)
-        g->window *= GROWTH;
+        g->narrow *= fmax(1 - late, MOST_FALL);
+    else
+        g->narrow = fmin(g->narrow * WIDER, 1);
+}
+
+/* What can be done in GOVERNOR_SPAN. */
+static void set_window(Governor *g, double seconds)
+{
+    const double rate = (double)(g->done - g->late) / seconds / fmax(fmin(g->busy, 1), LEAST_BUSY);
+    g->rate = g->rate > 0 ? g->rate + STEP * (rate - g->rate) : rate;
+    g->window = fmax(g->rate * GOVERNOR_SPAN * g->narrow, LEAST_WINDOW);
 }
 
 bool governor_tick(Governor *g, int64_t now, double busy_seconds)
@@ -96,13 +178,14 @@ bool governor_tick(Governor *g, int64_t now, double busy_seconds)
     const double seconds = (double)length * 1e-6;
     g->busy = (busy_seconds - g->busy_then) / seconds;
     if (before >= 1)
-        look_for_overload(g, late, seconds);
+        look_for_overload(g, late);
     else
         adapt(g, late);
+    if (g->factor < 1)
+        set_window(g, seconds);
     g->since = now;
     g->busy_then = busy_seconds;
     g->done = g->late = g->asked = g->granted = 0;
     g->credits = 0;
-    g->most = g->open;
     return g->factor != before;
 }

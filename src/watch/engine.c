@@ -2,6 +2,7 @@
 #include "watch/engine.h"
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/heap.h"
@@ -35,18 +36,54 @@ struct Engine {
 
 const EngineOptions *engine_options(const Engine *g) { return &g->opt; }
 
-bool engine_grants(Engine *g, GovernorShare *share, double put_off)
+/* Under the lock of `load`. */
+static void give_turns(Engine *g)
+{
+    for (GovernorShare *s; (s = governor_next(&g->governor)) != NULL;) {
+        Stream *const of = (Stream *)((char *)s - offsetof(Stream, share));
+        engine_wake(of, atomic_load(&of->deadline), 0);
+    }
+}
+
+void engine_join(Engine *g, GovernorShare *share, int number)
 {
     pthread_mutex_lock(&g->load);
-    const bool out = governor_grants(&g->governor, share, put_off);
+    governor_join(&g->governor, share, number);
+    pthread_mutex_unlock(&g->load);
+}
+
+void engine_leave(Engine *g, GovernorShare *share)
+{
+    pthread_mutex_lock(&g->load);
+    governor_leave(&g->governor, share);
+    give_turns(g);
+    pthread_mutex_unlock(&g->load);
+}
+
+bool engine_ask(Engine *g, GovernorShare *share, double dear)
+{
+    pthread_mutex_lock(&g->load);
+    bool out = governor_ask(&g->governor, share, dear);
+    if (!out) {
+        give_turns(g);
+        out = share->open;
+    }
     pthread_mutex_unlock(&g->load);
     return out;
+}
+
+void engine_withdraw(Engine *g, GovernorShare *share)
+{
+    pthread_mutex_lock(&g->load);
+    governor_withdraw(&g->governor, share);
+    pthread_mutex_unlock(&g->load);
 }
 
 void engine_close(Engine *g, GovernorShare *share, bool used)
 {
     pthread_mutex_lock(&g->load);
     governor_close(&g->governor, share, used);
+    give_turns(g);
     pthread_mutex_unlock(&g->load);
 }
 
@@ -102,6 +139,7 @@ static void tick(Task *t, int worker)
     const int64_t now = machine_now();
     pthread_mutex_lock(&g->load);
     governor_tick(&g->governor, now, workers_counts(g->workers).busy / g->nworker);
+    give_turns(g);
     const double factor = g->governor.factor;
     const bool tell = worth_telling(factor, g->told);
     g->told = tell ? factor : g->told;
@@ -148,6 +186,7 @@ static int find(const Engine *g, const char *name)
 
 static void stream_free(Stream *s)
 {
+    engine_leave(s->engine, &s->share);
     sound_close(s);
     arena_free(s->judging.arena);
     clip_stream_free(s->clips);
@@ -171,7 +210,7 @@ static int stream_new(Engine *g, const StreamSpec *spec, Stream **out, Error *e)
     s->engine = g;
     s->arena = a;
     s->number = g->added++;
-    s->share.credit = governor_phase(s->number);
+    engine_join(g, &s->share, s->number);
     copy_spec(s, spec);
     s->run = source_is_file(spec->url) ? 0 : (uint64_t)wall_now();
     pthread_mutex_init(&s->lock, NULL);

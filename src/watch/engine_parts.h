@@ -59,7 +59,9 @@ typedef struct Stream {
     LiveFrame frame;
     int64_t began;
     SampleGrid grid;
-    bool granted;         /* the next point is not left out */
+    bool granted;         /* the next point is not left out .. */
+    int64_t asked_for;    /* .. in overload: what came then, us; 0: it was granted before */
+    bool exact;           /* .. a keyframe; else the last frame that has come is wanted */
     GovernorShare share;  /* of what is granted */
     bool held;            /* who is told of its events is behind, or others in the spotlight */
     bool gone;            /* being removed: whatever comes is passed over */
@@ -79,8 +81,11 @@ typedef struct Stream {
 
 /* Of the engine, for its streams. */
 const EngineOptions *engine_options(const Engine *g);
-bool engine_grants(Engine *g, GovernorShare *share, double put_off); /* governor_grants */
-void engine_close(Engine *g, GovernorShare *share, bool used); /* governor_close */
+void engine_join(Engine *g, GovernorShare *share, int number); /* governor_join, and so on; whose turn comes is woken */
+void engine_leave(Engine *g, GovernorShare *share);
+bool engine_ask(Engine *g, GovernorShare *share, double dear);
+void engine_withdraw(Engine *g, GovernorShare *share);
+void engine_close(Engine *g, GovernorShare *share, bool used);
 bool engine_overload(Engine *g); /* rates are lowered */
 void engine_report(Engine *g, bool late); /* one sample is finished */
 void engine_miss(Engine *g, GovernorShare *share); /* governor_miss */

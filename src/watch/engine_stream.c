@@ -11,8 +11,8 @@
 #define AHEAD 1000000   /* us: decoding begins so long before a frame is wanted */
 #define DOWN_TICK 250000 /* us */
 #define HELD_TICK 50000  /* us */
-#define NEAR 1.1        /* steps: what comes next, or a little later */
-#define MOST_PUT_OFF 5000000 /* us between keyframes; in streams with fewer of them samples are spread evenly */
+#define DEAR 1.0        /* samples that decoding for a step costs, and as much again so that the cheap ones are preferred */
+#define MOST_DEAR 4.0   /* who has few keyframes has samples, too */
 
 /* ---- of late ---- */
 
@@ -269,11 +269,12 @@ static void check_silence(Stream *s, int64_t now)
     grid_quiet(&s->grid, t, step_of(s));
 }
 
-/* Until a packet comes (notify), or it is time to see how silent it is. */
-static void wait_for_more(Stream *s, int64_t now, int64_t deadline)
+/* Until a packet comes (notify), its turn, or it is time to see how silent it is. */
+static void wait_for_more(Stream *s, int64_t now, bool due, int64_t deadline)
 {
     bool stuck;
-    s->idle = now;
+    if (!due) /* else its turn has not come */
+        s->idle = now;
     if (sound_take(s, &stuck))
         engine_wake(s, deadline, 0);
     check_silence(s, now);
@@ -306,55 +307,89 @@ static double thread_seconds(void)
 
 /* What reaching the next point takes, where not all points are. */
 typedef struct Way {
-    bool key;       /* a keyframe, at `start`, stands for it */
-    bool due;       /* its frame has come */
+    bool key;        /* a keyframe, at `start`, stands for it: it has just come */
+    bool due;        /* its frame has come */
     int64_t start;
-    double put_off; /* governor_grants */
+    int64_t arrival; /* of what has come */
+    double dear;     /* governor_ask */
 } Way;
 
-/* The longer the way from the last frame that was decoded, the dearer is a point, and the longer it waits for a keyframe that is cheaper.
- * What stands behind a keyframe that was let go by costs that one, too. */
-static Way way_to(const Stream *s, double step)
+/* Half of its latency: the other is for decoding and looking. */
+static int64_t patience(const Stream *s) { return s->spec.latency / 2; }
+
+/* The longer the way from the last frame that was decoded, or from the last keyframe, the dearer is a point. A keyframe less than a
+ * step before it stands for it, from there on all would have to be decoded; or behind it, as long as it is not left out. */
+static Way way_to(const Stream *s, int64_t now, double step)
 {
-    int64_t arrival, spacing;
-    bool key;
-    Way w = {.due = live_due(s->live, s->grid.point, &arrival)};
+    Way w = {0};
+    const int64_t point = s->grid.point;
+    w.due = live_due(s->live, point, &w.arrival);
     if (s->grid.keyframes)
         return w;
-    w.start = live_start(s->live, s->grid.point, &key, &spacing);
-    const double beyond = (double)(s->grid.point - w.start) / step - NEAR;
-    w.key = key && beyond <= 0;
-    if (beyond > 0 && spacing <= MOST_PUT_OFF)
-        w.put_off = (double)spacing / step * (key ? 2 : fmin(beyond, 1));
+    const LiveStart from = live_start(s->live, point + (int64_t)step - 1);
+    const int64_t behind = from.key ? now - from.arrival : 0; /* what has come since is decoded, too */
+    w.start = from.t;
+    w.key = from.key && (double)(point - from.t) < step && behind < patience(s);
+    w.arrival = w.key ? from.arrival : w.arrival;
+    w.dear = w.key ? 0 : fmin(DEAR * fmax((double)(point - from.t), (double)behind) / step, MOST_DEAR);
     return w;
 }
 
-/* Overload: points are left out, each once it is known what it takes. A keyframe stands for the point behind it as soon as it has come:
- * from there on all would have to be decoded. */
-static void leave_out_dear(Stream *s, int64_t now, double step)
+/* In overload, granted: it stays so as long as it can be in time. */
+static bool keep_grant(Stream *s, int64_t now, double step)
 {
-    while (engine_overload(s->engine)) {
-        const Way w = way_to(s, step);
-        if (w.key && s->granted)
-            grid_pull(&s->grid, w.start);
-        if (s->granted || !(w.key || w.due))
-            return;
-        /* No packet of this epoch has come from then: it is the next epoch that is due, at whatever point. */
-        const bool next = !w.key && grid_expected(&s->grid) - now >= AHEAD;
-        s->granted = next || engine_grants(s->engine, &s->share, w.put_off);
-        if (!s->granted)
-            grid_skip(&s->grid, SAMPLE_RATE, step);
+    if (s->asked_for == 0) {
+        s->granted = false;
+        return false;
     }
+    if (now + s->cost <= s->asked_for + s->spec.latency)
+        return true;
+    s->cost -= s->cost / 8;
+    engine_report(s->engine, true);
+    close_grant(s, false);
+    grid_skip(&s->grid, SAMPLE_LATE, step);
+    return false;
+}
+
+/* Overload: a point is asked for once it is known what it takes, and left out if its turn does not come soon. True: there is no more to
+ * decide. */
+static bool ask(Stream *s, int64_t now, double step)
+{
+    const Way w = way_to(s, now, step);
+    if (!w.key && !w.due) {
+        engine_withdraw(s->engine, &s->share);
+        return true;
+    }
+    /* No packet of this epoch has come from then: it is the next epoch that is due, at whatever point. */
+    const bool next = !w.key && grid_expected(&s->grid) - now >= AHEAD;
+    s->granted = next || engine_ask(s->engine, &s->share, w.dear);
+    s->asked_for = next ? now : w.arrival;
+    s->exact = w.key;
+    if (s->granted && w.key)
+        grid_pull(&s->grid, w.start);
+    if (s->granted || now < w.arrival + patience(s))
+        return true;
+    engine_close(s->engine, &s->share, false);
+    grid_skip(&s->grid, SAMPLE_RATE, step);
+    live_skip(s->live, s->grid.point);
+    return false;
 }
 
 /* Decides whether the next point is left out; who is not in overload does not look where decoding begins. */
 static void leave_out(Stream *s, int64_t now)
 {
-    if (s->grid.begun && may_be_late(s))
-        leave_out_dear(s, now, step_of(s));
-    const bool soon = grid_expected(&s->grid) - now < AHEAD;
-    if (s->grid.begun && may_be_late(s) && soon && !s->granted)
-        s->granted = !engine_overload(s->engine);
+    if (!s->grid.begun || !may_be_late(s))
+        return;
+    const double step = step_of(s);
+    while (engine_overload(s->engine)) {
+        if (s->granted ? keep_grant(s, now, step) : ask(s, now, step))
+            return;
+    }
+    if (s->granted || grid_expected(&s->grid) - now >= AHEAD)
+        return;
+    s->granted = true;
+    s->exact = false;
+    s->asked_for = 0;
 }
 
 /* Decodes a little, towards the next sample. */
@@ -372,10 +407,10 @@ static void fetch(Stream *s, double start)
     /* Frames long before the next one that is wanted may not be needed: a keyframe may come between. */
     const bool sure = s->granted || !may_be_late(s);
     if (s->spec.offline || !s->grid.begun || (sure && (due || grid_expected(&s->grid) - now < AHEAD)))
-        r = live_frame(s->live, s->grid.point, may_be_late(s) && !grid_pulled(&s->grid), &f);
+        r = live_frame(s->live, s->grid.point, may_be_late(s) && !s->exact, &f);
     s->decode += thread_seconds() - start;
     switch (r) {
-    case LIVE_NOTHING: wait_for_more(s, now, deadline); break;
+    case LIVE_NOTHING: wait_for_more(s, now, due, deadline); break;
     case LIVE_MORE: engine_wake(s, deadline, 0); break;
     case LIVE_FRAME: take(s, &f); break;
     case LIVE_OVER: {

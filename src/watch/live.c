@@ -284,21 +284,34 @@ bool live_due(const Live *l, int64_t wanted, int64_t *arrival)
     return i >= 0;
 }
 
-int64_t live_start(const Live *l, int64_t wanted, bool *key, int64_t *spacing)
+LiveStart live_start(const Live *l, int64_t wanted)
 {
     Live *const m = (Live *)l;
     const PacketPlace at = decoder_place(l->decoder);
     pthread_mutex_lock(&m->lock);
-    const int needless = packets_needless(&l->queue, &at, wanted);
-    *key = needless > 0;
-    *spacing = l->queue.gop;
-    int64_t start = at.last;
-    if (*key)
-        start = packets_at(&l->queue, needless)->pts - at.origin;
-    else if (l->key != PACKET_NO_TIME && l->key - at.origin > start && l->key - at.origin <= wanted)
-        start = l->key - at.origin; /* the decoder has it, but has not given it yet */
+    const int key = packets_key(&l->queue, &at, wanted);
+    LiveStart out = {.t = at.last, .key = key >= 0};
+    if (out.key) {
+        const Packet *const p = packets_at(&l->queue, key);
+        out.t = p->pts - at.origin;
+        out.arrival = p->arrival;
+    } else if (l->key != PACKET_NO_TIME && l->key - at.origin > at.last && l->key - at.origin <= wanted) {
+        out.t = l->key - at.origin; /* the decoder has it, but has not given it yet */
+    }
     pthread_mutex_unlock(&m->lock);
-    return start;
+    return out;
+}
+
+void live_skip(Live *l, int64_t wanted)
+{
+    const PacketPlace at = decoder_place(l->decoder);
+    pthread_mutex_lock(&l->lock);
+    const int needless = packets_needless(&l->queue, &at, wanted);
+    packets_drop(&l->queue, needless);
+    l->dropped += needless;
+    pthread_mutex_unlock(&l->lock);
+    if (needless > 0)
+        decoder_flush(l->decoder);
 }
 
 LiveState live_state(const Live *l, LiveCause *cause)

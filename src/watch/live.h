@@ -110,9 +110,16 @@ LiveResult live_frame(Live *l, int64_t wanted, bool newest, LiveFrame *out);
  * *arrival: when the first of them did. */
 bool live_due(const Live *l, int64_t wanted, int64_t *arrival);
 
-/* Where decoding begins to have a frame at `wanted`: at the last keyframe before it that has come (*key), or behind the last frame
- * that was decoded. us of the epoch. *spacing: us between keyframes, 0: not known. */
-int64_t live_start(const Live *l, int64_t wanted, bool *key, int64_t *spacing);
+/* Where decoding begins to have a frame at `wanted`: at the last keyframe before it that has come, or behind the last frame
+ * that was decoded. */
+typedef struct LiveStart {
+    int64_t t;         /* us of the epoch */
+    bool key;          /* a keyframe that waits .. */
+    int64_t arrival;   /* .. and when it came, us of clock_machine */
+} LiveStart;
+LiveStart live_start(const Live *l, int64_t wanted);
+/* No frame before `wanted` will be asked for: what only those need is thrown away. */
+void live_skip(Live *l, int64_t wanted);
 
 /* With `hear`: what came next, the caller's. An end of a connection (av NULL; info: its pictures') says that no sound follows
  * of it: at its end, and at its beginning if it has none, as far as is known then. False: nothing waits; *stuck: and

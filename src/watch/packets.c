@@ -210,18 +210,24 @@ static bool another(const Packet *p, const PacketPlace *at)
     return p->breaks || !p->av || p->info != at->info || since(at, p->dts) < at->last - VIDEO_JUMP;
 }
 
-int packets_needless(const PacketQueue *q, const PacketPlace *at, int64_t t)
+int packets_key(const PacketQueue *q, const PacketPlace *at, int64_t t)
 {
-    int n = 0;
+    int key = -1;
     for (int i = 0; i < q->n; i++) {
         const Packet *const p = packets_at(q, i);
         if (another(p, at))
             break;
         const int64_t pts = since(at, p->pts);
         if (packet_key(p) && pts <= t && pts >= at->last)
-            n = i;
+            key = i;
     }
-    return n;
+    return key;
+}
+
+int packets_needless(const PacketQueue *q, const PacketPlace *at, int64_t t)
+{
+    const int key = packets_key(q, at, t);
+    return key > 0 ? key : 0;
 }
 
 int packets_reach(const PacketQueue *q, const PacketPlace *at, int64_t t)

@@ -96,7 +96,9 @@ typedef struct PacketPlace {
     int64_t origin, last;   /* us: of the epoch in the stream's clock; of the last frame since then */
 } PacketPlace;
 
-/* How many at the front no frame at or after t needs: those before the last keyframe that is early enough. */
+/* The last keyframe from which a frame at t can be had without any before it, and not one that was decoded already; -1: none. */
+int packets_key(const PacketQueue *q, const PacketPlace *at, int64_t t);
+/* How many at the front no frame at or after t needs: those before that keyframe. */
 int packets_needless(const PacketQueue *q, const PacketPlace *at, int64_t t);
 /* The first that makes a frame at or after t certain to be there, or a next epoch (its first keyframe); -1: none. */
 int packets_reach(const PacketQueue *q, const PacketPlace *at, int64_t t);

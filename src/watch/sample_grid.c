@@ -26,7 +26,7 @@ static int64_t pass_until(SampleGrid *g, int64_t t, double step)
 /* The point stands where it was meant to be. */
 static void put_back(SampleGrid *g)
 {
-    g->point = grid_pulled(g) ? g->stands_for : g->point;
+    g->point = g->stands_for > g->point ? g->stands_for : g->point;
 }
 
 /* What n points between the last frame and this one come to; returns how many of them were busy. */
@@ -82,15 +82,15 @@ void grid_done(SampleGrid *g, SampleFate fate, double step)
 
 void grid_skip(SampleGrid *g, SampleFate fate, double step)
 {
+    put_back(g);
     count(g, fate, 1);
     g->point = grid_next(g->point, step);
 }
 
 void grid_pull(SampleGrid *g, int64_t t)
 {
-    if (t >= g->point)
-        return;
-    g->stands_for = g->point;
+    if (t < g->point)
+        g->stands_for = g->point;
     g->point = t;
 }
 

@@ -51,9 +51,8 @@ int64_t grid_frame(SampleGrid *g, const VideoFrame *f, int64_t arrival, const Fr
 void grid_done(SampleGrid *g, SampleFate fate, double step);
 /* The next point is left out. */
 void grid_skip(SampleGrid *g, SampleFate fate, double step);
-/* Not the next point's frame is wanted but an earlier one, which stands for it. */
+/* Not the next point's frame is wanted but the one at t, which stands for it: less than a step before or behind it. */
 void grid_pull(SampleGrid *g, int64_t t);
-static inline bool grid_pulled(const SampleGrid *g) { return g->stands_for > g->point; }
 /* No frame before t will come any more. */
 void grid_quiet(SampleGrid *g, int64_t t, double step);
 

@@ -1,10 +1,11 @@
 /* Streams, a batcher, workers and the governor for ten minutes of a virtual clock, at loads below, at and above what
  * can be done.
  *
- * A stream wants samples at its own rate, one at a time, each within 300 ms; what the governor leaves out is left
- * out by an even count. A batch takes up to a fifth more or less than the profile says, by chance; the profile
- * learns. */
+ * A stream wants samples at its own rate, one at a time, each within 300 ms; half of that it waits for its turn. A batch
+ * takes up to a fifth more or less than the profile says, by chance; the profile learns. */
 #include "check.h"
+
+#include <stddef.h>
 
 #include "sched/batcher.h"
 #include "sched/governor.h"
@@ -14,11 +15,13 @@
 #define WORKERS 2
 #define SECOND 1000000
 #define LATENCY (300 * 1000)
+#define PATIENCE (LATENCY / 2)
 #define END (600LL * SECOND)
 
 typedef struct Stream {
     Request r;       /* one sample at a time */
     bool under_way;
+    int64_t asked;   /* it waits for its turn since then; 0: it does not */
     double rate;     /* wanted, a second */
     int64_t next;
     GovernorShare share; /* of what the governor grants */
@@ -70,20 +73,41 @@ static void end_batch(Simulation *s, int worker)
     s->ends[worker] = INT64_MAX;
 }
 
+static void begin_sample(Simulation *s, Stream *st)
+{
+    st->asked = 0;
+    st->r = (Request){.arrival = s->now, .deadline = s->now + LATENCY, .source = (int)(st - s->stream)};
+    st->under_way = true;
+    batcher_add(s->b, &st->r);
+}
+
+static void leave_out(Simulation *s, Stream *st)
+{
+    st->asked = 0;
+    st->skipped++;
+    governor_close(&s->governor, &st->share, false);
+}
+
 static void want_sample(Simulation *s, Stream *st)
 {
     st->next += (int64_t)(SECOND / st->rate);
     st->wanted++;
+    if (st->asked > 0)
+        leave_out(s, st);
     if (st->under_way) {
         st->busy++;
         governor_miss(&s->governor, &st->share);
-    } else if (!governor_grants(&s->governor, &st->share, 0)) {
-        st->skipped++;
+    } else if (governor_ask(&s->governor, &st->share, 0)) {
+        begin_sample(s, st);
     } else {
-        st->r = (Request){.arrival = s->now, .deadline = s->now + LATENCY, .source = (int)(st - s->stream)};
-        st->under_way = true;
-        batcher_add(s->b, &st->r);
+        st->asked = s->now;
     }
+}
+
+static void give_turns(Simulation *s)
+{
+    for (GovernorShare *share; (share = governor_next(&s->governor)) != NULL;)
+        begin_sample(s, (Stream *)((char *)share - offsetof(Stream, share)));
 }
 
 static void want_samples(Simulation *s)
@@ -95,7 +119,10 @@ static void want_samples(Simulation *s)
         Stream *const st = &s->stream[i];
         if (st->next <= s->now)
             want_sample(s, st);
-        s->next_sample = s->next_sample < st->next ? s->next_sample : st->next;
+        if (st->asked > 0 && st->asked + PATIENCE <= s->now)
+            leave_out(s, st);
+        const int64_t at = st->asked > 0 && st->asked + PATIENCE < st->next ? st->asked + PATIENCE : st->next;
+        s->next_sample = s->next_sample < at ? s->next_sample : at;
     }
 }
 
@@ -144,7 +171,7 @@ static void simulate(Simulation *s)
     for (int i = 0; i < STREAMS; i++) {
         s->stream[i].rate *= s->load * capacity(s) / rates;
         s->stream[i].next = random_below(&s->seed, SECOND);
-        s->stream[i].share.credit = governor_phase(i);
+        governor_join(&s->governor, &s->stream[i].share, i);
     }
     for (int w = 0; w < WORKERS; w++)
         s->ends[w] = INT64_MAX;
@@ -153,6 +180,7 @@ static void simulate(Simulation *s)
             if (s->ends[w] == s->now)
                 end_batch(s, w);
         want_samples(s);
+        give_turns(s);
         start_batches(s);
         governor_tick(&s->governor, s->now, s->busy / WORKERS);
     }
@@ -165,10 +193,10 @@ static void shares(const Simulation *s, double *least, double *most)
     *most = 0;
     for (int i = 0; i < STREAMS; i++) {
         const Stream *const st = &s->stream[i];
-        const double share = (double)st->judged / (double)(st->wanted - st->under_way);
+        const double share = (double)st->judged / (double)(st->wanted - st->under_way - (st->asked > 0));
         *least = share < *least ? share : *least;
         *most = share > *most ? share : *most;
-        assert_int_equal(st->wanted, st->judged + st->late + st->busy + st->skipped + st->under_way);
+        assert_int_equal(st->wanted, st->judged + st->late + st->busy + st->skipped + st->under_way + (st->asked > 0));
     }
 }
 

@@ -78,9 +78,7 @@ static void test_pull(void **state)
     judge(&g, 0, 1500000);
     grid_pull(&g, 1800000);
     assert_int_equal(g.point, 1800000);
-    assert_true(grid_pulled(&g));
     judge(&g, 0, 1800000);
-    assert_false(grid_pulled(&g));
     assert_int_equal(g.point, 2500000); /* 2 is done */
     check(&g, 2, 0, 0, 0, 0);
     grid_pull(&g, 2400000);
@@ -93,8 +91,16 @@ static void test_pull(void **state)
     grid_pull(&g, 4200000);
     judge(&g, 1, 0); /* another epoch */
     assert_int_equal(g.point, 500000);
-    grid_pull(&g, 500000); /* not earlier: nothing */
-    assert_false(grid_pulled(&g));
+    grid_pull(&g, 600000); /* a later one stands for it, too */
+    judge(&g, 1, 600000);
+    assert_int_equal(g.point, S);
+    grid_pull(&g, 1200000);
+    grid_skip(&g, SAMPLE_RATE, STEP); /* neither stands for it */
+    assert_int_equal(g.point, 1500000);
+    grid_pull(&g, 1100000);
+    grid_skip(&g, SAMPLE_LATE, STEP);
+    assert_int_equal(g.point, 2 * S);
+    assert_int_equal(g.wanted, total(&g));
 }
 
 static void test_lost(void **state)
