@@ -3,7 +3,10 @@
  * others, where else each lane would be loaded on its own from its clamped place.
  *
  *     lanes   0 1 2 3 4 5 6 7        lane 0 is border
- *     x       . 0 1 2 3 4 5 6        mload8(x, -1, 8, 1, 1): offset of lane 0, lanes [1, 8), their distance */
+ *     x       . 0 1 2 3 4 5 6        mload8(x, -1, 8, 1, 1): offset of lane 0, lanes [1, 8), their distance
+ *
+ * Where rows are put together (concat), pieces mostly begin and end between two vectors: x[min(k*16 + lane, 6399)] is 16 neighbours
+ * or, from 6400 on, one element 16 times. */
 #include "loop/expand_parts.h"
 #include "loop/offset.h"
 
@@ -86,4 +89,87 @@ Expr expand_border(Expander *w, Expr e)
     }
     const Expr pick[3] = {expand_term(w, l.condition), v, expand_widen(w, other)};
     return expr_raw(x, EX_SELECT, DT_F32, w->lanes, 0, 3, pick);
+}
+
+/* rest + clamp(first + lane, low, high); low and high are numbers where they are set. */
+typedef struct Clamp {
+    Expr rest, first;
+    int64_t low, high;
+    bool has_low, has_high;
+} Clamp;
+
+static bool add_bound(Expander *w, Expr e, Clamp *c)
+{
+    const ExprNode *n = expr_node(w->x, e);
+    int64_t bound;
+    if (n->nargs != 2 || !expr_is_int(w->x, expr_arg(w->x, e, 1), &bound)) {
+        return false;
+    }
+    if (n->op == EX_MIN) {
+        c->high = c->has_high && c->high < bound ? c->high : bound;
+        c->has_high = true;
+    } else {
+        c->low = c->has_low && c->low > bound ? c->low : bound;
+        c->has_low = true;
+    }
+    return true;
+}
+
+/* Does e count in whole vectors from `from`? */
+static bool in_vectors(Expander *w, Expr e, int64_t from)
+{
+    return expr_proves_multiple(w->x, expr_addi(w->x, e, -from), w->lanes);
+}
+
+static bool find_clamp(Expander *w, Expr offset, Clamp *c)
+{
+    Exprs *x = w->x;
+    const bool sum = expr_node(x, offset)->op == EX_ADD;
+    const int nterms = sum ? expr_node(x, offset)->nargs : 1;
+    Expr e = 0;
+    c->rest = expr_int(x, 0);
+    for (int k = 0; k < nterms; k++) {
+        const Expr term = sum ? expr_arg(x, offset, k) : offset;
+        if (!expand_uses_lane(w, term)) {
+            c->rest = expr_add(x, c->rest, term);
+        } else if (e) {
+            return false;
+        } else {
+            e = term;
+        }
+    }
+    while (e && (expr_node(x, e)->op == EX_MIN || expr_node(x, e)->op == EX_MAX)) {
+        if (!add_bound(w, e, c)) {
+            return false;
+        }
+        e = expr_arg(x, e, 0);
+    }
+    int64_t stride;
+    return e && (c->has_low || c->has_high) && expand_lane_linear(w, e, &stride, &c->first) && stride == 1 &&
+           (!c->has_low || in_vectors(w, c->first, c->low)) && (!c->has_high || in_vectors(w, c->first, c->high + 1)) &&
+           (!c->has_low || !c->has_high || c->low <= c->high);
+}
+
+Expr expand_clamped(Expander *w, DType t, int buffer, Expr offset)
+{
+    Exprs *x = w->x;
+    Clamp c = {0};
+    if (w->count || w->lanes < 4 || !find_clamp(w, offset, &c)) {
+        return 0;
+    }
+    Expr inside = 0, one = c.first;
+    if (c.has_high) {
+        inside = expr_le(x, c.first, expr_int(x, c.high));
+        one = expr_min(x, one, expr_int(x, c.high));
+    }
+    if (c.has_low) {
+        const Expr from = expr_le(x, expr_int(x, c.low), c.first);
+        inside = inside ? expr_and(x, inside, from) : from;
+        one = expr_max(x, one, expr_int(x, c.low));
+    }
+    const Expr all = expand_term(w, expr_add(x, c.rest, c.first)), edge = expand_term(w, expr_add(x, c.rest, one));
+    const Expr v = expr_raw(x, EX_VLOAD, t, w->lanes, buffer, 1, &all);
+    const Expr same = expand_widen(w, expr_raw(x, EX_VLOAD, t, 1, buffer, 1, &edge));
+    const Expr args[3] = {expand_term(w, inside), v, same};
+    return expr_raw(x, EX_RARE, t, w->lanes, 0, 3, args);
 }

@@ -73,6 +73,8 @@ bool expand_lane_linear(Expander *w, Expr offset, int64_t *stride, Expr *base);
 /* Those offsets, as one term whose stride back ends see. */
 /* A select of what may lie beyond a border, as one load (expand_border.c); 0: it is no such thing. */
 Expr expand_border(Expander *w, Expr e);
+/* A load of neighbours whose place is clamped, all of them or none: a branch and one load; 0: it is no such thing. */
+Expr expand_clamped(Expander *w, DType t, int buffer, Expr offset);
 Expr expand_ramp(Expander *w, Expr base, int64_t stride);
 
 bool expand_in_registers(const Expander *w, int buffer);

@@ -181,7 +181,8 @@ static Expr vec_load(Expander *w, Expr e)
         const Expr offsets = expand_ramp(w, base, stride);
         return expr_raw(x, EX_GATHER, (DType)n.dtype, w->lanes, buffer, 1, &offsets);
     }
-    return gather(w, (DType)n.dtype, buffer, offset);
+    const Expr clamped = expand_clamped(w, (DType)n.dtype, buffer, offset);
+    return clamped ? clamped : gather(w, (DType)n.dtype, buffer, offset);
 }
 
 static Expr apply(Expander *w, ExprOp op, DType t, int lanes, int64_t imm, int n, const Expr *args)
