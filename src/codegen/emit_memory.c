@@ -5,6 +5,7 @@
 #include "codegen/gen.h"
 
 #include <assert.h>
+#include <math.h>
 
 static void set_alias(const Gen *g, const GenBuffer *b, LLVMValueRef access)
 {
@@ -212,75 +213,126 @@ static bool is_strided(const Gen *g, Expr offsets, int lanes)
            ((n->imm.i >= 2 && n->imm.i <= MAX_STRIDE) || n->imm.i == -1);
 }
 
-static bool is_uniform(const Exprs *x, Expr e)
-{
-    return expr_node(x, e)->op == EX_BROADCAST && expr_node(x, expr_arg(x, e, 0))->lanes == 1;
-}
+/* ---- lanes at known distances ---- */
 
-/* Lane k of e, where it is a number: what a ramp from a number comes to with numbers, as lane / 2. */
-static bool known_lane(const Exprs *x, Expr e, int k, int64_t *v)
+#define FAR_LANES (INT64_C(1) << 40) /* elements: no buffer has them, and sums of them do not overflow */
+
+/* Offsets that differ from lane to lane by what is known: a sum of scalars, and a number for each lane. */
+typedef struct LaneOffsets {
+    LLVMValueRef base;
+    int64_t at[MAX_SPREAD];
+} LaneOffsets;
+
+static bool known_at(const Exprs *x, Expr e, int lane, int64_t *out)
 {
     const ExprNode *n = expr_node(x, e);
-    int64_t a = 0, b = 0;
-    if (n->lanes <= 1)
-        return expr_is_int(x, e, v);
-    if (n->op == EX_RAMP || is_uniform(x, e)) {
-        *v = n->op == EX_RAMP ? k * n->imm.i : 0;
-        return known_lane(x, expr_arg(x, e, 0), 0, &a) && !__builtin_add_overflow(*v, a, v);
+    int64_t a, b;
+    switch (n->op) {
+    case EX_INT: *out = n->imm.i; return true;
+    case EX_BROADCAST: return known_at(x, expr_arg(x, e, 0), lane, out);
+    case EX_RAMP:
+        return known_at(x, expr_arg(x, e, 0), lane, &a) && !__builtin_mul_overflow(n->imm.i, (int64_t)lane, &b) &&
+               !__builtin_add_overflow(a, b, out);
+    case EX_MUL:
+    case EX_DIV:
+    case EX_MOD:
+        if (n->nargs != 2 || !known_at(x, expr_arg(x, e, 0), lane, &a) || !known_at(x, expr_arg(x, e, 1), lane, &b) ||
+            (n->op != EX_MUL && (a < 0 || b <= 0)))
+            return false;
+        if (n->op == EX_MUL)
+            return !__builtin_mul_overflow(a, b, out);
+        *out = n->op == EX_DIV ? a / b : a % b;
+        return true;
+    default: return false;
     }
-    if ((n->op != EX_DIV && n->op != EX_MUL) || n->nargs != 2 || !known_lane(x, expr_arg(x, e, 0), k, &a) ||
-        !known_lane(x, expr_arg(x, e, 1), k, &b) || a < 0 || b <= 0)
-        return false;
-    *v = a / b;
-    return n->op == EX_DIV || !__builtin_mul_overflow(a, b, v);
 }
 
-#define FAR_LANES (1 << 20) /* elements: no load has them */
-
-/* A sum of offsets: terms that are the same in all lanes are added to *at, if asked; those known in each to lane[]. */
-static bool split_lanes(Gen *g, const GenBuffer *b, Expr offsets, int lanes, int64_t *lane, LLVMValueRef *at)
+static bool lane_offsets(Gen *g, Expr e, int lanes, LaneOffsets *o)
 {
-    const ExprNode *n = expr_node(g->x, offsets);
-    if (n->op == EX_ADD) {
-        bool all = true;
-        for (int t = 0; t < n->nargs && all; t++)
-            all = split_lanes(g, b, expr_arg(g->x, offsets, t), lanes, lane, at);
-        return all;
-    }
-    if (is_uniform(g->x, offsets)) {
-        if (at)
-            *at = advance(g, b, *at, gen_expr(g, expr_arg(g->x, offsets, 0)));
+    const ExprNode *n = expr_node(g->x, e);
+    int64_t at;
+    if (known_at(g->x, e, 0, &at)) {
+        for (int k = 0; k < lanes; k++) {
+            if (!known_at(g->x, e, k, &at) || at >= FAR_LANES || at <= -FAR_LANES)
+                return false;
+            o->at[k] += at;
+        }
         return true;
     }
-    for (int k = 0; k < lanes; k++) {
-        int64_t v;
-        if (!known_lane(g->x, offsets, k, &v) || v >= FAR_LANES || v <= -FAR_LANES)
-            return false;
-        lane[k] += v;
+    if (n->op == EX_BROADCAST) {
+        LLVMValueRef term = gen_expr(g, expr_arg(g->x, e, 0));
+        o->base = o->base ? LLVMBuildAdd(g->b, o->base, term, "") : term;
+        return true;
     }
-    return true;
+    bool known = n->op == EX_ADD;
+    const int nargs = n->nargs;
+    for (int k = 0; k < nargs && known; k++)
+        known = lane_offsets(g, expr_arg(g->x, e, k), lanes, o);
+    return known;
 }
 
-/* Lanes at known distances that lie close together, as those of pixels that each stand for two: one load, shuffled. */
-static LLVMValueRef near_load(Gen *g, const GenBuffer *b, Expr offsets, int lanes)
+/* Of how many rows lanes are taken in turns, one element of each after the other; 0: it is not so. */
+static int rows_in_turns(const LaneOffsets *o, int lanes)
 {
-    int64_t lane[MAX_SPREAD] = {0}, again[MAX_SPREAD] = {0};
-    if (lanes < 4 || lanes > MAX_SPREAD || !split_lanes(g, b, offsets, lanes, lane, NULL))
-        return NULL;
-    int64_t low = lane[0], high = lane[0];
+    for (int rows = 2; rows <= lanes / 2; rows *= 2) {
+        bool turns = lanes % rows == 0;
+        for (int k = 0; k < lanes && turns; k++)
+            turns = o->at[k] == o->at[k % rows] + k / rows;
+        if (turns)
+            return rows;
+    }
+    return 0;
+}
+
+static LLVMValueRef shuffle(Gen *g, LLVMValueRef a, LLVMValueRef b, const int *from, int lanes)
+{
+    LLVMValueRef pick[MAX_SPREAD];
+    for (int k = 0; k < lanes; k++)
+        pick[k] = LLVMConstInt(g->i32, (unsigned)from[k], false);
+    return LLVMBuildShuffleVector(g->b, a, b, LLVMConstVector(pick, (unsigned)lanes), "");
+}
+
+static LLVMValueRef offset_address(Gen *g, const GenBuffer *b, const LaneOffsets *o, int64_t at)
+{
+    LLVMValueRef first = o->base ? advance(g, b, b->base, o->base) : b->base;
+    return advance(g, b, first, LLVMConstInt(g->i64, (unsigned long long)at, true));
+}
+
+/* Lanes that lie close together, as those of pixels that each stand for two: one load, shuffled. NULL: they do not. */
+static LLVMValueRef load_near(Gen *g, const GenBuffer *b, const LaneOffsets *o, int lanes)
+{
+    int64_t low = o->at[0], high = o->at[0];
     for (int k = 1; k < lanes; k++) {
-        low = lane[k] < low ? lane[k] : low;
-        high = lane[k] > high ? lane[k] : high;
+        low = o->at[k] < low ? o->at[k] : low;
+        high = o->at[k] > high ? o->at[k] : high;
     }
     if (high - low >= lanes || high == low)
         return NULL;
-    const int span = (int)(high - low) + 1;
-    LLVMValueRef at = b->base, pick[MAX_SPREAD];
-    split_lanes(g, b, offsets, lanes, again, &at);
-    LLVMValueRef v = load_at(g, b, advance(g, b, at, LLVMConstInt(g->i64, (unsigned long long)low, true)), span);
+    int from[MAX_SPREAD];
+    LLVMValueRef v = load_at(g, b, offset_address(g, b, o, low), (int)(high - low) + 1);
     for (int k = 0; k < lanes; k++)
-        pick[k] = LLVMConstInt(g->i32, (unsigned)(lane[k] - low), false);
-    return LLVMBuildShuffleVector(g->b, v, v, LLVMConstVector(pick, (unsigned)lanes), "");
+        from[k] = (int)(o->at[k] - low);
+    return shuffle(g, v, v, from, lanes);
+}
+
+/* Rows side by side, and then one shuffle:
+ *
+ *     r0 r0 r0 r0   g0 g0 g0 g0   b0 ..      ->   r0 g0 b0 a0  r1 g1 b1 a1 .. */
+static LLVMValueRef load_in_turns(Gen *g, const GenBuffer *b, const LaneOffsets *o, int rows, int lanes)
+{
+    LLVMValueRef v[MAX_SPREAD];
+    int each = lanes / rows, from[MAX_SPREAD];
+    for (int k = 0; k < rows; k++)
+        v[k] = load_at(g, b, offset_address(g, b, o, o->at[k]), each);
+    for (int n = rows; n > 2; n /= 2, each *= 2) {
+        for (int k = 0; k < 2 * each; k++)
+            from[k] = k;
+        for (int k = 0; k < n / 2; k++)
+            v[k] = shuffle(g, v[2 * k], v[2 * k + 1], from, 2 * each);
+    }
+    for (int k = 0; k < lanes; k++)
+        from[k] = k % rows * (lanes / rows) + k / rows;
+    return shuffle(g, v[0], v[1], from, lanes);
 }
 
 /* One load a lane, where they lie far apart: hardware gathers are no faster on the CPUs this is for. */
@@ -293,9 +345,15 @@ static LLVMValueRef gather(Gen *g, const GenBuffer *b, Expr offsets, int lanes)
         const int64_t stride = n->imm.i;
         return strided_load(g, b, address(g, b, expr_arg(g->x, offsets, 0)), stride, lanes, 0, lanes);
     }
-    LLVMValueRef near = near_load(g, b, offsets, lanes);
-    if (near)
-        return near;
+    LaneOffsets known = {0};
+    if (lanes >= 4 && lanes <= MAX_SPREAD && lane_offsets(g, offsets, lanes, &known)) {
+        LLVMValueRef near = load_near(g, b, &known, lanes);
+        if (near)
+            return near;
+        const int rows = rows_in_turns(&known, lanes);
+        if (rows > 0)
+            return load_in_turns(g, b, &known, rows, lanes);
+    }
     LLVMValueRef v = LLVMGetPoison(LLVMVectorType(b->element, (unsigned)lanes));
     for (int k = 0; k < lanes; k++) {
         LLVMValueRef one = load_at(g, b, lane_address(g, b, offsets, k), 1);
@@ -318,21 +376,67 @@ static LLVMValueRef load_part(Gen *g, const GenBuffer *b, Expr e, const ExprNode
     return strided_load(g, b, first, stride, n->lanes, (int)from, (int)end);
 }
 
-LLVMValueRef gen_load(Gen *g, Expr e)
+/* As it lies in memory. */
+static LLVMValueRef load_stored(Gen *g, Expr e)
 {
     const ExprNode *n = expr_node(g->x, e);
     const GenBuffer *b = &g->buffer[n->imm.i];
     const Expr offset = expr_arg(g->x, e, 0);
-    LLVMValueRef raw;
     if (n->op == EX_VLOAD)
-        raw = load_at(g, b, address(g, b, offset), n->lanes);
-    else if (n->op == EX_MLOAD && n->nargs == 4)
-        raw = load_part(g, b, e, n);
-    else if (n->op == EX_MLOAD)
-        raw = masked_load(g, b, offset, expr_arg(g->x, e, 1), n->lanes);
-    else
-        raw = gather(g, b, offset, n->lanes);
-    return storage_decode(g, b->of->dtype, raw, n->lanes);
+        return load_at(g, b, address(g, b, offset), n->lanes);
+    if (n->op == EX_MLOAD && n->nargs == 4)
+        return load_part(g, b, e, n);
+    if (n->op == EX_MLOAD)
+        return masked_load(g, b, offset, expr_arg(g->x, e, 1), n->lanes);
+    return gather(g, b, offset, n->lanes);
+}
+
+LLVMValueRef gen_load(Gen *g, Expr e)
+{
+    const ExprNode *n = expr_node(g->x, e);
+    return storage_decode(g, g->buffer[n->imm.i].of->dtype, load_stored(g, e), n->lanes);
+}
+
+static bool is_load(const ExprNode *n)
+{
+    return n->op == EX_VLOAD || n->op == EX_MLOAD || n->op == EX_GATHER;
+}
+
+/* Is the value only chosen among elements of that type in memory, and zeros? */
+static bool only_moves(const Gen *g, Expr e, DType t)
+{
+    const ExprNode *n = expr_node(g->x, e);
+    if (is_load(n))
+        return g->buffer[n->imm.i].of->dtype == t;
+    if (n->op == EX_FLOAT)
+        return n->imm.f == 0 && !signbit(n->imm.f);
+    const int from = n->op == EX_SELECT ? 1 : n->op == EX_BROADCAST ? 0 : n->nargs;
+    bool moves = from < n->nargs;
+    for (int k = from; k < n->nargs && moves; k++)
+        moves = only_moves(g, expr_arg(g->x, e, k), t);
+    return moves;
+}
+
+/* Such a value as it is stored: nothing is widened and rounded again. */
+static LLVMValueRef moved(Gen *g, Expr e, DType t)
+{
+    const ExprNode *n = expr_node(g->x, e);
+    const int lanes = n->lanes;
+    if (is_load(n))
+        return load_stored(g, e);
+    if (n->op == EX_FLOAT)
+        return LLVMConstNull(gen_vector(storage_type(g, t), lanes));
+    if (n->op == EX_BROADCAST)
+        return gen_splat(g, moved(g, expr_arg(g->x, e, 0), t), lanes);
+    LLVMValueRef cond = gen_expr(g, expr_arg(g->x, e, 0)), a = moved(g, expr_arg(g->x, e, 1), t);
+    return gen_select(g, cond, a, moved(g, expr_arg(g->x, e, 2), t));
+}
+
+static LLVMValueRef value_to_store(Gen *g, Expr e, DType t)
+{
+    if (dtype_is_float(t) && dtype_compute(t) != t && only_moves(g, e, t))
+        return moved(g, e, t);
+    return storage_encode(g, t, gen_expr(g, e), expr_node(g->x, e)->lanes);
 }
 
 LLVMValueRef gen_load_raw(Gen *g, Expr e, LLVMTypeRef type)
@@ -376,7 +480,7 @@ void gen_store(Gen *g, const LoopStmt *s)
     }
     const int lanes = expr_node(g->x, s->value)->lanes;
     int64_t count;
-    LLVMValueRef v = storage_encode(g, b->of->dtype, gen_expr(g, s->value), lanes);
+    LLVMValueRef v = value_to_store(g, s->value, b->of->dtype);
     if (expr_node(g->x, s->index[0])->lanes > 1) {
         gen_expr(g, s->index[0]); /* before the branches, which would hide it from the memo */
         const int mark = gen_open(g);

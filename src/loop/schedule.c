@@ -142,6 +142,9 @@ void schedule_print(const Schedule *sc, const Stages *s, Str *out)
         case SCHED_FUSE:
             str_addf(out, "; fuse %s %s %s", step->a, step->b, step->c);
             break;
+        case SCHED_JOIN:
+            str_addf(out, "; join %s %s %s", step->a, step->b, step->c);
+            break;
         case SCHED_SPLIT:
             str_addf(out, "; split %s %s %d", step->a, step->b, step->n);
             break;
@@ -342,6 +345,11 @@ static void parse_step(Lexer *lex, Schedule *sc)
         step.a = lex_ident(lex);
         step.b = lex_ident(lex);
         step.c = lex_ident(lex);
+    } else if (lex_accept(lex, "join")) {
+        step.kind = SCHED_JOIN;
+        step.a = lex_ident(lex);
+        step.b = lex_ident(lex);
+        step.c = lex_ident(lex);
     } else if (lex_accept(lex, "split")) {
         step.kind = SCHED_SPLIT;
         step.a = lex_ident(lex);
@@ -413,12 +421,12 @@ Schedule *schedule_parse(Context *ctx, Stages *stages, const char *line)
 
 /* ---- steps ---- */
 
-static bool fuse_axes(Stages *s, int stage, const char *first, const char *second)
+static bool fuse_axes(Stages *s, int stage, const char *first, const char *second, bool apart)
 {
     const Stage *st = &s->stage.at[stage];
     for (int a = 0; a + 1 < st->naxes + st->nreduce; a++) {
         if (strcmp(st->axis[a].name, first) == 0 && strcmp(st->axis[a + 1].name, second) == 0) {
-            return stages_fuse(s, stage, a);
+            return apart ? stages_join(s, stage, a) : stages_fuse(s, stage, a);
         }
     }
     return false;
@@ -449,7 +457,8 @@ static bool apply_step(const ScheduleStep *step, Stages *s)
     case SCHED_INLINE:
         return stage >= 0 && stages_inline(s, stage);
     case SCHED_FUSE:
-        return stage >= 0 && fuse_axes(s, stage, step->b, step->c);
+    case SCHED_JOIN:
+        return stage >= 0 && fuse_axes(s, stage, step->b, step->c, step->kind == SCHED_JOIN);
     case SCHED_SPLIT:
         return stage >= 0 && split_axis(s, stage, step->b, step->n);
     case SCHED_CACHE_WRITE:

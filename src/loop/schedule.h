@@ -3,7 +3,7 @@
  *     s1 def=direct | out: tile m 8 14 shift, n 4 2 8; order m0 n0 m1 n1 m2 n2 n3; parallel m0; unroll m2 n2; vector n3
  *       | acc: at out.n1; scope reg; order k0 m0 n0; ... | b: layout 1 0 1:16
  *
- * (one line; broken here for the page). After the format version and the definition variant come structural steps (inline S; fuse S AXIS AXIS;
+ * (one line; broken here for the page). After the format version and the definition variant come structural steps (inline S; fuse, join S AXIS AXIS;
  * split S AXIS n; cache_write S; cache_read T S NAME; rfactor S AXIS L [meet M]; parts S AXIS L; trim S AXIS), applied in order, then one entry per stage or re-laid tensor, separated by " | ".
  *
  * Entry of a stage, named by its first result; fields may be absent (defaults in parentheses):
@@ -86,10 +86,10 @@ typedef struct StageSchedule {
     Layout layout;
 } StageSchedule;
 
-typedef enum StepKind { SCHED_INLINE, SCHED_FUSE, SCHED_SPLIT, SCHED_CACHE_WRITE, SCHED_CACHE_READ, SCHED_RFACTOR, SCHED_PARTS, SCHED_TRIM } StepKind;
+typedef enum StepKind { SCHED_INLINE, SCHED_FUSE, SCHED_JOIN, SCHED_SPLIT, SCHED_CACHE_WRITE, SCHED_CACHE_READ, SCHED_RFACTOR, SCHED_PARTS, SCHED_TRIM } StepKind;
 typedef struct ScheduleStep {
     StepKind kind;
-    const char *a, *b, *c; /* inline A; fuse A B C(axes); split A B(axis) n; cache_write A; cache_read A(tensor) B(reader) C(name); rfactor, parts A B(axis) n; trim A B(axis) */
+    const char *a, *b, *c; /* inline A; fuse, join A B C(axes); split A B(axis) n; cache_write A; cache_read A(tensor) B(reader) C(name); rfactor, parts A B(axis) n; trim A B(axis) */
     int n, meet; /* rfactor; 0: none */
 } ScheduleStep;
 

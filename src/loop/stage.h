@@ -140,6 +140,9 @@ int stages_cache_read(Stages *s, int tensor, int reader, const char *name);
  * of the tensors with them: memory stays as it is (stage_fuse.c). False (and nothing changed) where
  * that is not legal. */
 bool stages_fuse(Stages *s, int stage, int axis);
+/* Likewise for a MAP that nobody here reads, whatever it reads: index expressions then divide by the inner axis' extent, so that
+ * lanes go over both. */
+bool stages_join(Stages *s, int stage, int axis);
 /* Splits domain axis `axis` of a MAP into E/inner and inner, and its result's dim with it: memory stays as it is
  * (stage_split.c). False (and nothing changed) where that is not legal. */
 bool stages_split(Stages *s, int stage, int axis, int64_t inner);

@@ -7,6 +7,7 @@
  * that share a tensor with it must fuse too. The marks spread until nothing changes, then all is rewritten at once. */
 #include <string.h>
 
+#include "loop/access.h"
 #include "loop/stage.h"
 
 typedef struct Fuse {
@@ -220,5 +221,35 @@ bool stages_fuse(Stages *s, int stage, int axis)
     for (int t = 0; t < s->tensor.len; t++)
         if (f.dim[t] >= 0)
             fuse_tensor(s, &s->tensor.at[t], f.dim[t]);
+    return true;
+}
+
+/* ---- of what is read apart ---- */
+
+bool stages_join(Stages *s, int stage, int axis)
+{
+    Exprs *x = s->x;
+    Stage *st = &s->stage.at[stage];
+    int64_t inner;
+    if (st->form != STAGE_MAP || st->nresults != 1 || axis < 0 || axis + 1 >= st->naxes ||
+        !expr_is_int(x, st->axis[axis + 1].extent, &inner) || inner < 2 || expr_node(x, st->axis[axis].var)->op != EX_VAR ||
+        s->tensor.at[st->result[0]].dim[axis + 1] != st->axis[axis + 1].extent ||
+        !lies_together(s, &s->tensor.at[st->result[0]], axis)) {
+        return false;
+    }
+    for (int i = 0; i < s->stage.len; i++)
+        if (stage_loads(s, &s->stage.at[i], st->result[0]))
+            return false;
+    const Expr extent = expr_muli(x, st->axis[axis].extent, inner);
+    const char *name = arena_printf(s->ctx->arena, "%s%s", st->axis[axis].name, st->axis[axis + 1].name);
+    const Expr both = expr_loop_var(x, name, extent), old[2] = {st->axis[axis].var, st->axis[axis + 1].var};
+    const Expr apart[2] = {expr_divi(x, both, inner), expr_modi(x, both, inner)};
+    st->update[0] = expr_subst(x, st->update[0], 2, old, apart);
+    st->where = st->where ? expr_subst(x, st->where, 2, old, apart) : 0;
+    st->axis[axis] = (Axis){.name = name, .extent = extent, .var = both};
+    for (int k = axis + 1; k + 1 < st->naxes; k++)
+        st->axis[k] = st->axis[k + 1];
+    st->naxes--;
+    fuse_tensor(s, &s->tensor.at[st->result[0]], axis);
     return true;
 }

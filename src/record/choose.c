@@ -44,6 +44,41 @@ static bool is_masked_border(const Stages *s, int stage, int reader, const Targe
     return true;
 }
 
+#define MOST_JOINED 8 /* elements of a pixel */
+
+/* Does the stage put what lies apart side by side, a few for each point of a row, as channels of pixels are? Then lanes go over
+ * both axes, what it reads lies in rows, and a vector is put together from a few of them (codegen/emit_memory.c). */
+static bool interleaves(const Stages *s, int stage, const Target *t)
+{
+    const Stage *st = &s->stage.at[stage];
+    const int last = st->naxes - 1, lanes = target_lanes(t, 4);
+    if (st->form != STAGE_MAP || st->nresults != 1 || last < 1 || st->where || expr_node(s->x, st->update[0])->op != EX_LOAD ||
+        !layout_is_plain(&s->tensor.at[st->result[0]].layout)) {
+        return false;
+    }
+    const Expr load = st->update[0];
+    const int64_t few = axis_extent(s, st, last, 0);
+    int64_t row, point;
+    return few >= 2 && few <= MOST_JOINED && lanes % few == 0 && axis_extent(s, st, last - 1, 0) >= lanes &&
+           load_stride(s, load, st->axis[last - 1].var, &row) && row == 1 &&
+           load_stride(s, load, st->axis[last].var, &point) && point > 1;
+}
+
+static void join_all(Context *ctx, Stages *s, Schedule *sc, const Target *t)
+{
+    for (int i = 0; i < s->stage.len; i++) {
+        const Stage *st = &s->stage.at[i];
+        const int a = st->naxes - 2;
+        if (interleaves(s, i, t)) {
+            const ScheduleStep step = {.kind = SCHED_JOIN, .a = s->tensor.at[st->result[0]].name,
+                                       .b = st->axis[a].name, .c = st->axis[a + 1].name};
+            if (stages_join(s, i, a)) {
+                vec_push(ctx->arena, &sc->step, step);
+            }
+        }
+    }
+}
+
 static bool inlinable(const Stages *s, int stage, const Target *t)
 {
     const Stage *st = &s->stage.at[stage];
@@ -67,6 +102,9 @@ static bool inlinable(const Stages *s, int stage, const Target *t)
             continue;
         }
         only_maps &= r->form == STAGE_MAP;
+        if (interleaves(s, i, t)) {
+            return false; /* wants rows */
+        }
         /* A contraction reads each element many times and wants plain loads. */
         if (contraction_of(s, i, &c) || r->form == STAGE_SCAN) {
             return false;
@@ -164,6 +202,7 @@ Schedule *schedule_choose(Context *ctx, const Stages *stages, const Target *t, c
     inline_all(ctx, s, sc, t);
     split_all(ctx, s, sc);
     fuse_all(ctx, s, sc);
+    join_all(ctx, s, sc, t);
     Choice choice = {.ctx = ctx, .s = s, .target = t, .sc = sc, .source = "default"};
     choose_winograd(&choice);
     choose_strassen(&choice);
