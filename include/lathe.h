@@ -27,7 +27,8 @@
  * bits take one byte an element, signed ones sign-extended; booleans are one byte, 0 or 1. Strings and complex numbers
  * do not occur. lathe_dlpack.h has tensors with strides.
  *
- * Memory. Once a session has run a shape, running it again allocates nothing.
+ * Memory. Once a session has run a shape, running it again allocates nothing. What a compile has freed stays with the C
+ * library; malloc_trim(0) gives it back to the system, some 30 MB where a cache keeps the module.
  *
  * liblathe_runtime, which is small and needs no LLVM, has everything here but lathe_compile and lathe_compile_memory;
  * liblathe has all. */

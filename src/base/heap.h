@@ -21,7 +21,8 @@ void heap_release(void *at, size_t size);
  * that grow for hours. Of the whole process; called before its threads. */
 void heap_for_long(void);
 
-/* Pages of what was freed go back to the system; takes milliseconds, so after what made much and keeps little. */
+/* Pages of what was freed go back to the system; takes milliseconds, so after what made much and keeps little. Of the whole process:
+ * not for what others may have linked. */
 void heap_trim(void);
 
 /* Where memory comes from instead of the C library; arenas too. Set once, before anything is allocated. */

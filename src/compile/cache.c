@@ -8,7 +8,6 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
-#include "base/heap.h"
 #include "base/vec.h"
 #include "codegen/codegen.h"
 #include "runtime/module.h"
@@ -254,8 +253,8 @@ static void swap(CacheJob *j, Model *compiled)
         return;
     }
     module_unref(compiled->module);
+    stored.compiled = true;
     *compiled = stored;
-    heap_trim();
 }
 
 int cache_compile(const char *path, const ModelOptions *opt, const char *directory, int64_t limit, Model *out, Error *e)

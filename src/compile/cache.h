@@ -26,7 +26,8 @@ const char *cache_directory(Arena *a);
  * whether it came from there; report->seconds is the whole time until the module was ready, without loading it.
  *
  * With module_only a model that was compiled and stored is taken from there at once, too: its weights and code are pages
- * of the file, and all that the compile made is freed. */
+ * of the file, and all that the compile made is freed. Pages of that stay with the C library, as with all that is freed: a
+ * process of our own gives them back (heap_trim) after a compile, a library leaves its host's memory alone. */
 int cache_compile(const char *path, const ModelOptions *opt, const char *directory, int64_t limit, Model *out, Error *e);
 
 /* ---- cache_store.c: the folder ---- */

@@ -182,6 +182,7 @@ int model_compile(const char *path, const ModelOptions *opt, Model *out, Error *
     const int code = run_rounds(&j, e);
     if (code == 0) {
         *out = j.model;
+        out->compiled = true;
         module_set_target(out->module, opt->compile.target.name);
     }
     return code;

@@ -28,7 +28,8 @@ typedef struct Model {
     const char **bound;
     int *bound_input;         /* their numbers */
     double load_seconds;      /* import */
-    bool cached;              /* nothing was compiled: see compile/cache.h */
+    bool cached;              /* it is the cache's: see compile/cache.h */
+    bool compiled;            /* just now: what that took is free, but its pages may be the process's still */
 } Model;
 
 /* Only as far as compile_early: the graph that layouts are chosen on, in a new arena. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/heap.h"
 #include "compile/cache.h"
 #include "import/onnx.h"
 #include "watch/infer_parts.h"
@@ -22,6 +23,8 @@ static int compile(const InferModule *m, int batch, NetCompile *told, Module **o
                                           .progress = net_progress, .progress_arg = told}};
     Model model = {0};
     const int code = cache_compile(m->model->path, &opt, nets->cache, CACHE_LIMIT, &model, e);
+    if (model.compiled)
+        heap_trim();
     *out = model.module;
     return code;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/heap.h"
 #include "compile/cache.h"
 
 #define MODEL "silero_vad/data/silero_vad_16k_op15.onnx"
@@ -86,6 +87,8 @@ static int compile(VoiceModel *m, const NetHost *nets, Inputs *x, Error *e)
                                    .progress_arg = &told};
     Model model = {0};
     const int code = cache_compile(m->path, &opt, nets->cache, CACHE_LIMIT, &model, e);
+    if (model.compiled)
+        heap_trim();
     m->module = model.module;
     if (code != 0)
         return code;
