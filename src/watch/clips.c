@@ -10,7 +10,7 @@
 #include "base/file.h"
 #include "sched/clock.h"
 #include "sched/cond.h"
-#include "watch/clip_folder.h"
+#include "watch/bounded_folder.h"
 #include "watch/clip_parts.h"
 #include "watch/cut.h"
 #include "watch/json_write.h"
@@ -22,7 +22,7 @@
 struct Clips {
     Arena *arena;
     ClipsOptions opt;
-    ClipFolder *folder; /* of the thread */
+    BoundedFolder *folder; /* of the thread */
     const char *folder_name;
     pthread_t thread;
     _Atomic int64_t pending, pending_bytes, ring_bytes, dropped;
@@ -38,6 +38,27 @@ struct Clips {
 };
 
 /* ---- what streams ask ---- */
+
+/* # a digit, x one in hexadecimal, others themselves. */
+static bool fits(const char *text, const char *pattern)
+{
+    for (; *pattern; text++, pattern++) {
+        const bool digit = *text >= '0' && *text <= '9';
+        const bool hex = digit || (*text >= 'a' && *text <= 'f');
+        if (*pattern == '#' ? !digit : *pattern == 'x' ? !hex : *text != *pattern)
+            return false;
+    }
+    return true;
+}
+
+/* As clip_plan.h names them: 20261122T005712.345Z-..-0123456789abcdef. */
+static bool is_clip_name(const char *name)
+{
+    const size_t n = strlen(name);
+    return n >= 40 && fits(name, "########T######.###Z-") && fits(name + n - 17, "-xxxxxxxxxxxxxxxx");
+}
+
+static const FolderKind clip_files = {.what = "clips", .ending = {".mp4", ".json"}, .unfinished = ".mp4.part", .is_name = is_clip_name};
 
 const char *clips_folder_name(const Clips *c)
 {
@@ -89,7 +110,7 @@ static void tell_failure(Clips *c, const ClipJob *j, const char *why)
 
 static void count_written(Clips *c, bool shortened)
 {
-    const ClipFolderCounts now = clip_folder_counts(c->folder);
+    const FolderCounts now = folder_counts(c->folder);
     pthread_mutex_lock(&c->counting);
     c->counts.written++;
     c->counts.shortened += shortened;
@@ -207,7 +228,7 @@ static bool add_notes(const ClipJob *j, CutReport *r)
 static int cut_and_list(Clips *c, ClipJob *j, CutReport *r, Error *e)
 {
     Arena *const a = arena_new();
-    const char *const folder = clip_folder_path(c->folder);
+    const char *const folder = folder_path(c->folder);
     int code = cut_job(j, arena_printf(a, "%s/%s.mp4", folder, j->part->name), r, e);
     if (code == 0) {
         Str list = str_new(a);
@@ -217,7 +238,7 @@ static int cut_and_list(Clips *c, ClipJob *j, CutReport *r, Error *e)
         code = file_write(arena_printf(a, "%s/%s.json", folder, j->part->name), str_text(&list),
                           list.len, e);
         if (code == 0) {
-            clip_folder_add(c->folder, j->part->name);
+            folder_add(c->folder, j->part->name);
             count_written(c, shortened);
         } else { /* a clip without its list is none */
             unlink(arena_printf(a, "%s/%s.mp4", folder, j->part->name));
@@ -232,7 +253,7 @@ static void run_job(Clips *c, ClipJob *j)
     Error e = {0};
     CutReport r = {0};
     char line[600];
-    const int64_t left = clip_folder_free(c->folder), wanted = c->opt.spare + j->bytes;
+    const int64_t left = folder_free(c->folder), wanted = c->opt.spare + j->bytes;
     if (left < wanted) {
         snprintf(line, sizeof line, "not cut: the disk has %.0f MB left", (double)left * 1e-6);
         tell_failure(c, j, line);
@@ -369,8 +390,8 @@ int clips_open(const ClipsOptions *opt, Clips **out, Error *e)
 {
     const ClipsOptions o = with_defaults(opt);
     const bool made = !file_exists(o.folder);
-    ClipFolder *folder;
-    const int code = clip_folder_open(o.folder, o.max_bytes, &folder, e);
+    BoundedFolder *folder;
+    const int code = folder_open(o.folder, o.max_bytes, &clip_files, &folder, e);
     if (code != 0)
         return code;
     Arena *const a = arena_new();
@@ -378,14 +399,14 @@ int clips_open(const ClipsOptions *opt, Clips **out, Error *e)
     c->arena = a;
     c->opt = o;
     c->folder = folder;
-    c->folder_name = clip_folder_name(folder);
-    const ClipFolderCounts now = clip_folder_counts(folder);
+    c->folder_name = folder_name(folder);
+    const FolderCounts now = folder_counts(folder);
     c->counts = (ClipsCounts){.files = now.files, .bytes = now.bytes, .removed = now.removed};
     pthread_mutex_init(&c->lock, NULL);
     pthread_mutex_init(&c->counting, NULL);
     cond_init(&c->wake);
     if (pthread_create(&c->thread, NULL, cut_all, c) != 0) {
-        clip_folder_close(folder);
+        folder_close(folder);
         arena_free(a);
         return error_set(e, ERR_MEMORY, "clips: no thread to cut them");
     }
@@ -410,7 +431,7 @@ void clips_close(Clips *c, int64_t timeout)
         c->stream = s->next;
         clip_stream_destroy(s);
     }
-    clip_folder_close(c->folder);
+    folder_close(c->folder);
     pthread_mutex_destroy(&c->lock);
     pthread_mutex_destroy(&c->counting);
     pthread_cond_destroy(&c->wake);

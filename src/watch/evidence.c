@@ -2,39 +2,26 @@
 #include "watch/evidence.h"
 
 #include <assert.h>
-#include <dirent.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/file.h"
 #include "base/heap.h"
 #include "base/map.h"
 #include "vision/picture.h"
 #include "watch/align.h"
+#include "watch/bounded_folder.h"
 
 enum { QUALITY = 80, NAME = 64 };
 static const float MARGIN = 0.25f; /* of each side, on each side */
 
-typedef struct EvidenceFile {
-    uint64_t id;
-    int64_t bytes, time; /* time: only while the folder is read */
-} EvidenceFile;
-
 struct Evidence {
-    Arena *arena;
-    const char *folder, *name; /* name: its last part */
-    int64_t max_bytes;
-    pthread_mutex_t lock;      /* guards what follows, and the folder */
-    EvidenceFile *file;        /* oldest first: first..nfile */
-    int first, nfile, cap;
-    EvidenceCounts counts;
+    pthread_mutex_t lock;      /* guards what follows */
+    BoundedFolder *folder;
+    EvidenceCounts counts;     /* but for what the folder counts */
 };
 
 typedef struct Held { /* a part of a frame, as JPEG */
@@ -69,76 +56,20 @@ static void note_failure(Evidence *ev, const char *what)
     pthread_mutex_unlock(&ev->lock);
 }
 
-static void path_of(const Evidence *ev, uint64_t id, char *path, size_t size)
+/* Pictures are named by the ids of events. */
+static bool is_id(const char *name)
 {
-    snprintf(path, size, "%s/%016" PRIx64 ".jpg", ev->folder, id);
+    return strlen(name) == 16 && strspn(name, "0123456789abcdef") == 16;
 }
 
-/* Until there is room. The lock is held. */
-static void remove_oldest(Evidence *ev)
-{
-    char path[4096];
-    while (ev->counts.bytes > ev->max_bytes && ev->first < ev->nfile - 1) { /* the newest stays */
-        const EvidenceFile f = ev->file[ev->first++];
-        path_of(ev, f.id, path, sizeof path);
-        if (unlink(path) == 0)
-            ev->counts.removed++;
-        ev->counts.bytes -= f.bytes;
-        ev->counts.files--;
-    }
-}
-
-static bool make_room(Evidence *ev)
-{
-    if (ev->nfile < ev->cap)
-        return true;
-    const int n = ev->nfile - ev->first;
-    if (n > ev->cap / 2 || ev->cap == 0) {
-        const int cap = ev->cap ? 2 * ev->cap : 256;
-        EvidenceFile *const more = heap_alloc((size_t)cap * sizeof *more, 8);
-        if (more == NULL)
-            return false;
-        if (n > 0)
-            memcpy(more, ev->file + ev->first, (size_t)n * sizeof *more);
-        heap_free(ev->file);
-        ev->file = more;
-        ev->cap = cap;
-    } else {
-        memmove(ev->file, ev->file + ev->first, (size_t)n * sizeof *ev->file);
-    }
-    ev->first = 0;
-    ev->nfile = n;
-    return true;
-}
-
-/* Where it stands in the list, looked for from the newest; -1: nowhere. */
-static int find_file(const Evidence *ev, uint64_t id)
-{
-    for (int i = ev->nfile - 1; i >= ev->first; i--)
-        if (ev->file[i].id == id)
-            return i;
-    return -1;
-}
-
-static void count_file(Evidence *ev, uint64_t id, int64_t bytes)
-{
-    const int at = find_file(ev, id);
-    if (at >= 0) { /* written anew */
-        ev->counts.bytes += bytes - ev->file[at].bytes;
-        ev->file[at].bytes = bytes;
-    } else if (make_room(ev)) {
-        ev->file[ev->nfile++] = (EvidenceFile){.id = id, .bytes = bytes};
-        ev->counts.bytes += bytes;
-        ev->counts.files++;
-    }
-    remove_oldest(ev);
-}
+static const FolderKind pictures = {.what = "evidence", .ending = {".jpg"}, .is_name = is_id};
 
 static bool write_file(Evidence *ev, uint64_t id, const uint8_t *jpeg, size_t size)
 {
-    char path[4096];
+    char name[20], path[4096];
     Error e;
-    path_of(ev, id, path, sizeof path);
+    snprintf(name, sizeof name, "%016" PRIx64, id);
+    snprintf(path, sizeof path, "%s/%s.jpg", folder_path(ev->folder), name);
     const FilePart part = {jpeg, size};
     /* Not synced: a crash of the machine may cost a picture, which is no event. */
     if (file_write_parts(path, 1, &part, false, &e) != 0) {
@@ -147,72 +78,28 @@ static bool write_file(Evidence *ev, uint64_t id, const uint8_t *jpeg, size_t si
     }
     pthread_mutex_lock(&ev->lock);
     ev->counts.written++;
-    count_file(ev, id, (int64_t)size);
+    folder_add(ev->folder, name);
     pthread_mutex_unlock(&ev->lock);
     return true;
-}
-
-static int by_age(const void *a, const void *b)
-{
-    const EvidenceFile *const x = a, *const y = b;
-    return x->time != y->time ? (x->time < y->time ? -1 : 1) : (x->id > y->id) - (x->id < y->id);
-}
-
-/* What an earlier run left. */
-static int read_folder(Evidence *ev, Error *e)
-{
-    DIR *const d = opendir(ev->folder);
-    if (d == NULL)
-        return error_set(e, ERR_IO, "%s: %s", ev->folder, strerror(errno));
-    char path[4096], *end;
-    struct stat st;
-    for (const struct dirent *one; (one = readdir(d)) != NULL;) {
-        const uint64_t id = strtoull(one->d_name, &end, 16);
-        path_of(ev, id, path, sizeof path);
-        if (end != one->d_name + 16 || strcmp(end, ".jpg") != 0 || stat(path, &st) != 0 || !S_ISREG(st.st_mode))
-            continue;
-        count_file(ev, id, st.st_size);
-        if (ev->nfile > 0)
-            ev->file[ev->nfile - 1].time = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
-    }
-    closedir(d);
-    if (ev->nfile > 0)
-        qsort(ev->file, (size_t)ev->nfile, sizeof *ev->file, by_age);
-    return 0;
 }
 
 int evidence_open(const char *folder, int64_t max_bytes, Evidence **out, Error *e)
 {
     if (!jpeg_can_encode())
         return error_set(e, ERR_UNSUPPORTED, "evidence: this program was built without libjpeg");
-    Arena *const a = arena_try_new();
-    Evidence *const ev = a ? heap_alloc(sizeof *ev, 8) : NULL;
-    if (ev == NULL) {
-        arena_free(a);
+    Evidence *const ev = heap_alloc(sizeof *ev, 8);
+    if (ev == NULL)
         return error_set(e, ERR_MEMORY, "evidence: out of memory");
-    }
-    *ev = (Evidence){.arena = a, .max_bytes = INT64_MAX}; /* nothing goes before all is known */
+    *ev = (Evidence){.folder = NULL};
     pthread_mutex_init(&ev->lock, NULL);
-    size_t len = strlen(folder);
-    while (len > 1 && folder[len - 1] == '/')
-        len--;
-    ev->folder = arena_strndup(a, folder, len);
-    const char *const slash = strrchr(ev->folder, '/');
-    ev->name = slash ? slash + 1 : ev->folder;
-    const bool fits = len > 0 && len < 3000 && strlen(ev->name) < NAME;
-    int code = fits ? 0 : error_set(e, ERR_INVALID, "evidence: no name for a folder: %.100s", folder);
-    if (code == 0)
-        code = file_make_dirs(ev->folder, e);
-    if (code == 0)
-        code = read_folder(ev, e);
-    if (code != 0) {
+    int code = folder_open(folder, max_bytes, &pictures, &ev->folder, e);
+    if (code == 0 && strlen(folder_name(ev->folder)) >= NAME)
+        code = error_set(e, ERR_INVALID, "evidence: the name of the folder is too long: %.100s", folder);
+    if (code != 0)
         evidence_close(ev);
-        return code;
-    }
-    ev->max_bytes = max_bytes;
-    remove_oldest(ev);
-    *out = ev;
-    return 0;
+    else
+        *out = ev;
+    return code;
 }
 
 void evidence_close(Evidence *ev)
@@ -220,16 +107,19 @@ void evidence_close(Evidence *ev)
     if (ev == NULL)
         return;
     pthread_mutex_destroy(&ev->lock);
-    heap_free(ev->file);
-    arena_free(ev->arena);
+    folder_close(ev->folder);
     heap_free(ev);
 }
 
 EvidenceCounts evidence_counts(Evidence *ev)
 {
     pthread_mutex_lock(&ev->lock);
-    const EvidenceCounts c = ev->counts;
+    EvidenceCounts c = ev->counts;
+    const FolderCounts f = folder_counts(ev->folder);
     pthread_mutex_unlock(&ev->lock);
+    c.files = f.files;
+    c.bytes = f.bytes;
+    c.removed = f.removed;
     return c;
 }
 
@@ -375,8 +265,10 @@ void evidence_looked(EvidenceHold *h, const Events *v)
 
 static bool is_there(Evidence *ev, uint64_t id)
 {
+    char name[20];
+    snprintf(name, sizeof name, "%016" PRIx64, id);
     pthread_mutex_lock(&ev->lock);
-    const bool there = find_file(ev, id) >= 0;
+    const bool there = folder_has(ev->folder, name);
     pthread_mutex_unlock(&ev->lock);
     return there;
 }
@@ -406,6 +298,6 @@ const char *evidence_of(EvidenceHold *h, const EventRecord *r)
         count_missing(ev);
         return NULL;
     }
-    snprintf(h->name, sizeof h->name, "%s/%016" PRIx64 ".jpg", ev->name, r->id);
+    snprintf(h->name, sizeof h->name, "%s/%016" PRIx64 ".jpg", folder_name(ev->folder), r->id);
     return h->name;
 }
