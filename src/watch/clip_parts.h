@@ -20,6 +20,7 @@ typedef struct ClipJob { /* a part, and the packets that show it; in the part's 
     int64_t first; /* number of the first one (RunPacket) */
     int64_t bytes;
     const char *note; /* why it is not whole; NULL */
+    bool no_key;      /* the ring had no keyframe to begin with */
 } ClipJob;
 
 typedef struct ClipStream {

@@ -248,6 +248,14 @@ static int cut_and_list(Clips *c, ClipJob *j, CutReport *r, Error *e)
     return code;
 }
 
+static bool has_key(const ClipJob *j)
+{
+    for (int i = 0; i < j->n; i++)
+        if (packet_key(&j->at[i]) && !packet_sound(&j->at[i]))
+            return true;
+    return false;
+}
+
 static void run_job(Clips *c, ClipJob *j)
 {
     Error e = {0};
@@ -257,6 +265,10 @@ static void run_job(Clips *c, ClipJob *j)
     if (left < wanted) {
         snprintf(line, sizeof line, "not cut: the disk has %.0f MB left", (double)left * 1e-6);
         tell_failure(c, j, line);
+        return;
+    }
+    if (j->no_key && !has_key(j)) {
+        tell_failure(c, j, "not cut: its stream had no keyframe within what is kept (clips_ring)");
         return;
     }
     if (cut_and_list(c, j, &r, &e) != 0) {

@@ -285,6 +285,21 @@ static void test_memory(void **state)
     bench_shut(b);
 }
 
+/* GOPs that are larger than what is kept: there is nothing to begin a clip with, which is told and counted. */
+static void test_no_keyframe(void **state)
+{
+    (void)state;
+    const Tell t[] = {{RECORD_POINT, "kill", 1, 205, 200, 0}};
+    Bench *const b = bench_open(&(ClipsOptions){.ring_bytes = 6 * 1000}, NULL);
+    clip_write(b->film, &(ClipOptions){.frames = 300, .fps = 25, .gop = 300});
+    play(b, 1, t, NULL);
+    const ClipsCounts c = finish(b);
+    assert_int_equal(c.written, 0);
+    assert_int_equal(c.failures, 1);
+    assert_non_null(strstr(c.error, "no keyframe within what is kept (clips_ring)"));
+    bench_shut(b);
+}
+
 static void garble(Packet *p, int i)
 {
     srand((unsigned)i + 7);
@@ -531,7 +546,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_live),   cmocka_unit_test(test_what_is_told),    cmocka_unit_test(test_connections),
-        cmocka_unit_test(test_sizes),  cmocka_unit_test(test_memory),          cmocka_unit_test(test_damage), cmocka_unit_test(test_late_keyframe),
+        cmocka_unit_test(test_sizes),  cmocka_unit_test(test_memory),          cmocka_unit_test(test_no_keyframe), cmocka_unit_test(test_damage), cmocka_unit_test(test_late_keyframe),
         cmocka_unit_test(test_files),  cmocka_unit_test(test_folder),          cmocka_unit_test(test_refused_folders),
         cmocka_unit_test(test_full_disk), cmocka_unit_test(test_kill),         cmocka_unit_test(test_close),
     };
