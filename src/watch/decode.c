@@ -404,10 +404,17 @@ int decoder_picture(Decoder *d, Frame *out, Error *e)
     return code;
 }
 
+void decoder_anew(Decoder *d)
+{
+    if (!d->doubted && !d->again) /* else one begins as it is */
+        d->origin = PACKET_NO_TIME;
+}
+
 /* Between two epochs nothing can be said of times. */
 PacketPlace decoder_place(const Decoder *d)
 {
-    return (PacketPlace){d->broke < 0 && !d->doubted ? d->info : NULL, d->origin, d->last};
+    const bool known = d->broke < 0 && !d->doubted && d->origin != PACKET_NO_TIME;
+    return (PacketPlace){known ? d->info : NULL, d->origin, d->last};
 }
 
 int decoder_epochs(const Decoder *d) { return d->began ? d->epoch + 1 : 0; }

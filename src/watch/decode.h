@@ -60,6 +60,8 @@ int decoder_failure(Decoder *d, bool *crashed, Error *e);
 /* The picture of the frame that came last; valid until the next call of any of these. */
 int decoder_picture(Decoder *d, Frame *out, Error *e);
 
+/* The next frame begins an epoch, whatever its time. */
+void decoder_anew(Decoder *d);
 PacketPlace decoder_place(const Decoder *d);
 int decoder_epochs(const Decoder *d);        /* that began */
 int64_t decoder_end(const Decoder *d);       /* where the last frame ends, us since the first of all */

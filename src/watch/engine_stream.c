@@ -251,7 +251,8 @@ static void take(Stream *s, const LiveFrame *f)
 /* ---- silence ---- */
 
 /* Nothing came though it should have: what waits for time to pass is told in time, and what comes from then before is too late.
- * A stream that takes each frame in turn waits for them as long as the connection stands. */
+ * (Where all that comes would be, as the other side goes on where it had stopped, it is a new epoch.) A stream that takes
+ * each frame in turn waits for them as long as the connection stands. */
 static void check_silence(Stream *s, int64_t now)
 {
     const bool up = live_state(s->live, NULL) == LIVE_UP;
@@ -267,6 +268,8 @@ static void check_silence(Stream *s, int64_t now)
     close_grant(s, false);
     judge_quiet(s->judging.judge, t);
     grid_quiet(&s->grid, t, step_of(s));
+    if (live_lags(s->live, t - s->spec.watch->gap, s->grid.arrival))
+        live_anew(s->live);
 }
 
 /* Until a packet comes (notify), its turn, or it is time to see how silent it is. */

@@ -6,6 +6,7 @@
 #define CLOSE_WAIT 800000      /* us that closing waits for the reader, which may be in a look-up of names */
 #define SOUND_PACKETS 4096     /* that wait at most .. */
 #define SOUND_BYTES (2 << 20)  /* .. and bytes: ten seconds of what is not compressed */
+#define FLOWING 1000000        /* us of packets behind a pause, after which one knows how late they are */
 #define PACKETS_A_CALL 16      /* are decoded at most .. */
 #define PATIENCE 2000          /* us that a call waits for a decoder that is a process of its own */
 #define CALL_TIME 4000         /* .. and no other once so many us are over */
@@ -283,6 +284,21 @@ bool live_due(const Live *l, int64_t wanted, int64_t *arrival)
     pthread_mutex_unlock(&m->lock);
     return i >= 0;
 }
+
+bool live_lags(const Live *l, int64_t t, int64_t paused)
+{
+    Live *const m = (Live *)l;
+    const PacketPlace at = decoder_place(l->decoder);
+    pthread_mutex_lock(&m->lock);
+    const PacketQueue *const q = &l->queue;
+    const bool flows = l->resumed > paused && machine_now() - l->resumed > FLOWING;
+    const bool known = at.info && at.info == q->last_info && q->last != PACKET_NO_TIME;
+    const bool lags = flows && known && q->last - at.origin < t;
+    pthread_mutex_unlock(&m->lock);
+    return lags;
+}
+
+void live_anew(Live *l) { decoder_anew(l->decoder); }
 
 LiveStart live_start(const Live *l, int64_t wanted)
 {

@@ -40,6 +40,7 @@
 
 #define LIVE_RETRY_SOON 800000    /* us */
 #define LIVE_SHORT_OUTAGE 60000000
+#define LIVE_PAUSE 1000000        /* between two packets: segments of HLS have shorter ones */
 
 typedef enum LiveState { LIVE_CONNECTING, LIVE_UP, LIVE_DOWN, LIVE_ENDED, LIVE_FAILED } LiveState;
 typedef enum LiveCause { /* why a connection went down */
@@ -109,6 +110,12 @@ LiveResult live_frame(Live *l, int64_t wanted, bool newest, LiveFrame *out);
 /* Packets have come that reach `wanted`, or the next epoch: live_frame will give a frame after some decoding.
  * *arrival: when the first of them did. */
 bool live_due(const Live *l, int64_t wanted, int64_t *arrival);
+
+/* After a pause that began behind `paused` (us of clock_machine) pictures have been coming again for a second, and all of
+ * them are from before t: the other side goes on where it had stopped, and will not catch up. */
+bool live_lags(const Live *l, int64_t t, int64_t paused);
+/* The next frame begins an epoch, whatever its time. */
+void live_anew(Live *l);
 
 /* Where decoding begins to have a frame at `wanted`: at the last keyframe before it that has come, or behind the last frame
  * that was decoded. */

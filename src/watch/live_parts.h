@@ -27,6 +27,7 @@ struct Live {
     LiveState state;
     LiveCause cause;
     LiveCounts counts;         /* the reader's part */
+    int64_t newest, resumed;   /* arrival of the last picture, and of the first behind the last pause, us */
     bool files_wait;           /* the reader waits where the ring is full */
     bool stuck;                /* .. and does so now */
     bool gone;                 /* the reader is */

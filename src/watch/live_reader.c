@@ -86,6 +86,8 @@ static void push_picture(Live *l, Packet *p)
     pthread_mutex_lock(&l->lock);
     wait_for_room(l, &l->queue);
     if (p->av) {
+        l->resumed = p->arrival - l->newest > LIVE_PAUSE ? p->arrival : l->resumed;
+        l->newest = p->arrival;
         l->counts.video.packets++;
         l->counts.video.bytes += p->av->size;
         l->state = LIVE_UP;

@@ -8,7 +8,7 @@ static const struct {
     const char *name;
     bool amount; /* is needed */
 } row[FAULT_COUNT] = {
-    [FAULT_STALL] = {"stall", true},     [FAULT_CUT] = {"cut", false},   [FAULT_TEAR] = {"tear", false},
+    [FAULT_STALL] = {"stall", true},     [FAULT_REST] = {"rest", true},    [FAULT_CUT] = {"cut", false},   [FAULT_TEAR] = {"tear", false},
     [FAULT_END] = {"end", false},        [FAULT_GARBAGE] = {"garbage", true}, [FAULT_CORRUPT] = {"corrupt", true},
     [FAULT_LOSS] = {"loss", true},       [FAULT_JUMP] = {"jump", true},  [FAULT_CHANGE] = {"change", true},
 };

@@ -1,6 +1,7 @@
 /* What goes wrong, and when: faults of the test server.
  *
  *     stall@3:2      3 s after PLAY nothing comes for 2 s; then what was held back, at once
+ *     rest@3:2       likewise; then it goes on where it had stopped, and stays late
  *     cut@3          the connection is reset
  *     tear@3         likewise, in the middle of a packet
  *     end@3          it is closed in order
@@ -18,7 +19,7 @@
 #include "rtsp/media.h"
 
 typedef enum FaultKind {
-    FAULT_STALL, FAULT_CUT, FAULT_TEAR, FAULT_END, FAULT_GARBAGE, FAULT_CORRUPT, FAULT_LOSS, FAULT_JUMP, FAULT_CHANGE,
+    FAULT_STALL, FAULT_REST, FAULT_CUT, FAULT_TEAR, FAULT_END, FAULT_GARBAGE, FAULT_CORRUPT, FAULT_LOSS, FAULT_JUMP, FAULT_CHANGE,
     FAULT_COUNT
 } FaultKind;
 

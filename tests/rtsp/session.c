@@ -129,6 +129,7 @@ static void happen(Session *s, const Fault *f)
                 (double)f->at * 1e-6);
     switch (f->kind) {
     case FAULT_STALL: s->held = time_now() + f->amount; break;
+    case FAULT_REST: s->started += f->amount; break;
     case FAULT_CUT: reset(s); break;
     case FAULT_TEAR:
         send_all(s, "$\0\5\0half a packet", 17);

@@ -33,6 +33,7 @@ static const struct {
 } cases[] = {
     {"good", NULL, {"stream.up|"}, false},
     {"stall", "stall@2:2.5", {"stream.up|", "stream.gap|"}, true},
+    {"rest", "rest@2:2.5", {"stream.up|", "stream.gap|", "stream.epoch|"}, true} /* it is late from then on */,
     {"cut", "cut@2", {"stream.up|", "stream.down/", "stream.up|"}, true},
     {"tear", "tear@2", {"stream.up|", "stream.down/", "stream.up|"}, true},
     {"end", "end@2", {"stream.up|", "stream.down/", "stream.up|"}, true},
