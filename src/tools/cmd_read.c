@@ -234,7 +234,7 @@ int cmd_read(int argc, char **argv)
     if (code == 0)
         code = pool_new(host.threads, &host.pool, &e);
     if (code == 0)
-        code = text_reader_open(arena, infer_new(arena, &host, NULL), detector, recogniser, &r.text, &e);
+        code = text_reader_open(arena, infer_new(arena, &host, NULL), detector, recogniser, MODEL_F32, &r.text, &e);
     if (code == 0 && dir)
         code = demo(&r, dir, &e);
     for (int i = 1; i < a.argc && code == 0; i++) {

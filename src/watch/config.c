@@ -52,13 +52,15 @@ static const char *default_model(YamlMap *m, const Watch *w, const char *key)
     return path;
 }
 
-static ModelDefaults read_models(const Yaml *y, const YamlNode *node, const Watch *w)
+static ModelDefaults read_models(const Yaml *y, const YamlNode *node, Watch *w)
 {
+    static const char *const precision[] = {"auto", "f32", "bf16"};
     YamlMap m = yaml_map(y, node, "'model'");
     const ModelDefaults d = {
         .recogniser = default_model(&m, w, "recogniser"),
         .detector = default_model(&m, w, "detector"),
     };
+    w->precision = (ModelPrecision)yaml_choice(&m, "precision", MODEL_AUTO, precision, 3);
     yaml_done(&m);
     return d;
 }

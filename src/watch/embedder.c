@@ -176,12 +176,13 @@ static void set_measure(Embedder *m, Arena *a, float *const *of)
     }
 }
 
-int embedder_open(Arena *a, Infer *infer, const char *model, const char *output, const PictureInput *in, Embedder **out, Error *e)
+int embedder_open(Arena *a, Infer *infer, const char *model, const char *output, ModelPrecision precision, const PictureInput *in,
+                  Embedder **out, Error *e)
 {
     Embedder *const m = arena_new_of(a, Embedder);
     *m = (Embedder){.infer = infer, .input = *in};
     *out = m;
-    int code = infer_open(infer, model, &(InferShapes){.output = output}, &m->model, e);
+    int code = infer_open(infer, model, &(InferShapes){.output = output, .precision = precision}, &m->model, e);
     if (code == 0)
         code = picture_input_size(in, m->model, MISSING_SIZE, &m->width, &m->height, e);
     Arena *const tmp = arena_new();
@@ -197,13 +198,14 @@ int embedder_open(Arena *a, Infer *infer, const char *model, const char *output,
     return code;
 }
 
-bool embedder_is(const Embedder *m, const char *model, const char *output, const PictureInput *in)
+bool embedder_is(const Embedder *m, const char *model, const char *output, ModelPrecision precision, const PictureInput *in)
 {
     const PictureInput *const own = &m->input;
     const bool same = own->fit == in->fit && own->width == in->width && own->height == in->height && own->fill == in->fill &&
                       own->bgr == in->bgr && memcmp(own->mean, in->mean, sizeof in->mean) == 0 &&
                       memcmp(own->scale, in->scale, sizeof in->scale) == 0;
-    return same && text_same(infer_path(m->model), model) && text_same(infer_inside(m->model), output);
+    return same && infer_precision(m->model) == precision && text_same(infer_path(m->model), model) &&
+           text_same(infer_inside(m->model), output);
 }
 
 int embedder_size(const Embedder *m) { return m->size; }

@@ -20,8 +20,9 @@
 typedef struct Embedder Embedder;
 
 /* Compiles the model (output: of a value inside it; NULL: its own) and shows it what it is measured by. */
-int embedder_open(Arena *a, Infer *infer, const char *model, const char *output, const PictureInput *in, Embedder **out, Error *e);
-bool embedder_is(const Embedder *m, const char *model, const char *output, const PictureInput *in);
+int embedder_open(Arena *a, Infer *infer, const char *model, const char *output, ModelPrecision precision, const PictureInput *in,
+                  Embedder **out, Error *e);
+bool embedder_is(const Embedder *m, const char *model, const char *output, ModelPrecision precision, const PictureInput *in);
 int embedder_size(const Embedder *m); /* of its vectors */
 /* Of a box of the frame: what is asked of the model, in l->tmp; and the vector, when that is answered. ERR_INVALID: what the model makes of
  * it is no number. */

@@ -14,12 +14,22 @@
 
 static int threads_of(const Infer *inf) { return inf->workers ? 1 : inf->nets->threads; }
 
+/* An analytic choice, no measurement: the same machine gives the same results each time. */
+static Precision precision_of(ModelPrecision p, const Target *t)
+{
+    const char *missing;
+    const bool tiles = p == MODEL_AUTO && t->amx && target_runs(t, &missing);
+    return p == MODEL_BF16 || tiles ? PRECISION_BF16 : PRECISION_F32;
+}
+
 static int compile(const InferModule *m, int batch, NetCompile *told, Module **out, Error *e)
 {
     const NetHost *const nets = m->model->infer->nets;
     const OnnxShape shape = {m->model->input, 4, {batch, 3, told->height, m->width > 0 ? m->width : -1}};
+    const Target target = target_native();
     const ModelOptions opt = {.module_only = true, .onnx = {.nshape = 1, .shape = &shape, .output = m->model->shapes.output},
-                              .compile = {.target = target_native(), .threads = nets->threads,
+                              .compile = {.target = target, .threads = nets->threads,
+                                          .precision = precision_of(m->model->shapes.precision, &target),
                                           .progress = net_progress, .progress_arg = told}};
     Model model = {0};
     const int code = cache_compile(m->model->path, &opt, nets->cache, CACHE_LIMIT, &model, e);
@@ -73,10 +83,14 @@ static bool batches_are_exact(Module *module, Run *run, int height, int width)
     return alike;
 }
 
-/* With the number of pictures left open. False: it cannot be, or results would depend on it. */
+/* With the number of pictures left open. False: it cannot be, or results would depend on it, or it would be slower, as
+ * where products go by tiles, which want to know how many rows there are (inference.h). */
 static bool compile_open(InferModule *m, int width, NetCompile *told)
 {
     const Infer *const inf = m->model->infer;
+    const Target target = target_native();
+    if (precision_of(m->model->shapes.precision, &target) == PRECISION_BF16 && target.amx)
+        return false;
     const int height = told->height;
     Error e;
     Run *run = NULL;

@@ -91,8 +91,9 @@ static InferModel *find_model(const Infer *inf, const char *path, const InferSha
 {
     for (int i = 0; i < inf->model.len; i++) {
         InferModel *const m = inf->model.at[i];
-        if (strcmp(m->path, path) == 0 && m->shapes.open_width == shapes->open_width &&
-            memcmp(m->shapes.width, shapes->width, sizeof shapes->width) == 0 && text_same(m->shapes.output, shapes->output))
+        const InferShapes *const own = &m->shapes;
+        if (strcmp(m->path, path) == 0 && own->precision == shapes->precision && own->open_width == shapes->open_width &&
+            memcmp(own->width, shapes->width, sizeof own->width) == 0 && text_same(own->output, shapes->output))
             return m;
     }
     return NULL;
@@ -129,6 +130,7 @@ int infer_open(Infer *inf, const char *path, const InferShapes *shapes, InferMod
 
 const char *infer_path(const InferModel *m) { return m->path; }
 const char *infer_inside(const InferModel *m) { return m->shapes.output; }
+ModelPrecision infer_precision(const InferModel *m) { return m->shapes.precision; }
 
 void infer_input_size(const InferModel *m, int *height, int *width)
 {

@@ -29,16 +29,24 @@
  * open costs nothing (static: 5.48 and 18.9 for one line). So a profile like these chooses batches
  * of two.
  *
+ * In bf16 by tiles (a Xeon with AMX) it does cost, so there pictures run one by one:
+ *
+ *     lines in a batch           1      2      4      8
+ *     48 x 96                 1.30   1.29   1.41   1.49
+ *     48 x 96, static         0.90   0.89   0.98   1.06
+ *     48 x 128, any width     5.50   5.38                  (static 1.04, 1.00; in f32 4.80, 3.98, static 3.34, 3.07)
+ *
  * All functions may be called from any thread, but those of which something else is said. */
 #ifndef LATHE_WATCH_INFERENCE_H
 #define LATHE_WATCH_INFERENCE_H
 
 #include "sched/batcher.h"
 #include "sched/workers.h"
+#include "watch/model_precision.h"
 #include "watch/picture_net.h"
 
 #define INFER_BATCH 16  /* largest */
-#define INFER_WIDTHS 4
+#define INFER_WIDTHS 6
 
 typedef struct Infer Infer;
 typedef struct InferModel InferModel;
@@ -49,13 +57,14 @@ typedef struct InferModel InferModel;
 Infer *infer_new(Arena *a, const NetHost *nets, Workers *workers);
 
 typedef struct InferShapes {
-    bool open_width;           /* one module for a height and all widths, which takes about a sixth longer to run.. */
+    bool open_width;           /* one module for a height and all widths, which takes a sixth longer to run, by tiles much more.. */
     int width[INFER_WIDTHS];   /* ..but for these, which have their own; 0: no more */
     const char *output;        /* a value inside the model, by its name, that is given out in place of its outputs; NULL: these */
+    ModelPrecision precision;
 } InferShapes;
 
-/* Looks into a model of pictures, which has one input, f32 (1,3,H,W), and compiles nothing yet. The same file and
- * shapes give the same model. */
+/* Looks into a model of pictures, which has one input, f32 (1,3,H,W), and compiles nothing yet. The same file, shapes
+ * and precision give the same model. */
 int infer_open(Infer *inf, const char *path, const InferShapes *shapes, InferModel **out, Error *e);
 /* Compiles, and waits for it, what requests of this size need; else it is done when the first of them comes, which
  * waits for it. */
@@ -66,6 +75,7 @@ int infer_prepare(InferModel *m, int height, int width, Error *e);
 void infer_size_now(InferModel *m, int *height, int *width);
 const char *infer_path(const InferModel *m);
 const char *infer_inside(const InferModel *m); /* InferShapes.output */
+ModelPrecision infer_precision(const InferModel *m);
 /* What the model says of its input's height and width; 0: open. */
 void infer_input_size(const InferModel *m, int *height, int *width);
 double infer_compile_seconds(const InferModel *m); /* so far */

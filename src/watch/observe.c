@@ -18,6 +18,7 @@ typedef struct VoiceEntry {
 
 typedef struct ReaderEntry {
     const char *detector, *recogniser; /* detector: NULL for lines alone */
+    ModelPrecision precision;
     TextReader *reader;
 } ReaderEntry;
 
@@ -43,30 +44,32 @@ ObserveHost *observe_host_new(Arena *a, const NetHost *nets, Workers *workers)
 Infer *host_infer(ObserveHost *h) { return h->infer; }
 bool host_prepares(const ObserveHost *h) { return h->prepares; }
 
-int host_text_reader(ObserveHost *h, const char *detector, const char *recogniser, TextReader **out, Error *e)
+int host_text_reader(ObserveHost *h, const char *detector, const char *recogniser, ModelPrecision precision,
+                     TextReader **out, Error *e)
 {
     for (int i = 0; i < h->reader.len; i++) {
         const ReaderEntry *const r = &h->reader.at[i];
-        if (!text_same(r->recogniser, recogniser) || !text_same(r->detector, detector))
+        if (r->precision != precision || !text_same(r->recogniser, recogniser) || !text_same(r->detector, detector))
             continue;
         *out = r->reader;
         return 0;
     }
-    const int code = text_reader_open(h->arena, h->infer, detector, recogniser, out, e);
+    const int code = text_reader_open(h->arena, h->infer, detector, recogniser, precision, out, e);
     if (code == 0)
-        vec_push(h->arena, &h->reader, ((ReaderEntry){detector, recogniser, *out}));
+        vec_push(h->arena, &h->reader, ((ReaderEntry){detector, recogniser, precision, *out}));
     return code;
 }
 
-int host_embedder(ObserveHost *h, const char *model, const char *output, const PictureInput *in, Embedder **out, Error *e)
+int host_embedder(ObserveHost *h, const char *model, const char *output, ModelPrecision precision, const PictureInput *in,
+                  Embedder **out, Error *e)
 {
     for (int i = 0; i < h->embedder.len; i++) {
-        if (!embedder_is(h->embedder.at[i], model, output, in))
+        if (!embedder_is(h->embedder.at[i], model, output, precision, in))
             continue;
         *out = h->embedder.at[i];
         return 0;
     }
-    int code = embedder_open(h->arena, h->infer, model, output, in, out, e);
+    int code = embedder_open(h->arena, h->infer, model, output, precision, in, out, e);
     if (code == 0)
         vec_push(h->arena, &h->embedder, *out);
     return code;

@@ -13,11 +13,10 @@ typedef struct ClassState {
 
 static int open(Arena *a, ObserveHost *host, const Watch *w, SignalState *s, Error *e)
 {
-    (void)w;
     const ObjectSignal *const d = &s->signal->object;
     ClassState *const state = arena_new_of(a, ClassState);
     s->kind = state;
-    int code = infer_open(host_infer(host), s->signal->model, &(InferShapes){0}, &state->model, e);
+    int code = infer_open(host_infer(host), s->signal->model, &(InferShapes){.precision = w->precision}, &state->model, e);
     if (code == 0)
         code = picture_input_size(&d->input, state->model, MISSING_SIZE, &state->width, &state->height, e);
     if (code == 0)

@@ -26,7 +26,7 @@ static int add(Arena *a, EmbedState *state, const Reference *r, Box region, bool
     return embedder_read(state->embedder, a, r->path, icon ? box_width(region) : 0, icon ? box_height(region) : 0, &ref->vector, e);
 }
 
-int embed_open(Arena *a, ObserveHost *host, const Signal *s, Box region, EmbedState **out, Error *e)
+int embed_open(Arena *a, ObserveHost *host, const Watch *w, const Signal *s, Box region, EmbedState **out, Error *e)
 {
     const bool icon = s->kind == SIGNAL_ICON;
     const int n = icon ? s->icon.nref : s->screen.nref, nother = icon ? s->icon.nother : 0;
@@ -37,7 +37,7 @@ int embed_open(Arena *a, ObserveHost *host, const Signal *s, Box region, EmbedSt
     const char *model, *output;
     int code = embedder_model(a, s, &model, &output, e);
     if (code == 0)
-        code = host_embedder(host, model, output, icon ? &s->icon.input : &s->screen.input, &state->embedder, e);
+        code = host_embedder(host, model, output, w->precision, icon ? &s->icon.input : &s->screen.input, &state->embedder, e);
     for (int i = 0; i < n && code == 0; i++)
         code = add(a, state, &ref[i], region, false, e);
     for (int i = 0; i < nother && code == 0; i++)

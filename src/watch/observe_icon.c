@@ -56,12 +56,11 @@ static void take_scratch(Arena *a, IconState *state, Box region)
 
 static int open_icon(Arena *a, ObserveHost *host, const Watch *w, SignalState *s, Error *e)
 {
-    (void)w;
     const IconSignal *const icon = &s->signal->icon;
     IconState *const state = arena_new_of(a, IconState);
     s->kind = state;
     if (icon->method == ICON_EMBED)
-        return embed_open(a, host, s->signal, s->region, &state->embed, e);
+        return embed_open(a, host, w, s->signal, s->region, &state->embed, e);
     for (int i = 0; i < icon->nref; i++) {
         const int code = add_reference(a, state, &icon->ref[i], s->region, icon->mask, icon->nscale, icon->scale, 1, e);
         if (code != 0)

@@ -38,7 +38,7 @@ static int open(Arena *a, ObserveHost *host, const Watch *w, SignalState *s, Err
     if (!path)
         return error_set(e, ERR_IO, "no model for objects: no file %s (make it by `scripts/setup check`, name another folder by "
                          "LATHE_MODELS, or a file by 'model')", looked);
-    int code = infer_open(host_infer(host), path, &(InferShapes){0}, &state->model, e);
+    int code = infer_open(host_infer(host), path, &(InferShapes){.precision = w->precision}, &state->model, e);
     if (code == 0)
         code = picture_input_size(&d->input, state->model, stated_size(state->model), &state->width, &state->height, e);
     if (code == 0)

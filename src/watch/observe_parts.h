@@ -100,13 +100,15 @@ int box_height(Box b);
 /* Nothing to be said of it. */
 void observe_unknown(Observation *out, const char *reason);
 
-/* One embedder for each model, value in it, and way to show it pictures. */
+/* One embedder for each model, value in it, precision, and way to show it pictures. */
 struct Embedder;
-int host_embedder(ObserveHost *h, const char *model, const char *output, const PictureInput *in, struct Embedder **out, Error *e);
+int host_embedder(ObserveHost *h, const char *model, const char *output, ModelPrecision precision, const PictureInput *in,
+                  struct Embedder **out, Error *e);
 Infer *host_infer(ObserveHost *h);
 /* Models are compiled before they are needed, since nobody may wait then. */
 bool host_prepares(const ObserveHost *h);
-/* One reader for each pair of models. */
-int host_text_reader(ObserveHost *h, const char *detector, const char *recogniser, TextReader **out, Error *e);
+/* One reader for each pair of models and precision. */
+int host_text_reader(ObserveHost *h, const char *detector, const char *recogniser, ModelPrecision precision,
+                     TextReader **out, Error *e);
 
 #endif

@@ -64,12 +64,11 @@ static View view_of(Arena *a, const ScreenSignal *screen, const ScreenState *sta
 
 static int open(Arena *a, ObserveHost *host, const Watch *w, SignalState *s, Error *e)
 {
-    (void)w;
     const ScreenSignal *const screen = &s->signal->screen;
     ScreenState *const state = arena_new_of(a, ScreenState);
     s->kind = state;
     if (screen->method == SCREEN_EMBED)
-        return embed_open(a, host, s->signal, s->region, &state->embed, e);
+        return embed_open(a, host, w, s->signal, s->region, &state->embed, e);
     state->width = state->height = PICTURE_HASH_SIDE;
     if (screen->method == SCREEN_VIEW)
         view_size(s->region, &state->width, &state->height);

@@ -36,7 +36,7 @@ static int open(Arena *a, ObserveHost *host, const Watch *w, SignalState *s, Err
     if (code == 0 && t->mode == TEXT_PAGE)
         code = find_model(a, w->detector, DETECTOR, &detector, e);
     if (code == 0)
-        code = host_text_reader(host, detector, recogniser, &state->reader, e);
+        code = host_text_reader(host, detector, recogniser, w->precision, &state->reader, e);
     if (code == 0 && host_prepares(host)) /* for frames of the reference size; others wait for theirs */
         code = text_reader_prepare(state->reader, detector ? box_width(s->region) : 0, box_height(s->region), PAGE_SIDE, e);
     if (code != 0 || !t->charset)

@@ -9,10 +9,10 @@
 
 #define LINE_WIDTH_STEP 32 /* shapes that a run plans its memory for: not too many */
 #define LINE_MAX_WIDTH 3200
-#define ANY_WIDTH 128      /* a line that is not of the widths below */
+#define ANY_WIDTH 352      /* a line that is not of the widths below */
 
-/* Short lines are filled up to 96 or 320. */
-static const InferShapes line_shapes = {.open_width = true, .width = {96, 320}};
+/* Short lines are filled up to one of these: each has its own module. */
+static const InferShapes line_shapes = {.open_width = true, .width = {96, 128, 160, 192, 256, 320}};
 
 struct TextReader {
     Infer *infer;
@@ -21,13 +21,16 @@ struct TextReader {
     TextTimes times; /* of text_reader_find and text_reader_line */
 };
 
-int text_reader_open(Arena *a, Infer *infer, const char *detector, const char *recogniser, TextReader **out, Error *e)
+int text_reader_open(Arena *a, Infer *infer, const char *detector, const char *recogniser, ModelPrecision precision,
+                     TextReader **out, Error *e)
 {
     TextReader *const r = arena_new_of(a, TextReader);
     r->infer = infer;
-    int code = detector ? infer_open(infer, detector, &(InferShapes){0}, &r->det, e) : 0;
+    InferShapes lines = line_shapes;
+    lines.precision = precision;
+    int code = detector ? infer_open(infer, detector, &(InferShapes){.precision = precision}, &r->det, e) : 0;
     if (code == 0)
-        code = infer_open(infer, recogniser, &line_shapes, &r->rec, e);
+        code = infer_open(infer, recogniser, &lines, &r->rec, e);
     if (code != 0)
         return code;
     const char *const characters = infer_metadata(r->rec, a, "character");
@@ -87,13 +90,21 @@ int text_reader_take_boxes(const TextReader *r, Arena *a, const TextSource *s, c
     return 0;
 }
 
+/* Of the input for a line so wide. */
+static int input_width(int line)
+{
+    for (int i = 0; i < INFER_WIDTHS && line_shapes.width[i] > 0; i++)
+        if (line <= line_shapes.width[i])
+            return line_shapes.width[i];
+    return (line + LINE_WIDTH_STEP - 1) / LINE_WIDTH_STEP * LINE_WIDTH_STEP;
+}
+
 void text_reader_ask_line(const TextReader *r, Arena *a, const TextSource *s, const Quad *box, int min_width, InferRequest *q)
 {
     const Quad quad = ocr_text_quad(box);
     int text = ocr_text_width(&quad, TEXT_LINE_HEIGHT);
     text = text < LINE_MAX_WIDTH ? text : LINE_MAX_WIDTH;
-    const int at_least = text > min_width ? text : min_width;
-    const int width = (at_least + LINE_WIDTH_STEP - 1) / LINE_WIDTH_STEP * LINE_WIDTH_STEP;
+    const int width = input_width(text > min_width ? text : min_width);
     s->sample(s->arg, &quad, text, TEXT_LINE_HEIGHT, width, infer_planes(a, r->rec, TEXT_LINE_HEIGHT, width, q));
 }
 

@@ -4,8 +4,9 @@
  *
  * A source gives pixels of any part of itself in any size: a picture (`lathe read`) or the region of a frame. The
  * detector is compiled for each size of source: with sizes left open it would take a quarter longer. The recogniser
- * is compiled once for all widths of lines, which costs a sixth but lines need not be filled up to one of a few
- * widths; and once more for each of the two widths that short lines are filled up to.
+ * is compiled once for all widths of lines, which costs a sixth (where products go by tiles, which want to know how many
+ * columns there are, five times as much), but long lines need not be filled up to one of a few widths; and once more for
+ * each width that short lines are filled up to.
  *
  * Either all at once (text_reader_find, text_reader_line; one thread at a time), or question and answer apart
  * (.._ask_.., any thread):
@@ -33,8 +34,8 @@ typedef struct TextSource {
 typedef struct TextReader TextReader;
 
 /* Freed with the arena, before `infer`. detector: NULL if only lines will be read. */
-int text_reader_open(Arena *a, Infer *infer, const char *detector, const char *recogniser, TextReader **out,
-                     Error *e);
+int text_reader_open(Arena *a, Infer *infer, const char *detector, const char *recogniser, ModelPrecision precision,
+                     TextReader **out, Error *e);
 /* The lines' boxes in reading order, in `a`. `side`: the source is made at most so long for the detector. */
 int text_reader_find(TextReader *r, Arena *a, const TextSource *s, int side, OcrBox **box, int *n, Error *e);
 /* `classes`: of text_reader_classes; NULL: all. `min_width`: what is shorter is filled up, at a height of 48; the model

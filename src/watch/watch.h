@@ -7,6 +7,7 @@
 #ifndef LATHE_WATCH_WATCH_H
 #define LATHE_WATCH_WATCH_H
 
+#include "watch/model_precision.h"
 #include "watch/observation.h"
 #include "watch/spotlight.h"
 
@@ -224,6 +225,7 @@ typedef struct Watch {
     bool names;                    /* references are names as they are written, with wild cards (config_read_names) */
     Align align;
     const char *recogniser, *detector; /* models of text; NULL: those of the search path */
+    ModelPrecision precision;          /* of all models but those of sound */
     int nregion, nsignal, nevent;
     const Region *region;
     const Signal *signal;

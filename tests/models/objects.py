@@ -31,6 +31,7 @@ NEAR = 2e-3   # what lies so close to the threshold may be on either side of it
 GENERIC = ", model: %s, input: {size: [416, 320]}" % os.path.join(MODELS, "nudenet", "320n.onnx")
 
 WATCH = """watch: {name: objects, reference_size: [%d, %d]}
+model: {precision: f32}
 signal:
   seen: {from: object%s}
 event:

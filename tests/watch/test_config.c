@@ -49,6 +49,7 @@ static int remove_dir(void **state)
 
 static const char good[] =
     "watch: {name: royale, reference_size: [640, 360], sample: {fps: 4, policy: every}, gap: 1500ms}\n"
+    "model: {precision: bf16}\n"
     "region:\n"
     "  alive: [10, 20, 30, 40]\n"
     "  feed: [0, 0, 640, 360]\n"
@@ -80,6 +81,7 @@ static void good_file(void **state)
     const Watch *const w = j.watch;
     assert_string_equal(w->name, "royale");
     assert_true(w->width == 640 && w->fps == 4 && w->max_fps == 10 && w->policy == SAMPLE_EVERY && w->gap == 1500000);
+    assert_int_equal(w->precision, MODEL_BF16);
     assert_int_equal(w->nregion, 2);
     assert_int_equal(w->nsignal, 8);
     assert_int_equal(w->nevent, 3);
@@ -130,6 +132,7 @@ static void bad_files(void **state)
     expect("watch: {sample: {fps: 20, max_fps: 10}}\n", "'max_fps' must not be below 'fps'");
     expect("watch: {sample: {fps: 0}}\n", "'fps' must be between");
     expect("model: {recogniser: nowhere.onnx}\n", "nowhere.onnx");
+    expect("model: {precision: half}\n", "w.yaml:5:20: 'model': 'precision' must be auto, f32 or bf16");
     expect("signal:\n  x: {from: smell}\n", "w.yaml:6:13: signal 'x': 'from' must be text, icon");
     expect("signal:\n  x: {region: r}\n", "signal 'x': 'from' is missing");
     expect("signal:\n  x: {from: text, region: q}\n", "w.yaml:6:27: signal 'x': there is no region 'q'");

@@ -24,7 +24,9 @@ typedef struct Set {
 
 static const char *data(Arena *a, const char *name) { return arena_printf(a, "%s/data/%s.onnx", TEST_DIR, name); }
 
-static Set *set_up(int workers, const char *model)
+static const InferShapes in_f32 = {.open_width = true, .width = {96}, .precision = MODEL_F32};
+
+static Set *set_up_as(int workers, const char *model, const InferShapes *shapes)
 {
     Arena *const a = arena_new();
     Set *const s = arena_new_of(a, Set);
@@ -34,11 +36,13 @@ static Set *set_up(int workers, const char *model)
     if (workers > 0)
         assert_int_equal(workers_new(workers, &s->workers, &e), 0);
     s->infer = infer_new(s->arena, &s->nets, s->workers);
-    const int code = infer_open(s->infer, data(s->arena, model), &(InferShapes){.open_width = true, .width = {96}}, &s->model, &e);
+    const int code = infer_open(s->infer, data(s->arena, model), shapes, &s->model, &e);
     if (code != 0)
         FAIL_MSG("%s", e.message);
     return s;
 }
+
+static Set *set_up(int workers, const char *model) { return set_up_as(workers, model, &in_f32); }
 
 static void tear_down(Set *s)
 {
@@ -146,6 +150,41 @@ static void the_same_in_batches(void **state)
     (void)state;
     check_without_workers("read_lines", true);
     check_without_workers("classify", true);
+}
+
+/* One model in f32 and in bf16 is two; the second is about the first, and the same in whatever batch. */
+static void a_precision_is_a_model_of_its_own(void **state)
+{
+    (void)state;
+    InferShapes in_bf16 = in_f32;
+    in_bf16.precision = MODEL_BF16;
+    Set *const s = set_up_as(0, "read_lines", &in_bf16), *const one = set_up(0, "read_lines");
+    Error e;
+    InferModel *m;
+    assert_int_equal(infer_open(s->infer, data(s->arena, "read_lines"), &in_bf16, &m, &e), 0);
+    assert_ptr_equal(m, s->model);
+    assert_int_equal(infer_precision(m), MODEL_BF16);
+    assert_int_equal(infer_open(s->infer, data(s->arena, "read_lines"), &in_f32, &m, &e), 0);
+    assert_ptr_not_equal(m, s->model);
+    const Asked *const x = alone(s), *const exact = alone(one);
+    Asked *const y = many(s);
+    InferRequest *q[MANY];
+    for (int i = 0; i < MANY; i++)
+        q[i] = &y[i].q;
+    infer_run(s->infer, MANY, q);
+    for (int i = 0; i < MANY; i++)
+        keep_result(&y[i]);
+    same_results(y, x);
+    double off = 0, all = 0;
+    for (int i = 0; i < MANY; i++)
+        for (int64_t k = 0; k < x[i].n; k++) {
+            const double d = (double)x[i].result[k] - (double)exact[i].result[k];
+            off += d * d;
+            all += (double)exact[i].result[k] * (double)exact[i].result[k];
+        }
+    assert_true(off <= 1e-4 * all);
+    tear_down(one);
+    tear_down(s);
 }
 
 /* Its results depend on the batch: it runs one by one. */
@@ -335,6 +374,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(slow_compiles), cmocka_unit_test(the_nearest_size), cmocka_unit_test(the_same_in_batches),
+        cmocka_unit_test(a_precision_is_a_model_of_its_own),
         cmocka_unit_test(what_mixes_pictures_runs_one_by_one),
         cmocka_unit_test(the_same_on_workers),
         cmocka_unit_test(late_and_withdrawn),
