@@ -127,7 +127,7 @@ static void print_machine(void)
         ;
     if (f)
         fclose(f);
-    static const char *const levels[] = {"plain", "avx2", "avx512"};
+    static const char *const levels[] = {"plain", "avx2", "avx512", "avx512-vnni"};
     printf("%s (%s)", name, levels[simd_level()]);
 }
 

@@ -331,7 +331,8 @@ void frame_to_tensor(const Frame *f, const FrameBox *box, FrameFilter filter, co
                      void *scratch)
 {
     static const FrameRows *const levels[] = {
-        [SIMD_PLAIN] = &frame_rows_plain, [SIMD_256] = &frame_rows_avx2, [SIMD_512] = &frame_rows_avx512};
+        [SIMD_PLAIN] = &frame_rows_plain, [SIMD_256] = &frame_rows_avx2, [SIMD_512] = &frame_rows_avx512,
+        [SIMD_512_VNNI] = &frame_rows_avx512};
     frame_by_rows(f, box, filter, out, levels[level], scratch);
 }
 

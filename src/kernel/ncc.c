@@ -287,7 +287,8 @@ NccMatch ncc_coarse_by(const NccTemplate *t, const NccImage *image, const NccVar
 
 const NccVariant *ncc_variant(SimdLevel level)
 {
-    static const NccVariant *const variants[] = {[SIMD_PLAIN] = NULL, [SIMD_256] = &ncc_avx2, [SIMD_512] = &ncc_avx512};
+    static const NccVariant *const variants[] = {
+        [SIMD_PLAIN] = NULL, [SIMD_256] = &ncc_avx2, [SIMD_512] = &ncc_avx512, [SIMD_512_VNNI] = &ncc_vnni};
     return variants[level];
 }
 

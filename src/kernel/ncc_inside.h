@@ -48,7 +48,7 @@ typedef struct NccVariant {
     NccCorrelate *correlate;
 } NccVariant;
 
-extern const NccVariant ncc_avx2, ncc_avx512;
+extern const NccVariant ncc_avx2, ncc_avx512, ncc_vnni;
 
 /* Places of a picture: all, or some of them. */
 typedef struct NccPlaces {

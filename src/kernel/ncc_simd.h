@@ -20,8 +20,8 @@ INLINE V pair_at(const int16_t *kernel)
 
 INLINE void add(Sums *s, V kernel, V even, V odd)
 {
-    s->even = v_add32(s->even, v_madd16(kernel, even));
-    s->odd = v_add32(s->odd, v_madd16(kernel, odd));
+    s->even = v_dot16(s->even, kernel, even);
+    s->odd = v_dot16(s->odd, kernel, odd);
 }
 
 /* Row by row of the picture. For row r of places it is row i - r of the template: the pairs that are loaded serve all of

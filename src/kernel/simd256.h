@@ -37,6 +37,7 @@ typedef __m256 VF;
 #define v_max16 _mm256_max_epi16
 #define v_mulhrs16 _mm256_mulhrs_epi16
 #define v_madd16 _mm256_madd_epi16
+#define v_dot16(sum, a, b) _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)) /* pairs, added up */
 #define v_lo16 _mm256_unpacklo_epi16
 #define v_hi16 _mm256_unpackhi_epi16
 #define v_add32 _mm256_add_epi32

@@ -37,6 +37,7 @@ typedef __m512 VF;
 #define v_max16 _mm512_max_epi16
 #define v_mulhrs16 _mm512_mulhrs_epi16
 #define v_madd16 _mm512_madd_epi16
+#define v_dot16(sum, a, b) _mm512_add_epi32(sum, _mm512_madd_epi16(a, b))
 #define v_lo16 _mm512_unpacklo_epi16
 #define v_hi16 _mm512_unpackhi_epi16
 #define v_add32 _mm512_add_epi32

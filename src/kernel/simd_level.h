@@ -3,7 +3,8 @@
 #ifndef LATHE_KERNEL_SIMD_LEVEL_H
 #define LATHE_KERNEL_SIMD_LEVEL_H
 
-typedef enum SimdLevel { SIMD_PLAIN, SIMD_256, SIMD_512 } SimdLevel; /* simd256.h, simd512.h */
+/* simd256.h, simd512.h, simd512_vnni.h; each has what the one before has */
+typedef enum SimdLevel { SIMD_PLAIN, SIMD_256, SIMD_512, SIMD_512_VNNI } SimdLevel;
 
 SimdLevel simd_level(void);
 

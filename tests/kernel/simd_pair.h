@@ -93,6 +93,7 @@ V2(v_add32, _mm256_add_epi32)
 VI(v_sra32, _mm256_srai_epi32)
 V2(v_packs32, _mm256_packs_epi32)
 V2(v_hadd32, _mm256_hadd_epi32)
+#define v_dot16(sum, a, b) v_add32(sum, v_madd16(a, b))
 
 #define vf_set(x) ((VF){_mm256_set1_ps(x), _mm256_set1_ps(x)})
 #define vf_store(p, v) (_mm256_storeu_ps(p, (v).a), _mm256_storeu_ps((p) + 8, (v).b))

@@ -9,7 +9,7 @@
 
 extern const NccVariant ncc_pair; /* the correlations of AVX-512 on AVX2 */
 
-static int variants(const NccVariant *list[3])
+static int variants(const NccVariant *list[4])
 {
     const SimdLevel best = simd_level();
     int n = 0;
@@ -19,6 +19,8 @@ static int variants(const NccVariant *list[3])
     }
     if (best >= SIMD_512)
         list[n++] = &ncc_avx512;
+    if (best >= SIMD_512_VNNI)
+        list[n++] = &ncc_vnni;
     return n;
 }
 
@@ -131,7 +133,7 @@ static void check_case(Arena *a, const NccImage *t, const NccImage *mask, const 
 {
     const NccTemplate *const made = ncc_template(a, t, mask);
     const NccPlaces all = {0, 0, image->width - t->width + 1, image->height - t->height + 1};
-    const NccVariant *list[3];
+    const NccVariant *list[4];
     const int n = variants(list);
     const size_t places = all.width > 0 && all.height > 0 && !made->level[0].flat ? (size_t)all.width * (size_t)all.height : 0;
     float *const want = places ? map_of(made, image, &all, NULL) : NULL;
@@ -261,7 +263,7 @@ static void nothing_to_say(void **state)
     Arena *const a = arena_new();
     NccImage t = make_image(16, 16, 0, &r), one = make_image(16, 16, 3, &r), none = make_image(16, 16, 3, &r);
     memset((uint8_t *)(uintptr_t)none.at, 0, (size_t)(15 * none.stride + 16));
-    const NccVariant *list[3];
+    const NccVariant *list[4];
     const int n = variants(list);
     for (int k = -1; k < n; k++)
         for (int coarse = 0; coarse < 2; coarse++) {
