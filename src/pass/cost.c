@@ -20,6 +20,7 @@
 #define PAIRS_RATE 1.3         /* of i16: each product of pairs takes an addition; measured */
 #define TILES_RATE 16.0
 #define PART_CHANNELS 8        /* of a vector, or a row of a tile, that are worth having side by side */
+#define GROUP_BYTES 4          /* factors that an instruction on tiles multiplies at once: pairs of bf16 */
 #define WIDENED_RATE 0.5       /* each element is converted first */
 
 /* f32 and what is narrower; sums of integers. */
@@ -41,13 +42,19 @@ static int whole_block(const Value *v, int64_t channels, const Target *t)
     return on_tiles(v->dtype, t) && channels % row == 0 ? row : channels % lanes == 0 ? lanes : 0;
 }
 
+/* Channels that are worth having side by side come in these: parts of a vector, groups of an instruction on tiles. */
+static int part_channels(DType type, const Target *t)
+{
+    return type == DT_BF16 && on_tiles(type, t) ? GROUP_BYTES / dtype_size(type) : PART_CHANNELS;
+}
+
 /* Where whole blocks would leave some over, or fill but half a row of a tile, channels of a pixel lie side by side, if they
- * fill parts of vectors: 24, 40, 120 with 16 lanes. */
+ * fill parts of vectors: 24, 40, 120 with 16 lanes; of bf16 for tiles also 58, as no other layout has pairs of them. */
 static bool in_pixels(const Value *v, int64_t channels, const Target *t)
 {
     const int block = whole_block(v, channels, t);
     const bool half = on_tiles(v->dtype, t) && block > 0 && block * dtype_size(v->dtype) < TILE_ROW_BYTES;
-    return channels % PART_CHANNELS == 0 && (block == 0 || half);
+    return channels >= PART_CHANNELS && channels % part_channels(v->dtype, t) == 0 && (block == 0 || half);
 }
 
 int image_block(const Graph *g, ValueId v, const Target *t)
@@ -57,7 +64,7 @@ int image_block(const Graph *g, ValueId v, const Target *t)
     if (value->rank != 4 || !is_pixel(value->dtype) || !expr_is_int(g->x, value->dim[1], &channels)) {
         return 0;
     }
-    return in_pixels(value, channels, t) ? PART_CHANNELS : whole_block(value, channels, t);
+    return in_pixels(value, channels, t) ? part_channels(value->dtype, t) : whole_block(value, channels, t);
 }
 
 Layout image_layout(const Graph *g, ValueId v, ImageLayout kind, const Target *t)
