@@ -62,6 +62,7 @@ typedef struct Stream {
     bool granted;         /* the next point is not left out .. */
     int64_t asked_for;    /* .. in overload: what came then, us; 0: it was granted before */
     bool exact;           /* .. a keyframe; else the last frame that has come is wanted */
+    int64_t left_out;     /* when the last frame was that had come, us */
     GovernorShare share;  /* of what is granted */
     bool held;            /* who is told of its events is behind, or others in the spotlight */
     bool gone;            /* being removed: whatever comes is passed over */

@@ -258,6 +258,8 @@ static void check_silence(Stream *s, int64_t now)
     const bool up = live_state(s->live, NULL) == LIVE_UP;
     if (!s->grid.begun || s->spec.offline || (up && s->spec.watch->policy == SAMPLE_EVERY))
         return;
+    if (now <= s->left_out + s->spec.watch->gap + s->spec.latency)
+        return; /* frames come, and are not looked at */
     const int64_t t = s->grid.t + (now - s->grid.arrival) - s->spec.latency;
     const int64_t usual = s->grid.keyframes ? s->grid.spacing : 0;
     if (t <= s->grid.point || t <= s->grid.t + usual + s->spec.watch->gap)
@@ -372,6 +374,7 @@ static bool ask(Stream *s, int64_t now, double step)
         grid_pull(&s->grid, w.start);
     if (s->granted || now < w.arrival + patience(s))
         return true;
+    s->left_out = now;
     engine_close(s->engine, &s->share, false);
     grid_skip(&s->grid, SAMPLE_RATE, step);
     live_skip(s->live, s->grid.point);

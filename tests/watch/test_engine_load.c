@@ -27,10 +27,10 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void add_streams(EngineBench *b, const Watch *w)
+static void add_streams(EngineBench *b, const Watch *w, int n, int64_t latency)
 {
-    for (int i = 0; i < STREAMS; i++)
-        bench_add(b, &(StreamSpec){.name = arena_printf(b->arena, "s%d", i), .url = clip, .watch = w, .latency = 400000});
+    for (int i = 0; i < n; i++)
+        bench_add(b, &(StreamSpec){.name = arena_printf(b->arena, "s%d", i), .url = clip, .watch = w, .latency = latency});
 }
 
 /* Share of samples that are keyframes. */
@@ -61,7 +61,7 @@ static void test_overload(void **state)
     const Watch *const w = bench_parse(b.arena, BENCH_WATCH("newest"));
     bench_start(&b, 2);
     bench_set_work(&b, WORK);
-    add_streams(&b, w);
+    add_streams(&b, w, STREAMS, 400000);
     bench_sleep(10); /* for the governor to find out, and to make up for what was uneven before */
     int64_t before[STREAMS], after[STREAMS];
     judged(&b, before);
@@ -91,6 +91,26 @@ static void test_overload(void **state)
         assert_true(s.rate > 0);
         assert_int_equal(s.lost, 0);
     }
+    bench_close(&b);
+}
+
+/* Samples are further apart than the gap after which a stream is silent; but frames come. */
+static void test_not_silent(void **state)
+{
+    (void)state;
+    EngineBench b = bench_new();
+    const Watch *const w = bench_parse(b.arena, BENCH_WATCH("newest"));
+    bench_start(&b, 2);
+    bench_set_work(&b, 250000);
+    add_streams(&b, w, 2 * STREAMS, 600000); /* each is looked at every two seconds */
+    bench_sleep(9);
+    int64_t left_out = 0;
+    for (int i = 0; i < 2 * STREAMS; i++) {
+        const StreamStatus s = bench_status(&b, arena_printf(b.arena, "s%d", i));
+        assert_int_equal(s.lost, 0);
+        left_out += s.rate;
+    }
+    assert_true(left_out > 0);
     bench_close(&b);
 }
 
@@ -126,6 +146,6 @@ static void test_every(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_overload), cmocka_unit_test(test_every)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_overload), cmocka_unit_test(test_not_silent), cmocka_unit_test(test_every)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
