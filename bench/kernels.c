@@ -36,8 +36,20 @@ static const Case cases[] = {
     {.name = "conv3x3_128@28", .conv = true, .c = 128, .hw = 28, .kc = 128, .rs = 3, .stride = 1},
     {.name = "conv3x3_256@14", .conv = true, .c = 256, .hw = 14, .kc = 256, .rs = 3, .stride = 1},
     {.name = "conv3x3_512@7", .conv = true, .c = 512, .hw = 7, .kc = 512, .rs = 3, .stride = 1},
-    {.name = "conv1x1_1024-2048@14/2", .conv = true, .c = 1024, .hw = 14, .kc = 2048, .rs = 1, .stride = 2},
-    {.name = "conv1x1_128-512@28", .conv = true, .c = 128, .hw = 28, .kc = 512, .rs = 1, .stride = 1},
+    {.name = "conv1x1_1024-2048@14/2",
+     .conv = true,
+     .c = 1024,
+     .hw = 14,
+     .kc = 2048,
+     .rs = 1,
+     .stride = 2},
+    {.name = "conv1x1_128-512@28",
+     .conv = true,
+     .c = 128,
+     .hw = 28,
+     .kc = 512,
+     .rs = 1,
+     .stride = 1},
 };
 
 typedef struct Options {
@@ -319,7 +331,9 @@ static void run_case(Context *ctx, void *arg)
         Data *d = &data[lb->arg];
         d->b = lb;
         for (int k = 0; k < lb->rank; k++) {
-            d->dims[k] = constant(s, expr_import(s->x, l->x, lb->dim[k], arena_array_of(ctx->arena, l->x->var.len + 1, Expr)));
+            d->dims[k] =
+                constant(s, expr_import(s->x, l->x, lb->dim[k],
+                                        arena_array_of(ctx->arena, l->x->var.len + 1, Expr)));
         }
         const size_t bytes = (size_t)layout_elements(&lb->layout, lb->rank, d->dims) * 4;
         d->at = arena_alloc_aligned(ctx->arena, bytes + 256, bytes > 1 << 21 ? 1 << 21 : 64);
@@ -351,7 +365,8 @@ static void run_case(Context *ctx, void *arg)
     const double flops = c->conv ? 2.0 * (double)(c->hw * c->hw * c->kc * c->c * c->rs * c->rs)
                                  : 2.0 * (double)(c->batch * c->m * c->n * c->k);
     const double error = worst_error(c, y);
-    printf("%-20s %8.1f us %7.1f GFLOP/s %5.1f%% of peak  expand %.1f ms codegen %.1f ms  err %.1e %s\n",
+    printf("%-20s %8.1f us %7.1f GFLOP/s %5.1f%% of peak  expand %.1f ms codegen %.1f ms  err %.1e "
+           "%s\n",
            c->name, best * 1e6, flops / best / 1e9, flops / best / 1e9 / run->peak * 100,
            (t1 - t0) * 1e3, (t2 - t1) * 1e3, error, error < 1e-2 ? "" : "WRONG");
     if (run->o->show_loops || error >= 1e-2) {

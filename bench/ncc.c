@@ -1,7 +1,9 @@
-/* Template matching: build/bench/ncc [ROUNDS] times the searches; bench/ncc.py holds them against OpenCV.
+/* Template matching: build/bench/ncc [ROUNDS] times the searches; bench/ncc.py holds them against
+ * OpenCV.
  *
- * One line a case: name, picture, template, least milliseconds of the exact search, the coarse one and the plain one. The
- * pictures are noise over smooth surfaces with the template somewhere in them. */
+ * One line a case: name, picture, template, least milliseconds of the exact search, the coarse one
+ * and the plain one. The pictures are noise over smooth surfaces with the template somewhere in
+ * them. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -15,8 +17,9 @@ typedef struct Case {
 } Case;
 
 static const Case cases[] = {
-    {64, 64, 32, false, true},   {200, 80, 32, false, true},  {320, 180, 48, false, true}, {420, 160, 40, false, true},
-    {200, 80, 32, true, true}, {320, 180, 48, true, true}, {1280, 720, 48, false, false},
+    {64, 64, 32, false, true},     {200, 80, 32, false, true}, {320, 180, 48, false, true},
+    {420, 160, 40, false, true},   {200, 80, 32, true, true},  {320, 180, 48, true, true},
+    {1280, 720, 48, false, false},
 };
 
 static double now_ms(void)
@@ -36,9 +39,11 @@ static NccImage picture(Arena *a, int width, int height, uint32_t seed)
     return (NccImage){.width = width, .height = height, .stride = width, .at = p};
 }
 
-typedef NccMatch Search(const NccTemplate *t, const NccImage *image, SimdLevel level, void *scratch);
+typedef NccMatch Search(const NccTemplate *t, const NccImage *image, SimdLevel level,
+                        void *scratch);
 
-static double least_of(int rounds, Search *search, const NccTemplate *t, const NccImage *image, SimdLevel level, void *scratch)
+static double least_of(int rounds, Search *search, const NccTemplate *t, const NccImage *image,
+                       SimdLevel level, void *scratch)
 {
     double least = 1e9;
     for (int k = 0; k < rounds; k++) {
@@ -57,18 +62,25 @@ int main(int argc, char **argv)
         const Case *const c = &cases[k];
         Arena *const a = arena_new();
         const NccImage image = picture(a, c->width, c->height, 1);
-        const NccImage t = {.width = c->side, .height = c->side, .stride = image.stride,
-                            .at = image.at + (ptrdiff_t)(c->height / 3) * image.stride + c->width / 3};
+        const NccImage t = {.width = c->side,
+                            .height = c->side,
+                            .stride = image.stride,
+                            .at = image.at + (ptrdiff_t)(c->height / 3) * image.stride +
+                                  c->width / 3};
         NccImage mask = picture(a, c->side, c->side, 2);
         for (int i = 0; i < c->side * c->side; i++)
             ((uint8_t *)(uintptr_t)mask.at)[i] = i % c->side < c->side / 4 ? 0 : 255;
         const NccTemplate *const made = ncc_template(a, &t, c->mask ? &mask : NULL);
-        void *const scratch = arena_alloc_aligned(a, (size_t)ncc_scratch(made, c->width, c->height), 64);
+        void *const scratch =
+            arena_alloc_aligned(a, (size_t)ncc_scratch(made, c->width, c->height), 64);
         const SimdLevel best = simd_level();
-        const double exact = least_of(c->exact ? rounds : 2, ncc_search, made, &image, best, scratch);
+        const double exact =
+            least_of(c->exact ? rounds : 2, ncc_search, made, &image, best, scratch);
         const double coarse = least_of(rounds, ncc_search_coarse, made, &image, best, scratch);
-        const double plain = c->exact ? least_of(2, ncc_search, made, &image, SIMD_PLAIN, scratch) : 0;
-        printf("%d,%d,%d,%d,%.4f,%.4f,%.2f\n", c->width, c->height, c->side, c->mask, exact, coarse, plain);
+        const double plain =
+            c->exact ? least_of(2, ncc_search, made, &image, SIMD_PLAIN, scratch) : 0;
+        printf("%d,%d,%d,%d,%.4f,%.4f,%.2f\n", c->width, c->height, c->side, c->mask, exact, coarse,
+               plain);
         arena_free(a);
     }
 }

@@ -1,7 +1,8 @@
-/* One start of a deployed model, of a process that is new: from main to the first result, by liblathe_runtime alone.
+/* One start of a deployed model, of a process that is new: from main to the first result, by
+ * liblathe_runtime alone.
  *
- *     start MODULE [THREADS]     prints: load, session, first and later run (ms), resident memory (bytes)
- *     start --read MODULE        prints: reading the file through a mapping (ms), its size
+ *     start MODULE [THREADS]     prints: load, session, first and later run (ms), resident memory
+ * (bytes) start --read MODULE        prints: reading the file through a mapping (ms), its size
  *
  * bench/start runs both for some models. Open sizes are 1. */
 #include <lathe.h>
@@ -57,7 +58,8 @@ static int set_inputs(const lathe_module *m, lathe_session *s, lathe_error *e)
     for (int i = 0; i < lathe_input_count(m) && code == 0; i++) {
         lathe_port p;
         lathe_input(m, i, &p);
-        lathe_tensor x = {.dtype = p.dtype, .rank = p.rank, .bytes = (size_t)lathe_dtype_size(p.dtype)};
+        lathe_tensor x = {
+            .dtype = p.dtype, .rank = p.rank, .bytes = (size_t)lathe_dtype_size(p.dtype)};
         for (int k = 0; k < p.rank; k++) {
             x.dim[k] = p.dim[k] < 0 ? 1 : p.dim[k];
             x.bytes *= (size_t)x.dim[k];
@@ -95,7 +97,8 @@ int main(int argc, char **argv)
     if (code != 0)
         fprintf(stderr, "start: %s\n", e.message);
     else
-        printf("%.2f %.2f %.2f %.2f %ld\n", loaded - start, ready - loaded, first - ready, later, memory);
+        printf("%.2f %.2f %.2f %.2f %ld\n", loaded - start, ready - loaded, first - ready, later,
+               memory);
     lathe_session_free(s);
     lathe_module_free(m);
     return code != 0;

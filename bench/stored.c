@@ -1,9 +1,11 @@
 /* How fast a stored video is watched: build/bench/stored DIR ROUNDS [SAMPLES_A_SECOND]
  *
- * DIR is a generated game (build/game/game --gop 1s -o DIR). Its whole watch, on one core: at 1 sample a second if not said otherwise,
- * looking at any frame (`frames`) and at keyframes alone (`keyframes`); beside it, in turns, libav decoding each frame of the same
- * file, on one thread, and the keyframes alone (`libav`, `libav-keyframes`). A line of CSV for each, of its fastest round: CPU seconds; how many
- * times faster than the video plays; and its speed as a share of that of libav decoding each frame. */
+ * DIR is a generated game (build/game/game --gop 1s -o DIR). Its whole watch, on one core: at 1
+ * sample a second if not said otherwise, looking at any frame (`frames`) and at keyframes alone
+ * (`keyframes`); beside it, in turns, libav decoding each frame of the same file, on one thread,
+ * and the keyframes alone (`libav`, `libav-keyframes`). A line of CSV for each, of its fastest
+ * round: CPU seconds; how many times faster than the video plays; and its speed as a share of that
+ * of libav decoding each frame. */
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
 #include <stdio.h>
@@ -32,7 +34,8 @@ static double cpu_now(void)
 {
     struct rusage use;
     getrusage(RUSAGE_SELF, &use);
-    return (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) + 1e-6 * (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec);
+    return (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
+           1e-6 * (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec);
 }
 
 typedef struct Round {
@@ -42,9 +45,11 @@ typedef struct Round {
 
 static void no_event(void *arg, const EventRecord *r) { (void)arg, (void)r; }
 
-static int watch_round(ObserveHost *host, const Watch *w, const char *path, bool keyframes, Round *out, Error *e)
+static int watch_round(ObserveHost *host, const Watch *w, const char *path, bool keyframes,
+                       Round *out, Error *e)
 {
-    const StreamOptions opt = {.name = "game", .url = path, .watch = w, .event = no_event, .video.keyframes = keyframes};
+    const StreamOptions opt = {
+        .name = "game", .url = path, .watch = w, .event = no_event, .video.keyframes = keyframes};
     StreamReport r;
     const double start = cpu_now();
     const int code = stream_run(host, &opt, &r, e);
@@ -91,13 +96,16 @@ enum { FRAMES, KEYFRAMES, LIBAV, LIBAV_KEYFRAMES, KINDS };
 
 static int one(int kind, ObserveHost *host, const Watch *w, const char *path, Round *r, Error *e)
 {
-    return kind < LIBAV ? watch_round(host, w, path, kind == KEYFRAMES, r, e) : libav_round(path, kind == LIBAV_KEYFRAMES, r, e);
+    return kind < LIBAV ? watch_round(host, w, path, kind == KEYFRAMES, r, e)
+                        : libav_round(path, kind == LIBAV_KEYFRAMES, r, e);
 }
 
-static int measure(ObserveHost *host, const Watch *w, const char *path, int rounds, Round *best, Error *e)
+static int measure(ObserveHost *host, const Watch *w, const char *path, int rounds, Round *best,
+                   Error *e)
 {
     int code = 0;
-    for (int i = 0; i <= rounds && code == 0; i++) /* the first one compiles models, and does not count */
+    for (int i = 0; i <= rounds && code == 0;
+         i++) /* the first one compiles models, and does not count */
         for (int k = 0; k < KINDS && code == 0; k++) {
             Round r;
             code = one(k, host, w, path, &r, e);
@@ -125,14 +133,16 @@ int main(int argc, char **argv)
     if (code == 0) {
         Watch w = *j.watch;
         w.fps = w.max_fps = argc > 3 ? atof(argv[3]) : 1;
-        code = measure(observe_host_new(a, &nets, NULL), &w, path_join(a, argv[1], "game.mp4"), atoi(argv[2]), best, &e);
+        code = measure(observe_host_new(a, &nets, NULL), &w, path_join(a, argv[1], "game.mp4"),
+                       atoi(argv[2]), best, &e);
     }
     if (code != 0)
         fprintf(stderr, "stored: %s\n", e.message);
     printf("what,samples,frames_decoded,cpu_s,times_real_time,of_libav\n");
     for (int k = 0; k < KINDS && code == 0; k++)
-        printf("%s,%lld,%lld,%.3f,%.1f,%.2f\n", name[k], (long long)best[k].samples, (long long)best[k].frames, best[k].cpu,
-               best[LIBAV].media / best[k].cpu, best[LIBAV].cpu / best[k].cpu);
+        printf("%s,%lld,%lld,%.3f,%.1f,%.2f\n", name[k], (long long)best[k].samples,
+               (long long)best[k].frames, best[k].cpu, best[LIBAV].media / best[k].cpu,
+               best[LIBAV].cpu / best[k].cpu);
     pool_free(nets.pool);
     arena_free(a);
     return code != 0;

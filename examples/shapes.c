@@ -1,7 +1,9 @@
-/* Changing shapes: two threads run one model at once, each with its own session and another batch size every time.
- * Rows of a batch are independent, so every row must come out as it does alone: cc shapes.c -llathe -lpthread
+/* Changing shapes: two threads run one model at once, each with its own session and another batch
+ * size every time. Rows of a batch are independent, so every row must come out as it does alone: cc
+ * shapes.c -llathe -lpthread
  *
- *     ./shapes MODEL.onnx          one input f32[N,..], one output f32[N,..]; other open dims become 16 */
+ *     ./shapes MODEL.onnx          one input f32[N,..], one output f32[N,..]; other open dims
+ * become 16 */
 #include <lathe.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -59,7 +61,8 @@ static float *run_rows(lathe_module *m, const lathe_tensor *x, size_t *width, la
         lathe_tensor one = *x, y;
         one.dim[0] = 1;
         one.bytes = stride;
-        one.data = (char *)x->data + (size_t)k * stride; /* need not be aligned: it is copied then */
+        /* need not be aligned: it is copied then */
+        one.data = (char *)x->data + (size_t)k * stride;
         if (run_batch(s, &one, &y, error) != 0) {
             free(all);
             all = NULL;
@@ -123,7 +126,8 @@ int main(int argc, char **argv)
         if (caller[i].error.code != 0)
             fprintf(stderr, "shapes: %s\n", caller[i].error.message);
     }
-    printf("2 threads, %d calls each, batches of 1 to %d: %s\n", CALLS, MAX_BATCH, wrong ? "WRONG" : "ok");
+    printf("2 threads, %d calls each, batches of 1 to %d: %s\n", CALLS, MAX_BATCH,
+           wrong ? "WRONG" : "ok");
     lathe_module_free(m);
     free(row);
     free(data);

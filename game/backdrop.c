@@ -1,5 +1,5 @@
-/* Layers of noise that pass by: see backdrop.h. A layer is a strip wider than the picture whose ends meet; what of a
- * row is opaque is a list of runs, so that painting is copying. */
+/* Layers of noise that pass by: see backdrop.h. A layer is a strip wider than the picture whose
+ * ends meet; what of a row is opaque is a list of runs, so that painting is copying. */
 #include "game/backdrop.h"
 
 #include <math.h>
@@ -86,7 +86,8 @@ static const LayerStyle style[LAYERS] = {
     {0.84f, 0.20f, 0.45f, 0.90f, 18, 300, true, false},
 };
 
-static void paint_strip(Layer *l, const LayerStyle *s, const float *top, Colour c, float scale, uint32_t seed)
+static void paint_strip(Layer *l, const LayerStyle *s, const float *top, Colour c, float scale,
+                        uint32_t seed)
 {
     const int width = l->strip->width, height = l->strip->height;
     const int period = (int)((float)width / (s->grain * scale));
@@ -94,9 +95,11 @@ static void paint_strip(Layer *l, const LayerStyle *s, const float *top, Colour 
         for (int x = 0; x < width; x++) {
             if ((float)y < top[x])
                 continue;
-            const float u = (float)x * (float)period / (float)width, v = (float)y / (s->grain * scale);
+            const float u = (float)x * (float)period / (float)width,
+                        v = (float)y / (s->grain * scale);
             const float n = backdrop_noise(u, v, period, seed);
-            const float light = s->light * (1 + s->depth * (2 * n - 1)) * (0.9f + 0.2f * (float)y / (float)height);
+            const float light =
+                s->light * (1 + s->depth * (2 * n - 1)) * (0.9f + 0.2f * (float)y / (float)height);
             uint8_t *const to = l->strip->rgb + ((size_t)y * (size_t)width + (size_t)x) * 3;
             to[0] = shade(c.r, light);
             to[1] = shade(c.g, light);
@@ -163,13 +166,16 @@ static void copy_run(const Layer *l, Picture *p, int y, int row, Run run, int of
     }
 }
 
-#define NEAREST 7.0 /* how much larger the ground is at the bottom of the picture than at the horizon */
+/* how much larger the ground is at the bottom of the picture than at the horizon */
+#define NEAREST 7.0
 
-/* A row of the ground: its texture lies flat, so that rows are the larger, and pass the faster, the nearer they are. */
+/* A row of the ground: its texture lies flat, so that rows are the larger, and pass the faster, the
+ * nearer they are. */
 static void copy_ground(const Layer *l, Picture *p, int y, int row, double way)
 {
     const int height = l->strip->height, width = l->strip->width;
-    const double near = 1 + (NEAREST - 1) * (row - l->horizon) / (height - l->horizon), step = 3 / near;
+    const double near = 1 + (NEAREST - 1) * (row - l->horizon) / (height - l->horizon),
+                 step = 3 / near;
     const double depth = (1 - 1 / near) / (1 - 1 / NEAREST);
     const int from = l->horizon + (int)(depth * (height - 1 - l->horizon));
     const uint8_t *const texture = l->strip->rgb + (size_t)from * (size_t)width * 3;
@@ -194,7 +200,8 @@ static void draw_dust(const Backdrop *b, Picture *p, double t)
     for (int i = 0; i < DUST; i++) {
         Dice d = {(uint64_t)i * 977};
         const double speed = dice_real(&d, 60, 420), fall = dice_real(&d, 20, 160);
-        const double x = fmod(dice_real(&d, 0, 4000) + (t + b->phase) * speed, LOOK_WIDTH + 20) - 10;
+        const double x =
+            fmod(dice_real(&d, 0, 4000) + (t + b->phase) * speed, LOOK_WIDTH + 20) - 10;
         const double y = fmod(dice_real(&d, 0, 4000) + (t + b->phase) * fall, LOOK_HEIGHT);
         const float size = (float)dice_real(&d, 1.5, 4) * b->scale;
         const int level = dice_int(&d, 120, 255);
@@ -205,7 +212,8 @@ static void draw_dust(const Backdrop *b, Picture *p, double t)
 
 void backdrop_draw(const Backdrop *b, Picture *p, double t)
 {
-    const double way = t + b->phase + 1.2 * sin((t + b->phase) * 0.7) + 1.2; /* the player does not walk evenly */
+    /* the player does not walk evenly */
+    const double way = t + b->phase + 1.2 * sin((t + b->phase) * 0.7) + 1.2;
     const int shake = (int)lrint(3 * (double)b->scale * sin(t * 9));
     for (int k = 0; k < LAYERS; k++) {
         const Layer *const l = &b->layer[k];

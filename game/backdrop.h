@@ -1,5 +1,5 @@
-/* What moves behind the HUD: sky, hills, ground and bushes made of noise, each passing at a speed of its own, and
- * dust in the air. */
+/* What moves behind the HUD: sky, hills, ground and bushes made of noise, each passing at a speed
+ * of its own, and dust in the air. */
 #ifndef LATHE_GAME_BACKDROP_H
 #define LATHE_GAME_BACKDROP_H
 

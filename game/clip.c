@@ -29,7 +29,8 @@ static int av_failed(const Clip *c, const char *what, int code, Error *e)
 {
     char text[AV_ERROR_MAX_STRING_SIZE] = "";
     av_strerror(code, text, sizeof text);
-    return error_set(e, code == AVERROR(ENOMEM) ? ERR_MEMORY : ERR_IO, "%s: %s: %s", c->path, what, text);
+    return error_set(e, code == AVERROR(ENOMEM) ? ERR_MEMORY : ERR_IO, "%s: %s: %s", c->path, what,
+                     text);
 }
 
 int clip_open(Arena *a, const char *path, Clip **out, Error *e)
@@ -46,7 +47,8 @@ int clip_open(Arena *a, const char *path, Clip **out, Error *e)
     const AVCodec *codec = NULL;
     c->stream = av_find_best_stream(c->format, AVMEDIA_TYPE_VIDEO, -1, -1, &codec, 0);
     if (c->stream < 0 || !codec)
-        return error_set(e, ERR_UNSUPPORTED, "%s: there is no video in it that libavcodec decodes", path);
+        return error_set(e, ERR_UNSUPPORTED, "%s: there is no video in it that libavcodec decodes",
+                         path);
     c->codec = avcodec_alloc_context3(codec);
     c->frame = av_frame_alloc();
     c->packet = av_packet_alloc();
@@ -77,7 +79,8 @@ static int turn_back(Clip *c, Error *e)
     return 0;
 }
 
-/* Gives the decoder its next packet, or tells it that there is none. Damaged packets are passed over. */
+/* Gives the decoder its next packet, or tells it that there is none. Damaged packets are passed
+ * over. */
 static int feed(Clip *c, Error *e)
 {
     for (;;) {
@@ -121,12 +124,14 @@ static uint8_t level(float v)
     return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v + 0.5f);
 }
 
-/* BT.601 or 709, limited or full range, as the frame says; without a word small pictures are 601. */
+/* BT.601 or 709, limited or full range, as the frame says; without a word small pictures are
+ * 601. */
 static void to_rgb(const AVFrame *f, int shift_x, int shift_y, Picture *out)
 {
     const bool full = f->color_range == AVCOL_RANGE_JPEG || f->format == AV_PIX_FMT_YUVJ420P ||
                       f->format == AV_PIX_FMT_YUVJ422P || f->format == AV_PIX_FMT_YUVJ444P;
-    const bool bt709 = f->colorspace == AVCOL_SPC_BT709 || (f->colorspace == AVCOL_SPC_UNSPECIFIED && f->height >= 720);
+    const bool bt709 = f->colorspace == AVCOL_SPC_BT709 ||
+                       (f->colorspace == AVCOL_SPC_UNSPECIFIED && f->height >= 720);
     const float kr = bt709 ? 0.2126f : 0.299f, kb = bt709 ? 0.0722f : 0.114f, kg = 1 - kr - kb;
     const float ys = full ? 1 : 255 / 219.f, cs = full ? 1 : 255 / 224.f, black = full ? 0 : 16;
     for (int j = 0; j < out->height; j++) {
@@ -138,7 +143,8 @@ static void to_rgb(const AVFrame *f, int shift_x, int shift_y, Picture *out)
         for (int i = 0; i < out->width; i++, to += 3) {
             const int x = (int)((int64_t)i * f->width / out->width);
             const float l = ys * ((float)row[0][x] - black);
-            const float u = cs * (float)(row[1][x >> shift_x] - 128), v = cs * (float)(row[2][x >> shift_x] - 128);
+            const float u = cs * (float)(row[1][x >> shift_x] - 128),
+                        v = cs * (float)(row[2][x >> shift_x] - 128);
             to[0] = level(l + 2 * (1 - kr) * v);
             to[1] = level(l - 2 * kb * (1 - kb) / kg * u - 2 * kr * (1 - kr) / kg * v);
             to[2] = level(l + 2 * (1 - kb) * u);

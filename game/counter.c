@@ -39,7 +39,8 @@ void counter_draw(Picture *p, uint32_t number)
     }
 }
 
-/* Mean of the middle of a cell: its edges carry the blur of scaling and the ringing of transforms. */
+/* Mean of the middle of a cell: its edges carry the blur of scaling and the ringing of
+ * transforms. */
 static int cell_level(const uint8_t *luma, int stride, int width, int i)
 {
     const int x0 = edge(width, i), size = edge(width, i + 1) - x0, height = edge(width, 1);

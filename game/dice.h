@@ -1,5 +1,6 @@
-/* Chance, the same on every machine: splitmix64 (Steele, Lea, Flood 2014). Each part of the game draws from dice of
- * its own, named after it, so that a change in one leaves the others as they were. */
+/* Chance, the same on every machine: splitmix64 (Steele, Lea, Flood 2014). Each part of the game
+ * draws from dice of its own, named after it, so that a change in one leaves the others as they
+ * were. */
 #ifndef LATHE_GAME_DICE_H
 #define LATHE_GAME_DICE_H
 

@@ -11,19 +11,31 @@
 #include "game/truth.h"
 
 const GameOptions game_defaults = {
-    .seed = 1, .seconds = 30, .width = 1280, .height = 720, .fps_num = 30, .fps_den = 1, .bitrate = 2000000, .gop = 2,
-    .layout = -1, .dir = "game", .name = "game.mp4",
+    .seed = 1,
+    .seconds = 30,
+    .width = 1280,
+    .height = 720,
+    .fps_num = 30,
+    .fps_den = 1,
+    .bitrate = 2000000,
+    .gop = 2,
+    .layout = -1,
+    .dir = "game",
+    .name = "game.mp4",
 };
 
 static int check(const GameOptions *o, Error *e)
 {
-    if (o->width < 320 || o->width > 7680 || o->width % 2 || o->height % 2 || abs(o->width * 9 - o->height * 16) > 32)
-        return error_set(e, ERR_INVALID, "size %dx%d: even, 16:9, 320 to 7680 pixels wide", o->width, o->height);
+    if (o->width < 320 || o->width > 7680 || o->width % 2 || o->height % 2 ||
+        abs(o->width * 9 - o->height * 16) > 32)
+        return error_set(e, ERR_INVALID, "size %dx%d: even, 16:9, 320 to 7680 pixels wide",
+                         o->width, o->height);
     const double fps = (double)o->fps_num / o->fps_den;
     if (!(fps >= 1 && fps <= 240))
         return error_set(e, ERR_INVALID, "%g frames a second: 1 to 240", fps);
     if (!(o->seconds >= 1 && o->seconds * fps <= 0xffffff))
-        return error_set(e, ERR_INVALID, "%g seconds: at least 1, and at most 16777215 frames", o->seconds);
+        return error_set(e, ERR_INVALID, "%g seconds: at least 1, and at most 16777215 frames",
+                         o->seconds);
     if (o->bitrate < 10000 || o->bitrate > 1000000000)
         return error_set(e, ERR_INVALID, "a bit rate of %lld: 10k to 1000M", (long long)o->bitrate);
     if (!(o->gop * fps >= 1 && o->gop <= 3600))
@@ -75,8 +87,14 @@ int game_frame(Game *g, int i, Error *e)
 static int write_video(Arena *a, Game *g, Error *e)
 {
     const GameOptions *const o = g->opt;
-    const MovieOptions movie = {.width = o->width, .height = o->height, .fps_num = o->fps_num, .fps_den = o->fps_den,
-                                .bitrate = o->bitrate, .gop = (int)lrint(o->gop * g->script->fps), .preset = o->preset, .sound = g->sound};
+    const MovieOptions movie = {.width = o->width,
+                                .height = o->height,
+                                .fps_num = o->fps_num,
+                                .fps_den = o->fps_den,
+                                .bitrate = o->bitrate,
+                                .gop = (int)lrint(o->gop * g->script->fps),
+                                .preset = o->preset,
+                                .sound = g->sound};
     Movie *m = NULL;
     int code = movie_open(a, path_join(a, o->dir, o->name), &movie, &m, e);
     for (int i = 0; i < g->script->nframe && code == 0; i++) {

@@ -40,7 +40,8 @@ typedef struct Game {
 
 /* ERR_INVALID: options that make no video. The options stay where they are. */
 int game_new(Arena *a, const GameOptions *opt, Game **out, Error *e);
-/* Paints frame i with its number, into picture and yuv. With a clip behind, frames must be asked for in order. */
+/* Paints frame i with its number, into picture and yuv. With a clip behind, frames must be asked
+ * for in order. */
 int game_frame(Game *g, int i, Error *e);
 /* The video, events.jsonl, game.yaml and refs in opt->dir, which is made. */
 int game_write(Arena *a, const GameOptions *opt, Error *e);

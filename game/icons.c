@@ -9,7 +9,10 @@
 #define GREEN {70, 200, 96}
 #define RED {222, 54, 48}
 
-#define DISC(c, x, y, r) {.kind = SHAPE_DISC, .colour = c, .radius = r, .npoint = 1, .point = {{x, y}}}
+#define DISC(c, x, y, r)                                                                           \
+    {                                                                                              \
+        .kind = SHAPE_DISC, .colour = c, .radius = r, .npoint = 1, .point = { {x, y} }             \
+    }
 #define POLYGON(c, n, ...) {.kind = SHAPE_POLYGON, .colour = c, .npoint = n, .point = {__VA_ARGS__}}
 #define END {.kind = SHAPE_END}
 
@@ -27,8 +30,10 @@ static const Shape skull[] = {
 };
 
 static const Shape mask[] = {
-    POLYGON(DARK, 6, {.04f, .16f}, {.96f, .16f}, {.94f, .6f}, {.66f, .84f}, {.34f, .84f}, {.06f, .6f}),
-    POLYGON(BONE, 6, {.1f, .22f}, {.9f, .22f}, {.88f, .56f}, {.64f, .78f}, {.36f, .78f}, {.12f, .56f}),
+    POLYGON(DARK, 6, {.04f, .16f}, {.96f, .16f}, {.94f, .6f}, {.66f, .84f}, {.34f, .84f},
+            {.06f, .6f}),
+    POLYGON(BONE, 6, {.1f, .22f}, {.9f, .22f}, {.88f, .56f}, {.64f, .78f}, {.36f, .78f},
+            {.12f, .56f}),
     POLYGON(DARK, 4, {.18f, .36f}, {.44f, .44f}, {.4f, .56f}, {.22f, .52f}),
     POLYGON(DARK, 4, {.82f, .36f}, {.56f, .44f}, {.6f, .56f}, {.78f, .52f}),
     POLYGON(DARK, 4, {.34f, .64f}, {.66f, .64f}, {.6f, .7f}, {.4f, .7f}),
@@ -36,10 +41,18 @@ static const Shape mask[] = {
 };
 
 /* The outline of a shield, m from the edge of the square. */
-#define ESCUTCHEON(c, m)                                                                                               \
-    {.kind = SHAPE_POLYGON, .colour = c, .npoint = 7,                                                                  \
-     .point = {{.08f + m, .08f + m}, {.5f, .02f + m}, {.92f - m, .08f + m}, {.9f - m, .54f}, {.74f - m, .78f - m},     \
-               {.5f, .98f - m}, {.1f + m, .54f}}}
+#define ESCUTCHEON(c, m)                                                                           \
+    {                                                                                              \
+        .kind = SHAPE_POLYGON, .colour = c, .npoint = 7, .point = {                                \
+            {.08f + m, .08f + m},                                                                  \
+            {.5f, .02f + m},                                                                       \
+            {.92f - m, .08f + m},                                                                  \
+            {.9f - m, .54f},                                                                       \
+            {.74f - m, .78f - m},                                                                  \
+            {.5f, .98f - m},                                                                       \
+            {.1f + m, .54f}                                                                        \
+        }                                                                                          \
+    }
 
 static const Shape shield[] = {
     ESCUTCHEON(DARK, 0.f),
@@ -53,8 +66,8 @@ static const Shape shield[] = {
 static const Shape badge[] = {
     ESCUTCHEON(DARK, 0.f),
     ESCUTCHEON(GOLD, .06f),
-    POLYGON(DARK, 10, {.5f, .2f}, {.57f, .4f}, {.78f, .4f}, {.61f, .53f}, {.67f, .74f}, {.5f, .61f}, {.33f, .74f},
-            {.39f, .53f}, {.22f, .4f}, {.43f, .4f}),
+    POLYGON(DARK, 10, {.5f, .2f}, {.57f, .4f}, {.78f, .4f}, {.61f, .53f}, {.67f, .74f}, {.5f, .61f},
+            {.33f, .74f}, {.39f, .53f}, {.22f, .4f}, {.43f, .4f}),
     END,
 };
 
@@ -66,9 +79,10 @@ static const Shape health[] = {
     END,
 };
 
-#define ROUND(x)                                                                                                       \
-    POLYGON(DARK, 5, {x - .13f, .95f}, {x - .13f, .32f}, {x, .06f}, {x + .13f, .32f}, {x + .13f, .95f}),               \
-        POLYGON(GOLD, 4, {x - .08f, .9f}, {x - .08f, .44f}, {x + .08f, .44f}, {x + .08f, .9f}),                        \
+#define ROUND(x)                                                                                   \
+    POLYGON(DARK, 5, {x - .13f, .95f}, {x - .13f, .32f}, {x, .06f}, {x + .13f, .32f},              \
+            {x + .13f, .95f}),                                                                     \
+        POLYGON(GOLD, 4, {x - .08f, .9f}, {x - .08f, .44f}, {x + .08f, .44f}, {x + .08f, .9f}),    \
         POLYGON(RED, 3, {x - .08f, .38f}, {x, .16f}, {x + .08f, .38f})
 
 static const Shape ammo[] = {ROUND(.2f), ROUND(.5f), ROUND(.8f), END};

@@ -1,5 +1,5 @@
-/* The game's icons, as shapes (paint.h). Two look like others and are not: what searches for a skull or a shield has to
- * tell them apart. */
+/* The game's icons, as shapes (paint.h). Two look like others and are not: what searches for a
+ * skull or a shield has to tell them apart. */
 #ifndef LATHE_GAME_ICONS_H
 #define LATHE_GAME_ICONS_H
 

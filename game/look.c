@@ -1,5 +1,5 @@
-/* Layouts, fonts and colours to choose from: see look.h. The bar of the frame's number lies at the top left, up to
- * (576, 16), and nothing of the HUD stands there. */
+/* Layouts, fonts and colours to choose from: see look.h. The bar of the frame's number lies at the
+ * top left, up to (576, 16), and nothing of the HUD stands there. */
 #include "game/look.h"
 
 #include "base/file.h"
@@ -8,7 +8,8 @@
 #define FONTS "/usr/share/fonts/truetype/"
 #define COUNT(x) (int)(sizeof(x) / sizeof *(x))
 
-const char *const cell_name[CELL_COUNT] = {"score", "clock", "alive", "feed", "states", "map", "band"};
+const char *const cell_name[CELL_COUNT] = {"score",  "clock", "alive", "feed",
+                                           "states", "map",   "band"};
 
 /* By enum Cell. The band is where screens are told apart: in play it is the row of weapons. */
 static const Rect layout[LOOK_LAYOUTS][CELL_COUNT] = {
@@ -23,23 +24,35 @@ static const Rect layout[LOOK_LAYOUTS][CELL_COUNT] = {
 };
 
 static const char *const title_face[] = {
-    "dejavu/DejaVuSans-Bold.ttf", "dejavu/DejaVuSerif-Bold.ttf", "liberation/LiberationSans-Bold.ttf",
+    "dejavu/DejaVuSans-Bold.ttf",
+    "dejavu/DejaVuSerif-Bold.ttf",
+    "liberation/LiberationSans-Bold.ttf",
     "liberation/LiberationSerif-Bold.ttf",
 };
 static const char *const hud_face[] = {
-    "dejavu/DejaVuSans-Bold.ttf", "dejavu/DejaVuSansMono-Bold.ttf", "liberation/LiberationSans-Bold.ttf",
-    "liberation/LiberationMono-Bold.ttf", "liberation/LiberationSans-Regular.ttf", "dejavu/DejaVuSans.ttf",
+    "dejavu/DejaVuSans-Bold.ttf",
+    "dejavu/DejaVuSansMono-Bold.ttf",
+    "liberation/LiberationSans-Bold.ttf",
+    "liberation/LiberationMono-Bold.ttf",
+    "liberation/LiberationSans-Regular.ttf",
+    "dejavu/DejaVuSans.ttf",
 };
 static const char *const feed_face[] = {
-    "dejavu/DejaVuSans.ttf", "liberation/LiberationSans-Regular.ttf", "liberation/LiberationSans-Bold.ttf",
+    "dejavu/DejaVuSans.ttf",
+    "liberation/LiberationSans-Regular.ttf",
+    "liberation/LiberationSans-Bold.ttf",
     "dejavu/DejaVuSans-Bold.ttf",
 };
 
-static const Colour text_colour[] = {{255, 255, 255}, {255, 244, 200}, {210, 255, 220}, {220, 236, 255}};
-static const Colour accent_colour[] = {{255, 180, 40}, {70, 190, 255}, {240, 90, 110}, {120, 230, 110}};
+static const Colour text_colour[] = {
+    {255, 255, 255}, {255, 244, 200}, {210, 255, 220}, {220, 236, 255}};
+static const Colour accent_colour[] = {
+    {255, 180, 40}, {70, 190, 255}, {240, 90, 110}, {120, 230, 110}};
 static const Colour panel_colour[] = {{10, 12, 20}, {30, 18, 40}, {14, 36, 34}, {40, 30, 16}};
-static const Colour sky_colour[] = {{120, 170, 220}, {220, 150, 110}, {90, 100, 130}, {170, 200, 190}};
-static const Colour ground_colour[] = {{96, 120, 60}, {150, 120, 80}, {110, 110, 115}, {170, 175, 180}};
+static const Colour sky_colour[] = {
+    {120, 170, 220}, {220, 150, 110}, {90, 100, 130}, {170, 200, 190}};
+static const Colour ground_colour[] = {
+    {96, 120, 60}, {150, 120, 80}, {110, 110, 115}, {170, 175, 180}};
 static const char *const alive_label[] = {"ALIVE", "LEFT", "PLAYERS"};
 static const char *const score_label[] = {"SCORE", "POINTS", "XP"};
 static const char *const victory[] = {"VICTORY", "WINNER", "CHAMPION"};

@@ -1,5 +1,5 @@
-/* How one game looks: where the parts of its HUD stand, in which fonts and colours. Drawn by dice from a seed, so that
- * other seeds are games that nobody has seen.
+/* How one game looks: where the parts of its HUD stand, in which fonts and colours. Drawn by dice
+ * from a seed, so that other seeds are games that nobody has seen.
  *
  * All places are reference pixels, of 1280 x 720. */
 #ifndef LATHE_GAME_LOOK_H
@@ -16,7 +16,16 @@ typedef struct Rect {
 } Rect;
 
 /* Parts of the HUD that a watch looks at. */
-typedef enum Cell { CELL_SCORE, CELL_CLOCK, CELL_ALIVE, CELL_FEED, CELL_STATES, CELL_MAP, CELL_BAND, CELL_COUNT } Cell;
+typedef enum Cell {
+    CELL_SCORE,
+    CELL_CLOCK,
+    CELL_ALIVE,
+    CELL_FEED,
+    CELL_STATES,
+    CELL_MAP,
+    CELL_BAND,
+    CELL_COUNT
+} Cell;
 extern const char *const cell_name[CELL_COUNT];
 
 typedef struct Face {
@@ -38,8 +47,8 @@ typedef struct Look {
     const char *alive_label, *score_label, *victory, *defeat;
 } Look;
 
-/* layout -1 and font NULL: as the dice fall. `font`: of all texts, a file or a name such as "DejaVuSans-Bold".
- * ERR_IO: there is no such font. */
+/* layout -1 and font NULL: as the dice fall. `font`: of all texts, a file or a name such as
+ * "DejaVuSans-Bold". ERR_IO: there is no such font. */
 int look_new(Arena *a, uint64_t seed, int layout, const char *font, Look *out, Error *e);
 
 #endif

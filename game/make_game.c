@@ -1,4 +1,5 @@
-/* game --seed S --seconds 30 -o DIR: a video of a game that never was, with the list of what happens in it. */
+/* game --seed S --seconds 30 -o DIR: a video of a game that never was, with the list of what
+ * happens in it. */
 #include <libavutil/log.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,9 +10,11 @@
 static const char usage[] =
     "game [OPTIONS] -o DIR\n"
     "\n"
-    "Makes DIR/game.mp4, a game that never was; events.jsonl: what happens in it; game.yaml and refs/: a watch for it.\n"
+    "Makes DIR/game.mp4, a game that never was; events.jsonl: what happens in it; game.yaml and "
+    "refs/: a watch for it.\n"
     "\n"
-    "    --seed N                which game: other seeds have other fonts, colours, layouts, scripts (1)\n"
+    "    --seed N                which game: other seeds have other fonts, colours, layouts, "
+    "scripts (1)\n"
     "    --seconds N             how long (30)\n"
     "    --size WxH              16:9, even (1280x720)\n"
     "    --fps N, N/D            frames a second (30)\n"
@@ -23,8 +26,10 @@ static const char usage[] =
     "    --over CLIP             draws the game over a video, in place of its own background\n"
     "    --preset NAME           of x264 (veryfast)\n"
     "    --recogniser FILE       model that reads text, written into game.yaml\n"
-    "    --voice FILE            speech, a WAV of one channel and 16 bits, that is said now and then\n"
-    "    --name FILE             of the video in DIR; its ending chooses the container: mp4, mkv, ts (game.mp4)\n";
+    "    --voice FILE            speech, a WAV of one channel and 16 bits, that is said now and "
+    "then\n"
+    "    --name FILE             of the video in DIR; its ending chooses the container: mp4, mkv, "
+    "ts (game.mp4)\n";
 
 static bool number(const char *text, double low, double high, const char *unit, double *out)
 {
@@ -48,7 +53,10 @@ static bool take_seed(GameOptions *o, const char *v)
     return v[0] >= '0' && v[0] <= '9' && *end == 0;
 }
 
-static bool take_seconds(GameOptions *o, const char *v) { return number(v, 0, 1e9, "s", &o->seconds); }
+static bool take_seconds(GameOptions *o, const char *v)
+{
+    return number(v, 0, 1e9, "s", &o->seconds);
+}
 
 static bool take_size(GameOptions *o, const char *v)
 {
@@ -89,11 +97,11 @@ static bool take_layout(GameOptions *o, const char *v)
 
 static bool take_noise(GameOptions *o, const char *v) { return number(v, 0, 1e6, "", &o->noise); }
 
-#define TEXT_OPTION(field)                                                                                             \
-    static bool take_##field(GameOptions *o, const char *v)                                                            \
-    {                                                                                                                  \
-        o->field = v;                                                                                                  \
-        return v[0] != 0;                                                                                              \
+#define TEXT_OPTION(field)                                                                         \
+    static bool take_##field(GameOptions *o, const char *v)                                        \
+    {                                                                                              \
+        o->field = v;                                                                              \
+        return v[0] != 0;                                                                          \
     }
 TEXT_OPTION(font)
 TEXT_OPTION(over)
@@ -107,10 +115,11 @@ static const struct {
     const char *name;
     bool (*take)(GameOptions *o, const char *value);
 } option[] = {
-    {"--seed", take_seed}, {"--seconds", take_seconds}, {"--size", take_size}, {"--fps", take_fps},
-    {"--bitrate", take_bitrate}, {"--gop", take_gop}, {"--layout", take_layout}, {"--font", take_font},
-    {"--noise", take_noise}, {"--over", take_over}, {"--preset", take_preset}, {"--recogniser", take_recogniser}, {"--voice", take_voice},
-    {"--name", take_name}, {"-o", take_dir},
+    {"--seed", take_seed},     {"--seconds", take_seconds}, {"--size", take_size},
+    {"--fps", take_fps},       {"--bitrate", take_bitrate}, {"--gop", take_gop},
+    {"--layout", take_layout}, {"--font", take_font},       {"--noise", take_noise},
+    {"--over", take_over},     {"--preset", take_preset},   {"--recogniser", take_recogniser},
+    {"--voice", take_voice},   {"--name", take_name},       {"-o", take_dir},
 };
 #define OPTIONS (int)(sizeof option / sizeof *option)
 
@@ -122,7 +131,8 @@ static int parse(int argc, char **argv, GameOptions *o)
         while (k < OPTIONS && strcmp(argv[i], option[k].name) != 0)
             k++;
         if (k == OPTIONS || i + 1 == argc) {
-            fprintf(stderr, "game: '%s' %s; see game --help\n", argv[i], k == OPTIONS ? "is no option" : "needs a value");
+            fprintf(stderr, "game: '%s' %s; see game --help\n", argv[i],
+                    k == OPTIONS ? "is no option" : "needs a value");
             return 2;
         }
         if (!option[k].take(o, argv[i + 1])) {
@@ -150,8 +160,9 @@ int main(int argc, char **argv)
     Error e = {0};
     code = game_write(a, &o, &e);
     if (code == 0)
-        printf("%s/%s: %g s, seed %llu; what happens in it: %s/events.jsonl; the watch for it: %s/game.yaml\n", o.dir,
-               o.name, o.seconds, (unsigned long long)o.seed, o.dir, o.dir);
+        printf("%s/%s: %g s, seed %llu; what happens in it: %s/events.jsonl; the watch for it: "
+               "%s/game.yaml\n",
+               o.dir, o.name, o.seconds, (unsigned long long)o.seed, o.dir, o.dir);
     else
         fprintf(stderr, "game: %s\n", e.message);
     arena_free(a);

@@ -40,7 +40,8 @@ static int av_failed(const Movie *m, const char *what, int code, Error *e)
 {
     char text[AV_ERROR_MAX_STRING_SIZE] = "";
     av_strerror(code, text, sizeof text);
-    return error_set(e, code == AVERROR(ENOMEM) ? ERR_MEMORY : ERR_IO, "%s: %s: %s", m->path, what, text);
+    return error_set(e, code == AVERROR(ENOMEM) ? ERR_MEMORY : ERR_IO, "%s: %s: %s", m->path, what,
+                     text);
 }
 
 static int open_codec(Movie *m, const MovieOptions *opt, Error *e)
@@ -104,7 +105,8 @@ static int open_file(Movie *m, Error *e)
     m->stream = avformat_new_stream(m->format, NULL);
     if (m->sound) {
         m->sound_stream = avformat_new_stream(m->format, NULL);
-        if (!m->sound_stream || avcodec_parameters_from_context(m->sound_stream->codecpar, m->sound_codec) < 0)
+        if (!m->sound_stream ||
+            avcodec_parameters_from_context(m->sound_stream->codecpar, m->sound_codec) < 0)
             return error_set(e, ERR_MEMORY, "%s: no memory", m->path);
         m->sound_stream->time_base = m->sound_codec->time_base;
     }
@@ -133,7 +135,8 @@ int movie_open(Arena *a, const char *path, const MovieOptions *opt, Movie **out,
     Movie *const m = arena_new_of(a, Movie);
     m->path = arena_strdup(a, path);
     if (avformat_alloc_output_context2(&m->format, NULL, NULL, path) < 0)
-        return error_set(e, ERR_UNSUPPORTED, "%s: the name says no container that libavformat writes", path);
+        return error_set(e, ERR_UNSUPPORTED,
+                         "%s: the name says no container that libavformat writes", path);
     arena_defer(a, movie_free, m);
     m->format->flags |= AVFMT_FLAG_BITEXACT; /* no date, no version: the same bytes each time */
     int code = open_codec(m, opt, e);
@@ -147,7 +150,8 @@ int movie_open(Arena *a, const char *path, const MovieOptions *opt, Movie **out,
 }
 
 /* frame NULL: the end. duration: of a packet, 0: as the encoder says. */
-static int encode(Movie *m, AVCodecContext *codec, const AVStream *stream, const AVFrame *frame, int64_t duration, Error *e)
+static int encode(Movie *m, AVCodecContext *codec, const AVStream *stream, const AVFrame *frame,
+                  int64_t duration, Error *e)
 {
     int code = avcodec_send_frame(codec, frame);
     while (code >= 0) {
@@ -168,7 +172,8 @@ static int encode(Movie *m, AVCodecContext *codec, const AVStream *stream, const
 static int say_until(Movie *m, double seconds, Error *e)
 {
     int code = 0;
-    while (m->sound && code == 0 && (double)m->said / m->sound->rate < seconds && m->said < m->sound->n) {
+    while (m->sound && code == 0 && (double)m->said / m->sound->rate < seconds &&
+           m->said < m->sound->n) {
         AVFrame *const f = m->sound_frame;
         const int made = av_frame_make_writable(f);
         if (made < 0)

@@ -1,5 +1,6 @@
-/* Writes pictures into a video file: H.264 by libx264, one thread, so that the same pictures give the same file. The
- * container follows from the name: .mp4, .mkv, .ts, and what else libavformat knows. */
+/* Writes pictures into a video file: H.264 by libx264, one thread, so that the same pictures give
+ * the same file. The container follows from the name: .mp4, .mkv, .ts, and what else libavformat
+ * knows. */
 #ifndef LATHE_GAME_MOVIE_H
 #define LATHE_GAME_MOVIE_H
 

@@ -53,8 +53,10 @@ static int clamp(int v, int low, int high)
 
 void paint_panel(Picture *p, float x, float y, float width, float height, Colour c, float opacity)
 {
-    const int x0 = clamp((int)lrintf(x), 0, p->width), x1 = clamp((int)lrintf(x + width), x0, p->width);
-    const int y0 = clamp((int)lrintf(y), 0, p->height), y1 = clamp((int)lrintf(y + height), y0, p->height);
+    const int x0 = clamp((int)lrintf(x), 0, p->width),
+              x1 = clamp((int)lrintf(x + width), x0, p->width);
+    const int y0 = clamp((int)lrintf(y), 0, p->height),
+              y1 = clamp((int)lrintf(y + height), y0, p->height);
     blend_rows(p, x0, y0, x1, y1, c, opacity);
 }
 
@@ -128,11 +130,13 @@ static void shade(const Shape *shape, float size, float c, float s, int x, int y
 Sprite *paint_shapes(Arena *a, const Shape *shape, int size, float degrees)
 {
     Sprite *const out = arena_new_of(a, Sprite);
-    *out = (Sprite){.width = size, .height = size, .rgba = arena_array_of(a, size * size * 4, uint8_t)};
+    *out = (Sprite){
+        .width = size, .height = size, .rgba = arena_array_of(a, size * size * 4, uint8_t)};
     const float turn = degrees * 3.14159265f / 180, c = cosf(turn), s = sinf(turn);
     for (int y = 0; y < size; y++) {
         for (int x = 0; x < size; x++)
-            shade(shape, (float)size, c, s, x, y, out->rgba + ((size_t)y * (size_t)size + (size_t)x) * 4);
+            shade(shape, (float)size, c, s, x, y,
+                  out->rgba + ((size_t)y * (size_t)size + (size_t)x) * 4);
     }
     return out;
 }
@@ -147,7 +151,8 @@ static Sprite *set_text(Arena *a, Font *f, float size, Colour c, const char *tex
 {
     const bool dark = c.r + c.g + c.b < 200; /* stands on something light: needs no edge */
     const int edge = dark ? 0 : (int)ceilf(size / 12), margin = edge + 2;
-    const int up = (int)ceilf(size) + margin, width = (int)ceilf(font_text_width(f, size, text)) + 2 * margin;
+    const int up = (int)ceilf(size) + margin,
+              width = (int)ceilf(font_text_width(f, size, text)) + 2 * margin;
     const int height = up + (int)ceilf(size * 0.35f) + margin;
     Arena *const work = arena_child(a);
     Picture *const cover = picture_new(work, width, height);
@@ -161,7 +166,8 @@ static Sprite *set_text(Arena *a, Font *f, float size, Colour c, const char *tex
             for (int j = -edge; j <= edge; j++) {
                 for (int i = -edge; i <= edge; i++) {
                     const int u = x + i, v = y + j;
-                    if (u >= 0 && v >= 0 && u < width && v < height && cover->rgb[(v * width + u) * 3] > most)
+                    if (u >= 0 && v >= 0 && u < width && v < height &&
+                        cover->rgb[(v * width + u) * 3] > most)
                         most = cover->rgb[(v * width + u) * 3];
                 }
             }
@@ -180,7 +186,8 @@ static Sprite *set_text(Arena *a, Font *f, float size, Colour c, const char *tex
 const Sprite *type_set(Type *t, const char *name, Font *f, float size, Colour c, const char *text)
 {
     char key[256];
-    const int n = snprintf(key, sizeof key, "%s %.2f %02x%02x%02x %s", name, (double)size, c.r, c.g, c.b, text);
+    const int n = snprintf(key, sizeof key, "%s %.2f %02x%02x%02x %s", name, (double)size, c.r, c.g,
+                           c.b, text);
     assert(n > 0 && (size_t)n < sizeof key);
     const int at = strmap_get(&t->made, key, -1);
     if (at >= 0)

@@ -1,5 +1,5 @@
-/* What the game is painted with beside vision/draw.h: sprites with transparency, shapes with smooth edges, panels that
- * let the picture shine through. */
+/* What the game is painted with beside vision/draw.h: sprites with transparency, shapes with smooth
+ * edges, panels that let the picture shine through. */
 #ifndef LATHE_GAME_PAINT_H
 #define LATHE_GAME_PAINT_H
 
@@ -41,8 +41,8 @@ typedef struct Type {
 } Type;
 
 Type type_new(Arena *a);
-/* `name` tells fonts apart. With a dark edge of a twelfth of its size, as games draw it, so that it reads on any
- * background. */
+/* `name` tells fonts apart. With a dark edge of a twelfth of its size, as games draw it, so that it
+ * reads on any background. */
 const Sprite *type_set(Type *t, const char *name, Font *f, float size, Colour c, const char *text);
 
 #endif

@@ -9,14 +9,15 @@ int painter_feed_icon(const Look *l)
     return (int)l->line - 6;
 }
 
-float paint_text(Painter *p, Picture *out, const Face *face, float size, Colour c, float x, float y, Align align,
-                 float opacity, const char *text)
+float paint_text(Painter *p, Picture *out, const Face *face, float size, Colour c, float x, float y,
+                 Align align, float opacity, const char *text)
 {
-    const float pixels = size * p->scale, width = font_text_width(face->font, pixels, text) / p->scale;
+    const float pixels = size * p->scale,
+                width = font_text_width(face->font, pixels, text) / p->scale;
     x -= align == ALIGN_CENTRE ? width / 2 : align == ALIGN_RIGHT ? width : 0;
     if (opacity > 0)
-        paint_sprite(out, type_set(&p->type, face->name, face->font, pixels, c, text), (int)lrintf(x * p->scale),
-                     (int)lrintf(y * p->scale), opacity);
+        paint_sprite(out, type_set(&p->type, face->name, face->font, pixels, c, text),
+                     (int)lrintf(x * p->scale), (int)lrintf(y * p->scale), opacity);
     return width;
 }
 
@@ -36,7 +37,8 @@ Sprite *painter_icon(const Painter *p, Icon icon, float size, float degrees)
     return paint_shapes(p->arena, icon_shape[icon], (int)lrintf(size * p->scale), degrees);
 }
 
-Painter *painter_new(Arena *a, uint64_t seed, const Look *look, const Script *script, int width, int height)
+Painter *painter_new(Arena *a, uint64_t seed, const Look *look, const Script *script, int width,
+                     int height)
 {
     Painter *const p = arena_new_of(a, Painter);
     *p = (Painter){.arena = a, .look = look, .script = script, .width = width, .height = height,

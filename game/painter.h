@@ -28,7 +28,8 @@ typedef struct Painter {
     const Sprite *arrow[PAINTER_TURNS];
 } Painter;
 
-Painter *painter_new(Arena *a, uint64_t seed, const Look *look, const Script *script, int width, int height);
+Painter *painter_new(Arena *a, uint64_t seed, const Look *look, const Script *script, int width,
+                     int height);
 /* `behind`: a picture of the painter's size, in place of the game's own background; NULL. */
 void painter_draw(Painter *p, const Scene *s, const Picture *behind, Picture *out);
 
@@ -39,16 +40,18 @@ int painter_feed_icon(const Look *l);
 /* What screens.c and hud.c share. */
 typedef enum Align { ALIGN_LEFT, ALIGN_CENTRE, ALIGN_RIGHT } Align;
 /* (x, y): on the baseline. Returns the width, in reference pixels. */
-float paint_text(Painter *p, Picture *out, const Face *face, float size, Colour c, float x, float y, Align align,
-                 float opacity, const char *text);
+float paint_text(Painter *p, Picture *out, const Face *face, float size, Colour c, float x, float y,
+                 Align align, float opacity, const char *text);
 void paint_rect(const Painter *p, Picture *out, Rect r, Colour c, float opacity);
-void paint_icon(const Painter *p, Picture *out, const Sprite *s, float x, float y, float opacity); /* top left */
+/* top left */
+void paint_icon(const Painter *p, Picture *out, const Sprite *s, float x, float y, float opacity);
 Sprite *painter_icon(const Painter *p, Icon icon, float size, float degrees);
 
 void screens_new(Painter *p);                                         /* sets screen[] */
 void screens_move(Painter *p, const Scene *s, Picture *out);          /* what moves on them */
 void hud_new(Painter *p);                                             /* sets map and icons */
 void hud_draw(Painter *p, const Scene *s, Picture *out);
-void hud_world(Painter *p, const Scene *s, Picture *out);             /* figures and texts in the world behind it */
+/* figures and texts in the world behind it */
+void hud_world(Painter *p, const Scene *s, Picture *out);
 
 #endif

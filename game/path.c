@@ -1,5 +1,5 @@
-/* Areas of the map and the player's way: see path.h. The way is straight from waypoint to waypoint; ways that stay too
- * shortly somewhere are drawn anew. */
+/* Areas of the map and the player's way: see path.h. The way is straight from waypoint to waypoint;
+ * ways that stay too shortly somewhere are drawn anew. */
 #include "game/path.h"
 
 #include <math.h>
@@ -9,7 +9,8 @@
 #define MOST_LEGS 64
 #define TURN 0.35 /* seconds that a change of direction takes */
 
-static const char *const area_name[] = {"harbour", "mill", "quarry", "airfield", "old_town", "forest", "castle", "dam"};
+static const char *const area_name[] = {"harbour",  "mill",   "quarry", "airfield",
+                                        "old_town", "forest", "castle", "dam"};
 #define NAMES (int)(sizeof area_name / sizeof *area_name)
 
 /* Five of the six cells of a 3 x 2 grid have an area, with a strip of no area around it. */
@@ -27,8 +28,10 @@ void path_areas(uint64_t seed, Area area[SCRIPT_AREAS])
         for (int i = 0; i < 8; i++)
             j[i] = (float)dice_real(&d, 0, 8);
         area[n] = (Area){.name = area_name[(first + n) % NAMES],
-                         .corner = {{x + j[0], y + j[1]}, {x + wide + j[2], y + j[3]},
-                                    {x + wide + j[4], y + tall + j[5]}, {x + j[6], y + tall + j[7]}}};
+                         .corner = {{x + j[0], y + j[1]},
+                                    {x + wide + j[2], y + j[3]},
+                                    {x + wide + j[4], y + tall + j[5]},
+                                    {x + j[6], y + tall + j[7]}}};
         n++;
     }
 }
@@ -80,7 +83,8 @@ static int draw_way(Dice *d, const Script *s, Span play, Waypoint *way)
         Point to = middle(&s->area[next]);
         to.x += (float)dice_real(d, -8, 8);
         to.y += (float)dice_real(d, -12, 12);
-        const double length = hypot((double)(to.x - way[n - 1].at.x), (double)(to.y - way[n - 1].at.y));
+        const double length =
+            hypot((double)(to.x - way[n - 1].at.x), (double)(to.y - way[n - 1].at.y));
         const int take = (int)lrint(length / dice_real(d, 16, 26) * s->fps);
         way[n] = (Waypoint){way[n - 1].frame + take, to};
         n++;
@@ -89,7 +93,8 @@ static int draw_way(Dice *d, const Script *s, Span play, Waypoint *way)
     return n;
 }
 
-/* No stay is short; the last may be cut by the end of the play, but not shorter than that either. */
+/* No stay is short; the last may be cut by the end of the play, but not shorter than that
+ * either. */
 static bool way_good(const Script *s, Span play, const Waypoint *way, int n)
 {
     const int dwell = (int)lrint(SCRIPT_DWELL * s->fps);

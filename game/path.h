@@ -5,8 +5,8 @@
 #include "game/script.h"
 
 void path_areas(uint64_t seed, Area area[SCRIPT_AREAS]);
-/* Waypoints for the frames of a match. Each stay in an area, and outside between two stays, lasts SCRIPT_DWELL at
- * least. */
+/* Waypoints for the frames of a match. Each stay in an area, and outside between two stays, lasts
+ * SCRIPT_DWELL at least. */
 void path_write(Arena *a, Script *s, uint64_t seed, Span play);
 /* Where the player is; the arrow's turn in degrees, clockwise from the top. */
 Point path_at(const Script *s, int frame, float *degrees);

@@ -17,26 +17,35 @@ static const char head[] =
 static const char numbers[] =
     "\n"
     "signal:\n"
-    "  alive: {from: text, region: alive, mode: line, charset: \"0123456789\", min_conf: 0.6, parse: '^(\\d{1,3})$', type: int,\n"
+    "  alive: {from: text, region: alive, mode: line, charset: \"0123456789\", min_conf: 0.6, "
+    "parse: '^(\\d{1,3})$', type: int,\n"
     "          range: [1, 100],\n"
     "          guard: {max_up_per_s: 0, rebaseline_after: 5, reset_on: \"screen == 'lobby'\"}}\n"
-    "  score: {from: text, region: score, mode: line, charset: \"0123456789\", min_conf: 0.6, parse: '^(\\d{1,5})$', type: int,\n"
+    "  score: {from: text, region: score, mode: line, charset: \"0123456789\", min_conf: 0.6, "
+    "parse: '^(\\d{1,5})$', type: int,\n"
     "          range: [0, 99999],\n"
     "          guard: {max_down_per_s: 0, rebaseline_after: 5, reset_on: \"screen == 'lobby'\"}}\n"
-    "  clock: {from: text, region: clock, mode: line, charset: \"0123456789:\", min_conf: 0.6, parse: '^(\\d{2}:\\d{2})$'}\n"
-    "  skull: {from: icon, region: feed, template: refs/skull.png, mask: alpha, on: 0.8, off: 0.7}\n"
-    "  shield_icon: {from: icon, region: states, template: refs/shield.png, mask: alpha, on: 0.8, off: 0.7}\n"
+    "  clock: {from: text, region: clock, mode: line, charset: \"0123456789:\", min_conf: 0.6, "
+    "parse: '^(\\d{2}:\\d{2})$'}\n"
+    "  skull: {from: icon, region: feed, template: refs/skull.png, mask: alpha, on: 0.8, off: "
+    "0.7}\n"
+    "  shield_icon: {from: icon, region: states, template: refs/shield.png, mask: alpha, on: 0.8, "
+    "off: 0.7}\n"
     "  screen: {from: screen, region: band, unknown_below: 0.6, classes: {";
 
-/* What changed has to be seen twice in three samples; its record is dated back to the first. A shield is gone when it has
- * been away for eight samples, which are 0.8 s by then: for less it may be covered. */
+/* What changed has to be seen twice in three samples; its record is dated back to the first. A
+ * shield is gone when it has been away for eight samples, which are 0.8 s by then: for less it may
+ * be covered. */
 static const char events[] =
     "\n"
     "event:\n"
     "  match: {when: \"screen == 'play'\", confirm: [2, 3], release: [2, 3], data: [clock]}\n"
-    "  final_ten: {when: \"screen == 'play' && alive <= 10\", confirm: [2, 3], release: [2, 3], severity: 2, data: [alive]}\n"
-    "  alive_change: {when: \"changed(alive)\", within: \"screen == 'play'\", emit: point, confirm: [2, 3], data: [alive, alive.prev]}\n"
-    "  score_change: {when: \"changed(score)\", within: \"screen == 'play'\", emit: point, confirm: [2, 3], data: [score, score.prev]}\n"
+    "  final_ten: {when: \"screen == 'play' && alive <= 10\", confirm: [2, 3], release: [2, 3], "
+    "severity: 2, data: [alive]}\n"
+    "  alive_change: {when: \"changed(alive)\", within: \"screen == 'play'\", emit: point, "
+    "confirm: [2, 3], data: [alive, alive.prev]}\n"
+    "  score_change: {when: \"changed(score)\", within: \"screen == 'play'\", emit: point, "
+    "confirm: [2, 3], data: [score, score.prev]}\n"
     "  kill: {when: \"screen == 'play' && skull\", confirm: [2, 3], release: [3, 3], emit: point}\n"
     "  shield: {when: \"screen == 'play' && shield_icon\", confirm: [2, 3], release: [8, 8]}\n"
     "  victory: {when: \"screen == 'victory'\", confirm: [2, 3], release: [2, 3]}\n"
@@ -46,20 +55,24 @@ static const char events[] =
 
 static void add_map(Str *out, const Script *script)
 {
-    str_addf(out, "  player: {from: position, region: map, template: refs/arrow.png, rotations: 36, on: 0.78, map: [%d, 0, 0, 0, %d, 0], areas: {",
+    str_addf(out,
+             "  player: {from: position, region: map, template: refs/arrow.png, rotations: 36, on: "
+             "0.78, map: [%d, 0, 0, 0, %d, 0], areas: {",
              MAP_UNIT, MAP_UNIT);
     for (int i = 0; i < SCRIPT_AREAS; i++) {
         str_addf(out, "%s\n    %s: [", i ? "," : "", script->area[i].name);
         for (int k = 0; k < 4; k++) {
             const Point at = script->area[i].corner[k];
-            str_addf(out, "%s[%.1f, %.1f]", k ? ", " : "", (double)(MAP_UNIT * at.x), (double)(MAP_UNIT * at.y));
+            str_addf(out, "%s[%.1f, %.1f]", k ? ", " : "", (double)(MAP_UNIT * at.x),
+                     (double)(MAP_UNIT * at.y));
         }
         str_addf(out, "]");
     }
     str_addf(out, "}}\n");
 }
 
-void profile_yaml(Str *out, const Look *look, const Script *script, const char *recogniser, bool voice)
+void profile_yaml(Str *out, const Look *look, const Script *script, const char *recogniser,
+                  bool voice)
 {
     str_add(out, head);
     if (recogniser) {
@@ -70,7 +83,8 @@ void profile_yaml(Str *out, const Look *look, const Script *script, const char *
     str_add(out, "region:\n");
     for (int i = 0; i < CELL_COUNT; i++) {
         const Rect r = look->cell[i];
-        str_addf(out, "  %s: [%g, %g, %g, %g]\n", cell_name[i], (double)r.x, (double)r.y, (double)r.width, (double)r.height);
+        str_addf(out, "  %s: [%g, %g, %g, %g]\n", cell_name[i], (double)r.x, (double)r.y,
+                 (double)r.width, (double)r.height);
     }
     str_add(out, numbers);
     for (int i = 0; i < SCREEN_COUNT; i++)
@@ -83,21 +97,32 @@ void profile_yaml(Str *out, const Look *look, const Script *script, const char *
     if (voice) /* pauses of less than 0.9 s belong to it: at ten samples a second */
         str_add(out, "  voice: {when: voice_heard, confirm: [2, 3], release: [9, 9]}\n");
     for (int i = 0; i < SCRIPT_AREAS; i++)
-        str_addf(out, "  in_%s: {when: \"screen == 'play' && player.area == '%s'\", confirm: [2, 3], release: [2, 3]}\n",
+        str_addf(out,
+                 "  in_%s: {when: \"screen == 'play' && player.area == '%s'\", confirm: [2, 3], "
+                 "release: [2, 3]}\n",
                  script->area[i].name, script->area[i].name);
 }
 
 static int write_band(Arena *a, const char *dir, Painter *p, Screen screen, int n, Error *e)
 {
     const Rect r = p->look->cell[CELL_BAND];
-    Picture *const frame = picture_new(a, p->width, p->height), *const band = picture_new(a, (int)r.width, (int)r.height);
-    const Scene s = {.frame = -1, .screen = screen, .t = 7.3 * n, .since = 2.7 * n + 0.5, .light = 1, .alive = 50,
+    Picture *const frame = picture_new(a, p->width, p->height), *const band =
+                                                                    picture_new(a, (int)r.width,
+                                                                                (int)r.height);
+    const Scene s = {.frame = -1,
+                     .screen = screen,
+                     .t = 7.3 * n,
+                     .since = 2.7 * n + 0.5,
+                     .light = 1,
+                     .alive = 50,
                      .player = {SCRIPT_MAP / 2, SCRIPT_MAP / 2}};
     painter_draw(p, &s, NULL, frame);
     for (int y = 0; y < band->height; y++)
         memcpy(band->rgb + (size_t)y * (size_t)band->width * 3,
-               frame->rgb + (((size_t)r.y + (size_t)y) * (size_t)frame->width + (size_t)r.x) * 3, (size_t)band->width * 3);
-    return picture_write_png(arena_printf(a, "%s/%s-%d.png", dir, screen_name[screen], n + 1), band, e);
+               frame->rgb + (((size_t)r.y + (size_t)y) * (size_t)frame->width + (size_t)r.x) * 3,
+               (size_t)band->width * 3);
+    return picture_write_png(arena_printf(a, "%s/%s-%d.png", dir, screen_name[screen], n + 1), band,
+                             e);
 }
 
 #define PLAY_REFERENCES 5 /* one for each weapon that may be chosen */

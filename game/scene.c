@@ -18,7 +18,8 @@ static int value_at(const Step *step, int n, int frame)
     return value;
 }
 
-/* Light and flash of crossings: of a fade on both sides of the border, else at the start of the act. */
+/* Light and flash of crossings: of a fade on both sides of the border, else at the start of the
+ * act. */
 static void cross(const Script *s, Scene *out)
 {
     const Act *const now = &s->act.at[out->act];

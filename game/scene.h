@@ -1,5 +1,5 @@
-/* What is to be seen at one frame of a script. All that paints the picture reads this, and so does what writes the
- * truth: the two cannot drift apart. */
+/* What is to be seen at one frame of a script. All that paints the picture reads this, and so does
+ * what writes the truth: the two cannot drift apart. */
 #ifndef LATHE_GAME_SCENE_H
 #define LATHE_GAME_SCENE_H
 
@@ -25,8 +25,8 @@ typedef struct Scene {
 
 Scene scene_at(const Script *s, int frame);
 
-/* Where a line of the feed stands: lines from the bottom, 0 for the newest, not whole while it moves. Opacity 0: it is
- * not seen. */
+/* Where a line of the feed stands: lines from the bottom, 0 for the newest, not whole while it
+ * moves. Opacity 0: it is not seen. */
 typedef struct FeedPlace {
     float up, opacity;
 } FeedPlace;

@@ -1,5 +1,5 @@
-/* The screens beside the play: menu, lobby, victory, defeat. Each has a band of its own at the bottom, by which a watch
- * tells them apart; no number stands where the HUD of the play has one. */
+/* The screens beside the play: menu, lobby, victory, defeat. Each has a band of its own at the
+ * bottom, by which a watch tells them apart; no number stands where the HUD of the play has one. */
 #include <math.h>
 #include <stdio.h>
 
@@ -20,7 +20,8 @@ static Picture *paper(const Painter *p, Colour top, Colour bottom, uint32_t seed
     for (int y = 0; y < p->height; y++) {
         for (int x = 0; x < p->width; x++) {
             const float grain = 120 * p->scale;
-            const float n = backdrop_noise((float)x / grain, (float)y / grain, 1 << 10, seed) - 0.5f;
+            const float n =
+                backdrop_noise((float)x / grain, (float)y / grain, 1 << 10, seed) - 0.5f;
             const float t = (float)y / (float)p->height + 0.5f * n;
             uint8_t *const to = out->rgb + ((size_t)y * (size_t)p->width + (size_t)x) * 3;
             to[0] = blend(top.r, bottom.r, t);
@@ -33,7 +34,8 @@ static Picture *paper(const Painter *p, Colour top, Colour bottom, uint32_t seed
 
 static Rect part(const Rect *r, float x0, float y0, float x1, float y1)
 {
-    return (Rect){r->x + x0 * r->width, r->y + y0 * r->height, (x1 - x0) * r->width, (y1 - y0) * r->height};
+    return (Rect){r->x + x0 * r->width, r->y + y0 * r->height, (x1 - x0) * r->width,
+                  (y1 - y0) * r->height};
 }
 
 static void menu(Painter *p, Picture *out, const Rect *band)
@@ -55,8 +57,8 @@ static void menu(Painter *p, Picture *out, const Rect *band)
 
 static void lobby(Painter *p, Picture *out, const Rect *band)
 {
-    static const char *const name[] = {"Kestrel", "Moss", "Rook", "Vega", "Tarn", "Pike", "Wren", "Juno",
-                                       "Flint", "Dune", "Quill", "Onyx77"};
+    static const char *const name[] = {"Kestrel", "Moss", "Rook",  "Vega", "Tarn",  "Pike",
+                                       "Wren",    "Juno", "Flint", "Dune", "Quill", "Onyx77"};
     const Look *const l = p->look;
     for (int i = 0; i < 12; i++) {
         const float x = 330 + 210 * (float)(i % 3), y = 130 + 108 * (float)(i / 3);
@@ -66,7 +68,8 @@ static void lobby(Painter *p, Picture *out, const Rect *band)
     }
     paint_rect(p, out, *band, white, 0.85f);
     paint_rect(p, out, part(band, 0.03f, 0.55f, 0.66f, 0.85f), black, 0.9f);
-    paint_text(p, out, &l->title, 24, black, band->x + 24, band->y + 32, ALIGN_LEFT, 1, "Waiting for players");
+    paint_text(p, out, &l->title, 24, black, band->x + 24, band->y + 32, ALIGN_LEFT, 1,
+               "Waiting for players");
     paint_rect(p, out, part(band, 0.78f, 0.15f, 0.97f, 0.85f), l->accent, 1);
     paint_text(p, out, &l->title, 24, black, band->x + 700, band->y + 44, ALIGN_CENTRE, 1, "Leave");
 }
@@ -88,29 +91,36 @@ static void end(Painter *p, Picture *out, const Rect *band, bool won)
     const Look *const l = p->look;
     char text[64];
     const Script *const s = p->script;
-    paint_text(p, out, &l->title, 96, won ? l->accent : (Colour){230, 60, 50}, 640, 300, ALIGN_CENTRE, 1,
-               won ? l->victory : l->defeat);
+    paint_text(p, out, &l->title, 96, won ? l->accent : (Colour){230, 60, 50}, 640, 300,
+               ALIGN_CENTRE, 1, won ? l->victory : l->defeat);
     snprintf(text, sizeof text, "Score %d", s->score.len > 0 ? vec_last(&s->score).value : 0);
     paint_text(p, out, &l->title, 36, white, 640, 400, ALIGN_CENTRE, 1, text);
-    snprintf(text, sizeof text, "Placed %d of 100", won ? 1 : s->alive.len > 0 ? vec_last(&s->alive).value : 100);
+    snprintf(text, sizeof text, "Placed %d of 100",
+             won                ? 1
+             : s->alive.len > 0 ? vec_last(&s->alive).value
+                                : 100);
     paint_text(p, out, &l->title, 36, white, 640, 450, ALIGN_CENTRE, 1, text);
     paint_rect(p, out, *band, won ? l->accent : black, 1);
     if (won)
         stripes(p, out, *band, black);
     else
         paint_rect(p, out, part(band, 0.35f, 0.15f, 0.65f, 0.85f), (Colour){180, 50, 40}, 1);
-    paint_text(p, out, &l->title, 26, white, band->x + band->width / 2, band->y + 46, ALIGN_CENTRE, 1, "Continue");
+    paint_text(p, out, &l->title, 26, white, band->x + band->width / 2, band->y + 46, ALIGN_CENTRE,
+               1, "Continue");
 }
 
 void screens_new(Painter *p)
 {
-    static const Colour deep[SCREEN_COUNT] = {{20, 26, 60}, {30, 60, 66}, {0, 0, 0}, {150, 110, 40}, {40, 8, 12}};
-    static const Colour low[SCREEN_COUNT] = {{90, 50, 110}, {16, 26, 40}, {0, 0, 0}, {60, 40, 90}, {90, 40, 40}};
+    static const Colour deep[SCREEN_COUNT] = {
+        {20, 26, 60}, {30, 60, 66}, {0, 0, 0}, {150, 110, 40}, {40, 8, 12}};
+    static const Colour low[SCREEN_COUNT] = {
+        {90, 50, 110}, {16, 26, 40}, {0, 0, 0}, {60, 40, 90}, {90, 40, 40}};
     const Rect *const band = &p->look->cell[CELL_BAND];
     for (int k = 0; k < SCREEN_COUNT; k++) {
         if (k == SCREEN_PLAY)
             continue;
-        Picture *const out = p->screen[k] = paper(p, deep[k], low[k], (uint32_t)(p->seed + (uint64_t)k));
+        Picture *const out = p->screen[k] =
+            paper(p, deep[k], low[k], (uint32_t)(p->seed + (uint64_t)k));
         switch (k) {
         case SCREEN_MENU: menu(p, out, band); break;
         case SCREEN_LOBBY: lobby(p, out, band); break;
@@ -135,14 +145,16 @@ void screens_move(Painter *p, const Scene *s, Picture *out)
         snprintf(text, sizeof text, "Joined %d/100", joined);
         paint_text(p, out, &l->title, 26, white, 640, 620, ALIGN_CENTRE, 1, text);
         const Rect *const band = &l->cell[CELL_BAND];
-        paint_rect(p, out, (Rect){band->x + 26, band->y + 42, 4.8f * (float)joined, 18}, l->accent, 1);
+        paint_rect(p, out, (Rect){band->x + 26, band->y + 42, 4.8f * (float)joined, 18}, l->accent,
+                   1);
         break;
     }
     default:
         for (int i = 0; i < 24; i++) { /* what rains on winners and losers */
             const float fallen = (float)s->t * (120 + 9 * (float)i) + (float)(i * 173);
             const Rect r = {(float)(i * 397 % 1280), fmodf(fallen, 600) + 20, 8, 8};
-            paint_rect(p, out, r, s->screen == SCREEN_VICTORY ? l->accent : (Colour){90, 20, 20}, 0.8f);
+            paint_rect(p, out, r, s->screen == SCREEN_VICTORY ? l->accent : (Colour){90, 20, 20},
+                       0.8f);
         }
         break;
     }

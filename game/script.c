@@ -1,5 +1,5 @@
-/* Writes the script of the matches: see script.h. Each part keeps clear of the others where the law asks for it: parts
- * made earlier are known to later ones. */
+/* Writes the script of the matches: see script.h. Each part keeps clear of the others where the law
+ * asks for it: parts made earlier are known to later ones. */
 #include "game/script.h"
 
 #include <math.h>
@@ -65,12 +65,13 @@ static void write_acts(Writer *w, int from, int to)
 
 /* ---- numbers ---- */
 
-/* Frames in the play at which a number changes: one in each of n equal slots, SCRIPT_DWELL apart. Returns n, 0 in a
- * play that is too short. */
+/* Frames in the play at which a number changes: one in each of n equal slots, SCRIPT_DWELL apart.
+ * Returns n, 0 in a play that is too short. */
 static int change_frames(Writer *w, double slot, int most, int *frame)
 {
     const int dwell = frames(w->s, SCRIPT_DWELL);
-    const int from = w->play.from + frames(w->s, EDGE), usable = w->play.to - frames(w->s, EDGE) - from;
+    const int from = w->play.from + frames(w->s, EDGE),
+              usable = w->play.to - frames(w->s, EDGE) - from;
     int n = usable / frames(w->s, slot);
     n = n < 0 ? 0 : n > most ? most : n;
     for (int i = 0; i < n; i++) {
@@ -82,8 +83,8 @@ static int change_frames(Writer *w, double slot, int most, int *frame)
 
 #define MOST_CHANGES 64
 
-/* From 100 down to 1 in a match that is won, else to where the player fell. The curve is steep first, so that the last
- * ten take their time. */
+/* From 100 down to 1 in a match that is won, else to where the player fell. The curve is steep
+ * first, so that the last ten take their time. */
 static void write_alive(Writer *w)
 {
     int frame[MOST_CHANGES];
@@ -94,7 +95,8 @@ static void write_alive(Writer *w)
     int value = 100;
     for (int i = 0; i < n; i++) {
         const double left = 1 - (i + 1.0) / n;
-        const int ideal = last + (int)lrint((100 - last) * pow(left, 2.2) * dice_real(&w->dice, 0.9, 1.1));
+        const int ideal =
+            last + (int)lrint((100 - last) * pow(left, 2.2) * dice_real(&w->dice, 0.9, 1.1));
         const int least = last + n - 1 - i; /* one for each change to come */
         value = ideal >= value ? value - 1 : ideal;
         value = value < least ? least : value;
@@ -105,7 +107,8 @@ static void write_alive(Writer *w)
 static void write_score(Writer *w)
 {
     int frame[MOST_CHANGES];
-    const int n = change_frames(w, SCRIPT_DWELL * dice_real(&w->dice, 1.3, 2.2), MOST_CHANGES, frame);
+    const int n =
+        change_frames(w, SCRIPT_DWELL * dice_real(&w->dice, 1.3, 2.2), MOST_CHANGES, frame);
     const int unit = dice_chance(&w->dice, 0.5) ? 10 : 5;
     int value = 0;
     vec_push(w->arena, &w->s->score, ((Step){w->play.from, value}));
@@ -117,10 +120,11 @@ static void write_score(Writer *w)
 
 /* ---- feed ---- */
 
-static const char *const nick[] = {"Kestrel", "Moss", "Onyx77", "Rook", "lumen", "Vega", "Tarn", "Bramble", "Zephyr9",
-                                   "Pike", "Saffron", "Wren", "Cobalt", "Juno", "Flint", "Dune", "Marlow", "Quill"};
-static const char *const saying[] = {"Storm closes in 0:45", "Supply drop ahead", "Juno joined the squad",
-                                     "Match point", "Tarn left the match"};
+static const char *const nick[] = {"Kestrel", "Moss",    "Onyx77",  "Rook", "lumen",   "Vega",
+                                   "Tarn",    "Bramble", "Zephyr9", "Pike", "Saffron", "Wren",
+                                   "Cobalt",  "Juno",    "Flint",   "Dune", "Marlow",  "Quill"};
+static const char *const saying[] = {"Storm closes in 0:45", "Supply drop ahead",
+                                     "Juno joined the squad", "Match point", "Tarn left the match"};
 #define COUNT(x) (int)(sizeof(x) / sizeof *(x))
 #define PICK(d, list) (list)[dice_int(d, 0, COUNT(list) - 1)]
 
@@ -136,8 +140,8 @@ static void add_line(Writer *w, LineKind kind, int from)
     vec_push(w->arena, &w->s->feed, line);
 }
 
-/* Kills come in bursts of one or two, whose skulls are away for SCRIPT_DWELL between; other lines between them. Lines
- * are in the order of their time. */
+/* Kills come in bursts of one or two, whose skulls are away for SCRIPT_DWELL between; other lines
+ * between them. Lines are in the order of their time. */
 static void write_feed(Writer *w)
 {
     const int stop = w->play.to - frames(w->s, EDGE), life = frames(w->s, SCRIPT_FEED);
@@ -242,7 +246,8 @@ static int frame_in_play(Writer *w)
 
 #define TRIES 40 /* to find a place; a match that has none goes without */
 
-/* An icon behind a cover is not to be told from one that is gone, but by how long it is away: half as long at most. */
+/* An icon behind a cover is not to be told from one that is gone, but by how long it is away: half
+ * as long at most. */
 static void write_covers(Writer *w)
 {
     static const Cell choice[] = {CELL_ALIVE, CELL_SCORE, CELL_STATES, CELL_CLOCK};
@@ -319,7 +324,8 @@ const Script *script_new(Arena *a, uint64_t seed, double fps, double seconds)
     path_areas(seed, s->area);
     const int matches = seconds < 1.5 * MATCH ? 1 : (int)lrint(seconds / MATCH);
     for (int m = 0; m < matches; m++) {
-        write_acts(&w, (int)((int64_t)s->nframe * m / matches), (int)((int64_t)s->nframe * (m + 1) / matches));
+        write_acts(&w, (int)((int64_t)s->nframe * m / matches),
+                   (int)((int64_t)s->nframe * (m + 1) / matches));
         write_alive(&w);
         write_score(&w);
         write_feed(&w);

@@ -2,11 +2,12 @@
  *
  *     menu - lobby - play - victory or defeat       (again, in longer videos)
  *
- * Everything is told in frames of the video, from 0; a span is [from, to). What is to be seen at a frame is said by
- * scene_at (scene.h); what may be said of it, by truth.h.
+ * Everything is told in frames of the video, from 0; a span is [from, to). What is to be seen at a
+ * frame is said by scene_at (scene.h); what may be said of it, by truth.h.
  *
- * The script keeps to a law, so that its events can be told from samples taken twice a second: what changes stays for
- * SCRIPT_DWELL seconds at least, but for what is meant to be missed: glitches, black and white frames, covers. */
+ * The script keeps to a law, so that its events can be told from samples taken twice a second: what
+ * changes stays for SCRIPT_DWELL seconds at least, but for what is meant to be missed: glitches,
+ * black and white frames, covers. */
 #ifndef LATHE_GAME_SCRIPT_H
 #define LATHE_GAME_SCRIPT_H
 
@@ -14,7 +15,8 @@
 #include "game/look.h"
 
 #define SCRIPT_DWELL 1.3   /* seconds that a value, an icon or its absence lasts at least */
-#define SCRIPT_FEED 2.8    /* seconds that a line of the feed stays, the last SCRIPT_FADE of them fading */
+/* seconds that a line of the feed stays, the last SCRIPT_FADE of them fading */
+#define SCRIPT_FEED 2.8
 #define SCRIPT_FADE 0.5
 #define SCRIPT_MAP 200     /* side of the map, in its own coordinates */
 #define SCRIPT_AREAS 5
@@ -24,7 +26,14 @@ typedef struct Span {
     int from, to;
 } Span;
 
-typedef enum Screen { SCREEN_MENU, SCREEN_LOBBY, SCREEN_PLAY, SCREEN_VICTORY, SCREEN_DEFEAT, SCREEN_COUNT } Screen;
+typedef enum Screen {
+    SCREEN_MENU,
+    SCREEN_LOBBY,
+    SCREEN_PLAY,
+    SCREEN_VICTORY,
+    SCREEN_DEFEAT,
+    SCREEN_COUNT
+} Screen;
 extern const char *const screen_name[SCREEN_COUNT];
 
 /* How a screen follows upon the one before. */
@@ -58,7 +67,13 @@ typedef struct Cover { /* a panel over a part of the HUD */
     Span at;
 } Cover;
 
-typedef enum GlitchKind { GLITCH_ALIVE, GLITCH_SCORE, GLITCH_SHIELD, GLITCH_SCREEN, GLITCH_COUNT } GlitchKind;
+typedef enum GlitchKind {
+    GLITCH_ALIVE,
+    GLITCH_SCORE,
+    GLITCH_SHIELD,
+    GLITCH_SCREEN,
+    GLITCH_COUNT
+} GlitchKind;
 typedef struct Glitch { /* one frame that shows what is not so */
     GlitchKind kind;
     int frame, value; /* value: the number, or the screen */

@@ -37,7 +37,8 @@ static int wav_read(Arena *a, const char *path, Wav *out, Error *e)
         const uint8_t *const p = (const uint8_t *)f.at + at;
         size_t size = word(p + 4, 4);
         size = size < f.size - at - 8 ? size : f.size - at - 8;
-        if (memcmp(p, "fmt ", 4) == 0 && size >= 16 && word(p + 8, 2) == 1 && word(p + 10, 2) == 1 && word(p + 22, 2) == 16)
+        if (memcmp(p, "fmt ", 4) == 0 && size >= 16 && word(p + 8, 2) == 1 &&
+            word(p + 10, 2) == 1 && word(p + 22, 2) == 16)
             out->rate = (int)word(p + 12, 4);
         if (memcmp(p, "data", 4) == 0) {
             out->at = p + 8;
@@ -46,7 +47,8 @@ static int wav_read(Arena *a, const char *path, Wav *out, Error *e)
         at += 8 + size + size % 2;
     }
     if (out->rate < 8000 || out->rate > 48000 || out->n < out->rate / 10)
-        return error_set(e, ERR_INVALID, "%s: no WAV of one channel, 16 bits and 8 to 48 kHz", path);
+        return error_set(e, ERR_INVALID, "%s: no WAV of one channel, 16 bits and 8 to 48 kHz",
+                         path);
     return 0;
 }
 
@@ -88,12 +90,14 @@ int sound_new(Arena *a, const char *wav, uint64_t seed, double seconds, Sound **
     for (int i = 0; i < s->n; i++)
         s->at[i] = (float)(NOISE * (2 * dice_unit(&d) - 1));
     const double length = (double)w.n / w.rate;
-    for (double t = 1.5 + dice_unit(&d); t + length < seconds - 1; t += length + 4 + 3 * dice_unit(&d)) {
+    for (double t = 1.5 + dice_unit(&d); t + length < seconds - 1;
+         t += length + 4 + 3 * dice_unit(&d)) {
         const int first = (int)(t * w.rate);
         for (int i = 0; i < w.n; i++)
             s->at[first + i] += sample_of(&w, i);
         for (int i = 0; i < once.spoken.len; i++)
-            vec_push(a, &s->spoken, ((Spoken){t + once.spoken.at[i].from, t + once.spoken.at[i].to}));
+            vec_push(a, &s->spoken,
+                     ((Spoken){t + once.spoken.at[i].from, t + once.spoken.at[i].to}));
     }
     *out = s;
     return 0;
@@ -102,6 +106,8 @@ int sound_new(Arena *a, const char *wav, uint64_t seed, double seconds, Sound **
 void sound_truth(Str *out, const Sound *s)
 {
     for (int i = 0; i < s->spoken.len; i++)
-        str_addf(out, "{\"event\":\"voice\",\"key\":null,\"t_start\":%.6f,\"t_end\":%.6f,\"value\":null}\n", s->spoken.at[i].from,
-                 s->spoken.at[i].to);
+        str_addf(
+            out,
+            "{\"event\":\"voice\",\"key\":null,\"t_start\":%.6f,\"t_end\":%.6f,\"value\":null}\n",
+            s->spoken.at[i].from, s->spoken.at[i].to);
 }

@@ -1,8 +1,10 @@
-/* The game's sound: speech, given as a WAV file, said now and then over a soft noise; and when it is said.
+/* The game's sound: speech, given as a WAV file, said now and then over a soft noise; and when it
+ * is said.
  *
  *     {"event":"voice","key":null,"t_start":3.1,"t_end":7.9,"value":null}
  *
- * Where the speech is loud enough to be heard somebody speaks; pauses of less than SOUND_PAUSE are part of it. */
+ * Where the speech is loud enough to be heard somebody speaks; pauses of less than SOUND_PAUSE are
+ * part of it. */
 #ifndef LATHE_GAME_SOUND_H
 #define LATHE_GAME_SOUND_H
 
@@ -22,8 +24,8 @@ typedef struct Sound {
     VEC(Spoken) spoken;
 } Sound;
 
-/* The WAV (16 bits, one channel) from second 2 or so on, again and again with 4 to 7 s between, all in `seconds` of sound.
- * ERR_INVALID: it is no such file. */
+/* The WAV (16 bits, one channel) from second 2 or so on, again and again with 4 to 7 s between, all
+ * in `seconds` of sound. ERR_INVALID: it is no such file. */
 int sound_new(Arena *a, const char *wav, uint64_t seed, double seconds, Sound **out, Error *e);
 void sound_truth(Str *out, const Sound *s); /* one line each, with newlines */
 

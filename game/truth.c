@@ -64,18 +64,25 @@ static void see(Arena *a, TruthList *list, Watched *w, Fact now, int frame)
     }
     if (w->open < 0) {
         w->open = list->len;
-        vec_push(a, list, ((Truth){.event = w->event, .point = w->point, .from = frame, .last = frame}));
+        vec_push(a, list,
+                 ((Truth){.event = w->event, .point = w->point, .from = frame, .last = frame}));
     }
     list->at[w->open].last = frame;
 }
 
-static void see_number(Arena *a, TruthList *list, const char *event, int *before, int now, int frame)
+static void see_number(Arena *a, TruthList *list, const char *event, int *before, int now,
+                       int frame)
 {
     if (now == FACT_NONE || now == *before)
         return;
     if (*before != FACT_NONE) {
-        const Truth t = {.event = event, .point = true, .from = frame, .last = frame, .change = true,
-                         .value = now, .prev = *before};
+        const Truth t = {.event = event,
+                         .point = true,
+                         .from = frame,
+                         .last = frame,
+                         .change = true,
+                         .value = now,
+                         .prev = *before};
         vec_push(a, list, t);
     }
     *before = now;
@@ -84,7 +91,9 @@ static void see_number(Arena *a, TruthList *list, const char *event, int *before
 /* Three-valued: false && unknown is false. */
 static Fact both(Fact a, Fact b)
 {
-    return a == FACT_NO || b == FACT_NO ? FACT_NO : a == FACT_YES && b == FACT_YES ? FACT_YES : FACT_UNKNOWN;
+    return a == FACT_NO || b == FACT_NO     ? FACT_NO
+           : a == FACT_YES && b == FACT_YES ? FACT_YES
+                                            : FACT_UNKNOWN;
 }
 
 static Fact at_most(int value, int limit)
@@ -111,11 +120,13 @@ TruthList truth_new(Arena *a, const Script *s)
 {
     TruthList list = {0};
     Watched match = {.event = "match", .open = -1}, ten = {.event = "final_ten", .open = -1};
-    Watched kill = {.event = "kill", .point = true, .open = -1}, shield = {.event = "shield", .open = -1};
+    Watched kill = {.event = "kill", .point = true, .open = -1},
+            shield = {.event = "shield", .open = -1};
     Watched victory = {.event = "victory", .open = -1}, area[SCRIPT_AREAS];
     for (int i = 0; i < SCRIPT_AREAS; i++)
         area[i] = (Watched){.event = arena_printf(a, "in_%s", s->area[i].name), .open = -1};
-    int alive = FACT_NONE, score = FACT_NONE, two = -1; /* two: frame at which so few were left, -1: spent */
+    /* two: frame at which so few were left, -1: spent */
+    int alive = FACT_NONE, score = FACT_NONE, two = -1;
     bool few = false;
     for (int frame = 0; frame < s->nframe; frame++) {
         const Facts f = truth_facts(s, frame);
@@ -136,7 +147,8 @@ TruthList truth_new(Arena *a, const Script *s)
         see(a, &list, &victory, is_screen(f.screen, SCREEN_VICTORY), frame);
         if (victory.open >= 0 && !won_before && two >= 0) {
             if ((frame - two) / s->fps <= WIN_WITHIN)
-                vec_push(a, &list, ((Truth){.event = "win", .point = true, .from = frame, .last = frame}));
+                vec_push(a, &list,
+                         ((Truth){.event = "win", .point = true, .from = frame, .last = frame}));
             two = -1;
         }
     }
@@ -149,7 +161,8 @@ void truth_print(Str *out, const Script *s, const TruthList *list)
 {
     for (int i = 0; i < list->len; i++) {
         const Truth *const t = &list->at[i];
-        str_addf(out, "{\"event\":\"%s\",\"key\":null,\"t_start\":%.6f,", t->event, t->from / s->fps);
+        str_addf(out, "{\"event\":\"%s\",\"key\":null,\"t_start\":%.6f,", t->event,
+                 t->from / s->fps);
         if (t->point)
             str_addf(out, "\"t_end\":null");
         else

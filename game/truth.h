@@ -2,9 +2,9 @@
  *
  *     {"event":"alive_change","key":null,"t_start":7.333333,"t_end":null,"value":88,"prev":93}
  *
- * Each frame gives facts, of which some are unknown: behind a cover, on a black or white frame, in the dark half of a
- * fade, on a frame with a glitch. From facts, events follow by the rules of the watch that goes with the game
- * (profile.h):
+ * Each frame gives facts, of which some are unknown: behind a cover, on a black or white frame, in
+ * the dark half of a fade, on a frame with a glitch. From facts, events follow by the rules of the
+ * watch that goes with the game (profile.h):
  *
  *     match         the play screen                                        span
  *     final_ten     at most ten alive on the play screen                   span
@@ -16,8 +16,8 @@
  *     victory       the victory screen                                     span
  *     win           it follows within 20 s upon at most two alive          point
  *
- * Times are seconds from the first frame of the video, those of frames: t_start of the first on which it is seen,
- * t_end of the last. Unknown frames neither begin nor end anything. */
+ * Times are seconds from the first frame of the video, those of frames: t_start of the first on
+ * which it is seen, t_end of the last. Unknown frames neither begin nor end anything. */
 #ifndef LATHE_GAME_TRUTH_H
 #define LATHE_GAME_TRUTH_H
 

@@ -1,6 +1,8 @@
-/* Lathe and DLPack (version 1): tensors exchanged with NumPy, PyTorch, JAX and others without a copy.
+/* Lathe and DLPack (version 1): tensors exchanged with NumPy, PyTorch, JAX and others without a
+ * copy.
  *
- * Include dlpack/dlpack.h before this file if you have it; the structs below are the same, as the standard has them. */
+ * Include dlpack/dlpack.h before this file if you have it; the structs below are the same, as the
+ * standard has them. */
 #ifndef LATHE_DLPACK_H
 #define LATHE_DLPACK_H
 
@@ -53,17 +55,21 @@ typedef struct DLManagedTensorVersioned {
 
 #endif
 
-/* An output of the last lathe_run; call its deleter when done, on any thread. It stays as it is meanwhile, whatever
- * becomes of the session: the next lathe_run gets other memory for it. NULL: as lathe_get_output; in the older form
- * also LATHE_UNSUPPORTED for types that take less than a byte. */
-struct DLManagedTensorVersioned *lathe_output_to_dlpack(lathe_session *s, int index, lathe_error *error);
+/* An output of the last lathe_run; call its deleter when done, on any thread. It stays as it is
+ * meanwhile, whatever becomes of the session: the next lathe_run gets other memory for it. NULL: as
+ * lathe_get_output; in the older form also LATHE_UNSUPPORTED for types that take less than a
+ * byte. */
+struct DLManagedTensorVersioned *lathe_output_to_dlpack(lathe_session *s, int index,
+                                                        lathe_error *error);
 struct DLManagedTensor *lathe_output_to_dlpack_old(lathe_session *s, int index, lathe_error *error);
 
-/* As lathe_give_input, with the deleter as `free`: a tensor that is not dense is copied now, and its deleter called.
- * LATHE_UNSUPPORTED: it is not in the host's memory, or of a type or version that is not known; like every failure,
- * that leaves it to the caller. */
-int lathe_set_input_from_dlpack(lathe_session *s, int index, struct DLManagedTensorVersioned *t, lathe_error *error);
-int lathe_set_input_from_dlpack_old(lathe_session *s, int index, struct DLManagedTensor *t, lathe_error *error);
+/* As lathe_give_input, with the deleter as `free`: a tensor that is not dense is copied now, and
+ * its deleter called. LATHE_UNSUPPORTED: it is not in the host's memory, or of a type or version
+ * that is not known; like every failure, that leaves it to the caller. */
+int lathe_set_input_from_dlpack(lathe_session *s, int index, struct DLManagedTensorVersioned *t,
+                                lathe_error *error);
+int lathe_set_input_from_dlpack_old(lathe_session *s, int index, struct DLManagedTensor *t,
+                                    lathe_error *error);
 
 #ifdef __cplusplus
 }

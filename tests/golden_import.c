@@ -19,8 +19,8 @@ static OnnxShape take_shape(Lexer *l)
     return shape;
 }
 
-/* import: the name of a model, then lines `bind DIM NUMBER`, `shape INPUT NUMBER...` and `output VALUE`;
- * prints the graph. */
+/* import: the name of a model, then lines `bind DIM NUMBER`, `shape INPUT NUMBER...` and `output
+ * VALUE`; prints the graph. */
 void golden_import(Context *ctx, const GoldenCase *c, Str *out)
 {
     enum { MOST = 8 };

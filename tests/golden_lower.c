@@ -1,5 +1,6 @@
-/* Golden verbs of loops: `lower RECORD` and `expand RECORD`, the stages below computed as the record
- * says (loop/schedule.h), in the structured form and in the expanded form for vectors of 32 bytes. */
+/* Golden verbs of loops: `lower RECORD` and `expand RECORD`, the stages below computed as the
+ * record says (loop/schedule.h), in the structured form and in the expanded form for vectors of 32
+ * bytes. */
 #include <string.h>
 
 #include "golden.h"

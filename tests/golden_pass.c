@@ -6,8 +6,9 @@
 #include "op/op.h"
 #include "pass/pass.h"
 
-/* pass NAME [TARGET [PRECISION]]: infers the graph, runs the pass for AVX2 (8 floats in a vector) or the target, in f32
- * or the precision, and prints the graph and how often the pass did something. */
+/* pass NAME [TARGET [PRECISION]]: infers the graph, runs the pass for AVX2 (8 floats in a vector)
+ * or the target, in f32 or the precision, and prints the graph and how often the pass did
+ * something. */
 void golden_pass(Context *ctx, const GoldenCase *c, Str *out)
 {
     char name[64] = "", target[32] = "avx2", precision[32] = "f32";
@@ -17,7 +18,8 @@ void golden_pass(Context *ctx, const GoldenCase *c, Str *out)
         fail(ctx, ERR_INVALID, "no pass '%s'", name);
     PassOptions opt = {0};
     Error e = {0};
-    if (target_find(target, &opt.target, &e) != 0 || precision_find(precision, &opt.precision, &e) != 0)
+    if (target_find(target, &opt.target, &e) != 0 ||
+        precision_find(precision, &opt.precision, &e) != 0)
         fail(ctx, e.code, "%s", e.message);
     opt.target.l3_rate = 16; /* of the same CPU wherever the test runs */
     Graph *const g = graph_parse(ctx, c->file, c->input, strlen(c->input));

@@ -71,8 +71,9 @@ static void compiled_equals(Context *ctx, const Compiled *made, const Fed *fed, 
         fail(ctx, ERR_INTERNAL, "%lld elements of the compiled results differ", (long long)differ);
 }
 
-/* results A B ...: of a graph whose constants A, B... are its inputs: what the reference executor makes of
- * it, to five digits. Compiled, with all passes, it must make the same; how many kernels that takes. */
+/* results A B ...: of a graph whose constants A, B... are its inputs: what the reference executor
+ * makes of it, to five digits. Compiled, with all passes, it must make the same; how many kernels
+ * that takes. */
 void golden_results(Context *ctx, const GoldenCase *c, Str *out)
 {
     Fed fed;

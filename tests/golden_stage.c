@@ -21,7 +21,8 @@ static int producer_of(Lexer *l, const Stages *s)
     return stage;
 }
 
-/* inline S | fuse S POSITION | split S POSITION INNER | cache_write S | cache_read TENSOR S NAME; false if it is refused. */
+/* inline S | fuse S POSITION | split S POSITION INNER | cache_write S | cache_read TENSOR S NAME;
+ * false if it is refused. */
 static bool apply_step(Lexer *l, Stages *s)
 {
     const char *const verb = lex_ident(l);

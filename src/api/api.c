@@ -29,8 +29,8 @@ static void check_options(Context *ctx, const lathe_options *o)
     check_list(ctx, "value", o->nvalue, o->value);
     for (int i = 0; i < o->nbind; i++)
         if (!o->bind[i].name || o->bind[i].value < 0)
-            fail(ctx, ERR_INVALID, "options: dim '%s' cannot be %lld", o->bind[i].name ? o->bind[i].name : "",
-                 (long long)o->bind[i].value);
+            fail(ctx, ERR_INVALID, "options: dim '%s' cannot be %lld",
+                 o->bind[i].name ? o->bind[i].name : "", (long long)o->bind[i].value);
     for (int i = 0; i < o->nshape; i++)
         if (!o->shape[i].input || o->shape[i].rank < 0 || o->shape[i].rank > MAX_RANK)
             fail(ctx, ERR_INVALID, "options: the shape of input '%s' has rank %d: 0 to %d",
@@ -45,16 +45,17 @@ static Tensor *copy_value(Context *ctx, const lathe_value *v)
 {
     Error e;
     const char *name = v->input;
-    if (v->tensor.rank < 0 || v->tensor.rank > MAX_RANK || v->tensor.dtype <= 0 || v->tensor.dtype >= DT_COUNT)
-        fail(ctx, ERR_INVALID, "options: the value of input '%s' has type %d and rank %d", name, v->tensor.dtype,
-             v->tensor.rank);
+    if (v->tensor.rank < 0 || v->tensor.rank > MAX_RANK || v->tensor.dtype <= 0 ||
+        v->tensor.dtype >= DT_COUNT)
+        fail(ctx, ERR_INVALID, "options: the value of input '%s' has type %d and rank %d", name,
+             v->tensor.dtype, v->tensor.rank);
     Tensor *t = tensor_new((DType)v->tensor.dtype, v->tensor.rank, v->tensor.dim, &e);
     if (!t)
         fail(ctx, e.code, "options: the value of input '%s': %s", name, e.message);
     tensor_defer(ctx->arena, t);
     if (t->bytes > v->tensor.bytes)
-        fail(ctx, ERR_INVALID, "options: the value of input '%s' has %zu bytes, its shape says %zu", name,
-             v->tensor.bytes, t->bytes);
+        fail(ctx, ERR_INVALID, "options: the value of input '%s' has %zu bytes, its shape says %zu",
+             name, v->tensor.bytes, t->bytes);
     if (t->bytes > 0 && !v->tensor.data)
         fail(ctx, ERR_INVALID, "options: the value of input '%s' has no data", name);
     if (t->bytes > 0)
@@ -86,7 +87,8 @@ static void compile_job(Context *ctx, void *arg)
     Error e;
     Model model;
     check_options(ctx, o);
-    ModelOptions opt = {.onnx = onnx_options(ctx, o), .bytes = j->bytes, .size = j->size, .module_only = true};
+    ModelOptions opt = {
+        .onnx = onnx_options(ctx, o), .bytes = j->bytes, .size = j->size, .module_only = true};
     opt.compile.threads = o->threads > 0 ? o->threads : parallel_cpus();
     opt.compile.target = target_native();
     opt.compile.spend_constants = true;
@@ -94,8 +96,9 @@ static void compile_job(Context *ctx, void *arg)
     if (code == 0 && o->precision)
         code = precision_find(o->precision, &opt.compile.precision, &e);
     if (code == 0)
-        code = cache_compile(j->path, &opt, o->cache && !o->cache[0] ? cache_directory(ctx->arena) : o->cache, CACHE_LIMIT,
-                             &model, &e);
+        code = cache_compile(j->path, &opt,
+                             o->cache && !o->cache[0] ? cache_directory(ctx->arena) : o->cache,
+                             CACHE_LIMIT, &model, &e);
     if (code != 0)
         fail(ctx, code, "%s", e.message);
     j->module = model.module;
@@ -125,11 +128,13 @@ lathe_module *lathe_compile(const char *path, const lathe_options *options, lath
     return compile(&(CompileJob){.path = path, .options = options}, error);
 }
 
-lathe_module *lathe_compile_memory(const void *data, size_t size, const lathe_options *options, lathe_error *error)
+lathe_module *lathe_compile_memory(const void *data, size_t size, const lathe_options *options,
+                                   lathe_error *error)
 {
     if (!data) {
         error_set((Error *)error, ERR_INVALID, "no data was given");
         return NULL;
     }
-    return compile(&(CompileJob){.path = "model", .bytes = data, .size = size, .options = options}, error);
+    return compile(&(CompileJob){.path = "model", .bytes = data, .size = size, .options = options},
+                   error);
 }

@@ -128,7 +128,8 @@ static void *take(Arena *a, size_t size)
     Block *b = a->block;
     if (b->size - b->used < size) {
         if (size > a->next_size / 4) {
-            /* Its own block, second in the list: the current one still has room for small things. */
+            /* Its own block, second in the list: the current one still has room for small
+             * things. */
             Block *own = new_block(a, size);
             own->used = size;
             own->next = b->next;

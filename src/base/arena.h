@@ -2,8 +2,8 @@
  *
  * Blocks come from malloc, the only place besides base/ that may call it. Memory is zeroed and
  * 16-byte aligned. A limit bounds what hostile input can make us take: reaching it, like malloc
- * failing, does not return: it goes to the arena's `fail` handler (see error.h: job_run sets it), else to its
- * parent's, and aborts if there is none.
+ * failing, does not return: it goes to the arena's `fail` handler (see error.h: job_run sets it),
+ * else to its parent's, and aborts if there is none.
  *
  * Not thread safe: an arena belongs to one thread at a time. */
 #ifndef LATHE_BASE_ARENA_H
@@ -15,12 +15,15 @@
 
 typedef struct Arena Arena;
 
-Arena *arena_new(void); /* aborts if memory is out: for the commands and tests; a library uses the next two */
+/* aborts if memory is out: for the commands and tests; a library uses the next two */
+Arena *arena_new(void);
 Arena *arena_try_new(void); /* NULL if memory is out */
-/* An arena that ends no later than `parent`, whose handler is told if memory is out: for what a job frees before it
- * ends, unless it fails. Made and freed on the parent's thread; in between any one thread may use it. */
+/* An arena that ends no later than `parent`, whose handler is told if memory is out: for what a job
+ * frees before it ends, unless it fails. Made and freed on the parent's thread; in between any one
+ * thread may use it. */
 Arena *arena_child(Arena *parent);
-void arena_free(Arena *a); /* runs deferred functions, last first, then frees children; NULL is allowed */
+/* runs deferred functions, last first, then frees children; NULL is allowed */
+void arena_free(Arena *a);
 
 /* Zeroed, 16-byte aligned. size 0 gives a valid unique pointer. */
 void *arena_alloc(Arena *a, size_t size);

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const uint64_t k[5] = {0x9e3779b97f4a7c15u, 0xd6e8feb86659fd93u, 0xa0761d6478bd642fu, 0xe7037ed1a0b428dbu,
-                              0x8ebc6af09c88c6e3u};
+static const uint64_t k[5] = {0x9e3779b97f4a7c15u, 0xd6e8feb86659fd93u, 0xa0761d6478bd642fu,
+                              0xe7037ed1a0b428dbu, 0x8ebc6af09c88c6e3u};
 
 static uint64_t load64(const uint8_t *p)
 {
@@ -55,5 +55,6 @@ void digest_add_int(Digest *d, int64_t v)
 
 void digest_print(const Digest *d, char text[DIGEST_TEXT])
 {
-    snprintf(text, DIGEST_TEXT, "%016llx%016llx", (unsigned long long)d->h[0], (unsigned long long)d->h[1]);
+    snprintf(text, DIGEST_TEXT, "%016llx%016llx", (unsigned long long)d->h[0],
+             (unsigned long long)d->h[1]);
 }

@@ -1,7 +1,9 @@
-/* Digests: 128-bit fingerprints of much data at about the speed of memory. For keys of caches and for finding damage:
- * two different things have the same one by accident only, but whoever wants to can make such a pair.
+/* Digests: 128-bit fingerprints of much data at about the speed of memory. For keys of caches and
+ * for finding damage: two different things have the same one by accident only, but whoever wants to
+ * can make such a pair.
  *
- * The same on every machine and in every version. Each call adds one item: cutting data otherwise gives another digest. */
+ * The same on every machine and in every version. Each call adds one item: cutting data otherwise
+ * gives another digest. */
 #ifndef LATHE_BASE_DIGEST_H
 #define LATHE_BASE_DIGEST_H
 

@@ -116,8 +116,8 @@ int file_write(const char *path, const void *at, size_t size, Error *e)
     return file_write_parts(path, 1, &(FilePart){at, size}, true, e);
 }
 
-/* The file at the end of a chain of symbolic links, which need not exist: what is to be replaced is that file,
- * not the link. */
+/* The file at the end of a chain of symbolic links, which need not exist: what is to be replaced is
+ * that file, not the link. */
 static int follow_links(const char *path, char *out, size_t size)
 {
     enum { MOST = 40 }; /* as many as the kernel follows */
@@ -187,13 +187,15 @@ static bool name_nameless(int fd, char *temporary)
 }
 
 /* 0, or an errno: a new file beside `path`, which takes its place when it is whole. */
-static int replace_file(const char *path, const struct stat *old, int n, const FilePart *part, bool sync)
+static int replace_file(const char *path, const struct stat *old, int n, const FilePart *part,
+                        bool sync)
 {
     char temporary[PATH_MAX];
     const int len = snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);
     if (len < 0 || len >= (int)sizeof temporary)
         return ENAMETOOLONG;
-    int fd = open_folder(path, O_TMPFILE | O_WRONLY); /* without a name it vanishes with the process */
+    /* without a name it vanishes with the process */
+    int fd = open_folder(path, O_TMPFILE | O_WRONLY);
     bool named = fd < 0; /* there is no such thing here */
     if (named)
         fd = mkostemp(temporary, O_CLOEXEC);
@@ -201,7 +203,8 @@ static int replace_file(const char *path, const struct stat *old, int n, const F
         return errno;
     if (old && fchown(fd, old->st_uid, old->st_gid) != 0 && fchown(fd, (uid_t)-1, old->st_gid) != 0)
         errno = 0; /* who may not give files away becomes their owner, as with any editor */
-    bool ok = write_parts(fd, n, part) && fchmod(fd, old ? old->st_mode & 0777 : 0644) == 0 && (!sync || fsync(fd) == 0);
+    bool ok = write_parts(fd, n, part) && fchmod(fd, old ? old->st_mode & 0777 : 0644) == 0 &&
+              (!sync || fsync(fd) == 0);
     if (ok && !named)
         ok = named = name_nameless(fd, temporary);
     ok = ok && rename(temporary, path) == 0;

@@ -23,19 +23,22 @@ typedef struct FilePart {
     const void *at;
     size_t size;
 } FilePart;
-/* The parts one after another, into a file that takes the place of an old one when it is whole, with its mode, and its owner and group as
- * far as we may give files to others. Symbolic links are
- * followed; a device, a FIFO and the like are written into, as they stand. Without `sync` a crash of the system may leave a damaged file, and it is quicker. */
+/* The parts one after another, into a file that takes the place of an old one when it is whole,
+ * with its mode, and its owner and group as far as we may give files to others. Symbolic links are
+ * followed; a device, a FIFO and the like are written into, as they stand. Without `sync` a crash
+ * of the system may leave a damaged file, and it is quicker. */
 int file_write_parts(const char *path, int n, const FilePart *part, bool sync, Error *e);
-/* While it is held nobody else who asks holds one for a file of the same folder; the folder itself is locked, so that
- * nothing is left lying and the file may be replaced meanwhile. Waits; ends with the process. Gives a descriptor for
- * file_unlock, or a negative code. */
+/* While it is held nobody else who asks holds one for a file of the same folder; the folder itself
+ * is locked, so that nothing is left lying and the file may be replaced meanwhile. Waits; ends with
+ * the process. Gives a descriptor for file_unlock, or a negative code. */
 int file_lock(const char *path, Error *e);
 void file_unlock(int lock);
 bool file_exists(const char *path);
-/* ERR_INVALID: something is there that is no regular file. Whoever opens a path blindly may wait for ever (a FIFO). */
+/* ERR_INVALID: something is there that is no regular file. Whoever opens a path blindly may wait
+ * for ever (a FIFO). */
 int file_check_regular(const char *path, Error *e);
-bool file_same(const char *a, const char *b); /* both exist and are one file, whatever their names */
+/* both exist and are one file, whatever their names */
+bool file_same(const char *a, const char *b);
 int file_make_dirs(const char *path, Error *e); /* like mkdir -p */
 /* "dir/of/path" of a path, "." if it has none. */
 const char *path_dir(Arena *a, const char *path);

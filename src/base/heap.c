@@ -56,7 +56,8 @@ void heap_advise_huge(void *p, size_t size)
 void heap_release(void *at, size_t size)
 {
     const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    const uintptr_t first = ((uintptr_t)at + page - 1) & ~(page - 1), end = ((uintptr_t)at + size) & ~(page - 1);
+    const uintptr_t first = ((uintptr_t)at + page - 1) & ~(page - 1),
+                    end = ((uintptr_t)at + size) & ~(page - 1);
     if (end > first)
         (void)madvise((void *)first, end - first, MADV_DONTNEED);
 }
@@ -69,7 +70,8 @@ void heap_free(void *p)
         free(p);
 }
 
-/* Set, the C library moves the first no more. Decoders' planes of 360p are 230 kB; what is asked for often is smaller. */
+/* Set, the C library moves the first no more. Decoders' planes of 360p are 230 kB; what is asked
+ * for often is smaller. */
 void heap_for_long(void)
 {
 #ifdef M_ARENA_MAX

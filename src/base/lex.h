@@ -12,7 +12,15 @@
 
 #include "base/error.h"
 
-typedef enum TokenKind { TOK_END, TOK_NEWLINE, TOK_IDENT, TOK_INT, TOK_FLOAT, TOK_STRING, TOK_PUNCT } TokenKind;
+typedef enum TokenKind {
+    TOK_END,
+    TOK_NEWLINE,
+    TOK_IDENT,
+    TOK_INT,
+    TOK_FLOAT,
+    TOK_STRING,
+    TOK_PUNCT
+} TokenKind;
 
 typedef struct Token {
     TokenKind kind;

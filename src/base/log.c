@@ -1,4 +1,5 @@
-/* Diagnostics. The environment is read at each call: it is one short look-up, and calls are rare. */
+/* Diagnostics. The environment is read at each call: it is one short look-up, and calls are
+ * rare. */
 #include "base/log.h"
 
 #include <stdarg.h>

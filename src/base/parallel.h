@@ -5,8 +5,8 @@
 
 #include "base/error.h"
 
-/* Calls fn(i, arg) for i in [0, n) on up to `threads` threads (this one included); order unspecified.
- * fn must catch its own failures (job_run). Returns when all are done. */
+/* Calls fn(i, arg) for i in [0, n) on up to `threads` threads (this one included); order
+ * unspecified. fn must catch its own failures (job_run). Returns when all are done. */
 void parallel_for(int n, int threads, void (*fn)(int i, void *arg), void *arg);
 /* CPUs this process may use: by its affinity, and by the time that its control group has. */
 int parallel_cpus(void);

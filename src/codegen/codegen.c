@@ -39,8 +39,8 @@ static void init_llvm(void)
     LLVMInitializeX86Target();
     LLVMInitializeX86TargetMC();
     LLVMInitializeX86AsmPrinter();
-    /* Sums of integers would be made into trees, more parts than there are registers. (Of the process: LLVM has no such
-     * option for one target machine.) */
+    /* Sums of integers would be made into trees, more parts than there are registers. (Of the
+     * process: LLVM has no such option for one target machine.) */
     static const char *const options[] = {"lathe", "-x86-machine-combiner=false"};
     LLVMParseCommandLineOptions(2, options, NULL);
 }
@@ -54,10 +54,10 @@ static void make_machine(Context *ctx, Job *job)
     char *why = NULL;
     if (LLVMGetTargetFromTriple(triple, &llvm_target, &why))
         fail(ctx, ERR_INTERNAL, "codegen: LLVM has no target %s: %s", triple, why);
-    /* "Less" has everything that counts but a second scheduling after registers are allocated, which gains nothing on
-     * vectors that are in the right order. */
-    job->machine = LLVMCreateTargetMachine(llvm_target, triple, "x86-64", job->target->features, LLVMCodeGenLevelLess,
-                                           LLVMRelocPIC, LLVMCodeModelSmall);
+    /* "Less" has everything that counts but a second scheduling after registers are allocated,
+     * which gains nothing on vectors that are in the right order. */
+    job->machine = LLVMCreateTargetMachine(llvm_target, triple, "x86-64", job->target->features,
+                                           LLVMCodeGenLevelLess, LLVMRelocPIC, LLVMCodeModelSmall);
     LLVMSetTarget(job->g.m, triple);
     LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(job->machine);
     LLVMSetModuleDataLayout(job->g.m, layout);
@@ -91,7 +91,8 @@ static void gen_kernel(Job *job, int i, const char **name)
     g->reg = arena_array_of(a, l->reg.len + 1, LLVMValueRef);
     g->memo = arena_array_of(a, l->x->node.len + 1, Memoised);
     for (int k = 0; k < l->phase.len; k++) {
-        name[k] = i == 0 ? arena_printf(a, "%s_p%d", l->name, k) : arena_printf(a, "%s_k%d_p%d", l->name, i, k);
+        name[k] = i == 0 ? arena_printf(a, "%s_p%d", l->name, k)
+                         : arena_printf(a, "%s_k%d_p%d", l->name, i, k);
         gen_phase(g, k, name[k]);
     }
 }
@@ -161,12 +162,14 @@ static void compile(Context *ctx, void *arg)
     const double t2 = time_now();
     job->object = emit(ctx, job, job->g.m, LLVMObjectFile);
     Error error;
-    const int code = link_image(ctx->arena, (const uint8_t *)LLVMGetBufferStart(job->object),
-                                LLVMGetBufferSize(job->object), nphases, name, &job->result.image, &error);
+    const int code =
+        link_image(ctx->arena, (const uint8_t *)LLVMGetBufferStart(job->object),
+                   LLVMGetBufferSize(job->object), nphases, name, &job->result.image, &error);
     if (code != ERR_OK)
         fail(ctx, code, "codegen: '%s': %s", job->l[0]->name, error.message);
-    log_line(2, "codegen: %s, %d kernels: IR %.1f ms, passes %.1f ms, code %.1f ms, %zu bytes", job->l[0]->name, job->n,
-             (t1 - t0) * 1e3, (t2 - t1) * 1e3, (time_now() - t2) * 1e3, job->result.image.size);
+    log_line(2, "codegen: %s, %d kernels: IR %.1f ms, passes %.1f ms, code %.1f ms, %zu bytes",
+             job->l[0]->name, job->n, (t1 - t0) * 1e3, (t2 - t1) * 1e3, (time_now() - t2) * 1e3,
+             job->result.image.size);
 }
 
 static void dispose(Job *job)
@@ -187,8 +190,8 @@ static void dispose(Job *job)
         LLVMContextDispose(job->g.c);
 }
 
-CodegenResult codegen_compile_all(Context *ctx, int n, const Loops *const *expanded, const Target *target,
-                                  const CodegenOptions *options)
+CodegenResult codegen_compile_all(Context *ctx, int n, const Loops *const *expanded,
+                                  const Target *target, const CodegenOptions *options)
 {
     assert(n > 0);
     for (int i = 0; i < n; i++)

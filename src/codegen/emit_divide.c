@@ -38,7 +38,8 @@ static LLVMValueRef narrow_divide(const Division *d, LLVMValueRef a, LLVMValueRe
 }
 
 /* Truncated quotient and rest -> what the op wants. b is not 0 and not -1. */
-static LLVMValueRef signed_divide(const Division *d, LLVMValueRef a, LLVMValueRef b, bool b_positive)
+static LLVMValueRef signed_divide(const Division *d, LLVMValueRef a, LLVMValueRef b,
+                                  bool b_positive)
 {
     LLVMBuilderRef k = d->g->b;
     if (!d->floors)
@@ -106,8 +107,8 @@ LLVMValueRef gen_divide(Gen *g, Expr e, LLVMValueRef a, LLVMValueRef b)
         .floors = n->op == EX_DIV || n->op == EX_MOD,
     };
     const bool is_signed = dtype_is_signed(d.type);
-    /* Bounds of i64 assume no overflow. That may be wrong for values from tensors, and then a divisor
-     * of 0 would trap; of u64 there are none. */
+    /* Bounds of i64 assume no overflow. That may be wrong for values from tensors, and then a
+     * divisor of 0 would trap; of u64 there are none. */
     const bool bounded_b = d.type != DT_U64 && !(d.type == DT_I64 && nb->varies);
     const bool positive_b = bounded_b && nb->low > 0;
     if (positive_b && na->low >= 0) {

@@ -1,4 +1,5 @@
-/* Loads and stores: contiguous, partial (the first `count` lanes), with small strides, gather and scatter.
+/* Loads and stores: contiguous, partial (the first `count` lanes), with small strides, gather and
+ * scatter.
  *
  * Addresses are base + offset, the constant part of an offset split off so that the loads of a tile
  * share one address computation and differ by displacements. */
@@ -137,7 +138,8 @@ static void masked_store(Gen *g, const GenBuffer *b, Expr offset, Expr count, LL
     set_alias(g, b, gen_intrinsic(g, "llvm.masked.store", 2, types, 4, args));
 }
 
-/* A store of a known number of lanes, in pieces: without mask registers a masked store takes dozens of cycles. */
+/* A store of a known number of lanes, in pieces: without mask registers a masked store takes dozens
+ * of cycles. */
 static void store_first(Gen *g, const GenBuffer *b, Expr offset, int count, LLVMValueRef v)
 {
     LLVMValueRef first = address(g, b, offset);
@@ -147,16 +149,20 @@ static void store_first(Gen *g, const GenBuffer *b, Expr offset, int count, LLVM
         }
         for (int k = 0; k < n; k++)
             pick[k] = LLVMConstInt(g->i32, (unsigned)(at + k), false);
-        LLVMValueRef piece = n == 1 ? LLVMBuildExtractElement(g->b, v, pick[0], "")
-                                    : LLVMBuildShuffleVector(g->b, v, v, LLVMConstVector(pick, (unsigned)n), "");
+        LLVMValueRef piece =
+            n == 1 ? LLVMBuildExtractElement(g->b, v, pick[0], "")
+                   : LLVMBuildShuffleVector(g->b, v, v, LLVMConstVector(pick, (unsigned)n), "");
         store_at(g, b, advance(g, b, first, LLVMConstInt(g->i64, (unsigned)at, false)), piece);
     }
 }
 
-enum { MAX_STRIDE = MAX_MLOAD_STRIDE, MAX_SPREAD = MAX_MLOAD_LANES }; /* elements between lanes, and lanes */
+/* elements between lanes, and lanes */
+enum { MAX_STRIDE = MAX_MLOAD_STRIDE, MAX_SPREAD = MAX_MLOAD_LANES };
 
-/* Elements [from, from + lanes) from `first` on, of which those beyond low and high are not touched. */
-static LLVMValueRef load_between(Gen *g, const GenBuffer *b, LLVMValueRef first, int64_t from, int lanes, int64_t low, int64_t high)
+/* Elements [from, from + lanes) from `first` on, of which those beyond low and high are not
+ * touched. */
+static LLVMValueRef load_between(Gen *g, const GenBuffer *b, LLVMValueRef first, int64_t from,
+                                 int lanes, int64_t low, int64_t high)
 {
     LLVMValueRef at = advance(g, b, first, LLVMConstInt(g->i64, (unsigned long long)from, true));
     if (low <= from && from + lanes - 1 <= high)
@@ -166,21 +172,23 @@ static LLVMValueRef load_between(Gen *g, const GenBuffer *b, LLVMValueRef first,
     for (int k = 0; k < lanes; k++)
         mask[k] = LLVMConstInt(g->i1, from + k >= low && from + k <= high, false);
     LLVMTypeRef types[2] = {vector, g->ptr};
-    LLVMValueRef args[4] = {at, LLVMConstInt(g->i32, b->align, false), LLVMConstVector(mask, (unsigned)lanes),
-                            LLVMConstNull(vector)};
+    LLVMValueRef args[4] = {at, LLVMConstInt(g->i32, b->align, false),
+                            LLVMConstVector(mask, (unsigned)lanes), LLVMConstNull(vector)};
     LLVMValueRef v = gen_intrinsic(g, "llvm.masked.load", 2, types, 4, args);
     set_alias(g, b, v);
     return v;
 }
 
-/* Lanes a few elements apart, or backwards: whole vectors side by side, of which shuffles take what is wanted. The last
- * vector ends with the last lane, so that nothing beyond what the lanes read is read:
+/* Lanes a few elements apart, or backwards: whole vectors side by side, of which shuffles take what
+ * is wanted. The last vector ends with the last lane, so that nothing beyond what the lanes read is
+ * read:
  *
  *     stride 2, 4 lanes:    a0 .  a1 .     first vector
  *                                  .  a2 .  a3       last one, one element early
  *
  * Lanes before `from` and from `end` on are not touched. */
-static LLVMValueRef strided_load(Gen *g, const GenBuffer *b, LLVMValueRef first, int64_t stride, int lanes, int from_lane, int end)
+static LLVMValueRef strided_load(Gen *g, const GenBuffer *b, LLVMValueRef first, int64_t stride,
+                                 int lanes, int from_lane, int end)
 {
     const int step = (int)(stride < 0 ? -stride : stride);
     const int last = step * (lanes - 1) + 1 - lanes; /* where the last vector starts */
@@ -189,7 +197,8 @@ static LLVMValueRef strided_load(Gen *g, const GenBuffer *b, LLVMValueRef first,
     for (int part = 0; part < step; part++) {
         const int start = part == step - 1 ? last : part * lanes;
         LLVMValueRef vector = stride < 0 ? load_between(g, b, first, low + start, lanes, low, 0)
-                                         : load_between(g, b, first, start, lanes, stride * from_lane, stride * (end - 1));
+                                         : load_between(g, b, first, start, lanes,
+                                                        stride * from_lane, stride * (end - 1));
         LLVMValueRef pick[MAX_SPREAD];
         for (int k = 0; k < lanes; k++) {
             const int place = stride < 0 ? step * (lanes - 1 - k) : step * k;
@@ -199,7 +208,8 @@ static LLVMValueRef strided_load(Gen *g, const GenBuffer *b, LLVMValueRef first,
             pick[k] = LLVMConstInt(g->i32, (unsigned)lane, false);
         }
         if (part > 0 || step == 1)
-            v = LLVMBuildShuffleVector(g->b, v ? v : vector, vector, LLVMConstVector(pick, (unsigned)lanes), "");
+            v = LLVMBuildShuffleVector(g->b, v ? v : vector, vector,
+                                       LLVMConstVector(pick, (unsigned)lanes), "");
         else
             v = vector;
     }
@@ -215,9 +225,11 @@ static bool is_strided(const Gen *g, Expr offsets, int lanes)
 
 /* ---- lanes at known distances ---- */
 
-#define FAR_LANES (INT64_C(1) << 40) /* elements: no buffer has them, and sums of them do not overflow */
+/* elements: no buffer has them, and sums of them do not overflow */
+#define FAR_LANES (INT64_C(1) << 40)
 
-/* Offsets that differ from lane to lane by what is known: a sum of scalars, and a number for each lane. */
+/* Offsets that differ from lane to lane by what is known: a sum of scalars, and a number for each
+ * lane. */
 typedef struct LaneOffsets {
     LLVMValueRef base;
     int64_t at[MAX_SPREAD];
@@ -231,13 +243,14 @@ static bool known_at(const Exprs *x, Expr e, int lane, int64_t *out)
     case EX_INT: *out = n->imm.i; return true;
     case EX_BROADCAST: return known_at(x, expr_arg(x, e, 0), lane, out);
     case EX_RAMP:
-        return known_at(x, expr_arg(x, e, 0), lane, &a) && !__builtin_mul_overflow(n->imm.i, (int64_t)lane, &b) &&
+        return known_at(x, expr_arg(x, e, 0), lane, &a) &&
+               !__builtin_mul_overflow(n->imm.i, (int64_t)lane, &b) &&
                !__builtin_add_overflow(a, b, out);
     case EX_MUL:
     case EX_DIV:
     case EX_MOD:
-        if (n->nargs != 2 || !known_at(x, expr_arg(x, e, 0), lane, &a) || !known_at(x, expr_arg(x, e, 1), lane, &b) ||
-            (n->op != EX_MUL && (a < 0 || b <= 0)))
+        if (n->nargs != 2 || !known_at(x, expr_arg(x, e, 0), lane, &a) ||
+            !known_at(x, expr_arg(x, e, 1), lane, &b) || (n->op != EX_MUL && (a < 0 || b <= 0)))
             return false;
         if (n->op == EX_MUL)
             return !__builtin_mul_overflow(a, b, out);
@@ -271,7 +284,8 @@ static bool lane_offsets(Gen *g, Expr e, int lanes, LaneOffsets *o)
     return known;
 }
 
-/* Of how many rows lanes are taken in turns, one element of each after the other; 0: it is not so. */
+/* Of how many rows lanes are taken in turns, one element of each after the other; 0: it is not
+ * so. */
 static int rows_in_turns(const LaneOffsets *o, int lanes)
 {
     for (int rows = 2; rows <= lanes / 2; rows *= 2) {
@@ -298,7 +312,8 @@ static LLVMValueRef offset_address(Gen *g, const GenBuffer *b, const LaneOffsets
     return advance(g, b, first, LLVMConstInt(g->i64, (unsigned long long)at, true));
 }
 
-/* Lanes that lie close together, as those of pixels that each stand for two: one load, shuffled. NULL: they do not. */
+/* Lanes that lie close together, as those of pixels that each stand for two: one load, shuffled.
+ * NULL: they do not. */
 static LLVMValueRef load_near(Gen *g, const GenBuffer *b, const LaneOffsets *o, int lanes)
 {
     int64_t low = o->at[0], high = o->at[0];
@@ -318,7 +333,8 @@ static LLVMValueRef load_near(Gen *g, const GenBuffer *b, const LaneOffsets *o, 
 /* Rows side by side, and then one shuffle:
  *
  *     r0 r0 r0 r0   g0 g0 g0 g0   b0 ..      ->   r0 g0 b0 a0  r1 g1 b1 a1 .. */
-static LLVMValueRef load_in_turns(Gen *g, const GenBuffer *b, const LaneOffsets *o, int rows, int lanes)
+static LLVMValueRef load_in_turns(Gen *g, const GenBuffer *b, const LaneOffsets *o, int rows,
+                                  int lanes)
 {
     LLVMValueRef v[MAX_SPREAD];
     int each = lanes / rows, from[MAX_SPREAD];
@@ -335,7 +351,8 @@ static LLVMValueRef load_in_turns(Gen *g, const GenBuffer *b, const LaneOffsets 
     return shuffle(g, v[0], v[1], from, lanes);
 }
 
-/* One load a lane, where they lie far apart: hardware gathers are no faster on the CPUs this is for. */
+/* One load a lane, where they lie far apart: hardware gathers are no faster on the CPUs this is
+ * for. */
 static LLVMValueRef gather(Gen *g, const GenBuffer *b, Expr offsets, int lanes)
 {
     if (lanes == 1)
@@ -343,7 +360,8 @@ static LLVMValueRef gather(Gen *g, const GenBuffer *b, Expr offsets, int lanes)
     if (is_strided(g, offsets, lanes)) {
         const ExprNode *n = expr_node(g->x, offsets);
         const int64_t stride = n->imm.i;
-        return strided_load(g, b, address(g, b, expr_arg(g->x, offsets, 0)), stride, lanes, 0, lanes);
+        return strided_load(g, b, address(g, b, expr_arg(g->x, offsets, 0)), stride, lanes, 0,
+                            lanes);
     }
     LaneOffsets known = {0};
     if (lanes >= 4 && lanes <= MAX_SPREAD && lane_offsets(g, offsets, lanes, &known)) {
@@ -366,7 +384,8 @@ static LLVMValueRef gather(Gen *g, const GenBuffer *b, Expr offsets, int lanes)
 static LLVMValueRef load_part(Gen *g, const GenBuffer *b, Expr e, const ExprNode *n)
 {
     int64_t end = 0, from = 0, stride = 1;
-    const bool known = expr_is_int(g->x, expr_arg(g->x, e, 1), &end) && expr_is_int(g->x, expr_arg(g->x, e, 2), &from) &&
+    const bool known = expr_is_int(g->x, expr_arg(g->x, e, 1), &end) &&
+                       expr_is_int(g->x, expr_arg(g->x, e, 2), &from) &&
                        expr_is_int(g->x, expr_arg(g->x, e, 3), &stride);
     assert(known && n->lanes <= MAX_SPREAD);
     (void)known;
@@ -486,7 +505,8 @@ void gen_store(Gen *g, const LoopStmt *s)
         const int mark = gen_open(g);
         scatter(g, b, s, v, lanes);
         gen_close(g, mark);
-    } else if (s->nindex > 1 && !g->target->masks && expr_is_int(g->x, s->index[1], &count) && count > 0 && count < lanes) {
+    } else if (s->nindex > 1 && !g->target->masks && expr_is_int(g->x, s->index[1], &count) &&
+               count > 0 && count < lanes) {
         store_first(g, b, s->index[0], (int)count, v);
     } else if (s->nindex > 1) {
         masked_store(g, b, s->index[0], s->index[1], v, lanes);
@@ -502,7 +522,8 @@ void gen_fetch(Gen *g, const LoopStmt *s)
     enum { READ = 0, SECOND_LEVEL = 2, DATA = 1 };
     const GenBuffer *b = &g->buffer[s->buffer];
     LLVMValueRef offset = gen_expr(g, s->index[0]);
-    LLVMValueRef args[4] = {LLVMBuildGEP2(g->b, b->element, b->base, &offset, 1, ""), LLVMConstInt(g->i32, READ, false),
-                            LLVMConstInt(g->i32, SECOND_LEVEL, false), LLVMConstInt(g->i32, DATA, false)};
+    LLVMValueRef args[4] = {
+        LLVMBuildGEP2(g->b, b->element, b->base, &offset, 1, ""), LLVMConstInt(g->i32, READ, false),
+        LLVMConstInt(g->i32, SECOND_LEVEL, false), LLVMConstInt(g->i32, DATA, false)};
     gen_intrinsic(g, "llvm.prefetch", 1, &g->ptr, 4, args);
 }

@@ -95,7 +95,8 @@ static LLVMValueRef shift(const Op *o, LLVMValueRef a, LLVMValueRef amount)
     LLVMValueRef safe = gen_select(o->g, fits, amount, last);
     if (o->n->op == EX_SHR && o->is_signed)
         return LLVMBuildAShr(b, a, safe, "");
-    LLVMValueRef r = o->n->op == EX_SHL ? LLVMBuildShl(b, a, safe, "") : LLVMBuildLShr(b, a, safe, "");
+    LLVMValueRef r =
+        o->n->op == EX_SHL ? LLVMBuildShl(b, a, safe, "") : LLVMBuildLShr(b, a, safe, "");
     return gen_select(o->g, fits, r, LLVMConstNull(o->type));
 }
 
@@ -115,17 +116,20 @@ static bool is_number(const Exprs *x, Expr e, double *v)
     return expr_is_const(x, expr_node(x, e)->op == EX_BROADCAST ? expr_arg(x, e, 0) : e, v);
 }
 
-/* Is e min(max(.., low), high) already, or narrower? Then it is no NaN: max gives its second operand for one. */
+/* Is e min(max(.., low), high) already, or narrower? Then it is no NaN: max gives its second
+ * operand for one. */
 static bool is_limited(const Exprs *x, Expr e, double low, double high)
 {
     double limit;
     if (expr_node(x, e)->op != EX_MIN || !is_number(x, expr_arg(x, e, 1), &limit) || limit > high)
         return false;
     const Expr above = expr_arg(x, e, 0);
-    return expr_node(x, above)->op == EX_MAX && is_number(x, expr_arg(x, above, 1), &limit) && limit >= low;
+    return expr_node(x, above)->op == EX_MAX && is_number(x, expr_arg(x, above, 1), &limit) &&
+           limit >= low;
 }
 
-/* Vectors to 8 or 16 bits, saturating, NaN to 0, by way of i32: LLVM's own cast goes lane by lane. */
+/* Vectors to 8 or 16 bits, saturating, NaN to 0, by way of i32: LLVM's own cast goes lane by
+ * lane. */
 static LLVMValueRef narrow_vector(const Op *o, Expr e, LLVMValueRef a)
 {
     LLVMBuilderRef b = o->g->b;
@@ -134,10 +138,13 @@ static LLVMValueRef narrow_vector(const Op *o, Expr e, LLVMValueRef a)
     const double low = dtype_lowest(to), high = dtype_highest(to);
     if (!is_limited(o->g->x, e, low, high)) {
         LLVMValueRef zero = LLVMConstNull(LLVMTypeOf(a));
-        LLVMValueRef number = low == 0 ? a : gen_select(o->g, LLVMBuildFCmp(b, LLVMRealORD, a, zero, ""), a, zero);
-        a = min_max(o, true, min_max(o, false, number, gen_real(scalar, o->lanes, low)), gen_real(scalar, o->lanes, high));
+        LLVMValueRef number =
+            low == 0 ? a : gen_select(o->g, LLVMBuildFCmp(b, LLVMRealORD, a, zero, ""), a, zero);
+        a = min_max(o, true, min_max(o, false, number, gen_real(scalar, o->lanes, low)),
+                    gen_real(scalar, o->lanes, high));
     }
-    return LLVMBuildTrunc(b, LLVMBuildFPToSI(b, a, gen_vector(o->g->i32, o->lanes), ""), o->type, "");
+    return LLVMBuildTrunc(b, LLVMBuildFPToSI(b, a, gen_vector(o->g->i32, o->lanes), ""), o->type,
+                          "");
 }
 
 static LLVMValueRef cast_from_float(const Op *o, Expr e, LLVMValueRef a)
@@ -147,12 +154,13 @@ static LLVMValueRef cast_from_float(const Op *o, Expr e, LLVMValueRef a)
     if (to == DT_BOOL)
         return LLVMBuildFCmp(b, LLVMRealUNE, a, LLVMConstNull(LLVMTypeOf(a)), "");
     if (dtype_is_float(to))
-        return to == DT_F64 ? LLVMBuildFPExt(b, a, o->type, "") : LLVMBuildFPTrunc(b, a, o->type, "");
+        return to == DT_F64 ? LLVMBuildFPExt(b, a, o->type, "")
+                            : LLVMBuildFPTrunc(b, a, o->type, "");
     if (o->lanes > 1 && (dtype_bits(to) == 8 || dtype_bits(to) == 16))
         return narrow_vector(o, e, a);
     LLVMTypeRef types[2] = {o->type, LLVMTypeOf(a)};
-    return gen_intrinsic(o->g, dtype_is_signed(to) ? "llvm.fptosi.sat" : "llvm.fptoui.sat", 2, types,
-                         1, &a);
+    return gen_intrinsic(o->g, dtype_is_signed(to) ? "llvm.fptosi.sat" : "llvm.fptoui.sat", 2,
+                         types, 1, &a);
 }
 
 static LLVMValueRef cast(const Op *o, Expr e, LLVMValueRef a)
@@ -166,7 +174,8 @@ static LLVMValueRef cast(const Op *o, Expr e, LLVMValueRef a)
     if (to == DT_BOOL)
         return gen_icmp(o->g, LLVMIntNE, a, LLVMConstNull(LLVMTypeOf(a)));
     if (dtype_is_float(to))
-        return o->is_signed ? LLVMBuildSIToFP(b, a, o->type, "") : LLVMBuildUIToFP(b, a, o->type, "");
+        return o->is_signed ? LLVMBuildSIToFP(b, a, o->type, "")
+                            : LLVMBuildUIToFP(b, a, o->type, "");
     const int bits = o->from == DT_BOOL ? 1 : dtype_bits(o->from);
     if (dtype_bits(to) == bits)
         return a;
@@ -223,7 +232,8 @@ static LLVMValueRef ramp(const Op *o, LLVMValueRef base)
 /* Halves with halves until one lane is left: the order that the interpreter has, too. */
 static LLVMValueRef reduce(const Op *o, LLVMValueRef v)
 {
-    if (o->n->dtype == DT_BOOL && o->n->op == EX_REDUCE_ADD && o->lanes > 1) { /* or: in any order */
+    /* or: in any order */
+    if (o->n->dtype == DT_BOOL && o->n->op == EX_REDUCE_ADD && o->lanes > 1) {
         LLVMTypeRef types[1] = {LLVMTypeOf(v)};
         return gen_intrinsic(o->g, "llvm.vector.reduce.or", 1, types, 1, &v);
     }

@@ -112,7 +112,10 @@ static void gen_stmt(Gen *g, int id)
 static LLVMMetadataRef scope_of(const Gen *g, const LoopBuffer *b, LLVMMetadataRef domain)
 {
     char name[32];
-    snprintf(name, sizeof name, "%s%d", b->alias ? "alias" : b->scope == SCOPE_ARG ? "arg" : "scratch",
+    snprintf(name, sizeof name, "%s%d",
+             b->alias                ? "alias"
+             : b->scope == SCOPE_ARG ? "arg"
+                                     : "scratch",
              b->scope == SCOPE_ARG && !b->alias ? b->arg : 0);
     LLVMMetadataRef parts[2] = {LLVMMDStringInContext2(g->c, name, strlen(name)), domain};
     return LLVMMDNodeInContext2(g->c, parts, 2);
@@ -152,8 +155,8 @@ static LLVMValueRef load_entry(const Gen *g, LLVMTypeRef type, LLVMValueRef arra
 }
 
 /* A few vectors that were meant to be registers are a variable of the function: what is read and
- * written at constant places becomes registers, also where one vector is read in parts (sroa). There
- * are 64 bytes beyond, as in scratch. */
+ * written at constant places becomes registers, also where one vector is read in parts (sroa).
+ * There are 64 bytes beyond, as in scratch. */
 static LLVMValueRef small_scratch(const Gen *g, const LoopBuffer *b, int64_t *left)
 {
     if (b->size == 0 || b->size > *left)
@@ -183,14 +186,16 @@ static void gen_entry(Gen *g)
         out->base = b->scope == SCOPE_SCRATCH ? small_scratch(g, b, &left) : NULL;
         if (out->base)
             continue;
-        out->base = b->scope == SCOPE_ARG ? load_entry(g, g->ptr, bufs, b->arg)
-                                          : LLVMBuildInBoundsGEP2(g->b, g->i8, scratch, &offset, 1, "");
+        out->base = b->scope == SCOPE_ARG
+                        ? load_entry(g, g->ptr, bufs, b->arg)
+                        : LLVMBuildInBoundsGEP2(g->b, g->i8, scratch, &offset, 1, "");
     }
     for (int k = 0; k < l->sym.len; k++)
         gen_bind(g, l->sym.at[k], load_entry(g, g->i64, syms, k));
     for (int k = 0; k < l->reg.len; k++) /* in the entry block, or sroa leaves them */
         if (!l->reg.at[k].rows)
-            g->reg[k] = LLVMBuildAlloca(g->b, gen_type(g, l->reg.at[k].dtype, l->reg.at[k].lanes), "");
+            g->reg[k] =
+                LLVMBuildAlloca(g->b, gen_type(g, l->reg.at[k].dtype, l->reg.at[k].lanes), "");
 }
 
 static void set_attribute(const Gen *g, const char *name, const char *value)
@@ -216,7 +221,8 @@ static void set_attributes(const Gen *g)
         set_attribute(g, "prefer-vector-width", "512");
         set_attribute(g, "min-legal-vector-width", "512");
     }
-    set_attribute(g, "frame-pointer", "all"); /* without one LLVM spills vectors across cache lines: it cannot align the stack */
+    /* without one LLVM spills vectors across cache lines: it cannot align the stack */
+    set_attribute(g, "frame-pointer", "all");
     set_flag(g, function, "nounwind", 0);
     set_flag(g, function, "noredzone", 0); /* Windows keeps none */
     for (LLVMAttributeIndex k = 2; k <= 4; k++) /* bufs, syms, scratch */
@@ -231,8 +237,8 @@ static LLVMValueRef load_step(Gen *g)
     return LLVMBuildLoad2(g->b, g->i64, at, "");
 }
 
-/* Every other step takes the range from its end: what the step before read last (weights, mostly the same in each
- * step) is still in the cache. */
+/* Every other step takes the range from its end: what the step before read last (weights, mostly
+ * the same in each step) is still in the cache. */
 static LLVMValueRef back_and_forth(Gen *g, LLVMValueRef step, LLVMValueRef at)
 {
     LLVMValueRef odd = LLVMBuildTrunc(g->b, step, g->i1, "");

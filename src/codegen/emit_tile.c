@@ -1,13 +1,15 @@
-/* Tiles (loop/intrinsic.h): which tile register holds what, and the configuration that says what shapes they have.
+/* Tiles (loop/intrinsic.h): which tile register holds what, and the configuration that says what
+ * shapes they have.
  *
- * A block of tiles has at most eight accumulators and shapes of operands. Accumulators take the first registers; operands
- * share the others by shape, the one used longest ago making room, so a block of two rows and two columns of tiles loads
- * each of its four operands once:
+ * A block of tiles has at most eight accumulators and shapes of operands. Accumulators take the
+ * first registers; operands share the others by shape, the one used longest ago making room, so a
+ * block of two rows and two columns of tiles loads each of its four operands once:
  *
  *     tmm0..3 += {tmm4, tmm5} . {tmm6, tmm7}
  *
- * Registers are named here, not by LLVM: its allocator gives a function one configuration, this one each block its own (and
- * where all blocks of a phase agree it is loaded once, when the phase begins). */
+ * Registers are named here, not by LLVM: its allocator gives a function one configuration, this one
+ * each block its own (and where all blocks of a phase agree it is loaded once, when the phase
+ * begins). */
 #include "codegen/gen.h"
 #include "loop/intrinsic.h"
 
@@ -137,7 +139,8 @@ static void load_config(Gen *g, const GenTiles *t)
 }
 
 /* The first block of tiles in a statement; *same: have all of them its configuration? */
-static void look_for_blocks(const Gen *g, const LoopStmt *s, GenTiles *first, int *count, bool *same)
+static void look_for_blocks(const Gen *g, const LoopStmt *s, GenTiles *first, int *count,
+                            bool *same)
 {
     if (s->op == L_BLOCK && s->mark == MARK_TILES) {
         const GenTiles t = plan(g, s);
@@ -205,7 +208,8 @@ static int accumulator(const GenTiles *t, int id)
 static void access_tile(Gen *g, const char *name, int reg, int buffer, Expr offset, Expr stride)
 {
     const int64_t size = dtype_size(g->l->buffer.at[buffer].dtype);
-    LLVMValueRef bytes = LLVMBuildMul(g->b, gen_expr(g, stride), LLVMConstInt(g->i64, (unsigned)size, false), "");
+    LLVMValueRef bytes =
+        LLVMBuildMul(g->b, gen_expr(g, stride), LLVMConstInt(g->i64, (unsigned)size, false), "");
     LLVMValueRef args[3] = {number(g, reg), gen_address(g, buffer, offset), bytes};
     gen_intrinsic(g, name, 0, NULL, 3, args);
 }
@@ -213,7 +217,8 @@ static void access_tile(Gen *g, const char *name, int reg, int buffer, Expr offs
 static void load_tile(Gen *g, int reg, Expr e)
 {
     const ExprNode *n = expr_node(g->x, e);
-    access_tile(g, "llvm.x86.tileloadd64", reg, (int)n->imm.i, expr_arg(g->x, e, 0), expr_arg(g->x, e, 1));
+    access_tile(g, "llvm.x86.tileloadd64", reg, (int)n->imm.i, expr_arg(g->x, e, 0),
+                expr_arg(g->x, e, 1));
 }
 
 /* The register that holds an operand, loaded where none does. */
@@ -230,8 +235,9 @@ static int operand(Gen *g, Expr e, int other)
             r->used = ++t->time;
             return k;
         }
-        if (k != other && (best < 0 || (r->holds == 0 && t->reg[best].holds != 0) ||
-                           (r->used < t->reg[best].used && (r->holds == 0) == (t->reg[best].holds == 0))))
+        if (k != other &&
+            (best < 0 || (r->holds == 0 && t->reg[best].holds != 0) ||
+             (r->used < t->reg[best].used && (r->holds == 0) == (t->reg[best].holds == 0))))
             best = k;
     }
     assert(best >= 0);
@@ -254,9 +260,11 @@ void gen_tile_set(Gen *g, const LoopStmt *s)
         gen_intrinsic(g, "llvm.x86.tilezero", 0, NULL, 1, args);
         return;
     }
-    const int a = operand(g, expr_arg(g->x, s->value, 0), -1), b = operand(g, expr_arg(g->x, s->value, 1), a);
+    const int a = operand(g, expr_arg(g->x, s->value, 0), -1),
+              b = operand(g, expr_arg(g->x, s->value, 1), a);
     LLVMValueRef args[3] = {number(g, sum), number(g, a), number(g, b)};
-    gen_intrinsic(g, arena_printf(g->ctx->arena, "llvm.x86.%s", intrinsic_name(n->imm.i)), 0, NULL, 3, args);
+    gen_intrinsic(g, arena_printf(g->ctx->arena, "llvm.x86.%s", intrinsic_name(n->imm.i)), 0, NULL,
+                  3, args);
 }
 
 bool gen_is_tile(const Gen *g, Expr e)

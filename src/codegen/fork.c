@@ -1,4 +1,5 @@
-/* See fork.h. A counter and not a lock for many readers, as those let new readers in while a fork waits. */
+/* See fork.h. A counter and not a lock for many readers, as those let new readers in while a fork
+ * waits. */
 #include "codegen/fork.h"
 
 #include <pthread.h>
@@ -9,7 +10,9 @@ static struct Guard {
     pthread_cond_t idle, forked;
     int running; /* threads within LLVM */
     int forks;   /* threads that wait to fork */
-} guard = {.lock = PTHREAD_MUTEX_INITIALIZER, .idle = PTHREAD_COND_INITIALIZER, .forked = PTHREAD_COND_INITIALIZER};
+} guard = {.lock = PTHREAD_MUTEX_INITIALIZER,
+           .idle = PTHREAD_COND_INITIALIZER,
+           .forked = PTHREAD_COND_INITIALIZER};
 
 static void before_fork(void)
 {

@@ -1,9 +1,9 @@
 /* What the files of codegen/ share while one kernel is emitted: LLVM's objects and the memo.
  *
  * Values. Every node of an expression is emitted once where that is safe: a value stays valid while
- * it dominates (its loop or branch is open) and, if it reads memory or registers, until the next store
- * or set. early-cse finds what this leaves. Types: bool is i1, the others are themselves; lanes > 1
- * make vectors.
+ * it dominates (its loop or branch is open) and, if it reads memory or registers, until the next
+ * store or set. early-cse finds what this leaves. Types: bool is i1, the others are themselves;
+ * lanes > 1 make vectors.
  *
  * Memory. A buffer is a base pointer and a storage type; each argument buffer that does not overlap
  * others has an alias scope, so that LLVM keeps loads across stores to other buffers. */
@@ -70,7 +70,8 @@ LLVMTypeRef gen_type(const Gen *g, DType compute, int lanes);
 LLVMValueRef gen_int(LLVMTypeRef scalar, int lanes, int64_t v);
 LLVMValueRef gen_real(LLVMTypeRef scalar, int lanes, double v);
 LLVMValueRef gen_splat(const Gen *g, LLVMValueRef scalar, int lanes);
-LLVMValueRef gen_lane(const Gen *g, LLVMValueRef v, int lanes, int lane); /* the value if lanes is 1 */
+/* the value if lanes is 1 */
+LLVMValueRef gen_lane(const Gen *g, LLVMValueRef v, int lanes, int lane);
 /* lanes [from, from + n) of a vector */
 LLVMValueRef gen_part(const Gen *g, LLVMValueRef v, int from, int n);
 /* Calls llvm.NAME overloaded on `types`. */
@@ -82,14 +83,16 @@ static inline LLVMValueRef gen_select(const Gen *g, LLVMValueRef c, LLVMValueRef
 {
     return LLVMBuildSelect(g->b, c, a, b, "");
 }
-static inline LLVMValueRef gen_icmp(const Gen *g, LLVMIntPredicate p, LLVMValueRef a, LLVMValueRef b)
+static inline LLVMValueRef gen_icmp(const Gen *g, LLVMIntPredicate p, LLVMValueRef a,
+                                    LLVMValueRef b)
 {
     return LLVMBuildICmp(g->b, p, a, b, "");
 }
 
 /* ---- emit_expr.c ---- */
 LLVMValueRef gen_expr(Gen *g, Expr e);
-LLVMValueRef gen_chain(Gen *g, Expr e, int nargs); /* a sum or product of the first nargs arguments */
+/* a sum or product of the first nargs arguments */
+LLVMValueRef gen_chain(Gen *g, Expr e, int nargs);
 void gen_bind(Gen *g, Expr var, LLVMValueRef v); /* a variable's value from here on */
 int gen_open(Gen *g);             /* enters a loop or branch */
 void gen_close(Gen *g, int mark); /* leaves it: what was emitted inside no longer dominates */
@@ -105,7 +108,8 @@ void gen_tiles_enter(Gen *g, int body); /* of a phase, before its loop */
 void gen_tiles_leave(Gen *g);           /* after it */
 void gen_tiles_open(Gen *g, const LoopStmt *block);
 void gen_tiles_close(Gen *g);
-void gen_tiles_forget(Gen *g);          /* variables change: operands that were loaded are no longer these */
+/* variables change: operands that were loaded are no longer these */
+void gen_tiles_forget(Gen *g);
 bool gen_is_tile(const Gen *g, Expr e); /* an accumulator? */
 void gen_tile_set(Gen *g, const LoopStmt *s);
 void gen_tile_store(Gen *g, const LoopStmt *s);
@@ -115,7 +119,8 @@ LLVMValueRef gen_divide(Gen *g, Expr e, LLVMValueRef a, LLVMValueRef b);
 
 /* ---- emit_memory.c ---- */
 LLVMValueRef gen_load(Gen *g, Expr e);
-/* The elements of an EX_VLOAD as they lie in memory, as one value of type `type`, which is as long. */
+/* The elements of an EX_VLOAD as they lie in memory, as one value of type `type`, which is as
+ * long. */
 LLVMValueRef gen_load_raw(Gen *g, Expr e, LLVMTypeRef type);
 void gen_store(Gen *g, const LoopStmt *s);
 void gen_fetch(Gen *g, const LoopStmt *s);

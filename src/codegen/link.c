@@ -1,8 +1,8 @@
 /* The linker: one relocatable ELF object -> flat, position-independent code.
  *
  * Kernels are simple: code and its constants, references among them relative to the instruction
- * pointer, nothing imported. So: lay the sections that are loaded one after the other, apply the few
- * kinds of relative relocation, and refuse by name whatever else there is.
+ * pointer, nothing imported. So: lay the sections that are loaded one after the other, apply the
+ * few kinds of relative relocation, and refuse by name whatever else there is.
  *
  *     .text | .rodata.cst4 | .rodata.cst32 | ...     (.eh_frame is dropped: nothing unwinds) */
 #include "codegen/link.h"

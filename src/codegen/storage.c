@@ -1,10 +1,11 @@
 /* Storage types in registers: what a load or a store does beyond moving bytes.
  *
  * f16 has instructions (F16C). The small floats are done in 32-bit integer lanes, from one table of
- * formats. Decoding puts exponent and mantissa where f32 has them and multiplies by the difference of
- * the biases: a power of two, so it is exact and makes subnormals right as well. Encoding rounds the
- * normal range with integer arithmetic, where a carry runs from the mantissa into the exponent by
- * itself, and the subnormal range by adding the float whose last place is the format's least value. */
+ * formats. Decoding puts exponent and mantissa where f32 has them and multiplies by the difference
+ * of the biases: a power of two, so it is exact and makes subnormals right as well. Encoding rounds
+ * the normal range with integer arithmetic, where a carry runs from the mantissa into the exponent
+ * by itself, and the subnormal range by adding the float whose last place is the format's least
+ * value. */
 #include "codegen/gen.h"
 
 #include <assert.h>
@@ -99,7 +100,8 @@ static LLVMValueRef decode_small(const Lanes *k, const SmallFloat *s, LLVMValueR
     LLVMValueRef magnitude = and(k, code, sign_bit - 1);
     LLVMValueRef sign = shl(k, and(k, code, sign_bit), 32 - s->bits);
     LLVMValueRef scale = gen_real(k->g->f32, k->n, ldexp(1, 127 - s->bias));
-    LLVMValueRef v = LLVMBuildFMul(k->b, to_float(k, shl(k, magnitude, 23 - s->mantissa)), scale, "");
+    LLVMValueRef v =
+        LLVMBuildFMul(k->b, to_float(k, shl(k, magnitude, 23 - s->mantissa)), scale, "");
     LLVMValueRef bits = to_bits(k, v);
     if (s->inf)
         bits = gen_select(k->g, above(k, magnitude, s->finite), num(k, 0x7f800000), bits);
@@ -137,10 +139,12 @@ static LLVMValueRef encode_small(const Lanes *k, const SmallFloat *s, LLVMValueR
     LLVMValueRef odd = and(k, shr(k, a, drop), 1);
     LLVMValueRef rounded = LLVMBuildAdd(k->b, a, num(k, (1u << (drop - 1)) - 1), "");
     rounded = shr(k, LLVMBuildAdd(k->b, rounded, odd, ""), drop);
-    LLVMValueRef code = LLVMBuildSub(k->b, rounded, num(k, (uint32_t)(127 - s->bias) << s->mantissa), "");
+    LLVMValueRef code =
+        LLVMBuildSub(k->b, rounded, num(k, (uint32_t)(127 - s->bias) << s->mantissa), "");
     if (s->bias < 127) { /* bf16's subnormals are f32's: the same arithmetic */
         const float magic = ldexpf(1, 24 - s->bias - s->mantissa);
-        LLVMValueRef sum = LLVMBuildFAdd(k->b, to_float(k, a), gen_real(k->g->f32, k->n, magic), "");
+        LLVMValueRef sum =
+            LLVMBuildFAdd(k->b, to_float(k, a), gen_real(k->g->f32, k->n, magic), "");
         LLVMValueRef small = LLVMBuildSub(k->b, to_bits(k, sum), num(k, bits_of(magic)), "");
         LLVMValueRef normal = above(k, a, bits_of(ldexpf(1, 1 - s->bias)) - 1);
         code = gen_select(k->g, normal, code, small);
@@ -169,7 +173,8 @@ static LLVMValueRef encode_fnuz(const Lanes *k, const SmallFloat *s, LLVMValueRe
      * even code, which would be one above `finite`, an odd code) it overflows. */
     const int exponent = (int)(s->finite >> s->mantissa) - s->bias;
     const uint32_t fraction = s->finite & ((1u << s->mantissa) - 1);
-    const float limit = ldexpf((float)((1u << s->mantissa) + fraction) + 0.5f, exponent - s->mantissa);
+    const float limit =
+        ldexpf((float)((1u << s->mantissa) + fraction) + 0.5f, exponent - s->mantissa);
     LLVMValueRef a = and(k, to_bits(k, v), 0x7fffffff);
     LLVMValueRef bad = above(k, a, bits_of(limit) - 1);
     return gen_select(k->g, bad, num(k, s->nan), encode_small(k, s, v));

@@ -14,7 +14,8 @@
 
 const char *cache_directory(Arena *a)
 {
-    const char *own = getenv("LATHE_CACHE"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    const char *own = getenv("LATHE_CACHE"), *xdg = getenv("XDG_CACHE_HOME"),
+               *home = getenv("HOME");
     if (own)
         return own[0] ? arena_strdup(a, own) : NULL;
     if (xdg && xdg[0] == '/') /* the standard says to ignore others */
@@ -63,8 +64,9 @@ static void add_target(Digest *d, const Target *t)
     digest_add_text(d, t->name);
     digest_add_text(d, t->cpu);
     digest_add_text(d, t->features);
-    const int64_t number[] = {t->vector_bytes, t->vector_regs, t->masks, t->vnni, t->bf16, t->amx, t->fma_per_cycle, t->l1,
-                              t->l2, t->l3, t->l1_ways, t->l3_rate};
+    const int64_t number[] = {t->vector_bytes, t->vector_regs, t->masks,         t->vnni,
+                              t->bf16,         t->amx,         t->fma_per_cycle, t->l1,
+                              t->l2,           t->l3,          t->l1_ways,       t->l3_rate};
     digest_add(d, number, sizeof number);
 }
 
@@ -141,7 +143,8 @@ static bool base_key(Context *ctx, CacheJob *j)
 /* What the lines of `needs` say, added to the base. */
 static bool full_key(Context *ctx, CacheJob *j, const char *needs)
 {
-    const char *folder = j->opt->onnx.directory ? j->opt->onnx.directory : path_dir(ctx->arena, j->path);
+    const char *folder =
+        j->opt->onnx.directory ? j->opt->onnx.directory : path_dir(ctx->arena, j->path);
     j->key = j->base;
     digest_add_text(&j->key, needs);
     j->bound_input = arena_array_of(ctx->arena, j->opt->ninput + 1, int);
@@ -158,7 +161,8 @@ static bool full_key(Context *ctx, CacheJob *j, const char *needs)
             continue;
         }
         const long input = str_starts(line, "input ") ? strtol(line + 6, NULL, 10) : -1;
-        if (input < 0 || input >= j->opt->ninput || !j->opt->input[input] || j->nbound == j->opt->ninput)
+        if (input < 0 || input >= j->opt->ninput || !j->opt->input[input] ||
+            j->nbound == j->opt->ninput)
             return false;
         add_tensor(&j->key, j->opt->input[input]);
         j->bound_input[j->nbound++] = (int)input;
@@ -257,13 +261,16 @@ static void swap(CacheJob *j, Model *compiled)
     *compiled = stored;
 }
 
-int cache_compile(const char *path, const ModelOptions *opt, const char *directory, int64_t limit, Model *out, Error *e)
+int cache_compile(const char *path, const ModelOptions *opt, const char *directory, int64_t limit,
+                  Model *out, Error *e)
 {
     const double start = time_now();
     const CompileOptions *c = &opt->compile;
     CacheJob j = {.path = path, .directory = directory, .limit = limit, .opt = opt, .made = out};
     *out = (Model){0};
-    j.arena = directory && !c->want_text && !c->want_code && !c->keep_values && !c->unfused ? arena_try_new() : NULL;
+    j.arena = directory && !c->want_text && !c->want_code && !c->keep_values && !c->unfused
+                  ? arena_try_new()
+                  : NULL;
     if (!j.arena)
         return model_compile(path, opt, out, e);
     int code = job_run(j.arena, look_up, &j, NULL, NULL);

@@ -28,13 +28,15 @@ bool cache_open(const char *directory)
         Arena *a = arena_try_new();
         const bool above = a && file_make_dirs(path_dir(a, directory), &e) == 0;
         arena_free(a);
-        if (!above || (mkdir(directory, 0700) != 0 && !file_exists(directory)) || stat(directory, &st) != 0)
+        if (!above || (mkdir(directory, 0700) != 0 && !file_exists(directory)) ||
+            stat(directory, &st) != 0)
             return false;
     }
     return S_ISDIR(st.st_mode) && ours_alone(&st);
 }
 
-static const char *entry_path(Arena *a, const char *directory, const Digest *key, const char *ending)
+static const char *entry_path(Arena *a, const char *directory, const Digest *key,
+                              const char *ending)
 {
     char text[DIGEST_TEXT];
     digest_print(key, text);
@@ -59,7 +61,8 @@ Module *cache_load(Arena *a, const char *directory, const Digest *key)
     return NULL;
 }
 
-void cache_store(Arena *a, const char *directory, const Digest *key, const Model *m, const char *target)
+void cache_store(Arena *a, const char *directory, const Digest *key, const Model *m,
+                 const char *target)
 {
     Error e;
     const char *path = entry_path(a, directory, key, "lathe");
@@ -72,7 +75,8 @@ const char *cache_needs(Arena *a, const char *directory, const Digest *key)
     File f;
     struct stat st;
     const char *path = entry_path(a, directory, key, "needs");
-    if (lstat(path, &st) != 0 || !S_ISREG(st.st_mode) || !ours_alone(&st) || file_read(a, path, &f, NULL) != 0)
+    if (lstat(path, &st) != 0 || !S_ISREG(st.st_mode) || !ours_alone(&st) ||
+        file_read(a, path, &f, NULL) != 0)
         return NULL;
     return (const char *)f.at;
 }
@@ -99,7 +103,8 @@ static int by_use(const void *a, const void *b)
     return (x.tv_nsec > y.tv_nsec) - (x.tv_nsec < y.tv_nsec);
 }
 
-/* "KEY.lathe", "KEY.needs", or either with ".XXXXXX" while it is written: 0 no, 1 yes, 2 temporary. */
+/* "KEY.lathe", "KEY.needs", or either with ".XXXXXX" while it is written: 0 no, 1 yes, 2
+ * temporary. */
 static int name_kind(const char *name)
 {
     if (strspn(name, "0123456789abcdef") != DIGEST_TEXT - 1)

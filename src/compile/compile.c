@@ -47,8 +47,8 @@ static void drop_known_nodes(Graph *g)
     }
 }
 
-/* Appends what live units of block 0 hand on to the graph's outputs. After liveness and pruning: the kernels
- * are the same as without. */
+/* Appends what live units of block 0 hand on to the graph's outputs. After liveness and pruning:
+ * the kernels are the same as without. */
 static void keep_values(Work *w)
 {
     Graph *g = w->g;

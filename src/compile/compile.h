@@ -1,9 +1,10 @@
 /* The pipeline: a graph in, a program and its code out.
  *
- *     infer -> passes -> units (fused groups) -> define -> schedule -> lower -> expand -> codegen -> link
+ *     infer -> passes -> units (fused groups) -> define -> schedule -> lower -> expand -> codegen
+ * -> link
  *
- * Units are defined and compiled in parallel; equal ones (same stages, target) are compiled once. What depends
- * on constants alone is computed here, by the same means, and becomes constants. */
+ * Units are defined and compiled in parallel; equal ones (same stages, target) are compiled once.
+ * What depends on constants alone is computed here, by the same means, and becomes constants. */
 #ifndef LATHE_COMPILE_COMPILE_H
 #define LATHE_COMPILE_COMPILE_H
 
@@ -28,7 +29,8 @@ typedef struct KernelReport {
 typedef struct CompileReport {
     int nkernels;
     KernelReport *kernel;  /* by Program.kernel id */
-    int nodes, units, folded, relaid; /* graph nodes, kernels called, nodes computed at compile time, constants re-laid */
+    /* graph nodes, kernels called, nodes computed at compile time, constants re-laid */
+    int nodes, units, folded, relaid;
     double infer_seconds, define_seconds, codegen_seconds, link_seconds, seconds;
 } CompileReport;
 
@@ -41,15 +43,19 @@ typedef struct CompileOptions {
     int threads;
     bool want_text;     /* stages and loops */
     bool want_code;     /* IR and assembly */
-    /* What kernels of block 0 hand on becomes an output too, after the model's: for `check`. Views do not, but what
-     * they lie in. The elements lie in the value's layout, though the tensors say row-major. */
+    /* What kernels of block 0 hand on becomes an output too, after the model's: for `check`. Views
+     * do not, but what they lie in. The elements lie in the value's layout, though the tensors say
+     * row-major. */
     bool keep_values;
-    bool unfused;       /* no late passes: each node is a kernel of its own, all layouts are plain */
-    /* Nobody reads constants of the graph afterwards: what is laid out anew for the kernels goes as it is copied, and no
-     * moment has all weights twice. */
+    /* no late passes: each node is a kernel of its own, all layouts are plain */
+    bool unfused;
+    /* Nobody reads constants of the graph afterwards: what is laid out anew for the kernels goes as
+     * it is copied, and no moment has all weights twice. */
     bool spend_constants;
-    int64_t memory_limit; /* bytes for one stored tensor, and for what compiling itself takes; 0: the machine's memory */
-    const CostTable *costs; /* measured, for choosing layouts and variants; NULL: they are estimated */
+    /* bytes for one stored tensor, and for what compiling itself takes; 0: the machine's memory */
+    int64_t memory_limit;
+    /* measured, for choosing layouts and variants; NULL: they are estimated */
+    const CostTable *costs;
     double work_limit;  /* points that the stages of one kernel may visit; 0: WORK_LIMIT */
     /* May be NULL. Called from the calling thread. */
     void (*progress)(void *arg, const char *what, int done, int total);
@@ -65,7 +71,8 @@ typedef struct Compiled {
 
 /* The limit in force. */
 int64_t compile_memory_limit(const CompileOptions *opt);
-/* What late passes work on: g, from an importer, inferred; early passes have run, constants are folded. *folded: nodes. */
+/* What late passes work on: g, from an importer, inferred; early passes have run, constants are
+ * folded. *folded: nodes. */
 Graph *compile_early(Context *ctx, Graph *g, const CompileOptions *opt, int *folded);
 /* A graph as it is, with its layouts: no pass runs, and each node is a kernel of its own. */
 Compiled compile_as_is(Context *ctx, Graph *g, const CompileOptions *opt);

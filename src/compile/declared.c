@@ -3,7 +3,8 @@
 
 static bool agrees(const Graph *g, const Declared *d, const Value *v)
 {
-    bool same = (d->dtype == DT_NONE || d->dtype == v->dtype) && (d->rank < 0 || d->rank == v->rank);
+    bool same =
+        (d->dtype == DT_NONE || d->dtype == v->dtype) && (d->rank < 0 || d->rank == v->rank);
     for (int k = 0; same && k < d->rank; k++) {
         int64_t size;
         same = d->dim[k] < 0 || !expr_is_int(g->x, v->dim[k], &size) || size == d->dim[k];

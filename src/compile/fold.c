@@ -1,9 +1,9 @@
-/* What is known at compile time becomes constants: values whose elements inference found, and whatever depends on
- * constants alone, which is compiled and run here.
+/* What is known at compile time becomes constants: values whose elements inference found, and
+ * whatever depends on constants alone, which is compiled and run here.
  *
- * Within a budget, as a few bytes of a model can ask for any amount of memory and time (an Expand to [2^40]): values
- * up to FOLD_BYTES, or FOLD_GROWTH times the model's constants together if that is more; and seconds of work. What is
- * beyond that is computed by each run. */
+ * Within a budget, as a few bytes of a model can ask for any amount of memory and time (an Expand
+ * to [2^40]): values up to FOLD_BYTES, or FOLD_GROWTH times the model's constants together if that
+ * is more; and seconds of work. What is beyond that is computed by each run. */
 #include <math.h>
 #include <string.h>
 
@@ -73,9 +73,11 @@ int fold_elements(Work *w)
 /* ---- nodes of constants ---- */
 
 #define FOLD_BYTES ((int64_t)16 << 20)
-#define FOLD_GROWTH 8         /* Winograd's weights are up to 64 / 9 times as large as those they are made of */
+/* Winograd's weights are up to 64 / 9 times as large as those they are made of */
+#define FOLD_GROWTH 8
 #define FOLD_WORK 0x1p32      /* points, and .. */
-#define FOLD_WORK_A_BYTE 16.0 /* .. for the constants' size: weights are transposed, scaled, added up */
+/* .. for the constants' size: weights are transposed, scaled, added up */
+#define FOLD_WORK_A_BYTE 16.0
 
 FoldBudget fold_budget(const Graph *g)
 {
@@ -186,7 +188,8 @@ static bool take_bytes(const Graph *g, const Node *n, FoldBudget *budget)
 }
 
 /* Marks nodes that depend on constants alone, and those of their values that others read. */
-static int find_folded(const Graph *g, const bool *refused, FoldBudget *budget, bool *fold, bool *wanted)
+static int find_folded(const Graph *g, const bool *refused, FoldBudget *budget, bool *fold,
+                       bool *wanted)
 {
     const Block *b = &g->block.at[0];
     int count = 0;
@@ -221,7 +224,8 @@ static int find_folded(const Graph *g, const bool *refused, FoldBudget *budget, 
     return count;
 }
 
-int fold_constants(Context *ctx, Graph *g, const CompileOptions *opt, FoldBudget *budget, bool *shapes_changed)
+int fold_constants(Context *ctx, Graph *g, const CompileOptions *opt, FoldBudget *budget,
+                   bool *shapes_changed)
 {
     bool *fold = arena_array_of(ctx->arena, g->node.len + 1, bool);
     bool *wanted = arena_array_of(ctx->arena, g->value.len + 1, bool);

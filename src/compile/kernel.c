@@ -1,5 +1,5 @@
-/* Kernels: from the stages of a unit to code. Equal units share one job. Jobs are lowered in parallel; then code is
- * generated for batches of them, in parallel too. */
+/* Kernels: from the stages of a unit to code. Equal units share one job. Jobs are lowered in
+ * parallel; then code is generated for batches of them, in parallel too. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -175,7 +175,8 @@ static void lower_job(Context *ctx, void *arg)
 
 /* ---- batches ---- */
 
-/* Jobs whose code is generated at once. Which ones does not depend on the number of threads, nor does their code. */
+/* Jobs whose code is generated at once. Which ones does not depend on the number of threads, nor
+ * does their code. */
 typedef struct Batch {
     Arena *arena;
     VEC(Job *) job;
@@ -209,7 +210,8 @@ static int by_size(const void *a, const void *b)
     return m != n ? (m < n) - (m > n) : (x > y) - (x < y);
 }
 
-/* Large ones first and alone, so that threads end together. Texts are wanted by kernel: no batches then. */
+/* Large ones first and alone, so that threads end together. Texts are wanted by kernel: no batches
+ * then. */
 static void make_batches(Work *w, int first, Batches *all)
 {
     Arena *a = w->ctx->arena;
@@ -242,7 +244,8 @@ static void generate(Context *ctx, void *arg)
     for (int i = 0; i < b->job.len; i++)
         loops[i] = b->job.at[i]->expanded;
     const CodegenOptions co = {.want_assembly = one->opt->want_code, .want_ir = one->opt->want_code,
-                               .any_address = one->unit->is_run_here}; /* constants are where their file has them */
+                               /* constants are where their file has them */
+                               .any_address = one->unit->is_run_here};
     const CodegenResult code = codegen_compile_all(ctx, b->job.len, loops, &one->target, &co);
     const double seconds = time_now() - start;
     b->image = code.image;
@@ -287,8 +290,12 @@ int job_add(Work *w, Unit *u)
     if (id < 0) {
         id = w->job.len;
         const char *name = unit_name(w, u);
-        Job j = {.arena = u->arena, .unit = u, .opt = w->opt, .target = u->is_run_here ? target_here(&w->opt->target) : w->opt->target,
-                 .name = name, .kernel = -1};
+        Job j = {.arena = u->arena,
+                 .unit = u,
+                 .opt = w->opt,
+                 .target = u->is_run_here ? target_here(&w->opt->target) : w->opt->target,
+                 .name = name,
+                 .kernel = -1};
         j.report.name = name;
         vec_push(w->ctx->arena, &w->job, j);
         strmap_put(&w->jobs, u->key, id);
@@ -307,7 +314,8 @@ void jobs_make(Work *w)
 
 static _Noreturn void job_failed(const Work *w, const Job *j, int code, const Error *e)
 {
-    const char *node = j->unit->nnode > 0 ? graph_describe_node(w->g, j->unit->node[0]) : "a constant's layout";
+    const char *node =
+        j->unit->nnode > 0 ? graph_describe_node(w->g, j->unit->node[0]) : "a constant's layout";
     fail(w->ctx, code, "%s: %s", node, e->message);
 }
 

@@ -1,6 +1,6 @@
-/* Limits that keep a hostile or mistaken model from taking the machine: how large a stored tensor may be and how
- * much a kernel may do. Sizes that are
- * open until a run are checked there (runtime/memory.c); what may be computed at compile time, in fold.c. */
+/* Limits that keep a hostile or mistaken model from taking the machine: how large a stored tensor
+ * may be and how much a kernel may do. Sizes that are open until a run are checked there
+ * (runtime/memory.c); what may be computed at compile time, in fold.c. */
 #include "base/heap.h"
 #include "compile/work.h"
 
@@ -32,8 +32,11 @@ static void check_value(const Work *w, ValueId id, int64_t limit)
     if (bytes <= limit || v->constant)
         return;
     const char *owner = v->producer < 0 ? "input" : graph_describe_node(g, v->producer);
-    fail(w->ctx, ERR_MEMORY, "%s: %s needs %s%lld bytes, more than the limit of %lld: use smaller inputs or set --memory-limit",
-         owner, graph_describe_value(g, id), bytes == INT64_MAX ? "over " : "", (long long)bytes, (long long)limit);
+    fail(w->ctx, ERR_MEMORY,
+         "%s: %s needs %s%lld bytes, more than the limit of %lld: use smaller inputs or set "
+         "--memory-limit",
+         owner, graph_describe_value(g, id), bytes == INT64_MAX ? "over " : "", (long long)bytes,
+         (long long)limit);
 }
 
 void limits_check(const Work *w)
@@ -69,7 +72,9 @@ void limits_check_work(const Work *w)
         const Unit *u = &w->unit.at[i];
         const double work = u->class == 'S' && u->live ? limits_work(u->s) : 0;
         if (work > limit)
-            fail(w->ctx, ERR_MEMORY, "%s: needs %.3g steps, more than the limit of %.3g: use smaller inputs or set --work-limit",
+            fail(w->ctx, ERR_MEMORY,
+                 "%s: needs %.3g steps, more than the limit of %.3g: use smaller inputs or set "
+                 "--work-limit",
                  graph_describe_node(w->g, u->node[0]), work, limit);
     }
 }

@@ -47,7 +47,8 @@ static void add_relayouts(Link *l, const Unit *u)
         if (!link_wants_relayout(l, v, &layout) || find_relaid(l, v, &layout))
             continue;
         Unit *relay = relayout_unit(w, &l->g->value.at[v], &layout);
-        l->relaid[l->nrelaid++] = (struct Relaid){.value = v, .layout = layout, .buffer = -1, .job = job_add(w, relay)};
+        l->relaid[l->nrelaid++] =
+            (struct Relaid){.value = v, .layout = layout, .buffer = -1, .job = job_add(w, relay)};
     }
 }
 
@@ -57,7 +58,8 @@ enum { HUGE_PAGE = 2 << 20 };
 static size_t relaid_bytes(const Link *l, const struct Relaid *r)
 {
     const Tensor *t = l->g->value.at[r->value].constant;
-    return ((size_t)(layout_elements(&r->layout, t->rank, t->dim) * dtype_size(t->dtype)) + 63) & ~(size_t)63;
+    return ((size_t)(layout_elements(&r->layout, t->rank, t->dim) * dtype_size(t->dtype)) + 63) &
+           ~(size_t)63;
 }
 
 void link_plan_relayouts(Link *l)

@@ -11,8 +11,8 @@
  *       out = else's         end:
  *     end:                       out = state
  *
- * Assigning a value copies its data and sets the symbols of its shape, so shapes may change from one iteration
- * to the next. */
+ * Assigning a value copies its data and sets the symbols of its shape, so shapes may change from
+ * one iteration to the next. */
 #include "compile/link_program.h"
 #include "op/control.h"
 
@@ -55,7 +55,8 @@ static int branch(Link *l, int value)
 static void link_if(Link *l, const Node *n)
 {
     const int cond = new_var(l, "condition");
-    build_step(l->b, PSTEP_READ, 3, (const int32_t[]){cond, link_buffer(l, n->in[0]), build_int(l->b, 0)});
+    build_step(l->b, PSTEP_READ, 3,
+               (const int32_t[]){cond, link_buffer(l, n->in[0]), build_int(l->b, 0)});
     const int to_else = branch(l, build_var_value(l->b, cond));
     int to_end = -1;
     for (int side = 0; side < 2; side++) {
@@ -78,7 +79,8 @@ typedef struct LoopLink {
     const Node *n;
     LoopParts p;
     const Block *body;
-    int i, limit, go;    /* variables: iteration, value of the count (-1 none), condition (-1 none) */
+    /* variables: iteration, value of the count (-1 none), condition (-1 none) */
+    int i, limit, go;
 } LoopLink;
 
 static int var_value(Link *l, int var)
@@ -88,7 +90,8 @@ static int var_value(Link *l, int var)
 
 static void read_var(Link *l, int var, ValueId from)
 {
-    build_step(l->b, PSTEP_READ, 3, (const int32_t[]){var, link_buffer(l, from), build_int(l->b, 0)});
+    build_step(l->b, PSTEP_READ, 3,
+               (const int32_t[]){var, link_buffer(l, from), build_int(l->b, 0)});
     build_step(l->b, PSTEP_EVAL, 1, (const int32_t[]){var});
 }
 
@@ -110,9 +113,11 @@ static int loop_limit(Link *l, const LoopLink *k)
 static void loop_inputs(Link *l, const LoopLink *k)
 {
     const ValueId number = k->body->input.at[0], cond = k->body->input.at[1];
-    build_step(l->b, PSTEP_WRITE, 3, (const int32_t[]){link_buffer(l, number), build_int(l->b, 0), var_value(l, k->i)});
+    build_step(l->b, PSTEP_WRITE, 3,
+               (const int32_t[]){link_buffer(l, number), build_int(l->b, 0), var_value(l, k->i)});
     link_bind_elements(l, number);
-    build_step(l->b, PSTEP_WRITE, 3, (const int32_t[]){link_buffer(l, cond), build_int(l->b, 0), build_int(l->b, 1)});
+    build_step(l->b, PSTEP_WRITE, 3,
+               (const int32_t[]){link_buffer(l, cond), build_int(l->b, 0), build_int(l->b, 1)});
 }
 
 /* Position along a scanned or collected axis: i, or limit - 1 - i. */
@@ -125,7 +130,8 @@ static int position(Link *l, const LoopLink *k, bool reversed)
     return build_add(l->b, build_add(l->b, k->limit, build_int(l->b, -1)), minus);
 }
 
-/* Slices and slots lie `inner` bytes apart at `axis`: one copy for axis 0, else one for each outer index. */
+/* Slices and slots lie `inner` bytes apart at `axis`: one copy for axis 0, else one for each outer
+ * index. */
 static void copy_slice(Link *l, int whole, int part, int axis, int at, bool into_whole)
 {
     const ProgramBuffer w = l->b->buffer.at[whole];
@@ -149,7 +155,8 @@ static void copy_slice(Link *l, int whole, int part, int axis, int at, bool into
     link_set(l, o, build_int(l->b, 0));
     const int top = label(l);
     const int32_t bound[] = {value, outer};
-    const int less = build_op(l->b, EX_CAST, DT_I64, 1, (const int32_t[]){build_op(l->b, EX_LT, DT_BOOL, 2, bound)});
+    const int less = build_op(l->b, EX_CAST, DT_I64, 1,
+                              (const int32_t[]){build_op(l->b, EX_LT, DT_BOOL, 2, bound)});
     const int leave = branch(l, less);
     const int row = build_mul(l->b, w.dim[axis], inner);
     const int in_whole = build_add(l->b, build_mul(l->b, value, row), first);
@@ -200,7 +207,8 @@ static void collect_one(Link *l, const LoopLink *k, int c)
     const int slot = k->p.carried + c;
     if (slot >= k->n->nout || k->n->out[slot] < 0)
         return;
-    const ValueId out = k->n->out[slot], part = k->body->output.at[k->p.body_out + k->p.carried + c];
+    const ValueId out = k->n->out[slot],
+                  part = k->body->output.at[k->p.body_out + k->p.carried + c];
     const Value *v = &l->g->value.at[out], *f = &l->g->value.at[part];
     const int axis = k->p.is_loop ? 0 : control_scan_axis(k->n, "scan_output_axes", c, v->rank);
     bool grows = false;
@@ -230,8 +238,8 @@ static void collect_one(Link *l, const LoopLink *k, int c)
     copy_slice(l, buffer, link_buffer(l, part), axis, at, true);
 }
 
-/* The sizes of all carried values at once: first into variables of their own, as new ones may be given in terms of
- * old ones. */
+/* The sizes of all carried values at once: first into variables of their own, as new ones may be
+ * given in terms of old ones. */
 static void carry_sizes(Link *l, const LoopLink *k)
 {
     VEC(int) to = {0}, saved = {0};
@@ -254,7 +262,8 @@ static void carry_sizes(Link *l, const LoopLink *k)
         link_set(l, to.at[i], var_value(l, saved.at[i]));
 }
 
-/* All carried values at once: one that is an input of the body itself is saved before it is overwritten. */
+/* All carried values at once: one that is an input of the body itself is saved before it is
+ * overwritten. */
 static void carry(Link *l, const LoopLink *k)
 {
     const int n = k->p.carried;
@@ -284,7 +293,10 @@ static void carry(Link *l, const LoopLink *k)
 
 static void link_loop(Link *l, const Unit *u)
 {
-    LoopLink k = {.n = &l->g->node.at[u->node[0]], .p = control_loop_parts(l->g, u->node[0]), .limit = -1, .go = -1};
+    LoopLink k = {.n = &l->g->node.at[u->node[0]],
+                  .p = control_loop_parts(l->g, u->node[0]),
+                  .limit = -1,
+                  .go = -1};
     k.body = &l->g->block.at[k.p.body];
     k.limit = loop_limit(l, &k);
     k.i = new_var(l, "iteration");

@@ -124,7 +124,8 @@ void link_bind_elements(Link *l, ValueId v)
         if (l->b->var.at[var].input >= 0)
             continue;
         l->var_set[var] = true;
-        build_step(l->b, PSTEP_READ, 3, (const int32_t[]){var, link_buffer(l, v), build_int(l->b, k)});
+        build_step(l->b, PSTEP_READ, 3,
+                   (const int32_t[]){var, link_buffer(l, v), build_int(l->b, k)});
         eval_after(l, 1, (const int32_t[]){var});
     }
 }
@@ -133,7 +134,11 @@ void link_bind_elements(Link *l, ValueId v)
 
 static ProgramBuffer value_buffer(Link *l, const Value *v)
 {
-    ProgramBuffer b = {.dtype = (uint8_t)v->dtype, .rank = (uint8_t)v->rank, .layout = v->layout, .parent = -1, .offset = -1};
+    ProgramBuffer b = {.dtype = (uint8_t)v->dtype,
+                       .rank = (uint8_t)v->rank,
+                       .layout = v->layout,
+                       .parent = -1,
+                       .offset = -1};
     for (int k = 0; k < v->rank; k++)
         b.dim[k] = link_expr(l, v->dim[k]);
     b.kind = build_temp_kind(l->b, b.rank, b.dim);
@@ -145,7 +150,8 @@ int link_buffer(Link *l, ValueId v)
     const ValueId id = graph_home(l->g, v);
     if (l->buffer[id] < 0) {
         const Value *home = &l->g->value.at[id];
-        l->buffer[id] = home->constant ? link_constant(l, home->constant) : build_buffer(l->b, value_buffer(l, home));
+        l->buffer[id] = home->constant ? link_constant(l, home->constant)
+                                       : build_buffer(l->b, value_buffer(l, home));
     }
     return l->buffer[id];
 }
@@ -168,12 +174,13 @@ void link_copy(Link *l, int to, int from)
 
 /* ---- steps ---- */
 
-/* The kernel of this step may write `out`, a temporary that no step before has, over `in`. Whether it does is up to the
- * plan, which knows who else reads `in`. */
+/* The kernel of this step may write `out`, a temporary that no step before has, over `in`. Whether
+ * it does is up to the plan, which knows who else reads `in`. */
 static void link_in_place(Link *l, int out, int in)
 {
     ProgramBuffer *b = &l->b->buffer.at[out];
-    if (b->kind == BUF_TEMP && in < out && b->replaces == 0 && program_same_size(b, &l->b->buffer.at[in]))
+    if (b->kind == BUF_TEMP && in < out && b->replaces == 0 &&
+        program_same_size(b, &l->b->buffer.at[in]))
         b->replaces = in;
 }
 
@@ -191,7 +198,11 @@ static int kernel_id(Link *l, Job *j)
 
 static int temp_buffer(Link *l, const Unit *u, const Loops *loops, const LoopBuffer *lb)
 {
-    ProgramBuffer b = {.dtype = (uint8_t)lb->dtype, .rank = (uint8_t)lb->rank, .layout = lb->layout, .parent = -1, .offset = -1};
+    ProgramBuffer b = {.dtype = (uint8_t)lb->dtype,
+                       .rank = (uint8_t)lb->rank,
+                       .layout = lb->layout,
+                       .parent = -1,
+                       .offset = -1};
     for (int k = 0; k < lb->rank; k++)
         b.dim[k] = convert(l, loops->x, lb->dim[k], u);
     b.kind = build_temp_kind(l->b, b.rank, b.dim);
@@ -217,7 +228,8 @@ static void link_kernel(Link *l, const Unit *u)
             buffer = temp_buffer(l, u, loops, lb);
         } else {
             const ValueId v = arg->kind == ARG_IN ? u->in[arg->index] : u->out[arg->index];
-            buffer = link_wants_relayout(l, v, &lb->layout) ? link_relaid(l, v, &lb->layout) : link_buffer(l, v);
+            buffer = link_wants_relayout(l, v, &lb->layout) ? link_relaid(l, v, &lb->layout)
+                                                            : link_buffer(l, v);
         }
         if (i >= j->nread)
             link_alloc(l, buffer);
@@ -232,7 +244,9 @@ static void link_kernel(Link *l, const Unit *u)
     for (int i = 0; i < loops->phase.len; i++) {
         const LoopPhase *p = &loops->phase.at[i];
         const bool joins = i > 0 && p->step && loops->phase.at[i - 1].step == p->step;
-        const int steps = !p->step ? KERNEL_ONCE : joins ? KERNEL_JOINS : convert(l, loops->x, p->steps, u);
+        const int steps = !p->step ? KERNEL_ONCE
+                          : joins  ? KERNEL_JOINS
+                                   : convert(l, loops->x, p->steps, u);
         vec_push(arena, &a, steps);
     }
     build_step(l->b, PSTEP_KERNEL, a.len, a.at);
@@ -306,7 +320,9 @@ static void link_checks(Link *l, const Unit *u)
         l->checked[i] = true;
         const char *text = arena_printf(l->ctx->arena, "%s: %s", graph_describe_node(l->g, s->node),
                                         broken_text(l, s));
-        build_step(l->b, PSTEP_CHECK, 3, (const int32_t[]){link_expr(l, s->a), link_expr(l, s->b), build_text(l->b, text)});
+        build_step(l->b, PSTEP_CHECK, 3,
+                   (const int32_t[]){link_expr(l, s->a), link_expr(l, s->b),
+                                     build_text(l->b, text)});
     }
 }
 
@@ -332,8 +348,8 @@ void link_block(Link *l, int block)
 
 /* ---- the whole ---- */
 
-/* Names of sizes that became one with another, or a number, are variables too: a run finds that dim right by its
- * buffer's, and whoever binds sizes finds the name. */
+/* Names of sizes that became one with another, or a number, are variables too: a run finds that dim
+ * right by its buffer's, and whoever binds sizes finds the name. */
 static void link_other_names(Link *l)
 {
     StrMap seen = strmap_new(l->ctx->arena);
@@ -351,8 +367,8 @@ static void link_other_names(Link *l)
     }
 }
 
-/* What the kernels were made for: runs with sizes beyond it are refused before any kernel starts. (The sizes' own
- * expressions would simplify to true.) */
+/* What the kernels were made for: runs with sizes beyond it are refused before any kernel starts.
+ * (The sizes' own expressions would simplify to true.) */
 static void link_bounds(Link *l)
 {
     for (int i = 0; i < l->g->x->var.len; i++) {
@@ -361,9 +377,11 @@ static void link_bounds(Link *l)
             continue;
         const int size = build_var_value(l->b, l->var[i]);
         const int32_t both[2] = {size, build_int(l->b, v->high)};
-        const int text = build_text(l->b, arena_printf(l->ctx->arena, "'%s' is at most %lld in this model", v->name,
-                                                       (long long)v->high));
-        build_step(l->b, PSTEP_CHECK, 3, (const int32_t[]){build_op(l->b, EX_MIN, DT_I64, 2, both), size, text});
+        const int text =
+            build_text(l->b, arena_printf(l->ctx->arena, "'%s' is at most %lld in this model",
+                                          v->name, (long long)v->high));
+        build_step(l->b, PSTEP_CHECK, 3,
+                   (const int32_t[]){build_op(l->b, EX_MIN, DT_I64, 2, both), size, text});
     }
 }
 
@@ -465,8 +483,8 @@ static void check_symbols(Link *l)
 {
     for (int i = 0; i < l->b->var.len; i++)
         if (l->b->var.at[i].input < 0 && !l->var_set[i])
-            fail(l->ctx, ERR_UNSUPPORTED, "the size '%s' follows from no input: give it with --bind",
-                 l->b->var.at[i].name);
+            fail(l->ctx, ERR_UNSUPPORTED,
+                 "the size '%s' follows from no input: give it with --bind", l->b->var.at[i].name);
 }
 
 Compiled link_program(Work *w)

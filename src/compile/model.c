@@ -48,7 +48,8 @@ static void specialise(Context *ctx, ModelJob *j)
         }
         if (is_bound(j, i)) {
             open = true;
-            const ValueId c = graph_constant(g, arena_printf(ctx->arena, "%s.bound", v->name), tensor_ref(t));
+            const ValueId c =
+                graph_constant(g, arena_printf(ctx->arena, "%s.bound", v->name), tensor_ref(t));
             graph_replace_uses(g, id, c);
         }
     }
@@ -124,7 +125,8 @@ static bool bind_more(Context *ctx, ModelJob *j, int value)
         return false;
     if (!j->bind)
         j->bind = arena_array_of(ctx->arena, g->block.at[0].input.len + j->opt->ninput + 1, bool);
-    const int n = trace_inputs(g, value, arena_array_of(ctx->arena, g->value.len + 1, bool), j->bind);
+    const int n =
+        trace_inputs(g, value, arena_array_of(ctx->arena, g->value.len + 1, bool), j->bind);
     for (int i = 0; i < g->block.at[0].input.len; i++)
         if (j->bind[i] && (i >= j->opt->ninput || !j->opt->input[i]))
             return false;
@@ -143,7 +145,8 @@ static void model_rounds(Context *ctx, void *arg)
         int detail = -1;
         j->g = NULL;
         const int code = job_run(arena, model_job, j, ctx->error, &detail);
-        const bool again = code == ERR_NEED_VALUE && round < MAX_ROUNDS && bind_more(ctx, j, detail);
+        const bool again =
+            code == ERR_NEED_VALUE && round < MAX_ROUNDS && bind_more(ctx, j, detail);
         if (code == 0 && j->early)
             j->arena = arena;
         else if (code == 0)
@@ -166,7 +169,8 @@ static int run_rounds(ModelJob *j, Error *e)
     return code;
 }
 
-int model_early(const char *path, const ModelOptions *opt, Arena **arena, const Graph **out, Error *e)
+int model_early(const char *path, const ModelOptions *opt, Arena **arena, const Graph **out,
+                Error *e)
 {
     ModelJob j = {.path = path, .opt = opt, .early = true};
     const int code = run_rounds(&j, e);
@@ -195,8 +199,10 @@ CompileReport *model_loaded_report(const Module *m)
     r->nkernels = p->nkernel;
     r->kernel = arena_array_of(m->arena, p->nkernel + 1, KernelReport);
     for (int i = 0; i < p->nkernel; i++)
-        r->kernel[i] = (KernelReport){.name = p->kernel[i].name, .source = p->kernel[i].source,
-                                      .flops = p->kernel[i].flops, .product = (PeakProduct)p->kernel[i].product};
+        r->kernel[i] = (KernelReport){.name = p->kernel[i].name,
+                                      .source = p->kernel[i].source,
+                                      .flops = p->kernel[i].flops,
+                                      .product = (PeakProduct)p->kernel[i].product};
     for (int i = 0; i < p->nstep; i++) {
         const bool kernel = p->step[i].code == PSTEP_KERNEL;
         r->units += kernel || p->step[i].code == PSTEP_EXTERN;

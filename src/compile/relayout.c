@@ -60,13 +60,19 @@ static void *temporary(Arena *a, const Loops *l, const LoopBuffer *b)
     int64_t dim[MAX_RANK];
     for (int k = 0; k < b->rank; k++)
         dim[k] = expr_eval_int(l->x, b->dim[k], NULL);
-    return arena_alloc_aligned(a, (size_t)(layout_elements(&b->layout, b->rank, dim) * dtype_size(b->dtype)), 64);
+    return arena_alloc_aligned(a,
+                               (size_t)(layout_elements(&b->layout, b->rank, dim) *
+                                        dtype_size(b->dtype)),
+                               64);
 }
 
 static void prepare(Context *ctx, const Relayout *r, int first, Copy *c)
 {
     const Loops *l = r->job->loops;
-    *c = (Copy){.what = r, .buf = arena_array_of(ctx->arena, l->nargs + 1, void *), .first = first, .nparts = 1};
+    *c = (Copy){.what = r,
+                .buf = arena_array_of(ctx->arena, l->nargs + 1, void *),
+                .first = first,
+                .nparts = 1};
     for (int a = 0; a < l->nargs; a++) {
         const JobArg *arg = &r->job->arg[a];
         c->buf[a] = arg->kind == ARG_IN    ? r->from->data
@@ -81,7 +87,8 @@ static void prepare(Context *ctx, const Relayout *r, int first, Copy *c)
     atomic_init(&c->left, c->nparts);
 }
 
-/* Phases of a copy: one, but for what a schedule may do some day. Only the extent of one is divided. */
+/* Phases of a copy: one, but for what a schedule may do some day. Only the extent of one is
+ * divided. */
 static int run_part(const Copy *c, int part, void *scratch)
 {
     const Job *j = c->what->job;
@@ -89,9 +96,12 @@ static int run_part(const Copy *c, int part, void *scratch)
     const KernelEnv env = {.abi_version = KERNEL_ABI_VERSION};
     int code = 0;
     for (int p = 0; p < l->phase.len && code == 0; p++) {
-        const int64_t extent = l->phase.len == 1 ? c->extent : expr_eval_int(l->x, l->phase.at[p].extent, NULL);
-        code = image_entry(c->image, j->image->entry[j->entry + p].offset)(&env, c->buf, NULL, scratch, extent * part / c->nparts,
-                                                               extent * (part + 1) / c->nparts);
+        const int64_t extent =
+            l->phase.len == 1 ? c->extent : expr_eval_int(l->x, l->phase.at[p].extent, NULL);
+        code = image_entry(c->image,
+                           j->image->entry[j->entry + p].offset)(&env, c->buf, NULL, scratch,
+                                                                 extent * part / c->nparts,
+                                                                 extent * (part + 1) / c->nparts);
     }
     return code;
 }
@@ -147,5 +157,6 @@ void relayouts_run(Context *ctx, int n, const Relayout *r, int threads)
     arena_free(child.arena);
     code = atomic_load(&all.code);
     if (code != 0)
-        fail(ctx, code == ERR_MEMORY ? code : ERR_INTERNAL, "laying out a constant failed: %s", e.message);
+        fail(ctx, code == ERR_MEMORY ? code : ERR_INTERNAL, "laying out a constant failed: %s",
+             e.message);
 }

@@ -1,12 +1,14 @@
 /* Sizes that must be equal become one, and sizes that must be small get their bound.
  *
- *     x f32[N,8], c f32[16,8]: add(x, c) has to take N == 16 for granted      ->   N is 16 everywhere
- *     x f32[N,8], c f32[512,8]: add(x, c[0:N]) takes N == min(N, 512)         ->   N is at most 512
+ *     x f32[N,8], c f32[16,8]: add(x, c) has to take N == 16 for granted      ->   N is 16
+ * everywhere x f32[N,8], c f32[512,8]: add(x, c[0:N]) takes N == min(N, 512)         ->   N is at
+ * most 512
  *
- * Inference notes such equalities and a run checks them. Left as they are, one axis has two names for its
- * extent, and what is computed for the one cannot be seen to suffice for the other. Only sizes of the model's
- * inputs are replaced, and only for what the model's own block needs: a branch that is not taken demands
- * nothing. The names that go remain names for --bind: link_program.c makes variables of them. */
+ * Inference notes such equalities and a run checks them. Left as they are, one axis has two names
+ * for its extent, and what is computed for the one cannot be seen to suffice for the other. Only
+ * sizes of the model's inputs are replaced, and only for what the model's own block needs: a branch
+ * that is not taken demands nothing. The names that go remain names for --bind: link_program.c
+ * makes variables of them. */
 #include "compile/work.h"
 
 typedef struct Unify {
@@ -53,7 +55,8 @@ static bool unify(Unify *u, Expr a, Expr b)
     return true;
 }
 
-/* e == min(e, most), which holds for e <= most: where e is linear in a size of an input, that size has a bound. */
+/* e == min(e, most), which holds for e <= most: where e is linear in a size of an input, that size
+ * has a bound. */
 static bool bound(Unify *u, Expr e, Expr least)
 {
     Exprs *x = u->g->x;
@@ -66,8 +69,9 @@ static bool bound(Unify *u, Expr e, Expr least)
     for (int i = 0; i < x->var.len; i++) {
         const ExprVar v = x->var.at[i];
         int64_t add;
-        if (v.kind != VAR_SYM || !is_input_size(u, v.self) || !expr_linear_in(x, e, i, &factor, &rest) ||
-            !expr_is_int(x, factor, &by) || !expr_is_int(x, rest, &add) || by < 1 || add < 0 || add > most)
+        if (v.kind != VAR_SYM || !is_input_size(u, v.self) ||
+            !expr_linear_in(x, e, i, &factor, &rest) || !expr_is_int(x, factor, &by) ||
+            !expr_is_int(x, rest, &add) || by < 1 || add < 0 || add > most)
             continue;
         const int64_t high = (most - add) / by;
         if (high < v.low || high >= v.high)
@@ -81,7 +85,8 @@ static bool bound(Unify *u, Expr e, Expr least)
 const char *const *unify_names(const Graph *g)
 {
     const Block *model = &g->block.at[0];
-    const char **name = arena_array_of(g->ctx->arena, (size_t)model->input.len * MAX_RANK + 1, const char *);
+    const char **name =
+        arena_array_of(g->ctx->arena, (size_t)model->input.len * MAX_RANK + 1, const char *);
     for (int i = 0; i < model->input.len; i++) {
         const Value *v = &g->value.at[model->input.at[i]];
         for (int k = 0; k < v->rank; k++) {
@@ -95,7 +100,9 @@ const char *const *unify_names(const Graph *g)
 
 int unify_sizes(Graph *g)
 {
-    Unify u = {.g = g, .nsymbols = g->x->var.len, .of_input = arena_array_of(g->ctx->arena, g->x->var.len + 1, bool)};
+    Unify u = {.g = g,
+               .nsymbols = g->x->var.len,
+               .of_input = arena_array_of(g->ctx->arena, g->x->var.len + 1, bool)};
     const Block *model = &g->block.at[0];
     for (int i = 0; i < model->input.len; i++) {
         const Value *v = &g->value.at[model->input.at[i]];
@@ -107,7 +114,8 @@ int unify_sizes(Graph *g)
     for (int i = 0; i < g->assume.len; i++) {
         const Assumption s = g->assume.at[i];
         if (s.node >= 0 && g->node.at[s.node].home == 0)
-            n += unify(&u, s.a, s.b) || unify(&u, s.b, s.a) || bound(&u, s.a, s.b) || bound(&u, s.b, s.a);
+            n += unify(&u, s.a, s.b) || unify(&u, s.b, s.a) || bound(&u, s.a, s.b) ||
+                 bound(&u, s.b, s.a);
     }
     return n;
 }

@@ -1,6 +1,8 @@
-/* Units: groups of nodes, their stages, what of them is needed, and the text by which equal ones are known.
+/* Units: groups of nodes, their stages, what of them is needed, and the text by which equal ones
+ * are known.
  *
- * Names in a unit's stages are by position (x0, y0, n0), not the model's, so that two equal layers give one text. */
+ * Names in a unit's stages are by position (x0, y0, n0), not the model's, so that two equal layers
+ * give one text. */
 #include "compile/work.h"
 
 #include <string.h>
@@ -73,7 +75,8 @@ void units_make(Work *w)
             int unit = n->group >= 0 ? intmap_get(&groups, (uint64_t)n->group, -1) : -1;
             if (unit < 0) {
                 unit = w->unit.len;
-                const Unit fresh = {.class = node_is_view(g, id) ? 'V' : op_rows[n->op].class, .job = -1};
+                const Unit fresh = {.class = node_is_view(g, id) ? 'V' : op_rows[n->op].class,
+                                    .job = -1};
                 vec_push(w->ctx->arena, &w->unit, fresh);
                 if (n->group >= 0)
                     intmap_put(&groups, (uint64_t)n->group, unit);
@@ -149,7 +152,8 @@ static int value_tensor(DefineJob *j, ValueId id, const char *name)
     Expr dim[MAX_RANK];
     for (int k = 0; k < v->rank; k++)
         dim[k] = expr_import(j->x, j->g->x, v->dim[k], j->var_map);
-    const int t = stages_tensor(j->s, name, v->constant ? TENSOR_CONST : TENSOR_INPUT, v->dtype, v->rank, dim);
+    const int t = stages_tensor(j->s, name, v->constant ? TENSOR_CONST : TENSOR_INPUT, v->dtype,
+                                v->rank, dim);
     j->s->tensor.at[t].layout = v->layout;
     j->s->tensor.at[t].part = value_part(j, id);
     return t;
@@ -187,7 +191,8 @@ static void define_node(DefineJob *j, NodeId id, IntMap *tensor)
 {
     Context *ctx = j->s->ctx;
     const Node *n = &j->g->node.at[id];
-    int *in = arena_array_of(ctx->arena, n->nin + 1, int), *out = arena_array_of(ctx->arena, n->nout + 1, int);
+    int *in = arena_array_of(ctx->arena, n->nin + 1, int),
+        *out = arena_array_of(ctx->arena, n->nout + 1, int);
     for (int k = 0; k < n->nin; k++)
         in[k] = n->in[k] < 0 ? -1 : intmap_get(tensor, (uint64_t)n->in[k], -1);
     if (elements_known(j->g, n)) {
@@ -223,7 +228,8 @@ static void define_unit(Context *ctx, void *arg)
                 map_value_symbols(j, n->out[k]);
     }
     for (int i = 0; i < u->nin; i++) {
-        const char *name = arena_printf(ctx->arena, view.value.at[u->in[i]].constant ? "w%d" : "x%d", i);
+        const char *name =
+            arena_printf(ctx->arena, view.value.at[u->in[i]].constant ? "w%d" : "x%d", i);
         u->in_tensor[i] = value_tensor(j, u->in[i], name);
         intmap_put(&tensor, (uint64_t)u->in[i], u->in_tensor[i]);
     }
@@ -232,7 +238,8 @@ static void define_unit(Context *ctx, void *arg)
     for (int i = 0; i < u->nout; i++) {
         u->out_tensor[i] = intmap_get(&tensor, (uint64_t)u->out[i], -1);
         if (u->out_tensor[i] < 0)
-            fail(ctx, ERR_INTERNAL, "%s: an output was not defined", graph_describe_node(&view, u->node[0]));
+            fail(ctx, ERR_INTERNAL, "%s: an output was not defined",
+                 graph_describe_node(&view, u->node[0]));
         StageTensor *t = &u->s->tensor.at[u->out_tensor[i]];
         t->layout = view.value.at[u->out[i]].layout;
         t->part = value_part(j, u->out[i]);
@@ -258,8 +265,8 @@ static void mark_loads(const Exprs *x, Expr e, void *arg)
         ((bool *)arg)[n->imm.i] = true;
 }
 
-/* By tensor: do the outputs marked in u->out_used depend on it? Stages are visited until nothing changes, as the
- * stages of a SCAN may read later ones. */
+/* By tensor: do the outputs marked in u->out_used depend on it? Stages are visited until nothing
+ * changes, as the stages of a SCAN may read later ones. */
 static bool *needed_tensors(Arena *a, const Unit *u)
 {
     const Stages *s = u->s;
@@ -328,7 +335,8 @@ static void live_block(Work *w, int block, bool *live)
         mark_live(w->g, live, b->output.at[i]);
     for (int i = b->node.len - 1; i >= 0; i--) {
         Unit *u = &w->unit.at[w->unit_of[b->node.at[i]]];
-        if (u->node[u->nnode - 1] == b->node.at[i]) /* at its last node: where its step will stand */
+        if (u->node[u->nnode - 1] ==
+            b->node.at[i]) /* at its last node: where its step will stand */
             live_unit(w, u, live);
     }
 }
@@ -347,7 +355,8 @@ static Expr renumber(Exprs *x, Expr e, void *arg)
     return expr_load(x, (DType)n.dtype, map[n.imm.i], n.nargs, index);
 }
 
-/* Drops tensors and stages that nothing needs; inputs first, then results in the order of stages. */
+/* Drops tensors and stages that nothing needs; inputs first, then results in the order of
+ * stages. */
 static void prune_unit(Context *ctx, void *arg)
 {
     Unit *u = arg;
@@ -416,7 +425,8 @@ static void check_units(Work *w)
     }
 }
 
-/* By symbol: the value whose computing gives it, where that is a host routine or control flow; -1. */
+/* By symbol: the value whose computing gives it, where that is a host routine or control flow;
+ * -1. */
 static void find_symbol_owners(Work *w)
 {
     const Graph *g = w->g;

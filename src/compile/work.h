@@ -50,7 +50,8 @@ typedef struct Job {
     Loops *expanded;
     JobArg *arg;
     int nread;
-    int *over;          /* by argument that is written: the one in whose place it may lie; -1 (loop/in_place.h) */
+    /* by argument that is written: the one in whose place it may lie; -1 (loop/in_place.h) */
+    int *over;
     const Image *image; /* of the batch that it was compiled in */
     int entry;          /* its first phase's there */
     KernelReport report;
@@ -67,17 +68,19 @@ typedef struct Work {
     CompileReport *report;
     VEC(Unit) unit;
     int *unit_of;       /* by node */
-    ValueId *sym_owner; /* by symbol: the host routine's or control flow's value that gives it; -1 */
+    /* by symbol: the host routine's or control flow's value that gives it; -1 */
+    ValueId *sym_owner;
     VEC(Job) job;
     StrMap jobs;        /* key -> job */
     const char *const *dim_name; /* of unify_names; NULL: none */
 } Work;
 
 /* ---- unify.c ---- */
-/* Open sizes of the model's inputs that inference assumed equal to a number or to each other are made so; the
- * graph is to be inferred again. Returns how many. */
+/* Open sizes of the model's inputs that inference assumed equal to a number or to each other are
+ * made so; the graph is to be inferred again. Returns how many. */
 int unify_sizes(Graph *g);
-/* What the dims of the model's inputs are called before that: [input * MAX_RANK + axis], NULL for those that are fixed. */
+/* What the dims of the model's inputs are called before that: [input * MAX_RANK + axis], NULL for
+ * those that are fixed. */
 const char *const *unify_names(const Graph *g);
 
 /* ---- declared.c ---- */
@@ -86,10 +89,12 @@ void check_declared(const Graph *g);
 
 /* ---- units.c ---- */
 void units_make(Work *w);   /* from Node.group */
-void units_define(Work *w); /* stages of every class S unit, in parallel; then liveness, pruning, keys */
+/* stages of every class S unit, in parallel; then liveness, pruning, keys */
+void units_define(Work *w);
 
 /* ---- limits.c ---- */
-/* Bytes of a value whose dims are numbers; -1: a symbol is among them. INT64_MAX: more than that. */
+/* Bytes of a value whose dims are numbers; -1: a symbol is among them. INT64_MAX: more than
+ * that. */
 int64_t limits_value_bytes(const Graph *g, const Value *v);
 /* Fails for a value that would be stored and is over the limit. After units_make. */
 void limits_check(const Work *w);
@@ -125,7 +130,8 @@ typedef struct FoldBudget {
 } FoldBudget;
 FoldBudget fold_budget(const Graph *g);
 /* `shapes_changed`: sizes became known that inference did not know. */
-int fold_constants(Context *ctx, Graph *g, const CompileOptions *opt, FoldBudget *budget, bool *shapes_changed);
+int fold_constants(Context *ctx, Graph *g, const CompileOptions *opt, FoldBudget *budget,
+                   bool *shapes_changed);
 /* Stages of an inferred graph's units; and from there to a program. */
 Work *work_define(Context *ctx, Graph *g, const CompileOptions *opt);
 Compiled work_compile(Work *w);

@@ -1,9 +1,10 @@
 /* Intervals of integer nodes, computed once when a node is made.
  *
  * i64 arithmetic is assumed not to overflow: its intervals are those of unbounded integers. A low
- * end of INT64_MIN and a high end of INT64_MAX mean "no bound", so an end that leaves i64 on its own
- * side says nothing; on the other side it saturates and says less. Narrower integers wrap: an interval that leaves the type becomes the whole type.
- * u64 values do not fit i64; they have no interval (the widest one, which nothing uses). */
+ * end of INT64_MIN and a high end of INT64_MAX mean "no bound", so an end that leaves i64 on its
+ * own side says nothing; on the other side it saturates and says less. Narrower integers wrap: an
+ * interval that leaves the type becomes the whole type. u64 values do not fit i64; they have no
+ * interval (the widest one, which nothing uses). */
 #include "expr/linear.h"
 
 int64_t floor_div(int64_t a, int64_t b)

@@ -1,37 +1,32 @@
 /* Scalar expressions: the terms of which dims, index maps, stage bodies and loops are built.
  *
  * An expression is an id in a pool (`Exprs`), hash-consed: equal terms have equal ids, so comparing
- * is `==`. It is canonical when built: the builders below simplify (expr/build.c), nothing else does.
- * Id 0 is "none". A pool belongs to one thread; `expr_import` copies between pools.
+ * is `==`. It is canonical when built: the builders below simplify (expr/build.c), nothing else
+ * does. Id 0 is "none". A pool belongs to one thread; `expr_import` copies between pools.
  *
  * Types. A node has a dtype (bool, i8..i64, u8..u64, f32, f64: never a storage type, see dtype.h)
  * and lanes (1, or more in the expanded loop form only). Index arithmetic is i64, assumed not to
  * overflow. Other integers wrap. Comparisons give bool.
  *
  * Semantics (also of generated code; it never traps whatever the data):
- *   + *         i64 scalars only: any number of arguments. A sum is in linear form: its arguments are
- *               terms, terms times a constant (term * int, the constant last) and last the constant;
- *               a product has sorted factors, none of them constant. Otherwise two arguments.
- *               (An i64 comparison is always < or == or != of two such sums without common terms.)
- *   div mod     integers: floor division, mod has the divisor's sign; x/0 = 0, x mod 0 = 0.
- *               Floats: div is IEEE; mod is fmod, plus the divisor where the signs differ.
- *   tdiv tmod   C's truncating division and remainder (floats: fmod); by zero as above.
- *   min max     a < b ? a : b and a > b ? a : b, so if either is NaN, or both are equal, the result
- *               is b: max(v, acc) passes over NaNs, max(acc, v) would restart at one. They are not
- *               commutative; the builders keep the order of floats.
- *   cast        int -> int wraps; int -> float rounds to nearest even; float -> int truncates and
- *               saturates, NaN gives 0; x -> bool is x != 0 (NaN is true); bool -> x is 0 or 1.
- *   bitcast     same bit width.
- *   select      (c, a, b); both sides may be evaluated.
- *   fma         one rounding.
- *   round       to nearest, ties to even.
- *   shl shr     a shift by the width or more gives 0 (signed shr: the sign).
- *   exp_down    exp of what is not above 0 (or NaN), as the weights of a softmax: cheaper, as results below the least normal
- *               number may be 0.
- *   pow         floats: as C's pow. Integers: wrapping power; a negative exponent gives 0, 1 or -1.
- *   load        (indices...) imm = tensor id. Its dtype is dtype_compute(tensor's dtype).
- *   state       imm = k: the old value of result k, inside a REDUCE's update and combine.
- *   state2      imm = k: the other partial result, inside a combine. */
+ *   + *         i64 scalars only: any number of arguments. A sum is in linear form: its arguments
+ * are terms, terms times a constant (term * int, the constant last) and last the constant; a
+ * product has sorted factors, none of them constant. Otherwise two arguments. (An i64 comparison is
+ * always < or == or != of two such sums without common terms.) div mod     integers: floor
+ * division, mod has the divisor's sign; x/0 = 0, x mod 0 = 0. Floats: div is IEEE; mod is fmod,
+ * plus the divisor where the signs differ. tdiv tmod   C's truncating division and remainder
+ * (floats: fmod); by zero as above. min max     a < b ? a : b and a > b ? a : b, so if either is
+ * NaN, or both are equal, the result is b: max(v, acc) passes over NaNs, max(acc, v) would restart
+ * at one. They are not commutative; the builders keep the order of floats. cast        int -> int
+ * wraps; int -> float rounds to nearest even; float -> int truncates and saturates, NaN gives 0; x
+ * -> bool is x != 0 (NaN is true); bool -> x is 0 or 1. bitcast     same bit width. select      (c,
+ * a, b); both sides may be evaluated. fma         one rounding. round       to nearest, ties to
+ * even. shl shr     a shift by the width or more gives 0 (signed shr: the sign). exp_down    exp of
+ * what is not above 0 (or NaN), as the weights of a softmax: cheaper, as results below the least
+ * normal number may be 0. pow         floats: as C's pow. Integers: wrapping power; a negative
+ * exponent gives 0, 1 or -1. load        (indices...) imm = tensor id. Its dtype is
+ * dtype_compute(tensor's dtype). state       imm = k: the old value of result k, inside a REDUCE's
+ * update and combine. state2      imm = k: the other partial result, inside a combine. */
 #ifndef LATHE_EXPR_EXPR_H
 #define LATHE_EXPR_EXPR_H
 
@@ -105,15 +100,17 @@ typedef uint32_t Expr;
     X(SIGMOID, "sigmoid", 'F')                                                                     \
     X(POW, "pow", 'F')                                                                             \
     /* Expanded loop form only */                                                                  \
-    X(RAMP, "ramp", 'F')   /* (base), imm = step: base, base+step, ... `lanes` elements */         \
+    X(RAMP, "ramp", 'F')       /* (base), imm = step: base, base+step, ... `lanes` elements */     \
     X(BROADCAST, "bcast", 'F') /* the argument's lanes again and again */                          \
-    X(VLOAD, "vload", 'S')   /* (offset): imm = buffer; `lanes` contiguous elements */             \
-    X(MLOAD, "mload", 'S')   /* (offset, count[, first, stride]): VLOAD of lanes [first, count), others 0 */     \
+    X(VLOAD, "vload", 'S')     /* (offset): imm = buffer; `lanes` contiguous elements */           \
+    X(MLOAD, "mload",                                                                              \
+      'S') /* (offset, count[, first, stride]): VLOAD of lanes [first, count), others 0 */         \
     X(GATHER, "gather", 'S') /* (offsets): imm = buffer; one element a lane */                     \
-    X(TILE, "tile", 'S')     /* (offset, stride, rows): imm = buffer; rows of lanes / rows contiguous elements */ \
-    X(REG, "reg", 'L')       /* imm = register id */                                               \
+    X(TILE, "tile",                                                                                \
+      'S') /* (offset, stride, rows): imm = buffer; rows of lanes / rows contiguous elements */    \
+    X(REG, "reg", 'L')   /* imm = register id */                                                   \
     X(RARE, "rare", 'F') /* (c, a, b): select of a scalar c; a is evaluated only where c holds */  \
-    X(DOT, "dot", 'F')     /* (a, b, sum), imm = a row of loop/intrinsic.h: sum + a . b */          \
+    X(DOT, "dot", 'F')   /* (a, b, sum), imm = a row of loop/intrinsic.h: sum + a . b */           \
     X(REDUCE_ADD, "reduce_add", 'F') /* lanes -> 1; floats by pairwise halves */                   \
     X(REDUCE_MUL, "reduce_mul", 'F')                                                               \
     X(REDUCE_MIN, "reduce_min", 'F')                                                               \
@@ -188,7 +185,8 @@ Expr expr_float(Exprs *x, DType t, double v);     /* f32 (rounded) or f64 */
 Expr expr_const(Exprs *x, DType t, double v);     /* of any compute type */
 /* Finds the symbol of this name or makes it. */
 Expr expr_sym(Exprs *x, const char *name, int64_t low, int64_t high, int64_t multiple);
-/* A new symbol of the same name, of which more is known; the old one loses it, and is to be replaced everywhere. */
+/* A new symbol of the same name, of which more is known; the old one loses it, and is to be
+ * replaced everywhere. */
 Expr expr_sym_narrow(Exprs *x, Expr symbol, int64_t low, int64_t high);
 Expr expr_loop_var(Exprs *x, const char *name, Expr extent); /* a new variable, in [0, extent) */
 /* A new variable of any scalar type, about which nothing is known: the name that an L_LET gives. */

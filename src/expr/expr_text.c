@@ -4,8 +4,8 @@
  *
  * From loose to tight, all left-associative:  |  ^  &  == !=  < <=  << >>  + -  * / %
  * `state0` is state 0, `state2_0` state2 0. A bare constant has the type of the operand beside it;
- * alone, the type that is wanted; where neither tells, it is written f64(0.5). The parser also takes
- * > and >=. Vector forms are only printed. */
+ * alone, the type that is wanted; where neither tells, it is written f64(0.5). The parser also
+ * takes > and >=. Vector forms are only printed. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,7 +64,8 @@ static void print_tensor(const Printer *p, int tensor, char letter)
         str_addf(p->out, "%c%d", letter, tensor);
 }
 
-/* Constants are unique by their bits: a NaN other than the two that can be written is given by them. */
+/* Constants are unique by their bits: a NaN other than the two that can be written is given by
+ * them. */
 static void print_nan(const Printer *p, DType t, double v)
 {
     union {

@@ -163,7 +163,8 @@ Expr expr_sym_narrow(Exprs *x, Expr symbol, int64_t low, int64_t high)
 {
     ExprVar v = x->var.at[expr_node(x, symbol)->imm.i];
     assert(v.kind == VAR_SYM && v.low <= low && low <= high && high <= v.high);
-    x->var.at[expr_node(x, symbol)->imm.i].name = arena_printf(x->ctx->arena, "%s#%u", v.name, symbol);
+    x->var.at[expr_node(x, symbol)->imm.i].name =
+        arena_printf(x->ctx->arena, "%s#%u", v.name, symbol);
     v.low = low;
     v.high = high;
     return new_var(x, v, DT_I64);

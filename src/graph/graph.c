@@ -442,7 +442,8 @@ ValueId graph_home(const Graph *g, ValueId v)
     return v;
 }
 
-/* Views of views count. An absent port is -1, as is the place of a value that lies within no other. */
+/* Views of views count. An absent port is -1, as is the place of a value that lies within no
+ * other. */
 static bool lies_within(const Graph *g, ValueId v, ValueId whole)
 {
     while (v >= 0 && g->value.at[v].within != whole)

@@ -111,7 +111,8 @@ typedef struct Assumption { /* a == b, checked at run time; `node` for the messa
     NodeId node;
 } Assumption;
 
-typedef struct Declared { /* what the file says of an output of the model, to be compared with what is inferred */
+typedef struct Declared { /* what the file says of an output of the model, to be compared with what
+                             is inferred */
     DType dtype;          /* DT_NONE: nothing */
     int rank;             /* -1: nothing */
     int64_t dim[MAX_RANK]; /* -1: nothing */
@@ -166,7 +167,8 @@ int *graph_count_uses(const Graph *g);
 void graph_replace_uses(Graph *g, ValueId from, ValueId to); /* everywhere, outputs too */
 /* The value whose memory v lies in: itself, if it is no view. */
 ValueId graph_home(const Graph *g, ValueId v);
-/* Does the node do nothing, because its results are views of its first input or its inputs of its result? */
+/* Does the node do nothing, because its results are views of its first input or its inputs of its
+ * result? */
 bool node_is_view(const Graph *g, NodeId n);
 /* Structure: ids in range, one definition, order, arity per op.def, dtypes known after inference.
  * False: why. */

@@ -29,7 +29,8 @@ static bool check_view(const Verify *v, ValueId id)
         return false;
     const Value *const whole = &v->g->value.at[value->within];
     if (value->constant || whole->constant || whole->dtype != value->dtype ||
-        (value->at && (whole->rank != value->rank || !layout_equal(&whole->layout, &value->layout))))
+        (value->at &&
+         (whole->rank != value->rank || !layout_equal(&whole->layout, &value->layout))))
         return false;
     for (int i = 0; i < value->rank && value->at; i++)
         if (value->at[i] == 0)

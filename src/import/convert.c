@@ -358,7 +358,8 @@ void convert_op(OnnxOp *o)
     }
     const OpCode code = op_find_onnx(o->type);
     if (code == OP_COUNT && domain_name(o->proto->domain)[0] != '\0')
-        op_fail(o, ERR_UNSUPPORTED, "this op of domain '%.100s' is not supported", o->proto->domain);
+        op_fail(o, ERR_UNSUPPORTED, "this op of domain '%.100s' is not supported",
+                o->proto->domain);
     if (code == OP_COUNT)
         op_fail(o, ERR_UNSUPPORTED, "this op is not supported");
     fit_bodies(o, code);

@@ -7,7 +7,8 @@ typedef struct Grams {
     int64_t *start, *size, *column;
 } Grams;
 
-/* ngram_counts[k] is where the (k+1)-grams begin in the pool; ngram_indexes has a column for each n-gram. */
+/* ngram_counts[k] is where the (k+1)-grams begin in the pool; ngram_indexes has a column for each
+ * n-gram. */
 static Grams read_grams(const OnnxOp *o, int npool)
 {
     const int64_t *first, *column;
@@ -15,7 +16,8 @@ static Grams read_grams(const OnnxOp *o, int npool)
     const int ncolumn = op_attr_ints(o, "ngram_indexes", &column);
     if (nfirst < 1 || ncolumn < 1)
         op_fail(o, ERR_INVALID, "lacks ngram_counts or ngram_indexes");
-    const int64_t least = op_attr_int(o, "min_gram_length", 1), most = op_attr_int(o, "max_gram_length", 1);
+    const int64_t least = op_attr_int(o, "min_gram_length", 1),
+                  most = op_attr_int(o, "max_gram_length", 1);
     Arena *const a = o->im->ctx->arena;
     Grams g = {
         .start = arena_array_of(a, ncolumn, int64_t),
@@ -29,7 +31,8 @@ static Grams read_grams(const OnnxOp *o, int npool)
             op_fail(o, ERR_INVALID, "ngram_counts do not fit the pool");
         for (int64_t at = first[k]; at + size <= end; at += size, id++) {
             if (id >= ncolumn)
-                op_fail(o, ERR_INVALID, "ngram_indexes has %d elements, the pool more n-grams", ncolumn);
+                op_fail(o, ERR_INVALID, "ngram_indexes has %d elements, the pool more n-grams",
+                        ncolumn);
             if (size < least || size > most)
                 continue;
             g.start[g.n] = at;

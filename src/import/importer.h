@@ -89,7 +89,8 @@ const Onnx__AttributeProto *frame_attr(const Frame *f, const Onnx__AttributeProt
 /* attr_kind.c: a bit for each AttrKind that an attribute of this name may be; 0: any. */
 unsigned attr_kinds(const char *name);
 const char *attr_kinds_text(Arena *a, unsigned kinds); /* "an int or a float" */
-/* Is it one that passes set (op/op.h, op/winograd.h, op/strassen.h)? In a file it says nothing, like any that its op does not have. */
+/* Is it one that passes set (op/op.h, op/winograd.h, op/strassen.h)? In a file it says nothing,
+ * like any that its op does not have. */
 bool attr_is_of_passes(const char *name);
 
 /* onnx_node.c */

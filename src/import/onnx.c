@@ -212,8 +212,8 @@ static void import_input(Importer *im, Scope *s, const Onnx__ValueInfoProto *p)
     scope_define(im, s, p->name, graph_constant(im->g, name, tensor_ref(bound->tensor)), NULL);
 }
 
-/* Files whose inputs were given open dims later often keep the sizes that outputs had before: where the caller binds
- * dims or values, only types and ranks count. */
+/* Files whose inputs were given open dims later often keep the sizes that outputs had before: where
+ * the caller binds dims or values, only types and ranks count. */
 static Declared declared_output(const Importer *im, const Onnx__ValueInfoProto *p)
 {
     Declared d = {.rank = -1};
@@ -298,7 +298,8 @@ static Graph *import_model(Context *ctx, const char *name, OnnxMemory *memory,
     const Frame f = {.opset = opset == 0 && model->ir_version < 3 ? 1 : opset};
     import_nodes(im, &s, &f, p->node, p->n_node);
     for (size_t i = 0; i < p->n_output && !opt->output; i++)
-        import_output(im, &s, p->output[i]->name ? p->output[i]->name : "", declared_output(im, p->output[i]));
+        import_output(im, &s, p->output[i]->name ? p->output[i]->name : "",
+                      declared_output(im, p->output[i]));
     if (opt->output)
         import_output(im, &s, opt->output, (Declared){.rank = -1});
     for (int i = 0; opt->on_file && i < memory->file_id.cap; i++)

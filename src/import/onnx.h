@@ -41,9 +41,11 @@ typedef struct OnnxOptions {
     const OnnxBindDim *bind;
     const OnnxBindValue *value;
     const OnnxShape *shape;
-    const char *output;    /* a value of the model, by its name: the only output, in place of the model's. NULL: these */
+    /* a value of the model, by its name: the only output, in place of the model's. NULL: these */
+    const char *output;
     size_t memory_limit;   /* of the unpacked message; 0: 256 MiB + 16 times the file's size */
-    void (*on_file)(void *arg, const char *location); /* may be NULL: told of each file of external data, as the model names it */
+    /* may be NULL: told of each file of external data, as the model names it */
+    void (*on_file)(void *arg, const char *location);
     void *on_file_arg;
     const char *directory; /* where external data lies; NULL: beside the model (onnx_import only) */
 } OnnxOptions;

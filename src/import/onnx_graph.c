@@ -67,7 +67,8 @@ void import_initializers(Importer *im, Scope *s, const Onnx__GraphProto *p)
         if (!t->name || t->name[0] == '\0')
             fail(im->ctx, ERR_INVALID, "initializer %zu has no name", i);
         const char *const name = scope_value_name(im, s, t->name);
-        Tensor *const data = p == im->model->graph ? import_initializer(im, (int)i) : import_tensor(im, t);
+        Tensor *const data =
+            p == im->model->graph ? import_initializer(im, (int)i) : import_tensor(im, t);
         scope_define(im, s, t->name, graph_constant(im->g, name, data), NULL);
     }
     s->info = p;

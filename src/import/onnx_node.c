@@ -133,8 +133,8 @@ static Attr import_attr(const Importer *im, const Onnx__NodeProto *node, const c
     }
 }
 
-/* An attribute of another kind than its op reads would look absent. Files of IR 1 and 2 do not say of which kind an
- * empty list is. */
+/* An attribute of another kind than its op reads would look absent. Files of IR 1 and 2 do not say
+ * of which kind an empty list is. */
 static void check_kind(const Importer *im, const Onnx__NodeProto *node, Attr *a)
 {
     const unsigned kinds = attr_kinds(a->name);

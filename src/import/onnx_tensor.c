@@ -48,8 +48,8 @@ static OnnxMemory *memory_ref(OnnxMemory *m)
 
 enum { LONG_FIELD = 4096, CACHE_LINE = 64, HUGE_PAGE = 2 << 20 };
 
-/* Long fields are weights, as a rule: aligned as kernels want them, so that nobody copies them again, and in large
- * pages, as half the time of an import went into faults. */
+/* Long fields are weights, as a rule: aligned as kernels want them, so that nobody copies them
+ * again, and in large pages, as half the time of an import went into faults. */
 static void *unpack_alloc(void *memory, size_t size)
 {
     OnnxMemory *const m = memory;
@@ -89,7 +89,8 @@ static void unpack_job(Context *ctx, void *arg)
         u->at = m->thin.at;
         u->size = m->thin.size;
     }
-    if (u->size >= HUGE_PAGE) { /* room for all bytes of the message, were they all in long fields */
+    /* room for all bytes of the message, were they all in long fields */
+    if (u->size >= HUGE_PAGE) {
         m->weights_left = u->size + u->size / LONG_FIELD * CACHE_LINE;
         m->weights = arena_alloc_aligned(ctx->arena, m->weights_left, HUGE_PAGE);
     }
@@ -99,7 +100,8 @@ static void unpack_job(Context *ctx, void *arg)
              "not a valid ONNX file: its fields do not have the types they should");
 }
 
-static int unpack(OnnxMemory *m, WireMessage what, const uint8_t *at, size_t size, bool thin, void **message, Error *e)
+static int unpack(OnnxMemory *m, WireMessage what, const uint8_t *at, size_t size, bool thin,
+                  void **message, Error *e)
 {
     enum { MAX_FIELDS = 200 * 1000 * 1000 };
     if (size > INT32_MAX)
@@ -122,7 +124,8 @@ static int unpack(OnnxMemory *m, WireMessage what, const uint8_t *at, size_t siz
     return code;
 }
 
-int onnx_unpack(OnnxMemory *m, WireMessage what, const uint8_t *at, size_t size, void **message, Error *e)
+int onnx_unpack(OnnxMemory *m, WireMessage what, const uint8_t *at, size_t size, void **message,
+                Error *e)
 {
     return unpack(m, what, at, size, false, message, e);
 }
@@ -132,7 +135,8 @@ size_t onnx_memory_limit(size_t size)
     return ((size_t)256 << 20) + 16 * size;
 }
 
-int onnx_unpack_file(OnnxMemory *m, const char *path, size_t limit, const Onnx__ModelProto **model, Error *e)
+int onnx_unpack_file(OnnxMemory *m, const char *path, size_t limit, const Onnx__ModelProto **model,
+                     Error *e)
 {
     File f;
     void *message = NULL;
@@ -192,8 +196,9 @@ static int wrong_count(const Onnx__TensorProto *p, DType t, int64_t elements, si
                      found, unit, (long long)elements, dtype_name(t));
 }
 
-/* Elements that lie as in memory, OWN: in this one, where bools may be normalised in place; EXTERNAL_FILE: in a mapped
- * file; MODEL_FILE: in the model's own, at any address, and it may change once the model is compiled. */
+/* Elements that lie as in memory, OWN: in this one, where bools may be normalised in place;
+ * EXTERNAL_FILE: in a mapped file; MODEL_FILE: in the model's own, at any address, and it may
+ * change once the model is compiled. */
 typedef enum RawPlace { OWN, EXTERNAL_FILE, MODEL_FILE } RawPlace;
 
 static int from_raw(OnnxMemory *m, const Onnx__TensorProto *p, DType t, int64_t elements,
@@ -249,7 +254,8 @@ static int from_int32(const Onnx__TensorProto *p, DType t, int64_t elements, Ten
         uint8_t *const packed = heap_alloc((size_t)want, 1);
         if (!packed) {
             tensor_unref(tensor);
-            return error_set(e, ERR_MEMORY, "out of memory for a tensor's %lld bytes", (long long)want);
+            return error_set(e, ERR_MEMORY, "out of memory for a tensor's %lld bytes",
+                             (long long)want);
         }
         for (int64_t i = 0; i < want; i++)
             packed[i] = (uint8_t)p->int32_data[i];
@@ -395,7 +401,8 @@ static int from_external(OnnxMemory *m, const Onnx__TensorProto *p, DType t, int
     return from_raw(m, p, t, elements, f.at + offset, length, EXTERNAL_FILE, out, e);
 }
 
-static int any_tensor(OnnxMemory *m, const Onnx__TensorProto *p, WireRange raw, Tensor **out, Error *e)
+static int any_tensor(OnnxMemory *m, const Onnx__TensorProto *p, WireRange raw, Tensor **out,
+                      Error *e)
 {
     enum { EXTERNAL = 1 };
     DType t;
@@ -417,7 +424,9 @@ int onnx_tensor(OnnxMemory *m, const Onnx__TensorProto *p, Tensor **out, Error *
     return any_tensor(m, p, (WireRange){0}, out, e);
 }
 
-int onnx_initializer(OnnxMemory *m, int initializer, const Onnx__TensorProto *p, Tensor **out, Error *e)
+int onnx_initializer(OnnxMemory *m, int initializer, const Onnx__TensorProto *p, Tensor **out,
+                     Error *e)
 {
-    return any_tensor(m, p, initializer < m->thin.n ? m->thin.range[initializer] : (WireRange){0}, out, e);
+    return any_tensor(m, p, initializer < m->thin.n ? m->thin.range[initializer] : (WireRange){0},
+                      out, e);
 }

@@ -1,5 +1,6 @@
-/* See wire_thin.h. Model, graph and tensor are walked, each field's extent taken from its key and length; all fields that
- * are not on the way to raw_data are copied as they stand. Bytes that wire_check accepted are well formed. */
+/* See wire_thin.h. Model, graph and tensor are walked, each field's extent taken from its key and
+ * length; all fields that are not on the way to raw_data are copied as they stand. Bytes that
+ * wire_check accepted are well formed. */
 #include "import/wire_thin.h"
 
 #include <stdbool.h>

@@ -1,6 +1,7 @@
-/* The bytes of a model without its weights: a copy in which the long raw_data of the main graph's initializers is left
- * out, and where each of them lies in the original. What is unpacked from the copy is small; the weights stay where they
- * are, in a mapped file, and whoever needs only a model's inputs never touches them. */
+/* The bytes of a model without its weights: a copy in which the long raw_data of the main graph's
+ * initializers is left out, and where each of them lies in the original. What is unpacked from the
+ * copy is small; the weights stay where they are, in a mapped file, and whoever needs only a
+ * model's inputs never touches them. */
 #ifndef LATHE_IMPORT_WIRE_THIN_H
 #define LATHE_IMPORT_WIRE_THIN_H
 

@@ -1,4 +1,5 @@
-/* Signatures of regions and their differences. Bytes are summed by PSADBW, which every x86-64 has. */
+/* Signatures of regions and their differences. Bytes are summed by PSADBW, which every x86-64
+ * has. */
 #include "kernel/change.h"
 
 #include <math.h>
@@ -38,13 +39,15 @@ static uint32_t sum_of(const uint8_t *p, int n)
     __m128i sum = _mm_setzero_si128();
     int i = 0;
     for (; i + 16 <= n; i += 16)
-        sum = _mm_add_epi64(sum, _mm_sad_epu8(_mm_loadu_si128((const __m128i *)(p + i)), _mm_setzero_si128()));
+        sum = _mm_add_epi64(sum, _mm_sad_epu8(_mm_loadu_si128((const __m128i *)(p + i)),
+                                              _mm_setzero_si128()));
     if (n >= 8)
         for (; i < n; i += 8) { /* the last eight bytes less those that are counted */
             uint64_t v;
             memcpy(&v, i + 8 <= n ? p + i : p + n - 8, sizeof v);
             v >>= i + 8 <= n ? 0 : 8 * (i + 8 - n);
-            sum = _mm_add_epi64(sum, _mm_sad_epu8(_mm_cvtsi64_si128((long long)v), _mm_setzero_si128()));
+            sum = _mm_add_epi64(sum,
+                                _mm_sad_epu8(_mm_cvtsi64_si128((long long)v), _mm_setzero_si128()));
         }
     uint32_t all = (uint32_t)(_mm_cvtsi128_si32(sum) + _mm_cvtsi128_si32(_mm_srli_si128(sum, 8)));
     for (; i < n; i++)
@@ -54,9 +57,11 @@ static uint32_t sum_of(const uint8_t *p, int n)
 
 void change_signature(const Frame *shown, const FrameBox *place, ChangeSignature *out)
 {
-    const Frame stored = frame_stored(shown), *const f = &stored; /* two of one frame are turned alike */
+    /* two of one frame are turned alike */
+    const Frame stored = frame_stored(shown), *const f = &stored;
     const FrameBox there = frame_stored_box(shown, place), *const box = &there;
-    const Side x = side_of(box->x, box->width, f->width), y = side_of(box->y, box->height, f->height);
+    const Side x = side_of(box->x, box->width, f->width),
+               y = side_of(box->y, box->height, f->height);
     const int step = f->format == FRAME_RGB24 || f->format == FRAME_BGR24 ? 3 : 1;
     int start[CHANGE_MOST + 1]; /* bytes, of columns */
     for (int c = 0; c <= x.cells; c++)
@@ -68,7 +73,8 @@ void change_signature(const Frame *shown, const FrameBox *place, ChangeSignature
         const int rows = height < ROWS ? height : ROWS;
         uint32_t sum[CHANGE_MOST] = {0};
         for (int k = 0; k < rows; k++) {
-            const uint8_t *const row = f->plane[0] + (ptrdiff_t)(top + k * height / rows) * f->stride[0];
+            const uint8_t *const row =
+                f->plane[0] + (ptrdiff_t)(top + k * height / rows) * f->stride[0];
             for (int c = 0; c < x.cells; c++)
                 sum[c] += sum_of(row + start[c], start[c + 1] - start[c]);
         }
@@ -93,7 +99,8 @@ Change change_between(const ChangeSignature *a, const ChangeSignature *b)
     return (Change){.mean = (float)sum / (float)n, .largest = largest};
 }
 
-float change_share(const uint8_t *a, int stride_a, const uint8_t *b, int stride_b, int width, int height, int threshold)
+float change_share(const uint8_t *a, int stride_a, const uint8_t *b, int stride_b, int width,
+                   int height, int threshold)
 {
     int64_t changed = 0;
     for (int y = 0; y < height; y++, a += stride_a, b += stride_b) {

@@ -1,6 +1,7 @@
-/* Frames to tensors: where the samples of a frame lie, and the loop over rows of output (frame_rows.h has what a row goes
- * through). Both axes are separable; positions and weights are made once for a call, for luma and for chroma. One row of
- * output is finished before the next begins, so that all in between stays in the first-level cache. */
+/* Frames to tensors: where the samples of a frame lie, and the loop over rows of output
+ * (frame_rows.h has what a row goes through). Both axes are separable; positions and weights are
+ * made once for a call, for luma and for chroma. One row of output is finished before the next
+ * begins, so that all in between stays in the first-level cache. */
 #include "kernel/frame.h"
 
 #include <assert.h>
@@ -18,10 +19,16 @@ typedef struct FormatInfo {
 } FormatInfo;
 
 static const FormatInfo formats[] = {
-    [FRAME_I420] = {.components = 3, .plane = {0, 1, 2}, .step = {1, 1, 1}, .half_x = 1, .half_y = 1},
+    [FRAME_I420] =
+        {.components = 3, .plane = {0, 1, 2}, .step = {1, 1, 1}, .half_x = 1, .half_y = 1},
     [FRAME_I422] = {.components = 3, .plane = {0, 1, 2}, .step = {1, 1, 1}, .half_x = 1},
     [FRAME_I444] = {.components = 3, .plane = {0, 1, 2}, .step = {1, 1, 1}},
-    [FRAME_NV12] = {.components = 3, .plane = {0, 1, 1}, .offset = {0, 0, 1}, .step = {1, 2}, .half_x = 1, .half_y = 1},
+    [FRAME_NV12] = {.components = 3,
+                    .plane = {0, 1, 1},
+                    .offset = {0, 0, 1},
+                    .step = {1, 2},
+                    .half_x = 1,
+                    .half_y = 1},
     [FRAME_GRAY] = {.components = 1, .step = {1}},
     [FRAME_RGB24] = {.components = 3, .offset = {0, 1, 2}, .step = {3}, .rgb = true},
     [FRAME_BGR24] = {.components = 3, .offset = {2, 1, 0}, .step = {3}, .rgb = true},
@@ -36,12 +43,17 @@ typedef struct Span {
     bool area;
 } Span;
 
-static Span span_of(const Frame *f, double from, double length, int count, bool vertical, bool chroma, FrameFilter filter)
+static Span span_of(const Frame *f, double from, double length, int count, bool vertical,
+                    bool chroma, FrameFilter filter)
 {
     const FormatInfo *const info = &formats[f->format];
-    Span s = {.from = from, .scale = length / count, .size = vertical ? f->height : f->width, .count = count};
+    Span s = {.from = from,
+              .scale = length / count,
+              .size = vertical ? f->height : f->width,
+              .count = count};
     if (chroma && (vertical ? info->half_y : info->half_x)) {
-        /* Sited left, chroma's first sample lies on luma's first, a quarter of its own width from its middle. */
+        /* Sited left, chroma's first sample lies on luma's first, a quarter of its own width from
+         * its middle. */
         s.from = from / 2 + (vertical || f->centre ? 0 : 0.25);
         s.scale /= 2;
         s.size = (s.size + 1) / 2;
@@ -74,7 +86,8 @@ static void fill_bilinear(FrameAxis *x, const Span *s)
     x->hi = last + (last + 1 < s->size ? 2 : 1);
 }
 
-/* Length of [a, b) within element k, where the first element and the last one stand for all that lies outside. */
+/* Length of [a, b) within element k, where the first element and the last one stand for all that
+ * lies outside. */
 static double overlap(const Span *s, double a, double b, int k)
 {
     const double from = k == 0 || a > k ? a : k, to = k == s->size - 1 || b < k + 1 ? b : k + 1;
@@ -95,14 +108,16 @@ static int clamped(double v, int low, int high)
     return v < low ? low : v > high ? high : (int)v;
 }
 
-/* Weights of output i, in the largest unit with which no weight and no sum overflows: all together are `most` at most. */
+/* Weights of output i, in the largest unit with which no weight and no sum overflows: all together
+ * are `most` at most. */
 static void fill_taps(FrameAxis *x, const Span *s, int i, double most, double whole)
 {
     const double a = s->from + i * s->scale, b = a + s->scale;
     int lo = clamped(floor(a), 0, s->size - 1);
     const int end = lo + x->taps < s->size ? lo + x->taps : s->size;
     const int hi = clamped(ceil(b) - 1, lo, end - 1);
-    const double first = overlap(s, a, b, lo), last = overlap(s, a, b, hi), edge = first > last ? first : last;
+    const double first = overlap(s, a, b, lo), last = overlap(s, a, b, hi),
+                 edge = first > last ? first : last;
     const double by_weight = 16384 / (edge > 1 ? edge : 1), by_sum = most / s->scale;
     const double unit = power_of_two_below(by_weight < by_sum ? by_weight : by_sum);
     while (lo < hi && overlap(s, a, b, lo) * unit < 0.5)
@@ -147,7 +162,8 @@ static void *take(Scratch *s, int64_t bytes)
     return p;
 }
 
-static void axis_make(FrameAxis *x, const Span *s, bool vertical, const FrameRows *rows, Scratch *mem)
+static void axis_make(FrameAxis *x, const Span *s, bool vertical, const FrameRows *rows,
+                      Scratch *mem)
 {
     *x = (FrameAxis){.count = s->count, .area = s->area, .taps = s->area ? span_taps(s) : 1};
     if (!vertical && s->scale <= FRAME_WIDEST)
@@ -192,8 +208,8 @@ static int64_t row_bytes(int64_t elements, int size)
 }
 
 /* Everything of the call but the rows; sizes only if there is no memory. */
-static int64_t job_make(Job *j, const Frame *f, const FrameBox *box, FrameFilter filter, const FrameTensor *out,
-                        const FrameRows *rows, void *scratch)
+static int64_t job_make(Job *j, const Frame *f, const FrameBox *box, FrameFilter filter,
+                        const FrameTensor *out, const FrameRows *rows, void *scratch)
 {
     Scratch mem = {.base = scratch};
     const FormatInfo *const info = &formats[f->format];
@@ -217,7 +233,8 @@ static int64_t job_make(Job *j, const Frame *f, const FrameBox *box, FrameFilter
     return mem.used;
 }
 
-int64_t frame_scratch(const Frame *f, const FrameBox *box, FrameFilter filter, const FrameTensor *out)
+int64_t frame_scratch(const Frame *f, const FrameBox *box, FrameFilter filter,
+                      const FrameTensor *out)
 {
     if (frame_is_turned(f))
         return frame_turned_scratch(f, box, filter, out);
@@ -241,15 +258,18 @@ static int16_t fourth(const int16_t *m, int black)
 
 static void colour_make(Job *j)
 {
-    static const double weights[][2] = {
-        [FRAME_BT601] = {0.299, 0.114}, [FRAME_BT709] = {0.2126, 0.0722}, [FRAME_BT2020] = {0.2627, 0.0593}};
+    static const double weights[][2] = {[FRAME_BT601] = {0.299, 0.114},
+                                        [FRAME_BT709] = {0.2126, 0.0722},
+                                        [FRAME_BT2020] = {0.2627, 0.0593}};
     const Frame *const f = j->frame;
     const double kr = weights[f->matrix][0], kb = weights[f->matrix][1], kg = 1 - kr - kb;
     FrameColour *const m = j->colour;
     if (formats[f->format].rgb) {
         j->convert = j->out->channels == 1;
-        m[0] = (FrameColour){{coefficient(kr), 0, coefficient(kb), (1 << (FRAME_COLOUR - 1)) / FRAME_FOURTH}};
-        m[0].m[1] = (int16_t)((1 << FRAME_COLOUR) - m[0].m[0] - m[0].m[2]); /* gray stays as it is */
+        m[0] = (FrameColour){
+            {coefficient(kr), 0, coefficient(kb), (1 << (FRAME_COLOUR - 1)) / FRAME_FOURTH}};
+        /* gray stays as it is */
+        m[0].m[1] = (int16_t)((1 << FRAME_COLOUR) - m[0].m[0] - m[0].m[2]);
         return;
     }
     const bool chroma = j->components == 3;
@@ -257,7 +277,8 @@ static void colour_make(Job *j)
     const double gain = chroma ? (f->full ? 1 : 255.0 / 224) : 0;
     const int16_t y = coefficient(f->full ? 1 : 255.0 / 219);
     const int16_t rv = coefficient(gain * 2 * (1 - kr)), bu = coefficient(gain * 2 * (1 - kb));
-    const int16_t gv = coefficient(-gain * 2 * (1 - kr) * kr / kg), gu = coefficient(-gain * 2 * (1 - kb) * kb / kg);
+    const int16_t gv = coefficient(-gain * 2 * (1 - kr) * kr / kg),
+                  gu = coefficient(-gain * 2 * (1 - kb) * kb / kg);
     m[0] = (FrameColour){{y, 0, rv}};
     m[1] = (FrameColour){{y, gu, gv}};
     m[2] = (FrameColour){{y, bu, 0}};
@@ -267,13 +288,17 @@ static void colour_make(Job *j)
 
 /* ---- rows ---- */
 
-/* Bilinear pixels far apart: the same steps as those of frame_plain.c, on the four elements that matter. */
+/* Bilinear pixels far apart: the same steps as those of frame_plain.c, on the four elements that
+ * matter. */
 static void sparse_row(const FrameSource *s, const FrameAxis *x, int weight, int16_t *out)
 {
     for (int i = 0; i < x->count; i++) {
         const bool pair = x->weight[i] != 0;
         const FrameSource two = {.row = s->row + (ptrdiff_t)(x->first[i] - x->lo) * s->step,
-                                 .stride = s->stride, .step = s->step, .component = s->component, .n = 1 + pair};
+                                 .stride = s->stride,
+                                 .step = s->step,
+                                 .component = s->component,
+                                 .n = 1 + pair};
         int16_t t[2];
         frame_rows_plain.vertical_bilinear(&two, weight, t);
         const FrameAxis one = {.count = 1, .first = &(int32_t){0}, .weight = &x->weight[i]};
@@ -289,15 +314,21 @@ static void component_row(const Job *j, int c, int row)
     const int k = info->rgb ? 0 : c > 0, p = info->plane[c];
     const FrameAxis *const x = &j->x[k], *const y = &j->y[k];
     const FrameSource s = {
-        .row = f->plane[p] + (ptrdiff_t)y->first[row] * f->stride[p] + (ptrdiff_t)x->lo * info->step[p],
-        .stride = f->stride[p], .step = info->step[p], .component = info->offset[c], .n = x->hi - x->lo,
-        .ahead = row + 1 < y->count ? (ptrdiff_t)(y->first[row + 1] - y->first[row]) * f->stride[p] : 0};
+        .row = f->plane[p] + (ptrdiff_t)y->first[row] * f->stride[p] +
+               (ptrdiff_t)x->lo * info->step[p],
+        .stride = f->stride[p],
+        .step = info->step[p],
+        .component = info->offset[c],
+        .n = x->hi - x->lo,
+        .ahead =
+            row + 1 < y->count ? (ptrdiff_t)(y->first[row + 1] - y->first[row]) * f->stride[p] : 0};
     if (j->sparse[k]) {
         sparse_row(&s, x, y->weight[row], j->level[c]);
         return;
     }
     if (y->area)
-        j->rows->vertical_area(&s, y->used[row], y->weight + (int64_t)row * y->taps, y->inverse[row], j->t);
+        j->rows->vertical_area(&s, y->used[row], y->weight + (int64_t)row * y->taps,
+                               y->inverse[row], j->t);
     else
         j->rows->vertical_bilinear(&s, y->weight[row], j->t);
     if (x->area)
@@ -310,7 +341,8 @@ static void output_row(const Job *j, int row)
 {
     const FrameTensor *const out = j->out;
     const int16_t *const *in = (const int16_t *const *)j->level;
-    const int made = j->components == 3 || out->channels == 1 ? out->channels : 1; /* gray to three: made once */
+    /* gray to three: made once */
+    const int made = j->components == 3 || out->channels == 1 ? out->channels : 1;
     if (j->convert) {
         j->rows->colour(j->colour, made, out->width, in, j->converted);
         in = (const int16_t *const *)j->converted;
@@ -324,15 +356,17 @@ static void output_row(const Job *j, int row)
     }
     if (!j->planar)
         j->rows->interleave((const void *const *)j->normal, out->channels,
-                            out->order == FRAME_NHWC ? out->channels : out->block, out->width, size, data);
+                            out->order == FRAME_NHWC ? out->channels : out->block, out->width, size,
+                            data);
 }
 
-void frame_to_tensor(const Frame *f, const FrameBox *box, FrameFilter filter, const FrameTensor *out, SimdLevel level,
-                     void *scratch)
+void frame_to_tensor(const Frame *f, const FrameBox *box, FrameFilter filter,
+                     const FrameTensor *out, SimdLevel level, void *scratch)
 {
-    static const FrameRows *const levels[] = {
-        [SIMD_PLAIN] = &frame_rows_plain, [SIMD_256] = &frame_rows_avx2, [SIMD_512] = &frame_rows_avx512,
-        [SIMD_512_VNNI] = &frame_rows_avx512};
+    static const FrameRows *const levels[] = {[SIMD_PLAIN] = &frame_rows_plain,
+                                              [SIMD_256] = &frame_rows_avx2,
+                                              [SIMD_512] = &frame_rows_avx512,
+                                              [SIMD_512_VNNI] = &frame_rows_avx512};
     frame_by_rows(f, box, filter, out, levels[level], scratch);
 }
 
@@ -351,7 +385,9 @@ void frame_by_rows(const Frame *f, const FrameBox *box, FrameFilter filter, cons
     Job j = {.frame = f, .out = out, .rows = rows};
     job_make(&j, f, box, filter, out, rows, scratch);
     colour_make(&j);
-    const int pixel = out->order == FRAME_NCHW ? 1 : out->order == FRAME_NHWC ? out->channels : out->block;
+    const int pixel = out->order == FRAME_NCHW   ? 1
+                      : out->order == FRAME_NHWC ? out->channels
+                                                 : out->block;
     j.planar = pixel == 1;
     j.row = out->row ? out->row : (int64_t)out->width * pixel;
     j.plane = out->plane ? out->plane : j.row * out->height;

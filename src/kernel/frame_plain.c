@@ -10,11 +10,13 @@ static void vertical_bilinear(const FrameSource *s, int weight, int16_t *t)
     for (int i = 0; i < s->n; i++) {
         const int p = a[(ptrdiff_t)i * s->step], q = b[(ptrdiff_t)i * s->step];
         const int round = FRAME_LINEAR / FRAME_FINE / 2;
-        t[i] = (int16_t)((p * (FRAME_LINEAR - weight) + q * weight + round) / (FRAME_LINEAR / FRAME_FINE));
+        t[i] = (int16_t)((p * (FRAME_LINEAR - weight) + q * weight + round) /
+                         (FRAME_LINEAR / FRAME_FINE));
     }
 }
 
-static void vertical_area(const FrameSource *s, int taps, const int16_t *weight, float inverse, int16_t *t)
+static void vertical_area(const FrameSource *s, int taps, const int16_t *weight, float inverse,
+                          int16_t *t)
 {
     for (int i = 0; i < s->n; i++) {
         const uint8_t *p = s->row + s->component + (ptrdiff_t)i * s->step;
@@ -38,7 +40,8 @@ static void horizontal_bilinear(const FrameAxis *x, const int16_t *t, int16_t *o
 static void horizontal_area(const FrameAxis *x, const int16_t *t, int16_t *out)
 {
     for (int i = 0; i < x->count; i++) {
-        const int16_t *const p = t + (x->first[i] - x->lo), *const w = x->weight + (ptrdiff_t)i * x->taps;
+        const int16_t *const p = t + (x->first[i] - x->lo), *const w =
+                                                                x->weight + (ptrdiff_t)i * x->taps;
         int32_t sum = 0;
         for (int k = 0; k < x->used[i]; k++)
             sum += p[k] * w[k];
@@ -46,13 +49,16 @@ static void horizontal_area(const FrameAxis *x, const int16_t *t, int16_t *out)
     }
 }
 
-static void colour(const FrameColour *m, int nout, int n, const int16_t *const *in, int16_t *const *out)
+static void colour(const FrameColour *m, int nout, int n, const int16_t *const *in,
+                   int16_t *const *out)
 {
     for (int c = 0; c < nout; c++) {
         const int16_t *const k = m[c].m;
         for (int i = 0; i < n; i++) {
-            const int32_t sum = k[0] * in[0][i] + k[1] * in[1][i] + k[2] * in[2][i] + k[3] * FRAME_FOURTH;
-            const int32_t v = sum >> FRAME_COLOUR; /* floor: gcc and clang shift signed numbers so */
+            const int32_t sum =
+                k[0] * in[0][i] + k[1] * in[1][i] + k[2] * in[2][i] + k[3] * FRAME_FOURTH;
+            /* floor: gcc and clang shift signed numbers so */
+            const int32_t v = sum >> FRAME_COLOUR;
             out[c][i] = (int16_t)(v < 0 ? 0 : v > 255 ? 255 : v);
         }
     }

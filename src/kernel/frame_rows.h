@@ -1,10 +1,10 @@
 /* Inside frame.c and its variants: what one row of output goes through.
  *
- *     source rows (u8) -> vertical -> t: one row, 128 * level (i16) -> horizontal -> levels (i16, 0..255)
- *     three such rows -> colour -> three rows -> normalise -> (interleave ->) output
+ *     source rows (u8) -> vertical -> t: one row, 128 * level (i16) -> horizontal -> levels (i16,
+ * 0..255) three such rows -> colour -> three rows -> normalise -> (interleave ->) output
  *
- * Rows in scratch hold one element after the other, whatever the source's step (1 planar, 2 NV12, 3 RGB24), and have
- * FRAME_SLACK elements behind them that may be read and written. */
+ * Rows in scratch hold one element after the other, whatever the source's step (1 planar, 2 NV12, 3
+ * RGB24), and have FRAME_SLACK elements behind them that may be read and written. */
 #ifndef LATHE_KERNEL_FRAME_ROWS_H
 #define LATHE_KERNEL_FRAME_ROWS_H
 
@@ -18,18 +18,21 @@
 #define FRAME_COLOUR 13    /* bits behind the point of colours' coefficients */
 #define FRAME_FOURTH 128   /* the fourth component of every colour */
 
-/* How the outputs along one axis are made of the elements of a plane. Bilinear: (1 - w) x[first] + w x[first + 1]; where w is
- * 0, x[first + 1] may lie outside. Area: inverse * sum w[k] x[first + k]. */
+/* How the outputs along one axis are made of the elements of a plane. Bilinear: (1 - w) x[first] +
+ * w x[first + 1]; where w is 0, x[first + 1] may lie outside. Area: inverse * sum w[k] x[first +
+ * k]. */
 typedef struct FrameAxis {
     int count;       /* outputs */
     int lo, hi;      /* elements [lo, hi) have a part in them */
     bool area;
-    int taps;        /* area: weights an output has room for, a multiple of 8, zeros behind those used */
+    /* area: weights an output has room for, a multiple of 8, zeros behind those used */
+    int taps;
     int32_t *first;
     int32_t *used;   /* area: taps of each output */
     int16_t *weight; /* bilinear: (count), of the second; area: (count, taps) */
     float *inverse;  /* area */
-    int pairs;       /* horizontal: pairs of neighbours that make one output; 0: too far apart for `shuffle` */
+    /* horizontal: pairs of neighbours that make one output; 0: too far apart for `shuffle` */
+    int pairs;
     void *shuffle;   /* horizontal: what `prepare` made */
 } FrameAxis;
 
@@ -37,7 +40,8 @@ typedef struct FrameAxis {
 typedef struct FrameSource {
     const uint8_t *row; /* the first, at the first pixel */
     ptrdiff_t stride;
-    ptrdiff_t ahead;    /* from here to what the next output row begins with, to be fetched; 0: not known */
+    /* from here to what the next output row begins with, to be fetched; 0: not known */
+    ptrdiff_t ahead;
     int step, component, n;
 } FrameSource;
 
@@ -47,18 +51,23 @@ typedef struct FrameColour {
 } FrameColour;
 
 typedef struct FrameRows {
-    /* (1 - weight) of the first row and weight of the second, in 1/2048; weight 0: the second is not read. */
+    /* (1 - weight) of the first row and weight of the second, in 1/2048; weight 0: the second is
+     * not read. */
     void (*vertical_bilinear)(const FrameSource *s, int weight, int16_t *t);
     /* inverse * sum of weight[k] * row k; inverse makes the sum 128 * level. */
-    void (*vertical_area)(const FrameSource *s, int taps, const int16_t *weight, float inverse, int16_t *t);
-    void (*prepare)(const FrameAxis *x); /* fills x->shuffle if there are pairs; NULL: nothing needed */
+    void (*vertical_area)(const FrameSource *s, int taps, const int16_t *weight, float inverse,
+                          int16_t *t);
+    /* fills x->shuffle if there are pairs; NULL: nothing needed */
+    void (*prepare)(const FrameAxis *x);
     /* t[0] is element x->lo. */
     void (*horizontal_bilinear)(const FrameAxis *x, const int16_t *t, int16_t *out);
     void (*horizontal_area)(const FrameAxis *x, const int16_t *t, int16_t *out);
     /* in[0..2] -> out[0..nout); rows may not overlap. */
-    void (*colour)(const FrameColour *m, int nout, int n, const int16_t *const *in, int16_t *const *out);
+    void (*colour)(const FrameColour *m, int nout, int n, const int16_t *const *in,
+                   int16_t *const *out);
     void (*normalise)(const int16_t *in, int n, float scale, float shift, DType t, void *out);
-    /* Rows of `size` bytes an element, side by side: `block` elements a pixel, zeros behind the channels. */
+    /* Rows of `size` bytes an element, side by side: `block` elements a pixel, zeros behind the
+     * channels. */
     void (*interleave)(const void *const *in, int channels, int block, int n, int size, void *out);
 } FrameRows;
 
@@ -70,18 +79,21 @@ void frame_by_rows(const Frame *f, const FrameBox *box, FrameFilter filter, cons
 
 /* frame_turn.c: the same of frames with a turn. */
 bool frame_is_turned(const Frame *f);
-int64_t frame_turned_scratch(const Frame *f, const FrameBox *box, FrameFilter filter, const FrameTensor *out);
-void frame_turned(const Frame *f, const FrameBox *box, FrameFilter filter, const FrameTensor *out, const FrameRows *rows, void *scratch);
+int64_t frame_turned_scratch(const Frame *f, const FrameBox *box, FrameFilter filter,
+                             const FrameTensor *out);
+void frame_turned(const Frame *f, const FrameBox *box, FrameFilter filter, const FrameTensor *out,
+                  const FrameRows *rows, void *scratch);
 
-/* Bytes that `prepare` may fill for so many outputs of so many pairs. Per 16 outputs: 8 offsets and masks of 16 bytes, 16
- * weights of each pair; the widest variant takes 32 outputs at a time. */
+/* Bytes that `prepare` may fill for so many outputs of so many pairs. Per 16 outputs: 8 offsets and
+ * masks of 16 bytes, 16 weights of each pair; the widest variant takes 32 outputs at a time. */
 static inline int64_t frame_shuffle_bytes(int count, int pairs)
 {
     return ((int64_t)count + 31) / 32 * 2 * (8 * 4 + 8 * 16 + 16 * 4 * pairs) + 64;
 }
 
-/* The widest step between outputs, in elements, that `prepare` can serve: with it four outputs begin within two loads. Of
- * bilinear pixels farther apart, most elements have no part in any output, and they are better made one by one (frame.c). */
+/* The widest step between outputs, in elements, that `prepare` can serve: with it four outputs
+ * begin within two loads. Of bilinear pixels farther apart, most elements have no part in any
+ * output, and they are better made one by one (frame.c). */
 #define FRAME_WIDEST 6.0
 
 #endif

@@ -1,10 +1,12 @@
-/* Rows of frame.c in vectors: included by one file for each width (simd256.h, simd512.h), which names FRAME_ROWS.
+/* Rows of frame.c in vectors: included by one file for each width (simd256.h, simd512.h), which
+ * names FRAME_ROWS.
  *
- * Horizontal bilinear: outputs come in quads, one a lane. A quad's pairs of neighbours are collected by one load and byte
- * shuffle where they lie within 16 bytes, else by two; one multiply-add of pairs does the rest. Two vectors of quads packed
- * give 8 * LANES outputs in order:
+ * Horizontal bilinear: outputs come in quads, one a lane. A quad's pairs of neighbours are
+ * collected by one load and byte shuffle where they lie within 16 bytes, else by two; one
+ * multiply-add of pairs does the rest. Two vectors of quads packed give 8 * LANES outputs in order:
  *
- *     lane l of the first: outputs 8l .. 8l+3      of the second: 8l+4 .. 8l+7      packed: 8l .. 8l+7 */
+ *     lane l of the first: outputs 8l .. 8l+3      of the second: 8l+4 .. 8l+7      packed: 8l ..
+ * 8l+7 */
 #include <string.h>
 
 #define WIDE (8 * LANES) /* elements of 16 bits */
@@ -12,7 +14,8 @@
 
 /* ---- vertical ---- */
 
-/* Which bytes of [0, 16) (first) and [8, 24) (second) are component c of eight pixels of three bytes. */
+/* Which bytes of [0, 16) (first) and [8, 24) (second) are component c of eight pixels of three
+ * bytes. */
 INLINE void thirds(int component, V mask[2])
 {
     uint8_t m[2][16];
@@ -32,7 +35,8 @@ INLINE V pixels(const uint8_t *p, int step, int component, const V mask[2])
         return v_widen8(p);
     if (step == 2)
         return component ? v_srl16(v_load(p), 8) : v_and(v_load(p), v_set16(255));
-    return v_or(v_shuffle8(v_lanes(p, each24, 1), mask[0]), v_shuffle8(v_lanes(p + 8, each24, 1), mask[1]));
+    return v_or(v_shuffle8(v_lanes(p, each24, 1), mask[0]),
+                v_shuffle8(v_lanes(p + 8, each24, 1), mask[1]));
 }
 
 typedef struct Pixels { /* how a vector of them is read */
@@ -54,8 +58,8 @@ INLINE void fetch(const uint8_t *p)
     _mm_prefetch((const char *)p, _MM_HINT_T0);
 }
 
-/* WIDE elements of two rows from i on. Where a row of the frame is not read to its end, or not every row is, the next
- * one comes as a surprise to the CPU: it is asked for here. */
+/* WIDE elements of two rows from i on. Where a row of the frame is not read to its end, or not
+ * every row is, the next one comes as a surprise to the CPU: it is asked for here. */
 INLINE void bilinear_at(const Pixels *x, int i, int weight, V w, int16_t *t)
 {
     const FrameSource *const s = x->source;
@@ -74,7 +78,8 @@ INLINE void bilinear_at(const Pixels *x, int i, int weight, V w, int16_t *t)
 /* The last vector is moved back to end with the row. */
 INLINE void bilinear_rows(const FrameSource *s, int step, int weight, int16_t *t)
 {
-    /* (1 - w) a + w b = a + w (b - a); mulhrs takes 1/2^15 of the product and rounds, as the plain routine does. */
+    /* (1 - w) a + w b = a + w (b - a); mulhrs takes 1/2^15 of the product and rounds, as the plain
+     * routine does. */
     const V w = v_set16(weight * (32768 / FRAME_LINEAR));
     const Pixels x = pixels_of(s, step);
     const int last = s->n - WIDE;
@@ -109,14 +114,16 @@ INLINE V pair32(int16_t low, int16_t high)
     return v_set32((int32_t)((uint16_t)low | (uint32_t)(uint16_t)high << 16));
 }
 
-INLINE void area_at(const Pixels *x, int i, int taps, const int16_t *weight, float inverse, int16_t *t)
+INLINE void area_at(const Pixels *x, int i, int taps, const int16_t *weight, float inverse,
+                    int16_t *t)
 {
     const FrameSource *const s = x->source;
     const uint8_t *p = s->row + (ptrdiff_t)i * x->step;
     V lo = v_zero(), hi = v_zero();
     int k = 0;
     for (; k + 1 < taps; k += 2, p += 2 * s->stride) {
-        const V a = pixels(p, x->step, s->component, x->mask), b = pixels(p + s->stride, x->step, s->component, x->mask);
+        const V a = pixels(p, x->step, s->component, x->mask),
+                b = pixels(p + s->stride, x->step, s->component, x->mask);
         const V w = pair32(weight[k], weight[k + 1]);
         lo = v_add32(lo, v_madd16(v_lo16(a, b), w));
         hi = v_add32(hi, v_madd16(v_hi16(a, b), w));
@@ -129,7 +136,8 @@ INLINE void area_at(const Pixels *x, int i, int taps, const int16_t *weight, flo
     v_store(t + i, v_packs32(scaled(lo, inverse), scaled(hi, inverse)));
 }
 
-INLINE void area_rows(const FrameSource *s, int step, int taps, const int16_t *weight, float inverse, int16_t *t)
+INLINE void area_rows(const FrameSource *s, int step, int taps, const int16_t *weight,
+                      float inverse, int16_t *t)
 {
     const Pixels x = pixels_of(s, step);
     const int last = s->n - WIDE;
@@ -138,7 +146,8 @@ INLINE void area_rows(const FrameSource *s, int step, int taps, const int16_t *w
     area_at(&x, last, taps, weight, inverse, t);
 }
 
-static TARGET void vertical_area(const FrameSource *s, int taps, const int16_t *weight, float inverse, int16_t *t)
+static TARGET void vertical_area(const FrameSource *s, int taps, const int16_t *weight,
+                                 float inverse, int16_t *t)
 {
     if (s->n < WIDE)
         frame_rows_plain.vertical_area(s, taps, weight, inverse, t);
@@ -167,7 +176,9 @@ static Shuffle shuffle_of(const FrameAxis *x)
 {
     const int groups = (x->count + WIDE - 1) / WIDE;
     Quads *const quads = (Quads *)((char *)x->shuffle + 64);
-    return (Shuffle){.loads = *(const int *)x->shuffle, .quads = quads, .weight = (int16_t *)(quads + (ptrdiff_t)2 * groups)};
+    return (Shuffle){.loads = *(const int *)x->shuffle,
+                     .quads = quads,
+                     .weight = (int16_t *)(quads + (ptrdiff_t)2 * groups)};
 }
 
 /* Element of output i, after the last one the last one's. */
@@ -199,7 +210,9 @@ static void fill_weights(const FrameAxis *x, int output, int16_t *to, int each)
         for (int pair = 0; pair < x->pairs; pair++)
             for (int side = 0; side < 2; side++) {
                 const int tap = 2 * pair + side;
-                to[pair * each + side] = !x->area ? (int16_t)(side ? w[0] : FRAME_LINEAR - w[0]) : tap < x->taps ? w[tap] : 0;
+                to[pair * each + side] = !x->area ? (int16_t)(side ? w[0] : FRAME_LINEAR - w[0])
+                                         : tap < x->taps ? w[tap]
+                                                         : 0;
             }
     }
 }
@@ -217,7 +230,8 @@ static void prepare(const FrameAxis *x)
         fill_quad(x, &s.quads[q], lane, i, loads);
         fill_weights(x, i, s.weight + (ptrdiff_t)q * x->pairs * WIDE + 8 * lane, WIDE);
     }
-    for (int i = (x->count + 3) / 4 * 4; i % WIDE; i += 4) { /* no more outputs: loads must be legal all the same */
+    /* no more outputs: loads must be legal all the same */
+    for (int i = (x->count + 3) / 4 * 4; i % WIDE; i += 4) {
         const int q = i / WIDE * 2 + i / 4 % 2, lane = i % WIDE / 8;
         fill_quad(x, &s.quads[q], lane, i, loads);
     }
@@ -249,7 +263,8 @@ INLINE void bilinear_quads(const FrameAxis *x, const int16_t *t, int loads, int1
     const Quads *q = s.quads;
     const int16_t *w = s.weight;
     for (int i = 0; i < x->count; i += WIDE, q += 2, w += 2 * WIDE)
-        v_store(out + i, v_packs32(rounded(quads(&q[0], t, w, 1, loads)), rounded(quads(&q[1], t, w + WIDE, 1, loads))));
+        v_store(out + i, v_packs32(rounded(quads(&q[0], t, w, 1, loads)),
+                                   rounded(quads(&q[1], t, w + WIDE, 1, loads))));
 }
 
 static TARGET void horizontal_bilinear(const FrameAxis *x, const int16_t *t, int16_t *out)
@@ -274,12 +289,14 @@ INLINE void near_areas(const FrameAxis *x, const int16_t *t, int pairs, int load
     const Quads *q = s.quads;
     const int16_t *w = s.weight;
     for (int i = 0; i < x->count; i += WIDE, q += 2, w += 2 * pairs * WIDE) {
-        const V a = quads(&q[0], t, w, pairs, loads), b = quads(&q[1], t, w + pairs * WIDE, pairs, loads);
+        const V a = quads(&q[0], t, w, pairs, loads),
+                b = quads(&q[1], t, w + pairs * WIDE, pairs, loads);
         v_store(out + i, v_packs32(divided(x, a, i), divided(x, b, i + 4)));
     }
 }
 
-/* Areas of many elements: sums of four outputs a lane, output + 8 * lane + 0 .. 3, eight elements at a time. */
+/* Areas of many elements: sums of four outputs a lane, output + 8 * lane + 0 .. 3, eight elements
+ * at a time. */
 INLINE V wide_quads(const FrameAxis *x, const int16_t *t, int output)
 {
     V sum[4];
@@ -294,7 +311,8 @@ INLINE V wide_quads(const FrameAxis *x, const int16_t *t, int output)
         }
         sum[k] = v_zero();
         for (int j = 0; j < taps; j += 8)
-            sum[k] = v_add32(sum[k], v_madd16(v_lanes(t + j, at, 1), v_lanes(x->weight + j, weight, 1)));
+            sum[k] =
+                v_add32(sum[k], v_madd16(v_lanes(t + j, at, 1), v_lanes(x->weight + j, weight, 1)));
     }
     return v_hadd32(v_hadd32(sum[0], sum[1]), v_hadd32(sum[2], sum[3]));
 }
@@ -303,7 +321,8 @@ static TARGET void horizontal_area(const FrameAxis *x, const int16_t *t, int16_t
 {
     if (!x->pairs)
         for (int i = 0; i < x->count; i += WIDE)
-            v_store(out + i, v_packs32(divided(x, wide_quads(x, t, i), i), divided(x, wide_quads(x, t, i + 4), i + 4)));
+            v_store(out + i, v_packs32(divided(x, wide_quads(x, t, i), i),
+                                       divided(x, wide_quads(x, t, i + 4), i + 4)));
     else if (*(const int *)x->shuffle == 1)
         near_areas(x, t, x->pairs, 1, out);
     else if (x->pairs == 2)
@@ -314,7 +333,8 @@ static TARGET void horizontal_area(const FrameAxis *x, const int16_t *t, int16_t
 
 /* ---- colour and type ---- */
 
-static TARGET void colour(const FrameColour *m, int nout, int n, const int16_t *const *in, int16_t *const *out)
+static TARGET void colour(const FrameColour *m, int nout, int n, const int16_t *const *in,
+                          int16_t *const *out)
 {
     const V four = v_set16(FRAME_FOURTH), none = v_zero(), most = v_set16(255);
     V first[3], second[3];
@@ -352,13 +372,15 @@ INLINE V clamped(V v, VF a, VF b, VF low, VF high)
     return vf_to32(vf_min(vf_max(vf_fma(vf_from32(v), a, b), low), high));
 }
 
-INLINE void normalise_bytes(const int16_t *in, int n, float scale, float shift, bool sign, uint8_t *out)
+INLINE void normalise_bytes(const int16_t *in, int n, float scale, float shift, bool sign,
+                            uint8_t *out)
 {
     const VF a = vf_set(scale), b = vf_set(shift);
     const VF low = vf_set(sign ? -128 : 0), high = vf_set(sign ? 127 : 255);
     for (int i = 0; i < n; i += WIDE) {
         const V v = v_load(in + i); /* not negative: the upper half of a wider element is zero */
-        const V lo = clamped(v_lo16(v, v_zero()), a, b, low, high), hi = clamped(v_hi16(v, v_zero()), a, b, low, high);
+        const V lo = clamped(v_lo16(v, v_zero()), a, b, low, high),
+                hi = clamped(v_hi16(v, v_zero()), a, b, low, high);
         uint8_t rest[WIDE];
         v_narrow16(i + WIDE <= n ? out + i : rest, v_packs32(lo, hi));
         if (i + WIDE > n)
@@ -376,18 +398,20 @@ static TARGET void normalise(const int16_t *in, int n, float scale, float shift,
 
 /* ---- layout ---- */
 
-/* Pixels are made four at a time, each by stores of four elements. What the last store writes too many, one to three, the
- * next pixel overwrites: the last pixels are left to the plain routine. Returns how many pixels are done. */
+/* Pixels are made four at a time, each by stores of four elements. What the last store writes too
+ * many, one to three, the next pixel overwrites: the last pixels are left to the plain routine.
+ * Returns how many pixels are done. */
 INLINE int interleave_f32(const float *const *in, int block, int n, float *out)
 {
     int i = 0;
     for (; i + 4 < n; i += 4) {
-        const __m128 r = _mm_loadu_ps(in[0] + i), g = _mm_loadu_ps(in[1] + i), b = _mm_loadu_ps(in[2] + i);
+        const __m128 r = _mm_loadu_ps(in[0] + i), g = _mm_loadu_ps(in[1] + i),
+                     b = _mm_loadu_ps(in[2] + i);
         const __m128 z = _mm_setzero_ps();
         const __m128 rg0 = _mm_unpacklo_ps(r, g), rg1 = _mm_unpackhi_ps(r, g);
         const __m128 b0 = _mm_unpacklo_ps(b, z), b1 = _mm_unpackhi_ps(b, z);
-        const __m128 pixel[4] = {_mm_movelh_ps(rg0, b0), _mm_movehl_ps(b0, rg0), _mm_movelh_ps(rg1, b1),
-                                 _mm_movehl_ps(b1, rg1)};
+        const __m128 pixel[4] = {_mm_movelh_ps(rg0, b0), _mm_movehl_ps(b0, rg0),
+                                 _mm_movelh_ps(rg1, b1), _mm_movehl_ps(b1, rg1)};
         for (int k = 0; k < 4; k++) {
             float *const to = out + (ptrdiff_t)(i + k) * block;
             _mm_storeu_ps(to, pixel[k]);
@@ -402,18 +426,22 @@ INLINE int interleave_bytes(const uint8_t *const *in, int block, int n, uint8_t 
 {
     const __m128i closer = _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1);
     int i = 0;
-    for (; i + 8 < n; i += 4) { /* a store of twelve bytes and four more; the inputs hold n and slack */
+    /* a store of twelve bytes and four more; the inputs hold n and slack */
+    for (; i + 8 < n; i += 4) {
         __m128i p[3];
         for (int c = 0; c < 3; c++)
             p[c] = _mm_loadl_epi64((const __m128i *)(in[c] + i));
-        const __m128i rg = _mm_unpacklo_epi8(p[0], p[1]), b = _mm_unpacklo_epi8(p[2], _mm_setzero_si128());
+        const __m128i rg = _mm_unpacklo_epi8(p[0], p[1]),
+                      b = _mm_unpacklo_epi8(p[2], _mm_setzero_si128());
         const __m128i pixel = _mm_unpacklo_epi16(rg, b);
-        _mm_storeu_si128((__m128i *)(out + (ptrdiff_t)i * block), block == 3 ? _mm_shuffle_epi8(pixel, closer) : pixel);
+        _mm_storeu_si128((__m128i *)(out + (ptrdiff_t)i * block),
+                         block == 3 ? _mm_shuffle_epi8(pixel, closer) : pixel);
     }
     return i;
 }
 
-static TARGET void interleave(const void *const *in, int channels, int block, int n, int size, void *out)
+static TARGET void interleave(const void *const *in, int channels, int block, int n, int size,
+                              void *out)
 {
     int done = 0;
     if (channels == 3 && size == 4)
@@ -423,7 +451,8 @@ static TARGET void interleave(const void *const *in, int channels, int block, in
     const void *rest[3];
     for (int c = 0; c < channels; c++)
         rest[c] = (const char *)in[c] + (ptrdiff_t)done * size;
-    frame_rows_plain.interleave(rest, channels, block, n - done, size, (char *)out + (ptrdiff_t)done * block * size);
+    frame_rows_plain.interleave(rest, channels, block, n - done, size,
+                                (char *)out + (ptrdiff_t)done * block * size);
 }
 
 const FrameRows FRAME_ROWS = {

@@ -1,5 +1,5 @@
-/* Turned frames: the box as it lies in memory -> planes of it -> written turned. The planes are small, as what comes out
- * is; a frame as a whole is never turned. */
+/* Turned frames: the box as it lies in memory -> planes of it -> written turned. The planes are
+ * small, as what comes out is; a frame as a whole is never turned. */
 #include <string.h>
 
 #include "kernel/frame_rows.h"
@@ -28,7 +28,8 @@ FrameBox frame_stored_box(const Frame *f, const FrameBox *box)
 {
     const double u = f->turn.flip_x ? f->width - box->x - box->width : box->x;
     const double v = f->turn.flip_y ? f->height - box->y - box->height : box->y;
-    return f->turn.swapped ? (FrameBox){v, u, box->height, box->width} : (FrameBox){u, v, box->width, box->height};
+    return f->turn.swapped ? (FrameBox){v, u, box->height, box->width}
+                           : (FrameBox){u, v, box->width, box->height};
 }
 
 /* Dense planes as they lie, channels in the order of `out`. */
@@ -45,10 +46,12 @@ static FrameTensor lying(const Frame *f, const FrameTensor *out, void *data)
 
 static int64_t lying_bytes(const FrameTensor *out)
 {
-    return ((int64_t)out->width * out->height * out->channels * dtype_size(out->dtype) + 63) / 64 * 64;
+    return ((int64_t)out->width * out->height * out->channels * dtype_size(out->dtype) + 63) / 64 *
+           64;
 }
 
-int64_t frame_turned_scratch(const Frame *f, const FrameBox *box, FrameFilter filter, const FrameTensor *out)
+int64_t frame_turned_scratch(const Frame *f, const FrameBox *box, FrameFilter filter,
+                             const FrameTensor *out)
 {
     const Frame stored = frame_stored(f);
     const FrameBox there = frame_stored_box(f, box);
@@ -57,7 +60,8 @@ int64_t frame_turned_scratch(const Frame *f, const FrameBox *box, FrameFilter fi
 }
 
 /* One channel: `step` elements of output from pixel to pixel. */
-static void write_channel(const Frame *f, const FrameTensor *out, const FrameTensor *from, int channel, int step, int64_t row, char *to)
+static void write_channel(const Frame *f, const FrameTensor *out, const FrameTensor *from,
+                          int channel, int step, int64_t row, char *to)
 {
     const int size = dtype_size(out->dtype), w = from->width;
     const char *const in = (const char *)from->data + (int64_t)channel * w * from->height * size;
@@ -80,23 +84,32 @@ static void write_channel(const Frame *f, const FrameTensor *out, const FrameTen
 
 static void write_zeros(const FrameTensor *out, int64_t row)
 {
-    const size_t size = (size_t)dtype_size(out->dtype), spare = (size_t)(out->block - out->channels) * size;
+    const size_t size = (size_t)dtype_size(out->dtype),
+                 spare = (size_t)(out->block - out->channels) * size;
     for (int y = 0; y < out->height; y++)
         for (int x = 0; x < out->width; x++)
-            memset((char *)out->data + (size_t)(y * row + (int64_t)x * out->block + out->channels) * size, 0, spare);
+            memset((char *)out->data +
+                       (size_t)(y * row + (int64_t)x * out->block + out->channels) * size,
+                   0, spare);
 }
 
-void frame_turned(const Frame *f, const FrameBox *box, FrameFilter filter, const FrameTensor *out, const FrameRows *rows, void *scratch)
+void frame_turned(const Frame *f, const FrameBox *box, FrameFilter filter, const FrameTensor *out,
+                  const FrameRows *rows, void *scratch)
 {
     const Frame stored = frame_stored(f);
     const FrameBox there = frame_stored_box(f, box);
     const FrameTensor t = lying(f, out, scratch);
     frame_by_rows(&stored, &there, filter, &t, rows, (char *)scratch + lying_bytes(out));
-    const int step = out->order == FRAME_NCHW ? 1 : out->order == FRAME_NHWC ? out->channels : out->block;
+    const int step = out->order == FRAME_NCHW   ? 1
+                     : out->order == FRAME_NHWC ? out->channels
+                                                : out->block;
     const int64_t row = out->row ? out->row : (int64_t)out->width * step;
-    const int64_t plane = out->order != FRAME_NCHW ? 1 : out->plane ? out->plane : row * out->height;
+    const int64_t plane = out->order != FRAME_NCHW ? 1
+                          : out->plane             ? out->plane
+                                                   : row * out->height;
     for (int c = 0; c < out->channels; c++)
-        write_channel(f, out, &t, c, step, row, (char *)out->data + c * plane * dtype_size(out->dtype));
+        write_channel(f, out, &t, c, step, row,
+                      (char *)out->data + c * plane * dtype_size(out->dtype));
     if (out->order == FRAME_NCHW_BLOCKED && out->block > out->channels)
         write_zeros(out, row);
 }

@@ -47,7 +47,8 @@ typedef struct HostCall {
 
 /* Returns 0 or a negative ErrorCode with call->error filled. */
 typedef int (*HostFn)(HostCall *call);
-/* Are operands, their types, ranks and dims, and the attributes what the routine relies on? (host_check.c) */
+/* Are operands, their types, ranks and dims, and the attributes what the routine relies on?
+ * (host_check.c) */
 typedef bool (*HostCheckFn)(const HostCall *call);
 
 typedef struct HostRow {

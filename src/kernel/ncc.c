@@ -1,4 +1,5 @@
-/* Normalised cross-correlation: templates, and the searches. The sums of places are made in ncc_map.c. */
+/* Normalised cross-correlation: templates, and the searches. The sums of places are made in
+ * ncc_map.c. */
 #include "kernel/ncc.h"
 
 #include <assert.h>
@@ -23,7 +24,8 @@ static bool only_full_or(int other, const NccImage *mask)
 
 static void kernel_make(Arena *a, NccKernel *k, const NccImage *image, const NccImage *mask)
 {
-    *k = (NccKernel){.width = image->width, .height = image->height, .pairs = (image->width + 1) / 2};
+    *k = (NccKernel){
+        .width = image->width, .height = image->height, .pairs = (image->width + 1) / 2};
     k->product = arena_array_of(a, 2 * k->pairs * k->height, int16_t);
     if (mask)
         k->mask = arena_array_of(a, 2 * k->pairs * k->height, int16_t);
@@ -56,18 +58,22 @@ static void kernel_make(Arena *a, NccKernel *k, const NccImage *image, const Ncc
 /* Means of two by two; what is odd is left out. */
 void ncc_halve(const NccImage *from, uint8_t *to, NccImage *half)
 {
-    *half = (NccImage){.width = from->width / 2, .height = from->height / 2, .stride = from->width / 2, .at = to};
+    *half = (NccImage){
+        .width = from->width / 2, .height = from->height / 2, .stride = from->width / 2, .at = to};
     for (int y = 0; y < half->height; y++) {
-        const uint8_t *const a = from->at + (ptrdiff_t)2 * y * from->stride, *const b = a + from->stride;
+        const uint8_t *const a = from->at + (ptrdiff_t)2 * y * from->stride, *const b =
+                                                                                 a + from->stride;
         for (int x = 0; x < half->width; x++)
-            to[(ptrdiff_t)y * half->stride + x] = (uint8_t)((a[2 * x] + a[2 * x + 1] + b[2 * x] + b[2 * x + 1] + 2) >> 2);
+            to[(ptrdiff_t)y * half->stride + x] =
+                (uint8_t)((a[2 * x] + a[2 * x + 1] + b[2 * x] + b[2 * x + 1] + 2) >> 2);
     }
 }
 
 /* Means of two by two, each with its weight: what lies outside of the mask has no part in them. */
 static void halve_masked(const NccImage *from, const NccImage *mask, uint8_t *to, NccImage *half)
 {
-    *half = (NccImage){.width = from->width / 2, .height = from->height / 2, .stride = from->width / 2, .at = to};
+    *half = (NccImage){
+        .width = from->width / 2, .height = from->height / 2, .stride = from->width / 2, .at = to};
     for (int y = 0; y < half->height; y++)
         for (int x = 0; x < half->width; x++) {
             int sum = 0, weight = 0;
@@ -77,7 +83,8 @@ static void halve_masked(const NccImage *from, const NccImage *mask, uint8_t *to
                 sum += m * from->at[v * from->stride + u];
                 weight += m;
             }
-            to[(ptrdiff_t)y * half->stride + x] = (uint8_t)(weight > 0 ? (sum + weight / 2) / weight : 0);
+            to[(ptrdiff_t)y * half->stride + x] =
+                (uint8_t)(weight > 0 ? (sum + weight / 2) / weight : 0);
         }
 }
 
@@ -95,7 +102,8 @@ enum { COARSEST = 8 }; /* a template's least side in a coarse view: smaller ones
 
 NccTemplate *ncc_template(Arena *a, const NccImage *image, const NccImage *mask)
 {
-    assert(image->width >= 1 && image->height >= 1 && image->width <= NCC_MAX_SIDE && image->height <= NCC_MAX_SIDE);
+    assert(image->width >= 1 && image->height >= 1 && image->width <= NCC_MAX_SIDE &&
+           image->height <= NCC_MAX_SIDE);
     assert(!mask || (mask->width == image->width && mask->height == image->height));
     if (mask && only_full_or(255, mask))
         mask = NULL;
@@ -143,7 +151,8 @@ static float top(float before, float middle, float after)
 
 static float map_at(const float *map, const NccPlaces *p, int x, int y)
 {
-    return x < 0 || y < 0 || x >= p->width || y >= p->height ? NCC_NOTHING : map[(ptrdiff_t)y * p->width + x];
+    return x < 0 || y < 0 || x >= p->width || y >= p->height ? NCC_NOTHING
+                                                             : map[(ptrdiff_t)y * p->width + x];
 }
 
 /* Many are compared side by side, which the compiler makes vectors of. */
@@ -176,7 +185,8 @@ static NccMatch best_of(const float *map, const NccPlaces *p)
                       .dy = top(map_at(map, p, x, y - 1), map[best], map_at(map, p, x, y + 1))};
 }
 
-NccMatch ncc_search_at(const NccKernel *k, const NccImage *image, const NccPlaces *p, const NccVariant *v, void *scratch)
+NccMatch ncc_search_at(const NccKernel *k, const NccImage *image, const NccPlaces *p,
+                       const NccVariant *v, void *scratch)
 {
     float *const map = scratch;
     ncc_map(k, image, p, v, (char *)scratch + rounded_up((int64_t)p->width * p->height * 4), map);
@@ -191,7 +201,8 @@ int64_t ncc_search_scratch(const NccKernel *k, int width, int height)
     return rounded_up((int64_t)x * y * 4) + ncc_map_scratch(k, x, y);
 }
 
-NccMatch ncc_search_by(const NccTemplate *t, const NccImage *image, const NccVariant *v, void *scratch)
+NccMatch ncc_search_by(const NccTemplate *t, const NccImage *image, const NccVariant *v,
+                       void *scratch)
 {
     const NccKernel *const k = &t->level[0];
     if (k->flat || !ncc_fits(k, image))
@@ -200,7 +211,8 @@ NccMatch ncc_search_by(const NccTemplate *t, const NccImage *image, const NccVar
     return ncc_search_at(k, image, &all, v, scratch);
 }
 
-/* The best places of a coarse view, none next to another. Each is looked at again in the finer views. */
+/* The best places of a coarse view, none next to another. Each is looked at again in the finer
+ * views. */
 enum { CANDIDATES = 6, NEAR = 2 };
 
 typedef struct Candidates {
@@ -238,14 +250,16 @@ NccPlaces ncc_near(const NccKernel *k, const NccImage *image, int x, int y, int 
     return (NccPlaces){x0, y0, x1 - x0 + 1, y1 - y0 + 1};
 }
 
-/* Views of the picture in half the size and a quarter, as far as the template has them and they are large enough. */
+/* Views of the picture in half the size and a quarter, as far as the template has them and they are
+ * large enough. */
 static int views_make(const NccTemplate *t, const NccImage *image, NccImage view[3], char **scratch)
 {
     view[0] = *image;
     int n = 1;
     for (; n < t->levels; n++) {
         const NccImage *const from = &view[n - 1];
-        if (t->level[n].flat || from->width / 2 < t->level[n].width || from->height / 2 < t->level[n].height)
+        if (t->level[n].flat || from->width / 2 < t->level[n].width ||
+            from->height / 2 < t->level[n].height)
             break;
         uint8_t *const to = (uint8_t *)*scratch;
         *scratch += ncc_half_bytes(from->width, from->height);
@@ -254,7 +268,8 @@ static int views_make(const NccTemplate *t, const NccImage *image, NccImage view
     return n;
 }
 
-NccMatch ncc_coarse_by(const NccTemplate *t, const NccImage *image, const NccVariant *v, void *scratch)
+NccMatch ncc_coarse_by(const NccTemplate *t, const NccImage *image, const NccVariant *v,
+                       void *scratch)
 {
     char *mem = scratch;
     NccImage view[3];
@@ -266,7 +281,8 @@ NccMatch ncc_coarse_by(const NccTemplate *t, const NccImage *image, const NccVar
     const NccKernel *const k = &t->level[coarsest];
     const NccPlaces all = ncc_all_places(k, &view[coarsest]);
     float *const map = (float *)mem;
-    ncc_map(k, &view[coarsest], &all, v, mem + rounded_up((int64_t)all.width * all.height * 4), map);
+    ncc_map(k, &view[coarsest], &all, v, mem + rounded_up((int64_t)all.width * all.height * 4),
+            map);
     Candidates c = candidates_of(map, &all);
     NccMatch best = {.flat = true};
     for (int i = 0; i < c.count; i++) {
@@ -281,14 +297,17 @@ NccMatch ncc_coarse_by(const NccTemplate *t, const NccImage *image, const NccVar
     }
     if (best.flat)
         return best;
-    const NccPlaces p = ncc_near(&t->level[0], image, best.x, best.y, 1); /* climbs, and knows its neighbours */
+    /* climbs, and knows its neighbours */
+    const NccPlaces p = ncc_near(&t->level[0], image, best.x, best.y, 1);
     return ncc_search_at(&t->level[0], image, &p, v, mem);
 }
 
 const NccVariant *ncc_variant(SimdLevel level)
 {
-    static const NccVariant *const variants[] = {
-        [SIMD_PLAIN] = NULL, [SIMD_256] = &ncc_avx2, [SIMD_512] = &ncc_avx512, [SIMD_512_VNNI] = &ncc_vnni};
+    static const NccVariant *const variants[] = {[SIMD_PLAIN] = NULL,
+                                                 [SIMD_256] = &ncc_avx2,
+                                                 [SIMD_512] = &ncc_avx512,
+                                                 [SIMD_512_VNNI] = &ncc_vnni};
     return variants[level];
 }
 
@@ -303,7 +322,8 @@ NccMatch ncc_search(const NccTemplate *t, const NccImage *image, SimdLevel level
     return ncc_search_by(t, image, ncc_variant(level), scratch);
 }
 
-NccMatch ncc_search_coarse(const NccTemplate *t, const NccImage *image, SimdLevel level, void *scratch)
+NccMatch ncc_search_coarse(const NccTemplate *t, const NccImage *image, SimdLevel level,
+                           void *scratch)
 {
     return ncc_coarse_by(t, image, ncc_variant(level), scratch);
 }

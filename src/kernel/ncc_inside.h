@@ -1,11 +1,12 @@
 /* Inside ncc.c and its variants: templates as integers, and the sums that make a score.
  *
- * Levels are taken less 128, which changes no score. With M = sum m, A = sum m T, B = sum m T^2 of the template and
- * C = sum m T I, S1 = sum m I, S2 = sum m I^2 of a place,
+ * Levels are taken less 128, which changes no score. With M = sum m, A = sum m T, B = sum m T^2 of
+ * the template and C = sum m T I, S1 = sum m I, S2 = sum m I^2 of a place,
  *
  *     r = (C - A S1 / M) / sqrt((S2 - S1^2 / M) (B - A^2 / M))
  *
- * The sums are exact: integers below 2^53, in doubles. Only the last formula rounds, and one function computes it. */
+ * The sums are exact: integers below 2^53, in doubles. Only the last formula rounds, and one
+ * function computes it. */
 #ifndef LATHE_KERNEL_NCC_INSIDE_H
 #define LATHE_KERNEL_NCC_INSIDE_H
 
@@ -35,13 +36,14 @@ struct NccTemplate {
 };
 
 /* Scores of n places. */
-void ncc_scores(const NccKernel *k, int n, const double *c, const double *s1, const double *s2, float *score);
+void ncc_scores(const NccKernel *k, int n, const double *c, const double *s1, const double *s2,
+                float *score);
 
-/* sum of image[(y + j) * stride + x + i] * kernel[j * 2 * pairs + i] for `rows` (1 to NCC_ROWS) rows of places and as many
- * columns x as the variant is wide, into out (rows, 2, wide / 2): first the even columns, then the odd ones. Reads up to
- * wide + 2 * pairs elements of a row. */
-typedef void NccCorrelate(const int16_t *image, ptrdiff_t stride, int rows, const int16_t *kernel, int height, int pairs,
-                          int32_t *out);
+/* sum of image[(y + j) * stride + x + i] * kernel[j * 2 * pairs + i] for `rows` (1 to NCC_ROWS)
+ * rows of places and as many columns x as the variant is wide, into out (rows, 2, wide / 2): first
+ * the even columns, then the odd ones. Reads up to wide + 2 * pairs elements of a row. */
+typedef void NccCorrelate(const int16_t *image, ptrdiff_t stride, int rows, const int16_t *kernel,
+                          int height, int pairs, int32_t *out);
 
 typedef struct NccVariant {
     int wide;
@@ -55,8 +57,10 @@ typedef struct NccPlaces {
     int x, y, width, height;
 } NccPlaces;
 
-/* Scores of places, (height, width), row by row; NULL: one place after the other, by the definition. */
-void ncc_map(const NccKernel *k, const NccImage *image, const NccPlaces *at, const NccVariant *v, void *scratch, float *map);
+/* Scores of places, (height, width), row by row; NULL: one place after the other, by the
+ * definition. */
+void ncc_map(const NccKernel *k, const NccImage *image, const NccPlaces *at, const NccVariant *v,
+             void *scratch, float *map);
 int64_t ncc_map_scratch(const NccKernel *k, int width, int height); /* of so many places */
 
 /* Means of two by two, into `to`, which is half->at then; what is odd is left out. */
@@ -67,15 +71,19 @@ NccPlaces ncc_all_places(const NccKernel *k, const NccImage *image);
 /* Those within `reach` of (x, y) that there are; the one that is nearest to it if there is none. */
 NccPlaces ncc_near(const NccKernel *k, const NccImage *image, int x, int y, int reach);
 /* The best of some places, with scratch for so many. */
-NccMatch ncc_search_at(const NccKernel *k, const NccImage *image, const NccPlaces *p, const NccVariant *v, void *scratch);
-int64_t ncc_search_scratch(const NccKernel *k, int width, int height); /* of all places in a picture of this size */
+NccMatch ncc_search_at(const NccKernel *k, const NccImage *image, const NccPlaces *p,
+                       const NccVariant *v, void *scratch);
+/* of all places in a picture of this size */
+int64_t ncc_search_scratch(const NccKernel *k, int width, int height);
 /* The first of the largest of n > 0. */
 int64_t ncc_largest(const float *v, int64_t n);
 
 const NccVariant *ncc_variant(SimdLevel level); /* NULL: plain */
 
 /* ncc_search and ncc_search_coarse by a variant; NULL: plain. */
-NccMatch ncc_search_by(const NccTemplate *t, const NccImage *image, const NccVariant *v, void *scratch);
-NccMatch ncc_coarse_by(const NccTemplate *t, const NccImage *image, const NccVariant *v, void *scratch);
+NccMatch ncc_search_by(const NccTemplate *t, const NccImage *image, const NccVariant *v,
+                       void *scratch);
+NccMatch ncc_coarse_by(const NccTemplate *t, const NccImage *image, const NccVariant *v,
+                       void *scratch);
 
 #endif

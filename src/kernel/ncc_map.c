@@ -1,16 +1,19 @@
-/* Scores of places: by the definition, place by place, or four rows of places at a time by correlations in vectors. The
- * sums over an unmasked window of the picture slide: a row comes in and one goes out, a column comes in and one goes out. */
+/* Scores of places: by the definition, place by place, or four rows of places at a time by
+ * correlations in vectors. The sums over an unmasked window of the picture slide: a row comes in
+ * and one goes out, a column comes in and one goes out. */
 #include <math.h>
 #include <string.h>
 
 #include "kernel/ncc_inside.h"
 
-void ncc_scores(const NccKernel *k, int n, const double *c, const double *s1, const double *s2, float *score)
+void ncc_scores(const NccKernel *k, int n, const double *c, const double *s1, const double *s2,
+                float *score)
 {
     const double least = NCC_FLAT * k->mass, per_mass = 1 / k->mass;
     for (int i = 0; i < n; i++) {
         const double spread = s2[i] - s1[i] * s1[i] * per_mass;
-        const double r = (c[i] - k->mean * s1[i]) / sqrt((spread < least ? least : spread) * k->spread);
+        const double r =
+            (c[i] - k->mean * s1[i]) / sqrt((spread < least ? least : spread) * k->spread);
         const double inside = r < -1 ? -1 : r > 1 ? 1 : r;
         score[i] = spread < least ? NCC_NOTHING : (float)inside;
     }
@@ -91,8 +94,10 @@ static void fill_levels(const Work *w, const NccImage *image, const NccPlaces *a
     }
 }
 
-/* Sums of `image` times `kernel` for rows of places from y on; no more of the kernel at once than 31 bits hold. */
-static void correlate(const Work *w, const int16_t *image, const int16_t *kernel, int y, int rows, double *sum)
+/* Sums of `image` times `kernel` for rows of places from y on; no more of the kernel at once than
+ * 31 bits hold. */
+static void correlate(const Work *w, const int16_t *image, const int16_t *kernel, int y, int rows,
+                      double *sum)
 {
     const int wide = w->v->wide, height = w->k->height;
     int32_t part[NCC_ROWS * NCC_WIDEST];
@@ -100,12 +105,13 @@ static void correlate(const Work *w, const int16_t *image, const int16_t *kernel
     for (int x = 0; x < w->places; x += wide)
         for (int j = 0; j < height; j += w->k->rows) {
             const int n = height - j < w->k->rows ? height - j : w->k->rows;
-            w->v->correlate(image + (y + j) * w->stride + x, w->stride, rows, kernel + (ptrdiff_t)j * 2 * w->k->pairs, n,
-                            w->k->pairs, part);
+            w->v->correlate(image + (y + j) * w->stride + x, w->stride, rows,
+                            kernel + (ptrdiff_t)j * 2 * w->k->pairs, n, w->k->pairs, part);
             for (int r = 0; r < rows; r++)
                 for (int i = 0; i < wide / 2; i++)
                     for (int odd = 0; odd < 2; odd++)
-                        sum[(ptrdiff_t)r * w->columns + x + 2 * i + odd] += part[r * wide + odd * (wide / 2) + i];
+                        sum[(ptrdiff_t)r * w->columns + x + 2 * i + odd] +=
+                            part[r * wide + odd * (wide / 2) + i];
         }
 }
 
@@ -126,7 +132,9 @@ static void slide(const Work *w, int r)
         s1 += w->column[0][x];
         s2 += w->column[1][x];
     }
-    double *const to1 = w->sum[1] + (ptrdiff_t)r * w->columns, *const to2 = w->sum[2] + (ptrdiff_t)r * w->columns;
+    double *const to1 = w->sum[1] + (ptrdiff_t)r * w->columns, *const to2 =
+                                                                   w->sum[2] +
+                                                                   (ptrdiff_t)r * w->columns;
     for (int x = 0; x < w->places; x++) {
         s1 += w->column[0][x + w->k->width - 1];
         s2 += w->column[1][x + w->k->width - 1];
@@ -152,12 +160,15 @@ static void window_sums(const Work *w, int y, int rows)
     }
 }
 
-void ncc_map(const NccKernel *k, const NccImage *image, const NccPlaces *at, const NccVariant *v, void *scratch, float *map)
+void ncc_map(const NccKernel *k, const NccImage *image, const NccPlaces *at, const NccVariant *v,
+             void *scratch, float *map)
 {
     if (!v) {
         for (int y = 0; y < at->height; y++)
             for (int x = 0; x < at->width; x++)
-                *map++ = plain_score(k, image->at + (ptrdiff_t)(at->y + y) * image->stride + at->x + x, image->stride);
+                *map++ =
+                    plain_score(k, image->at + (ptrdiff_t)(at->y + y) * image->stride + at->x + x,
+                                image->stride);
         return;
     }
     const Work w = work_make(k, at->width, at->height, v, scratch);
@@ -172,7 +183,8 @@ void ncc_map(const NccKernel *k, const NccImage *image, const NccPlaces *at, con
         window_sums(&w, y, rows);
         for (int r = 0; r < rows; r++) {
             const ptrdiff_t row = (ptrdiff_t)r * w.columns;
-            ncc_scores(k, at->width, w.sum[0] + row, w.sum[1] + row, w.sum[2] + row, map + (ptrdiff_t)(y + r) * at->width);
+            ncc_scores(k, at->width, w.sum[0] + row, w.sum[1] + row, w.sum[2] + row,
+                       map + (ptrdiff_t)(y + r) * at->width);
         }
     }
 }

@@ -41,7 +41,8 @@ int64_t ncc_set_scratch(const NccTemplate *const *t, int n, int width, int heigh
     return most + ncc_half_bytes(width, height) + ncc_half_bytes(width / 2, height / 2);
 }
 
-static Search search_make(const NccTemplate *const *t, int n, const NccImage *image, SimdLevel level, void *scratch)
+static Search search_make(const NccTemplate *const *t, int n, const NccImage *image,
+                          SimdLevel level, void *scratch)
 {
     Search s = {.t = t, .n = n, .v = ncc_variant(level), .view = {*image}, .mem = scratch};
     for (int i = 1; i < 3; i++) {
@@ -60,7 +61,8 @@ static int coarse_level(const Search *s, const NccTemplate *t)
     int level = 0;
     while (level + 1 < t->levels) {
         const NccKernel *const k = &t->level[level + 1];
-        if (k->flat || k->width < NCC_SET_COARSEST || k->height < NCC_SET_COARSEST || !ncc_fits(k, &s->view[level + 1]))
+        if (k->flat || k->width < NCC_SET_COARSEST || k->height < NCC_SET_COARSEST ||
+            !ncc_fits(k, &s->view[level + 1]))
             break;
         level++;
     }
@@ -105,7 +107,8 @@ static Place look(const Search *s, int which, int level, int x, int y, int reach
     return (Place){which, m.x, m.y, m.flat ? NCC_NOTHING : m.score};
 }
 
-/* All templates with their middle at that of `best`, or next to it; again from what is better, until nothing is. */
+/* All templates with their middle at that of `best`, or next to it; again from what is better,
+ * until nothing is. */
 static Place climb(const Search *s, Place best)
 {
     for (Place before = {.score = NCC_NOTHING}; best.score > before.score;) {
@@ -133,7 +136,8 @@ static NccSetMatch first_of(const Search *s, SimdLevel level)
     return (NccSetMatch){.match.flat = true};
 }
 
-NccSetMatch ncc_set_search(const NccTemplate *const *t, int n, const NccImage *image, SimdLevel level, void *scratch)
+NccSetMatch ncc_set_search(const NccTemplate *const *t, int n, const NccImage *image,
+                           SimdLevel level, void *scratch)
 {
     const Search s = search_make(t, n, image, level, scratch);
     Best coarse = {0};
@@ -158,8 +162,8 @@ NccSetMatch ncc_set_search(const NccTemplate *const *t, int n, const NccImage *i
     return (NccSetMatch){ncc_search_at(k, image, &p, s.v, s.mem), best.which};
 }
 
-NccSetMatch ncc_set_search_all(const NccTemplate *const *t, int n, const NccImage *image, SimdLevel level,
-                               void *scratch)
+NccSetMatch ncc_set_search_all(const NccTemplate *const *t, int n, const NccImage *image,
+                               SimdLevel level, void *scratch)
 {
     NccSetMatch best = {.match.flat = true};
     for (int i = 0; i < n; i++) {

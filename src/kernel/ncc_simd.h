@@ -1,7 +1,8 @@
 /* Correlations of ncc.c in vectors: included by one file for each width, which names NCC_VARIANT.
  *
- * A load at column x + i holds the pairs (i, i + 1) of the places x, x + 2, x + 4 ..; one at x + i + 1 those of the places
- * between. Each is multiplied by the same pair of the template, and added up: two products an element and instruction. */
+ * A load at column x + i holds the pairs (i, i + 1) of the places x, x + 2, x + 4 ..; one at x + i
+ * + 1 those of the places between. Each is multiplied by the same pair of the template, and added
+ * up: two products an element and instruction. */
 #include <string.h>
 
 #define INLINE static inline TARGET __attribute__((always_inline))
@@ -24,10 +25,10 @@ INLINE void add(Sums *s, V kernel, V even, V odd)
     s->odd = v_dot16(s->odd, kernel, odd);
 }
 
-/* Row by row of the picture. For row r of places it is row i - r of the template: the pairs that are loaded serve all of
- * them, but for the first and last rows of the picture. */
-INLINE void correlate_rows(const int16_t *image, ptrdiff_t stride, int rows, const int16_t *kernel, int height, int pairs,
-                           int32_t *out)
+/* Row by row of the picture. For row r of places it is row i - r of the template: the pairs that
+ * are loaded serve all of them, but for the first and last rows of the picture. */
+INLINE void correlate_rows(const int16_t *image, ptrdiff_t stride, int rows, const int16_t *kernel,
+                           int height, int pairs, int32_t *out)
 {
     Sums sum[NCC_ROWS];
     for (int r = 0; r < rows; r++)
@@ -46,7 +47,8 @@ INLINE void correlate_rows(const int16_t *image, ptrdiff_t stride, int rows, con
 #pragma GCC unroll 4
         for (int r = 0; r < rows; r++)
             for (int k = 0; k < 2 * pairs && i - r >= 0 && i - r < height; k += 2)
-                add(&sum[r], pair_at(row + k - (ptrdiff_t)r * 2 * pairs), v_load(image + k), v_load(image + k + 1));
+                add(&sum[r], pair_at(row + k - (ptrdiff_t)r * 2 * pairs), v_load(image + k),
+                    v_load(image + k + 1));
     }
     for (int r = 0; r < rows; r++) {
         v_store(out + r * WIDE, sum[r].even);
@@ -54,8 +56,8 @@ INLINE void correlate_rows(const int16_t *image, ptrdiff_t stride, int rows, con
     }
 }
 
-static TARGET void correlate(const int16_t *image, ptrdiff_t stride, int rows, const int16_t *kernel, int height, int pairs,
-                             int32_t *out)
+static TARGET void correlate(const int16_t *image, ptrdiff_t stride, int rows,
+                             const int16_t *kernel, int height, int pairs, int32_t *out)
 {
     switch (rows) {
     case 1:

@@ -1,4 +1,5 @@
-/* Correlations of ncc.c for AVX-512 with VNNI: a product of pairs and its sum are one instruction. */
+/* Correlations of ncc.c for AVX-512 with VNNI: a product of pairs and its sum are one
+ * instruction. */
 #include "kernel/ncc_inside.h"
 #include "kernel/simd512_vnni.h"
 

@@ -48,7 +48,8 @@ static bool is_flat(const uint8_t *gray)
         sum += gray[i];
         squares += gray[i] * gray[i];
     }
-    return SIDE * SIDE * squares - sum * sum < (int64_t)4 * SIDE * SIDE * SIDE * SIDE; /* a variance below 4 */
+    /* a variance below 4 */
+    return SIDE * SIDE * squares - sum * sum < (int64_t)4 * SIDE * SIDE * SIDE * SIDE;
 }
 
 PictureHash picture_hash(const uint8_t *gray)

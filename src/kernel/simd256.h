@@ -1,6 +1,7 @@
-/* Vectors of 256 bits (AVX2, FMA) under the names that frame_simd.h and ncc_simd.h are written in; simd512.h is the same for
- * 512. Shuffles, unpacks and packs work within lanes of 128 bits, so that LANES is all that differs.
- * Loads and stores need no alignment. The suffix is the element: 8, 16, 32 bits, f float. */
+/* Vectors of 256 bits (AVX2, FMA) under the names that frame_simd.h and ncc_simd.h are written in;
+ * simd512.h is the same for 512. Shuffles, unpacks and packs work within lanes of 128 bits, so that
+ * LANES is all that differs. Loads and stores need no alignment. The suffix is the element: 8, 16,
+ * 32 bits, f float. */
 #ifndef LATHE_KERNEL_SIMD256_H
 #define LATHE_KERNEL_SIMD256_H
 
@@ -17,14 +18,16 @@ typedef __m256 VF;
 #define v_zero() _mm256_setzero_si256()
 #define v_set16(x) _mm256_set1_epi16((short)(x))
 #define v_set32(x) _mm256_set1_epi32(x)
-#define v_same(p) _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(p))) /* 16 bytes in every lane */
-/* 8 or 16-bit elements, unsigned or signed, as wider ones: half as many bytes as a vector are read. */
+/* 16 bytes in every lane */
+#define v_same(p) _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(p)))
+/* 8 or 16-bit elements, unsigned or signed, as wider ones: half as many bytes as a vector are
+ * read. */
 #define v_widen8(p) _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(p)))
 #define v_widen16(p) _mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)(p)))
 /* 16 bytes of p + offset[l] * size in lane l */
-#define v_lanes(p, offset, size)                                                                     \
-    _mm256_inserti128_si256(                                                                         \
-        _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)((p) + (offset)[0] * (size)))),      \
+#define v_lanes(p, offset, size)                                                                   \
+    _mm256_inserti128_si256(                                                                       \
+        _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)((p) + (offset)[0] * (size)))),    \
         _mm_loadu_si128((const __m128i *)((p) + (offset)[1] * (size))), 1)
 #define v_and _mm256_and_si256
 #define v_or _mm256_or_si256
@@ -44,11 +47,11 @@ typedef __m256 VF;
 #define v_sra32 _mm256_srai_epi32
 #define v_packs32 _mm256_packs_epi32
 /* Low bytes of 16-bit elements: half as many bytes as a vector are written. */
-#define v_narrow16(p, v)                                                                             \
-    _mm_storeu_si128((__m128i *)(p),                                                                 \
-                     _mm256_castsi256_si128(_mm256_permute4x64_epi64(                                \
-                         _mm256_packus_epi16(_mm256_and_si256(v, _mm256_set1_epi16(255)),            \
-                                             _mm256_setzero_si256()),                                \
+#define v_narrow16(p, v)                                                                           \
+    _mm_storeu_si128((__m128i *)(p),                                                               \
+                     _mm256_castsi256_si128(_mm256_permute4x64_epi64(                              \
+                         _mm256_packus_epi16(_mm256_and_si256(v, _mm256_set1_epi16(255)),          \
+                                             _mm256_setzero_si256()),                              \
                          0xd8)))
 
 #define vf_set(x) _mm256_set1_ps(x)

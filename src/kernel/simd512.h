@@ -19,13 +19,12 @@ typedef __m512 VF;
 #define v_widen8(p) _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(p)))
 #define v_widen16(p) _mm512_cvtepi16_epi32(_mm256_loadu_si256((const __m256i *)(p)))
 #define v_lane(p, offset, size) _mm_loadu_si128((const __m128i *)((p) + (offset) * (size)))
-#define v_lanes(p, offset, size)                                                                     \
-    _mm512_inserti32x4(                                                                              \
-        _mm512_inserti32x4(                                                                          \
-            _mm512_inserti32x4(_mm512_castsi128_si512(v_lane(p, (offset)[0], size)),                 \
-                               v_lane(p, (offset)[1], size), 1),                                     \
-            v_lane(p, (offset)[2], size), 2),                                                        \
-        v_lane(p, (offset)[3], size), 3)
+#define v_lanes(p, offset, size)                                                                   \
+    _mm512_inserti32x4(_mm512_inserti32x4(_mm512_inserti32x4(_mm512_castsi128_si512(               \
+                                                                 v_lane(p, (offset)[0], size)),    \
+                                                             v_lane(p, (offset)[1], size), 1),     \
+                                          v_lane(p, (offset)[2], size), 2),                        \
+                       v_lane(p, (offset)[3], size), 3)
 #define v_and _mm512_and_si512
 #define v_or _mm512_or_si512
 #define v_shuffle8 _mm512_shuffle_epi8
@@ -55,10 +54,10 @@ typedef __m512 VF;
 #define vf_fma _mm512_fmadd_ps
 #define vf_min _mm512_min_ps
 #define vf_max _mm512_max_ps
-#define v_hadd32(a, b)                                                                               \
-    _mm512_add_epi32(_mm512_castps_si512(_mm512_shuffle_ps(_mm512_castsi512_ps(a),                   \
-                                                           _mm512_castsi512_ps(b), 0x88)),           \
-                     _mm512_castps_si512(_mm512_shuffle_ps(_mm512_castsi512_ps(a),                   \
+#define v_hadd32(a, b)                                                                             \
+    _mm512_add_epi32(_mm512_castps_si512(_mm512_shuffle_ps(_mm512_castsi512_ps(a),                 \
+                                                           _mm512_castsi512_ps(b), 0x88)),         \
+                     _mm512_castps_si512(_mm512_shuffle_ps(_mm512_castsi512_ps(a),                 \
                                                            _mm512_castsi512_ps(b), 0xdd)))
 
 #endif

@@ -1,5 +1,5 @@
-/* Which vectors the kernels may use: asked of the CPU once a process, as each question costs microseconds on a virtual
- * machine, more than a small picture's work. */
+/* Which vectors the kernels may use: asked of the CPU once a process, as each question costs
+ * microseconds on a virtual machine, more than a small picture's work. */
 #ifndef LATHE_KERNEL_SIMD_LEVEL_H
 #define LATHE_KERNEL_SIMD_LEVEL_H
 

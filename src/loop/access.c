@@ -60,8 +60,8 @@ int load_dim_along(const Stages *s, const Stage *st, Expr load, int axis, Expr *
 
 #define FEW_LANES 4
 
-/* May axis b take the place of axis a in lanes? Not if it fills few of them, and a more: the two columns of a transposed
- * convolution's phases, where there are many channels. */
+/* May axis b take the place of axis a in lanes? Not if it fills few of them, and a more: the two
+ * columns of a transposed convolution's phases, where there are many channels. */
 static bool is_as_wide(const Stages *s, const Stage *st, int a, int b)
 {
     int64_t na = 0, nb;
@@ -72,8 +72,11 @@ static bool is_as_wide(const Stages *s, const Stage *st, int a, int b)
 /* The load of 8 or 16 bits that e widens; 0. */
 static Expr narrow_load(const Exprs *x, Expr e)
 {
-    const Expr a = expr_node(x, e)->op == EX_CAST && expr_type(x, e) == DT_I32 ? expr_arg(x, e, 0) : 0;
-    return a && is_load(x, a) && dtype_is_int(expr_type(x, a)) && dtype_bits(expr_type(x, a)) <= 16 ? a : 0;
+    const Expr a =
+        expr_node(x, e)->op == EX_CAST && expr_type(x, e) == DT_I32 ? expr_arg(x, e, 0) : 0;
+    return a && is_load(x, a) && dtype_is_int(expr_type(x, a)) && dtype_bits(expr_type(x, a)) <= 16
+               ? a
+               : 0;
 }
 
 bool product_terms(const Exprs *x, Expr update, Expr *a, Expr *b, Expr *sum)
@@ -84,7 +87,8 @@ bool product_terms(const Exprs *x, Expr update, Expr *a, Expr *b, Expr *sum)
         *sum = expr_arg(x, update, 2);
         return is_load(x, *a) && is_load(x, *b);
     }
-    for (int k = 0; k < 2 && expr_node(x, update)->op == EX_ADD && expr_type(x, update) == DT_I32; k++) {
+    for (int k = 0; k < 2 && expr_node(x, update)->op == EX_ADD && expr_type(x, update) == DT_I32;
+         k++) {
         const Expr product = expr_arg(x, update, k);
         if (expr_node(x, product)->op == EX_MUL) {
             *a = narrow_load(x, expr_arg(x, product, 0));
@@ -354,7 +358,8 @@ int load_axis_across(const Stages *s, const Stage *st, int axis)
         }
         for (int a = 0; a < st->naxes; a++) {
             const bool runs = expr_node(s->x, st->axis[a].var)->op == EX_VAR; /* not of extent 1 */
-            if (a != axis && runs && load_stride(s, l.load.at[k], st->axis[a].var, &stride) && stride == 1) {
+            if (a != axis && runs && load_stride(s, l.load.at[k], st->axis[a].var, &stride) &&
+                stride == 1) {
                 return a;
             }
         }

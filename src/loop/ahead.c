@@ -1,4 +1,5 @@
-/* Fetching ahead: while a product works with one panel of a constant, the next one comes from memory.
+/* Fetching ahead: while a product works with one panel of a constant, the next one comes from
+ * memory.
  *
  *     w (K, N) in panels of 24 columns; y: order n0 m0 ..; acc: at y.m0, ahead w y.n0
  *
@@ -7,17 +8,23 @@
  *         fetch w[0, (n0+1)*24] + (m0*K0 + k0) * step
  *         ..
  *
- * The first row tile that meets a panel would wait for it: memory gives 20 GB/s, a tile takes 50. Hardware fetches ahead too,
- * but not so far. What is fetched is a range of memory, from where the next value of the loop begins to where the one after
- * it does, in equal steps. Where a line at each would not cover it (few tiles), it is fetched in as many parts side by side as
- * it takes: memory gives more to several streams. */
+ * The first row tile that meets a panel would wait for it: memory gives 20 GB/s, a tile takes 50.
+ * Hardware fetches ahead too, but not so far. What is fetched is a range of memory, from where the
+ * next value of the loop begins to where the one after it does, in equal steps. Where a line at
+ * each would not cover it (few tiles), it is fetched in as many parts side by side as it takes:
+ * memory gives more to several streams. */
 #include <string.h>
 
 #include "loop/access.h"
 #include "loop/lower_parts.h"
 #include "loop/offset.h"
 
-enum { LINE_BYTES = 64, MAX_LINES = 6, MAX_TILE_LINES = 16 /* beside 64 that a step on tiles reads */, LEAST_ROWS = 3 };
+enum {
+    LINE_BYTES = 64,
+    MAX_LINES = 6,
+    MAX_TILE_LINES = 16 /* beside 64 that a step on tiles reads */,
+    LEAST_ROWS = 3
+};
 
 /* ---- the check ---- */
 
@@ -37,13 +44,15 @@ static int loop_position(const Stage *st, const StageSchedule *ss, LoopRef r)
     return -1;
 }
 
-bool schedule_check_ahead(const Stages *s, const Stage *st, const Schedule *sc, const StageSchedule *ss, const char **what)
+bool schedule_check_ahead(const Stages *s, const Stage *st, const Schedule *sc,
+                          const StageSchedule *ss, const char **what)
 {
     const int t = stages_find_tensor(s, ss->ahead);
     const int reader = ss->at_stage ? stages_find_tensor(s, ss->at_stage) : -1;
     const int target = reader < 0 ? -1 : s->tensor.at[reader].stage;
     *what = "fetches nothing that lies whole before it, and that it sums over";
-    const StageSchedule *made = t >= 0 && s->tensor.at[t].role == TENSOR_TEMP ? schedule_find(sc, ss->ahead) : NULL;
+    const StageSchedule *made =
+        t >= 0 && s->tensor.at[t].role == TENSOR_TEMP ? schedule_find(sc, ss->ahead) : NULL;
     const bool lies = t >= 0 && (s->tensor.at[t].role == TENSOR_CONST || (made && !made->at_stage));
     if (!lies || st->form != STAGE_REDUCE || !stage_loads(s, st, t)) {
         return false;
@@ -72,7 +81,8 @@ static void find_load(const Exprs *x, Expr e, void *arg)
     f->load = n->op == EX_LOAD && n->imm.i == f->tensor ? e : f->load;
 }
 
-/* The first element that the stage reads, as far as its own loops go: index of the load, with `var` moved to `to`. */
+/* The first element that the stage reads, as far as its own loops go: index of the load, with `var`
+ * moved to `to`. */
 static void first_index(Exprs *x, const Nest *child, Expr load, Expr var, Expr to, Expr *index)
 {
     const Stage *st = child->st;
@@ -87,8 +97,9 @@ static void first_index(Exprs *x, const Nest *child, Expr load, Expr var, Expr t
     }
 }
 
-/* Is loop `pos` one tile of so few rows that nothing but reading the panel takes time? Fetching would be in its way (DistilBERT,
- * one thread: 1 row 7.1 ms, 8.0 fetching ahead; 2 7.5 and 8.1; 4 8.1 and 7.5). */
+/* Is loop `pos` one tile of so few rows that nothing but reading the panel takes time? Fetching
+ * would be in its way (DistilBERT, one thread: 1 row 7.1 ms, 8.0 fetching ahead; 2 7.5 and 8.1;
+ * 4 8.1 and 7.5). */
 static bool is_short(const Nest *n, int pos)
 {
     const AxisPlan *p = &n->plan[n->order[pos].axis];
@@ -102,7 +113,8 @@ static void find_sum_loops(const Nest *n, int *first, int *end)
     while (*first < n->norder && n->order[*first].axis < n->st->naxes) {
         ++*first;
     }
-    for (*end = *first; *end < n->norder && n->order[*end].axis >= n->st->naxes && n->mark[*end] == MARK_SERIAL;) {
+    for (*end = *first;
+         *end < n->norder && n->order[*end].axis >= n->st->naxes && n->mark[*end] == MARK_SERIAL;) {
         ++*end;
     }
 }
@@ -123,7 +135,8 @@ static bool is_rest(const Exprs *x, const Nest *n, int pos)
 {
     const AxisPlan *p = &n->plan[n->order[pos].axis];
     int64_t base;
-    return n->order[pos].level == 0 && expr_node(x, p->var[0])->op != EX_VAR && !(expr_is_int(x, p->base, &base) && base == 0);
+    return n->order[pos].level == 0 && expr_node(x, p->var[0])->op != EX_VAR &&
+           !(expr_is_int(x, p->base, &base) && base == 0);
 }
 
 const Fetch *lower_plan_fetch(Lowerer *w, const Nest *n, int pos, const Nest *child, int parent)
@@ -135,7 +148,8 @@ const Fetch *lower_plan_fetch(Lowerer *w, const Nest *n, int pos, const Nest *ch
     if (tensor < 0) {
         return NULL;
     }
-    while (n->order[outer].axis != ss->ahead_loop.axis || n->order[outer].level != ss->ahead_loop.level) {
+    while (n->order[outer].axis != ss->ahead_loop.axis ||
+           n->order[outer].level != ss->ahead_loop.level) {
         outer++;
     }
     const Expr var = nest_var(n, outer), last = expr_addi(x, nest_extent(n, outer), -1);
@@ -150,10 +164,15 @@ const Fetch *lower_plan_fetch(Lowerer *w, const Nest *n, int pos, const Nest *ch
     int64_t elements;
     first_index(x, child, f.load, var, var, here);
     first_index(x, child, f.load, var, expr_addi(x, var, 1), next);
-    if (!expr_is_int(x, expr_sub(x, buffer_offset(x, b, next), buffer_offset(x, b, here)), &elements) || elements <= 0) {
+    if (!expr_is_int(x, expr_sub(x, buffer_offset(x, b, next), buffer_offset(x, b, here)),
+                     &elements) ||
+        elements <= 0) {
         return NULL; /* does not lie part by part */
     }
-    Fetch fetch = {.pos = end - 1, .first = first, .buffer = w->place[tensor].buffer, .rank = b->rank,
+    Fetch fetch = {.pos = end - 1,
+                   .first = first,
+                   .buffer = w->place[tensor].buffer,
+                   .rank = b->rank,
                    .done = expr_int(x, 0)};
     const int64_t line = LINE_BYTES / dtype_size(b->dtype);
     first_index(x, child, f.load, var, expr_min(x, expr_addi(x, var, 1), last), fetch.index);
@@ -171,7 +190,8 @@ const Fetch *lower_plan_fetch(Lowerer *w, const Nest *n, int pos, const Nest *ch
     const Expr lines = expr_ceil_div(x, expr_int(x, elements), expr_muli(x, steps, line));
     const int most = ss->ndot == TILE_DOT_LOOPS ? MAX_TILE_LINES : MAX_LINES;
     fetch.lines = named(w, "lines", expr_min(x, lines, expr_int(x, most)), most, parent);
-    fetch.part = named(w, "part", expr_ceil_div(x, expr_int(x, elements), fetch.lines), elements, parent);
+    fetch.part =
+        named(w, "part", expr_ceil_div(x, expr_int(x, elements), fetch.lines), elements, parent);
     const Expr step = expr_min(x, expr_ceil_div(x, fetch.part, steps), expr_int(x, line));
     fetch.step = named(w, "ahead", step, line, parent);
     return arena_dup(w->ctx->arena, &fetch, sizeof fetch);

@@ -6,8 +6,8 @@
  * is a vector load, b a scalar one, anything else a gather. An `if` on the lane ("is this element
  * inside?") becomes a count of active lanes: loads and stores are masked by it.
  *
- * A row that is no whole vectors ends in one whose last lanes idle, where that is a matter of masked loads and stores; else
- * in halves, quarters..
+ * A row that is no whole vectors ends in one whose last lanes idle, where that is a matter of
+ * masked loads and stores; else in halves, quarters..
  *
  * A REG buffer that is not always reached by constant offsets and equal lanes cannot live in
  * registers: it is demoted to scratch and the expansion starts again. */
@@ -33,7 +33,8 @@ static void emit_children(Expander *w, int stmt, int parent)
 {
     const LoopStmt in = w->in->stmt.at[stmt];
     for (int k = 0; k < in.child.len; k++) {
-        if (k + 1 < in.child.len && expand_cleared_tiles(w, in.child.at[k], in.child.at[k + 1], parent)) {
+        if (k + 1 < in.child.len &&
+            expand_cleared_tiles(w, in.child.at[k], in.child.at[k + 1], parent)) {
             k++;
         } else {
             expand_stmt(w, in.child.at[k], parent);
@@ -331,7 +332,8 @@ static bool loads_simply(Expander *w, Expr value)
             index[d] = expr_arg(w->x, e, d);
         }
         int64_t stride;
-        if (!expand_lane_linear(w, buffer_offset(w->x, b, index), &stride, &base) || stride < 0 || stride > 1 ||
+        if (!expand_lane_linear(w, buffer_offset(w->x, b, index), &stride, &base) || stride < 0 ||
+            stride > 1 ||
             (stride == 1 && dtype_size(b->dtype) < 4 && !expand_in_registers(w, buffer))) {
             return false;
         }
@@ -345,7 +347,8 @@ static bool rest_fits(Expander *w, int stmt)
     const LoopStmt *s = &w->in->stmt.at[stmt];
     bool fits = s->op != L_IF && (s->op != L_FOR || s->mark != MARK_DOT);
     fits &= !s->value || loads_simply(w, s->value);
-    fits &= s->op != L_STORE || expand_in_registers(w, s->buffer) || dtype_size(w->in->buffer.at[s->buffer].dtype) >= 4;
+    fits &= s->op != L_STORE || expand_in_registers(w, s->buffer) ||
+            dtype_size(w->in->buffer.at[s->buffer].dtype) >= 4;
     for (int k = 0; k < s->child.len && fits; k++) {
         fits = rest_fits(w, s->child.at[k]);
     }
@@ -369,7 +372,8 @@ static void close_chunk(Expander *w, int depth)
     w->lanes = w->used = 1;
 }
 
-/* The end of a vector loop, if it is no power of two, as one vector whose last lanes idle. False: it cannot be. */
+/* The end of a vector loop, if it is no power of two, as one vector whose last lanes idle. False:
+ * it cannot be. */
 static bool emit_rest(Expander *w, int stmt, int64_t done, int left, int parent)
 {
     const LoopStmt in = w->in->stmt.at[stmt];
@@ -442,7 +446,8 @@ void expand_stmt(Expander *w, int stmt, int parent)
             expand_tile_dot(w, stmt, parent);
         } else if (expand_tiles(w, stmt, parent)) {
             break;
-        } else if (in.mark == MARK_SERIAL || !expr_is_int(w->x, expand_subst(w, in.extent), &extent)) {
+        } else if (in.mark == MARK_SERIAL ||
+                   !expr_is_int(w->x, expand_subst(w, in.extent), &extent)) {
             emit_serial(w, stmt, parent);
         } else if (in.mark == MARK_VECTOR && !w->lane) {
             emit_vector(w, stmt, extent, parent);

@@ -1,12 +1,14 @@
-/* Expansion: loads of elements that may lie beyond a border, select(0 < i & i < 15, x[clamp(i - 1)], 0). The lanes whose
- * condition holds are neighbours, mostly, and what they read lies in a row: then they are one load that does not touch the
- * others, where else each lane would be loaded on its own from its clamped place.
+/* Expansion: loads of elements that may lie beyond a border, select(0 < i & i < 15, x[clamp(i -
+ * 1)], 0). The lanes whose condition holds are neighbours, mostly, and what they read lies in a
+ * row: then they are one load that does not touch the others, where else each lane would be loaded
+ * on its own from its clamped place.
  *
  *     lanes   0 1 2 3 4 5 6 7        lane 0 is border
- *     x       . 0 1 2 3 4 5 6        mload8(x, -1, 8, 1, 1): offset of lane 0, lanes [1, 8), their distance
+ *     x       . 0 1 2 3 4 5 6        mload8(x, -1, 8, 1, 1): offset of lane 0, lanes [1, 8), their
+ * distance
  *
- * Where rows are put together (concat), pieces mostly begin and end between two vectors: x[min(k*16 + lane, 6399)] is 16 neighbours
- * or, from 6400 on, one element 16 times. */
+ * Where rows are put together (concat), pieces mostly begin and end between two vectors: x[min(k*16
+ * + lane, 6399)] is 16 neighbours or, from 6400 on, one element 16 times. */
 #include "loop/expand_parts.h"
 #include "loop/offset.h"
 
@@ -28,17 +30,20 @@ static bool add_lane(Expander *w, BorderLanes *l, int k, Expr condition, Expr of
 {
     int64_t from_first;
     if (l->end == l->first) {
-        *l = (BorderLanes){.first = k, .end = k + 1, .condition = condition, .offset = offset, .stride = 1};
+        *l = (BorderLanes){
+            .first = k, .end = k + 1, .condition = condition, .offset = offset, .stride = 1};
         return true;
     }
-    if (k != l->end || condition != l->condition || !expr_is_int(w->x, expr_sub(w->x, offset, l->offset), &from_first)) {
+    if (k != l->end || condition != l->condition ||
+        !expr_is_int(w->x, expr_sub(w->x, offset, l->offset), &from_first)) {
         return false;
     }
     if (k == l->first + 1) {
         l->stride = from_first;
     }
     l->end = k + 1;
-    return from_first == l->stride * (k - l->first) && l->stride >= 1 && l->stride <= MAX_MLOAD_STRIDE;
+    return from_first == l->stride * (k - l->first) && l->stride >= 1 &&
+           l->stride <= MAX_MLOAD_STRIDE;
 }
 
 static bool find_lanes(Expander *w, Expr condition, Expr load, int used, BorderLanes *l)
@@ -71,8 +76,8 @@ Expr expand_border(Expander *w, Expr e)
     }
     const Expr condition = expr_arg(x, e, 0), load = expr_arg(x, e, 1), other = expr_arg(x, e, 2);
     int64_t used = w->lanes;
-    if (expr_node(x, load)->op != EX_LOAD || other != expr_float(x, DT_F32, 0) || !expand_uses_lane(w, condition) ||
-        (w->count && !expr_is_int(x, w->count, &used))) {
+    if (expr_node(x, load)->op != EX_LOAD || other != expr_float(x, DT_F32, 0) ||
+        !expand_uses_lane(w, condition) || (w->count && !expr_is_int(x, w->count, &used))) {
         return 0;
     }
     const int buffer = (int)expr_node(x, load)->imm.i;
@@ -82,7 +87,8 @@ Expr expand_border(Expander *w, Expr e)
         return 0;
     }
     const Expr offset = expr_addi(x, l.offset, -l.stride * l.first);
-    const Expr args[4] = {expand_term(w, offset), expr_int(x, l.end), expr_int(x, l.first), expr_int(x, l.stride)};
+    const Expr args[4] = {expand_term(w, offset), expr_int(x, l.end), expr_int(x, l.first),
+                          expr_int(x, l.stride)};
     const Expr v = expr_raw(x, EX_MLOAD, DT_F32, w->lanes, buffer, 4, args);
     if (expr_is_int(x, l.condition, NULL)) {
         return v;
@@ -145,8 +151,9 @@ static bool find_clamp(Expander *w, Expr offset, Clamp *c)
         e = expr_arg(x, e, 0);
     }
     int64_t stride;
-    return e && (c->has_low || c->has_high) && expand_lane_linear(w, e, &stride, &c->first) && stride == 1 &&
-           (!c->has_low || in_vectors(w, c->first, c->low)) && (!c->has_high || in_vectors(w, c->first, c->high + 1)) &&
+    return e && (c->has_low || c->has_high) && expand_lane_linear(w, e, &stride, &c->first) &&
+           stride == 1 && (!c->has_low || in_vectors(w, c->first, c->low)) &&
+           (!c->has_high || in_vectors(w, c->first, c->high + 1)) &&
            (!c->has_low || !c->has_high || c->low <= c->high);
 }
 
@@ -167,7 +174,8 @@ Expr expand_clamped(Expander *w, DType t, int buffer, Expr offset)
         inside = inside ? expr_and(x, inside, from) : from;
         one = expr_max(x, one, expr_int(x, c.low));
     }
-    const Expr all = expand_term(w, expr_add(x, c.rest, c.first)), edge = expand_term(w, expr_add(x, c.rest, one));
+    const Expr all = expand_term(w, expr_add(x, c.rest, c.first)),
+               edge = expand_term(w, expr_add(x, c.rest, one));
     const Expr v = expr_raw(x, EX_VLOAD, t, w->lanes, buffer, 1, &all);
     const Expr same = expand_widen(w, expr_raw(x, EX_VLOAD, t, 1, buffer, 1, &edge));
     const Expr args[3] = {expand_term(w, inside), v, same};

@@ -1,8 +1,7 @@
 /* Expansion: a loop that an instruction runs (`dot`, loop/intrinsic.h).
  *
- *     for n0 < 16 vector                        r0 = vdpbf16ps(bcast(vload2(x, ..), 32), vload32(w, ..), r0)
- *       for k1 < 2 dot                    ->
- *         acc[n0] = fma(x[.. k1], w[.. k1, n0], acc[n0])
+ *     for n0 < 16 vector                        r0 = vdpbf16ps(bcast(vload2(x, ..), 32), vload32(w,
+ * ..), r0) for k1 < 2 dot                    -> acc[n0] = fma(x[.. k1], w[.. k1, n0], acc[n0])
  *
  * One factor must be the same in all lanes and lie in groups, the other lane by lane in groups. */
 #include "loop/access.h"
@@ -32,7 +31,8 @@ static bool place_factor(Expander *w, Expr load, Expr member, Factor *f)
     const Expr offset = buffer_offset(x, &w->in->buffer.at[f->buffer], index);
     return w->in->buffer.at[f->buffer].scope != SCOPE_REG &&
            expr_linear_in(x, offset, (int)expr_node(x, member)->imm.i, &coef, &rest) &&
-           expr_is_int(x, coef, &one) && one == 1 && expand_lane_linear(w, rest, &f->lane, &f->base);
+           expr_is_int(x, coef, &one) && one == 1 &&
+           expand_lane_linear(w, rest, &f->lane, &f->base);
 }
 
 static Expr load_factor(Expander *w, const Factor *f, int group)
@@ -83,7 +83,8 @@ bool expand_dot(Expander *w, int stmt, int64_t extent, int parent)
     const LoopStmt loop = w->in->stmt.at[stmt];
     const LoopStmt store = w->in->stmt.at[loop.child.len == 1 ? loop.child.at[0] : stmt];
     Expr factor[2], sum;
-    if (!is_vector(w) || store.op != L_STORE || !product_terms(x, store.value, &factor[0], &factor[1], &sum)) {
+    if (!is_vector(w) || store.op != L_STORE ||
+        !product_terms(x, store.value, &factor[0], &factor[1], &sum)) {
         return false;
     }
     const int depth = w->from.len;
@@ -91,7 +92,8 @@ bool expand_dot(Expander *w, int stmt, int64_t extent, int parent)
     vec_push(w->ctx->arena, &w->from, loop.var);
     vec_push(w->ctx->arena, &w->to, member);
     Factor f[2];
-    const bool placed = place_factor(w, factor[0], member, &f[0]) && place_factor(w, factor[1], member, &f[1]);
+    const bool placed =
+        place_factor(w, factor[0], member, &f[0]) && place_factor(w, factor[1], member, &f[1]);
     w->from.len = w->to.len = depth;
     if (!placed) {
         return false;
@@ -99,13 +101,15 @@ bool expand_dot(Expander *w, int stmt, int64_t extent, int parent)
     bool swap = false;
     const int row = intrinsic_find(w->target, f[0].type, f[1].type, expr_type(x, sum), &swap);
     const int group = row < 0 ? 0 : intrinsic_row(row)->group;
-    const bool in_lanes = f[0].lane == group ? f[1].lane == 0 : f[1].lane == group && f[0].lane == 0;
+    const bool in_lanes =
+        f[0].lane == group ? f[1].lane == 0 : f[1].lane == group && f[0].lane == 0;
     const int reg = row < 0 || extent != group || !in_lanes ? -1 : sum_register(w, &store, sum);
     if (reg < 0) {
         return false;
     }
     w->memo = intmap_new(w->ctx->arena);
-    const Expr args[3] = {load_factor(w, &f[swap], group), load_factor(w, &f[!swap], group), expand_reg(w, reg)};
+    const Expr args[3] = {load_factor(w, &f[swap], group), load_factor(w, &f[!swap], group),
+                          expand_reg(w, reg)};
     const LoopReg r = w->out->reg.at[reg];
     expand_set(w, reg, expr_raw(x, EX_DOT, r.dtype, r.lanes, row, 3, args), parent);
     return true;

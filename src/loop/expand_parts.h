@@ -25,7 +25,8 @@ typedef struct Expander {
     VEC(Expr) from, to; /* unrolled and vector variables, innermost last */
     Expr lane;          /* VAR of the lane in the current chunk; 0 outside vector loops */
     int lanes;
-    int used;           /* of them, from the first on: fewer at the end of a row that is no whole vectors */
+    /* of them, from the first on: fewer at the end of a row that is no whole vectors */
+    int used;
     Expr count;         /* active lanes (i64 scalar); 0: all */
     IntMap memo;        /* of the current statement */
     VEC(Expr) wide_var; /* LET variables with lanes: pairs (VAR, REG expression) */
@@ -71,14 +72,17 @@ bool expand_all_used(const Expander *w);
 /* offset = stride*lane + base? */
 bool expand_lane_linear(Expander *w, Expr offset, int64_t *stride, Expr *base);
 /* Those offsets, as one term whose stride back ends see. */
-/* A select of what may lie beyond a border, as one load (expand_border.c); 0: it is no such thing. */
+/* A select of what may lie beyond a border, as one load (expand_border.c); 0: it is no such
+ * thing. */
 Expr expand_border(Expander *w, Expr e);
-/* A load of neighbours whose place is clamped, all of them or none: a branch and one load; 0: it is no such thing. */
+/* A load of neighbours whose place is clamped, all of them or none: a branch and one load; 0: it is
+ * no such thing. */
 Expr expand_clamped(Expander *w, DType t, int buffer, Expr offset);
 Expr expand_ramp(Expander *w, Expr base, int64_t stride);
 
 bool expand_in_registers(const Expander *w, int buffer);
-/* The register of the elements in use (lanes > 1: of the chunk) from constant offset `at`; -1, and a demotion, if none is. */
+/* The register of the elements in use (lanes > 1: of the chunk) from constant offset `at`; -1, and
+ * a demotion, if none is. */
 int expand_reg_at(Expander *w, int buffer, Expr offset, int lanes, bool writing);
 Expr expand_reg(Expander *w, int reg);
 void expand_demote(Expander *w, int buffer);

@@ -3,13 +3,14 @@
  *     for k0 < 24                                    tiles
  *       for m0 < 2 unroll                              r0 = tile256(acc, 0, 32, 16) .. r3
  *         for n0 < 2 unroll                            for k0 < 24
- *           for m1 < 16 dot                       ->     r0 = tdpbf16ps(tile512(x, ..), tile512(w, ..), r0)
- *             for n1 < 16 dot                            ..
- *               for k1 < 16 dot, k2 < 2 dot            acc[0, stride 32] = r0
- *                 acc[..] = fma(x, w, acc[..])         ..
+ *           for m1 < 16 dot                       ->     r0 = tdpbf16ps(tile512(x, ..), tile512(w,
+ * ..), r0) for n1 < 16 dot                            .. for k1 < 16 dot, k2 < 2 dot acc[0, stride
+ * 32] = r0 acc[..] = fma(x, w, acc[..])         ..
  *
- * The outermost loop in which there are only such products is what the accumulators live through: they are loaded from the
- * box before it, or zero if it would just have been set to zero, and stored after it. Which operand of a product has the rows, and where they lie, is read off the offsets. */
+ * The outermost loop in which there are only such products is what the accumulators live through:
+ * they are loaded from the box before it, or zero if it would just have been set to zero, and
+ * stored after it. Which operand of a product has the rows, and where they lie, is read off the
+ * offsets. */
 #include "loop/access.h"
 #include "loop/expand_parts.h"
 #include "loop/intrinsic.h"
@@ -70,7 +71,8 @@ typedef struct DotLoops { /* innermost last */
     int64_t extent[MAX_DOT_LOOPS];
 } DotLoops;
 
-static bool place(Expander *w, int buffer, const Expr *given, int n, const DotLoops *d, Operand *out)
+static bool place(Expander *w, int buffer, const Expr *given, int n, const DotLoops *d,
+                  Operand *out)
 {
     Exprs *x = w->x;
     Expr index[MAX_RANK], coef;
@@ -82,7 +84,8 @@ static bool place(Expander *w, int buffer, const Expr *given, int n, const DotLo
     out->base = buffer_offset(x, &w->in->buffer.at[buffer], index);
     for (int k = 0; k < d->n; k++) {
         const int var = (int)expr_node(x, d->var[k])->imm.i;
-        if (!expr_linear_in(x, out->base, var, &coef, &out->base) || !expr_is_int(x, coef, &out->stride[k])) {
+        if (!expr_linear_in(x, out->base, var, &coef, &out->base) ||
+            !expr_is_int(x, coef, &out->stride[k])) {
             return false;
         }
     }
@@ -114,9 +117,10 @@ static bool find_roles(const DotLoops *d, const Operand *f, const Operand *sum, 
     }
     for (int i = 0; i < r->g; i++) {
         int *role = sum->stride[i] == 0 ? &r->k : f[1].stride[i] == 0 ? &r->m : &r->n;
-        const bool packed = role == &r->m   ? f[0].stride[i] != 0
-                            : role == &r->n ? f[1].stride[i] == group && f[0].stride[i] == 0 && sum->stride[i] == 1
-                                            : f[0].stride[i] == group;
+        const bool packed =
+            role == &r->m   ? f[0].stride[i] != 0
+            : role == &r->n ? f[1].stride[i] == group && f[0].stride[i] == 0 && sum->stride[i] == 1
+                            : f[0].stride[i] == group;
         if (*role >= 0 || !packed) {
             return false;
         }
@@ -144,7 +148,8 @@ static bool add_shape(Tiles *t, TileShape s)
     return true;
 }
 
-/* The register of the accumulator; -1: none is left, or it is not always the same part of the box. */
+/* The register of the accumulator; -1: none is left, or it is not always the same part of the
+ * box. */
 static int accumulator(Expander *w, const Operand *sum, int64_t stride, LoopReg shape)
 {
     Tiles *t = w->tiles;
@@ -156,7 +161,8 @@ static int accumulator(Expander *w, const Operand *sum, int64_t stride, LoopReg 
         const TileSlot *s = &t->slot[k];
         const LoopReg *r = &w->out->reg.at[s->reg];
         if (s->buffer == sum->buffer && s->at == at) {
-            return s->stride == stride && r->rows == shape.rows && r->lanes == shape.lanes ? s->reg : -1;
+            return s->stride == stride && r->rows == shape.rows && r->lanes == shape.lanes ? s->reg
+                                                                                           : -1;
         }
     }
     if (t->nslots == TILE_REGISTERS) {
@@ -183,7 +189,8 @@ static bool collect_loops(Expander *w, int stmt, DotLoops *d, LoopStmt *store)
 {
     const LoopStmt *s = &w->in->stmt.at[stmt];
     for (; s->op == L_FOR; s = &w->in->stmt.at[s->child.at[0]]) {
-        if (d->n == MAX_DOT_LOOPS || !expr_is_int(w->x, expand_subst(w, s->extent), &d->extent[d->n])) {
+        if (d->n == MAX_DOT_LOOPS ||
+            !expr_is_int(w->x, expand_subst(w, s->extent), &d->extent[d->n])) {
             return false;
         }
         d->var[d->n++] = s->var;
@@ -201,9 +208,11 @@ static bool run_on_tiles(Expander *w, int stmt, int parent)
     Operand f[2], sum, same;
     Roles r;
     w->memo = intmap_new(w->ctx->arena);
-    if (!collect_loops(w, stmt, &d, &store) || !product_terms(x, store.value, &factor[0], &factor[1], &old) ||
-        expr_node(x, old)->op != EX_LOAD || expr_node(x, old)->imm.i != store.buffer || !place_load(w, factor[0], &d, &f[0]) ||
-        !place_load(w, factor[1], &d, &f[1]) || !place_load(w, old, &d, &same) ||
+    if (!collect_loops(w, stmt, &d, &store) ||
+        !product_terms(x, store.value, &factor[0], &factor[1], &old) ||
+        expr_node(x, old)->op != EX_LOAD || expr_node(x, old)->imm.i != store.buffer ||
+        !place_load(w, factor[0], &d, &f[0]) || !place_load(w, factor[1], &d, &f[1]) ||
+        !place_load(w, old, &d, &same) ||
         !place(w, store.buffer, store.index, store.nindex, &d, &sum) || same.base != sum.base) {
         return false;
     }
@@ -216,9 +225,11 @@ static bool run_on_tiles(Expander *w, int stmt, int parent)
         }
     }
     const int row = intrinsic_find_tile(w->target, f[0].type, f[1].type, expr_type(x, old));
-    const int rows = (int)extent_of(&d, r.m), columns = (int)extent_of(&d, r.n), k = (int)extent_of(&d, r.k);
+    const int rows = (int)extent_of(&d, r.m), columns = (int)extent_of(&d, r.n),
+              k = (int)extent_of(&d, r.k);
     const int group = (int)d.extent[r.g], bytes = group * dtype_size(f[0].type);
-    if (row < 0 || group != intrinsic_row(row)->group || rows > TILE_ROWS || k > TILE_ROWS || columns * 4 > TILE_ROW_BYTES) {
+    if (row < 0 || group != intrinsic_row(row)->group || rows > TILE_ROWS || k > TILE_ROWS ||
+        columns * 4 > TILE_ROW_BYTES) {
         return false;
     }
     const LoopReg shape = {.dtype = intrinsic_row(row)->sum, .lanes = rows * columns, .rows = rows};
@@ -228,10 +239,10 @@ static bool run_on_tiles(Expander *w, int stmt, int parent)
         return false;
     }
     const Expr args[3] = {
-        tile(w, dtype_compute(f[0].type), f[0].buffer, expand_term(w, f[0].base), stride_of(&f[0], r.m, k * group), rows,
-             k * group),
-        tile(w, dtype_compute(f[1].type), f[1].buffer, expand_term(w, f[1].base), stride_of(&f[1], r.k, columns * group), k,
-             columns * group),
+        tile(w, dtype_compute(f[0].type), f[0].buffer, expand_term(w, f[0].base),
+             stride_of(&f[0], r.m, k * group), rows, k * group),
+        tile(w, dtype_compute(f[1].type), f[1].buffer, expand_term(w, f[1].base),
+             stride_of(&f[1], r.k, columns * group), k, columns * group),
         expand_reg(w, reg),
     };
     expand_set(w, reg, expr_raw(x, EX_DOT, shape.dtype, shape.lanes, row, 3, args), parent);
@@ -252,10 +263,14 @@ static void load_accumulators(Expander *w, const Tiles *t, bool zero, int parent
         const LoopReg r = w->out->reg.at[s->reg];
         if (zero) {
             const Expr value = expr_const(w->x, r.dtype, 0);
-            expand_set(w, s->reg, expr_raw(w->x, EX_BROADCAST, r.dtype, r.lanes, 0, 1, &value), parent);
+            expand_set(w, s->reg, expr_raw(w->x, EX_BROADCAST, r.dtype, r.lanes, 0, 1, &value),
+                       parent);
             continue;
         }
-        expand_set(w, s->reg, tile(w, r.dtype, s->buffer, expr_int(w->x, s->at), s->stride, r.rows, r.lanes / r.rows), parent);
+        expand_set(w, s->reg,
+                   tile(w, r.dtype, s->buffer, expr_int(w->x, s->at), s->stride, r.rows,
+                        r.lanes / r.rows),
+                   parent);
     }
 }
 
@@ -309,7 +324,8 @@ static bool covers(const Expander *w, const Tiles *t, const Clear *c)
     return same && elements == c->elements;
 }
 
-/* cleared: what the accumulators begin with need not be loaded, as it is zero; NULL: it is not known. */
+/* cleared: what the accumulators begin with need not be loaded, as it is zero; NULL: it is not
+ * known. */
 static bool run_loop(Expander *w, int stmt, const Clear *cleared, int parent)
 {
     if (!w->target->amx || w->tiles || w->lane || !only_tiles(w->in, stmt)) {

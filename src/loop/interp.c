@@ -36,7 +36,8 @@ typedef struct Interp {
     int stmt;
 } Interp;
 
-static _Noreturn void wrong(Interp *p, const char *what, const char *name, int64_t at, int64_t limit)
+static _Noreturn void wrong(Interp *p, const char *what, const char *name, int64_t at,
+                            int64_t limit)
 {
     fail(p->ctx, ERR_INTERNAL, "loops '%s', statement %d: %s '%s' at %lld of %lld", p->l->name,
          p->stmt, what, name, (long long)at, (long long)limit);
@@ -126,9 +127,11 @@ static void eval_load(Interp *p, Expr e, const ExprNode *n, int to)
     const int64_t first = n->nargs == 4 ? eval_int(p, expr_arg(p->x, e, 2)) : 0;
     const int64_t stride = n->nargs == 4 ? eval_int(p, expr_arg(p->x, e, 3)) : 1;
     for (int k = 0; k < n->lanes; k++) {
-        const int64_t at = n->op == EX_GATHER ? p->pool.at[offset + k].i : p->pool.at[offset].i + k * stride;
-        p->pool.at[to + k] = k >= first && k < count ? read_element(p, id, checked_offset(p, id, at))
-                                       : (Scalar){.dtype = (DType)n->dtype};
+        const int64_t at =
+            n->op == EX_GATHER ? p->pool.at[offset + k].i : p->pool.at[offset].i + k * stride;
+        p->pool.at[to + k] = k >= first && k < count
+                                 ? read_element(p, id, checked_offset(p, id, at))
+                                 : (Scalar){.dtype = (DType)n->dtype};
     }
 }
 
@@ -165,10 +168,12 @@ static void eval_op(Interp *p, Expr e, const ExprNode *n, int to)
         for (int k = 0; k < n->nargs; k++)
             v[k] = p->pool.at[arg[k] + (single[k] || n->op == EX_BROADCAST ? 0 : lane)];
         if (n->op == EX_BROADCAST)
-            p->pool.at[to + lane] = p->pool.at[arg[0] + lane % expr_node(p->x, expr_arg(p->x, e, 0))->lanes];
+            p->pool.at[to + lane] =
+                p->pool.at[arg[0] + lane % expr_node(p->x, expr_arg(p->x, e, 0))->lanes];
         else if (n->op == EX_RAMP)
-            p->pool.at[to + lane] = scalar_apply(
-                EX_ADD, v[0].dtype, 2, (Scalar[]){v[0], {.dtype = v[0].dtype, .i = lane * n->imm.i}});
+            p->pool.at[to + lane] =
+                scalar_apply(EX_ADD, v[0].dtype, 2,
+                             (Scalar[]){v[0], {.dtype = v[0].dtype, .i = lane * n->imm.i}});
         else
             p->pool.at[to + lane] = scalar_apply((ExprOp)n->op, (DType)n->dtype, n->nargs, v);
     }
@@ -185,7 +190,8 @@ static void eval_dot(Interp *p, Expr e, const ExprNode *n, int to)
     if (row->tile) {
         const int rows = p->l->reg.at[expr_node(p->x, expr_arg(p->x, e, 2))->imm.i].rows;
         const int groups = expr_node(p->x, expr_arg(p->x, e, 0))->lanes / rows / row->group;
-        intrinsic_apply_tile(row, rows, n->lanes / rows, groups, v + arg[0], v + arg[1], p->pool.at + to);
+        intrinsic_apply_tile(row, rows, n->lanes / rows, groups, v + arg[0], v + arg[1],
+                             p->pool.at + to);
         return;
     }
     intrinsic_apply(row, n->lanes, v + arg[0], v + arg[1], p->pool.at + to);

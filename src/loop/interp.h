@@ -4,7 +4,8 @@
  *
  * Every access is checked: indices against the (rounded up) dims in the structured form, offsets
  * against the buffer's elements in the expanded form; and no register is read before it is set.
- * Scratch, local buffers and registers are filled with garbage for each value of the parallel loop. */
+ * Scratch, local buffers and registers are filled with garbage for each value of the parallel
+ * loop. */
 #ifndef LATHE_LOOP_INTERP_H
 #define LATHE_LOOP_INTERP_H
 

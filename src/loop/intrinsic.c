@@ -33,7 +33,8 @@ int intrinsic_find(const Target *t, DType a, DType b, DType sum, bool *swap)
     for (int k = 0; k < ROWS; k++) {
         const Intrinsic *i = &rows[k];
         const bool has = !i->tile && (i->sum == DT_F32 ? t->bf16 : t->vnni || i->group == 2);
-        const bool fits = i->first == a && i->second == b, swapped = i->first == b && i->second == a;
+        const bool fits = i->first == a && i->second == b,
+                   swapped = i->first == b && i->second == a;
         if (has && i->sum == sum && (fits || swapped)) {
             *swap = !fits;
             return k;
@@ -45,7 +46,8 @@ int intrinsic_find(const Target *t, DType a, DType b, DType sum, bool *swap)
 int intrinsic_find_tile(const Target *t, DType a, DType b, DType sum)
 {
     for (int k = 0; k < ROWS; k++)
-        if (t->amx && rows[k].tile && rows[k].first == a && rows[k].second == b && rows[k].sum == sum)
+        if (t->amx && rows[k].tile && rows[k].first == a && rows[k].second == b &&
+            rows[k].sum == sum)
             return k;
     return -1;
 }
@@ -87,7 +89,8 @@ static float tile_bf16(int groups, const Scalar *a, const Scalar *b, int b_row, 
     return flush(flush(sum) + flush(part[0] + part[1]));
 }
 
-void intrinsic_apply_tile(const Intrinsic *i, int m, int n, int groups, const Scalar *a, const Scalar *b, Scalar *sum)
+void intrinsic_apply_tile(const Intrinsic *i, int m, int n, int groups, const Scalar *a,
+                          const Scalar *b, Scalar *sum)
 {
     const int a_row = groups * i->group, b_row = n * i->group;
     for (int r = 0; r < m; r++, a += a_row)

@@ -113,7 +113,8 @@ static void verify_load(Verify *v, Expr e, const ExprNode *n)
     }
 }
 
-/* Rows of an EX_TILE, or of a register; 0: it is none that fits the hardware. `element`: bytes in memory. */
+/* Rows of an EX_TILE, or of a register; 0: it is none that fits the hardware. `element`: bytes in
+ * memory. */
 static int64_t tile_rows(const Loops *l, Expr e, int element)
 {
     const ExprNode *n = expr_node(l->x, e);
@@ -122,7 +123,8 @@ static int64_t tile_rows(const Loops *l, Expr e, int element)
         rows = l->reg.at[n->imm.i].rows;
     else if (n->op == EX_TILE && !expr_is_int(l->x, expr_arg(l->x, e, 2), &rows))
         rows = 0;
-    const bool fits = rows > 0 && rows <= TILE_ROWS && n->lanes % rows == 0 && n->lanes / rows * element <= TILE_ROW_BYTES;
+    const bool fits = rows > 0 && rows <= TILE_ROWS && n->lanes % rows == 0 &&
+                      n->lanes / rows * element <= TILE_ROW_BYTES;
     return fits ? rows : 0;
 }
 
@@ -145,7 +147,8 @@ static void verify_tile_dot(Verify *v, Expr e, const ExprNode *n)
         }
     }
     const int64_t columns = n->lanes / rows[2];
-    if (n->dtype != (uint8_t)row->sum || expr_node(l->x, expr_arg(l->x, e, 2))->lanes != n->lanes || rows[0] != rows[2] ||
+    if (n->dtype != (uint8_t)row->sum || expr_node(l->x, expr_arg(l->x, e, 2))->lanes != n->lanes ||
+        rows[0] != rows[2] ||
         expr_node(l->x, expr_arg(l->x, e, 0))->lanes != rows[0] * rows[1] * row->group ||
         expr_node(l->x, expr_arg(l->x, e, 1))->lanes != rows[1] * columns * row->group)
         complain(v, "the tiles of '%s' do not fit together", row->name);
@@ -162,14 +165,17 @@ static void verify_dot(Verify *v, Expr e, const ExprNode *n)
         bool ok = expr_node(x, load)->lanes == n->lanes * row->group;
         load = all ? expr_arg(x, load, 0) : load;
         const ExprNode *m = expr_node(x, load);
-        ok = ok && m->op == EX_VLOAD && m->lanes == row->group * (all ? 1 : n->lanes) && m->imm.i >= 0 &&
-             m->imm.i < v->l->buffer.len && v->l->buffer.at[m->imm.i].dtype == (k ? row->second : row->first);
+        ok = ok && m->op == EX_VLOAD && m->lanes == row->group * (all ? 1 : n->lanes) &&
+             m->imm.i >= 0 && m->imm.i < v->l->buffer.len &&
+             v->l->buffer.at[m->imm.i].dtype == (k ? row->second : row->first);
         if (!ok)
             complain(v, "factor %d of '%s' is not loaded as it must be", k, row->name);
     }
     const Expr sum = expr_arg(x, e, 2);
-    if (n->dtype != (uint8_t)row->sum || expr_type(x, sum) != row->sum || expr_node(x, sum)->lanes != n->lanes)
-        complain(v, "'%s' adds to %s x %d", row->name, dtype_name(expr_type(x, sum)), expr_node(x, sum)->lanes);
+    if (n->dtype != (uint8_t)row->sum || expr_type(x, sum) != row->sum ||
+        expr_node(x, sum)->lanes != n->lanes)
+        complain(v, "'%s' adds to %s x %d", row->name, dtype_name(expr_type(x, sum)),
+                 expr_node(x, sum)->lanes);
 }
 
 static void verify_node(const Exprs *x, Expr e, void *arg)
@@ -255,7 +261,8 @@ static void verify_store(Verify *v, const LoopStmt *s)
     const int offsets = expr_node(x, s->index[0])->lanes;
     if (expr_type(x, s->index[0]) != DT_I64 || (offsets != 1 && offsets != lanes))
         complain(v, "the offset of a store to '%s' is no i64 of 1 or %d lanes", b->name, lanes);
-    if (expr_node(x, s->value)->op == EX_REG && v->ok && tile_rows(v->l, s->value, 4) && (!v->in_tiles || s->nindex != 2))
+    if (expr_node(x, s->value)->op == EX_REG && v->ok && tile_rows(v->l, s->value, 4) &&
+        (!v->in_tiles || s->nindex != 2))
         complain(v, "a tile stored to '%s' has no stride, or no value", b->name);
     if (s->nindex == 2 && !is_index(x, s->index[1]))
         complain(v, "the count of a store to '%s' is no i64", b->name);
@@ -330,8 +337,11 @@ static void verify_set(Verify *v, const LoopStmt *s)
     else if (l->reg.at[s->buffer].rows) {
         const ExprNode *n = expr_node(l->x, s->value);
         const bool dot = n->op == EX_DOT && intrinsic_row(n->imm.i)->tile;
-        const bool zero = n->op == EX_BROADCAST && expr_arg(l->x, s->value, 0) == expr_const(l->x, (DType)n->dtype, 0);
-        if (!v->in_tiles || !(dot || zero || (n->op == EX_TILE && tile_rows(l, s->value, 4) == l->reg.at[s->buffer].rows)))
+        const bool zero = n->op == EX_BROADCAST &&
+                          expr_arg(l->x, s->value, 0) == expr_const(l->x, (DType)n->dtype, 0);
+        if (!v->in_tiles ||
+            !(dot || zero ||
+              (n->op == EX_TILE && tile_rows(l, s->value, 4) == l->reg.at[s->buffer].rows)))
             complain(v, "tile %d is set to what is none", s->buffer);
     }
 }

@@ -10,7 +10,8 @@
  *           r0 = fma(bcast(vload a[i*768 + k]), vload b[k*16], r0)
  *         y[i*16] = r0
  *
- * Marks stand after a loop's extent; a partial store is `y[offset, count n] = value`; `fetch b[..] + n` brings elements near. */
+ * Marks stand after a loop's extent; a partial store is `y[offset, count n] = value`; `fetch b[..]
+ * + n` brings elements near. */
 #include "loop/intrinsic.h"
 #include "loop/loops.h"
 
@@ -92,7 +93,9 @@ static void print_stmt(Printer *p, int id, int depth)
     if (line)
         put_indent(p, depth);
     switch (s->op) {
-    case L_BLOCK: str_add(out, line ? "tiles" : ""); break; /* a block is its children, where it stands */
+    case L_BLOCK:
+        str_add(out, line ? "tiles" : "");
+        break; /* a block is its children, where it stands */
     case L_FOR:
         str_add(out, "for ");
         put(p, s->var);
@@ -113,7 +116,10 @@ static void print_stmt(Printer *p, int id, int depth)
     case L_STORE:
         str_addf(out, "%s[", p->l->buffer.at[s->buffer].name);
         for (int k = 0; k < s->nindex; k++) {
-            str_add(out, k == 0 ? "" : !p->l->expanded ? ", " : is_tile_store(p->l, s) ? ", stride " : ", count ");
+            str_add(out, k == 0                   ? ""
+                         : !p->l->expanded        ? ", "
+                         : is_tile_store(p->l, s) ? ", stride "
+                                                  : ", count ");
             put(p, s->index[k]);
         }
         str_add(out, "] = ");
@@ -147,8 +153,9 @@ void loops_print(const Loops *l, Str *out)
     for (int k = 0; k < l->buffer.len; k++)
         print_buffer(&p, &l->buffer.at[k]);
     for (int k = 0; k < l->reg.len; k++)
-        str_addf(out, l->reg.at[k].rows ? "  tile r%d %s x %d in rows of %d\n" : "  reg r%d %s x %d\n", k,
-                 dtype_name(l->reg.at[k].dtype), l->reg.at[k].lanes,
+        str_addf(out,
+                 l->reg.at[k].rows ? "  tile r%d %s x %d in rows of %d\n" : "  reg r%d %s x %d\n",
+                 k, dtype_name(l->reg.at[k].dtype), l->reg.at[k].lanes,
                  l->reg.at[k].rows ? l->reg.at[k].lanes / l->reg.at[k].rows : 0);
     for (int k = 0; k < l->phase.len; k++) {
         str_add(out, "  phase ");

@@ -1,9 +1,9 @@
 /* Lowering: stages and a schedule -> structured loops (schedule.h, loops.h).
  *
- * Every root stage becomes a phase; one with `steps` becomes phases that advance together. Its nest is opened loop by loop (lower_open); after a loop is
- * open, the stages computed `at` it are lowered inside for the box that is needed there (region.h),
- * then come the deeper loops, then the stage's own statement. A REDUCE emits its initialisation
- * just before its first reduction loop.
+ * Every root stage becomes a phase; one with `steps` becomes phases that advance together. Its nest
+ * is opened loop by loop (lower_open); after a loop is open, the stages computed `at` it are
+ * lowered inside for the box that is needed there (region.h), then come the deeper loops, then the
+ * stage's own statement. A REDUCE emits its initialisation just before its first reduction loop.
  *
  *     gemm, acc at y.n1, scope reg:      for m0, n0, m1, n1:
  *                                          acc[6,16] = 0
@@ -41,7 +41,9 @@ static bool is_last_level(const Nest *n, int pos)
 static LoopMark mark_of(const Nest *n, int pos, bool init)
 {
     const bool tiles = init && n->mark[pos] == MARK_DOT;
-    return !tiles ? n->mark[pos] : pos == n->norder - TILE_DOT_LOOPS + 1 ? MARK_VECTOR : MARK_SERIAL;
+    return !tiles                                  ? n->mark[pos]
+           : pos == n->norder - TILE_DOT_LOOPS + 1 ? MARK_VECTOR
+                                                   : MARK_SERIAL;
 }
 
 static bool is_reduction(const Nest *n, int pos)
@@ -49,12 +51,14 @@ static bool is_reduction(const Nest *n, int pos)
     return n->order[pos].axis >= n->st->naxes;
 }
 
-/* Loop `pos` is open inside `parent`: shift, guards, stages computed here, then the deeper loops. */
+/* Loop `pos` is open inside `parent`: shift, guards, stages computed here, then the deeper
+ * loops. */
 static void opened(Lowerer *w, Nest *n, int pos, int parent, bool init)
 {
     Exprs *x = w->x;
     AxisPlan *p = &n->plan[n->order[pos].axis];
-    if (n->order[pos].level == 0 && p->split == SPLIT_SHIFT && expr_node(x, p->shift)->op == EX_VAR) {
+    if (n->order[pos].level == 0 && p->split == SPLIT_SHIFT &&
+        expr_node(x, p->shift)->op == EX_VAR) {
         lower_let(w, parent, p->shift, p->shift_to);
     }
     if (is_last_level(n, pos)) {
@@ -92,7 +96,8 @@ static void open_part(Lowerer *w, Nest *n, int pos, int parent, Expr from, Expr 
     opened(w, n, pos, lower_for(w, parent, p->var[0], extent, MARK_SERIAL), false);
 }
 
-/* A reduction loop whose `where` is an upper bound on its variable: first the part where it holds. */
+/* A reduction loop whose `where` is an upper bound on its variable: first the part where it
+ * holds. */
 static bool open_partitioned(Lowerer *w, Nest *n, int pos, int parent)
 {
     Exprs *x = w->x;
@@ -134,13 +139,15 @@ static bool open_partitioned(Lowerer *w, Nest *n, int pos, int parent)
     return true;
 }
 
-/* A reduction loop whose points outside a range add nothing, where the loops around it say which range. */
+/* A reduction loop whose points outside a range add nothing, where the loops around it say which
+ * range. */
 static bool open_trimmed(Lowerer *w, Nest *n, int pos, int parent)
 {
     Exprs *x = w->x;
     const Axis *axis = &n->st->axis[n->order[pos].axis];
     const AxisPlan *p = &n->plan[n->order[pos].axis];
-    if (!axis->low || p->nlevels != 1 || n->mark[pos] != MARK_SERIAL || expr_node(x, p->var[0])->op != EX_VAR) {
+    if (!axis->low || p->nlevels != 1 || n->mark[pos] != MARK_SERIAL ||
+        expr_node(x, p->var[0])->op != EX_VAR) {
         return false;
     }
     Expr low = nest_bind(x, n, axis->low), high = nest_bind(x, n, axis->high);
@@ -191,7 +198,8 @@ static void open_peeled(Lowerer *w, Nest *n, int pos, int parent, bool init)
         opened(w, &tail, pos, lower_if(w, parent, expr_le(x, whole, p->var[0])), init);
         return;
     }
-    opened(w, &main, pos, lower_for(w, parent, nest_var(&main, pos), whole, mark_of(n, pos, init)), init);
+    opened(w, &main, pos, lower_for(w, parent, nest_var(&main, pos), whole, mark_of(n, pos, init)),
+           init);
     const Expr rest = expr_modi(x, p->size, p->tile);
     opened(w, &tail, pos, lower_if(w, parent, expr_lt(x, expr_int(x, 0), rest)), init);
 }
@@ -199,11 +207,14 @@ static void open_peeled(Lowerer *w, Nest *n, int pos, int parent, bool init)
 static void open_loop(Lowerer *w, Nest *n, int pos, int parent, bool init)
 {
     const bool counted = expr_node(w->x, nest_var(n, pos))->op == EX_VAR && pos >= n->nouter;
-    const int inside = counted ? lower_for(w, parent, nest_var(n, pos), nest_extent(n, pos), mark_of(n, pos, init)) : parent;
+    const int inside =
+        counted ? lower_for(w, parent, nest_var(n, pos), nest_extent(n, pos), mark_of(n, pos, init))
+                : parent;
     opened(w, n, pos, inside, init);
 }
 
-/* Tiles that overlap. Extents below one tile cannot be shifted: a guarded copy serves them. `open` makes the loop, if none is there. */
+/* Tiles that overlap. Extents below one tile cannot be shifted: a guarded copy serves them. `open`
+ * makes the loop, if none is there. */
 static void open_shifted(Lowerer *w, Nest *n, int pos, int parent, bool init,
                          void (*open)(Lowerer *, Nest *, int, int, bool))
 {
@@ -233,7 +244,9 @@ static void open_sizes(Lowerer *w, Nest *n, int pos, int parent, bool init)
     const Expr least = expr_loop_var(x, arena_printf(w->ctx->arena, "%s_least", name), most);
     lower_let(w, parent, least, nest_least_part(x, n, axis));
     const bool counted = expr_node(x, nest_var(n, pos))->op == EX_VAR && pos >= n->nouter;
-    const int inside = counted ? lower_for(w, parent, nest_var(n, pos), nest_extent(n, pos), mark_of(n, pos, init)) : parent;
+    const int inside =
+        counted ? lower_for(w, parent, nest_var(n, pos), nest_extent(n, pos), mark_of(n, pos, init))
+                : parent;
     Expr start, size;
     nest_part(x, n, axis, least, &start, &size);
     const Expr var = expr_loop_var(x, arena_printf(w->ctx->arena, "%s_tile", name), most);
@@ -242,7 +255,8 @@ static void open_sizes(Lowerer *w, Nest *n, int pos, int parent, bool init)
         const int32_t t = k ? tile->other[k - 1] : tile->factor[0];
         Nest one = *n;
         nest_plan_size(x, &one, axis, t, start);
-        open_shifted(w, &one, pos, lower_if(w, inside, expr_eq(x, var, expr_int(x, t))), init, opened);
+        open_shifted(w, &one, pos, lower_if(w, inside, expr_eq(x, var, expr_int(x, t))), init,
+                     opened);
     }
 }
 
@@ -281,7 +295,8 @@ void lower_open(Lowerer *w, Nest *n, int pos, int parent, bool init)
         open_peeled(w, n, pos, parent, init);
         return;
     }
-    if (!init && is_reduction(n, pos) && (open_trimmed(w, n, pos, parent) || open_partitioned(w, n, pos, parent))) {
+    if (!init && is_reduction(n, pos) &&
+        (open_trimmed(w, n, pos, parent) || open_partitioned(w, n, pos, parent))) {
         return;
     }
     open_loop(w, n, pos, parent, init);
@@ -323,12 +338,14 @@ static void let_fused(Lowerer *w, int body, const Nest *n, int first, int end, E
     }
 }
 
-/* step: the variable of the steps that the phase is called for, those of the nest `top`; 0: it runs once. */
+/* step: the variable of the steps that the phase is called for, those of the nest `top`; 0: it runs
+ * once. */
 static void lower_phase(Lowerer *w, Nest *n, const Nest *top, Expr step)
 {
     Exprs *x = w->x;
     const int body = loops_stmt(w->l, L_BLOCK);
-    LoopPhase phase = {.body = body, .extent = fused_extent(x, n, n->nsteps, n->nouter), .step = step};
+    LoopPhase phase = {
+        .body = body, .extent = fused_extent(x, n, n->nsteps, n->nouter), .step = step};
     if (step) {
         phase.steps = fused_extent(x, top, 0, top->nsteps);
         let_fused(w, body, top, 0, top->nsteps, step);
@@ -436,9 +453,13 @@ Lowered lower(Context *ctx, const Stages *stages, const Schedule *sc, const Targ
         }
     }
     stages_bound_loads(s);
-    Lowerer w = {.ctx = ctx, .x = s->x, .s = s, .sc = sc,
-                 .l = loops_new(ctx, s->x, s->stage.len ? s->tensor.at[vec_last(&s->stage).result[0]].name
-                                                        : "empty")};
+    Lowerer w = {
+        .ctx = ctx,
+        .x = s->x,
+        .s = s,
+        .sc = sc,
+        .l = loops_new(ctx, s->x,
+                       s->stage.len ? s->tensor.at[vec_last(&s->stage).result[0]].name : "empty")};
     make_buffers(&w, &out);
     collect_syms(&w);
     for (int i = 0; i < s->stage.len; i++) {

@@ -1,11 +1,13 @@
 /* Lowering: stages computed inside a loop of another stage. What the loop's readers touch while the
- * deeper loops run is a box (region.h); the stage is computed for it, into a buffer of that size. */
+ * deeper loops run is a box (region.h); the stage is computed for it, into a buffer of that
+ * size. */
 #include <assert.h>
 #include <string.h>
 
 #include "loop/lower_parts.h"
 
-/* The position of the loop of nest `n` inside which stage `i` is computed, at any depth; -1: not. */
+/* The position of the loop of nest `n` inside which stage `i` is computed, at any depth; -1:
+ * not. */
 static int position_within(const Lowerer *w, const Nest *n, int i)
 {
     for (int depth = 0; depth <= w->s->stage.len; depth++) {
@@ -17,7 +19,8 @@ static int position_within(const Lowerer *w, const Nest *n, int i)
         const int target = t < 0 ? -1 : w->s->tensor.at[t].stage;
         if (target == n->stage) {
             for (int p = 0; p < n->norder; p++) {
-                if (n->order[p].axis == ss->at_loop.axis && n->order[p].level == ss->at_loop.level) {
+                if (n->order[p].axis == ss->at_loop.axis &&
+                    n->order[p].level == ss->at_loop.level) {
                     return p;
                 }
             }
@@ -131,12 +134,13 @@ static Layout box_layout(const StageSchedule *ss, int rank)
     return l;
 }
 
-/* Elements of the box lie where those of the stage of nest n will: then the box must be what the loops inside of `pos` go over,
- * or others would find their results overwritten. */
+/* Elements of the box lie where those of the stage of nest n will: then the box must be what the
+ * loops inside of `pos` go over, or others would find their results overwritten. */
 static void place_in_result(Lowerer *w, const Nest *n, int pos, int stage, const Region *r)
 {
     if (pos < n->nouter - 1) { /* each turn of a parallel loop would compute all of the box */
-        fail(w->ctx, ERR_UNSUPPORTED, "'%s' lies where other threads write", lower_stage_name(w, stage));
+        fail(w->ctx, ERR_UNSUPPORTED, "'%s' lies where other threads write",
+             lower_stage_name(w, stage));
     }
     for (int a = 0; a < n->st->naxes; a++) {
         const AxisPlan *p = &n->plan[a];
@@ -146,8 +150,10 @@ static void place_in_result(Lowerer *w, const Nest *n, int pos, int stage, const
             inside |= n->order[k].axis == a && k > pos;
         }
         int64_t size;
-        if (outside && (inside || r->axis[a].low != p->value || !expr_is_int(w->x, r->axis[a].size, &size) || size != 1)) {
-            fail(w->ctx, ERR_UNSUPPORTED, "the box of '%s' is not what is written there", lower_stage_name(w, stage));
+        if (outside && (inside || r->axis[a].low != p->value ||
+                        !expr_is_int(w->x, r->axis[a].size, &size) || size != 1)) {
+            fail(w->ctx, ERR_UNSUPPORTED, "the box of '%s' is not what is written there",
+                 lower_stage_name(w, stage));
         }
     }
     w->place[w->s->stage.at[stage].result[0]] = w->place[n->st->result[0]];
@@ -193,7 +199,8 @@ static bool is_at(const Lowerer *w, const Nest *n, int pos, int i)
 
 bool lower_in_step(const Lowerer *w, const Nest *n, int i)
 {
-    return n->nsteps && is_at(w, n, n->nsteps - 1, i) && lower_schedule_of(w, i)->scope == SCOPE_ARG;
+    return n->nsteps && is_at(w, n, n->nsteps - 1, i) &&
+           lower_schedule_of(w, i)->scope == SCOPE_ARG;
 }
 
 Nest lower_at_nest(Lowerer *w, const Nest *n, int pos, int i)

@@ -39,7 +39,8 @@ bool lower_in_step(const Lowerer *w, const Nest *n, int i);
 Nest lower_at_nest(Lowerer *w, const Nest *n, int pos, int i);
 
 /* ---- ahead.c ---- */
-/* What `child`, computed at loop `pos` of n, which is open inside `parent`, fetches ahead; NULL: nothing. */
+/* What `child`, computed at loop `pos` of n, which is open inside `parent`, fetches ahead; NULL:
+ * nothing. */
 const Fetch *lower_plan_fetch(Lowerer *w, const Nest *n, int pos, const Nest *child, int parent);
 /* The statement, inside loop n->fetch->pos. */
 void lower_fetch(Lowerer *w, const Nest *n, int parent);

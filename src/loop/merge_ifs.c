@@ -1,5 +1,5 @@
-/* See merge_ifs.h. A set may go before others where none of them writes what it reads, nor the other way round; memory does
- * not change in between, as only sets are moved past only sets. */
+/* See merge_ifs.h. A set may go before others where none of them writes what it reads, nor the
+ * other way round; memory does not change in between, as only sets are moved past only sets. */
 #include "loop/merge_ifs.h"
 
 typedef struct Guarded { /* an L_IF in a row of such */
@@ -52,10 +52,12 @@ static bool meets(const IntMap *a, const IntMap *b)
 
 static bool depends(const Guarded *a, const Guarded *b)
 {
-    return meets(&a->written, &b->written) || meets(&a->written, &b->read) || meets(&a->read, &b->written);
+    return meets(&a->written, &b->written) || meets(&a->written, &b->read) ||
+           meets(&a->read, &b->written);
 }
 
-/* Adds the sets of g to those of an earlier one under its condition. False: there is none, or one between is in the way. */
+/* Adds the sets of g to those of an earlier one under its condition. False: there is none, or one
+ * between is in the way. */
 static bool merge(Merge *m, const Guarded *g)
 {
     Loops *l = m->l;

@@ -32,7 +32,8 @@ int32_t tile_size_for(const AxisTile *tile, int64_t rows)
 static bool takes_size(const AxisTile *tile, int64_t extent, int32_t size)
 {
     const int64_t parts = (extent + tile->factor[0] - 1) / tile->factor[0];
-    return tile_size_for(tile, extent / parts) == size || tile_size_for(tile, (extent + parts - 1) / parts) == size;
+    return tile_size_for(tile, extent / parts) == size ||
+           tile_size_for(tile, (extent + parts - 1) / parts) == size;
 }
 
 static bool takes_size_within(const AxisTile *tile, int64_t low, int64_t high, int32_t size)
@@ -46,7 +47,8 @@ static bool takes_size_within(const AxisTile *tile, int64_t low, int64_t high, i
 
 Expr nest_least_part(Exprs *x, const Nest *n, int axis)
 {
-    const Expr size = n->plan[axis].size, parts = expr_ceil_div(x, size, expr_int(x, n->ss->tile[axis].factor[0]));
+    const Expr size = n->plan[axis].size,
+               parts = expr_ceil_div(x, size, expr_int(x, n->ss->tile[axis].factor[0]));
     return expr_div(x, size, expr_max(x, parts, expr_int(x, 1)));
 }
 
@@ -55,7 +57,8 @@ void nest_part(Exprs *x, const Nest *n, int axis, Expr least, Expr *start, Expr 
     const AxisTile *tile = &n->ss->tile[axis];
     const AxisPlan *p = &n->plan[axis];
     const Expr at = p->var[0], parts = expr_ceil_div(x, p->size, expr_int(x, tile->factor[0]));
-    const Expr more = expr_sub(x, p->size, expr_mul(x, least, parts)); /* parts that have one more */
+    /* parts that have one more */
+    const Expr more = expr_sub(x, p->size, expr_mul(x, least, parts));
     *start = expr_add(x, expr_mul(x, at, least), expr_min(x, at, more));
     const Expr these = expr_select(x, expr_lt(x, at, more), expr_addi(x, least, 1), least);
     *size = expr_int(x, tile->factor[0]);
@@ -150,7 +153,8 @@ static void plan_tiled(Exprs *x, Nest *n, int axis)
     if (tile.nother) {
         p->split = SPLIT_SIZES;
         p->extent[0] = expr_ceil_div(x, p->size, expr_int(x, p->tile));
-        p->extent[1] = expr_int(x, p->tile); /* until one size is planned: what the largest may hold */
+        /* until one size is planned: what the largest may hold */
+        p->extent[1] = expr_int(x, p->tile);
         make_levels(x, n, axis, zero);
         make_levels(x, n, axis, expr_muli(x, p->var[0], p->tile));
         return;
@@ -186,7 +190,8 @@ static void plan_tiled(Exprs *x, Nest *n, int axis)
 /* The loop inside the tiles of a sum, if it is their only one and written out; -1: it is not. */
 static int unrolled_sum(const Nest *n, int axis)
 {
-    for (int pos = 0; pos < n->norder && axis >= n->st->naxes && n->plan[axis].nlevels == 2; pos++) {
+    for (int pos = 0; pos < n->norder && axis >= n->st->naxes && n->plan[axis].nlevels == 2;
+         pos++) {
         if (n->order[pos].axis == axis && n->order[pos].level == 1 && n->mark[pos] == MARK_UNROLL) {
             return pos;
         }
@@ -209,7 +214,9 @@ void nest_plan_tail(Exprs *x, Nest *n, int axis)
     for (int k = 0; k < p->nlevels; k++) {
         p->var[k] = 0;
     }
-    if (sum >= 0) { /* a few steps one by one are less code than so many that each ask whether they are to be taken */
+    /* a few steps one by one are less code than so many that each ask whether they are to be
+     * taken */
+    if (sum >= 0) {
         p->extent[1] = expr_modi(x, p->size, p->tile);
         n->mark[sum] = MARK_SERIAL;
     }
@@ -262,15 +269,15 @@ void nest_keep_inside(Exprs *x, Nest *n)
     }
 }
 
-/* A box may be rounded up to its reader's tiles. What lies beyond the axis is not computed: where that is known, and the box
- * is memory, the tiles need not ask. */
+/* A box may be rounded up to its reader's tiles. What lies beyond the axis is not computed: where
+ * that is known, and the box is memory, the tiles need not ask. */
 static void end_at_axis(Exprs *x, Nest *n, int axis)
 {
     AxisPlan *p = &n->plan[axis];
     const AxisTile tile = tile_of(n, axis);
     int64_t low, left;
-    if (p->limit && tile.n > 0 && tile.tail == TAIL_PEEL && n->ss->scope == SCOPE_SCRATCH && !n->ss->in_result &&
-        expr_is_int(x, p->low, &low) &&
+    if (p->limit && tile.n > 0 && tile.tail == TAIL_PEEL && n->ss->scope == SCOPE_SCRATCH &&
+        !n->ss->in_result && expr_is_int(x, p->low, &low) &&
         expr_is_int(x, expr_sub(x, p->limit, p->low), &left) && low >= 0 && left > 0) {
         p->size = expr_int(x, left);
         p->limit = 0;

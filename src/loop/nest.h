@@ -1,15 +1,18 @@
 /* Nests: the loops of one stage at one place, planned before they are emitted. Private to lowering.
  *
- * An axis of size E tiled by factors f1..fk (T their product) has levels 0..k. Its local position is
+ * An axis of size E tiled by factors f1..fk (T their product) has levels 0..k. Its local position
+ * is
  *
  *     exact, guard   v0*T            + v1*(f2..fk) + ... + vk
  *     shift          min(v0*T, E-T)  + ...              the last tile overlaps
  *     peel           v0*T + ...  for v0 < floor(E/T), then a tail tile at floor(E/T)*T
- *     sizes          min(start, E-S) + ...              equal parts; S, which holds a part, one of several sizes
+ *     sizes          min(start, E-S) + ...              equal parts; S, which holds a part, one of
+ * several sizes
  *
  * and its value is low + local, where low is 0 for a root stage and the corner of the box for a
- * stage computed at another's loop. Where that box may stick out of the axis, what is computed there is not wanted:
- * it is guarded, or, in unrolled loops of a private box, computed from elements inside the axis. */
+ * stage computed at another's loop. Where that box may stick out of the axis, what is computed
+ * there is not wanted: it is guarded, or, in unrolled loops of a private box, computed from
+ * elements inside the axis. */
 #ifndef LATHE_LOOP_NEST_H
 #define LATHE_LOOP_NEST_H
 
@@ -36,7 +39,8 @@ typedef struct AxisPlan {
 } AxisPlan;
 
 typedef struct Fetch { /* of what the loop around reads the next time */
-    int pos;          /* the stage's loop that fetches at each step; the first of its loops of sums: */
+    /* the stage's loop that fetches at each step; the first of its loops of sums: */
+    int pos;
     int first;
     int buffer, rank;
     Expr index[MAX_RANK]; /* where it begins */
@@ -51,7 +55,8 @@ typedef struct Nest {
     const StageSchedule *ss; /* NULL: defaults */
     AxisPlan plan[MAX_AXES];
     int norder;
-    int nsteps, nouter;      /* loops that the caller of the phase runs: steps, and with parallel ones */
+    /* loops that the caller of the phase runs: steps, and with parallel ones */
+    int nsteps, nouter;
     LoopRef order[MAX_LOOPS];
     LoopMark mark[MAX_LOOPS];
     const Fetch *fetch;      /* NULL: none */

@@ -7,10 +7,11 @@
  *   ORACLE_DOUBLE  every float op in double, and with each value a *magnitude* m, so that any order
  *                  of summing, with or without fma, gives  |got - value| <= c * ORACLE_EPS * m  for
  *                  a small c (about the square root of the number of terms). m of a sum is the sum
- *                  of the terms' m; rounding to f16 adds what it loses, in units of ORACLE_EPS; where
- *                  a comparison or a rounding to integer may go either way, the jump is added.
+ *                  of the terms' m; rounding to f16 adds what it loses, in units of ORACLE_EPS;
+ * where a comparison or a rounding to integer may go either way, the jump is added.
  *
- * A load outside of a tensor gives 0: it can only stand in the side of a select that is not taken. */
+ * A load outside of a tensor gives 0: it can only stand in the side of a select that is not
+ * taken. */
 #ifndef LATHE_LOOP_ORACLE_H
 #define LATHE_LOOP_ORACLE_H
 
@@ -21,9 +22,10 @@
 
 typedef enum OracleMode { ORACLE_EXACT, ORACLE_DOUBLE } OracleMode;
 
-/* Computes all elements of the outputs, exactly typed. `sym`: values by variable id of s->x; NULL if
- * no symbol is used. `tensor`: by tensor id, inputs and constants filled, outputs made with the
- * right type and dims (any layout); others are ignored. Fails with ERR_INVALID where dims differ. */
+/* Computes all elements of the outputs, exactly typed. `sym`: values by variable id of s->x; NULL
+ * if no symbol is used. `tensor`: by tensor id, inputs and constants filled, outputs made with the
+ * right type and dims (any layout); others are ignored. Fails with ERR_INVALID where dims
+ * differ. */
 void oracle_run(const Stages *s, const int64_t *sym, Tensor **tensor);
 
 /* Chosen elements of one computed tensor (an output or a temporary), by row-major index; only what

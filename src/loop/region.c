@@ -177,7 +177,8 @@ static Expr bound_index(Exprs *x, Expr index, Expr dim)
     return expr_proves_le(x, zero, index) ? index : expr_max(x, index, zero);
 }
 
-/* A part that can be empty may begin where its whole ends: there it is the whole that bounds the index. */
+/* A part that can be empty may begin where its whole ends: there it is the whole that bounds the
+ * index. */
 static Expr bound_in_whole(Exprs *x, const StageTensor *t, int axis, Expr index)
 {
     if (!t->part.is_part || expr_low(x, t->dim[axis]) > 0) {

@@ -4,7 +4,8 @@
 
 #include "loop/stage.h"
 
-/* An interval [low, low + size) of an axis; low over outer variables. size 0: nothing needed yet. */
+/* An interval [low, low + size) of an axis; low over outer variables. size 0: nothing needed
+ * yet. */
 typedef struct Range {
     Expr low, size;
 } Range;
@@ -24,8 +25,8 @@ void region_add_loads(Exprs *x, Expr e, int tensor, int rank, const Expr *dims, 
                       int ninner, Region *r);
 
 /* Clamps every load index of every stage that is not proven to be inside its tensor (rounded up by
- * its layout) while the stage's axes stay inside their extents. After it generated code cannot leave
- * its buffers, whatever the data. */
+ * its layout) while the stage's axes stay inside their extents. After it generated code cannot
+ * leave its buffers, whatever the data. */
 void stages_bound_loads(Stages *s);
 
 #endif

@@ -24,12 +24,13 @@ static Expr state_to_init(Exprs *x, Expr e, void *arg)
     return n->op == EX_STATE || n->op == EX_STATE2 ? st->init[n->imm.i] : 0;
 }
 
-/* Elements that are left when the reduction's one axis is shared out, if that is known: the final stage takes them, and
- * no lane asks where it is. */
+/* Elements that are left when the reduction's one axis is shared out, if that is known: the final
+ * stage takes them, and no lane asks where it is. */
 static int64_t rest_of(const Exprs *x, const Stage *st, Expr extent, int lanes)
 {
     int64_t n;
-    return st->nreduce == 1 && !st->where && expr_is_int(x, extent, &n) && n >= lanes ? n % lanes : 0;
+    return st->nreduce == 1 && !st->where && expr_is_int(x, extent, &n) && n >= lanes ? n % lanes
+                                                                                      : 0;
 }
 
 /* Every lane starts from init, so init must be neutral: combine(init, init) == init. */
@@ -58,7 +59,8 @@ static const char *lane_name(Arena *arena, const Stage *st)
 }
 
 /* A temporary for each result, with one dim of `width` more; its stage is `stage`. */
-static void make_results(Stages *s, const Stage *old, const char *suffix, int width, int stage, Stage *out)
+static void make_results(Stages *s, const Stage *old, const char *suffix, int width, int stage,
+                         Stage *out)
 {
     for (int k = 0; k < old->nresults; k++) {
         const StageTensor *t = &s->tensor.at[old->result[k]];
@@ -87,13 +89,14 @@ static void renew_axes(Exprs *x, const Stage *old, Stage *st)
 }
 
 /* s.met: `lanes` partial results meet as vectors of `meet`. */
-static Stage meet_stage(Stages *s, const Stage *old, const Stage *part, const char *lane_axis, int a, int lanes,
-                        int meet, int stage)
+static Stage meet_stage(Stages *s, const Stage *old, const Stage *part, const char *lane_axis,
+                        int a, int lanes, int meet, int stage)
 {
     Exprs *x = s->x;
     Stage st = *old;
     const Expr width = expr_int(x, meet), lane = expr_loop_var(x, lane_axis, width);
-    const Expr count = expr_int(x, lanes / meet - 1), next = expr_loop_var(x, old->axis[a].name, count);
+    const Expr count = expr_int(x, lanes / meet - 1),
+               next = expr_loop_var(x, old->axis[a].name, count);
     st.naxes = old->naxes + 1;
     st.nreduce = 1;
     st.where = 0;
@@ -115,9 +118,10 @@ static Stage meet_stage(Stages *s, const Stage *old, const Stage *part, const ch
     return st;
 }
 
-/* The final stage: starts from the first of `merged` partial results, merges the others, then the elements that are left. */
-static Stage final_stage(Stages *s, const Stage *old, const Stage *source, const char *lane_axis, int a, int merged, Expr whole,
-                         int64_t left)
+/* The final stage: starts from the first of `merged` partial results, merges the others, then the
+ * elements that are left. */
+static Stage final_stage(Stages *s, const Stage *old, const Stage *source, const char *lane_axis,
+                         int a, int merged, Expr whole, int64_t left)
 {
     Exprs *x = s->x;
     Stage final = *old;
@@ -136,8 +140,9 @@ static Stage final_stage(Stages *s, const Stage *old, const Stage *source, const
     Combine c = {.s = s, .partial = source->result, .index = next};
     for (int k = 0; k < old->nresults; k++) {
         final.init[k] = stages_load(s, source->result[k], first);
-        final.update[k] = expr_select(x, merges, expr_rewrite(x, old->combine[k], load_partial, &c),
-                                      expr_subst(x, old->update[k], 1, &old->axis[a].var, &element));
+        final.update[k] =
+            expr_select(x, merges, expr_rewrite(x, old->combine[k], load_partial, &c),
+                        expr_subst(x, old->update[k], 1, &old->axis[a].var, &element));
     }
     renew_axes(x, old, &final);
     return final;
@@ -149,7 +154,8 @@ static void insert_stages(Stages *s, int stage, int n, const Stage *at, int firs
     for (int i = 0; i < n; i++) {
         vec_push(s->ctx->arena, &s->stage, at[i]);
     }
-    memmove(&s->stage.at[stage + n], &s->stage.at[stage], sizeof(Stage) * (size_t)(s->stage.len - n - stage));
+    memmove(&s->stage.at[stage + n], &s->stage.at[stage],
+            sizeof(Stage) * (size_t)(s->stage.len - n - stage));
     memcpy(&s->stage.at[stage], at, sizeof(Stage) * (size_t)n);
     for (int t = 0; t < first_tensor; t++) {
         s->tensor.at[t].stage += s->tensor.at[t].stage >= stage ? n : 0;
@@ -164,7 +170,8 @@ int stages_rfactor(Stages *s, int stage, const char *axis, int lanes, int meet, 
     for (int k = old.naxes; k < old.naxes + old.nreduce; k++) {
         a = strcmp(old.axis[k].name, axis) == 0 ? k : a;
     }
-    if (old.form != STAGE_REDUCE || a < 0 || lanes < 2 || old.naxes + 1 > MAX_RANK || !init_is_neutral(x, &old) ||
+    if (old.form != STAGE_REDUCE || a < 0 || lanes < 2 || old.naxes + 1 > MAX_RANK ||
+        !init_is_neutral(x, &old) ||
         (meet != 0 && (meet < 2 || meet >= lanes || lanes % meet != 0))) {
         return -1;
     }
@@ -201,7 +208,8 @@ int stages_rfactor(Stages *s, int stage, const char *axis, int lanes, int meet, 
     }
     const Stage *const source = &before[meet != 0];
     const int merged = meet != 0 ? meet : lanes;
-    s->stage.at[stage] = final_stage(s, &old, source, lane_axis, a, merged, expr_muli(x, outer_extent, lanes), left);
+    s->stage.at[stage] =
+        final_stage(s, &old, source, lane_axis, a, merged, expr_muli(x, outer_extent, lanes), left);
     insert_stages(s, stage, meet != 0 ? 2 : 1, before, first_tensor);
     return stage;
 }

@@ -109,7 +109,8 @@ static void print_stage(const StageSchedule *ss, const Stages *s, Str *out)
         print_marked(st, ss, "parallel", (((uint64_t)1 << ss->nparallel) - 1) << ss->nsteps, &body);
         print_marked(st, ss, "unroll", ss->unroll, &body);
         print_marked(st, ss, "vector", ss->vector >= 0 ? (uint64_t)1 << ss->vector : 0, &body);
-        print_marked(st, ss, "dot", (((uint64_t)1 << ss->ndot) - 1) << (ss->norder - ss->ndot), &body);
+        print_marked(st, ss, "dot", (((uint64_t)1 << ss->ndot) - 1) << (ss->norder - ss->ndot),
+                     &body);
         if (ss->at_stage) {
             str_addf(&body, "; at %s.", ss->at_stage);
             print_loop(stage_named(s, ss->at_stage), ss->at_loop, &body);
@@ -119,7 +120,10 @@ static void print_stage(const StageSchedule *ss, const Stages *s, Str *out)
             print_loop(stage_named(s, ss->at_stage), ss->ahead_loop, &body);
         }
         if (ss->scope != SCOPE_ARG) {
-            str_addf(&body, "; scope %s", ss->in_result ? "result" : ss->scope == SCOPE_REG ? "reg" : "scratch");
+            str_addf(&body, "; scope %s",
+                     ss->in_result            ? "result"
+                     : ss->scope == SCOPE_REG ? "reg"
+                                              : "scratch");
         }
     }
     if (ss->has_layout) {
@@ -472,7 +476,8 @@ static bool apply_step(const ScheduleStep *step, Stages *s)
         return stage >= 0 && stages_trim(s, stage, step->b);
     case SCHED_RFACTOR:
     case SCHED_PARTS:
-        return stage >= 0 && stages_rfactor(s, stage, step->b, step->n, step->meet, step->kind == SCHED_PARTS) >= 0;
+        return stage >= 0 && stages_rfactor(s, stage, step->b, step->n, step->meet,
+                                            step->kind == SCHED_PARTS) >= 0;
     }
     return false;
 }

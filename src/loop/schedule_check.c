@@ -121,7 +121,8 @@ static bool separate(const Check *c, int root, int a)
         for (int j = 0; j < c->s->stage.len && root_of(c, i) == root; j++) {
             const Stage *reader = &c->s->stage.at[i], *st = &c->s->stage.at[j];
             for (int k = 0; k < st->nresults && root_of(c, j) == root; k++) {
-                StepLoads l = {.reader = reader, .tensor = st->result[k], .axis = a, .same_step = true};
+                StepLoads l = {
+                    .reader = reader, .tensor = st->result[k], .axis = a, .same_step = true};
                 stage_walk(c->s, reader, scan_step_load, &l);
                 if (!l.same_step) {
                     return false;
@@ -132,8 +133,8 @@ static bool separate(const Check *c, int root, int a)
     return true;
 }
 
-/* The position of the ordered axis of this SCAN if all of one step is done before the next: the loops outside of it,
- * if any, are such that what they separate does not meet; else -1. */
+/* The position of the ordered axis of this SCAN if all of one step is done before the next: the
+ * loops outside of it, if any, are such that what they separate does not meet; else -1. */
 static int steps_position(const Check *c, int scan)
 {
     const Stage *st = &c->s->stage.at[scan];
@@ -161,9 +162,9 @@ static bool same_domain(const Stage *a, const Stage *b)
     return a->naxes == b->naxes;
 }
 
-/* May the results of `stage`, computed at a loop of the SCAN `target`, lie in buffers that keep all steps? Each step
- * must be computed once: others read it in that step only, and what is computed inside a deeper loop is what
- * this loop's point reads. */
+/* May the results of `stage`, computed at a loop of the SCAN `target`, lie in buffers that keep all
+ * steps? Each step must be computed once: others read it in that step only, and what is computed
+ * inside a deeper loop is what this loop's point reads. */
 static bool keeps_whole(const Check *c, int stage, const StageSchedule *ss, int target)
 {
     const Stage *st = &c->s->stage.at[stage], *ts = &c->s->stage.at[target];
@@ -223,8 +224,8 @@ static bool in_steps_of(const Check *c, int i, int root)
     return false;
 }
 
-/* A SCAN that earlier stages read: all that depends on it and stands before it is computed inside one loop over its
- * steps. */
+/* A SCAN that earlier stages read: all that depends on it and stands before it is computed inside
+ * one loop over its steps. */
 static ScheduleVerdict check_cycle(const Check *c, int scan)
 {
     const int root = root_of(c, scan), n = c->s->stage.len;
@@ -248,8 +249,9 @@ static ScheduleVerdict check_at(const Check *c, int stage, const StageSchedule *
 {
     const Stage *st = &c->s->stage.at[stage];
     if (!ss->at_stage) {
-        return ss->scope == SCOPE_ARG ? SCHEDULE_OK
-                                      : check_no(c, SCHEDULE_BAD_SCOPE, ss, "a root needs a buffer");
+        return ss->scope == SCOPE_ARG
+                   ? SCHEDULE_OK
+                   : check_no(c, SCHEDULE_BAD_SCOPE, ss, "a root needs a buffer");
     }
     const int target = stage_of(c->s, ss->at_stage);
     if (target <= stage) { /* a later one: so no cycles either */
@@ -314,8 +316,9 @@ static ScheduleVerdict check_entry(const Check *c, const StageSchedule *ss)
         return check_no(c, SCHEDULE_BAD_LAYOUT, ss, "layout");
     }
     if (tensor->stage < 0) {
-        return tensor->role == TENSOR_CONST ? SCHEDULE_OK
-                                            : check_no(c, SCHEDULE_NO_STAGE, ss, "nothing computes it");
+        return tensor->role == TENSOR_CONST
+                   ? SCHEDULE_OK
+                   : check_no(c, SCHEDULE_NO_STAGE, ss, "nothing computes it");
     }
     const Stage *st = &c->s->stage.at[tensor->stage];
     if (st->result[0] != t) {

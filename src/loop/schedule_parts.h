@@ -14,7 +14,8 @@ typedef struct Check {
 /* ---- schedule_stage.c: the loops of one stage by themselves ---- */
 
 /* Says what is wrong with a stage, and gives v. */
-ScheduleVerdict check_no(const Check *c, ScheduleVerdict v, const StageSchedule *ss, const char *what);
+ScheduleVerdict check_no(const Check *c, ScheduleVerdict v, const StageSchedule *ss,
+                         const char *what);
 /* The layout that the record leaves a tensor with. */
 const Layout *check_layout(const Schedule *sc, const Stages *s, int tensor);
 bool check_loop_exists(const Stage *st, const StageSchedule *ss, LoopRef r);
@@ -25,7 +26,8 @@ bool check_is_step_phase(const Check *c, const StageSchedule *ss);
 ScheduleVerdict check_order(const Check *c, const Stage *st, const StageSchedule *ss);
 ScheduleVerdict check_tails(const Check *c, const Stage *st, const StageSchedule *ss);
 ScheduleVerdict check_marks(const Check *c, const Stage *st, const StageSchedule *ss);
-/* A scan whose elements read other places of the axes beside: nothing may run ahead of the order. */
+/* A scan whose elements read other places of the axes beside: nothing may run ahead of the
+ * order. */
 ScheduleVerdict check_scan(const Check *c, const Stage *st, const StageSchedule *ss);
 
 #endif

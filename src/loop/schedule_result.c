@@ -1,9 +1,11 @@
-/* Is `scope result` legal: may the elements of a stage lie where those of the stage that it is computed at will be written?
+/* Is `scope result` legal: may the elements of a stage lie where those of the stage that it is
+ * computed at will be written?
  *
- *     for i:  weight[i, j] = exp(x[i, j] - max) for all j;  sum = sum of weight[i, j];  y[i, j] = weight[i, j] / sum
+ *     for i:  weight[i, j] = exp(x[i, j] - max) for all j;  sum = sum of weight[i, j];  y[i, j] =
+ * weight[i, j] / sum
  *
- * weight can lie in y: each element is read where it is written, and the sum is taken before. Lowering sees to it that the box is
- * what y writes inside the loop (lower_at.c). */
+ * weight can lie in y: each element is read where it is written, and the sum is taken before.
+ * Lowering sees to it that the box is what y writes inside the loop (lower_at.c). */
 #include "loop/access.h"
 #include "loop/schedule.h"
 
@@ -34,18 +36,20 @@ static bool reads_at(const Schedule *sc, const Stages *s, int reader, int target
     return false;
 }
 
-bool schedule_may_lie_in_result(const Schedule *sc, const Stages *s, int stage, const StageSchedule *ss)
+bool schedule_may_lie_in_result(const Schedule *sc, const Stages *s, int stage,
+                                const StageSchedule *ss)
 {
     const int target = s->tensor.at[stages_find_tensor(s, ss->at_stage)].stage;
     const Stage *st = &s->stage.at[stage], *ts = &s->stage.at[target];
     const StageSchedule *tss = schedule_of(sc, s, target);
-    if (st->form != STAGE_MAP || ts->form != STAGE_MAP || st->nresults > 1 || ts->nresults > 1 || ss->has_layout ||
-        (tss && tss->at_stage) || !reads_pointwise(s, target, stage) ||
+    if (st->form != STAGE_MAP || ts->form != STAGE_MAP || st->nresults > 1 || ts->nresults > 1 ||
+        ss->has_layout || (tss && tss->at_stage) || !reads_pointwise(s, target, stage) ||
         !same_elements(&s->tensor.at[st->result[0]], &s->tensor.at[ts->result[0]])) {
         return false;
     }
     for (int a = 0; a < ts->naxes; a++) { /* what overlaps would be computed from results */
-        if ((tss && (tss->tile[a].tail == TAIL_SHIFT || tss->tile[a].tail == TAIL_PAD)) || ss->tile[a].tail == TAIL_PAD) {
+        if ((tss && (tss->tile[a].tail == TAIL_SHIFT || tss->tile[a].tail == TAIL_PAD)) ||
+            ss->tile[a].tail == TAIL_PAD) {
             return false;
         }
     }

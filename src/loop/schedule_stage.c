@@ -1,4 +1,5 @@
-/* Are the loops of one stage legal by themselves: their order, tails, marks, and what scans ask of them? */
+/* Are the loops of one stage legal by themselves: their order, tails, marks, and what scans ask of
+ * them? */
 #include <string.h>
 
 #include "loop/access.h"
@@ -131,26 +132,31 @@ ScheduleVerdict check_tails(const Check *c, const Stage *st, const StageSchedule
         for (int k = 0; k < tile->nother; k++) {
             if (tile->n != 1 || tile->tail != TAIL_SHIFT || tile->other[k] < 1 ||
                 tile->other[k] >= (k ? tile->other[k - 1] : tile->factor[0])) {
-                return check_no(c, SCHEDULE_BAD_TAIL, ss, "other sizes of a tile that is not shifted, or not falling");
+                return check_no(c, SCHEDULE_BAD_TAIL, ss,
+                                "other sizes of a tile that is not shifted, or not falling");
             }
             if (ss->at_stage || is_parallel(ss, (LoopRef){.axis = (int8_t)a, .level = 1})) {
-                return check_no(c, SCHEDULE_BAD_TAIL, ss, "other sizes of a tile inside another stage, or run in parallel");
+                return check_no(c, SCHEDULE_BAD_TAIL, ss,
+                                "other sizes of a tile inside another stage, or run in parallel");
             }
         }
-        if (expr_proves_multiple(c->s->x, st->axis[a].extent, t) && !ss->at_stage && tile->nother == 0) {
+        if (expr_proves_multiple(c->s->x, st->axis[a].extent, t) && !ss->at_stage &&
+            tile->nother == 0) {
             continue; /* no tail */
         }
         if (tile->n == 0 || (tile->tail != TAIL_SHIFT && tile->tail != TAIL_PAD)) {
             continue;
         }
         if (a >= st->naxes || (st->form == STAGE_SCAN && a == st->scan_axis)) {
-            return check_no(c, SCHEDULE_BAD_TAIL, ss, "shift or pad of an ordered or reduction axis");
+            return check_no(c, SCHEDULE_BAD_TAIL, ss,
+                            "shift or pad of an ordered or reduction axis");
         }
         /* The overlap is accumulated twice if the tiles run inside a reduction, and by two threads
          * at once if they run in parallel. */
         const int at = check_position(order, n, (LoopRef){.axis = (int8_t)a});
         if (tile->tail == TAIL_SHIFT && st->form == STAGE_REDUCE &&
-            ((at >= ss->nsteps && at < ss->nsteps + ss->nparallel) || at > check_first_reduction(st, order, n))) {
+            ((at >= ss->nsteps && at < ss->nsteps + ss->nparallel) ||
+             at > check_first_reduction(st, order, n))) {
             return check_no(c, SCHEDULE_BAD_TAIL, ss, "overlapping tiles of a sum");
         }
         if (tile->tail == TAIL_PAD) {
@@ -199,7 +205,8 @@ ScheduleVerdict check_marks(const Check *c, const Stage *st, const StageSchedule
                              (st->form == STAGE_SCAN && r.axis == st->scan_axis);
         const bool unrolled = ss->unroll >> i & 1, vector = ss->vector == i;
         if (ordered && ((i >= ss->nsteps && i < outer) || vector)) {
-            return check_no(c, SCHEDULE_BAD_ORDER, ss, "a parallel or vector loop that carries values");
+            return check_no(c, SCHEDULE_BAD_ORDER, ss,
+                            "a parallel or vector loop that carries values");
         }
         if ((unrolled || vector) && i < outer) {
             return check_no(c, SCHEDULE_BAD_ORDER, ss, "a loop with two marks");
@@ -227,7 +234,8 @@ ScheduleVerdict check_marks(const Check *c, const Stage *st, const StageSchedule
     return SCHEDULE_OK;
 }
 
-/* A scan whose elements read other places of the axes beside: nothing may run ahead of the order. */
+/* A scan whose elements read other places of the axes beside: nothing may run ahead of the
+ * order. */
 ScheduleVerdict check_scan(const Check *c, const Stage *st, const StageSchedule *ss)
 {
     LoadScan l = {.sc = c->sc, .s = c->s, .st = st, .axis = 0, .tensor = st->result[0], .tile = 1};
@@ -237,7 +245,8 @@ ScheduleVerdict check_scan(const Check *c, const Stage *st, const StageSchedule 
     }
     for (int i = 0; i < ss->norder && i <= ss->tile[st->scan_axis].n; i++) {
         if (ss->order[i].axis != st->scan_axis) {
-            return check_no(c, SCHEDULE_BAD_ORDER, ss, "the ordered axis of this scan must be outermost");
+            return check_no(c, SCHEDULE_BAD_ORDER, ss,
+                            "the ordered axis of this scan must be outermost");
         }
     }
     if (ss->norder == 0 && (st->scan_axis != 0 || ss->tile[0].n)) {

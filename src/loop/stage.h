@@ -17,8 +17,9 @@
  * `where` (bool, over all axes) restricts the domain: elsewhere a REDUCE's or SCATTER's point is
  * skipped and a MAP gives 0.
  *
- * Text, one line each; parse(print(s)) equals s (temporaries without a producer are left out). After
- * the axes may stand `where COND`; several results and their expressions are separated by commas:
+ * Text, one line each; parse(print(s)) equals s (temporaries without a producer are left out).
+ * After the axes may stand `where COND`; several results and their expressions are separated by
+ * commas:
  *
  *     sym N 1 512                                  # dim symbol: low, high (and what divides it)
  *     input a f32 [N, 768]
@@ -26,11 +27,10 @@
  *     input h f32 [4, 64] in [4, 192] at [0, 64]   # part of a larger array (loop/part.h)
  *     temp acc f32 [N, 64]
  *     output y f32 [N, 64]
- *     reduce acc (m: N, n: 64; k: 768) init 0 update fma(a[m, k], b[k, n], state0) combine state0 + state2_0
- *     map y (m: N, n: 64) = max(0, acc[m, n])
- *     scan y (b: 4, t: 10) along t = select(t == 0, x[b, t], y[b, max(t - 1, 0)] + x[b, t])
- *     scatter y (i: 4; j: 10) init x[j] at [idx[i]] update u[i]
- */
+ *     reduce acc (m: N, n: 64; k: 768) init 0 update fma(a[m, k], b[k, n], state0) combine state0 +
+ * state2_0 map y (m: N, n: 64) = max(0, acc[m, n]) scan y (b: 4, t: 10) along t = select(t == 0,
+ * x[b, t], y[b, max(t - 1, 0)] + x[b, t]) scatter y (i: 4; j: 10) init x[j] at [idx[i]] update
+ * u[i] */
 #ifndef LATHE_LOOP_STAGE_H
 #define LATHE_LOOP_STAGE_H
 
@@ -57,7 +57,8 @@ typedef struct Axis {
     const char *name; /* unique in the stage */
     Expr extent;      /* i64, over symbols */
     Expr var;         /* VAR node, in [0, extent) */
-    Expr low, high;   /* of a sum: points outside [low, high) add nothing (stages_trim); 0: it is not said */
+    /* of a sum: points outside [low, high) add nothing (stages_trim); 0: it is not said */
+    Expr low, high;
 } Axis;
 
 typedef enum StageForm { STAGE_MAP, STAGE_REDUCE, STAGE_SCAN, STAGE_SCATTER } StageForm;
@@ -68,7 +69,8 @@ typedef struct Stage {
     Axis axis[MAX_AXES];       /* domain axes, then reduction axes (SCATTER: base axes) */
     int scan_axis;             /* SCAN: index of the ordered axis */
     int nresults;
-    int result[MAX_RESULTS];   /* tensor ids; dims are the extents of the domain (SCATTER: base) axes */
+    /* tensor ids; dims are the extents of the domain (SCATTER: base) axes */
+    int result[MAX_RESULTS];
     Expr init[MAX_RESULTS];    /* REDUCE; SCATTER: over the base axes */
     Expr update[MAX_RESULTS];  /* MAP and SCAN: the value. In the compute type of the result */
     Expr combine[MAX_RESULTS]; /* REDUCE; 0: not splittable */
@@ -85,7 +87,8 @@ typedef struct Stages {
 
 Stages *stages_new(Context *ctx, Exprs *x);
 /* Inputs and constants. The name is made unique. */
-int stages_tensor(Stages *s, const char *name, TensorRole role, DType t, int rank, const Expr *dims);
+int stages_tensor(Stages *s, const char *name, TensorRole role, DType t, int rank,
+                  const Expr *dims);
 /* An element, in its compute type. */
 Expr stages_load(Stages *s, int tensor, const Expr *index);
 int stages_find_tensor(const Stages *s, const char *name); /* -1 */
@@ -117,8 +120,8 @@ int stage_scatter(Stages *s, const StageBuild *b, const StageBuild *base, const 
 
 /* ---- all expressions of a stage but its extents: init, update, combine, where, target ---- */
 void stage_walk(const Stages *s, const Stage *st, ExprVisitFn fn, void *arg);
-/* Points of summed axis `axis` outside [low, high), by the domain's axes, read only border, which is 0; false: nothing is known
- * (stage_trim.c). */
+/* Points of summed axis `axis` outside [low, high), by the domain's axes, read only border, which
+ * is 0; false: nothing is known (stage_trim.c). */
 bool stages_inner_range(Stages *s, int stage, int axis, Expr *low, Expr *high);
 /* Notes that in the axis. Steps that change the stage's axes come before; untrim forgets it. */
 bool stages_trim(Stages *s, int stage, const char *axis);
@@ -134,17 +137,18 @@ bool stages_inline(Stages *s, int stage);
  * into the result (one for each result). Returns the accumulator's stage; -1 for a SCAN. */
 int stages_cache_write(Stages *s, int stage);
 /* A MAP that copies `tensor` (temp `name`); every load of it in stage `reader` is redirected.
- * Returns the new stage's index; `reader` moves up by one. -1 if `reader` is before its producer. */
+ * Returns the new stage's index; `reader` moves up by one. -1 if `reader` is before its
+ * producer. */
 int stages_cache_read(Stages *s, int tensor, int reader, const char *name);
-/* Fuses axis `axis` of `stage` with the one after it (both domain or both reduction axes), and the dims
- * of the tensors with them: memory stays as it is (stage_fuse.c). False (and nothing changed) where
- * that is not legal. */
+/* Fuses axis `axis` of `stage` with the one after it (both domain or both reduction axes), and the
+ * dims of the tensors with them: memory stays as it is (stage_fuse.c). False (and nothing changed)
+ * where that is not legal. */
 bool stages_fuse(Stages *s, int stage, int axis);
-/* Likewise for a MAP that nobody here reads, whatever it reads: index expressions then divide by the inner axis' extent, so that
- * lanes go over both. */
+/* Likewise for a MAP that nobody here reads, whatever it reads: index expressions then divide by
+ * the inner axis' extent, so that lanes go over both. */
 bool stages_join(Stages *s, int stage, int axis);
-/* Splits domain axis `axis` of a MAP into E/inner and inner, and its result's dim with it: memory stays as it is
- * (stage_split.c). False (and nothing changed) where that is not legal. */
+/* Splits domain axis `axis` of a MAP into E/inner and inner, and its result's dim with it: memory
+ * stays as it is (stage_split.c). False (and nothing changed) where that is not legal. */
 bool stages_split(Stages *s, int stage, int axis, int64_t inner);
 
 Stages *stages_copy(Context *ctx, const Stages *s); /* with a pool of its own */

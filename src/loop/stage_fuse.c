@@ -1,10 +1,12 @@
 /* stages_fuse: two neighbouring axes become one.
  *
- *     y[n, k, h, w] = max(0, acc[n, k, h, w])     with h and w fused:  y[n, k, hw] = max(0, acc[n, k, hw])
+ *     y[n, k, h, w] = max(0, acc[n, k, h, w])     with h and w fused:  y[n, k, hw] = max(0, acc[n,
+ * k, hw])
  *
- * The arrays keep their memory: two dims that lie next to each other are read as one. So it is legal where every load that
- * uses one of the axes uses both, at neighbouring positions, and nothing else uses them; what one stage fuses, the stages
- * that share a tensor with it must fuse too. The marks spread until nothing changes, then all is rewritten at once. */
+ * The arrays keep their memory: two dims that lie next to each other are read as one. So it is
+ * legal where every load that uses one of the axes uses both, at neighbouring positions, and
+ * nothing else uses them; what one stage fuses, the stages that share a tensor with it must fuse
+ * too. The marks spread until nothing changes, then all is rewritten at once. */
 #include <string.h>
 
 #include "loop/access.h"
@@ -26,7 +28,8 @@ static void mark(Fuse *f, int *slot, int value)
     *slot = value;
 }
 
-/* The axis whose variable e is, if the next axis is of the same kind and has variable `next`; -1. */
+/* The axis whose variable e is, if the next axis is of the same kind and has variable `next`;
+ * -1. */
 static int pair_of(const Stage *st, Expr e, Expr next)
 {
     for (int a = 0; a + 1 < st->naxes + st->nreduce; a++)
@@ -81,7 +84,8 @@ static bool lies_together(const Stages *s, const StageTensor *t, int d)
 {
     if (t->role == TENSOR_CONST) /* may be laid out anew, by its own axes */
         return false;
-    if (t->part.is_part && (t->part.whole[d + 1] != t->dim[d + 1] || t->part.at[d + 1] != expr_int(s->x, 0)))
+    if (t->part.is_part &&
+        (t->part.whole[d + 1] != t->dim[d + 1] || t->part.at[d + 1] != expr_int(s->x, 0)))
         return false;
     if (layout_is_plain(&t->layout))
         return true;
@@ -107,7 +111,8 @@ static bool covers_inner(const Fuse *f)
         inner = e;
     }
     for (int t = 0; t < s->tensor.len; t++)
-        if (f->dim[t] >= 0 && (s->tensor.at[t].dim[f->dim[t] + 1] != inner || !lies_together(s, &s->tensor.at[t], f->dim[t])))
+        if (f->dim[t] >= 0 && (s->tensor.at[t].dim[f->dim[t] + 1] != inner ||
+                               !lies_together(s, &s->tensor.at[t], f->dim[t])))
             return false;
     return true;
 }
@@ -198,7 +203,8 @@ bool stages_fuse(Stages *s, int stage, int axis)
               .axis = arena_array_of(a, s->stage.len + 1, int)};
     const Stage *first = &s->stage.at[stage];
     if (axis < 0 || axis + 1 >= first->naxes + first->nreduce || axis + 1 == first->naxes ||
-        expr_node(s->x, first->axis[axis].var)->op != EX_VAR || expr_node(s->x, first->axis[axis + 1].var)->op != EX_VAR)
+        expr_node(s->x, first->axis[axis].var)->op != EX_VAR ||
+        expr_node(s->x, first->axis[axis + 1].var)->op != EX_VAR)
         return false; /* an axis of extent 1 has no variable */
     for (int t = 0; t < s->tensor.len; t++)
         f.dim[t] = -1;
@@ -232,7 +238,8 @@ bool stages_join(Stages *s, int stage, int axis)
     Stage *st = &s->stage.at[stage];
     int64_t inner;
     if (st->form != STAGE_MAP || st->nresults != 1 || axis < 0 || axis + 1 >= st->naxes ||
-        !expr_is_int(x, st->axis[axis + 1].extent, &inner) || inner < 2 || expr_node(x, st->axis[axis].var)->op != EX_VAR ||
+        !expr_is_int(x, st->axis[axis + 1].extent, &inner) || inner < 2 ||
+        expr_node(x, st->axis[axis].var)->op != EX_VAR ||
         s->tensor.at[st->result[0]].dim[axis + 1] != st->axis[axis + 1].extent ||
         !lies_together(s, &s->tensor.at[st->result[0]], axis)) {
         return false;
@@ -241,8 +248,10 @@ bool stages_join(Stages *s, int stage, int axis)
         if (stage_loads(s, &s->stage.at[i], st->result[0]))
             return false;
     const Expr extent = expr_muli(x, st->axis[axis].extent, inner);
-    const char *name = arena_printf(s->ctx->arena, "%s%s", st->axis[axis].name, st->axis[axis + 1].name);
-    const Expr both = expr_loop_var(x, name, extent), old[2] = {st->axis[axis].var, st->axis[axis + 1].var};
+    const char *name =
+        arena_printf(s->ctx->arena, "%s%s", st->axis[axis].name, st->axis[axis + 1].name);
+    const Expr both = expr_loop_var(x, name, extent),
+               old[2] = {st->axis[axis].var, st->axis[axis + 1].var};
     const Expr apart[2] = {expr_divi(x, both, inner), expr_modi(x, both, inner)};
     st->update[0] = expr_subst(x, st->update[0], 2, old, apart);
     st->where = st->where ? expr_subst(x, st->where, 2, old, apart) : 0;

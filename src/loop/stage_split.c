@@ -1,9 +1,11 @@
-/* stages_split: an axis of a MAP becomes two; the inverse of stages_fuse for what is computed point by point.
+/* stages_split: an axis of a MAP becomes two; the inverse of stages_fuse for what is computed point
+ * by point.
  *
  *     y[n, k, o] = acc[n, k, o/2, o%2]     with o split by 2:  y[n, k, o, oi] = acc[n, k, o, oi]
  *
- * The array keeps its memory: a dim of E elements is read as E/2 rows of 2. So it is legal where the inner extent divides
- * the dim, and takes its blocks and the part's place in the whole whole. Who reads the result divides its index. */
+ * The array keeps its memory: a dim of E elements is read as E/2 rows of 2. So it is legal where
+ * the inner extent divides the dim, and takes its blocks and the part's place in the whole whole.
+ * Who reads the result divides its index. */
 #include <string.h>
 
 #include "loop/stage.h"
@@ -36,7 +38,8 @@ static Layout split_layout(const Layout *old, int d)
     for (int k = 0; k < old->n; k++) {
         LayoutDim dim = old->dim[k];
         const bool outer = dim.axis == d && dim.block == 0;
-        dim.axis = (int8_t)(dim.axis > d || (dim.axis == d && dim.block > 0) ? dim.axis + 1 : dim.axis);
+        dim.axis =
+            (int8_t)(dim.axis > d || (dim.axis == d && dim.block > 0) ? dim.axis + 1 : dim.axis);
         l.dim[l.n++] = dim;
         if (outer) {
             l.dim[l.n++] = (LayoutDim){.axis = (int8_t)(d + 1)};
@@ -121,10 +124,13 @@ static void split_axis(const Split *j, Stage *st)
     const char *name = inner_name(j->s->ctx->arena, st, old.name);
     const Expr extent[2] = {expr_divi(x, old.extent, j->inner), expr_int(x, j->inner)};
     memmove(&st->axis[a + 2], &st->axis[a + 1], sizeof(Axis) * (size_t)(st->naxes - a - 1));
-    st->axis[a] = (Axis){.name = old.name, .extent = extent[0], .var = expr_loop_var(x, old.name, extent[0])};
-    st->axis[a + 1] = (Axis){.name = name, .extent = extent[1], .var = expr_loop_var(x, name, extent[1])};
+    st->axis[a] =
+        (Axis){.name = old.name, .extent = extent[0], .var = expr_loop_var(x, old.name, extent[0])};
+    st->axis[a + 1] =
+        (Axis){.name = name, .extent = extent[1], .var = expr_loop_var(x, name, extent[1])};
     st->naxes++;
-    Expr change[2] = {old.var, expr_add(x, expr_muli(x, st->axis[a].var, j->inner), st->axis[a + 1].var)};
+    Expr change[2] = {old.var,
+                      expr_add(x, expr_muli(x, st->axis[a].var, j->inner), st->axis[a + 1].var)};
     stage_rewrite(x, st, put_position, change);
 }
 

@@ -4,7 +4,8 @@
  *     acc[p]   = sum over r < 3 of pad[p + r] * w[r]
  *     trim r:    r from max(1 - p, 0) to min(8 - p, 3)
  *
- * The bounds are what a loop over r may keep to; the meaning of the stage stays as it was, as the products left out are 0. */
+ * The bounds are what a loop over r may keep to; the meaning of the stage stays as it was, as the
+ * products left out are 0. */
 #include <string.h>
 
 #include "loop/access.h"
@@ -27,7 +28,8 @@ static bool uses_sum(const Bounds *b, Expr e)
 {
     const Stage *st = b->st;
     for (int a = st->naxes; a < st->naxes + st->nreduce; a++) {
-        if (a != b->axis && expr_uses_var(b->s->x, e, (int)expr_node(b->s->x, st->axis[a].var)->imm.i)) {
+        if (a != b->axis &&
+            expr_uses_var(b->s->x, e, (int)expr_node(b->s->x, st->axis[a].var)->imm.i)) {
             return true;
         }
     }
@@ -45,13 +47,15 @@ static void add_condition(Bounds *b, Expr condition)
         }
         return;
     }
-    if ((n.op != EX_LT && n.op != EX_LE) || n.varies || expr_type(x, expr_arg(x, condition, 0)) != DT_I64) {
+    if ((n.op != EX_LT && n.op != EX_LE) || n.varies ||
+        expr_type(x, expr_arg(x, condition, 0)) != DT_I64) {
         return;
     }
     Expr side = expr_sub(x, expr_arg(x, condition, 0), expr_arg(x, condition, 1)), coef, rest;
     side = n.op == EX_LE ? expr_addi(x, side, -1) : side;
     int64_t a;
-    if (!expr_linear_in(x, side, var_of(b), &coef, &rest) || !expr_is_int(x, coef, &a) || a == 0 || uses_sum(b, rest)) {
+    if (!expr_linear_in(x, side, var_of(b), &coef, &rest) || !expr_is_int(x, coef, &a) || a == 0 ||
+        uses_sum(b, rest)) {
         return;
     }
     if (a > 0) { /* r < ceil(-rest / a) */
@@ -63,7 +67,8 @@ static void add_condition(Bounds *b, Expr condition)
     }
 }
 
-/* The condition under which `load` reads what lies inside a bordered image; 0: it is of no such image. */
+/* The condition under which `load` reads what lies inside a bordered image; 0: it is of no such
+ * image. */
 static Expr inside_of(Stages *s, Expr load)
 {
     Exprs *x = s->x;
@@ -73,7 +78,8 @@ static Expr inside_of(Stages *s, Expr load)
     const int producer = s->tensor.at[expr_node(x, load)->imm.i].stage;
     const Stage *p = producer < 0 ? NULL : &s->stage.at[producer];
     const DType t = expr_type(x, load);
-    if (!p || p->form != STAGE_MAP || p->nresults > 1 || !dtype_is_float(t) || expr_node(x, p->update[0])->op != EX_SELECT ||
+    if (!p || p->form != STAGE_MAP || p->nresults > 1 || !dtype_is_float(t) ||
+        expr_node(x, p->update[0])->op != EX_SELECT ||
         expr_arg(x, p->update[0], 2) != expr_const(x, t, 0)) {
         return 0;
     }
@@ -89,10 +95,12 @@ bool stages_inner_range(Stages *s, int stage, int axis, Expr *low, Expr *high)
 {
     Exprs *x = s->x;
     const Stage *st = &s->stage.at[stage];
-    Bounds b = {.s = s, .st = st, .axis = axis, .low = expr_int(x, 0), .high = st->axis[axis].extent};
+    Bounds b = {
+        .s = s, .st = st, .axis = axis, .low = expr_int(x, 0), .high = st->axis[axis].extent};
     Expr factor[2], sum;
     if (st->form != STAGE_REDUCE || st->nresults != 1 || axis < st->naxes || st->where ||
-        expr_node(x, st->axis[axis].var)->op != EX_VAR || !product_terms(x, st->update[0], &factor[0], &factor[1], &sum)) {
+        expr_node(x, st->axis[axis].var)->op != EX_VAR ||
+        !product_terms(x, st->update[0], &factor[0], &factor[1], &sum)) {
         return false;
     }
     for (int k = 0; k < 2; k++) {

@@ -229,7 +229,8 @@ static void check_part(Verify *v, const StageTensor *t)
             wrong(v, "'%s' is not inside its array along dim %d", t->name, i);
         const int64_t block = layout_block(&t->layout, i);
         if (v->good && block > 1 &&
-            (expr_modi(x, t->dim[i], block) != expr_int(x, 0) || expr_modi(x, t->part.at[i], block) != expr_int(x, 0)))
+            (expr_modi(x, t->dim[i], block) != expr_int(x, 0) ||
+             expr_modi(x, t->part.at[i], block) != expr_int(x, 0)))
             wrong(v, "'%s' cuts a block along dim %d", t->name, i);
     }
 }

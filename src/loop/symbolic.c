@@ -1,6 +1,6 @@
 /* Evaluation of stages on expressions: elements of inputs are known as expressions (of the same
- * pool, over symbols), and so become those of the results. That carries shapes that a model computes
- * (Shape, Gather, Concat, Reshape...) through any op by nothing but its definition.
+ * pool, over symbols), and so become those of the results. That carries shapes that a model
+ * computes (Shape, Gather, Concat, Reshape...) through any op by nothing but its definition.
  *
  * An element is its stage's value with the axes replaced by numbers and every load by the element
  * loaded; reductions are unrolled. What cannot be resolved stays a load, which may yet vanish: a

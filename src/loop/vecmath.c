@@ -1,10 +1,11 @@
 /* Vector math: which ops it replaces, and the choice of the formula.
  *
  * exp, log, sigmoid, tanh and erf have formulas of their own in f32, because models are full of
- * them; the others are computed in f64 and rounded (sin, cos, tan round for themselves). Coefficients: polynomials by Chebyshev
- * interpolation at 60 digits of what is left of the function after its leading terms (say
- * (sin r - r) / r^3 in r^2), rounded to the type; the rationals of tanh and erf by linearised least
- * squares, reweighted until the relative error is level (Lawson). */
+ * them; the others are computed in f64 and rounded (sin, cos, tan round for themselves).
+ * Coefficients: polynomials by Chebyshev interpolation at 60 digits of what is left of the function
+ * after its leading terms (say (sin r - r) / r^3 in r^2), rounded to the type; the rationals of
+ * tanh and erf by linearised least squares, reweighted until the relative error is level
+ * (Lawson). */
 #include "loop/vecmath.h"
 
 #include <assert.h>
@@ -50,7 +51,8 @@ static bool takes_f32(ExprOp op)
 {
     if (op == EX_SIN || op == EX_COS || op == EX_TAN)
         return true;
-    return op == EX_EXP || op == EX_EXP_DOWN || op == EX_LOG || op == EX_SIGMOID || op == EX_TANH || op == EX_ERF;
+    return op == EX_EXP || op == EX_EXP_DOWN || op == EX_LOG || op == EX_SIGMOID || op == EX_TANH ||
+           op == EX_ERF;
 }
 
 static Expr expand_unary(const Math *m, ExprOp op, Expr a)

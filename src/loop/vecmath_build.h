@@ -58,8 +58,14 @@ static inline Expr compare(const Math *m, ExprOp op, Expr a, Expr b)
 }
 static inline Expr less(const Math *m, Expr a, Expr b) { return compare(m, EX_LT, a, b); }
 static inline Expr equal(const Math *m, Expr a, Expr b) { return compare(m, EX_EQ, a, b); }
-static inline Expr both(const Math *m, Expr a, Expr b) { return raw(m, EX_AND, DT_BOOL, 2, (Expr[]){a, b}); }
-static inline Expr either(const Math *m, Expr a, Expr b) { return raw(m, EX_OR, DT_BOOL, 2, (Expr[]){a, b}); }
+static inline Expr both(const Math *m, Expr a, Expr b)
+{
+    return raw(m, EX_AND, DT_BOOL, 2, (Expr[]){a, b});
+}
+static inline Expr either(const Math *m, Expr a, Expr b)
+{
+    return raw(m, EX_OR, DT_BOOL, 2, (Expr[]){a, b});
+}
 static inline Expr pick(const Math *m, Expr c, Expr a, Expr b)
 {
     return raw(m, EX_SELECT, expr_type(m->x, a), 3, (Expr[]){c, a, b});
@@ -125,7 +131,8 @@ static inline Expr poly_pairs(const Math *m, Expr z, Expr z2, int n, const doubl
     return r;
 }
 #define POLY(m, z, table) poly((m), (z), (int)(sizeof(table) / sizeof(table)[0]), (table))
-#define POLY_PAIRS(m, z, z2, table) poly_pairs((m), (z), (z2), (int)(sizeof(table) / sizeof(table)[0]), (table))
+#define POLY_PAIRS(m, z, z2, table)                                                                \
+    poly_pairs((m), (z), (z2), (int)(sizeof(table) / sizeof(table)[0]), (table))
 
 /* ---- vecmath_exp.c ---- */
 /* e^(a + low) * 2^shift; low 0: none */

@@ -61,9 +61,10 @@ static const double erfcx_f64[] = {
 /* Which arguments need no bounds: those that are known to lie on one side. */
 typedef enum ExpRange { EXP_ANY, EXP_NOT_ABOVE_0 } ExpRange;
 
-/* e^a = 2^k e^r with k = round(a / ln 2), so |r| <= ln2/2. 2^k is applied as two factors: k may lie below the least
- * normal exponent, or at 2^128 where the product is still finite. a / ln 2 is rounded by adding a large number whose low
- * bits are twice the exponent's bias: so the low bits are k + 2 bias, and either half of them, shifted up, is a factor. */
+/* e^a = 2^k e^r with k = round(a / ln 2), so |r| <= ln2/2. 2^k is applied as two factors: k may lie
+ * below the least normal exponent, or at 2^128 where the product is still finite. a / ln 2 is
+ * rounded by adding a large number whose low bits are twice the exponent's bias: so the low bits
+ * are k + 2 bias, and either half of them, shifted up, is a factor. */
 static Expr exp_of(const Math *m, Expr a, Expr low, int shift, ExpRange range)
 {
     const bool single = m->t == DT_F32;
@@ -160,14 +161,15 @@ Expr math_log(const Math *m, Expr a)
 Expr math_log1p(const Math *m, Expr a)
 {
     const Expr one = num(m, 1), u = add(m, one, a);
-    const Expr lost = pick(m, less(m, a, one), sub(m, a, sub(m, u, one)), sub(m, one, sub(m, u, a)));
+    const Expr lost =
+        pick(m, less(m, a, one), sub(m, a, sub(m, u, one)), sub(m, one, sub(m, u, a)));
     const Expr r = add(m, math_log(m, u), quo(m, lost, u));
     return pick(m, less(m, a, num(m, INFINITY)), r, add(m, a, a));
 }
 
-/* 1/(1 + e^-a), e^-a = 2^k e^r as in exp_of, but 2^k is one factor, which is 0 from k = -127 and inf from k = 128: no
- * sum is wrong for it, and results below the least normal number are 0. 3.1 ulp, in 15 instructions: swish is a fifth of
- * some networks. */
+/* 1/(1 + e^-a), e^-a = 2^k e^r as in exp_of, but 2^k is one factor, which is 0 from k = -127 and
+ * inf from k = 128: no sum is wrong for it, and results below the least normal number are 0. 3.1
+ * ulp, in 15 instructions: swish is a fifth of some networks. */
 static Expr sigmoid_f32(const Math *m, Expr a)
 {
     const Expr x = at_most(m, 87.9, at_least(m, -89, a));

@@ -100,8 +100,8 @@ Expr math_pow(const Math *m, Expr a, Expr b)
     return pick(m, either(m, equal(m, b, zero), equal(m, a, one)), one, r);
 }
 
-/* Exact: long division, 51 bits of the quotient a step. r - qB is exact in one fma, whichever of two
- * neighbours q is, because it is less than B and a multiple of B's last place. */
+/* Exact: long division, 51 bits of the quotient a step. r - qB is exact in one fma, whichever of
+ * two neighbours q is, because it is less than B and a multiple of B's last place. */
 static Expr fmod_f64(const Math *m, Expr a, Expr b, int steps)
 {
     enum { MAX_STEPS = 42 };
@@ -170,6 +170,7 @@ Expr math_int_pow(const Math *m, DType t, Expr a, Expr b)
     const Expr minus = splat(m, expr_int_of(m->x, t, -1));
     const Expr odd = compare(m, EX_NE, op2(m, EX_AND, b, one), zero);
     const Expr of_minus = pick(m, odd, minus, one);
-    const Expr inverse = pick(m, equal(m, a, one), one, pick(m, equal(m, a, minus), of_minus, zero));
+    const Expr inverse =
+        pick(m, equal(m, a, one), one, pick(m, equal(m, a, minus), of_minus, zero));
     return pick(m, less(m, b, zero), inverse, r);
 }

@@ -1,7 +1,8 @@
 /* Circular and hyperbolic functions and their inverses, computed in f64.
  *
- * sin, cos, tan: vecmath_turn.c takes whole quarter turns off; polynomials do the rest. Every lane is
- * computed as if it were near 0; only where a vector has a lane that is far, all are computed anew. */
+ * sin, cos, tan: vecmath_turn.c takes whole quarter turns off; polynomials do the rest. Every lane
+ * is computed as if it were near 0; only where a vector has a lane that is far, all are computed
+ * anew. */
 #include "loop/vecmath_build.h"
 
 static const double pi_2[2] = {0x1.921fb54442d18p+0, 0x1.1a62633145c07p-54};

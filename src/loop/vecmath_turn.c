@@ -1,17 +1,18 @@
 /* Argument reduction of sin, cos and tan: a = quarter pi/2 + r with |r| <= pi/4, in f64.
  *
- * Near: pi/2 in three parts; each step is one fma, and the first is exact, so that r has an error of
- * about an ulp up to |a| = 2^50.
+ * Near: pi/2 in three parts; each step is one fma, and the first is exact, so that r has an error
+ * of about an ulp up to |a| = 2^50.
  *
- * Far (after Payne and Hanek): a = M 2^E with an integer M, and of 2/pi 2^E only the bits from weight
- * 2 downwards count, because higher ones give whole turns. That window is cut out of a table of the
- * bits of 2/pi: word by word, each bit of its place chooses between the words as they are and the
- * words so much further on, which needs no memory and about two selects a word of the table. M times
- * the window is fixed-point arithmetic modulo 4; no f64 is nearer to a multiple of pi/2 than 2^-62,
- * and the product is right to 2^-137 (f32: 2^-30, 2^-73). */
+ * Far (after Payne and Hanek): a = M 2^E with an integer M, and of 2/pi 2^E only the bits from
+ * weight 2 downwards count, because higher ones give whole turns. That window is cut out of a table
+ * of the bits of 2/pi: word by word, each bit of its place chooses between the words as they are
+ * and the words so much further on, which needs no memory and about two selects a word of the
+ * table. M times the window is fixed-point arithmetic modulo 4; no f64 is nearer to a multiple of
+ * pi/2 than 2^-62, and the product is right to 2^-137 (f32: 2^-30, 2^-73). */
 #include "loop/vecmath_build.h"
 
-static const double pi_2[3] = {0x1.921fb54442d18p+0, 0x1.1a62633145c07p-54, -0x1.f1976b7ed8fbcp-110};
+static const double pi_2[3] = {0x1.921fb54442d18p+0, 0x1.1a62633145c07p-54,
+                               -0x1.f1976b7ed8fbcp-110};
 
 /* 2/pi: the bits behind the point, after four zeros (the window of 2^50 begins there) */
 enum { TABLE = 19, FIRST_EXPONENT = 50 };
@@ -85,8 +86,8 @@ static Expr to_real(const Math *m, Expr limb, double bias)
     return sub(m, unbits(m, b), num(m, 0x1p52 + bias));
 }
 
-/* r = f pi/2, f = the four limbs from p[0] downwards, of which the first is signed and counts 2^-30.
- * What sums round off goes to `low`; sums that cancel are exact. */
+/* r = f pi/2, f = the four limbs from p[0] downwards, of which the first is signed and counts
+ * 2^-30. What sums round off goes to `low`; sums that cancel are exact. */
 static Expr scaled(const Math *m, const Expr *p)
 {
     const Expr top = low_half(m, op2(m, EX_ADD, p[0], word(m, 0x80000000)));
@@ -120,7 +121,8 @@ Turn math_turn_far(const Math *m, Expr a, bool is_short)
     const Expr mantissa = op2(m, EX_OR, fraction, word(m, (uint64_t)1 << 52));
     multiply_add(m, limbs, p, low_half(m, mantissa), w, 0);
     multiply_add(m, limbs, p, down(m, mantissa, 32), w, 1);
-    /* The two bits before the point, rounded: what is left is in [-1/2, 1/2), its sign at the top. */
+    /* The two bits before the point, rounded: what is left is in [-1/2, 1/2), its sign at the
+     * top. */
     const Expr rounded = op2(m, EX_ADD, p[limbs - 1], word(m, (uint64_t)1 << 29));
     const Expr quarter = op2(m, EX_AND, down(m, rounded, 30), word(m, 3));
     p[limbs - 1] = op2(m, EX_SUB, p[limbs - 1], up(m, quarter, 30));

@@ -87,7 +87,8 @@ static void tell(const struct epoll_event *ev)
 {
     LoopSocket *const s = ev->data.ptr;
     unsigned events = 0;
-    events |= ev->events & (EPOLLIN | EPOLLRDHUP) ? LOOP_READ : 0; /* a half-closed socket reads as its end */
+    /* a half-closed socket reads as its end */
+    events |= ev->events & (EPOLLIN | EPOLLRDHUP) ? LOOP_READ : 0;
     events |= ev->events & EPOLLOUT ? LOOP_WRITE : 0;
     events |= ev->events & (EPOLLERR | EPOLLHUP) ? LOOP_GONE : 0;
     s->ready(s, events);
@@ -191,7 +192,8 @@ void event_loop_post(EventLoop *l, LoopPost *p)
 
 void event_loop_stop(EventLoop *l)
 {
-    __atomic_store_n(&l->stopped, true, __ATOMIC_RELEASE); /* no lock: a signal's handler may call this */
+    /* no lock: a signal's handler may call this */
+    __atomic_store_n(&l->stopped, true, __ATOMIC_RELEASE);
     wake(l);
 }
 

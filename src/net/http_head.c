@@ -41,7 +41,10 @@ static bool same_word(const char *at, size_t n, const char *word)
 
 static int hex_digit(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 size_t http_head_size(const char *at, size_t size)
@@ -283,7 +286,18 @@ const char *http_query(Arena *a, const HttpHead *h, const char *name)
 
 /* ---- chunks: RFC 9112 7.1 ---- */
 
-enum { CHUNK_SIZE, CHUNK_EXTENSION, CHUNK_SIZE_LF, CHUNK_DATA, CHUNK_CR, CHUNK_LF, TRAILER_START, TRAILER_LINE, TRAILER_LF, LAST_LF };
+enum {
+    CHUNK_SIZE,
+    CHUNK_EXTENSION,
+    CHUNK_SIZE_LF,
+    CHUNK_DATA,
+    CHUNK_CR,
+    CHUNK_LF,
+    TRAILER_START,
+    TRAILER_LINE,
+    TRAILER_LF,
+    LAST_LF
+};
 
 /* Where the reader is after c; -1: it may not stand there. */
 static int chunk_step(HttpChunks *s, char c)
@@ -298,14 +312,19 @@ static int chunk_step(HttpChunks *s, char c)
             return -1;
         return c == '\r' ? CHUNK_SIZE_LF : c == ';' || is_blank(c) ? CHUNK_EXTENSION : -1;
     case CHUNK_EXTENSION:
-        return c == '\r' ? CHUNK_SIZE_LF : c == '\n' || ++s->extra > MAX_CHUNK_EXTRA ? -1 : CHUNK_EXTENSION;
+        return c == '\r'                                   ? CHUNK_SIZE_LF
+               : c == '\n' || ++s->extra > MAX_CHUNK_EXTRA ? -1
+                                                           : CHUNK_EXTENSION;
     case CHUNK_SIZE_LF:
         s->digits = 0;
         return c != '\n' ? -1 : s->left > 0 ? CHUNK_DATA : TRAILER_START;
     case CHUNK_CR: return c == '\r' ? CHUNK_LF : -1;
     case CHUNK_LF: return c == '\n' ? CHUNK_SIZE : -1;
     case TRAILER_START: return c == '\r' ? LAST_LF : c == '\n' ? -1 : TRAILER_LINE;
-    case TRAILER_LINE: return c == '\r' ? TRAILER_LF : c == '\n' || ++s->extra > MAX_CHUNK_EXTRA ? -1 : TRAILER_LINE;
+    case TRAILER_LINE:
+        return c == '\r'                                   ? TRAILER_LF
+               : c == '\n' || ++s->extra > MAX_CHUNK_EXTRA ? -1
+                                                           : TRAILER_LINE;
     case TRAILER_LF: return c == '\n' ? TRAILER_START : -1;
     default: /* LAST_LF */
         s->done = c == '\n';
@@ -313,7 +332,8 @@ static int chunk_step(HttpChunks *s, char c)
     }
 }
 
-int64_t http_chunks_take(HttpChunks *c, const char *at, size_t size, const char **data, size_t *ndata)
+int64_t http_chunks_take(HttpChunks *c, const char *at, size_t size, const char **data,
+                         size_t *ndata)
 {
     *ndata = 0;
     size_t i = 0;
@@ -337,12 +357,31 @@ const char *http_status_text(int status)
         int status;
         const char *text;
     } row[] = {
-        {100, "Continue"}, {200, "OK"}, {202, "Accepted"}, {204, "No Content"}, {206, "Partial Content"}, {301, "Moved Permanently"},
-        {304, "Not Modified"}, {400, "Bad Request"}, {401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"},
-        {405, "Method Not Allowed"}, {408, "Request Timeout"}, {409, "Conflict"}, {413, "Content Too Large"},
-        {415, "Unsupported Media Type"}, {416, "Range Not Satisfiable"}, {417, "Expectation Failed"}, {421, "Misdirected Request"},
-        {429, "Too Many Requests"}, {431, "Request Header Fields Too Large"}, {500, "Internal Server Error"},
-        {501, "Not Implemented"}, {503, "Service Unavailable"}, {505, "HTTP Version Not Supported"},
+        {100, "Continue"},
+        {200, "OK"},
+        {202, "Accepted"},
+        {204, "No Content"},
+        {206, "Partial Content"},
+        {301, "Moved Permanently"},
+        {304, "Not Modified"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {408, "Request Timeout"},
+        {409, "Conflict"},
+        {413, "Content Too Large"},
+        {415, "Unsupported Media Type"},
+        {416, "Range Not Satisfiable"},
+        {417, "Expectation Failed"},
+        {421, "Misdirected Request"},
+        {429, "Too Many Requests"},
+        {431, "Request Header Fields Too Large"},
+        {500, "Internal Server Error"},
+        {501, "Not Implemented"},
+        {503, "Service Unavailable"},
+        {505, "HTTP Version Not Supported"},
     };
     for (size_t i = 0; i < sizeof row / sizeof row[0]; i++)
         if (row[i].status == status)

@@ -1,7 +1,9 @@
-/* Heads of HTTP/1.1 requests (RFC 9112), read strictly: what two readers could understand in two ways is refused.
+/* Heads of HTTP/1.1 requests (RFC 9112), read strictly: what two readers could understand in two
+ * ways is refused.
  *
- * Refused are: a line that ends in LF alone, folded headers, blanks before a colon, a length beside a chunked body, two lengths, a
- * coding other than chunked, control characters, a target that is neither a path nor *, a request of HTTP/1.1 without Host or with two. */
+ * Refused are: a line that ends in LF alone, folded headers, blanks before a colon, a length beside
+ * a chunked body, two lengths, a coding other than chunked, control characters, a target that is
+ * neither a path nor *, a request of HTTP/1.1 without Host or with two. */
 #ifndef LATHE_NET_HTTP_HEAD_H
 #define LATHE_NET_HTTP_HEAD_H
 
@@ -29,7 +31,8 @@ typedef struct HttpHead {
     bool keep_alive, expects_continue;
 } HttpHead;
 
-/* Bytes of the head at the start of `at`, with its empty line; 0: it is not there whole. Empty lines before it are part of it. */
+/* Bytes of the head at the start of `at`, with its empty line; 0: it is not there whole. Empty
+ * lines before it are part of it. */
 size_t http_head_size(const char *at, size_t size);
 /* Strings in `a`. 0, or the status that refuses it (400, 414, 431, 501, 505) with *why. */
 int http_head_parse(Arena *a, const char *at, size_t size, HttpHead *out, const char **why);
@@ -45,9 +48,11 @@ typedef struct HttpChunks { /* reads a chunked body piece by piece; zero at firs
     bool done;
 } HttpChunks;
 
-/* Takes from `at` what belongs to the body; *data: a piece of its content, of *ndata bytes (0: none this time). Returns the bytes taken, at
- * least one if there are any, until c->done; -1: it is malformed. */
-int64_t http_chunks_take(HttpChunks *c, const char *at, size_t size, const char **data, size_t *ndata);
+/* Takes from `at` what belongs to the body; *data: a piece of its content, of *ndata bytes (0: none
+ * this time). Returns the bytes taken, at least one if there are any, until c->done; -1: it is
+ * malformed. */
+int64_t http_chunks_take(HttpChunks *c, const char *at, size_t size, const char **data,
+                         size_t *ndata);
 
 /* "Not Found" .. */
 const char *http_status_text(int status);

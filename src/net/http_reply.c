@@ -45,7 +45,8 @@ bool http_put_text(Conn *c, const char *text) { return http_put(c, text, strlen(
 int http_write_some(Conn *c)
 {
     while (c->out_at < c->out_end) {
-        const ssize_t n = send(c->socket.fd, c->out + c->out_at, c->out_end - c->out_at, MSG_NOSIGNAL);
+        const ssize_t n =
+            send(c->socket.fd, c->out + c->out_at, c->out_end - c->out_at, MSG_NOSIGNAL);
         if (n < 0)
             return errno == EAGAIN || errno == EINTR ? 0 : -1;
         c->out_at += (size_t)n;
@@ -56,7 +57,9 @@ int http_write_some(Conn *c)
         return 1;
     off_t at = c->file_at;
     const int64_t left = c->file_end - c->file_at;
-    const ssize_t n = left > 0 ? sendfile(c->socket.fd, c->file, &at, left < FILE_PIECE ? (size_t)left : FILE_PIECE) : 0;
+    const ssize_t n = left > 0 ? sendfile(c->socket.fd, c->file, &at,
+                                          left < FILE_PIECE ? (size_t)left : FILE_PIECE)
+                               : 0;
     if (n < 0)
         return errno == EAGAIN || errno == EINTR ? 0 : -1;
     if (n == 0 && left > 0)
@@ -138,7 +141,8 @@ void http_reply_error(HttpExchange *x, int status, const char *message)
     http_reply(x, status, "application/json", str_text(&s), s.len);
 }
 
-/* bytes=a-b, a-, -n. False: none that is understood, so all of the file. *bad: nothing of it is in the file. */
+/* bytes=a-b, a-, -n. False: none that is understood, so all of the file. *bad: nothing of it is in
+ * the file. */
 static bool read_range(const char *text, int64_t size, int64_t *from, int64_t *to, bool *bad)
 {
     long long a = -1, b = -1;
@@ -146,7 +150,8 @@ static bool read_range(const char *text, int64_t size, int64_t *from, int64_t *t
     *bad = false;
     if (!text || strlen(text) > 60)
         return false;
-    if (sscanf(text, "bytes=-%lld%n", &b, &end) == 1 && text[end] == '\0' && text[7] >= '0' && b >= 0) {
+    if (sscanf(text, "bytes=-%lld%n", &b, &end) == 1 && text[end] == '\0' && text[7] >= '0' &&
+        b >= 0) {
         *from = b < size ? size - b : 0;
         *to = size;
         *bad = b == 0 || size == 0;
@@ -157,7 +162,8 @@ static bool read_range(const char *text, int64_t size, int64_t *from, int64_t *t
         return false;
     b = size - 1;
     int more = 0;
-    if (text[end] != '\0' && (sscanf(text + end, "%lld%n", &b, &more) != 1 || text[end + more] != '\0' || b < a))
+    if (text[end] != '\0' &&
+        (sscanf(text + end, "%lld%n", &b, &more) != 1 || text[end + more] != '\0' || b < a))
         return false;
     *from = a;
     *to = b < size - 1 ? b + 1 : size;
@@ -185,7 +191,8 @@ void http_reply_file(HttpExchange *x, const char *path, const char *type)
     if (bad)
         snprintf(range, sizeof range, "bytes */%lld", (long long)st.st_size);
     else
-        snprintf(range, sizeof range, "bytes %lld-%lld/%lld", (long long)from, (long long)to - 1, (long long)st.st_size);
+        snprintf(range, sizeof range, "bytes %lld-%lld/%lld", (long long)from, (long long)to - 1,
+                 (long long)st.st_size);
     if (part)
         http_add_header(x, "Content-Range", range);
     if (bad || x->no_body || from >= to) {
@@ -210,7 +217,9 @@ void http_stream(HttpExchange *x, int status, const char *type)
     x->conn->keep_alive = x->conn->keep_alive && x->chunked;
     begin_reply(x, status, type, -1);
     if (!x->conn->advancing)
-        http_wait_for(x->conn); /* it leaves with the loop: were it tried here, the exchange could end under the handler's hands */
+        /* it leaves with the loop: were it tried here, the exchange could end under the handler's
+         * hands */
+        http_wait_for(x->conn);
 }
 
 bool http_send(HttpExchange *x, const void *at, size_t size)
@@ -223,7 +232,8 @@ bool http_send(HttpExchange *x, const void *at, size_t size)
     char head[32];
     snprintf(head, sizeof head, "%zx\r\n", size);
     const bool fits = c->out_end - c->out_at + size <= c->server->opt.max_pending;
-    if (!fits || (x->chunked && !http_put_text(c, head)) || !http_put(c, at, size) || (x->chunked && !http_put_text(c, "\r\n"))) {
+    if (!fits || (x->chunked && !http_put_text(c, head)) || !http_put(c, at, size) ||
+        (x->chunked && !http_put_text(c, "\r\n"))) {
         c->state = CONN_REPLY; /* the exchange ends with it */
         http_kill(c);
         return false;
@@ -232,7 +242,10 @@ bool http_send(HttpExchange *x, const void *at, size_t size)
     return true;
 }
 
-size_t http_pending(const HttpExchange *x) { return x->conn ? x->conn->out_end - x->conn->out_at : 0; }
+size_t http_pending(const HttpExchange *x)
+{
+    return x->conn ? x->conn->out_end - x->conn->out_at : 0;
+}
 
 void http_finish(HttpExchange *x)
 {

@@ -24,7 +24,8 @@ static void end_exchange(HttpExchange *x)
     arena_free(x->arena);
 }
 
-/* The handler has the exchange: who asked to be told is told that it is over, else it stays until the handler replies. */
+/* The handler has the exchange: who asked to be told is told that it is over, else it stays until
+ * the handler replies. */
 static void leave_exchange(Conn *c)
 {
     HttpExchange *const x = c->x;
@@ -165,9 +166,12 @@ static bool read_body(Conn *c)
         const char *data = c->in;
         const int64_t left = x->head.length - (int64_t)x->body.len;
         size_t n = chunked ? 0 : (int64_t)c->nin < left ? c->nin : (size_t)left;
-        const int64_t taken = chunked ? http_chunks_take(&x->chunks, c->in, c->nin, &data, &n) : (int64_t)n;
+        const int64_t taken =
+            chunked ? http_chunks_take(&x->chunks, c->in, c->nin, &data, &n) : (int64_t)n;
         if (taken < 0 || x->body.len + n > c->server->opt.max_body) {
-            refuse(c, taken < 0 ? 400 : 413, taken < 0 ? "the body's chunks are malformed" : "the request's body is too long");
+            refuse(c, taken < 0 ? 400 : 413,
+                   taken < 0 ? "the body's chunks are malformed"
+                             : "the request's body is too long");
             return true;
         }
         str_addn(&x->body, data, n);
@@ -220,7 +224,8 @@ void http_wait_for(Conn *c)
         http_progress(c, c->server->opt.idle_timeout);
     if (reads && c->peer_done && !writes)
         http_kill(c);
-    else if (event_loop_socket(c->server->loop, &c->socket, (reads ? LOOP_READ : 0u) | (writes ? LOOP_WRITE : 0u), &e) != 0)
+    else if (event_loop_socket(c->server->loop, &c->socket,
+                               (reads ? LOOP_READ : 0u) | (writes ? LOOP_WRITE : 0u), &e) != 0)
         http_kill(c);
 }
 
@@ -268,8 +273,8 @@ static void on_ready(LoopSocket *s, unsigned events)
 
 /* ---- listening ---- */
 
-/* How readily it is given up for another: one that asks for nothing, one that is slow to ask, one that streams or is
- * slow to take; -1: never, the handler is at work for it. */
+/* How readily it is given up for another: one that asks for nothing, one that is slow to ask, one
+ * that streams or is slow to take; -1: never, the handler is at work for it. */
 static int dispensable(const Conn *c)
 {
     switch (c->state) {
@@ -291,8 +296,8 @@ static int from_peer(const HttpServer *s, uint64_t peer)
     return n;
 }
 
-/* All places are taken: the most dispensable goes; of these one of the address that has most; of these the one that
- * has not moved for longest. */
+/* All places are taken: the most dispensable goes; of these one of the address that has most; of
+ * these the one that has not moved for longest. */
 static bool make_room(HttpServer *s)
 {
     Conn *gone = NULL;
@@ -315,8 +320,9 @@ static uint64_t hash_address(const struct sockaddr_storage *a)
 {
     const struct sockaddr_in *const four = (const void *)a;
     const struct sockaddr_in6 *const six = (const void *)a;
-    return a->ss_family == AF_INET6 ? hash_bytes(&six->sin6_addr, 8, 6) /* the network: its addresses cost nothing */
-                                    : hash_bytes(&four->sin_addr, sizeof four->sin_addr, 4);
+    return a->ss_family == AF_INET6
+               ? hash_bytes(&six->sin6_addr, 8, 6) /* the network: its addresses cost nothing */
+               : hash_bytes(&four->sin_addr, sizeof four->sin_addr, 4);
 }
 
 static void accept_one(HttpServer *s, int fd, const struct sockaddr_storage *from)
@@ -365,21 +371,28 @@ static int open_listener(HttpServer *s, Error *e)
 {
     char port[16];
     struct addrinfo *found = NULL;
-    const struct addrinfo want = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE, .ai_socktype = SOCK_STREAM};
+    const struct addrinfo want = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
+                                  .ai_socktype = SOCK_STREAM};
     snprintf(port, sizeof port, "%d", s->opt.port);
-    if (s->opt.port < 0 || s->opt.port > 65535 || getaddrinfo(s->opt.host, port, &want, &found) != 0)
-        return error_set(e, ERR_INVALID, "%s:%d: no address to listen at (as 127.0.0.1:8080)", s->opt.host, s->opt.port);
+    if (s->opt.port < 0 || s->opt.port > 65535 ||
+        getaddrinfo(s->opt.host, port, &want, &found) != 0)
+        return error_set(e, ERR_INVALID, "%s:%d: no address to listen at (as 127.0.0.1:8080)",
+                         s->opt.host, s->opt.port);
     const int on = 1;
     s->socket.fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     int code = 0;
-    if (s->socket.fd < 0 || setsockopt(s->socket.fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
-        bind(s->socket.fd, found->ai_addr, found->ai_addrlen) != 0 || listen(s->socket.fd, 128) != 0)
-        code = error_set(e, ERR_IO, "%s:%d: listening: %s", s->opt.host, s->opt.port, strerror(errno));
+    if (s->socket.fd < 0 ||
+        setsockopt(s->socket.fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+        bind(s->socket.fd, found->ai_addr, found->ai_addrlen) != 0 ||
+        listen(s->socket.fd, 128) != 0)
+        code =
+            error_set(e, ERR_IO, "%s:%d: listening: %s", s->opt.host, s->opt.port, strerror(errno));
     freeaddrinfo(found);
     struct sockaddr_storage at;
     socklen_t size = sizeof at;
     if (code == 0 && getsockname(s->socket.fd, (struct sockaddr *)&at, &size) == 0)
-        s->port = ntohs(at.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&at)->sin6_port : ((struct sockaddr_in *)&at)->sin_port);
+        s->port = ntohs(at.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&at)->sin6_port
+                                                 : ((struct sockaddr_in *)&at)->sin_port);
     return code;
 }
 
@@ -387,7 +400,8 @@ int http_listen(EventLoop *l, const HttpOptions *opt, HttpServer **out, Error *e
 {
     Arena *const a = arena_new();
     HttpServer *const s = arena_new_of(a, HttpServer);
-    *s = (HttpServer){.arena = a, .loop = l, .opt = *opt, .socket = {.fd = -1, .ready = on_connection}};
+    *s = (HttpServer){
+        .arena = a, .loop = l, .opt = *opt, .socket = {.fd = -1, .ready = on_connection}};
     HttpOptions *const o = &s->opt;
     o->host = arena_strdup(a, opt->host ? opt->host : "127.0.0.1");
     o->max_connections = opt->max_connections ? opt->max_connections : 256;

@@ -1,4 +1,5 @@
-/* An HTTP/1.1 server on an event loop (event_loop.h): requests to one handler, replies whole, from files, or as streams.
+/* An HTTP/1.1 server on an event loop (event_loop.h): requests to one handler, replies whole, from
+ * files, or as streams.
  *
  *     static void handle(void *arg, HttpExchange *x)
  *     {
@@ -9,14 +10,16 @@
  *     }
  *     http_listen(loop, &(HttpOptions){.host = "127.0.0.1", .handle = handle}, &server, &e)
  *
- * An *exchange* is one request with its reply. The handler may reply at once or later, on the loop's thread; until then the exchange is
- * its own, even if the other side has gone (then replying does nothing). HEAD is handled as GET, without the body. Requests that follow on a
- * connection wait for the reply before them.
+ * An *exchange* is one request with its reply. The handler may reply at once or later, on the
+ * loop's thread; until then the exchange is its own, even if the other side has gone (then replying
+ * does nothing). HEAD is handled as GET, without the body. Requests that follow on a connection
+ * wait for the reply before them.
  *
- * Everything from outside is bounded: heads, bodies, connections, time without progress; what is too much is refused
- * with a status. Where all connections are taken the one that asks for least makes room for another, so that nobody
- * shuts others out by holding many. A browser's page elsewhere must not read this server by a name of its own that
- * leads here: with `names`, a Host that is neither an address, localhost nor one of them gets 421. */
+ * Everything from outside is bounded: heads, bodies, connections, time without progress; what is
+ * too much is refused with a status. Where all connections are taken the one that asks for least
+ * makes room for another, so that nobody shuts others out by holding many. A browser's page
+ * elsewhere must not read this server by a name of its own that leads here: with `names`, a Host
+ * that is neither an address, localhost nor one of them gets 421. */
 #ifndef LATHE_NET_HTTP_SERVER_H
 #define LATHE_NET_HTTP_SERVER_H
 
@@ -36,7 +39,8 @@ typedef struct HttpOptions { /* zero: the default of each */
     size_t max_body;         /* bytes; 1 MB */
     size_t max_pending;      /* bytes of a stream that the other side has not taken; 4 MB */
     int64_t head_timeout;    /* us from a request's first byte to its last of the head; 10 s */
-    int64_t idle_timeout;    /* us between requests, and without progress in a body or a reply; 60 s */
+    /* us between requests, and without progress in a body or a reply; 60 s */
+    int64_t idle_timeout;
     void (*handle)(void *arg, HttpExchange *x);
     void *arg;
 } HttpOptions;
@@ -59,7 +63,8 @@ HttpCounts http_counts(const HttpServer *s);
 const HttpHead *http_head(const HttpExchange *x);
 const char *http_body(const HttpExchange *x, size_t *size); /* NUL-terminated after `size` bytes */
 Arena *http_arena(HttpExchange *x);                         /* until the exchange ends */
-/* fn(arg) when the exchange is over: its reply was taken, or the other side has gone; it is the last moment in which it is valid. */
+/* fn(arg) when the exchange is over: its reply was taken, or the other side has gone; it is the
+ * last moment in which it is valid. */
 void http_on_end(HttpExchange *x, void (*fn)(void *arg), void *arg);
 
 /* One more header of the reply; before it begins. */
@@ -72,7 +77,8 @@ void http_reply_file(HttpExchange *x, const char *path, const char *type);
 
 /* A reply of unknown length, piece by piece, flushed at once. */
 void http_stream(HttpExchange *x, int status, const char *type);
-/* False: the other side has gone, or does not take what comes (max_pending). The exchange is over then, and not valid any more. */
+/* False: the other side has gone, or does not take what comes (max_pending). The exchange is over
+ * then, and not valid any more. */
 bool http_send(HttpExchange *x, const void *at, size_t size);
 size_t http_pending(const HttpExchange *x); /* bytes sent by http_send that have not left */
 void http_finish(HttpExchange *x);

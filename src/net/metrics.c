@@ -100,7 +100,8 @@ double histogram_quantile(const Histogram *h, double q)
     return below > 0 || want > 0 ? h->bound[h->n - 1] : 0;
 }
 
-void metrics_histogram(Str *out, const char *name, int nlabel, const MetricLabel *label, const Histogram *h)
+void metrics_histogram(Str *out, const char *name, int nlabel, const MetricLabel *label,
+                       const Histogram *h)
 {
     int64_t n = 0;
     for (int i = 0; i <= h->n; i++) {

@@ -1,7 +1,9 @@
-/* Metrics as Prometheus reads them (text format 0.0.4): written anew for each scrape, from counts that their owners keep.
+/* Metrics as Prometheus reads them (text format 0.0.4): written anew for each scrape, from counts
+ * that their owners keep.
  *
  *     metrics_family(&s, "lathe_events_total", "counter", "Records of events told.");
- *     metrics_value(&s, "lathe_events_total", 2, (MetricLabel[]){{"stream", name}, {"kind", "start"}}, n);
+ *     metrics_value(&s, "lathe_events_total", 2, (MetricLabel[]){{"stream", name}, {"kind",
+ * "start"}}, n);
  *
  * All values of a family follow its head. */
 #ifndef LATHE_NET_METRICS_H
@@ -27,7 +29,8 @@ void metrics_value(Str *out, const char *name, int nlabel, const MetricLabel *la
 /* Counts of values by size; any thread adds, any thread reads: what is read may lack the latest. */
 typedef struct Histogram {
     int n;
-    double bound[HISTOGRAM_MAX];          /* upper, inclusive, rising; above the last one is a bucket more */
+    /* upper, inclusive, rising; above the last one is a bucket more */
+    double bound[HISTOGRAM_MAX];
     _Atomic int64_t count[HISTOGRAM_MAX + 1];
     _Atomic int64_t sum;                  /* in millionths */
 } Histogram;
@@ -36,9 +39,11 @@ typedef struct Histogram {
 void histogram_init(Histogram *h, int n, double first, double factor);
 void histogram_add(Histogram *h, double value);
 int64_t histogram_count(const Histogram *h);
-/* The value below which a share q of all lies, 0 to 1, between bounds by straight lines; 0: there is none. */
+/* The value below which a share q of all lies, 0 to 1, between bounds by straight lines; 0: there
+ * is none. */
 double histogram_quantile(const Histogram *h, double q);
 /* NAME_bucket, NAME_sum, NAME_count. */
-void metrics_histogram(Str *out, const char *name, int nlabel, const MetricLabel *label, const Histogram *h);
+void metrics_histogram(Str *out, const char *name, int nlabel, const MetricLabel *label,
+                       const Histogram *h);
 
 #endif

@@ -7,9 +7,12 @@
 Expr activation_relu(Exprs *x, Expr v);
 Expr activation_leaky_relu(Exprs *x, Expr v, double alpha);
 Expr activation_elu(Exprs *x, Expr v, double alpha);
-Expr activation_softplus(Exprs *x, Expr v);                                 /* log(1 + e^v), without overflow */
+/* log(1 + e^v), without overflow */
+Expr activation_softplus(Exprs *x, Expr v);
 Expr activation_softsign(Exprs *x, Expr v);                                 /* v / (1 + |v|) */
-Expr activation_swish(Exprs *x, Expr v, double alpha);                      /* v * sigmoid(alpha v) */
-Expr activation_hard_sigmoid(Exprs *x, Expr v, double alpha, double beta);  /* alpha v + beta in [0, 1] */
+/* v * sigmoid(alpha v) */
+Expr activation_swish(Exprs *x, Expr v, double alpha);
+/* alpha v + beta in [0, 1] */
+Expr activation_hard_sigmoid(Exprs *x, Expr v, double alpha, double beta);
 
 #endif

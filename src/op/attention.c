@@ -13,11 +13,12 @@
  * exp is taken once an element, and the division is of the results, which are fewer. The keys are
  * transposed so that scores are a product whose right side is contiguous along the result's rows.
  *
- * Two things are no ONNX's, but of pass/raise_attention: an eighth input, which says where scores count, and `unseen`, what
- * they are elsewhere, before the mask is added; and `nan_is_zero`: rows whose softmax is NaN are zero.
+ * Two things are no ONNX's, but of pass/raise_attention: an eighth input, which says where scores
+ * count, and `unseen`, what they are elsewhere, before the mask is added; and `nan_is_zero`: rows
+ * whose softmax is NaN are zero.
  *
- * B batch, H query heads in groups that share one key/value head, S queries, T keys with the cache.
- */
+ * B batch, H query heads in groups that share one key/value head, S queries, T keys with the
+ * cache. */
 #include <math.h>
 #include <string.h>
 
@@ -207,7 +208,8 @@ static int attention_keys(const Attention *a)
     int64_t queries;
     if (expr_is_int(a->x, a->q[2], &queries) && queries == 1)
         return -1;
-    const StageBuild b = stage_begin(a->d->s, 4, (const Expr[]){a->k[0], a->k[1], a->k[3], a->k[2]});
+    const StageBuild b =
+        stage_begin(a->d->s, 4, (const Expr[]){a->k[0], a->k[1], a->k[3], a->k[2]});
     const Expr i[4] = {b.i[0], b.i[1], b.i[3], b.i[2]};
     const Expr v = a->key >= 0 ? stages_load(a->d->s, a->key, i) : load_operand(a, IN_K, a->k, i);
     return stage_map(a->d->s, &b, "keys", define_in(a->d, IN_K)->dtype, v);

@@ -213,7 +213,8 @@ int block_softmax(Stages *s, int tensor, int axis)
     for (int k = 0; k < t.rank; k++)
         if (k != axis)
             row[n++] = m.i[k];
-    const Expr inverse = expr_div(x, expr_const(x, acc, 1), stages_load(s, sum, row)); /* one a row */
+    /* one a row */
+    const Expr inverse = expr_div(x, expr_const(x, acc, 1), stages_load(s, sum, row));
     const Expr y = expr_mul(x, stages_load(s, weight, m.i), inverse);
     return stage_map(s, &m, "softmax", t.dtype, y);
 }

@@ -3,8 +3,8 @@
  * x (N,C,in...), w (K,C/group,kernel...) -> y (N,K,out...). Stages:
  *
  *     conv.pad  x with its border, if there is one (zeros; the zero point of x for integers)
- *     acc       REDUCE (n, k, p, q; c, r, s) of pad[n, c, p*stride + r*dilation, ...] * w[k, c, r, s]
- *     conv      MAP: bias, requantization
+ *     acc       REDUCE (n, k, p, q; c, r, s) of pad[n, c, p*stride + r*dilation, ...] * w[k, c, r,
+ * s] conv      MAP: bias, requantization
  *
  * In groups of several channels and outputs acc is (n, g, k, p, q): a product for each group.
  *
@@ -131,7 +131,8 @@ ConvPlace conv_place(Exprs *x, const ConvGroup *g, int split, const Expr *i)
 {
     if (!split)
         return (ConvPlace){i[1], conv_channel(x, g, i[1], expr_int(x, 0))};
-    return (ConvPlace){expr_add(x, expr_mul(x, i[1], g->outputs), i[2]), expr_mul(x, i[1], g->channels)};
+    return (ConvPlace){expr_add(x, expr_mul(x, i[1], g->outputs), i[2]),
+                       expr_mul(x, i[1], g->channels)};
 }
 
 Expr conv_load_acc(const Define *d, int acc, int rank, const Expr *index)
@@ -139,7 +140,8 @@ Expr conv_load_acc(const Define *d, int acc, int rank, const Expr *index)
     const StageTensor *t = &d->s->tensor.at[acc];
     if (t->rank == rank)
         return stages_load(d->s, acc, index);
-    Expr split[MAX_RANK] = {index[0], expr_div(d->x, index[1], t->dim[2]), expr_mod(d->x, index[1], t->dim[2])};
+    Expr split[MAX_RANK] = {index[0], expr_div(d->x, index[1], t->dim[2]),
+                            expr_mod(d->x, index[1], t->dim[2])};
     memcpy(&split[3], &index[2], sizeof *index * (size_t)(rank - 2));
     return stages_load(d->s, acc, split);
 }
@@ -171,9 +173,10 @@ static Expr less_zero(const Define *d, Expr v, Expr zero)
     return zero ? expr_sub(d->x, a, expr_cast(d->x, DT_I32, zero)) : a;
 }
 
-/* The sum's axes: channels first, whose neighbours are multiplied at once where they are narrow. Of one channel taps are neighbours,
- * the innermost ones. */
-static void conv_taps(const Define *d, StageBuild *b, int n, const Expr *w_dim, const char *const *names, Expr *tap)
+/* The sum's axes: channels first, whose neighbours are multiplied at once where they are narrow. Of
+ * one channel taps are neighbours, the innermost ones. */
+static void conv_taps(const Define *d, StageBuild *b, int n, const Expr *w_dim,
+                      const char *const *names, Expr *tap)
 {
     Stages *s = d->s;
     const bool narrow = define_int(d, "widen", 0) != 0 || conv_inputs(d->node->op).x_zero >= 0;
@@ -245,7 +248,8 @@ void conv_finish(Define *d, int acc, int bias)
     }
     const StageBuild b = define_begin(d, 0);
     const Expr v = conv_load_acc(d, acc, b.naxes, b.i);
-    define_map(d, 0, &b, define_has(d, bias) ? expr_add(d->x, v, define_load(d, bias, &b.i[1])) : v);
+    define_map(d, 0, &b,
+               define_has(d, bias) ? expr_add(d->x, v, define_load(d, bias, &b.i[1])) : v);
 }
 
 void define_conv(Define *d)
@@ -265,14 +269,15 @@ void define_conv(Define *d)
     conv_finish(d, conv_reduce(d, &win, &a), 2);
 }
 
-/* Sum of (x - x_zero) * (w - w_zero); the border is x_zero, so that it counts as 0. Where pass/fold_zero_points.c has taken
- * the zero point off the sums it is still attribute border. */
+/* Sum of (x - x_zero) * (w - w_zero); the border is x_zero, so that it counts as 0. Where
+ * pass/fold_zero_points.c has taken the zero point off the sums it is still attribute border. */
 static int integer_conv(Define *d, int x_input, int x_zero, int w_input, int w_zero)
 {
     Window win = conv_window(d, x_input, w_input);
     const bool has_zero = quant_zero(d, x_zero) >= 0;
     const DType t = dtype_compute(define_in(d, x_input)->dtype);
-    const Expr zero = has_zero ? define_load_scalar(d, x_zero) : expr_int_of(d->x, t, node_int(d->node, "border", 0));
+    const Expr zero = has_zero ? define_load_scalar(d, x_zero)
+                               : expr_int_of(d->x, t, node_int(d->node, "border", 0));
     const ConvArgs a = {
         .x = pad_input(d, d->in[x_input], &win, zero),
         .w = d->in[w_input],

@@ -4,7 +4,8 @@
 
 #include "op/window.h"
 
-/* Where a convolution has its weight and x's zero point; x itself is input 0. Of other ops: no weight; -1: no such input. */
+/* Where a convolution has its weight and x's zero point; x itself is input 0. Of other ops: no
+ * weight; -1: no such input. */
 typedef struct ConvInputs {
     int w, x_zero;
 } ConvInputs;
@@ -18,8 +19,8 @@ typedef struct ConvGroup {
 
 /* (k / outputs) * channels + c; k and c variables. Just c for one group. */
 Expr conv_channel(Exprs *x, const ConvGroup *g, Expr k, Expr c);
-/* acc's dims (n, k, ..) become (n, g, k, ..) where groups have several channels and outputs, so that each is a product of
- * its own. Returns by how many the rank grows: 0 or 1. */
+/* acc's dims (n, k, ..) become (n, g, k, ..) where groups have several channels and outputs, so
+ * that each is a product of its own. Returns by how many the rank grows: 0 or 1. */
 int conv_split_groups(Exprs *x, const ConvGroup *g, int rank, Expr *dims);
 /* Of an acc so begun: its output channel, and the first channel of x that it reads. */
 typedef struct ConvPlace {

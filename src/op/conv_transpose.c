@@ -2,17 +2,18 @@
  *
  * x (N,C,in...), w (C,K/group,kernel...) -> y (N,K,out...). Input i and kernel position r reach
  * output o = i*stride + r*dilation - pad. With stride 1 that is a convolution with i = o + pad -
- * r*dilation. With stride > 1 only every stride-th r reaches a given o. Write o = P*stride + u, 0 <= u
- * < stride, and U = (u + pad) % stride, e = (u + pad) / stride: for dilation 1 exactly r = U + t*stride
- * and i = P + e - t do, t = 0, 1... So
+ * r*dilation. With stride > 1 only every stride-th r reaches a given o. Write o = P*stride + u, 0
+ * <= u < stride, and U = (u + pad) % stride, e = (u + pad) / stride: for dilation 1 exactly r = U +
+ * t*stride and i = P + e - t do, t = 0, 1... So
  *
  *     pad   x with the border that P + e - t runs into
- *     acc   REDUCE (n, k, P, u, Q, v; c, t, s) of pad[n, c, P + e - t, ...] * w[c, k, U + t*stride, ...]
- *     MAP   y[n, k, p, q] = acc[n, k, p / stride, p % stride, ...] + bias
+ *     acc   REDUCE (n, k, P, u, Q, v; c, t, s) of pad[n, c, P + e - t, ...] * w[c, k, U + t*stride,
+ * ...] MAP   y[n, k, p, q] = acc[n, k, p / stride, p % stride, ...] + bias
  *
- * wastes nothing, and for each phase (u, v) acc is a plain contraction. Where stride divides the output,
- * acc lies as y does. The weight is padded with zeros where stride does not divide the kernel. A dim with both stride > 1 and
- * dilation > 1 tests (o + pad - r*dilation) % stride instead. */
+ * wastes nothing, and for each phase (u, v) acc is a plain contraction. Where stride divides the
+ * output, acc lies as y does. The weight is padded with zeros where stride does not divide the
+ * kernel. A dim with both stride > 1 and dilation > 1 tests (o + pad - r*dilation) % stride
+ * instead. */
 #include "op/conv.h"
 
 #include "op/table.h"
@@ -179,7 +180,9 @@ static void dim_index(const Define *d, const Plan *p, int k, const StageBuild *b
     const Expr start = expr_add(x, o, expr_divi(x, moved, w->stride[k]));
     const Expr i = expr_sub(x, start, expr_muli(x, tap, w->dilation[k]));
     *xi = expr_add(x, i, p->dim[k].before);
-    *wi = p->dim[k].phases ? expr_add(x, expr_muli(x, tap, w->stride[k]), expr_modi(x, moved, w->stride[k])) : tap;
+    *wi = p->dim[k].phases
+              ? expr_add(x, expr_muli(x, tap, w->stride[k]), expr_modi(x, moved, w->stride[k]))
+              : tap;
 }
 
 /* Of a plan whose places in acc are those without groups; they move with the split. */

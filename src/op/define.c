@@ -141,8 +141,8 @@ Expr define_load_scalar(const Define *d, int k)
     return define_load(d, k, index);
 }
 
-/* A dim that is not known is read as it is: inference assumed it equal to the output's. An output dim of 1
- * makes the index 0 by its own bounds. */
+/* A dim that is not known is read as it is: inference assumed it equal to the output's. An output
+ * dim of 1 makes the index 0 by its own bounds. */
 Expr define_load_broadcast(const Define *d, int k, int rank, const Expr *index)
 {
     const StageTensor *t = &d->s->tensor.at[d->in[k]];

@@ -4,8 +4,8 @@
 
 #include "graph/graph.h"
 
-/* The labels of an operand or of the result, a dim each: a letter, or a number above all letters for a dim of an
- * ellipsis, counted from the right. */
+/* The labels of an operand or of the result, a dim each: a letter, or a number above all letters
+ * for a dim of an ellipsis, counted from the right. */
 typedef struct EinsumTerm {
     int n;
     int label[MAX_RANK];

@@ -87,7 +87,8 @@ static Expr gelu(const Define *d, DType t, const Expr *v, int n)
 static Expr hard_sigmoid(const Define *d, DType t, const Expr *v, int n)
 {
     (void)t, (void)n;
-    return activation_hard_sigmoid(d->x, v[0], define_float(d, "alpha", 0.2), define_float(d, "beta", 0.5));
+    return activation_hard_sigmoid(d->x, v[0], define_float(d, "alpha", 0.2),
+                                   define_float(d, "beta", 0.5));
 }
 
 static Expr hard_swish(const Define *d, DType t, const Expr *v, int n)

@@ -102,7 +102,8 @@ void define_constant_of_shape(Define *d)
 
 /* ---- Fill ---- */
 
-/* Inputs: one element, then the shape of each result. A pass makes such nodes for borders of arrays. */
+/* Inputs: one element, then the shape of each result. A pass makes such nodes for borders of
+ * arrays. */
 void infer_fill(const Infer *f)
 {
     if (f->node->nin != f->node->nout + 1)

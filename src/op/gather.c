@@ -1,7 +1,7 @@
 /* Gather, GatherElements, GatherND (one MAP with a load at an index that is data), and
  * ScatterElements, ScatterND, TensorScatter (one SCATTER that starts as a copy of the data).
- * Negative indices count from the end. A gather's index out of range reads the nearest element (of an axis that has
- * none there is nothing to read: an error), a scatter's is skipped. */
+ * Negative indices count from the end. A gather's index out of range reads the nearest element (of
+ * an axis that has none there is nothing to read: an error), a scatter's is skipped. */
 #include "op/index.h"
 #include "op/table.h"
 

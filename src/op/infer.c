@@ -219,8 +219,8 @@ static bool is_input_symbol(const Infer *f, const char *name)
     return false;
 }
 
-/* Named after the node's first output, whose name no other value has (nodes may have equal names): the
- * same each time that the node is inferred. */
+/* Named after the node's first output, whose name no other value has (nodes may have equal names):
+ * the same each time that the node is inferred. */
 Expr infer_fresh_sym(const Infer *f, const char *what, int64_t low, int64_t high)
 {
     Arena *a = f->ctx->arena;

@@ -9,8 +9,8 @@
 
 /* ---- inference ---- */
 
-/* (...,M,K) x (...,K,N), each with its matrix axes the other way round where it is transposed; or vectors
- * (K) on either side, whose axis the result lacks. */
+/* (...,M,K) x (...,K,N), each with its matrix axes the other way round where it is transposed; or
+ * vectors (K) on either side, whose axis the result lacks. */
 static void infer_transposed(const Infer *f, int ka, int kb, bool trans_a, bool trans_b, DType t)
 {
     const Value *a = infer_in(f, ka), *b = infer_in(f, kb);
@@ -52,8 +52,8 @@ void infer_fused_matmul(const Infer *f)
 {
     if (node_int(f->node, "transBatchA", 0) || node_int(f->node, "transBatchB", 0))
         infer_unsupported(f, "an operand whose batch axes are transposed");
-    infer_transposed(f, 0, 1, node_int(f->node, "transA", 0) != 0, node_int(f->node, "transB", 0) != 0,
-                     infer_in(f, 0)->dtype);
+    infer_transposed(f, 0, 1, node_int(f->node, "transA", 0) != 0,
+                     node_int(f->node, "transB", 0) != 0, infer_in(f, 0)->dtype);
 }
 
 /* A parameter k (if present) of the rows of operand a, or of the columns: a scalar, one per line,
@@ -304,7 +304,8 @@ void define_gemm(Define *d)
     define_map(d, 0, &s, v);
 }
 
-/* alpha * A B, A and B transposed as in Gemm, batched as in MatMul; vectors are never transposed. */
+/* alpha * A B, A and B transposed as in Gemm, batched as in MatMul; vectors are never
+ * transposed. */
 void define_fused_matmul(Define *d)
 {
     const Operand a = {.tensor = d->in[0],

@@ -64,7 +64,8 @@ static bool holds(const Stages *s, Expr e, DType narrow)
     const ExprNode *n = expr_node(s->x, e);
     switch (n->op) {
     case EX_LOAD: return s->tensor.at[n->imm.i].dtype == narrow;
-    case EX_SELECT: return holds(s, expr_arg(s->x, e, 1), narrow) && holds(s, expr_arg(s->x, e, 2), narrow);
+    case EX_SELECT:
+        return holds(s, expr_arg(s->x, e, 1), narrow) && holds(s, expr_arg(s->x, e, 2), narrow);
     case EX_FLOAT: return n->imm.f == 0;
     default: return false;
     }
@@ -85,7 +86,8 @@ static void narrow_copies(const Node *node, Stages *s, int first, DType narrow, 
 }
 
 /* A load gives the compute type anyway: the copies cost nothing and go. */
-static void inline_widened(const Node *node, Stages *s, int first, const int *in, const int *wide, const int *out)
+static void inline_widened(const Node *node, Stages *s, int first, const int *in, const int *wide,
+                           const int *out)
 {
     for (int k = 0; k < node->nin; k++)
         if (wide[k] != in[k])
@@ -95,8 +97,8 @@ static void inline_widened(const Node *node, Stages *s, int first, const int *in
             narrow_copies(node, s, first, s->tensor.at[in[k]].dtype, out);
 }
 
-static void define_with(Context *ctx, const Graph *g, NodeId n, Stages *s, Expr *var_map, const int *in, int *out,
-                        bool variants)
+static void define_with(Context *ctx, const Graph *g, NodeId n, Stages *s, Expr *var_map,
+                        const int *in, int *out, bool variants)
 {
     const Node *node = &g->node.at[n];
     const int first = s->stage.len;
@@ -120,12 +122,14 @@ static void define_with(Context *ctx, const Graph *g, NodeId n, Stages *s, Expr 
     inline_widened(node, s, first, in, d.in, out);
 }
 
-void op_define(Context *ctx, const Graph *g, NodeId n, Stages *s, Expr *var_map, const int *in, int *out)
+void op_define(Context *ctx, const Graph *g, NodeId n, Stages *s, Expr *var_map, const int *in,
+               int *out)
 {
     define_with(ctx, g, n, s, var_map, in, out, false);
 }
 
-void op_define_variant(Context *ctx, const Graph *g, NodeId n, Stages *s, Expr *var_map, const int *in, int *out)
+void op_define_variant(Context *ctx, const Graph *g, NodeId n, Stages *s, Expr *var_map,
+                       const int *in, int *out)
 {
     define_with(ctx, g, n, s, var_map, in, out, true);
 }
@@ -282,7 +286,8 @@ static void check_inputs(Graph *g, NodeId id)
         graph_fail(g, id, ERR_INVALID, "has %d outputs", node->nout);
     for (int k = 0; k < node->nin; k++) {
         if (node->in[k] < 0) {
-            if (k < row->min_in || (row->max_in < 0 && row->class != 'C')) /* of a list none is optional */
+            if (k < row->min_in ||
+                (row->max_in < 0 && row->class != 'C')) /* of a list none is optional */
                 graph_fail(g, id, ERR_INVALID, "input %d is missing", k);
             continue;
         }

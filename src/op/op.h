@@ -23,10 +23,12 @@
 /* Element k of a row-major constant, in its compute type. */
 Expr constant_element(Exprs *x, const Tensor *t, int64_t k);
 
-/* Attribute `widen` (pass/lower_precision sets it; no model has it): the node reads inputs of small float types as what
- * they are computed in, so that a product of bf16 has an f32 result, and types of inputs may be mixed. */
+/* Attribute `widen` (pass/lower_precision sets it; no model has it): the node reads inputs of small
+ * float types as what they are computed in, so that a product of bf16 has an f32 result, and types
+ * of inputs may be mixed. */
 bool op_widens(const Node *n, DType input);
-/* Attribute `narrow_state` (likewise): a recurrence's products read the state of the step before as bf16. */
+/* Attribute `narrow_state` (likewise): a recurrence's products read the state of the step before as
+ * bf16. */
 bool op_narrows_state(const Node *n);
 
 /* ---- inference ---- */
@@ -70,8 +72,9 @@ Expr infer_product(const Infer *f, int n, const Expr *dims);
 int infer_broadcast(const Infer *f, int ra, const Expr *a, int rb, const Expr *b, Expr *out);
 /* a == b: if provably different fails; if unknown records an assumption. */
 void infer_require_equal(const Infer *f, Expr a, Expr b, const char *what);
-/* An axis has something to read from, if `reads` (at least 0) is not 0; else the node has no result. Noted as an
- * Assumption, min(dim, min(reads, 1)) == min(reads, 1), where it depends on open sizes. */
+/* An axis has something to read from, if `reads` (at least 0) is not 0; else the node has no
+ * result. Noted as an Assumption, min(dim, min(reads, 1)) == min(reads, 1), where it depends on
+ * open sizes. */
 void infer_require_some(const Infer *f, Expr dim, Expr reads);
 Expr infer_fresh_sym(const Infer *f, const char *what, int64_t low,
                      int64_t high); /* size that depends on data */
@@ -99,9 +102,11 @@ typedef struct Define {
 /* Defines `node` in s: `in` are tensors of s with the values' shapes; fills out[]. */
 void op_define(Context *ctx, const Graph *g, NodeId n, Stages *s, Expr *var_map, const int *in,
                int *out);
-/* By the variant that pass/choose_variants took: the same values but for rounding. What is compiled is defined so; what
- * an op means, and so what others learn about it and what checks go by, is its plain definition. */
-void op_define_variant(Context *ctx, const Graph *g, NodeId n, Stages *s, Expr *var_map, const int *in, int *out);
+/* By the variant that pass/choose_variants took: the same values but for rounding. What is compiled
+ * is defined so; what an op means, and so what others learn about it and what checks go by, is its
+ * plain definition. */
+void op_define_variant(Context *ctx, const Graph *g, NodeId n, Stages *s, Expr *var_map,
+                       const int *in, int *out);
 bool op_has_define(OpCode op);
 
 bool define_has(const Define *d, int k);
@@ -128,8 +133,8 @@ _Noreturn void define_fail(const Define *d, const char *format, ...)
 Expr define_load_scalar(const Define *d, int k);
 void define_out(Define *d, int k,
                 int tensor); /* cast or copy stage added if type differs or it is an input */
-/* Elementwise helper: output k = value over its own axes: begin gives the build, then define_map.
- */
+/* Elementwise helper: output k = value over its own axes: begin gives the build, then
+ * define_map. */
 StageBuild define_begin(const Define *d, int k);
 void define_map(Define *d, int k, const StageBuild *b,
                 Expr value); /* value is cast to the output's compute type */
@@ -150,11 +155,11 @@ typedef enum ReduceKind {
     REDUCE_SUMSQ,
     REDUCE_MAX_NUMBER /* passes over NaNs: those of a softmax make its sum NaN anyhow */
 } ReduceKind;
-/* The value that changes nothing: 0, 1, the type's lowest (-inf) or highest (+inf). Compute types.
- */
+/* The value that changes nothing: 0, 1, the type's lowest (-inf) or highest (+inf). Compute
+ * types. */
 Expr reduce_identity(Exprs *x, ReduceKind kind, DType t);
-/* state and one more value, or another partial result. The least and the largest of values with a NaN
- * among them is NaN, wherever it stands and however the reduction is split. */
+/* state and one more value, or another partial result. The least and the largest of values with a
+ * NaN among them is NaN, wherever it stands and however the reduction is split. */
 Expr reduce_join(Exprs *x, ReduceKind kind, Expr state, Expr v);
 int block_reduce(Stages *s, int tensor, uint32_t axes, bool keep, ReduceKind kind, DType acc);
 

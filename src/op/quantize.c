@@ -43,8 +43,8 @@ int quant_zero(const Define *d, int k)
     return !define_has(d, k) || (elems && n > 0 && all) ? -1 : d->in[k];
 }
 
-/* Limits a float to the finite range of `to`, a float type; NaN stays: min and max give their second
- * operand where either is NaN. */
+/* Limits a float to the finite range of `to`, a float type; NaN stays: min and max give their
+ * second operand where either is NaN. */
 static Expr quant_saturate_float(Exprs *x, Expr v, DType to)
 {
     const DType t = expr_type(x, v);
@@ -177,7 +177,8 @@ static Expr range_end(Define *d, ReduceKind kind)
     return reduce_join(d->x, kind, expr_float(d->x, DT_F32, 0), stages_load(d->s, t, NULL));
 }
 
-/* With a NaN in x the scale is NaN, with an infinity it is infinite; zero point and y are 0 then. */
+/* With a NaN in x the scale is NaN, with an infinity it is infinite; zero point and y are 0
+ * then. */
 void define_dynamic_quantize(Define *d)
 {
     Exprs *x = d->x;

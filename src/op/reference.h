@@ -21,11 +21,11 @@ typedef struct Reference {
  * Fails if a tensor does not fit its input, or an assumption of inference does not hold. */
 void reference_run(Context *ctx, const Graph *g, Tensor *const *in, Tensor **out);
 
-/* Chosen elements (row-major) of `out`, a result of the last of `node`: class S nodes that stand in this
- * order and whose other results nobody needs to know. They are defined in one Stages and evaluated
- * in double from the tensors that r holds; magnitude: see loop/oracle.h. Only what these elements
- * need is computed. r stays as it was, and may be used so by several threads: memory is ctx's, and
- * failures go there. */
+/* Chosen elements (row-major) of `out`, a result of the last of `node`: class S nodes that stand in
+ * this order and whose other results nobody needs to know. They are defined in one Stages and
+ * evaluated in double from the tensors that r holds; magnitude: see loop/oracle.h. Only what these
+ * elements need is computed. r stays as it was, and may be used so by several threads: memory is
+ * ctx's, and failures go there. */
 void reference_elements(Context *ctx, const Reference *r, int nnode, const NodeId *node,
                         ValueId out, int64_t n, const int64_t *index, Scalar *value,
                         double *magnitude);

@@ -4,8 +4,8 @@
  *
  *     input   (D,T,B,G*H; i)   X W^T and its bias, for all time steps at once   reduce
  *     before  (S,D,B,H)        h[s-1]                                           map, in the cycle
- *     gates   (S,D,B,G,H; k)   before R^T and its bias                          reduce, in the cycle
- *     c, h    (S,D,B,H)        along s                                          scan
+ *     gates   (S,D,B,G,H; k)   before R^T and its bias                          reduce, in the
+ * cycle c, h    (S,D,B,H)        along s                                          scan
  *
  * s is the step: time s forward, time T-1-s in reverse (time len-1-s where the sequences have
  * lengths of their own). Past the end of a sequence the state stays as it is. Peepholes,
@@ -306,11 +306,13 @@ static Expr load_before(const Cell *c, int tensor, int initial, const Expr i[4])
                        stages_load(c->d->s, tensor, at));
 }
 
-static int multiply_add(const Cell *c, const StageBuild *b, const char *name, Expr init, Expr u, Expr v)
+static int multiply_add(const Cell *c, const StageBuild *b, const char *name, Expr init, Expr u,
+                        Expr v)
 {
     Exprs *x = c->x;
     const Expr state = expr_state(x, c->acc, 0), state2 = expr_state2(x, c->acc, 0);
-    return stage_reduce(c->d->s, b, name, c->acc, init, expr_fma(x, u, v, state), expr_add(x, state, state2));
+    return stage_reduce(c->d->s, b, name, c->acc, init, expr_fma(x, u, v, state),
+                        expr_add(x, state, state2));
 }
 
 static Expr gate_row(const Cell *c, Expr gate, Expr j)
@@ -345,9 +347,9 @@ static StageBuild cell_begin(const Cell *c)
     return stage_begin(c->d->s, 4, (const Expr[]){c->steps, c->count, c->batch, c->hidden});
 }
 
-/* h R^T and its bias, for the gates [first, first + count): (S,D,B,count,H). `reset`: h is multiplied by this
- * tensor (S,D,B,H) first; -1: it is not. The state of the step before is a stage of its own, so that the
- * product has two plain factors. */
+/* h R^T and its bias, for the gates [first, first + count): (S,D,B,count,H). `reset`: h is
+ * multiplied by this tensor (S,D,B,H) first; -1: it is not. The state of the step before is a stage
+ * of its own, so that the product has two plain factors. */
 static int cell_recurrent(const Cell *c, int first, int count, int reset)
 {
     Exprs *x = c->x;
@@ -355,7 +357,8 @@ static int cell_recurrent(const Cell *c, int first, int count, int reset)
     Expr h = load_before(c, c->h, IN_H, m.i);
     if (reset >= 0)
         h = expr_mul(x, stages_load(c->d->s, reset, m.i), h);
-    const int before = stage_map(c->d->s, &m, "before", op_narrows_state(c->d->node) ? DT_BF16 : c->acc, h);
+    const int before =
+        stage_map(c->d->s, &m, "before", op_narrows_state(c->d->node) ? DT_BF16 : c->acc, h);
     const Expr dims[5] = {c->steps, c->count, c->batch, expr_int(x, count), c->hidden};
     StageBuild b = stage_begin(c->d->s, 5, dims);
     stage_reduce_axes(c->d->s, &b, 1, &c->hidden);
@@ -369,7 +372,8 @@ static int cell_recurrent(const Cell *c, int first, int count, int reset)
 static Expr load_input(const Cell *c, int gate, const Expr i[4])
 {
     const Expr row = gate_row(c, expr_int(c->x, gate), i[3]);
-    return stages_load(c->d->s, c->input, (const Expr[]){i[1], turn_time(c, i[0], i[1], i[2]), i[2], row});
+    return stages_load(c->d->s, c->input,
+                       (const Expr[]){i[1], turn_time(c, i[0], i[1], i[2]), i[2], row});
 }
 
 /* Gate number `at` of a tensor of cell_recurrent. */
@@ -433,7 +437,8 @@ static void define_last(Define *d, int k, const Cell *c, int tensor, int initial
         return;
     const StageBuild m = define_begin(d, k);
     const Expr dir = m.i[c->batch_first ? 1 : 0], b = m.i[c->batch_first ? 0 : 1];
-    const Expr last = expr_addi(d->x, c->steps, -1), none = expr_le(d->x, c->steps, expr_int(d->x, 0));
+    const Expr last = expr_addi(d->x, c->steps, -1),
+               none = expr_le(d->x, c->steps, expr_int(d->x, 0));
     const Expr before = load_initial(c, initial, dir, b, m.i[2]);
     const Expr after = stages_load(d->s, tensor, (const Expr[]){last, dir, b, m.i[2]});
     define_map(d, k, &m, expr_select(d->x, none, before, after));
@@ -483,8 +488,8 @@ static void lstm_step(Cell *c)
     cell_state(c, &m, c->h, IN_H, expr_mul(x, o, activate(c, 2, m.i[1], now)));
 }
 
-/* Gates z, r, h. Where the reset gate comes before the product, all of it is there first: then z is a product of
- * its own, beside the last one. */
+/* Gates z, r, h. Where the reset gate comes before the product, all of it is there first: then z is
+ * a product of its own, beside the last one. */
 static void gru_step(Cell *c)
 {
     Exprs *x = c->x;

@@ -98,7 +98,8 @@ void infer_swiglu(const Infer *f)
 void define_swiglu(Define *d)
 {
     const StageBuild b = define_begin(d, 0);
-    const Expr gate = activation_swish(d->x, define_load(d, 0, b.i), node_float(d->node, "alpha", 1));
+    const Expr gate =
+        activation_swish(d->x, define_load(d, 0, b.i), node_float(d->node, "alpha", 1));
     define_map(d, 0, &b, expr_mul(d->x, gate, define_load(d, 1, b.i)));
 }
 

@@ -96,8 +96,8 @@ static Expr product(Exprs *x, const Factors *f)
 }
 
 /* The size that -1 stands for: the input's elements over the other output dims. Factors that both
- * have are dropped first, so that (N,12,S,S) -> (N*12,-1,S) gives S and no division; so are known sizes of 0, that
- * (0,4) -> (0,-1) gives 4 as (N,4) -> (N,-1) does for N = 0. */
+ * have are dropped first, so that (N,12,S,S) -> (N*12,-1,S) gives S and no division; so are known
+ * sizes of 0, that (0,4) -> (0,-1) gives 4 as (N,4) -> (N,-1) does for N = 0. */
 static Expr missing_dim(const Infer *f, int nin, const Expr *in, int nout, const Expr *out,
                         int skip)
 {

@@ -1,8 +1,10 @@
-/* SkipLayerNormalization (com.microsoft): the sum of x, skip and a bias, normalised along the last axis.
+/* SkipLayerNormalization (com.microsoft): the sum of x, skip and a bias, normalised along the last
+ * axis.
  *
  *     s = x + skip + bias;  y = (s - mean(s)) / sqrt(variance(s) + epsilon) * gamma + beta
  *
- * The inputs are x, skip, gamma, beta and bias; the results y, the mean, the inverse deviation and s. */
+ * The inputs are x, skip, gamma, beta and bias; the results y, the mean, the inverse deviation and
+ * s. */
 #include "op/table.h"
 
 enum { X, SKIP, GAMMA, BETA, BIAS };
@@ -21,7 +23,8 @@ void infer_skip_layer_norm(const Infer *f)
         if (p && p->rank != 1)
             infer_fail(f, "input %d has rank %d, not 1", k, p->rank);
         if (p)
-            infer_require_equal(f, p->dim[0], x->dim[x->rank - 1], "a parameter and the last axis of x");
+            infer_require_equal(f, p->dim[0], x->dim[x->rank - 1],
+                                "a parameter and the last axis of x");
     }
     dims[x->rank - 1] = expr_int(f->x, 1);
     const DType moments = x->dtype == DT_F64 ? DT_F64 : DT_F32;
@@ -72,7 +75,8 @@ void define_skip_layer_norm(Define *d)
     const Expr spread = expr_add(x, expr_div(x, stages_load(s, variance, m.i), count),
                                  expr_const(x, t, define_float(d, "epsilon", 1e-12)));
     const Expr one = expr_const(x, t, 1);
-    const int inverse = stage_map(s, &m, "inverse", t, expr_div(x, one, expr_un(x, EX_SQRT, spread)));
+    const int inverse =
+        stage_map(s, &m, "inverse", t, expr_div(x, one, expr_un(x, EX_SQRT, spread)));
 
     const StageBuild y = define_begin(d, 0);
     v = expr_mul(x, stages_load(s, offset, y.i), load_row(s, inverse, &y));

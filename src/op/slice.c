@@ -165,7 +165,9 @@ void infer_pad(const Infer *f)
     for (int k = 0; k < in->rank; k++)
         dims[k] = expr_add(f->x, expr_add(f->x, in->dim[k], p.before[k]), p.after[k]);
     for (int k = 0; k < in->rank && !mode_is(f->node, "constant"); k++)
-        infer_require_some(f, in->dim[k], expr_max(f->x, expr_int(f->x, 0), expr_max(f->x, p.before[k], p.after[k])));
+        infer_require_some(f, in->dim[k],
+                           expr_max(f->x, expr_int(f->x, 0),
+                                    expr_max(f->x, p.before[k], p.after[k])));
     infer_out(f, 0, in->dtype, in->rank, dims);
 }
 
@@ -245,8 +247,8 @@ void infer_center_crop_pad(const Infer *f)
 }
 
 /* Both centers meet; the odd element is at the end, of the crop and of the pad. So of a larger
- * input the window begins at (in - out) / 2, in a larger output the input begins at (out - in) / 2.
- */
+ * input the window begins at (in - out) / 2, in a larger output the input begins at (out - in) /
+ * 2. */
 void define_center_crop_pad(Define *d)
 {
     Exprs *x = d->x;

@@ -1,4 +1,5 @@
-/* Strassen's product (op/strassen.h). Pairs of rows are numbered p = (matrix of the batch, pair). Stages:
+/* Strassen's product (op/strassen.h). Pairs of rows are numbered p = (matrix of the batch, pair).
+ * Stages:
  *
  *     s      MAP (q,p,c): the seven left factors, sums of the four parts of x
  *     acc    REDUCE (q,p,j; c): their products with u
@@ -42,7 +43,8 @@ static void left_factors(Exprs *x, Expr a[2][2], Expr *s)
 /* Parts of the result, c[row][half], from the products. */
 static void results(Exprs *x, const Expr *p, Expr *c)
 {
-    const Expr both = expr_add(x, p[0], p[5]), right = expr_add(x, both, p[4]), below = expr_add(x, both, p[6]);
+    const Expr both = expr_add(x, p[0], p[5]), right = expr_add(x, both, p[4]),
+               below = expr_add(x, both, p[6]);
     c[0] = expr_add(x, p[0], p[1]);
     c[1] = expr_add(x, right, p[2]);
     c[2] = expr_sub(x, below, p[3]);
@@ -76,12 +78,17 @@ void infer_strassen(const Infer *f)
     }
     Exprs *x = f->x;
     const Value *u = infer_in(f, STRASSEN_INPUT), *w = infer_in(f, 1), *a = infer_in(f, 0);
-    if (w->rank != 2 || a->rank < 2 || u->rank != 3 || u->dtype != w->dtype || !dtype_is_float(w->dtype)) {
-        infer_fail(f, "input 2, sums of halves of the weight, wants x of rank 2 or more, a weight of rank 2, and itself rank 3");
+    if (w->rank != 2 || a->rank < 2 || u->rank != 3 || u->dtype != w->dtype ||
+        !dtype_is_float(w->dtype)) {
+        infer_fail(f, "input 2, sums of halves of the weight, wants x of rank 2 or more, a weight "
+                      "of rank 2, and itself rank 3");
     }
-    infer_require_equal(f, u->dim[0], expr_int(x, STRASSEN_PRODUCTS), "products of the weight's halves");
-    infer_require_equal(f, w->dim[0], expr_muli(x, u->dim[1], 2), "rows of the weight and of its halves");
-    infer_require_equal(f, w->dim[1], expr_muli(x, u->dim[2], 2), "columns of the weight and of its halves");
+    infer_require_equal(f, u->dim[0], expr_int(x, STRASSEN_PRODUCTS),
+                        "products of the weight's halves");
+    infer_require_equal(f, w->dim[0], expr_muli(x, u->dim[1], 2),
+                        "rows of the weight and of its halves");
+    infer_require_equal(f, w->dim[1], expr_muli(x, u->dim[2], 2),
+                        "columns of the weight and of its halves");
 }
 
 /* ---- definition ---- */
@@ -98,8 +105,10 @@ typedef struct Halves {
 static Halves halves_of(const Define *d)
 {
     Exprs *x = d->x;
-    Halves h = {.rank = define_rank(d, 0), .sum = define_dim(d, STRASSEN_INPUT, 1),
-                .columns = define_dim(d, STRASSEN_INPUT, 2), .acc = dtype_compute(define_out_type(d, 0))};
+    Halves h = {.rank = define_rank(d, 0),
+                .sum = define_dim(d, STRASSEN_INPUT, 1),
+                .columns = define_dim(d, STRASSEN_INPUT, 2),
+                .acc = dtype_compute(define_out_type(d, 0))};
     for (int k = 0; k < h.rank; k++) {
         h.dim[k] = define_dim(d, 0, k);
     }
@@ -154,8 +163,10 @@ static int products(const Define *d, const Halves *h, int s)
     stage_name_axes(d->s, &b, 0, 4, names);
     const Expr si[3] = {b.i[0], b.i[1], b.r[0]}, ui[3] = {b.i[0], b.r[0], b.i[2]};
     const Expr state = expr_state(x, h->acc, 0), state2 = expr_state2(x, h->acc, 0);
-    const Expr update = expr_fma(x, stages_load(d->s, s, si), define_load(d, STRASSEN_INPUT, ui), state);
-    return stage_reduce(d->s, &b, "acc", h->acc, expr_const(x, h->acc, 0), update, expr_add(x, state, state2));
+    const Expr update =
+        expr_fma(x, stages_load(d->s, s, si), define_load(d, STRASSEN_INPUT, ui), state);
+    return stage_reduce(d->s, &b, "acc", h->acc, expr_const(x, h->acc, 0), update,
+                        expr_add(x, state, state2));
 }
 
 static int combine(const Define *d, const Halves *h, int acc)
@@ -186,6 +197,7 @@ void define_strassen(Define *d)
         matrix = expr_add(x, expr_mul(x, matrix, h.dim[k]), b.i[k]);
     }
     const Expr index[4] = {expr_mod(x, m, two), expr_div(x, n, h.columns),
-                           expr_add(x, expr_mul(x, matrix, h.pairs), expr_div(x, m, two)), expr_mod(x, n, h.columns)};
+                           expr_add(x, expr_mul(x, matrix, h.pairs), expr_div(x, m, two)),
+                           expr_mod(x, n, h.columns)};
     define_map(d, 0, &b, stages_load(d->s, c, index));
 }

@@ -1,4 +1,5 @@
-/* Winograd convolution (op/winograd.h). Tiles of the output are numbered p = (image, tile row, tile column). Stages:
+/* Winograd convolution (op/winograd.h). Tiles of the output are numbered p = (image, tile row, tile
+ * column). Stages:
  *
  *     conv.pad   x with its border, up to whole tiles
  *     t, v       MAP (i,j,p,c): B'd B of each tile, first along columns, then along rows
@@ -17,7 +18,8 @@
 /* Points 0, p, -p, q, -q, ..: chosen for small errors (reciprocals balance the powers). */
 static int finite_points(int m, double *point)
 {
-    static const double by_m[][3] = {[2] = {1}, [4] = {0.70710678118654752, 1.4142135623730951}, [6] = {1, 0.5, 2}};
+    static const double by_m[][3] = {
+        [2] = {1}, [4] = {0.70710678118654752, 1.4142135623730951}, [6] = {1, 0.5, 2}};
     const int n = m + WINOGRAD_KERNEL - 2;
     point[0] = 0;
     for (int k = 1; k < n; k++) {
@@ -75,7 +77,8 @@ Winograd winograd_matrices(int m)
 
 int winograd_of(const Node *n)
 {
-    return n->nin > WINOGRAD_INPUT && n->in[WINOGRAD_INPUT] >= 0 ? (int)node_int(n, "winograd", 0) : 0;
+    return n->nin > WINOGRAD_INPUT && n->in[WINOGRAD_INPUT] >= 0 ? (int)node_int(n, "winograd", 0)
+                                                                 : 0;
 }
 
 void infer_winograd(const Infer *f, const Window *win)
@@ -90,12 +93,15 @@ void infer_winograd(const Infer *f, const Window *win)
     }
     const Value *u = infer_in(f, WINOGRAD_INPUT), *w = infer_in(f, 1);
     const int64_t n = m + WINOGRAD_KERNEL - 1;
-    bool fits = win->n == 2 && u->rank == 4 && u->dtype == w->dtype && node_int(f->node, "group", 1) == 1;
+    bool fits =
+        win->n == 2 && u->rank == 4 && u->dtype == w->dtype && node_int(f->node, "group", 1) == 1;
     for (int k = 0; fits && k < 2; k++) {
-        fits = win->stride[k] == 1 && win->dilation[k] == 1 && dim_is(f->x, w->dim[2 + k], WINOGRAD_KERNEL);
+        fits = win->stride[k] == 1 && win->dilation[k] == 1 &&
+               dim_is(f->x, w->dim[2 + k], WINOGRAD_KERNEL);
     }
     if (!fits) {
-        infer_fail(f, "attribute 'winograd' wants a 3x3 kernel, stride and dilation 1, and one group");
+        infer_fail(f,
+                   "attribute 'winograd' wants a 3x3 kernel, stride and dilation 1, and one group");
     }
     infer_require_equal(f, u->dim[0], w->dim[0], "outputs of the transformed weights");
     infer_require_equal(f, u->dim[1], w->dim[1], "channels of the transformed weights");
@@ -105,8 +111,8 @@ void infer_winograd(const Infer *f, const Window *win)
 
 /* ---- definition ---- */
 
-/* Sums of products with constants, in which what rows share is one expression: rows of B' of points p and -p have
- * equal even parts and opposite odd parts. */
+/* Sums of products with constants, in which what rows share is one expression: rows of B' of points
+ * p and -p have equal even parts and opposite odd parts. */
 static Expr add_term(Exprs *x, Expr sum, double c, Expr v)
 {
     const DType t = expr_type(x, v);
@@ -154,7 +160,8 @@ static Expr by_pairs(Exprs *x, const double *row, int n, const Expr *v)
 {
     Expr sum = row[0] != 0 ? v[0] : 0;
     for (int j = 1; j + 1 < n - 1; j += 2) {
-        const Expr pair = row[j] == row[j + 1] ? expr_add(x, v[j], v[j + 1]) : expr_sub(x, v[j], v[j + 1]);
+        const Expr pair =
+            row[j] == row[j + 1] ? expr_add(x, v[j], v[j + 1]) : expr_sub(x, v[j], v[j + 1]);
         sum = add_term(x, sum, row[j], pair);
     }
     return row[n - 1] != 0 ? add_term(x, sum, row[n - 1], v[n - 1]) : sum;
@@ -179,12 +186,15 @@ typedef struct Tiles {
 
 typedef Expr (*ReadFn)(const Define *d, const Tiles *t, int tensor, const StageBuild *b, int k);
 
-/* One step of a transform, along the axis 0 or 1 of the result: `rows` results from `n` elements. */
-static int transform(const Define *d, const Tiles *t, const char *name, int tensor, bool input, int along, ReadFn read)
+/* One step of a transform, along the axis 0 or 1 of the result: `rows` results from `n`
+ * elements. */
+static int transform(const Define *d, const Tiles *t, const char *name, int tensor, bool input,
+                     int along, ReadFn read)
 {
     Exprs *x = d->x;
     const int n = t->w.n, rows = input ? n : t->w.m;
-    const Expr far = expr_int(x, input ? n : along == 0 ? n : t->w.m); /* the other axis of the tile */
+    /* the other axis of the tile */
+    const Expr far = expr_int(x, input ? n : along == 0 ? n : t->w.m);
     const Expr near = expr_int(x, rows);
     const Expr dims[4] = {along == 0 ? near : far, along == 0 ? far : near, t->count,
                           input ? t->channels : t->outputs};
@@ -238,8 +248,10 @@ static int products(const Define *d, const Tiles *t, int v)
     stage_name_axes(d->s, &b, 0, 5, names);
     const Expr vi[4] = {b.i[0], b.i[1], b.i[2], b.r[0]}, ui[4] = {b.i[3], b.r[0], b.i[0], b.i[1]};
     const Expr state = expr_state(x, t->acc, 0), state2 = expr_state2(x, t->acc, 0);
-    const Expr update = expr_fma(x, stages_load(d->s, v, vi), stages_load(d->s, d->in[WINOGRAD_INPUT], ui), state);
-    return stage_reduce(d->s, &b, "acc", t->acc, expr_const(x, t->acc, 0), update, expr_add(x, state, state2));
+    const Expr update =
+        expr_fma(x, stages_load(d->s, v, vi), stages_load(d->s, d->in[WINOGRAD_INPUT], ui), state);
+    return stage_reduce(d->s, &b, "acc", t->acc, expr_const(x, t->acc, 0), update,
+                        expr_add(x, state, state2));
 }
 
 /* x with its border, and so many columns and rows that tiles are whole. */

@@ -1,16 +1,19 @@
-/* Winograd's minimal filtering F(m x m, 3 x 3) for convolutions of stride 1: a definition variant of Conv.
+/* Winograd's minimal filtering F(m x m, 3 x 3) for convolutions of stride 1: a definition variant
+ * of Conv.
  *
  *     y = A'[ (G w G') . (B'd B) ]A         d: n x n of x, n = m + 2; y: m x m
  *
- * n*n products where 9*m*m were: 2.25, 4 or 5.1 times fewer for m = 2, 4, 6. Lavin and Gray, "Fast Algorithms for
- * Convolutional Neural Networks" (2015); matrices after Toom and Cook from points 0, a, -a, b, -b.. and infinity.
+ * n*n products where 9*m*m were: 2.25, 4 or 5.1 times fewer for m = 2, 4, 6. Lavin and Gray, "Fast
+ * Algorithms for Convolutional Neural Networks" (2015); matrices after Toom and Cook from points 0,
+ * a, -a, b, -b.. and infinity.
  *
- * What it costs: the transforms, weights that are n*n/9 times as large, and rounding: with f32 an output is off by up to
- * 1.5, 5 or 40 roundings (2^-24) of the largest sum of |x||w| in its tile, for m = 2, 4, 6, where a plain sum is off by
- * 1 (compile/test_winograd_runs.c measures it). An infinity in x makes all outputs of its tiles NaN.
+ * What it costs: the transforms, weights that are n*n/9 times as large, and rounding: with f32 an
+ * output is off by up to 1.5, 5 or 40 roundings (2^-24) of the largest sum of |x||w| in its tile,
+ * for m = 2, 4, 6, where a plain sum is off by 1 (compile/test_winograd_runs.c measures it). An
+ * infinity in x makes all outputs of its tiles NaN.
  *
- * A Conv is computed so if it has attribute `winograd` (m) and input 3, the transformed weights u (K,C,n,n): the pass
- * that decides it adds nodes that compute them. */
+ * A Conv is computed so if it has attribute `winograd` (m) and input 3, the transformed weights u
+ * (K,C,n,n): the pass that decides it adds nodes that compute them. */
 #ifndef LATHE_OP_WINOGRAD_H
 #define LATHE_OP_WINOGRAD_H
 

@@ -64,9 +64,9 @@ bool affine_of(const Graph *g, NodeId id, Affine *l)
             return false;
         }
     }
-    return (y->dtype == DT_F32 || y->dtype == DT_F64) && known_dim(g, l->x, l->x_channels, &l->nx) &&
-           known_dim(g, l->y, l->y_channels, &l->ny) && is_constant_term(g, l->weights) &&
-           (l->bias < 0 || is_constant_term(g, l->bias));
+    return (y->dtype == DT_F32 || y->dtype == DT_F64) &&
+           known_dim(g, l->x, l->x_channels, &l->nx) && known_dim(g, l->y, l->y_channels, &l->ny) &&
+           is_constant_term(g, l->weights) && (l->bias < 0 || is_constant_term(g, l->bias));
 }
 
 /* ---- terms ---- */

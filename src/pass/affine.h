@@ -1,6 +1,6 @@
 /* Affine nodes: Conv, ConvTranspose, Gemm and MatMul whose weights are constants, or computed from
- * constants. What stands before or after such a node, channel by channel, may go into its weights and
- * bias:
+ * constants. What stands before or after such a node, channel by channel, may go into its weights
+ * and bias:
  *
  *     (x * c) w + b = x (c * w) + b        (x w + b) * c = x (w * c) + b * c
  *
@@ -31,8 +31,8 @@ bool affine_of(const Graph *g, NodeId n, Affine *l);
 /* A term: a node on constants, in front of node `before`. */
 ValueId term_node(Graph *g, NodeId before, OpCode op, const char *what, int nin, const ValueId *in);
 ValueId term_pair(Graph *g, NodeId before, OpCode op, const char *what, ValueId a, ValueId b);
-/* v as it is read along axis `axis` of a value of this rank: f32[n] or f32[1]. -1 if it is no constant
- * term, is larger along another axis, or makes the result larger. */
+/* v as it is read along axis `axis` of a value of this rank: f32[n] or f32[1]. -1 if it is no
+ * constant term, is larger along another axis, or makes the result larger. */
 ValueId term_of_channels(Graph *g, NodeId before, ValueId v, int rank, int axis, int64_t n);
 bool is_term_of_channels(const Graph *g, ValueId v, int rank, int axis, int64_t n);
 
@@ -40,8 +40,8 @@ bool is_term_of_channels(const Graph *g, ValueId v, int rank, int axis, int64_t 
 ValueId affine_scale_in(Graph *g, NodeId before, const Affine *l, OpCode op, ValueId c);
 ValueId affine_scale_out(Graph *g, NodeId before, const Affine *l, OpCode op, ValueId c);
 
-/* Node n becomes what l is, with other weights and bias (-1: none): it keeps its place and its result,
- * takes the name for messages. l's own node goes if it is another one. */
+/* Node n becomes what l is, with other weights and bias (-1: none): it keeps its place and its
+ * result, takes the name for messages. l's own node goes if it is another one. */
 void affine_become(Graph *g, NodeId n, const Affine *l, ValueId weights, ValueId bias);
 
 #endif

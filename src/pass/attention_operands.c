@@ -1,9 +1,10 @@
-/* Finding the operands of attention behind Transposes, Reshapes, factors, repeated heads and Einsums; see the header.
+/* Finding the operands of attention behind Transposes, Reshapes, factors, repeated heads and
+ * Einsums; see the header.
  *
  *     BERT           k (B,T,H,d) -> Transpose 0,2,3,1 -> t (B,H,d,T)
- *     torch, sdpa    k (B,H,T,d) -> Reshape (BH,T,d) -> Transpose 0,2,1 -> Reshape (B,H,d,T) -> Mul by a factor
- *     Llama          k (B,G,T,d) -> Unsqueeze -> Expand (B,G,n,T,d) -> Reshape (B,H,T,d) -> Transpose 0,1,3,2
- *     Keras          scores = Einsum("aecd,abcd->acbe", k, q)
+ *     torch, sdpa    k (B,H,T,d) -> Reshape (BH,T,d) -> Transpose 0,2,1 -> Reshape (B,H,d,T) -> Mul
+ * by a factor Llama          k (B,G,T,d) -> Unsqueeze -> Expand (B,G,n,T,d) -> Reshape (B,H,T,d) ->
+ * Transpose 0,1,3,2 Keras          scores = Einsum("aecd,abcd->acbe", k, q)
  */
 #include "pass/attention_operands.h"
 
@@ -103,7 +104,8 @@ bool operand_turned(const Graph *g, ValueId t, double *scale, Operand *keys)
     Operand o = before_transpose(g, transpose, &all);
     if (reshape) {
         Operand outer = operand_of(g, v, NULL);
-        if (o.rank < 2 || outer.rank < 2 || !same_dims(2, &o.dim[o.rank - 2], &outer.dim[outer.rank - 2]))
+        if (o.rank < 2 || outer.rank < 2 ||
+            !same_dims(2, &o.dim[o.rank - 2], &outer.dim[outer.rank - 2]))
             return false;
         swap_last(&outer);
         swap_last(&o);
@@ -177,14 +179,15 @@ static ValueId ungrouped(const Graph *g, const Operand *o)
     const ValueId from = g->node.at[wide].in[0];
     const Value *v = &g->value.at[from];
     int64_t one, groups, times, heads;
-    if ((op != OP_UNSQUEEZE && op != OP_RESHAPE) || e->rank != RANK + 1 || u->rank != RANK + 1 || v->rank != RANK ||
-        !expr_is_int(g->x, u->dim[TIMES], &one) || one != 1 || !expr_is_int(g->x, v->dim[HEADS], &groups) ||
-        !expr_is_int(g->x, e->dim[TIMES], &times) || !expr_is_int(g->x, o->dim[HEADS], &heads) ||
-        groups * times != heads)
+    if ((op != OP_UNSQUEEZE && op != OP_RESHAPE) || e->rank != RANK + 1 || u->rank != RANK + 1 ||
+        v->rank != RANK || !expr_is_int(g->x, u->dim[TIMES], &one) || one != 1 ||
+        !expr_is_int(g->x, v->dim[HEADS], &groups) || !expr_is_int(g->x, e->dim[TIMES], &times) ||
+        !expr_is_int(g->x, o->dim[HEADS], &heads) || groups * times != heads)
         return -1;
     for (int k = 0; k < RANK; k++) {
         const int wider = k < TIMES ? k : k + 1;
-        if (u->dim[wider] != v->dim[k] || e->dim[wider] != v->dim[k] || (k != HEADS && o->dim[k] != v->dim[k]))
+        if (u->dim[wider] != v->dim[k] || e->dim[wider] != v->dim[k] ||
+            (k != HEADS && o->dim[k] != v->dim[k]))
             return -1;
     }
     return from;
@@ -244,7 +247,8 @@ static int summed_label(const EinsumTerm *a, const EinsumTerm *out)
 bool operands_of_scores(const Graph *g, NodeId einsum, Operand *q, Operand *k)
 {
     const EinsumEquation e = equation_of(g, einsum);
-    const int rank = e.out.n, keys = rank > 2 && find_label(&e.in[0], e.out.label[rank - 1]) >= 0 ? 0 : 1;
+    const int rank = e.out.n,
+              keys = rank > 2 && find_label(&e.in[0], e.out.label[rank - 1]) >= 0 ? 0 : 1;
     const int size = rank > 2 ? summed_label(&e.in[0], &e.out) : -1;
     if (size < 0)
         return false;
@@ -266,7 +270,8 @@ bool operands_of_result(const Graph *g, NodeId einsum, bool weights_first, Opera
     const EinsumEquation e = equation_of(g, einsum);
     const EinsumTerm *weights = &e.in[!weights_first], *values = &e.in[weights_first];
     const int rank = weights->n, size = summed_label(values, weights);
-    if (rank < 3 || e.out.n != rank || size < 0 || summed_label(weights, &e.out) != weights->label[rank - 1])
+    if (rank < 3 || e.out.n != rank || size < 0 ||
+        summed_label(weights, &e.out) != weights->label[rank - 1])
         return false;
     EinsumTerm want = *weights; /* (.., T, D), then (.., S, D) */
     want.label[rank - 2] = weights->label[rank - 1];
@@ -284,7 +289,8 @@ bool operands_of_result(const Graph *g, NodeId einsum, bool weights_first, Opera
 
 /* ---- nodes ---- */
 
-static ValueId insert(Graph *g, NodeId before, OpCode op, const char *what, int nin, const ValueId *in)
+static ValueId insert(Graph *g, NodeId before, OpCode op, const char *what, int nin,
+                      const ValueId *in)
 {
     const NodeId n = insert_node(g, before, op, what, nin, in);
     op_infer_node(g, n);
@@ -300,7 +306,8 @@ static ValueId size_of(Graph *g, NodeId before, ValueId v, int at)
     return g->node.at[n].out[0];
 }
 
-ValueId shape_of_dims(Graph *g, NodeId before, const char *what, const Sizes *sizes, int rank, const Expr *dim)
+ValueId shape_of_dims(Graph *g, NodeId before, const char *what, const Sizes *sizes, int rank,
+                      const Expr *dim)
 {
     const char *name = arena_printf(g->ctx->arena, "%s_shape", what);
     int64_t shape[MAX_RANK];
@@ -313,7 +320,8 @@ ValueId shape_of_dims(Graph *g, NodeId before, const char *what, const Sizes *si
         int at = 0;
         const ValueId from = parts && !known ? find_size(g, sizes, dim[k], &at) : -1;
         if (parts)
-            part[k] = from >= 0 ? size_of(g, before, from, at) : graph_const_ints(g, name, 1, &shape[k]);
+            part[k] =
+                from >= 0 ? size_of(g, before, from, at) : graph_const_ints(g, name, 1, &shape[k]);
     }
     if (!parts)
         return graph_const_ints(g, name, rank, shape);
@@ -323,7 +331,8 @@ ValueId shape_of_dims(Graph *g, NodeId before, const char *what, const Sizes *si
     return g->node.at[n].out[0];
 }
 
-ValueId reshape_to(Graph *g, NodeId before, const char *what, ValueId v, const Sizes *sizes, int rank, const Expr *dim)
+ValueId reshape_to(Graph *g, NodeId before, const char *what, ValueId v, const Sizes *sizes,
+                   int rank, const Expr *dim)
 {
     if (has_dims(&g->value.at[v], rank, dim))
         return v;
@@ -331,7 +340,8 @@ ValueId reshape_to(Graph *g, NodeId before, const char *what, ValueId v, const S
     return insert(g, before, OP_RESHAPE, what, 2, in);
 }
 
-ValueId operand_make(Graph *g, NodeId before, const char *what, const Operand *o, const Sizes *sizes)
+ValueId operand_make(Graph *g, NodeId before, const char *what, const Operand *o,
+                     const Sizes *sizes)
 {
     ValueId v = o->from;
     if (o->turns) {

@@ -2,9 +2,10 @@
  *
  *     y f32[N,C,H,W] of a convolution      layout N, C/8, H, W, 8c   (16c with 512-bit vectors)
  *
- * Every op understands every layout (index maps are logical), so no conversion nodes are needed: what
- * reads a blocked value reads it where it lies. But for convolutions of narrow types, which are to read blocks: where
- * what they read is plain, as a caller's image is, a copy comes before. Which values, and why: image_layouts.c. */
+ * Every op understands every layout (index maps are logical), so no conversion nodes are needed:
+ * what reads a blocked value reads it where it lies. But for convolutions of narrow types, which
+ * are to read blocks: where what they read is plain, as a caller's image is, a copy comes before.
+ * Which values, and why: image_layouts.c. */
 #include "base/map.h"
 #include "op/conv.h"
 #include "op/op.h"
@@ -30,7 +31,8 @@ static bool wants_copy(const Graph *g, NodeId id, const NodeForm *form, const Ta
 {
     const Node *n = &g->node.at[id];
     return form->in == IMAGE_BLOCKED && conv_inputs(n->op).w >= 0 && is_narrow_image(g, n->in[0]) &&
-           layout_is_plain(&g->value.at[n->in[0]].layout) && image_fits(g, n->in[0], IMAGE_BLOCKED, t);
+           layout_is_plain(&g->value.at[n->in[0]].layout) &&
+           image_fits(g, n->in[0], IMAGE_BLOCKED, t);
 }
 
 Graph *pass_block_channels(Context *ctx, const Graph *old, const PassOptions *opt, int *count)
@@ -53,7 +55,8 @@ Graph *pass_block_channels(Context *ctx, const Graph *old, const PassOptions *op
     IntMap copies = intmap_new(ctx->arena);
     for (int i = 0; i < len; i++) {
         if (wants_copy(g, order[i], &forms.form[order[i]], &opt->target)) {
-            const ValueId blocks = copy_to_blocks(g, order[i], g->node.at[order[i]].in[0], &opt->target, &copies);
+            const ValueId blocks =
+                copy_to_blocks(g, order[i], g->node.at[order[i]].in[0], &opt->target, &copies);
             g->node.at[order[i]].in[0] = blocks;
             ++*count;
         }

@@ -2,14 +2,15 @@
  *
  *     y = conv(x, w, b)  ->  y = conv(x, w, b, u) winograd=4,  u = einsum(w, GG)
  *
- * Convolutions of 3x3 kernels, stride 1, with constant weights: directly, or by Winograd's F(m x m, 3 x 3)
- * (op/winograd.h). u, n*n/9 times as large as w, is computed by constant folding; w then has no reader left.
+ * Convolutions of 3x3 kernels, stride 1, with constant weights: directly, or by Winograd's F(m x m,
+ * 3 x 3) (op/winograd.h). u, n*n/9 times as large as w, is computed by constant folding; w then has
+ * no reader left.
  *
- * The cheaper one is taken (image_layouts.c, cost.h), together with the layouts of images; these are chosen once more
- * when constants have been folded.
+ * The cheaper one is taken (image_layouts.c, cost.h), together with the layouts of images; these
+ * are chosen once more when constants have been folded.
  *
- * m is 2 or 4: 6 was 5 to 15 % faster than 4 on about half of the shapes tried, up to twice as slow on others, and
- * rounds eight times as coarsely. */
+ * m is 2 or 4: 6 was 5 to 15 % faster than 4 on about half of the shapes tried, up to twice as slow
+ * on others, and rounds eight times as coarsely. */
 #include "base/map.h"
 #include "op/winograd.h"
 #include "pass/edit.h"
@@ -29,7 +30,8 @@ static ValueId weight_transform(Graph *g, const Winograd *w)
     float *to = t->data;
     for (int tap = 0; tap < WINOGRAD_KERNEL * WINOGRAD_KERNEL; tap++) {
         for (int at = 0; at < w->n * w->n; at++) {
-            *to++ = (float)(w->g[at / w->n][tap / WINOGRAD_KERNEL] * w->g[at % w->n][tap % WINOGRAD_KERNEL]);
+            *to++ = (float)(w->g[at / w->n][tap / WINOGRAD_KERNEL] *
+                            w->g[at % w->n][tap % WINOGRAD_KERNEL]);
         }
     }
     return graph_constant(g, "winograd_g", t);

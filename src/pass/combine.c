@@ -60,13 +60,13 @@ static bool same_number(const Graph *g, ValueId a, ValueId b)
     Known x, y;
     double u, v;
     return known_elements(g, a, &x) && known_elements(g, b, &y) && x.count == 1 && y.count == 1 &&
-           x.dtype == y.dtype && g->value.at[a].rank <= 1 && known_uniform(g, a, &u) && known_uniform(g, b, &v) && u == v &&
-           signbit(u) == signbit(v);
+           x.dtype == y.dtype && g->value.at[a].rank <= 1 && known_uniform(g, a, &u) &&
+           known_uniform(g, b, &v) && u == v && signbit(u) == signbit(v);
 }
 
 /* May node n, which reads `v` of part p, go along with `first`, which reads part 0? */
-static bool goes_along(const Parallel *c, const Parts *p, int part, NodeId n, ValueId v, NodeId first,
-                       int position)
+static bool goes_along(const Parallel *c, const Parts *p, int part, NodeId n, ValueId v,
+                       NodeId first, int position)
 {
     const Graph *g = c->g;
     const Node *a = &g->node.at[first], *b = &g->node.at[n];
@@ -137,8 +137,9 @@ double product_cycles(const Parallel *c, const Affine *l)
     }
     const bool batched = g->node.at[l->node].op == OP_MATMUL; /* weights for each of a batch */
     const double products = elements * (batched ? (double)l->nx : weights / (double)l->ny);
-    const double rate = (double)target_lanes(&c->opt->target, bytes) *
-                        (double)(c->opt->target.fma_per_cycle > 0 ? c->opt->target.fma_per_cycle : 1);
+    const double rate =
+        (double)target_lanes(&c->opt->target, bytes) *
+        (double)(c->opt->target.fma_per_cycle > 0 ? c->opt->target.fma_per_cycle : 1);
     const double reading = weights * bytes / L2_BYTES_PER_CYCLE;
     return products / rate > reading ? products / rate : reading;
 }
@@ -250,7 +251,8 @@ ValueId parallel_chain(Graph *g, const Parts *p, NodeId before, ValueId whole, J
     return whole;
 }
 
-void parallel_split(Graph *g, const Parts *p, NodeId before, ValueId whole, int axis, const int64_t *sizes)
+void parallel_split(Graph *g, const Parts *p, NodeId before, ValueId whole, int axis,
+                    const int64_t *sizes)
 {
     const ValueId in[2] = {whole, graph_const_ints(g, "all_sizes", p->n, sizes)};
     const int home = g->node.at[before].home;
@@ -262,7 +264,8 @@ void parallel_split(Graph *g, const Parts *p, NodeId before, ValueId whole, int 
             block_remove(g, p->part[k].node);
         }
     }
-    const NodeId split = graph_node(g, home, OP_SPLIT, g->node.at[before].name, 2, in, p->n, p->end);
+    const NodeId split =
+        graph_node(g, home, OP_SPLIT, g->node.at[before].name, 2, in, p->n, p->end);
     node_set_int(g, split, "axis", axis);
     block_insert_before(g, split, before);
     block_remove(g, before);

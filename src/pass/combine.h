@@ -1,8 +1,8 @@
 /* Products side by side that become one: what combine_parallel and combine_batch share.
  *
- * Parts are affine nodes that are alike, each followed by a chain of pointwise nodes, which are alike too. Both
- * passes find parts in their own way, and make one node of them, of each row of the chain, and a Split.
- * Private to pass/. */
+ * Parts are affine nodes that are alike, each followed by a chain of pointwise nodes, which are
+ * alike too. Both passes find parts in their own way, and make one node of them, of each row of the
+ * chain, and a Split. Private to pass/. */
 #ifndef LATHE_PASS_COMBINE_H
 #define LATHE_PASS_COMBINE_H
 
@@ -37,10 +37,12 @@ bool has_plain_bias(const Graph *g, const Affine *l);
 /* The rows of the chain: what follows all parts alike, but for constants of each channel. */
 void parallel_follow(const Parallel *c, Parts *p);
 
-/* What a product takes: the larger of the cycles of its multiplications, at the target's rate, and of reading
- * its weights from the second-level cache. Dims that are not known count with their upper bound. */
+/* What a product takes: the larger of the cycles of its multiplications, at the target's rate, and
+ * of reading its weights from the second-level cache. Dims that are not known count with their
+ * upper bound. */
 double product_cycles(const Parallel *c, const Affine *l);
-/* Starting a step, its threads included, is a tenth of such a product or more; it runs on one core. */
+/* Starting a step, its threads included, is a tenth of such a product or more; it runs on one
+ * core. */
 bool is_short_product(double cycles);
 
 /* A term may be computed after `before`: it moves in front of it. */
@@ -54,6 +56,7 @@ typedef ValueId (*JoinTerms)(Graph *g, const Parts *p, const ValueId *term, Node
 /* The chain behind `whole`; returns what its end makes. */
 ValueId parallel_chain(Graph *g, const Parts *p, NodeId before, ValueId whole, JoinTerms join);
 /* p->end, the boxes of `whole` along the axis, in the place of `before`; parts and chain go. */
-void parallel_split(Graph *g, const Parts *p, NodeId before, ValueId whole, int axis, const int64_t *sizes);
+void parallel_split(Graph *g, const Parts *p, NodeId before, ValueId whole, int axis,
+                    const int64_t *sizes);
 
 #endif

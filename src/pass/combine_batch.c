@@ -3,19 +3,20 @@
  *     y0 = relu(matmul(x0, a) + s); y1 = relu(matmul(x1, b) + t)
  *     ->  y0, y1 = split(relu(matmul(stack(x0, x1), stack(a, b)) + stack(s, t)))
  *
- * Of MatMul and Gemm with constant weights, all of one shape, none of which needs another's result: towers
- * and experts side by side. (Products of one input are combine_parallel's.) What follows all of them alike
- * goes along, as there.
+ * Of MatMul and Gemm with constant weights, all of one shape, none of which needs another's result:
+ * towers and experts side by side. (Products of one input are combine_parallel's.) What follows all
+ * of them alike goes along, as there.
  *
  *     x (M,K), a (K,N) each        (n M,K) -> (n,M,K) x (n,K,N) -> (n,M,N) -> (n M,N) -> n parts
  *     x (B,..,M,K), a (B,..,K,N)   (n B,..,M,K) x (n B,..,K,N) -> (n B,..,M,N) -> n parts
  *
- * When it pays. A short product runs on one core; together they are work for several. So each is short, but
- * not all of them together. And stacking must be free, which is what `views` makes of it: an input is computed
- * by a kernel, which can write it into the stack, unless it lies elsewhere already; or the inputs are all parts
- * of one Split, in order, and the stack is what was split (the layer before, combined). The parts of the result
- * are views too, unless results of the graph or routines want arrays of their own; and no reader may want to be
- * in the product's kernel (pointwise), or to lie where it lies (Reshape), or to hold it (Concat). */
+ * When it pays. A short product runs on one core; together they are work for several. So each is
+ * short, but not all of them together. And stacking must be free, which is what `views` makes of
+ * it: an input is computed by a kernel, which can write it into the stack, unless it lies elsewhere
+ * already; or the inputs are all parts of one Split, in order, and the stack is what was split (the
+ * layer before, combined). The parts of the result are views too, unless results of the graph or
+ * routines want arrays of their own; and no reader may want to be in the product's kernel
+ * (pointwise), or to lie where it lies (Reshape), or to hold it (Concat). */
 #include "op/op.h"
 #include "pass/node_facts.h"
 #include "pass/combine.h"
@@ -54,9 +55,11 @@ static bool usable(const Parallel *c, NodeId id, Affine *l)
 {
     const Graph *g = c->g;
     const Node *n = &g->node.at[id];
-    const bool is_plain = n->op == OP_MATMUL || (n->op == OP_GEMM && node_float(n, "alpha", 1) == 1);
-    return is_plain && affine_of(g, id, l) && (l->bias < 0 || l->takes_bias) && has_plain_bias(g, l) &&
-           has_own_weights(g, l) && has_known_dims(g, l->x) && is_short_product(product_cycles(c, l));
+    const bool is_plain =
+        n->op == OP_MATMUL || (n->op == OP_GEMM && node_float(n, "alpha", 1) == 1);
+    return is_plain && affine_of(g, id, l) && (l->bias < 0 || l->takes_bias) &&
+           has_plain_bias(g, l) && has_own_weights(g, l) && has_known_dims(g, l->x) &&
+           is_short_product(product_cycles(c, l));
 }
 
 static bool alike(const Graph *g, const Affine *a, const Affine *b)
@@ -78,7 +81,8 @@ static bool reads(const Node *n, ValueId v)
     return any;
 }
 
-/* Can v lie in another array, as far as its readers go: compiled nodes that want no more than its elements? */
+/* Can v lie in another array, as far as its readers go: compiled nodes that want no more than its
+ * elements? */
 static bool may_lie_elsewhere(const Parallel *c, ValueId v, bool pointwise)
 {
     Graph *g = c->g;
@@ -102,7 +106,8 @@ static bool may_lie_elsewhere(const Parallel *c, ValueId v, bool pointwise)
 static NodeId split_of(const Graph *g, ValueId v)
 {
     const NodeId n = g->value.at[v].producer;
-    return n >= 0 && g->node.at[n].op == OP_SPLIT && node_int(&g->node.at[n], "axis", 0) == 0 ? n : -1;
+    return n >= 0 && g->node.at[n].op == OP_SPLIT && node_int(&g->node.at[n], "axis", 0) == 0 ? n
+                                                                                              : -1;
 }
 
 /* Does a kernel compute v, which can lie in the stack? */
@@ -259,7 +264,8 @@ static int known_dim(const Graph *g, ValueId v, int axis)
 
 static ValueId reshaped(Graph *g, NodeId before, ValueId v, int rank, const int64_t *shape)
 {
-    return term_pair(g, before, OP_RESHAPE, "stack", v, graph_const_ints(g, "stack_shape", rank, shape));
+    return term_pair(g, before, OP_RESHAPE, "stack", v,
+                     graph_const_ints(g, "stack_shape", rank, shape));
 }
 
 static bool has_flat_rows(const Graph *g, const Affine *l)
@@ -279,7 +285,8 @@ static ValueId stack_terms(Graph *g, const Parts *p, const ValueId *term, NodeId
     }
     ValueId v[MAX_PARTS];
     for (int k = 0; k < p->n; k++) {
-        v[k] = term_pair(g, before, OP_EXPAND, "stack", term[k], graph_const_ints(g, "stack_shape", rank, shape));
+        v[k] = term_pair(g, before, OP_EXPAND, "stack", term[k],
+                         graph_const_ints(g, "stack_shape", rank, shape));
     }
     return parallel_join(g, before, p->n, v, 0);
 }
@@ -292,7 +299,8 @@ static ValueId stack_inputs(Graph *g, const Batch *b, NodeId before)
     for (int k = 0; k < p->n; k++) {
         x[k] = p->part[k].x;
     }
-    const ValueId all = b->split >= 0 ? g->node.at[b->split].in[0] : parallel_join(g, before, p->n, x, 0);
+    const ValueId all =
+        b->split >= 0 ? g->node.at[b->split].in[0] : parallel_join(g, before, p->n, x, 0);
     const int64_t shape[3] = {p->n, -1, l->nx};
     return has_flat_rows(g, l) ? reshaped(g, before, all, 3, shape) : all;
 }

@@ -3,20 +3,20 @@
  *     q = relu(matmul(x, a) + s); k = relu(matmul(x, b) + t)
  *     ->  q, k = split(relu(matmul(x, concat(a, b)) + concat(s, t)))
  *
- * Of Conv without groups, Gemm and MatMul with constant weights, alike but for the number of channels
- * they make. What follows all of them alike goes along: pointwise nodes with one reader, equal but for
- * constants of each channel. The parts are views of the whole, which cost nothing.
+ * Of Conv without groups, Gemm and MatMul with constant weights, alike but for the number of
+ * channels they make. What follows all of them alike goes along: pointwise nodes with one reader,
+ * equal but for constants of each channel. The parts are views of the whole, which cost nothing.
  *
  * When it pays. One step instead of several saves starting them, and channels that fill vectors
  * together where they do not alone. What is lost: nothing, if the parts are read as views; but a
- * pointwise reader that does not go along would have been part of its product's step, and becomes one
- * of its own. So:
+ * pointwise reader that does not go along would have been part of its product's step, and becomes
+ * one of its own. So:
  *   - no part is read by a pointwise node;
- *   - the products are so short that starting a step is a tenth of each or more; or the vectors that
- *     all of them take separately are an eighth more than together, and no part is a result of the
+ *   - the products are so short that starting a step is a tenth of each or more; or the vectors
+ * that all of them take separately are an eighth more than together, and no part is a result of the
  *     graph, to which it would be copied.
- * A product takes the larger of the cycles of its multiplications, at the target's rate, and those of
- * reading its weights from the second-level cache. Large products keep their own epilogues and
+ * A product takes the larger of the cycles of its multiplications, at the target's rate, and those
+ * of reading its weights from the second-level cache. Large products keep their own epilogues and
  * tiles: there is nothing to gain. Shapes that are not known count with their upper bound. */
 #include "op/op.h"
 #include "pass/node_facts.h"
@@ -37,8 +37,8 @@ static bool same_but_for(const Graph *g, ValueId a, ValueId b, int axis)
 static bool usable(const Graph *g, NodeId n, Affine *l)
 {
     const OpCode op = g->node.at[n].op;
-    return affine_of(g, n, l) && op != OP_CONV_TRANSPOSE && l->groups == 1 && has_plain_bias(g, l) &&
-           !(op == OP_MATMUL && g->value.at[l->weights].rank != 2);
+    return affine_of(g, n, l) && op != OP_CONV_TRANSPOSE && l->groups == 1 &&
+           has_plain_bias(g, l) && !(op == OP_MATMUL && g->value.at[l->weights].rank != 2);
 }
 
 static bool alike(const Graph *g, const Affine *a, const Affine *b)
@@ -93,7 +93,8 @@ static ValueId join_channels(Graph *g, const Parts *p, const ValueId *term, Node
         int64_t n;
         v[i] = term[i];
         if (expr_is_int(g->x, g->value.at[v[i]].dim[0], &n) && n != ny) {
-            v[i] = term_pair(g, before, OP_EXPAND, "wide", v[i], graph_const_ints(g, "all_shape", 1, &ny));
+            v[i] = term_pair(g, before, OP_EXPAND, "wide", v[i],
+                             graph_const_ints(g, "all_shape", 1, &ny));
         }
     }
     const ValueId all = parallel_join(g, before, p->n, v, 0);
@@ -103,7 +104,8 @@ static ValueId join_channels(Graph *g, const Parts *p, const ValueId *term, Node
     if (wide == 1) {
         return all;
     }
-    return term_pair(g, before, OP_RESHAPE, "wide", all, graph_const_ints(g, "all_shape", wide, shape));
+    return term_pair(g, before, OP_RESHAPE, "wide", all,
+                     graph_const_ints(g, "all_shape", wide, shape));
 }
 
 static ValueId whole_product(Graph *g, const Parts *p, NodeId before)

@@ -3,15 +3,15 @@
  *     a = exp(x); b = exp(x); c = add(a, b)   ->   a = exp(x); c = add(a, a)
  *
  * Two nodes are equal if op, attributes, inputs and the types of their results are. Constants are
- * equal if type, dims and bytes are. Whatever has no body is a function of its inputs (op.def has no
- * random ops, and Dropout keeps everything), so class tells which nodes may go: all but 'C'.
+ * equal if type, dims and bytes are. Whatever has no body is a function of its inputs (op.def has
+ * no random ops, and Dropout keeps everything), so class tells which nodes may go: all but 'C'.
  *
- * A node replaces those that it dominates: later ones of its block, and those in the bodies of later
- * nodes. The table of nodes seen is scoped by block: entries of a body go when it ends.
+ * A node replaces those that it dominates: later ones of its block, and those in the bodies of
+ * later nodes. The table of nodes seen is scoped by block: entries of a body go when it ends.
  *
- * Graph and block outputs keep their names: if the node that goes made one, the node that stays makes
- * it instead; if both make one, both stay. Results whose size depends on data have symbols of their
- * own, which others may use: types differ then, and both stay. */
+ * Graph and block outputs keep their names: if the node that goes made one, the node that stays
+ * makes it instead; if both make one, both stay. Results whose size depends on data have symbols of
+ * their own, which others may use: types differ then, and both stay. */
 #include <string.h>
 
 #include "pass/edit.h"

@@ -13,26 +13,31 @@
 #define DIRECT_SHARE 0.85      /* of the peak, in a network */
 #define PRODUCTS_SHARE 0.8
 #define CACHE_BYTES_PER_CYCLE 16.0 /* images */
-#define WINOGRAD_MARGIN 1.15   /* it rounds more coarsely: it must be faster by this, as far as can be told */
+/* it rounds more coarsely: it must be faster by this, as far as can be told */
+#define WINOGRAD_MARGIN 1.15
 #define COPY_CYCLES 1.2        /* an element, across layouts: one side is not contiguous */
 #define SCATTER_CYCLES 1.0     /* an element of a product's result, stored one by one */
 #define START_CYCLES 1500.0    /* a kernel of its own */
 #define PAIRS_RATE 1.3         /* of i16: each product of pairs takes an addition; measured */
 #define TILES_RATE 16.0
-#define PART_CHANNELS 8        /* of a vector, or a row of a tile, that are worth having side by side */
-#define GROUP_BYTES 4          /* factors that an instruction on tiles multiplies at once: pairs of bf16 */
+/* of a vector, or a row of a tile, that are worth having side by side */
+#define PART_CHANNELS 8
+/* factors that an instruction on tiles multiplies at once: pairs of bf16 */
+#define GROUP_BYTES 4
 #define WIDENED_RATE 0.5       /* each element is converted first */
 
 /* f32 and what is narrower; sums of integers. */
 static bool is_pixel(DType t)
 {
-    return t == DT_F32 || t == DT_BF16 || (dtype_is_int(t) && dtype_bits(t) >= 8 && dtype_bits(t) <= 32);
+    return t == DT_F32 || t == DT_BF16 ||
+           (dtype_is_int(t) && dtype_bits(t) >= 8 && dtype_bits(t) <= 32);
 }
 
 /* Are elements of the type factors on the target's tiles? */
 static bool on_tiles(DType type, const Target *t)
 {
-    return intrinsic_find_tile(t, type, type, DT_F32) >= 0 || intrinsic_find_tile(t, type, type, DT_I32) >= 0;
+    return intrinsic_find_tile(t, type, type, DT_F32) >= 0 ||
+           intrinsic_find_tile(t, type, type, DT_I32) >= 0;
 }
 
 /* Channels in a block: of a row of tiles, or of a vector; 0: some would be left over. */
@@ -42,29 +47,35 @@ static int whole_block(const Value *v, int64_t channels, const Target *t)
     return on_tiles(v->dtype, t) && channels % row == 0 ? row : channels % lanes == 0 ? lanes : 0;
 }
 
-/* Channels that are worth having side by side come in these: parts of a vector, groups of an instruction on tiles. */
+/* Channels that are worth having side by side come in these: parts of a vector, groups of an
+ * instruction on tiles. */
 static int part_channels(DType type, const Target *t)
 {
     return type == DT_BF16 && on_tiles(type, t) ? GROUP_BYTES / dtype_size(type) : PART_CHANNELS;
 }
 
-/* Where whole blocks would leave some over, or fill but half a row of a tile, channels of a pixel lie side by side, if they
- * fill parts of vectors: 24, 40, 120 with 16 lanes; of bf16 for tiles also 58, as no other layout has pairs of them. */
+/* Where whole blocks would leave some over, or fill but half a row of a tile, channels of a pixel
+ * lie side by side, if they fill parts of vectors: 24, 40, 120 with 16 lanes; of bf16 for tiles
+ * also 58, as no other layout has pairs of them. */
 static bool in_pixels(const Value *v, int64_t channels, const Target *t)
 {
     const int block = whole_block(v, channels, t);
-    const bool half = on_tiles(v->dtype, t) && block > 0 && block * dtype_size(v->dtype) < TILE_ROW_BYTES;
-    return channels >= PART_CHANNELS && channels % part_channels(v->dtype, t) == 0 && (block == 0 || half);
+    const bool half =
+        on_tiles(v->dtype, t) && block > 0 && block * dtype_size(v->dtype) < TILE_ROW_BYTES;
+    return channels >= PART_CHANNELS && channels % part_channels(v->dtype, t) == 0 &&
+           (block == 0 || half);
 }
 
 int image_block(const Graph *g, ValueId v, const Target *t)
 {
     const Value *value = &g->value.at[v];
     int64_t channels;
-    if (value->rank != 4 || !is_pixel(value->dtype) || !expr_is_int(g->x, value->dim[1], &channels)) {
+    if (value->rank != 4 || !is_pixel(value->dtype) ||
+        !expr_is_int(g->x, value->dim[1], &channels)) {
         return 0;
     }
-    return in_pixels(value, channels, t) ? part_channels(value->dtype, t) : whole_block(value, channels, t);
+    return in_pixels(value, channels, t) ? part_channels(value->dtype, t)
+                                         : whole_block(value, channels, t);
 }
 
 Layout image_layout(const Graph *g, ValueId v, ImageLayout kind, const Target *t)
@@ -74,13 +85,16 @@ Layout image_layout(const Graph *g, ValueId v, ImageLayout kind, const Target *t
     return kind == IMAGE_PLAIN ? (Layout){0}
            : in_pixels(&g->value.at[v], channels, t)
                ? (Layout){.n = 4, .dim = {{0, 0}, {2, 0}, {3, 0}, {1, 0}}}
-               : (Layout){.n = 5, .dim = {{0, 0}, {1, 0}, {2, 0}, {3, 0}, {1, (int32_t)image_block(g, v, t)}}};
+               : (Layout){
+                     .n = 5,
+                     .dim = {{0, 0}, {1, 0}, {2, 0}, {3, 0}, {1, (int32_t)image_block(g, v, t)}}};
 }
 
 bool image_fits(const Graph *g, ValueId v, ImageLayout kind, const Target *t)
 {
     const Value *value = &g->value.at[v];
-    return value->rank == 4 && is_pixel(value->dtype) && (kind == IMAGE_PLAIN || image_block(g, v, t) > 0);
+    return value->rank == 4 && is_pixel(value->dtype) &&
+           (kind == IMAGE_PLAIN || image_block(g, v, t) > 0);
 }
 
 /* ---- sizes ---- */
@@ -153,8 +167,8 @@ int winograd_tiles(const Graph *g, NodeId id, int m[COST_TILES])
         return 0;
     }
     const ValueId w = n->in[1], y = n->out[0];
-    if (g->value.at[w].rank != 4 || g->value.at[w].dtype != DT_F32 || dim_of(g, w, 2, 0) != WINOGRAD_KERNEL ||
-        dim_of(g, w, 3, 0) != WINOGRAD_KERNEL) {
+    if (g->value.at[w].rank != 4 || g->value.at[w].dtype != DT_F32 ||
+        dim_of(g, w, 2, 0) != WINOGRAD_KERNEL || dim_of(g, w, 3, 0) != WINOGRAD_KERNEL) {
         return 0;
     }
     for (int k = 0; k < 4; k++) {
@@ -193,14 +207,16 @@ static double narrow_rate(const Costs *c, const Graph *g, const Node *n, NodeFor
                                                   : intrinsic_row(row)->group;
 }
 
-/* Bytes a cycle that weights come at: where L3 is slow, memory behind it gives one core half as much (Granite Rapids: 30 and 15 GB/s). */
+/* Bytes a cycle that weights come at: where L3 is slow, memory behind it gives one core half as
+ * much (Granite Rapids: 30 and 15 GB/s). */
 static double weights_rate(const Target *t)
 {
     return t->l3_rate > 0 ? fmin(MEMORY_BYTES_PER_CYCLE, t->l3_rate / 2.0) : MEMORY_BYTES_PER_CYCLE;
 }
 
 /* Products at the target's rate; weights, which come from memory once a run. */
-static double direct_cycles(const Costs *c, const Graph *g, NodeId id, const NodeFacts *f, NodeForm form)
+static double direct_cycles(const Costs *c, const Graph *g, NodeId id, const NodeFacts *f,
+                            NodeForm form)
 {
     const Target *t = &c->target;
     const Node *n = &g->node.at[id];
@@ -212,26 +228,34 @@ static double direct_cycles(const Costs *c, const Graph *g, NodeId id, const Nod
     return fmax(f->work / rate, bytes / lanes_used / weights_rate(t));
 }
 
-/* The same for n*n/9 times as many weights, and the transforms: a few operations and a load or store for each element of
- * a tile. */
+/* The same for n*n/9 times as many weights, and the transforms: a few operations and a load or
+ * store for each element of a tile. */
 static double winograd_cycles(const Graph *g, NodeId id, int m, const Target *t)
 {
     const Node *node = &g->node.at[id];
     const ValueId w = node->in[1], y = node->out[0];
-    const double n = m + WINOGRAD_KERNEL - 1, channels = dim_of(g, w, 1, 0), outputs = whole_vectors(t, dim_of(g, w, 0, 0));
+    const double n = m + WINOGRAD_KERNEL - 1, channels = dim_of(g, w, 1, 0),
+                 outputs = whole_vectors(t, dim_of(g, w, 0, 0));
     const double pairs = channels * outputs;
-    const double tiles = dim_of(g, y, 0, 1) * ceil(dim_of(g, y, 2, 0) / m) * ceil(dim_of(g, y, 3, 0) / m);
-    /* Two products of n x n matrices, half of whose elements are 0 or shared; what does not fit registers is spilled. */
+    const double tiles =
+        dim_of(g, y, 0, 1) * ceil(dim_of(g, y, 2, 0) / m) * ceil(dim_of(g, y, 3, 0) / m);
+    /* Two products of n x n matrices, half of whose elements are 0 or shared; what does not fit
+     * registers is spilled. */
     const double transform = n * n * (n / 2 + 2.5);
-    const double transforms = tiles * (whole_vectors(t, channels) + outputs) / target_lanes(t, 4) * transform;
+    const double transforms =
+        tiles * (whole_vectors(t, channels) + outputs) / target_lanes(t, 4) * transform;
     const double products = n * n * tiles * pairs / (product_rate(t) * PRODUCTS_SHARE);
     return WINOGRAD_MARGIN * (fmax(products, n * n * 4 * pairs / weights_rate(t)) + transforms);
 }
 
-static double convolution_cycles(const Costs *c, const Graph *g, NodeId id, const NodeFacts *f, NodeForm form)
+static double convolution_cycles(const Costs *c, const Graph *g, NodeId id, const NodeFacts *f,
+                                 NodeForm form)
 {
-    const double cycles = form.variant ? winograd_cycles(g, id, form.variant, &c->target) : direct_cycles(c, g, id, f, form);
-    return cycles + (form.out == IMAGE_PLAIN ? SCATTER_CYCLES * images_of(g, &g->node.at[id], true).elements : 0);
+    const double cycles = form.variant ? winograd_cycles(g, id, form.variant, &c->target)
+                                       : direct_cycles(c, g, id, f, form);
+    return cycles + (form.out == IMAGE_PLAIN
+                         ? SCATTER_CYCLES * images_of(g, &g->node.at[id], true).elements
+                         : 0);
 }
 
 /* ---- the rest ---- */
@@ -244,13 +268,15 @@ static double row_use(const Graph *g, const Node *n, const Target *t)
     return fmax(w / whole_vectors(t, w), 1.0 / target_lanes(t, 4));
 }
 
-static double pass_cycles(const Graph *g, NodeId id, const NodeFacts *f, const Target *t, NodeForm form)
+static double pass_cycles(const Graph *g, NodeId id, const NodeFacts *f, const Target *t,
+                          NodeForm form)
 {
     const Node *n = &g->node.at[id];
     const Images in = images_of(g, n, false), out = images_of(g, n, true);
     const bool windows = f->keeps_channels && f->kind != NODE_POINTWISE && form.out == IMAGE_PLAIN;
     const double use = windows ? row_use(g, n, t) : 1;
-    double cycles = fmax(f->work / (target_lanes(t, 4) * use), (in.bytes + out.bytes) / CACHE_BYTES_PER_CYCLE);
+    double cycles =
+        fmax(f->work / (target_lanes(t, 4) * use), (in.bytes + out.bytes) / CACHE_BYTES_PER_CYCLE);
     if (form.in != form.out) {
         cycles += COPY_CYCLES * fmin(in.elements, out.elements);
     }
@@ -266,12 +292,15 @@ static double estimate(const Costs *c, const Graph *g, NodeId id, const NodeFact
 
 bool node_may_be_view(Graph *g, NodeId id, const NodeFacts *f)
 {
-    return (f->kind == NODE_POINTWISE || f->kind == NODE_MOVE) && node_views(g, id).kind != VIEW_NONE;
+    return (f->kind == NODE_POINTWISE || f->kind == NODE_MOVE) &&
+           node_views(g, id).kind != VIEW_NONE;
 }
 
-void cost_forms(const Costs *c, Graph *g, NodeId id, const NodeFacts *f, int nforms, const NodeForm *form, double *ns)
+void cost_forms(const Costs *c, Graph *g, NodeId id, const NodeFacts *f, int nforms,
+                const NodeForm *form, double *ns)
 {
-    bool measured = c->table && (c->products == 1 || !f->makes_channels); /* before casts it would say f32's */
+    /* before casts it would say f32's */
+    bool measured = c->table && (c->products == 1 || !f->makes_channels);
     const bool view = nforms > 1 && node_may_be_view(g, id, f);
     Arena *scratch = arena_child(g->ctx->arena);
     for (int k = 0; k < nforms && measured; k++) {

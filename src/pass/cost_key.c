@@ -1,6 +1,7 @@
 /* What nodes are called in tables of costs:
  *
- *     conv(f32[1,64,56,56], const f32[64,64,3,3]) -> f32[1,64,56,56] pads=[1,1,1,1] | plain, 0 1 2 3 1:8, winograd 4
+ *     conv(f32[1,64,56,56], const f32[64,64,3,3]) -> f32[1,64,56,56] pads=[1,1,1,1] | plain, 0 1 2
+ * 3 1:8, winograd 4
  *
  * Not the model's names, and attributes by name: equal nodes of all models share a line. */
 #include <stdlib.h>
@@ -94,7 +95,8 @@ const char *cost_key(Arena *a, const Graph *g, NodeId id, const Target *t, NodeF
     return known ? str_text(&s) : NULL;
 }
 
-const char *cost_copy_key(Arena *a, const Graph *g, ValueId v, const Target *t, ImageLayout from, ImageLayout to)
+const char *cost_copy_key(Arena *a, const Graph *g, ValueId v, const Target *t, ImageLayout from,
+                          ImageLayout to)
 {
     Str s = str_new(a), type = str_new(a);
     if (!print_type(g, v, &type)) {

@@ -107,7 +107,8 @@ static void parse_row(Lexer *l, CostTable *t, const char *target)
     if (!target) {
         lex_fail(l, "a cost before the first target");
     }
-    if ((l->tok.kind != TOK_INT && l->tok.kind != TOK_FLOAT) || !isfinite(l->tok.f) || !(l->tok.f > 0)) {
+    if ((l->tok.kind != TOK_INT && l->tok.kind != TOK_FLOAT) || !isfinite(l->tok.f) ||
+        !(l->tok.f > 0)) {
         lex_fail(l, "a time in nanoseconds should stand here");
     }
     const double ns = l->tok.f;

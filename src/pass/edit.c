@@ -58,7 +58,8 @@ bool is_block_output(const Graph *g, ValueId v)
     return false;
 }
 
-/* Looks at each value once, however many ways lead to it, and without recursion: graphs may be deep. */
+/* Looks at each value once, however many ways lead to it, and without recursion: graphs may be
+ * deep. */
 bool is_constant_term(const Graph *g, ValueId v)
 {
     if (g->value.at[v].constant) {

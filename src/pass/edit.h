@@ -14,7 +14,8 @@
 void block_insert_before(Graph *g, NodeId node, NodeId before);
 void block_remove(Graph *g, NodeId node); /* its home is -1 from then on */
 /* A new node with one result in front of `before`, named after it: NAME/what. Not yet inferred. */
-NodeId insert_node(Graph *g, NodeId before, OpCode op, const char *what, int nin, const ValueId *in);
+NodeId insert_node(Graph *g, NodeId before, OpCode op, const char *what, int nin,
+                   const ValueId *in);
 /* n keeps its result, but is `op` of these inputs, without attributes. */
 void change_node(Graph *g, NodeId n, OpCode op, int nin, const ValueId *in);
 bool is_block_output(const Graph *g, ValueId v);

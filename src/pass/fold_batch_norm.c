@@ -57,8 +57,9 @@ static void fold(Graph *g, NodeId id, const Affine *l)
 /* Of one result, the normalised input, by statistics that are given. */
 static bool is_line(const Graph *g, const Node *bn)
 {
-    return bn->op == OP_BATCH_NORMALIZATION && bn->home >= 0 && bn->nout == 1 && !node_int(bn, "training_mode", 0) &&
-           g->value.at[bn->in[0]].rank > 1 && is_constant_f32(g, bn);
+    return bn->op == OP_BATCH_NORMALIZATION && bn->home >= 0 && bn->nout == 1 &&
+           !node_int(bn, "training_mode", 0) && g->value.at[bn->in[0]].rank > 1 &&
+           is_constant_f32(g, bn);
 }
 
 /* c (C) as it is read along axis 1 of that rank: (C,1,1). */
@@ -68,7 +69,8 @@ static ValueId along_channels(Graph *g, NodeId id, ValueId c, int rank)
     for (int k = 1; k < rank - 1; k++) {
         shape[k] = 1;
     }
-    return term_pair(g, id, OP_RESHAPE, "bn_wide", c, graph_const_ints(g, "bn_shape", rank - 1, shape));
+    return term_pair(g, id, OP_RESHAPE, "bn_wide", c,
+                     graph_const_ints(g, "bn_shape", rank - 1, shape));
 }
 
 static void become_line(Graph *g, NodeId id)
@@ -78,7 +80,8 @@ static void become_line(Graph *g, NodeId id)
     const ValueId factor = factor_of(g, id, &bn);
     const ValueId moved = term_pair(g, id, OP_MUL, "bn_moved", bn.in[3], factor);
     const ValueId offset = term_pair(g, id, OP_SUB, "bn_offset", bn.in[2], moved);
-    const ValueId scaled = term_pair(g, id, OP_MUL, "scaled", bn.in[0], along_channels(g, id, factor, rank));
+    const ValueId scaled =
+        term_pair(g, id, OP_MUL, "scaled", bn.in[0], along_channels(g, id, factor, rank));
     const ValueId y = term_pair(g, id, OP_ADD, "y", scaled, along_channels(g, id, offset, rank));
     if (forward_value(g, bn.out[0], y)) {
         block_remove(g, id);

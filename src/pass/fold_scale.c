@@ -1,14 +1,15 @@
-/* fold_scale: factors and summands that are constant for each channel become part of the weights and
- * the bias of the affine node beside them.
+/* fold_scale: factors and summands that are constant for each channel become part of the weights
+ * and the bias of the affine node beside them.
  *
  *     y = conv(x, w, b); z = mul(y, c)     ->  z = conv(x, w * c, b * c)
  *     y = mul(x, c); z = matmul(y, w)      ->  z = matmul(x, c * w)
  *     y = add(x, c); z = conv(y, w, b)     ->  z = conv(x, w, b + sum of w * c)
  *
- * After: Mul, Div and Sub by c, Add of c; what adds needs an op with a bias. Before: Mul and Div, and
- * Add and Sub where no zeros are read around the image, since c was not added to those. Requires that
- * c, w and b depend on constants alone, that y has no other reader, and that nobody else reads w,
- * which would have to be kept twice. Constants are taken to be finite: 0 * inf is not looked for. */
+ * After: Mul, Div and Sub by c, Add of c; what adds needs an op with a bias. Before: Mul and Div,
+ * and Add and Sub where no zeros are read around the image, since c was not added to those.
+ * Requires that c, w and b depend on constants alone, that y has no other reader, and that nobody
+ * else reads w, which would have to be kept twice. Constants are taken to be finite: 0 * inf is not
+ * looked for. */
 #include "op/op.h"
 #include "pass/affine.h"
 
@@ -84,7 +85,8 @@ static bool fold_after(Graph *g, NodeId id, const int *uses)
 
 /* ---- before ---- */
 
-/* What a constant c of each channel gives: the sum of w * c over all axes but that of the results. */
+/* What a constant c of each channel gives: the sum of w * c over all axes but that of the
+ * results. */
 static ValueId given_by(Graph *g, const Affine *l, ValueId c)
 {
     int64_t axes[MAX_RANK];
@@ -111,7 +113,8 @@ static bool fold_before(Graph *g, NodeId id, const int *uses)
         return false;
     }
     const NodeId p = maker(g, l.x, g->node.at[id].home);
-    const bool scaled = g->node.at[id].op == OP_GEMM && node_float(&g->node.at[id], "alpha", 1) != 1;
+    const bool scaled =
+        g->node.at[id].op == OP_GEMM && node_float(&g->node.at[id], "alpha", 1) != 1;
     if (p < 0 || !is_step(g, &g->node.at[p], &s) ||
         (adds(&s) && (!l.takes_bias || l.pads || scaled)) || (!adds(&s) && uses[l.weights] != 1) ||
         !is_term_of_channels(g, s.c, g->value.at[l.x].rank, l.x_channels, l.nx)) {

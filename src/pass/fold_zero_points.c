@@ -1,15 +1,18 @@
-/* fold_zero_points: bytes are multiplied as they are; what their zero point adds to each sum is taken off afterwards.
+/* fold_zero_points: bytes are multiplied as they are; what their zero point adds to each sum is
+ * taken off afterwards.
  *
- *     y i32 = matmul_integer(a u8, b i8, za)      ->   y = matmul_integer(a, b) - za * reduce_sum(b over the sum's axis)
- *     y u8 = qlinear_conv(a, .., za, w, .., bias) ->   y = qlinear_conv(a, .., w, .., bias - za * reduce_sum(w)) border=za
+ *     y i32 = matmul_integer(a u8, b i8, za)      ->   y = matmul_integer(a, b) - za * reduce_sum(b
+ * over the sum's axis) y u8 = qlinear_conv(a, .., za, w, .., bias) ->   y = qlinear_conv(a, .., w,
+ * .., bias - za * reduce_sum(w)) border=za
  *
- * The same sums, bit for bit, also where they wrap. b is constant and without zero points, so its sums are folded, and with
- * a constant za all that is left is a bias. The border of a convolution is za (attribute border of op/conv.c), as the sums
- * take all of b off everywhere. QLinearMatMul gets a bias as input 8, which ONNX does not know: op/matmul.c asks for
- * attribute folded beside it.
+ * The same sums, bit for bit, also where they wrap. b is constant and without zero points, so its
+ * sums are folded, and with a constant za all that is left is a bias. The border of a convolution
+ * is za (attribute border of op/conv.c), as the sums take all of b off everywhere. QLinearMatMul
+ * gets a bias as input 8, which ONNX does not know: op/matmul.c asks for attribute folded beside
+ * it.
  *
- * For targets that multiply bytes, on vectors or tiles; where vectors want one factor unsigned, a i8 becomes u8 by adding
- * 128 to it and to za. The rest is widen_quantized's. */
+ * For targets that multiply bytes, on vectors or tiles; where vectors want one factor unsigned, a
+ * i8 becomes u8 by adding 128 to it and to za. The rest is widen_quantized's. */
 #include "loop/intrinsic.h"
 #include "op/op.h"
 #include "pass/edit.h"
@@ -48,9 +51,10 @@ static bool fits(const Graph *g, const Node *n, const Target *t, Fold *f)
     f->shift = ta == DT_I8 && !vectors_multiply(t, ta, tb) && vectors_multiply(t, DT_U8, tb);
     f->border = 0;
     const bool none = zero_point_is_zero(g, za);
-    if (!(f->shift || (target_multiplies(t, ta, tb) && !none)) || !is_constant_term(g, b) || is_constant_term(g, a) ||
-        !zero_point_is_zero(g, quantized_input(n, f->q.b_zero)) || (za >= 0 && !zero_point_is_single(g, za)) ||
-        g->value.at[b].rank < 2 || (f->q.conv && za >= 0 && !known_uniform(g, za, &f->border))) {
+    if (!(f->shift || (target_multiplies(t, ta, tb) && !none)) || !is_constant_term(g, b) ||
+        is_constant_term(g, a) || !zero_point_is_zero(g, quantized_input(n, f->q.b_zero)) ||
+        (za >= 0 && !zero_point_is_single(g, za)) || g->value.at[b].rank < 2 ||
+        (f->q.conv && za >= 0 && !known_uniform(g, za, &f->border))) {
         return false;
     }
     f->border += f->shift ? 128 : 0;
@@ -77,7 +81,8 @@ static ValueId shifted(Folding *w, NodeId before, ValueId a)
         }
     }
     const ValueId half = graph_const_scalar(g, "half", DT_I16, 128);
-    const ValueId sum = combine(g, before, OP_ADD, "sum", cast_to(g, before, "i16", DT_I16, a), half);
+    const ValueId sum =
+        combine(g, before, OP_ADD, "sum", cast_to(g, before, "i16", DT_I16, a), half);
     const ValueId made = cast_to(g, before, "unsigned", DT_U8, sum);
     vec_push(g->ctx->arena, &w->done, ((Shifted){a, made}));
     return made;
@@ -93,7 +98,8 @@ static ValueId correction(Graph *g, NodeId id, const Fold *f)
     for (int k = 1; k < rank && f->q.conv; k++) {
         axes[k - 1] = k;
     }
-    const ValueId in[2] = {cast_to(g, id, "i32", DT_I32, b), graph_const_ints(g, "axes", f->q.conv ? rank - 1 : 1, axes)};
+    const ValueId in[2] = {cast_to(g, id, "i32", DT_I32, b),
+                           graph_const_ints(g, "axes", f->q.conv ? rank - 1 : 1, axes)};
     const NodeId sum = insert_node(g, id, OP_REDUCE_SUM, "sums", 2, in);
     node_set_int(g, sum, "keepdims", !f->q.conv);
     op_infer_node(g, sum);
@@ -111,13 +117,15 @@ static ValueId beside_channels(Graph *g, NodeId id, ValueId v, int spatial)
     for (int k = 0; k <= spatial; k++) {
         shape[k] = k == 0 ? -1 : 1;
     }
-    return combine(g, id, OP_RESHAPE, "channels", v, graph_const_ints(g, "shape", 1 + spatial, shape));
+    return combine(g, id, OP_RESHAPE, "channels", v,
+                   graph_const_ints(g, "shape", 1 + spatial, shape));
 }
 
 /* The product without zero points, in front of n, which adds the correction. */
 static void add_behind(Graph *g, NodeId id, const Fold *f, ValueId correction)
 {
-    const NodeId product = insert_node(g, id, g->node.at[id].op, "bytes", g->node.at[id].nin, g->node.at[id].in);
+    const NodeId product =
+        insert_node(g, id, g->node.at[id].op, "bytes", g->node.at[id].nin, g->node.at[id].in);
     const Node n = g->node.at[id];
     for (int k = 0; k < n.nattr; k++) {
         node_set_attr(g, product, n.attr[k]);
@@ -151,8 +159,10 @@ static void rewrite(Folding *w, NodeId id, const Fold *f)
 {
     Graph *g = w->g;
     const ValueId fix = correction(g, id, f);
-    const ValueId a = f->shift ? shifted(w, id, g->node.at[id].in[f->q.a]) : g->node.at[id].in[f->q.a];
-    const ValueId none = f->q.needs_zeros ? graph_const_scalar(g, "no_zero_point", g->value.at[a].dtype, 0) : -1;
+    const ValueId a =
+        f->shift ? shifted(w, id, g->node.at[id].in[f->q.a]) : g->node.at[id].in[f->q.a];
+    const ValueId none =
+        f->q.needs_zeros ? graph_const_scalar(g, "no_zero_point", g->value.at[a].dtype, 0) : -1;
     g->node.at[id].in[f->q.a] = a;
     if (f->q.a_zero < g->node.at[id].nin) {
         g->node.at[id].in[f->q.a_zero] = none;

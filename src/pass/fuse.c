@@ -131,7 +131,8 @@ static void fuse_block(Fuse *f, int block, int *reader, int *count)
     }
 }
 
-/* Before any group is made: what the block's nodes are, and which values are read outside of all groups. */
+/* Before any group is made: what the block's nodes are, and which values are read outside of all
+ * groups. */
 static void look_at_block(Fuse *f, int block, int *reader)
 {
     const Graph *g = f->g;

@@ -1,14 +1,17 @@
-/* halo: the border that a convolution reads around its input becomes part of the array that the input lies in.
+/* halo: the border that a convolution reads around its input becomes part of the array that the
+ * input lies in.
  *
  *     y = conv(x, w) pads=[1,1,1,1]
  *     ->  t, b, l, r = fill(0);  p = concat(t, concat(l, x, r), b);  y = conv(p, w) pads=[0,0,0,0]
  *
- * `views`, which comes next, makes nothing of both concats: x is computed inside p. Instead of copying x into a larger
- * array before each such convolution, the border alone is written, by each run, as other values share the memory.
+ * `views`, which comes next, makes nothing of both concats: x is computed inside p. Instead of
+ * copying x into a larger array before each such convolution, the border alone is written, by each
+ * run, as other values share the memory.
  *
- * For x that a product or reduction computes and nothing but compiled code reads: what is computed point by point
- * stays free to join its reader's kernel. And for rows that are long: kernels that take rows and columns for one axis
- * cannot do so here, which costs those that compute x, and other readers, a share of the last tile of each row. */
+ * For x that a product or reduction computes and nothing but compiled code reads: what is computed
+ * point by point stays free to join its reader's kernel. And for rows that are long: kernels that
+ * take rows and columns for one axis cannot do so here, which costs those that compute x, and other
+ * readers, a share of the last tile of each row. */
 #include <string.h>
 
 #include "op/conv.h"
@@ -72,7 +75,8 @@ static bool is_anchored(const Halo *h, ValueId v, int depth)
 static bool border_value(const Graph *g, const Node *n, int zero, double *value)
 {
     *value = (double)node_int(n, "border", 0); /* fold_zero_points: without a zero point */
-    return *value != 0 || zero < 0 || zero >= n->nin || n->in[zero] < 0 || known_uniform(g, n->in[zero], value);
+    return *value != 0 || zero < 0 || zero >= n->nin || n->in[zero] < 0 ||
+           known_uniform(g, n->in[zero], value);
 }
 
 static bool border_of(const Halo *h, NodeId id, Border *b)
@@ -97,8 +101,9 @@ static bool border_of(const Halo *h, NodeId id, Border *b)
     const Window win = window_of(g->x, n, 2, x->dim + 2, w->dim + 2);
     bool any = false;
     for (int k = 0; k < 2; k++) {
-        if (!expr_is_int(g->x, win.pad[k], &b->pad[k]) || !expr_is_int(g->x, win.pad_end[k], &b->pad_end[k]) ||
-            b->pad[k] < 0 || b->pad_end[k] < 0) {
+        if (!expr_is_int(g->x, win.pad[k], &b->pad[k]) ||
+            !expr_is_int(g->x, win.pad_end[k], &b->pad_end[k]) || b->pad[k] < 0 ||
+            b->pad_end[k] < 0) {
             return false;
         }
         any |= b->pad[k] > 0 || b->pad_end[k] > 0;
@@ -115,9 +120,10 @@ static ValueId add_node(Graph *g, NodeId before, OpCode op, int nin, const Value
     return g->node.at[id].out[0];
 }
 
-/* The shape of a part of the border: rows above or below, or columns beside x. Where sizes of x are open it is computed
- * from x's shape: what is kept of that, and the rest. */
-static ValueId part_shape(Graph *g, NodeId before, const Border *b, bool row, int64_t size, ValueId *shape_of_x)
+/* The shape of a part of the border: rows above or below, or columns beside x. Where sizes of x are
+ * open it is computed from x's shape: what is kept of that, and the rest. */
+static ValueId part_shape(Graph *g, NodeId before, const Border *b, bool row, int64_t size,
+                          ValueId *shape_of_x)
 {
     const int64_t kept[4] = {1, 1, !row, row};
     const int64_t rest[4] = {0, 0, row ? size : 0, row ? b->pad[1] + b->pad_end[1] : size};
@@ -136,7 +142,8 @@ static ValueId part_shape(Graph *g, NodeId before, const Border *b, bool row, in
         *shape_of_x = add_node(g, before, OP_SHAPE, 1, &b->x);
     }
     const ValueId product[2] = {*shape_of_x, graph_const_ints(g, "halo_kept", 4, kept)};
-    const ValueId sum[2] = {add_node(g, before, OP_MUL, 2, product), graph_const_ints(g, "halo_rest", 4, rest)};
+    const ValueId sum[2] = {add_node(g, before, OP_MUL, 2, product),
+                            graph_const_ints(g, "halo_rest", 4, rest)};
     return add_node(g, before, OP_ADD, 2, sum);
 }
 
@@ -156,7 +163,8 @@ static void fill_parts(Graph *g, NodeId before, const Border *b, ValueId *part)
         in[1 + nout] = part_shape(g, before, b, k < 2, size[k], &shape_of_x);
         part[k] = out[nout++] = graph_value(g, "halo", DT_NONE, -1, NULL);
     }
-    const NodeId fill = graph_node(g, g->node.at[before].home, OP_FILL, g->node.at[before].name, 1 + nout, in, nout, out);
+    const NodeId fill = graph_node(g, g->node.at[before].home, OP_FILL, g->node.at[before].name,
+                                   1 + nout, in, nout, out);
     block_insert_before(g, fill, before);
     op_infer_node(g, fill);
     for (int k = 0; k < nout; k++) {
@@ -200,7 +208,8 @@ static ValueId add_border(Halo *h, NodeId before, const Border *b)
     ValueId part[4];
     fill_parts(h->g, before, b, part);
     Border made = *b;
-    made.whole = join(h->g, before, 2, part[0], join(h->g, before, 3, part[2], b->x, part[3]), part[1]);
+    made.whole =
+        join(h->g, before, 2, part[0], join(h->g, before, 3, part[2], b->x, part[3]), part[1]);
     vec_push(h->g->ctx->arena, &h->made, made);
     return made.whole;
 }
@@ -212,11 +221,13 @@ Graph *pass_halo(Context *ctx, const Graph *old, const PassOptions *opt, int *co
     Halo h = {.g = g, .routines = read_by_routines(g), .uses = graph_count_uses(g)};
     for (int b = 0; b < g->block.len; b++) {
         const int len = g->block.at[b].node.len;
-        const NodeId *order = arena_dup(ctx->arena, g->block.at[b].node.at, sizeof *order * (size_t)len);
+        const NodeId *order =
+            arena_dup(ctx->arena, g->block.at[b].node.at, sizeof *order * (size_t)len);
         h.made.len = 0;
         for (int i = 0; i < len; i++) {
             Border border;
-            const ValueId whole = border_of(&h, order[i], &border) ? add_border(&h, order[i], &border) : -1;
+            const ValueId whole =
+                border_of(&h, order[i], &border) ? add_border(&h, order[i], &border) : -1;
             if (whole < 0) {
                 continue;
             }

@@ -1,15 +1,17 @@
 /* Layouts and variants by dynamic programming over the graph.
  *
- *     x plain -> conv -> relu -> conv -> add -> flatten        each node: (plain, plain), (plain, blocked), (blocked, ..
+ *     x plain -> conv -> relu -> conv -> add -> flatten        each node: (plain, plain), (plain,
+ * blocked), (blocked, ..
  *                          `-------------^
  *
- * The main block's nodes that touch images are variables of pbqp.h; their choices are forms (cost.h) with the cost of
- * the cheapest variant. An edge costs nothing where the reader takes the layout that the maker gives, else what a copy
- * costs: none is made, as every op understands every layout, but a reader of several images then goes across one (and for
- * convolutions of narrow types block_channels does make one).
+ * The main block's nodes that touch images are variables of pbqp.h; their choices are forms
+ * (cost.h) with the cost of the cheapest variant. An edge costs nothing where the reader takes the
+ * layout that the maker gives, else what a copy costs: none is made, as every op understands every
+ * layout, but a reader of several images then goes across one (and for convolutions of narrow types
+ * block_channels does make one).
  *
- * Blocked can be rank-4 values whose channels are a multiple of the block. Graph and block inputs and outputs stay
- * plain, and so does what routines of kernel/ and control flow read. */
+ * Blocked can be rank-4 values whose channels are a multiple of the block. Graph and block inputs
+ * and outputs stay plain, and so does what routines of kernel/ and control flow read. */
 #include "pass/image_layouts.h"
 
 #include <assert.h>
@@ -55,7 +57,8 @@ static void find_images(Choosing *c)
     }
     for (int v = 0; v < g->value.len; v++) {
         c->image[v] = g->value.at[v].rank == 4 && !constant[v];
-        const bool may = g->value.at[v].producer >= 0 || is_narrow_image(g, v); /* of others no copy is made */
+        /* of others no copy is made */
+        const bool may = g->value.at[v].producer >= 0 || is_narrow_image(g, v);
         c->can_block[v] = c->image[v] && may && !routines[v] && !is_block_output(g, v) &&
                           image_fits(g, v, IMAGE_BLOCKED, &c->costs.target);
     }
@@ -70,7 +73,8 @@ static bool moves_blocks(Graph *g, NodeId id, const Target *t)
     }
     const Node *n = &g->node.at[id];
     const bool slices = views.kind == VIEW_SLICES;
-    const int block = image_block(g, slices ? n->in[0] : n->out[0], t); /* parts of fewer channels may have smaller ones */
+    /* parts of fewer channels may have smaller ones */
+    const int block = image_block(g, slices ? n->in[0] : n->out[0], t);
     for (int k = 0; k < (slices ? n->nout : n->nin); k++) {
         int64_t at, channels;
         const Value *part = &g->value.at[slices ? n->out[k] : n->in[k]];
@@ -117,17 +121,20 @@ static bool touches_images(const Choosing *c, const Node *n)
 }
 
 /* All that the node could be; returns how many, the variants of a pair of layouts side by side. */
-static int node_forms(const Choosing *c, NodeId id, const NodeFacts *f, NodeForm form[MAX_FORMS], int *nvariants)
+static int node_forms(const Choosing *c, NodeId id, const NodeFacts *f, NodeForm form[MAX_FORMS],
+                      int *nvariants)
 {
     Graph *g = c->g;
     const Node *n = &g->node.at[id];
     const bool compiled = op_rows[n->op].class == 'S';
     const bool in_blocked = compiled && any_in_blocked(c, n);
-    const bool lays_out = in_blocked || f->kind == NODE_POINTWISE; /* what casts what the caller gives is a copy anyway */
+    /* what casts what the caller gives is a copy anyway */
+    const bool lays_out = in_blocked || f->kind == NODE_POINTWISE;
     const bool out_blocked = compiled && all_out_blocked(c, n) &&
                              (f->makes_channels || (lays_out && f->keeps_channels) ||
                               (in_blocked && moves_blocks(g, id, &c->costs.target)));
-    int variant[1 + COST_TILES] = {n->op == OP_CONV && !c->variants ? winograd_of(n) : 0}, count = 0;
+    int variant[1 + COST_TILES] = {n->op == OP_CONV && !c->variants ? winograd_of(n) : 0},
+                    count = 0;
     *nvariants = 1 + (c->variants ? winograd_tiles(g, id, variant + 1) : 0);
     for (int in = 0; in <= in_blocked; in++) {
         for (int out = 0; out <= out_blocked; out++) {
@@ -198,13 +205,15 @@ static void connect(Choosing *c, ValueId v, int reader)
     double copy[IMAGE_LAYOUTS][IMAGE_LAYOUTS] = {0};
     for (int from = 0; from < IMAGE_LAYOUTS; from++) {
         for (int to = 0; to < IMAGE_LAYOUTS; to++) {
-            copy[from][to] = from == to ? 0 : cost_copy(&c->costs, c->g, v, (ImageLayout)from, (ImageLayout)to);
+            copy[from][to] =
+                from == to ? 0 : cost_copy(&c->costs, c->g, v, (ImageLayout)from, (ImageLayout)to);
         }
     }
     PbqpEdge *e = pbqp_edge(&c->problem, maker, reader);
     for (int i = 0; i < c->problem.variable.at[maker].n; i++) {
         for (int j = 0; j < c->problem.variable.at[reader].n; j++) {
-            const double cost = copy[c->form.at[maker * PBQP_CHOICES + i].out][c->form.at[reader * PBQP_CHOICES + j].in];
+            const double cost = copy[c->form.at[maker * PBQP_CHOICES + i].out]
+                                    [c->form.at[reader * PBQP_CHOICES + j].in];
             *(e->a == maker ? &e->cost[i][j] : &e->cost[j][i]) += cost;
         }
     }
@@ -220,8 +229,10 @@ static Choosing choosing_new(Graph *g, const PassOptions *opt)
 {
     Arena *const a = g->ctx->arena;
     Choosing c = {.g = g, .problem = pbqp_new(a)};
-    c.costs = (Costs){.target = opt->target, .name = target_describe(a, &opt->target), .table = opt->costs,
-                       .products = products_rate(opt)};
+    c.costs = (Costs){.target = opt->target,
+                      .name = target_describe(a, &opt->target),
+                      .table = opt->costs,
+                      .products = products_rate(opt)};
     c.image = arena_array_of(a, g->value.len + 1, bool);
     c.can_block = arena_array_of(a, g->value.len + 1, bool);
     c.variable = arena_array_of(a, g->node.len + 1, int);
@@ -343,7 +354,9 @@ int image_forms_candidates(Graph *g, const PassOptions *opt, CostCandidate **out
         const bool view = nforms > 1 && node_may_be_view(g, id, &f);
         for (int k = 0; nforms > 1 && k < nforms; k++) {
             if (!(view && form[k].in == form[k].out)) {
-                add_candidate(a, &all, (CostCandidate){cost_key(a, g, id, &c.costs.target, form[k]), id, -1, form[k]});
+                add_candidate(a, &all,
+                              (CostCandidate){cost_key(a, g, id, &c.costs.target, form[k]), id, -1,
+                                              form[k]});
             }
         }
         for (int k = 0; k < n->nout; k++) {

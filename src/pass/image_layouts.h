@@ -1,6 +1,7 @@
 /* Which form each node is to have: layouts of the images that it reads and makes, and the variant.
  *
- * The choice is apart from the rewriting: choose_variants and block_channels only do what was chosen. */
+ * The choice is apart from the rewriting: choose_variants and block_channels only do what was
+ * chosen. */
 #ifndef LATHE_PASS_IMAGE_LAYOUTS_H
 #define LATHE_PASS_IMAGE_LAYOUTS_H
 
@@ -8,7 +9,8 @@
 #include "pass/pass.h"
 
 typedef struct ImageForms {
-    const NodeForm *form; /* by node; all 0 for nodes that are not asked: those of bodies, and without images */
+    /* by node; all 0 for nodes that are not asked: those of bodies, and without images */
+    const NodeForm *form;
     double ns;            /* the sum of costs */
     bool exact;           /* proven to be the least */
 } ImageForms;
@@ -28,8 +30,8 @@ typedef struct CostCandidate {
     ValueId value;
     NodeForm form;
 } CostCandidate;
-/* All of them, each key once, those of a node one after another. Not those that are known to be 0, make no difference,
- * or have open sizes. */
+/* All of them, each key once, those of a node one after another. Not those that are known to be 0,
+ * make no difference, or have open sizes. */
 int image_forms_candidates(Graph *g, const PassOptions *opt, CostCandidate **out);
 
 #endif

@@ -2,26 +2,29 @@
  *
  *     y f32 = matmul(x f32, w f32)   ->   y f32 = matmul(cast(x), cast(w)) widen=1
  *
- * Attribute widen (op/op.h): the node reads bf16 as f32. Casts of weights are folded, so a module has half their bytes;
- * casts of activations become the end of their producer's kernel. The policy:
+ * Attribute widen (op/op.h): the node reads bf16 as f32. Casts of weights are folded, so a module
+ * has half their bytes; casts of activations become the end of their producer's kernel. The policy:
  *
- * Weights are rounded where a product reads them seldom: their bytes are MIN_SHARE or more of its time (or all of a
- * recurrence's, where each step reads them). Activations, and all weights they meet, only where the target multiplies
- * bf16 (elsewhere they would be widened again for nothing), and only those of which each element is in MIN_USES
- * products or more. PRECISION_BF16_ALL asks for no gain.
+ * Weights are rounded where a product reads them seldom: their bytes are MIN_SHARE or more of its
+ * time (or all of a recurrence's, where each step reads them). Activations, and all weights they
+ * meet, only where the target multiplies bf16 (elsewhere they would be widened again for nothing),
+ * and only those of which each element is in MIN_USES products or more. PRECISION_BF16_ALL asks for
+ * no gain.
  *
- * An activation that a product reads is stored once, as bf16: whatever else is compiled from stages reads it so, too
- * (a residual stream that a normalisation ends, as in BERT, is rounded; one that only sums and normalisations read, as
- * in GPT, stays f32). What routines, control flow and callers read stays f32. A cast goes up through nodes that only
- * move elements: rounding first or later is the same.
+ * An activation that a product reads is stored once, as bf16: whatever else is compiled from stages
+ * reads it so, too (a residual stream that a normalisation ends, as in BERT, is rounded; one that
+ * only sums and normalisations read, as in GPT, stays f32). What routines, control flow and callers
+ * read stays f32. A cast goes up through nodes that only move elements: rounding first or later is
+ * the same.
  *
- * Where the target rounds to bf16 by an instruction, images that its second cache does not hold are stored as bf16 as well,
- * whoever reads them.
+ * Where the target rounds to bf16 by an instruction, images that its second cache does not hold are
+ * stored as bf16 as well, whoever reads them.
  *
- * Left in f32: all that is no product of two inputs (biases, sums, norms, softmax, depthwise convolutions, the states
- * of recurrences, but for what products of tiles read of them, and what an attention op has inside), what constants alone determine, convolutions by Winograd
- * (transformed tiles round several times as coarsely), other types, and bodies of control flow, whose constants are
- * not folded. */
+ * Left in f32: all that is no product of two inputs (biases, sums, norms, softmax, depthwise
+ * convolutions, the states of recurrences, but for what products of tiles read of them, and what an
+ * attention op has inside), what constants alone determine, convolutions by Winograd (transformed
+ * tiles round several times as coarsely), other types, and bodies of control flow, whose constants
+ * are not folded. */
 #include "loop/access.h"
 #include "op/op.h"
 #include "pass/cost.h"
@@ -41,7 +44,8 @@ typedef struct Operand { /* of a product: an input of the node, read as it is or
 typedef struct Facts {
     bool moves;    /* results are elements of inputs */
     bool recurs;   /* has an ordered axis */
-    uint32_t reads; /* inputs, bit by bit, whose elements the stages load: scales of a Resize say only where */
+    /* inputs, bit by bit, whose elements the stages load: scales of a Resize say only where */
+    uint32_t reads;
     int nproducts;
     Operand side[MAX_OPERANDS][2]; /* input -1: something that is computed inside */
 } Facts;
@@ -88,7 +92,8 @@ static double known_extent(const Exprs *x, Expr e)
 }
 
 /* own, other: axes, bit by bit, that it and the other operand count along. */
-static Operand operand_of(const NodeStages *n, const Stage *st, int tensor, uint32_t own, uint32_t other)
+static Operand operand_of(const NodeStages *n, const Stage *st, int tensor, uint32_t own,
+                          uint32_t other)
 {
     const Stages *s = n->s;
     Operand o = {.input = input_of(s, tensor, n->in, n->node->nin), .uses = 1, .elements = 1};
@@ -149,7 +154,8 @@ typedef struct Lower {
     bool *moves;      /* by node: it may hand on bf16 for f32 */
     bool *fixed;      /* by value: somebody needs the type that it has */
     bool *part;       /* by value: it is moved */
-    bool *stored;     /* by value: bf16 is for memory's sake; its cast belongs to its maker, not to who reads it */
+    /* by value: bf16 is for memory's sake; its cast belongs to its maker, not to who reads it */
+    bool *stored;
     bool *wanted;     /* by value: an activation that is stored as bf16 */
     bool *retyped;    /* by node: it moves what is bf16 now */
     uint32_t *weight; /* by node: inputs, bit by bit, that are weights to be rounded */
@@ -193,8 +199,9 @@ static bool gains_weight(const Lower *l, const Operand *o)
     return 4 / MEMORY_BYTES_PER_CYCLE >= MIN_SHARE * o->uses / rate;
 }
 
-/* What a recurrence's weights meet is rounded where tiles multiply both: a step is over when its weights have come from L2, and
- * tiles read them faster than vectors widen them. From beyond L2 vectors read as fast. */
+/* What a recurrence's weights meet is rounded where tiles multiply both: a step is over when its
+ * weights have come from L2, and tiles read them faster than vectors widen them. From beyond L2
+ * vectors read as fast. */
 static bool narrows_state(const Lower *l, const Operand *weights, const Operand *state)
 {
     const Target *t = &l->opt->target;
@@ -312,7 +319,8 @@ static bool is_side_input(const Graph *g, const int *place, const Node *n, int k
 {
     for (int i = 0; i < n->nin; i++) {
         const ValueId v = n->in[i];
-        if (i != k && is_f32(g, v) && is_same_type(g, v, n->in[k]) && g->value.at[v].producer >= 0 &&
+        if (i != k && is_f32(g, v) && is_same_type(g, v, n->in[k]) &&
+            g->value.at[v].producer >= 0 &&
             place[g->value.at[v].producer] > place[g->value.at[n->in[k]].producer]) {
             return true;
         }
@@ -320,16 +328,19 @@ static bool is_side_input(const Graph *g, const int *place, const Node *n, int k
     return false;
 }
 
-/* Is v made by one kernel for others, rather than put together or taken apart? Parts of one array are to be of one type. */
+/* Is v made by one kernel for others, rather than put together or taken apart? Parts of one array
+ * are to be of one type. */
 static bool is_made_whole(const Lower *l, ValueId v)
 {
     const Graph *g = l->g;
     const NodeId made = g->value.at[v].producer;
-    return made >= 0 && l->widens[made] && !l->moves[made] && !l->part[v] && !is_constant_term(g, v);
+    return made >= 0 && l->widens[made] && !l->moves[made] && !l->part[v] &&
+           !is_constant_term(g, v);
 }
 
-/* Images that no product wants narrow, but that L2 does not hold: writing and reading them is memory's time, and half of that
- * is worth more than the conversions. Those that a kernel hands to the next, not what is computed in passing. */
+/* Images that no product wants narrow, but that L2 does not hold: writing and reading them is
+ * memory's time, and half of that is worth more than the conversions. Those that a kernel hands to
+ * the next, not what is computed in passing. */
 static void find_stored(Lower *l)
 {
     if (!l->opt->target.bf16 || l->opt->target.l2 == 0) { /* 0: not known */
@@ -344,9 +355,10 @@ static void find_stored(Lower *l)
         place[id] = i;
         for (int k = 0; k < n->nin && l->widens[id]; k++) {
             const ValueId v = n->in[k];
-            if (is_f32(g, v) && !l->fixed[v] && g->value.at[v].rank == 4 && bytes_of(g, v) >= (double)l->opt->target.l2 &&
-                is_made_whole(l, v)) {
-                l->stored[v] |= uses[v] > 1 || is_side_input(g, place, n, k) || node_facts(g, id).kind != NODE_POINTWISE;
+            if (is_f32(g, v) && !l->fixed[v] && g->value.at[v].rank == 4 &&
+                bytes_of(g, v) >= (double)l->opt->target.l2 && is_made_whole(l, v)) {
+                l->stored[v] |= uses[v] > 1 || is_side_input(g, place, n, k) ||
+                                node_facts(g, id).kind != NODE_POINTWISE;
                 l->wanted[v] |= l->stored[v];
             }
         }

@@ -1,5 +1,5 @@
-/* Finding patterns of nodes. A search with backtracking: a list of goals (pattern, value), the first
- * of which is replaced by those of its inputs; see match.h for the patterns. */
+/* Finding patterns of nodes. A search with backtracking: a list of goals (pattern, value), the
+ * first of which is replaced by those of its inputs; see match.h for the patterns. */
 #include "pass/match.h"
 
 #include <assert.h>

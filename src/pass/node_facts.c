@@ -30,7 +30,8 @@ static void visit(const Exprs *x, Expr e, void *arg)
     if (t->rank == 4 && t->role != TENSOR_CONST) {
         const bool image = w->st->naxes == 4 && is_axis(x, w->st, 0, expr_arg(x, e, 0));
         w->channels &= image && is_axis(x, w->st, 1, expr_arg(x, e, 1));
-        w->pixels &= image && is_axis(x, w->st, 2, expr_arg(x, e, 2)) && is_axis(x, w->st, 3, expr_arg(x, e, 3));
+        w->pixels &= image && is_axis(x, w->st, 2, expr_arg(x, e, 2)) &&
+                     is_axis(x, w->st, 3, expr_arg(x, e, 3));
     }
 }
 
@@ -57,7 +58,8 @@ static bool uses_place(Exprs *x, const Stage *st)
 static bool makes_channels(const Stage *st, const Contraction *c)
 {
     const uint32_t shared = c->in_a & c->in_b;
-    return st->naxes >= 4 && (c->vector_axis == 1 || (c->vector_axis == 2 && st->naxes > 4 && shared >> 1 & 1));
+    return st->naxes >= 4 &&
+           (c->vector_axis == 1 || (c->vector_axis == 2 && st->naxes > 4 && shared >> 1 & 1));
 }
 
 bool node_has_stages(const Graph *g, NodeId n)
@@ -81,7 +83,9 @@ static void stages_job(Context *ctx, void *arg)
     const Node *n = &view.node.at[j->node];
     Exprs *x = exprs_new(ctx);
     Expr *map = arena_array_of(ctx->arena, view.x->var.len + 1, Expr);
-    const NodeStages out = {.node = n, .s = stages_new(ctx, x), .in = arena_array_of(ctx->arena, n->nin + 1, int),
+    const NodeStages out = {.node = n,
+                            .s = stages_new(ctx, x),
+                            .in = arena_array_of(ctx->arena, n->nin + 1, int),
                             .out = arena_array_of(ctx->arena, n->nout + 1, int)};
     for (int k = 0; k < n->nin; k++) {
         out.in[k] = -1;
@@ -91,7 +95,8 @@ static void stages_job(Context *ctx, void *arg)
             for (int d = 0; d < v->rank; d++) {
                 dims[d] = expr_import(x, view.x, v->dim[d], map);
             }
-            out.in[k] = stages_tensor(out.s, "x", v->constant ? TENSOR_CONST : TENSOR_INPUT, v->dtype, v->rank, dims);
+            out.in[k] = stages_tensor(out.s, "x", v->constant ? TENSOR_CONST : TENSOR_INPUT,
+                                      v->dtype, v->rank, dims);
         }
     }
     op_define(ctx, &view, j->node, out.s, map, out.in, out.out);

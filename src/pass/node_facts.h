@@ -17,11 +17,16 @@ typedef enum NodeKind {
 typedef struct NodeFacts {
     NodeKind kind;
     int cost;            /* flops a point of all stages */
-    double work;         /* operations of all points, a product one; open sizes count as 64, or the nearest they may be */
-    bool makes_channels; /* a product whose vector axis is that of the channels, before rows: a convolution */
-    bool keeps_pixels;   /* a product that reads images at its own batch, row and column: a 1x1 convolution */
+    /* operations of all points, a product one; open sizes count as 64, or the nearest they may
+     * be */
+    double work;
+    /* a product whose vector axis is that of the channels, before rows: a convolution */
+    bool makes_channels;
+    /* a product that reads images at its own batch, row and column: a 1x1 convolution */
+    bool keeps_pixels;
     bool is_uniform;     /* the same at every point: a mask of the lower triangle is not */
-    bool keeps_channels; /* reads images at its own batch and channel: windows, pointwise, resizing */
+    /* reads images at its own batch and channel: windows, pointwise, resizing */
+    bool keeps_channels;
 } NodeFacts;
 NodeFacts node_facts(const Graph *g, NodeId n);
 
@@ -34,13 +39,14 @@ typedef enum ViewKind {
 } ViewKind;
 typedef struct NodeViews {
     ViewKind kind;
-    const Expr *const *at; /* SLICES: by result, CONCAT: by input: where the box begins. Graph's pool */
+    /* SLICES: by result, CONCAT: by input: where the box begins. Graph's pool */
+    const Expr *const *at;
 } NodeViews;
 NodeViews node_views(Graph *g, NodeId n);
 
 bool node_has_stages(const Graph *g, NodeId n);
-/* Calls fn with the stages of one node alone, in memory that is gone afterwards. False: it has none, or one of them
- * cannot be made, and what fn has found does not count. */
+/* Calls fn with the stages of one node alone, in memory that is gone afterwards. False: it has
+ * none, or one of them cannot be made, and what fn has found does not count. */
 typedef struct NodeStages {
     const Node *node;
     Stages *s;
@@ -48,7 +54,8 @@ typedef struct NodeStages {
 } NodeStages;
 typedef void (*NodeStagesFn)(Context *ctx, const NodeStages *n, void *arg);
 bool node_with_stages(const Graph *g, NodeId n, NodeStagesFn fn, void *arg);
-/* By value: is it read by a node that is not compiled from stages (a routine of kernel/, control flow)? */
+/* By value: is it read by a node that is not compiled from stages (a routine of kernel/, control
+ * flow)? */
 bool *read_by_routines(const Graph *g);
 
 #endif

@@ -1,8 +1,9 @@
 /* Passes: graph -> graph. pass.def lists them in order, with the reasons for the order.
  *
- * A pass is `Graph *pass_X(Context *, const Graph *, const PassOptions *, int *count)`: const in, a new graph
- * out, nothing else observable; *count says how often it did something (tests assert it). The graph is
- * inferred before and after. No pass measures: costs come from the target's description, or from a table (cost.h). */
+ * A pass is `Graph *pass_X(Context *, const Graph *, const PassOptions *, int *count)`: const in, a
+ * new graph out, nothing else observable; *count says how often it did something (tests assert it).
+ * The graph is inferred before and after. No pass measures: costs come from the target's
+ * description, or from a table (cost.h). */
 #ifndef LATHE_PASS_PASS_H
 #define LATHE_PASS_PASS_H
 
@@ -17,10 +18,13 @@ typedef enum PassPhase {
 
 /* What products are computed in; sums always are in f32 (pass/lower_precision.c). */
 typedef enum Precision {
-    PRECISION_F32,      /* "f32": as the model says */
-    PRECISION_BF16,     /* "bf16": inputs of products are rounded to bf16 where that gains something on the target */
-    PRECISION_BF16_ALL, /* "bf16-all": wherever it can be done: what a CPU with such products gives, on any CPU */
-    PRECISION_F32_FAST, /* "f32-fast": large products in fewer multiplications, which round more coarsely (op/strassen.h) */
+    PRECISION_F32,  /* "f32": as the model says */
+    PRECISION_BF16, /* "bf16": inputs of products are rounded to bf16 where that gains something on
+                       the target */
+    PRECISION_BF16_ALL, /* "bf16-all": wherever it can be done: what a CPU with such products gives,
+                           on any CPU */
+    PRECISION_F32_FAST, /* "f32-fast": large products in fewer multiplications, which round more
+                           coarsely (op/strassen.h) */
 } Precision;
 static inline bool precision_is_f32(Precision p)
 {

@@ -21,7 +21,8 @@ int precision_find(const char *name, Precision *out, Error *e)
             return 0;
         }
     }
-    return error_set(e, ERR_INVALID, "precision '%s' is not known: use f32, f32-fast, bf16 or bf16-all", name);
+    return error_set(e, ERR_INVALID,
+                     "precision '%s' is not known: use f32, f32-fast, bf16 or bf16-all", name);
 }
 
 const char *precision_name(Precision p)

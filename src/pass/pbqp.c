@@ -158,7 +158,8 @@ static void reduce_all(Solve *s)
     }
 }
 
-/* Every variable that was reduced, given those that were reduced after it. `gone` is cleared on the way. */
+/* Every variable that was reduced, given those that were reduced after it. `gone` is cleared on the
+ * way. */
 static void choose_reduced(Solve *s)
 {
     for (int i = s->order.len - 1; i >= 0; i--) {
@@ -236,7 +237,9 @@ static Pbqp core_without(const Solve *s, int x, int choice, int *number)
 {
     Pbqp core = pbqp_new(s->p->arena);
     for (int v = 0; v < s->p->variable.len; v++) {
-        number[v] = s->gone[v] || v == x ? -1 : pbqp_variable(&core, s->p->variable.at[v].n, s->p->variable.at[v].cost);
+        number[v] = s->gone[v] || v == x
+                        ? -1
+                        : pbqp_variable(&core, s->p->variable.at[v].n, s->p->variable.at[v].cost);
     }
     for (int i = 0; i < s->p->edge.len; i++) {
         const PbqpEdge *e = &s->p->edge.at[i];
@@ -389,5 +392,6 @@ PbqpResult pbqp_solve(Pbqp *p)
             changed |= improve(&original, s.choice, v);
         }
     }
-    return (PbqpResult){.choice = s.choice, .cost = pbqp_cost(&original, s.choice), .exact = s.exact};
+    return (PbqpResult){
+        .choice = s.choice, .cost = pbqp_cost(&original, s.choice), .exact = s.exact};
 }

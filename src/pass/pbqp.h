@@ -1,12 +1,14 @@
-/* One of a few choices for each of many variables, so that the sum of costs is least: of each choice by itself, and of
- * pairs of choices of variables that an edge connects. (Partitioned Boolean quadratic problem; for layouts and primitives
- * of networks: Anderson and Gregg, "Optimal DNN Primitive Selection with PBQP", 2018.)
+/* One of a few choices for each of many variables, so that the sum of costs is least: of each
+ * choice by itself, and of pairs of choices of variables that an edge connects. (Partitioned
+ * Boolean quadratic problem; for layouts and primitives of networks: Anderson and Gregg, "Optimal
+ * DNN Primitive Selection with PBQP", 2018.)
  *
- * Dynamic programming. A variable with one neighbour, or two, is optimised for each choice of those and disappears into
- * their costs: exact, and enough for chains, trees, residual connections and branches that join. What is left has three
- * neighbours or more each: one variable is tried with each of its choices, again and again, up to a bound on the number of
- * attempts; after that it gets what looks best beside the best of its neighbours, and in the end single choices are
- * changed as long as that helps. */
+ * Dynamic programming. A variable with one neighbour, or two, is optimised for each choice of those
+ * and disappears into their costs: exact, and enough for chains, trees, residual connections and
+ * branches that join. What is left has three neighbours or more each: one variable is tried with
+ * each of its choices, again and again, up to a bound on the number of attempts; after that it gets
+ * what looks best beside the best of its neighbours, and in the end single choices are changed as
+ * long as that helps. */
 #ifndef LATHE_PASS_PBQP_H
 #define LATHE_PASS_PBQP_H
 

@@ -32,8 +32,8 @@ static bool is_depthwise(const Graph *g, const Node *n, const Quantized *q)
 
 bool quantized_product(const Graph *g, const Node *n, Quantized *q)
 {
-    return n->home == 0 && places_of(n->op, q) && is_bytes(g, n->in[q->a]) && is_bytes(g, n->in[q->b]) &&
-           !is_depthwise(g, n, q);
+    return n->home == 0 && places_of(n->op, q) && is_bytes(g, n->in[q->a]) &&
+           is_bytes(g, n->in[q->b]) && !is_depthwise(g, n, q);
 }
 
 ValueId quantized_input(const Node *n, int k)
@@ -60,7 +60,8 @@ bool target_multiplies(const Target *t, DType a, DType b)
     return intrinsic_find(t, a, b, DT_I32, &swap) >= 0 || intrinsic_find_tile(t, a, b, DT_I32) >= 0;
 }
 
-ValueId insert_inferred(Graph *g, NodeId before, OpCode op, const char *what, DType to, int n, const ValueId *in)
+ValueId insert_inferred(Graph *g, NodeId before, OpCode op, const char *what, DType to, int n,
+                        const ValueId *in)
 {
     const NodeId id = insert_node(g, before, op, what, n, in);
     if (op == OP_CAST) {

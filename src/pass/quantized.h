@@ -20,6 +20,7 @@ bool zero_point_is_single(const Graph *g, ValueId v);
 /* Has the target an instruction for products of these types, as they are? */
 bool target_multiplies(const Target *t, DType a, DType b);
 /* Inserts `op` in front of a node, a cast to the type `to`, and infers it. */
-ValueId insert_inferred(Graph *g, NodeId before, OpCode op, const char *what, DType to, int n, const ValueId *in);
+ValueId insert_inferred(Graph *g, NodeId before, OpCode op, const char *what, DType to, int n,
+                        const ValueId *in);
 
 #endif

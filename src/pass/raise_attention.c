@@ -4,23 +4,26 @@
  *     p = softmax(m); y = matmul(p, v)
  *     ->  y = attention(q, k, v, mask) scale=0.125
  *
- * Products may be Einsums. The scale may stand at q, at k or both, or behind the product, before a soft cap or none
- * (cap * tanh(s / cap)). There may be two masks, added or chosen by where(keep, s, low). Operands are (B,H,length,size)
- * with the same B, or (B,length,size): one head. attention_operands.h says how they are found; if an Expand repeats the
- * heads of keys and values, or a product broadcasts their one head, Attention shares them.
+ * Products may be Einsums. The scale may stand at q, at k or both, or behind the product, before a
+ * soft cap or none (cap * tanh(s / cap)). There may be two masks, added or chosen by where(keep, s,
+ * low). Operands are (B,H,length,size) with the same B, or (B,length,size): one head.
+ * attention_operands.h says how they are found; if an Expand repeats the heads of keys and values,
+ * or a product broadcasts their one head, Attention shares them.
  *
- * What low is decides what becomes of where(keep, s, low): if adding it to a score gives it unchanged, the mask
- * where(keep, 0, low); else (-1e4, -1e9) `keep` is an input of its own and low the attribute `unseen`: a row in which
- * nothing is seen weighs all keys alike, and a score may be less than low.
+ * What low is decides what becomes of where(keep, s, low): if adding it to a score gives it
+ * unchanged, the mask where(keep, 0, low); else (-1e4, -1e9) `keep` is an input of its own and low
+ * the attribute `unseen`: a row in which nothing is seen weighs all keys alike, and a score may be
+ * less than low.
  *
- * Scores of one rank may be masked in another: (B*H,S,T) as (B,H,S,T) (Bart), and in windows of several images, where B
- * is I * N (Swin):
+ * Scores of one rank may be masked in another: (B*H,S,T) as (B,H,S,T) (Bart), and in windows of
+ * several images, where B is I * N (Swin):
  *
  *     u = reshape(m, [I,N,H,S,T]); w = add(u, windows); m' = reshape(w, [B,H,S,T])
  *     ->  mask + reshape(windows, [N,H,S,T]), where I is 1 or the images are told apart
  *
  * Requires inference; leaves shapes as they were. A row that is masked with -inf altogether was NaN
- * and is zero afterwards; where(is_nan(p), 0, p) behind the softmax says so and is the attribute `nan_is_zero`. */
+ * and is zero afterwards; where(is_nan(p), 0, p) behind the softmax says so and is the attribute
+ * `nan_is_zero`. */
 #include "pass/match.h"
 
 #include <math.h>
@@ -33,7 +36,8 @@ enum { WHOLE = 4 }; /* rank of (B,H,S,T) */
 
 static const Macro macros[] = {
     {"scaled", "{mul($1, $2)|div($1, $3)|$1}"},
-    {"products", "{matmul(scaled(q, Q, R), scaled(k, K, L))|einsum(scaled(q, Q, R), scaled(k, K, L))}"},
+    {"products",
+     "{matmul(scaled(q, Q, R), scaled(k, K, L))|einsum(scaled(q, Q, R), scaled(k, K, L))}"},
     {"capped", "{mul(tanh($1), G)|$1}"},
     {"masked", "{add($1, $2)|where($3, $1, $4)|where($3, $4, $1)|$1}"},
     {"shaped", "{reshape($1, $2)|$1}"},
@@ -72,7 +76,8 @@ static double factor(const Match *m, char times, char divisor)
     return m->known[divisor - 'A'] ? a / match_number(m, divisor) : a;
 }
 
-/* The scores as the second mask finds them: behind the Reshape to the shape `u`, if there is one. */
+/* The scores as the second mask finds them: behind the Reshape to the shape `u`, if there is
+ * one. */
 static const Value *between_masks(const Graph *g, const Match *m, const Value *scores)
 {
     const Value *v = scores;
@@ -131,12 +136,14 @@ static bool read_operands(Attention *a)
     const Match *m = a->m;
     const Node *scores = scores_of(g, m), *root = &g->node.at[m->node[0]];
     const ValueId v = match_value(m, 'v');
-    a->scale = factor(m, 'A', 'D') * factor(m, 'B', 'E') * factor(m, 'Q', 'R') * factor(m, 'K', 'L');
+    a->scale =
+        factor(m, 'A', 'D') * factor(m, 'B', 'E') * factor(m, 'Q', 'R') * factor(m, 'K', 'L');
     a->q = operand_of(g, match_value(m, 'q'), &a->scale);
     a->v = operand_of(g, v, NULL);
     for (int k = 0; k < MAX_RANK; k++)
         a->order[k] = k;
-    if (root->op == OP_EINSUM && !operands_of_result(g, m->node[0], root->in[1] == v, &a->v, a->order))
+    if (root->op == OP_EINSUM &&
+        !operands_of_result(g, m->node[0], root->in[1] == v, &a->v, a->order))
         return false;
     if (scores->op == OP_MATMUL)
         return operand_turned(g, match_value(m, 'k'), &a->scale, &a->k);
@@ -163,14 +170,17 @@ static bool holds_logits(const Attention *a, const Value *v)
 {
     const Value *l = &a->logits;
     const int same = v->rank == l->rank ? v->rank : 2;
-    return v->rank >= 2 && memcmp(&v->dim[v->rank - same], &l->dim[l->rank - same], (size_t)same * sizeof *v->dim) == 0;
+    return v->rank >= 2 && memcmp(&v->dim[v->rank - same], &l->dim[l->rank - same],
+                                  (size_t)same * sizeof *v->dim) == 0;
 }
 
-/* The rank of operands and logits: 4 if the scores or what a Reshape makes of them have it, else 3. */
+/* The rank of operands and logits: 4 if the scores or what a Reshape makes of them have it, else
+ * 3. */
 static bool read_rank(Attention *a, const Value *weights, const Value *v)
 {
     const Graph *g = a->g;
-    const Value *scores = &g->value.at[scores_of(g, a->m)->out[0]], *between = between_masks(g, a->m, scores);
+    const Value *scores = &g->value.at[scores_of(g, a->m)->out[0]],
+                *between = between_masks(g, a->m, scores);
     const Value *softmax = &g->value.at[matched(g, a->m, OP_SOFTMAX)->in[0]];
     const Value *all[4] = {scores, between, softmax, weights};
     a->logits = *scores;
@@ -213,26 +223,28 @@ static bool lift_operands(Attention *a)
     return true;
 }
 
-/* Inputs of one type, (B,S,d) (B,T,d) (B,T,D) with B one or two dims, all B the same; keys and values may have fewer
- * heads. */
+/* Inputs of one type, (B,S,d) (B,T,d) (B,T,D) with B one or two dims, all B the same; keys and
+ * values may have fewer heads. */
 static bool operands_fit(const Attention *a)
 {
     const Graph *g = a->g;
     const int rank = a->rank;
     const Operand *q = &a->q, *k = &a->k, *v = &a->v;
     const DType t = g->value.at[q->from].dtype;
-    bool fit = dtype_is_float(t) && g->value.at[k->from].dtype == t && g->value.at[v->from].dtype == t;
-    fit = fit && k->dim[0] == q->dim[0] && v->dim[0] == q->dim[0] && q->dim[rank - 1] == k->dim[rank - 1] &&
-          v->dim[rank - 2] == k->dim[rank - 2];
+    bool fit =
+        dtype_is_float(t) && g->value.at[k->from].dtype == t && g->value.at[v->from].dtype == t;
+    fit = fit && k->dim[0] == q->dim[0] && v->dim[0] == q->dim[0] &&
+          q->dim[rank - 1] == k->dim[rank - 1] && v->dim[rank - 2] == k->dim[rank - 2];
     int64_t heads, shared;
-    return fit && (rank == 3 || (expr_is_int(g->x, q->dim[1], &heads) && expr_is_int(g->x, k->dim[1], &shared) &&
-                                 shared > 0 && heads % shared == 0 && v->dim[1] == k->dim[1]));
+    return fit && (rank == 3 ||
+                   (expr_is_int(g->x, q->dim[1], &heads) && expr_is_int(g->x, k->dim[1], &shared) &&
+                    shared > 0 && heads % shared == 0 && v->dim[1] == k->dim[1]));
 }
 
 /* ---- masks ---- */
 
-/* A mask of the windows of an image, added to (I,N,H,S,T), as one that is added to the logits (I*N,H,S,T): dims
- * (N,..) or (1,..), with dims of 1 kept. False: it is none. */
+/* A mask of the windows of an image, added to (I,N,H,S,T), as one that is added to the logits
+ * (I*N,H,S,T): dims (N,..) or (1,..), with dims of 1 kept. False: it is none. */
 static bool window_dims(const Attention *a, ValueId windows, Expr to[WHOLE])
 {
     enum { IMAGES, WINDOWS, RANK = WHOLE + 1 };
@@ -256,8 +268,8 @@ static bool window_dims(const Attention *a, ValueId windows, Expr to[WHOLE])
     return all[IMAGES] * all[WINDOWS] == batch && (given == 1 || given == batch);
 }
 
-/* The rank and dims in which a mask of scores of `rank` dims spans the logits: each whole or 1, the last whole. What is
- * shorter than T would mean that nothing is seen beyond it. 0: it does not. */
+/* The rank and dims in which a mask of scores of `rank` dims spans the logits: each whole or 1, the
+ * last whole. What is shorter than T would mean that nothing is seen beyond it. 0: it does not. */
 static int mask_dims(const Attention *a, ValueId mask, int rank, Expr to[WHOLE])
 {
     const Graph *g = a->g;
@@ -297,11 +309,13 @@ static bool masks_fit(const Attention *a)
         Expr dim[WHOLE];
         if (s->value < 0)
             continue;
-        if (!mask_dims(a, s->value, step_rank(a, k), dim) || (s->chooses && !is_lowest(s->low) && !none_yet))
+        if (!mask_dims(a, s->value, step_rank(a, k), dim) ||
+            (s->chooses && !is_lowest(s->low) && !none_yet))
             return false;
         none_yet = false;
     }
-    const bool twice = a->step[0].chooses && a->step[1].chooses && a->step[0].value == a->step[1].value;
+    const bool twice =
+        a->step[0].chooses && a->step[1].chooses && a->step[0].value == a->step[1].value;
     return !twice && (a->floor == 0 || is_lowest(a->floor));
 }
 
@@ -326,7 +340,8 @@ static ValueId with_heads(const Attention *a, ValueId mask)
     return append(a, OP_UNSQUEEZE, "heads", 2, in);
 }
 
-/* What masks become: one that is added, and one that chooses between a score and `low`; -1: none. */
+/* What masks become: one that is added, and one that chooses between a score and `low`; -1:
+ * none. */
 typedef struct Masks {
     ValueId added, seen;
     double low;
@@ -334,7 +349,8 @@ typedef struct Masks {
 
 static ValueId choose(const Attention *a, const MaskStep *s, ValueId seen, ValueId added)
 {
-    const ValueId zero = added < 0 ? number(a, "seen", 0) : added, low = number(a, "unseen", s->low);
+    const ValueId zero = added < 0 ? number(a, "seen", 0) : added,
+                  low = number(a, "unseen", s->low);
     const ValueId in[3] = {seen, s->scores_first ? zero : low, s->scores_first ? low : zero};
     return append(a, OP_WHERE, "where", 3, in);
 }
@@ -348,16 +364,21 @@ static Masks make_masks(const Attention *a)
         if (s->value < 0)
             continue;
         const int rank = mask_dims(a, s->value, step_rank(a, k), dim);
-        const ValueId v = reshape_to(a->g, a->m->node[0], k > 0 ? "windows" : "mask", s->value, &a->sizes, rank, dim);
+        const ValueId v = reshape_to(a->g, a->m->node[0], k > 0 ? "windows" : "mask", s->value,
+                                     &a->sizes, rank, dim);
         if (!s->chooses)
-            to.added = to.added < 0 ? v : append(a, OP_ADD, "mask", 2, (const ValueId[]){to.added, v});
+            to.added =
+                to.added < 0 ? v : append(a, OP_ADD, "mask", 2, (const ValueId[]){to.added, v});
         else if (is_lowest(s->low))
             to.added = choose(a, s, v, to.added);
         else
-            to = (Masks){.added = -1, .seen = s->scores_first ? v : append(a, OP_NOT, "seen", 1, &v), .low = s->low};
+            to = (Masks){.added = -1,
+                         .seen = s->scores_first ? v : append(a, OP_NOT, "seen", 1, &v),
+                         .low = s->low};
     }
     if (a->floor != 0 && to.added >= 0)
-        to.added = append(a, OP_MAX, "floor", 2, (const ValueId[]){to.added, number(a, "lowest", a->floor)});
+        to.added = append(a, OP_MAX, "floor", 2,
+                          (const ValueId[]){to.added, number(a, "lowest", a->floor)});
     to.added = with_heads(a, to.added);
     to.seen = with_heads(a, to.seen);
     return to;
@@ -371,7 +392,8 @@ static bool result_fits(const Attention *a, const Value *y)
     bool ordered = true;
     for (int k = 0; k < a->rank; k++)
         ordered &= a->order[k] == k;
-    return y->rank == a->rank || (ordered && y->rank == WHOLE - 1 && dims_reachable(a->g, &a->sizes, y->rank, y->dim));
+    return y->rank == a->rank ||
+           (ordered && y->rank == WHOLE - 1 && dims_reachable(a->g, &a->sizes, y->rank, y->dim));
 }
 
 static NodeId make_node(const Attention *a, const RaiseRule *rule, int nin, const ValueId *in)
@@ -390,7 +412,8 @@ static NodeId make_node(const Attention *a, const RaiseRule *rule, int nin, cons
     const NodeId id = insert_node(g, root, rule->op, "attention", nin, in);
     const ValueId from = g->node.at[id].out[0];
     if (ordered) {
-        const ValueId in_shape[2] = {from, shape_of_dims(g, root, "result", &a->sizes, y.rank, y.dim)};
+        const ValueId in_shape[2] = {from,
+                                     shape_of_dims(g, root, "result", &a->sizes, y.rank, y.dim)};
         match_replace(g, a->m, OP_RESHAPE, 2, in_shape);
     } else {
         match_replace(g, a->m, OP_TRANSPOSE, 1, &from);
@@ -412,7 +435,11 @@ static void replace(const Attention *a, const RaiseRule *rule)
     const Masks masks = make_masks(a);
     in[MASK] = masks.added;
     in[SEEN] = masks.seen;
-    const NodeId n = make_node(a, rule, in[SEEN] >= 0 ? SEEN + 1 : in[MASK] >= 0 ? MASK + 1 : MASK, in);
+    const NodeId n = make_node(a, rule,
+                               in[SEEN] >= 0   ? SEEN + 1
+                               : in[MASK] >= 0 ? MASK + 1
+                                               : MASK,
+                               in);
     node_set_float(g, n, "scale", a->scale);
     if (a->cap > 0)
         node_set_float(g, n, "softcap", a->cap);
@@ -445,7 +472,8 @@ static bool attention(Graph *g, const Match *m, const RaiseRule *rule)
     if (a.cap > 0)
         a.scale *= a.cap;
     if (!lift_operands(&a) || !operands_fit(&a) || !masks_fit(&a) ||
-        !result_fits(&a, &g->value.at[root->out[0]]) || !isfinite(a.scale) || !isfinite(a.cap) || a.cap < 0)
+        !result_fits(&a, &g->value.at[root->out[0]]) || !isfinite(a.scale) || !isfinite(a.cap) ||
+        a.cap < 0)
         return false;
     replace(&a, rule);
     return true;
@@ -460,6 +488,8 @@ static const RaiseRule rules[] = {
 Graph *pass_raise_attention(Context *ctx, const Graph *g, const PassOptions *opt, int *count)
 {
     Graph *raised = raise_chains(ctx, g, (int)(sizeof rules / sizeof *rules), rules, macros, count);
-    int dead = 0; /* operands as they were, which nothing reads any more: readers are counted by what comes next */
+    /* operands as they were, which nothing reads any more: readers are counted by what comes
+     * next */
+    int dead = 0;
     return *count > 0 ? pass_remove_dead(ctx, raised, opt, &dead) : raised;
 }

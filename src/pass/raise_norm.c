@@ -1,5 +1,6 @@
 /* raise_norm: LayerNormalization, RMSNormalization, Softmax and LogSoftmax from their chains; and
- * Softmax in the form of opset 12, over rows of a matrix, where the rows are those of the last axis.
+ * Softmax in the form of opset 12, over rows of a matrix, where the rows are those of the last
+ * axis.
  *
  *     c = sub(x, reduce_mean(x)); v = reduce_mean(pow(c, 2)); n = div(c, sqrt(add(v, E)))
  *     y = add(mul(n, w), b)

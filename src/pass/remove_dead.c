@@ -2,8 +2,8 @@
  *
  *     y = exp(x); z = neg(x); output z   ->   z = neg(x); output z
  *
- * Kept is what tells a size: a result whose dims or elements have a symbol that no input knows, since
- * other shapes may use it. */
+ * Kept is what tells a size: a result whose dims or elements have a symbol that no input knows,
+ * since other shapes may use it. */
 #include "pass/edit.h"
 
 typedef struct Dead {

@@ -99,8 +99,8 @@ bool rule_relu_of_clip(Graph *g, NodeId n, const Rule *r)
            drop_node(g, n, input(g, n, 0));
 }
 
-/* Both intervals and what they share must not be empty (nor NaN). Of equal bounds, which may be zeros
- * of two signs, the inner one counts. */
+/* Both intervals and what they share must not be empty (nor NaN). Of equal bounds, which may be
+ * zeros of two signs, the inner one counts. */
 bool rule_clip_of_clip(Graph *g, NodeId n, const Rule *r)
 {
     (void)r;
@@ -239,8 +239,8 @@ bool rule_divide_by_power_of_two(Graph *g, NodeId n, const Rule *r)
     return true;
 }
 
-/* May x*a*b become x*(a*b), whatever x is? Rounded once less, the result may differ by some ulps, but
- * no number may become zero, infinite or NaN, or cease to be: if neither factor shrinks, what
+/* May x*a*b become x*(a*b), whatever x is? Rounded once less, the result may differ by some ulps,
+ * but no number may become zero, infinite or NaN, or cease to be: if neither factor shrinks, what
  * overflows half-way does so in the end; if neither grows, likewise what underflows. The product
  * itself must be a normal number. */
 static bool may_combine(DType t, double a, double b)

@@ -1,15 +1,18 @@
 /* sink_transpose: what is picked out of a transposed array is picked first.
  *
- *     t = transpose(qkv (B,T,3,H,d), [2,0,3,1,4]); q = gather(t, 0); k = gather(t, 1); v = gather(t, 2)
+ *     t = transpose(qkv (B,T,3,H,d), [2,0,3,1,4]); q = gather(t, 0); k = gather(t, 1); v =
+ * gather(t, 2)
  *     ->  q = transpose(squeeze(slice(qkv, 2, 0..1), 2), [0,2,1,3]), ..
  *
- * The transposition of everything is a copy, and each pick was another one. Now a slice is a view (pass/views), and
- * each part is copied once, or not at all. A Squeeze of a transposed array changes places with it, too.
+ * The transposition of everything is a copy, and each pick was another one. Now a slice is a view
+ * (pass/views), and each part is copied once, or not at all. A Squeeze of a transposed array
+ * changes places with it, too.
  *
- * Only where all that reads the array picks along one axis, and no more than there is: else more would be moved.
+ * Only where all that reads the array picks along one axis, and no more than there is: else more
+ * would be moved.
  *
- * Requires inference; leaves shapes as they were. Behind raise_attention, which knows chains as exporters write them,
- * and before simplify, which joins what now stands side by side. */
+ * Requires inference; leaves shapes as they were. Behind raise_attention, which knows chains as
+ * exporters write them, and before simplify, which joins what now stands side by side. */
 #include "pass/edit.h"
 #include "pass/known.h"
 
@@ -30,7 +33,9 @@ typedef struct Sink {
 static const Node *transpose_of(const Graph *g, const Node *n)
 {
     const NodeId p = n->in[0] >= 0 ? g->value.at[n->in[0]].producer : -1;
-    return p >= 0 && g->node.at[p].op == OP_TRANSPOSE && g->node.at[p].home == n->home ? &g->node.at[p] : NULL;
+    return p >= 0 && g->node.at[p].op == OP_TRANSPOSE && g->node.at[p].home == n->home
+               ? &g->node.at[p]
+               : NULL;
 }
 
 static int permutation(const Graph *g, const Node *n, int64_t *perm)
@@ -47,13 +52,15 @@ static bool read_slice(const Graph *g, const Node *n, Pick *to)
 {
     int64_t start, axis = 0, step = 1;
     const bool axes = n->nin > 3 && n->in[3] >= 0, steps = n->nin > 4 && n->in[4] >= 0;
-    if (known_ints(g, n->in[1], &start, 1) != 1 || (axes && known_ints(g, n->in[3], &axis, 1) != 1) ||
+    if (known_ints(g, n->in[1], &start, 1) != 1 ||
+        (axes && known_ints(g, n->in[3], &axis, 1) != 1) ||
         (steps && known_ints(g, n->in[4], &step, 1) != 1))
         return false;
     const Value *x = &g->value.at[n->in[0]], *y = &g->value.at[n->out[0]];
     to->axis = (int)(axis < 0 ? axis + x->rank : axis);
     int64_t size;
-    if (step != 1 || !expr_is_int(g->x, x->dim[to->axis], &size) || !expr_is_int(g->x, y->dim[to->axis], &to->length))
+    if (step != 1 || !expr_is_int(g->x, x->dim[to->axis], &size) ||
+        !expr_is_int(g->x, y->dim[to->axis], &to->length))
         return false;
     start = start < 0 ? start + size : start;
     to->from = start < 0 ? 0 : start > size ? size : start;
@@ -100,10 +107,12 @@ static bool all_pick(const Sink *s, const Node *t, int axis)
             readers++;
         }
     }
-    return readers == s->uses[v] && expr_is_int(g->x, g->value.at[v].dim[axis], &size) && all <= size;
+    return readers == s->uses[v] && expr_is_int(g->x, g->value.at[v].dim[axis], &size) &&
+           all <= size;
 }
 
-static ValueId append(Graph *g, NodeId before, OpCode op, const char *what, int n, const ValueId *in)
+static ValueId append(Graph *g, NodeId before, OpCode op, const char *what, int n,
+                      const ValueId *in)
 {
     const NodeId id = insert_node(g, before, op, what, n, in);
     op_infer_node(g, id);
@@ -112,11 +121,13 @@ static ValueId append(Graph *g, NodeId before, OpCode op, const char *what, int 
 
 static ValueId squeeze(Graph *g, NodeId before, ValueId x, int n, const int64_t *axes)
 {
-    return append(g, before, OP_SQUEEZE, "squeeze", 2, (const ValueId[]){x, graph_const_ints(g, "axes", n, axes)});
+    return append(g, before, OP_SQUEEZE, "squeeze", 2,
+                  (const ValueId[]){x, graph_const_ints(g, "axes", n, axes)});
 }
 
 /* n becomes the transposition of x, which lacks the dims `gone` of what was transposed by perm. */
-static void become_transpose(Graph *g, NodeId n, ValueId x, int rank, const int64_t *perm, uint32_t gone)
+static void become_transpose(Graph *g, NodeId n, ValueId x, int rank, const int64_t *perm,
+                             uint32_t gone)
 {
     int64_t left[MAX_RANK];
     int count = 0;
@@ -142,7 +153,8 @@ static bool sink_pick(const Sink *s, NodeId n)
     int64_t perm[MAX_RANK];
     const int rank = permutation(g, t, perm);
     const int64_t axis = perm[p.axis], end = p.from + p.length;
-    const ValueId in[4] = {t->in[0], graph_const_ints(g, "starts", 1, &p.from), graph_const_ints(g, "ends", 1, &end),
+    const ValueId in[4] = {t->in[0], graph_const_ints(g, "starts", 1, &p.from),
+                           graph_const_ints(g, "ends", 1, &end),
                            graph_const_ints(g, "axes", 1, &axis)};
     ValueId x = append(g, n, OP_SLICE, "slice", 4, in);
     if (p.single)
@@ -156,7 +168,8 @@ static bool sink_squeeze(const Sink *s, NodeId n)
     Graph *g = s->g;
     const Node *t = g->node.at[n].op == OP_SQUEEZE ? transpose_of(g, &g->node.at[n]) : NULL;
     int64_t axes[MAX_RANK], perm[MAX_RANK];
-    const int count = t && g->node.at[n].nin > 1 ? known_ints(g, g->node.at[n].in[1], axes, MAX_RANK) : 0;
+    const int count =
+        t && g->node.at[n].nin > 1 ? known_ints(g, g->node.at[n].in[1], axes, MAX_RANK) : 0;
     if (count < 1 || s->uses[t->out[0]] != 1)
         return false;
     const int rank = permutation(g, t, perm);

@@ -1,17 +1,20 @@
 /* split_groups: a convolution in a few groups becomes one convolution for each.
  *
  *     y = relu(conv(x, w, b) group=2)
- *     ->  y = concat(relu(conv(slice(x, 0..C/2), slice(w, 0..K/2), slice(b, 0..K/2))), relu(conv(..)))
+ *     ->  y = concat(relu(conv(slice(x, 0..C/2), slice(w, 0..K/2), slice(b, 0..K/2))),
+ * relu(conv(..)))
  *
- * The slices of x and the concat are views (views.c), those of constants are folded. A group is an ordinary convolution, that
- * Winograd's variants are there for: 3x3, 4 groups of 64 channels at 14x14 take 0.32 ms instead of 0.59, of 128 at 7x7 0.40 instead of
- * 0.76, of 64 at 28x28 0.88 instead of 2.55 (one thread).
+ * The slices of x and the concat are views (views.c), those of constants are folded. A group is an
+ * ordinary convolution, that Winograd's variants are there for: 3x3, 4 groups of 64 channels at
+ * 14x14 take 0.32 ms instead of 0.59, of 128 at 7x7 0.40 instead of 0.76, of 64 at 28x28 0.88
+ * instead of 2.55 (one thread).
  *
- * Only where that is cheaper as far as can be told (image_layouts.h), and groups are whole blocks of channels, so that they
- * are views in either layout. What is done to each element of y alone, by operations that nobody else reads, is done to each
- * part, as their kernels do it in passing.
+ * Only where that is cheaper as far as can be told (image_layouts.h), and groups are whole blocks
+ * of channels, so that they are views in either layout. What is done to each element of y alone, by
+ * operations that nobody else reads, is done to each part, as their kernels do it in passing.
  *
- * Before choose_variants, which takes the variants; behind what looks for convolutions and their neighbours. */
+ * Before choose_variants, which takes the variants; behind what looks for convolutions and their
+ * neighbours. */
 #include "op/op.h"
 #include "pass/edit.h"
 #include "pass/image_layouts.h"
@@ -26,7 +29,8 @@ typedef struct Groups {
     int64_t count, in, out; /* channels of a group */
 } Groups;
 
-static ValueId append(Graph *g, NodeId before, OpCode op, const char *what, int nin, const ValueId *in)
+static ValueId append(Graph *g, NodeId before, OpCode op, const char *what, int nin,
+                      const ValueId *in)
 {
     const NodeId id = insert_node(g, before, op, what, nin, in);
     op_infer_node(g, id);
@@ -37,7 +41,8 @@ static ValueId append(Graph *g, NodeId before, OpCode op, const char *what, int 
 static ValueId slice(Graph *g, NodeId before, ValueId v, int64_t axis, int64_t from, int64_t size)
 {
     const int64_t end = from + size;
-    const ValueId in[4] = {v, graph_const_ints(g, "starts", 1, &from), graph_const_ints(g, "ends", 1, &end),
+    const ValueId in[4] = {v, graph_const_ints(g, "starts", 1, &from),
+                           graph_const_ints(g, "ends", 1, &end),
                            graph_const_ints(g, "axes", 1, &axis)};
     return append(g, before, OP_SLICE, "group", 4, in);
 }
@@ -57,7 +62,8 @@ static NodeId like(Graph *g, NodeId before, NodeId n, const char *what, const Va
 static NodeId convolve(const Groups *s, Graph *g, NodeId before, int64_t k)
 {
     const Node old = g->node.at[s->conv];
-    ValueId in[3] = {slice(g, before, old.in[0], 1, k * s->in, s->in), slice(g, before, old.in[1], 0, k * s->out, s->out), -1};
+    ValueId in[3] = {slice(g, before, old.in[0], 1, k * s->in, s->in),
+                     slice(g, before, old.in[1], 0, k * s->out, s->out), -1};
     if (old.nin > 2 && old.in[2] >= 0) {
         in[2] = slice(g, before, old.in[2], 0, k * s->out, s->out);
     }
@@ -67,15 +73,18 @@ static NodeId convolve(const Groups *s, Graph *g, NodeId before, int64_t k)
     return id;
 }
 
-/* Convolutions of images in a few groups of whole blocks of channels, with weights that are known. */
+/* Convolutions of images in a few groups of whole blocks of channels, with weights that are
+ * known. */
 static bool groups_of(Graph *g, NodeId id, const Target *t, Groups *s)
 {
     const Node *n = &g->node.at[id];
     const int64_t count = n->op == OP_CONV ? node_int(n, "group", 1) : 1;
     int64_t in, out;
-    if (count < 2 || count > MAX_GROUPS || n->nin > 3 || g->value.at[n->out[0]].rank != 4 || !is_constant_term(g, n->in[1]) ||
+    if (count < 2 || count > MAX_GROUPS || n->nin > 3 || g->value.at[n->out[0]].rank != 4 ||
+        !is_constant_term(g, n->in[1]) ||
         (n->nin > 2 && n->in[2] >= 0 && !is_constant_term(g, n->in[2])) ||
-        !expr_is_int(g->x, g->value.at[n->in[0]].dim[1], &in) || !expr_is_int(g->x, g->value.at[n->in[1]].dim[0], &out)) {
+        !expr_is_int(g->x, g->value.at[n->in[0]].dim[1], &in) ||
+        !expr_is_int(g->x, g->value.at[n->in[1]].dim[0], &out)) {
         return false;
     }
     *s = (Groups){.g = g, .conv = id, .count = count, .in = in / count, .out = out / count};
@@ -126,7 +135,8 @@ static void split(const Groups *s)
     NodeId last = s->conv;
     for (NodeId next; (next = only_pointwise(g, g->node.at[last].out[0], uses)) >= 0; last = next) {
         for (int64_t k = 0; k < s->count; k++) {
-            ValueId *in = arena_dup(g->ctx->arena, g->node.at[next].in, sizeof(ValueId) * (size_t)g->node.at[next].nin);
+            ValueId *in = arena_dup(g->ctx->arena, g->node.at[next].in,
+                                    sizeof(ValueId) * (size_t)g->node.at[next].nin);
             in[0] = part[k];
             const NodeId id = like(g, next, next, "group", in);
             op_infer_node(g, id);

@@ -1,21 +1,23 @@
 /* views: what only puts elements elsewhere lies there from the start and costs nothing.
  *
  *     y = concat(a, b)        a and b are computed inside y
- *     a, b = split(x)         a and b are read where they lie in x; a slice with steps of 1 likewise
- *     y = reshape(x)          the same memory under other dims
+ *     a, b = split(x)         a and b are read where they lie in x; a slice with steps of 1
+ * likewise y = reshape(x)          the same memory under other dims
  *
- * Requires final layouts; leaves such nodes in place, with values that are views (Value.within), and
- * no step is made for them. A value can be a view if everything that touches it is compiled from
- * stages: routines of kernel/ and control flow want arrays of their own, and so do the model's
+ * Requires final layouts; leaves such nodes in place, with values that are views (Value.within),
+ * and no step is made for them. A value can be a view if everything that touches it is compiled
+ * from stages: routines of kernel/ and control flow want arrays of their own, and so do the model's
  * outputs. An array lies within one other at most, as a whole:
  *
- *     p = concat(a, b);  q = concat(a, b, c)      a and b lie in p, and p in q: dense blocks copy nothing
+ *     p = concat(a, b);  q = concat(a, b, c)      a and b lie in p, and p in q: dense blocks copy
+ * nothing
  *
- * Where only some inputs of a concat can lie in it, the others are copied in, if that is less than half. Later concats
- * in that layout read the copies, so that one input in another layout does not end the sharing.
+ * Where only some inputs of a concat can lie in it, the others are copied in, if that is less than
+ * half. Later concats in that layout read the copies, so that one input in another layout does not
+ * end the sharing.
  *
- * Arrays whose size is known only while the model runs have no views: their memory is made by the step that
- * finds the size. */
+ * Arrays whose size is known only while the model runs have no views: their memory is made by the
+ * step that finds the size. */
 #include <string.h>
 
 #include "loop/offset.h"
@@ -81,7 +83,8 @@ static bool value_is_sized(const Views *w, ValueId v)
     return is_sized(w, w->g->value.at[v].dim, w->g->value.at[v].rank);
 }
 
-/* May others read v's memory under other names? Small integers that inference knows have no memory. */
+/* May others read v's memory under other names? Small integers that inference knows have no
+ * memory. */
 static bool can_hold(const Views *w, ValueId v)
 {
     const Value *value = &w->g->value.at[v];
@@ -131,7 +134,8 @@ static bool view_slices(Views *w, const Node *n, const NodeViews *views)
     }
     for (int k = 0; k < n->nout; k++) {
         const ValueId v = n->out[k];
-        if (!can_hold(w, v) || !w->stages_only[v] || !is_sized(w, views->at[k], g->value.at[v].rank) ||
+        if (!can_hold(w, v) || !w->stages_only[v] ||
+            !is_sized(w, views->at[k], g->value.at[v].rank) ||
             !layout_equal(&g->value.at[v].layout, &g->value.at[n->in[0]].layout) ||
             !keeps_blocks(g, &g->value.at[v].layout, v, views->at[k])) {
             return false;
@@ -150,8 +154,9 @@ static bool can_lie_in(const Views *w, const Node *n, ValueId v)
     const Graph *g = w->g;
     const Value *value = &g->value.at[v];
     return value->producer >= 0 && g->node.at[value->producer].home == n->home &&
-           op_rows[g->node.at[value->producer].op].class == 'S' && can_hold(w, v) && w->stages_only[v] &&
-           !w->reshaped[v] && layout_equal(&value->layout, &g->value.at[n->out[0]].layout);
+           op_rows[g->node.at[value->producer].op].class == 'S' && can_hold(w, v) &&
+           w->stages_only[v] && !w->reshaped[v] &&
+           layout_equal(&value->layout, &g->value.at[n->out[0]].layout);
 }
 
 /* What moves into the result so that an input lies there: the input, or the array that holds it. */
@@ -160,12 +165,14 @@ typedef struct Move {
     Expr *at;      /* where it begins in the result */
 } Move;
 
-/* The array that holds input k. Its place is where the result wants the input, less where the array has it. */
+/* The array that holds input k. Its place is where the result wants the input, less where the array
+ * has it. */
 static Move find_array(const Views *w, const Node *n, const NodeViews *views, int k)
 {
     const Graph *g = w->g;
     const int rank = g->value.at[n->out[0]].rank;
-    Move m = {.array = n->in[k], .at = arena_dup(g->ctx->arena, views->at[k], sizeof(Expr) * (size_t)rank)};
+    Move m = {.array = n->in[k],
+              .at = arena_dup(g->ctx->arena, views->at[k], sizeof(Expr) * (size_t)rank)};
     while (g->value.at[m.array].within >= 0) {
         const Value *v = &g->value.at[m.array];
         if (!v->at || v->rank != rank) {
@@ -201,7 +208,8 @@ static bool is_covered(const Graph *g, const Node *n, const Move *all, Move m)
 static const Move *find_moves(const Views *w, const Node *n, const NodeViews *views)
 {
     const Graph *g = w->g;
-    Move *found = arena_array_of(g->ctx->arena, n->nin, Move), *m = arena_array_of(g->ctx->arena, n->nin, Move);
+    Move *found = arena_array_of(g->ctx->arena, n->nin, Move),
+         *m = arena_array_of(g->ctx->arena, n->nin, Move);
     for (int k = 0; k < n->nin; k++) {
         found[k] = find_array(w, n, views, k);
     }
@@ -211,7 +219,8 @@ static const Move *find_moves(const Views *w, const Node *n, const NodeViews *vi
             twice |= n->in[i] == n->in[k];
         }
         m[k] = found[k];
-        if (twice || m[k].array < 0 || !can_lie_in(w, n, m[k].array) || !is_covered(g, n, found, m[k]) ||
+        if (twice || m[k].array < 0 || !can_lie_in(w, n, m[k].array) ||
+            !is_covered(g, n, found, m[k]) ||
             !keeps_blocks(g, &g->value.at[n->out[0]].layout, m[k].array, m[k].at)) {
             m[k].array = -1;
         }
@@ -224,7 +233,8 @@ static int64_t count_elements(const Graph *g, ValueId v)
 {
     int64_t n = 1, d;
     for (int k = 0; k < g->value.at[v].rank; k++) {
-        n *= expr_is_int(g->x, g->value.at[v].dim[k], &d) ? d : 1; /* symbols: the same for all inputs */
+        /* symbols: the same for all inputs */
+        n *= expr_is_int(g->x, g->value.at[v].dim[k], &d) ? d : 1;
     }
     return n;
 }
@@ -241,7 +251,9 @@ static ValueId add_copy(Views *w, NodeId id, int k)
     }
     const ValueId to = graph_value(g, v.name, v.dtype, v.rank, dim);
     g->value.at[to].layout = g->value.at[g->node.at[id].out[0]].layout;
-    block_insert_before(g, graph_node(g, g->node.at[id].home, OP_IDENTITY, g->node.at[id].name, 1, &from, 1, &to),
+    block_insert_before(g,
+                        graph_node(g, g->node.at[id].home, OP_IDENTITY, g->node.at[id].name, 1,
+                                   &from, 1, &to),
                         id);
     intmap_put(&w->copies, (uint64_t)from, to);
     return to;
@@ -256,7 +268,8 @@ static void use_copies(Views *w, NodeId id)
     for (int k = 0; k < n->nin; k++) {
         const ValueId copy = intmap_get(&w->copies, (uint64_t)n->in[k], -1);
         if (copy >= 0 && !layout_equal(&g->value.at[n->in[k]].layout, want) &&
-            layout_equal(&g->value.at[copy].layout, want) && g->node.at[g->value.at[copy].producer].home == n->home) {
+            layout_equal(&g->value.at[copy].layout, want) &&
+            g->node.at[g->value.at[copy].producer].home == n->home) {
             n->in[k] = copy;
         }
     }
@@ -320,7 +333,8 @@ Graph *pass_views(Context *ctx, const Graph *old, const PassOptions *opt, int *c
     find_sized(&w);
     for (int b = 0; b < g->block.len; b++) {
         const int len = g->block.at[b].node.len; /* copies are added on the way */
-        const NodeId *order = arena_dup(ctx->arena, g->block.at[b].node.at, sizeof *order * (size_t)len);
+        const NodeId *order =
+            arena_dup(ctx->arena, g->block.at[b].node.at, sizeof *order * (size_t)len);
         for (int i = 0; i < len; i++) {
             *count += view_node(&w, order[i]);
         }

@@ -3,13 +3,15 @@
  *     y i32 = matmul_integer(a u8, b i8, za, zb)
  *                      ->   y = matmul_integer(i16(a) - i16(za), i16(b) - i16(zb))
  *
- * The same sums, bit for bit: a byte less a byte fits. What is done to weights is folded, what is done to activations becomes
- * the end of their producer's kernel, and what is left is a sum of plain products, which the templates tile and vector
- * instructions take two at a time (vpmaddwd; loop/intrinsic.h). The border of a convolution is the zero point, so 0 now.
+ * The same sums, bit for bit: a byte less a byte fits. What is done to weights is folded, what is
+ * done to activations becomes the end of their producer's kernel, and what is left is a sum of
+ * plain products, which the templates tile and vector instructions take two at a time (vpmaddwd;
+ * loop/intrinsic.h). The border of a convolution is the zero point, so 0 now.
  *
- * Left alone: depthwise convolutions, which are no products of matrices; zero points by rows of a vector's length, and of a
- * convolution's weights by channels, unless all are 0; 8-bit floats; and bytes without zero points that an instruction of the
- * target multiplies as they are (fold_zero_points takes those away that it can). */
+ * Left alone: depthwise convolutions, which are no products of matrices; zero points by rows of a
+ * vector's length, and of a convolution's weights by channels, unless all are 0; 8-bit floats; and
+ * bytes without zero points that an instruction of the target multiplies as they are
+ * (fold_zero_points takes those away that it can). */
 #include "op/op.h"
 #include "pass/edit.h"
 #include "pass/quantized.h"
@@ -21,11 +23,13 @@ static bool fits(const Graph *g, const Node *n, const Target *t, Quantized *q)
     }
     const ValueId za = quantized_input(n, q->a_zero), zb = quantized_input(n, q->b_zero);
     const bool a_none = zero_point_is_zero(g, za), b_none = zero_point_is_zero(g, zb);
-    if (a_none && b_none && target_multiplies(t, g->value.at[n->in[q->a]].dtype, g->value.at[n->in[q->b]].dtype)) {
+    if (a_none && b_none &&
+        target_multiplies(t, g->value.at[n->in[q->a]].dtype, g->value.at[n->in[q->b]].dtype)) {
         return false;
     }
     return (a_none || zero_point_is_single(g, za) || (!q->conv && g->value.at[za].rank > 1)) &&
-           (b_none || zero_point_is_single(g, zb) || (!q->conv && g->value.at[n->in[q->b]].rank > 1));
+           (b_none || zero_point_is_single(g, zb) ||
+            (!q->conv && g->value.at[n->in[q->b]].rank > 1));
 }
 
 typedef struct Widened {
@@ -49,7 +53,8 @@ static ValueId widened(Widen *w, NodeId before, ValueId v, ValueId zero)
     }
     ValueId made = insert_inferred(g, before, OP_CAST, "i16", DT_I16, 1, &v);
     if (zero >= 0) {
-        const ValueId pair[2] = {made, insert_inferred(g, before, OP_CAST, "zero", DT_I16, 1, &zero)};
+        const ValueId pair[2] = {made,
+                                 insert_inferred(g, before, OP_CAST, "zero", DT_I16, 1, &zero)};
         made = insert_inferred(g, before, OP_SUB, "centred", DT_NONE, 2, pair);
     }
     vec_push(g->ctx->arena, &w->done, ((Widened){v, zero, made}));

@@ -1,11 +1,13 @@
-/* The default schedule of a group: which stages are inlined, which template each of the others gets.
+/* The default schedule of a group: which stages are inlined, which template each of the others
+ * gets.
  *
  * 1. Inline: temporary MAPs that are cheap to compute again, or read once per point by one MAP.
- *    What reads a product at k / n and k % n takes its axes; axes that are always used together are fused.
+ *    What reads a product at k / n and k % n takes its axes; axes that are always used together are
+ * fused.
  * 2. Contractions get the register-tiled template (contraction.c) and pull their pointwise reader
  *    in as epilogue.
- * 3. Other reductions over a contiguous axis are split into lanes (rfactor); all others and MAPs run
- *    with the innermost axis in lanes and the outer ones in parallel. */
+ * 3. Other reductions over a contiguous axis are split into lanes (rfactor); all others and MAPs
+ * run with the innermost axis in lanes and the outer ones in parallel. */
 #include "record/choose.h"
 
 #include <string.h>
@@ -21,8 +23,9 @@ static bool row_of_unknown_length(const Stages *s, const Stage *st)
     return st->naxes > 0 && axis_extent(s, st, st->naxes - 1, 0) == 0;
 }
 
-/* A plain image with a border, of few rows of one vector: where masks cost nothing windows read it as it lies, under masks that
- * are known. A copy with the border has to be made, under masks as well, and what reads it waits for those stores. */
+/* A plain image with a border, of few rows of one vector: where masks cost nothing windows read it
+ * as it lies, under masks that are known. A copy with the border has to be made, under masks as
+ * well, and what reads it waits for those stores. */
 static bool is_masked_border(const Stages *s, int stage, int reader, const Target *t)
 {
     const Stage *st = &s->stage.at[stage], *r = &s->stage.at[reader];
@@ -30,7 +33,8 @@ static bool is_masked_border(const Stages *s, int stage, int reader, const Targe
     const int last = r->naxes - 1;
     int64_t step;
     Contraction c;
-    if (!t->masks || r->form != STAGE_REDUCE || last < 1 || !load || (contraction_of(s, reader, &c) && c.vector_axis >= 0) ||
+    if (!t->masks || r->form != STAGE_REDUCE || last < 1 || !load ||
+        (contraction_of(s, reader, &c) && c.vector_axis >= 0) ||
         axis_extent(s, r, last - 1, SMALL_IMAGE + 1) > SMALL_IMAGE ||
         axis_extent(s, r, last, SMALL_IMAGE + 1) > SMALL_IMAGE ||
         !load_stride(s, load, r->axis[last].var, &step) || step != 1) {
@@ -46,20 +50,23 @@ static bool is_masked_border(const Stages *s, int stage, int reader, const Targe
 
 #define MOST_JOINED 8 /* elements of a pixel */
 
-/* Does the stage put what lies apart side by side, a few for each point of a row, as channels of pixels are? Then lanes go over
- * both axes, what it reads lies in rows, and a vector is put together from a few of them (codegen/emit_memory.c). */
+/* Does the stage put what lies apart side by side, a few for each point of a row, as channels of
+ * pixels are? Then lanes go over both axes, what it reads lies in rows, and a vector is put
+ * together from a few of them (codegen/emit_memory.c). */
 static bool interleaves(const Stages *s, int stage, const Target *t)
 {
     const Stage *st = &s->stage.at[stage];
     const int last = st->naxes - 1, lanes = target_lanes(t, 4);
-    if (st->form != STAGE_MAP || st->nresults != 1 || last < 1 || st->where || expr_node(s->x, st->update[0])->op != EX_LOAD ||
+    if (st->form != STAGE_MAP || st->nresults != 1 || last < 1 || st->where ||
+        expr_node(s->x, st->update[0])->op != EX_LOAD ||
         !layout_is_plain(&s->tensor.at[st->result[0]].layout)) {
         return false;
     }
     const Expr load = st->update[0];
     const int64_t few = axis_extent(s, st, last, 0);
     int64_t row, point;
-    return few >= 2 && few <= MOST_JOINED && lanes % few == 0 && axis_extent(s, st, last - 1, 0) >= lanes &&
+    return few >= 2 && few <= MOST_JOINED && lanes % few == 0 &&
+           axis_extent(s, st, last - 1, 0) >= lanes &&
            load_stride(s, load, st->axis[last - 1].var, &row) && row == 1 &&
            load_stride(s, load, st->axis[last].var, &point) && point > 1;
 }
@@ -111,7 +118,9 @@ static bool inlinable(const Stages *s, int stage, const Target *t)
         }
     }
     if (readers == 2 && row_of_unknown_length(s, st)) {
-        return true; /* else it would be a whole array in memory: rows.c keeps it in scratch if that can be of a known size */
+        /* else it would be a whole array in memory: rows.c keeps it in scratch if that can be of a
+         * known size */
+        return true;
     }
     return cost <= INLINE_COST || (readers == 1 && only_maps && reads_pointwise(s, reader, stage));
 }
@@ -129,7 +138,8 @@ static void inline_all(Context *ctx, Stages *s, Schedule *sc, const Target *t)
     }
 }
 
-/* Are the load's indices the axes in order, or axis / n and axis % n? `inner` gets n (or 0) by axis. */
+/* Are the load's indices the axes in order, or axis / n and axis % n? `inner` gets n (or 0) by
+ * axis. */
 static bool reads_divided(const Stages *s, const Stage *st, Expr load, int64_t *inner)
 {
     Exprs *x = s->x;
@@ -154,7 +164,8 @@ static bool reads_divided(const Stages *s, const Stage *st, Expr load, int64_t *
     return a == st->naxes;
 }
 
-/* A MAP that reads a product at (k / n, k % n) takes the product's axes: it can then be computed where the product is. */
+/* A MAP that reads a product at (k / n, k % n) takes the product's axes: it can then be computed
+ * where the product is. */
 static void split_all(Context *ctx, Stages *s, Schedule *sc)
 {
     for (int i = 0; i < s->stage.len; i++) {
@@ -165,7 +176,8 @@ static void split_all(Context *ctx, Stages *s, Schedule *sc)
         }
         int64_t inner[MAX_AXES];
         const Expr load = load_of(s, &s->stage.at[reader], s->stage.at[i].result[0]);
-        if (s->stage.at[reader].form != STAGE_MAP || !load || !reads_divided(s, &s->stage.at[reader], load, inner)) {
+        if (s->stage.at[reader].form != STAGE_MAP || !load ||
+            !reads_divided(s, &s->stage.at[reader], load, inner)) {
             continue;
         }
         for (int a = s->stage.at[reader].naxes - 1; a >= 0; a--) {

@@ -9,11 +9,11 @@
  *     out: parallel (batch, rows.0, n.0), register tile inside
  *     acc: at the innermost outer loop, scope reg, order k.. rows n; rows unrolled, n in lanes
  *
- * Where the target has an instruction for the types (bf16 pairs: loop/intrinsic.h) and A lies along k, groups of k are its:
- * `dot` innermost, and B's panels have the groups innermost.
+ * Where the target has an instruction for the types (bf16 pairs: loop/intrinsic.h) and A lies along
+ * k, groups of k are its: `dot` innermost, and B's panels have the groups innermost.
  *
- * How large a tile is: product_tile.c; in which order: product_order.c; long sums: sum_parts.c. B lies in panels of one tile width, so that its loads are contiguous and aligned:
- * panels.c. */
+ * How large a tile is: product_tile.c; in which order: product_order.c; long sums: sum_parts.c. B
+ * lies in panels of one tile width, so that its loads are contiguous and aligned: panels.c. */
 
 #include "loop/access.h"
 #include "loop/intrinsic.h"
@@ -23,7 +23,8 @@
 #define LEAST_USE 0.8  /* of lanes */
 #define SHORT_REDUCTION 128 /* points: storing a tile column by column takes longer */
 
-/* Neighbours in A that a vector instruction of the target multiplies and sums at once (loop/intrinsic.h). 1: none. */
+/* Neighbours in A that a vector instruction of the target multiplies and sums at once
+ * (loop/intrinsic.h). 1: none. */
 static int dot_group(const Choice *c, const Contraction *k, int block)
 {
     const int row = schedule_dot_row(c->s, &c->s->stage.at[k->stage], c->target);
@@ -31,7 +32,9 @@ static int dot_group(const Choice *c, const Contraction *k, int block)
     return contraction_groups(c->s, k, block, group) ? group : 1;
 }
 
-#define LARGE_STEP 16 /* FMAs, which hide the loop: half as many steps are written out, where each of several tiles has them */
+/* FMAs, which hide the loop: half as many steps are written out, where each of several tiles has
+ * them */
+#define LARGE_STEP 16
 
 /* The first reduction axis in tiles: written out, and in groups for the instruction. */
 static AxisTile tile_sum(int64_t extent, SumBlocks k, int steps)
@@ -48,7 +51,8 @@ static AxisTile tile_sum(int64_t extent, SumBlocks k, int steps)
 }
 
 /* How many row tiles meet a panel before the next one's turn? 0: not known. */
-static int64_t tiles_of_panel(const Stages *s, const Contraction *k, ProductTile tile, const int *row_axis)
+static int64_t tiles_of_panel(const Stages *s, const Contraction *k, ProductTile tile,
+                              const int *row_axis)
 {
     const Stage *st = &s->stage.at[k->stage];
     int64_t tiles = 1;
@@ -101,8 +105,9 @@ static void schedule_tile(Choice *c, const Contraction *k, int acc, int out, Pro
     for (int r = 0; r < 2; r++) {
         if (row_axis[r] >= 0) {
             const Expr extent = st->axis[row_axis[r]].extent;
-            os->tile[row_axis[r]] = product_rows(c->target, tile.rows[r], tile.vectors, expr_low(s->x, extent),
-                                              expr_high(s->x, extent), s->tensor.at[k->b_tensor].role == TENSOR_CONST);
+            os->tile[row_axis[r]] = product_rows(c->target, tile.rows[r], tile.vectors,
+                                                 expr_low(s->x, extent), expr_high(s->x, extent),
+                                                 s->tensor.at[k->b_tensor].role == TENSOR_CONST);
         }
     }
     for (int a = 0; a < st->naxes; a++) {
@@ -110,13 +115,16 @@ static void schedule_tile(Choice *c, const Contraction *k, int acc, int out, Pro
             order_add(os, a, 0);
         }
     }
-    const bool rows_first = contraction_rows_collide(c->target, s, k, tile) || contraction_rows_first(c, k, tile, row_axis);
+    const bool rows_first = contraction_rows_collide(c->target, s, k, tile) ||
+                            contraction_rows_first(c, k, tile, row_axis);
     const int block = rows.block;
     const bool outermost = rows_first || axis_extent(s, st, v, width + 1) <= width;
     const bool again = outermost && rows.shared == first_rows(s, st, k); /* shared out as it is */
-    const int shared = rows.shared >= 0 && !again && share_halves(c, st, os, rows.shared) ? rows.shared : -1;
+    const int shared =
+        rows.shared >= 0 && !again && share_halves(c, st, os, rows.shared) ? rows.shared : -1;
     if (block > 0) {
-        os->tile[row_axis[1]] = (AxisTile){.n = 2, .factor = {block, tile.rows[1]}, .tail = TAIL_PEEL};
+        os->tile[row_axis[1]] =
+            (AxisTile){.n = 2, .factor = {block, tile.rows[1]}, .tail = TAIL_PEEL};
         order_add(os, row_axis[1], 0);
         order_add(os, v, 0);
         order_add(os, row_axis[1], 1);
@@ -152,7 +160,8 @@ static void schedule_tile(Choice *c, const Contraction *k, int acc, int out, Pro
     as->scope = SCOPE_REG;
     const int64_t tiles = block > 0 ? block : tiles_of_panel(s, k, tile, row_axis);
     const bool lies = block > 0 || s->tensor.at[k->b_tensor].role == TENSOR_CONST;
-    const bool streams = apart && tiles > 0; /* are fast enough; an open count of tiles may be large */
+    /* are fast enough; an open count of tiles may be large */
+    const bool streams = apart && tiles > 0;
     if (!rows_first && !streams && tiles != 1 && tiles <= AHEAD_TILES && lies) {
         as->ahead = s->tensor.at[k->b_tensor].name;
         as->ahead_loop = (LoopRef){.axis = (int8_t)v};
@@ -160,7 +169,8 @@ static void schedule_tile(Choice *c, const Contraction *k, int acc, int out, Pro
     int unrolled = 0; /* levels of the first reduction axis */
     if (st->nreduce > 0) {
         const bool several = row_axis[1] >= 0 && os->tile[row_axis[1]].nother > 0;
-        const int steps = several && tile.rows[1] * tile.vectors >= LARGE_STEP ? SUM_UNROLL / 2 : SUM_UNROLL;
+        const int steps =
+            several && tile.rows[1] * tile.vectors >= LARGE_STEP ? SUM_UNROLL / 2 : SUM_UNROLL;
         as->tile[st->naxes] = tile_sum(axis_extent(s, st, st->naxes, 0), blocks, steps);
         unrolled = as->tile[st->naxes].n - (blocks.group > 1);
     }
@@ -198,12 +208,19 @@ static int64_t reduction_points(const Stages *s, const Stage *st)
 Contraction contraction_swap(const Stages *s, const Contraction *k, int row)
 {
     const uint32_t domain = ((uint32_t)1 << s->stage.at[k->stage].naxes) - 1;
-    return (Contraction){.stage = k->stage, .a = k->b, .b = k->a, .a_tensor = k->b_tensor, .b_tensor = k->a_tensor,
-                         .in_a = k->in_b, .in_b = k->in_a, .vector_axis = row,
+    return (Contraction){.stage = k->stage,
+                         .a = k->b,
+                         .b = k->a,
+                         .a_tensor = k->b_tensor,
+                         .b_tensor = k->a_tensor,
+                         .in_a = k->in_b,
+                         .in_b = k->in_a,
+                         .vector_axis = row,
                          .row_axes = k->in_b & ~k->in_a & domain};
 }
 
-/* Do so many fill vectors well enough? Where masks cost nothing the last one may idle in part, else it is taken in pieces. */
+/* Do so many fill vectors well enough? Where masks cost nothing the last one may idle in part, else
+ * it is taken in pieces. */
 static bool fills_lanes(const Target *t, int64_t extent)
 {
     const int lanes = target_lanes(t, 4);
@@ -211,16 +228,18 @@ static bool fills_lanes(const Target *t, int64_t extent)
     return extent >= 2 * lanes || (t->masks && extent >= vectors * lanes * LEAST_USE);
 }
 
-/* Which side goes in lanes? Constants can be laid out for it; but where the result's rows lie side by side, and A's, as
- * in plain images, columns in lanes are stored one by one. After a short reduction that is most of the time, and columns
- * that do not fill the lanes waste more: then A's rows go in lanes. */
+/* Which side goes in lanes? Constants can be laid out for it; but where the result's rows lie side
+ * by side, and A's, as in plain images, columns in lanes are stored one by one. After a short
+ * reduction that is most of the time, and columns that do not fill the lanes waste more: then A's
+ * rows go in lanes. */
 static Contraction choose_lanes(const Choice *c, const Contraction *k)
 {
     const Stages *s = c->s;
     const Stage *st = &s->stage.at[k->stage];
     const int lanes = target_lanes(c->target, 4);
     int reader = -1;
-    const bool alone = count_readers(s, k->stage, &reader) != 1 || !reads_pointwise(s, reader, k->stage);
+    const bool alone =
+        count_readers(s, k->stage, &reader) != 1 || !reads_pointwise(s, reader, k->stage);
     const StageTensor *out = &s->tensor.at[alone ? st->result[0] : s->stage.at[reader].result[0]];
     const int64_t width = axis_extent(s, st, k->vector_axis, lanes);
     int row = -1;
@@ -231,18 +250,22 @@ static Contraction choose_lanes(const Choice *c, const Contraction *k)
         }
     }
     const bool pays = width < lanes || reduction_points(s, st) <= SHORT_REDUCTION;
-    return row >= 0 && pays && s->tensor.at[k->b_tensor].role == TENSOR_CONST && layout_is_plain(&out->layout) &&
+    return row >= 0 && pays && s->tensor.at[k->b_tensor].role == TENSOR_CONST &&
+                   layout_is_plain(&out->layout) &&
                    fills_lanes(c->target, axis_extent(s, st, row, 4096))
                ? contraction_swap(s, k, row)
                : *k;
 }
 
-#define FEW_ROWS 7      /* that meet a panel, or one tile of them: reading it is most of their time; more do better if it is fetched ahead */
-#define MANY_PANELS 128 /* beside which one that is no whole vector, and then read lane by lane, does not count */
+/* that meet a panel, or one tile of them: reading it is most of their time; more do better if it
+ * is fetched ahead */
+#define FEW_ROWS 7
+/* beside which one that is no whole vector, and then read lane by lane, does not count */
+#define MANY_PANELS 128
 
-/* B is read at the speed of what it lies in, and from beyond L2 several streams side by side are faster than one. Measured,
- * constants in memory: 20 GB/s, in 2 streams 26, in 4 28; in a part of L3: 28, 34, 40. Where rows are open, B lies for the
- * fewest; many lose nothing by it. */
+/* B is read at the speed of what it lies in, and from beyond L2 several streams side by side are
+ * faster than one. Measured, constants in memory: 20 GB/s, in 2 streams 26, in 4 28; in a part of
+ * L3: 28, 34, 40. Where rows are open, B lies for the fewest; many lose nothing by it. */
 static bool pays_to_stream(const Choice *c, const Contraction *k, ProductTile tile)
 {
     const Stages *s = c->s;
@@ -256,11 +279,12 @@ static bool pays_to_stream(const Choice *c, const Contraction *k, ProductTile ti
     const int64_t columns = axis_extent(s, st, k->vector_axis, 0);
     const bool few = rows <= FEW_ROWS || rows <= tile.rows[0] * tile.rows[1];
     return few && columns > 0 && (columns % lanes == 0 || columns >= MANY_PANELS * lanes) &&
-           s->tensor.at[k->b_tensor].role == TENSOR_CONST && contraction_b_bytes(s, k, width) > c->target->l2;
+           s->tensor.at[k->b_tensor].role == TENSOR_CONST &&
+           contraction_b_bytes(s, k, width) > c->target->l2;
 }
 
-/* Where each panel of a copied B meets all rows before the next one's turn, it is copied then: it stays in L1 or L2, and is no
- * phase of its own. `copy` is the stage that makes the panels. */
+/* Where each panel of a copied B meets all rows before the next one's turn, it is copied then: it
+ * stays in L1 or L2, and is no phase of its own. `copy` is the stage that makes the panels. */
 static void place_panels(Choice *c, const char *copy, int out, const Contraction *k)
 {
     const Stages *s = c->s;
@@ -297,7 +321,8 @@ static void trim_sums(Choice *c, int acc, int out, int shared)
 {
     Stages *s = c->s;
     const Stage *st = &s->stage.at[acc];
-    const StageSchedule *as = schedule_find(c->sc, choice_name(c, acc)), *os = schedule_find(c->sc, choice_name(c, out));
+    const StageSchedule *as = schedule_find(c->sc, choice_name(c, acc)),
+                        *os = schedule_find(c->sc, choice_name(c, out));
     for (int r = st->naxes; r < st->naxes + st->nreduce; r++) {
         Expr low, high;
         if (as->tile[r].n > 0 || !stages_inner_range(s, acc, r, &low, &high)) {
@@ -305,21 +330,27 @@ static void trim_sums(Choice *c, int acc, int out, int shared)
         }
         bool outside = true;
         for (int a = 0; a < st->naxes; a++) {
-            const int var = expr_node(s->x, st->axis[a].var)->op == EX_VAR ? (int)expr_node(s->x, st->axis[a].var)->imm.i : -1;
-            const bool used = var >= 0 && (expr_uses_var(s->x, low, var) || expr_uses_var(s->x, high, var));
+            const int var = expr_node(s->x, st->axis[a].var)->op == EX_VAR
+                                ? (int)expr_node(s->x, st->axis[a].var)->imm.i
+                                : -1;
+            const bool used =
+                var >= 0 && (expr_uses_var(s->x, low, var) || expr_uses_var(s->x, high, var));
             outside &= !used || os->tile[a].n == 0 || (a == shared && os->tile[a].n == 1);
         }
-        const ScheduleStep step = {.kind = SCHED_TRIM, .a = choice_name(c, acc), .b = st->axis[r].name};
+        const ScheduleStep step = {
+            .kind = SCHED_TRIM, .a = choice_name(c, acc), .b = st->axis[r].name};
         if (outside && stages_trim(s, acc, step.b)) {
             vec_push(c->ctx->arena, &c->sc->step, step);
         }
     }
 }
 
-#define FAR_ROWS 9 /* measured, 96 to 16 channels at 112x112: 28 rows 339 us, 20 290, 14 258, 9 222, 7 229 */
+/* measured, 96 to 16 channels at 112x112: 28 rows 339 us, 20 290, 14 258, 9 222, 7 229 */
+#define FAR_ROWS 9
 
-/* That a tile should have; 0: any. The lines that the rows of A lie in come all at once, every few steps; from a slow L3
- * nothing hides that but the tiles before and behind. One vector reuses nothing, so it loses nothing by small tiles. */
+/* That a tile should have; 0: any. The lines that the rows of A lie in come all at once, every few
+ * steps; from a slow L3 nothing hides that but the tiles before and behind. One vector reuses
+ * nothing, so it loses nothing by small tiles. */
 static int most_rows(const Choice *c, const Contraction *k, const int *row_axis, int64_t width)
 {
     const Target *t = c->target;
@@ -340,8 +371,11 @@ static bool waits_for_few(const Choice *c, const Contraction *k, int64_t rows)
         int64_t dim;
         bytes *= expr_is_int(s->x, b->dim[d], &dim) ? (double)dim : 1;
     }
-    const double products = (double)rows / t->fma_per_cycle, line = (double)t->vector_bytes / t->l3_rate; /* cycles a vector */
-    return l3_is_slow(t) && b->role == TENSOR_CONST && bytes > (double)t->l2 && rows > FEW_ROWS && products < 2 * line;
+    /* cycles a vector */
+    const double products = (double)rows / t->fma_per_cycle,
+                 line = (double)t->vector_bytes / t->l3_rate;
+    return l3_is_slow(t) && b->role == TENSOR_CONST && bytes > (double)t->l2 && rows > FEW_ROWS &&
+           products < 2 * line;
 }
 
 /* The rows of two axes, if there are no more and both are known; else 0. */
@@ -379,8 +413,11 @@ static void choose_contraction(Choice *c, Contraction *k)
         room.vector_regs--; /* products before they are added */
     }
     /* Tiling two row axes pays only where the inner one is short. */
-    const ProductSize size = {.outer = inner >= 28 || inner == 0 ? 1 : outer, .inner = inner, .width = width,
-                              .sum = reduction_points(s, st), .whole = contraction_in_groups(s, k),
+    const ProductSize size = {.outer = inner >= 28 || inner == 0 ? 1 : outer,
+                              .inner = inner,
+                              .width = width,
+                              .sum = reduction_points(s, st),
+                              .whole = contraction_in_groups(s, k),
                               .most_rows = most_rows(c, k, row_axis, width),
                               .far = waits_for_few(c, k, rows_of(s, k, row_axis))};
     ProductTile tile = product_tile(&room, size);
@@ -391,7 +428,8 @@ static void choose_contraction(Choice *c, Contraction *k)
     tile.streams = pays_to_stream(c, k, tile) ? tile.vectors : 1;
     SumBlocks blocks = {.block = contraction_block(s, k)};
     blocks.group = dot_group(c, k, blocks.block);
-    if (blocks.block == 1 && blocks.group == 1 && st->nreduce > 1 && axis_extent(s, st, st->naxes, 1) % SUM_UNROLL == 0) {
+    if (blocks.block == 1 && blocks.group == 1 && st->nreduce > 1 &&
+        axis_extent(s, st, st->naxes, 1) % SUM_UNROLL == 0) {
         blocks.block = SUM_UNROLL; /* B lies in the order that it is read in */
     }
     const int b_was = k->b_tensor;
@@ -401,10 +439,14 @@ static void choose_contraction(Choice *c, Contraction *k)
     int acc;
     const int out = choice_epilogue(c, k->stage, &acc);
     const bool lies = s->tensor.at[k->b_tensor].role == TENSOR_CONST || b_was != k->b_tensor;
-    OuterRows rows = {.block = lies && tile.streams <= 1 ? contraction_row_block(c, k, tile, row_axis) : 0, .shared = -1};
+    OuterRows rows = {
+        .block = lies && tile.streams <= 1 ? contraction_row_block(c, k, tile, row_axis) : 0,
+        .shared = -1};
     if (rows.block == 0 && b_was == k->b_tensor) {
-        const int64_t weights = contraction_b_bytes(s, k, tile.vectors * target_lanes(c->target, 4));
-        rows.shared = share_axis(c, &s->stage.at[acc], k->row_axes, image_bytes(c, k, out), (double)weights);
+        const int64_t weights =
+            contraction_b_bytes(s, k, tile.vectors * target_lanes(c->target, 4));
+        rows.shared =
+            share_axis(c, &s->stage.at[acc], k->row_axes, image_bytes(c, k, out), (double)weights);
     }
     schedule_tile(c, k, acc, out, tile, row_axis, blocks, rows);
     trim_sums(c, acc, out, rows.shared);

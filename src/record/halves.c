@@ -4,9 +4,10 @@
  *     acc[q, p, j]      += s[q, p, c] * u[q, c, j]
  *     c[r, h, p, j]      MAP: sums of products; the output reads an element of it
  *
- * s is a phase of its own: every block of columns needs all of it. Then parallel (block of columns, matrix of the batch,
- * block of rows): the seven products of the block, one after the other, stay in the second-level cache until their sums go
- * to both halves of the columns, and to the block's pairs of rows. */
+ * s is a phase of its own: every block of columns needs all of it. Then parallel (block of columns,
+ * matrix of the batch, block of rows): the seven products of the block, one after the other, stay
+ * in the second-level cache until their sums go to both halves of the columns, and to the block's
+ * pairs of rows. */
 #include "loop/access.h"
 #include "record/templates.h"
 
@@ -36,17 +37,20 @@ static bool find_axes(const Stages *s, Halved *h)
     return h->m >= 0 && h->n > h->m && axis_extent(s, out, h->m, 0) > 1;
 }
 
-/* acc's product is batched over one axis, its A is a MAP's result, and what reads it are sums by two axes. */
+/* acc's product is batched over one axis, its A is a MAP's result, and what reads it are sums by
+ * two axes. */
 static bool halved_of(const Stages *s, int acc, Halved *h, Contraction *k)
 {
-    if (!contraction_of(s, acc, k) || k->vector_axis != 2 || s->stage.at[acc].naxes != 3 || (k->in_a & k->in_b) != 0x9) {
+    if (!contraction_of(s, acc, k) || k->vector_axis != 2 || s->stage.at[acc].naxes != 3 ||
+        (k->in_a & k->in_b) != 0x9) {
         return false; /* batched over q; c is the reduction's axis */
     }
     *h = (Halved){.s = s->tensor.at[k->a_tensor].stage, .acc = acc, .c = only_map_reader(s, acc),
                   .pairs = stage_dim(s, acc, 1), .columns = stage_dim(s, acc, 2)};
     h->out = h->c < 0 ? -1 : only_map_reader(s, h->c);
-    return is_map_of_rank(s, h->s, 3) && is_map_of_rank(s, h->c, 4) && h->out >= 0 && stage_dim(s, h->c, 0) == 2 &&
-           stage_dim(s, h->c, 1) == 2 && h->pairs > 0 && h->columns > 0 && find_axes(s, h);
+    return is_map_of_rank(s, h->s, 3) && is_map_of_rank(s, h->c, 4) && h->out >= 0 &&
+           stage_dim(s, h->c, 0) == 2 && stage_dim(s, h->c, 1) == 2 && h->pairs > 0 &&
+           h->columns > 0 && find_axes(s, h);
 }
 
 /* Columns of a block: whole tiles that divide a half. 0: none do. */
@@ -84,7 +88,8 @@ static LoopRef schedule_output(Choice *c, const Halved *h, int width)
     const int lanes = target_lanes(c->target, 4), halves = h->n - 1;
     const Stage *st = &c->s->stage.at[h->out];
     StageSchedule *os = choice_entry(c, h->out);
-    os->tile[h->m] = (AxisTile){.n = 2, .factor = {block_pairs(axis_extent(c->s, st, h->m, 0)), 2}, .tail = TAIL_PEEL};
+    os->tile[h->m] = (AxisTile){
+        .n = 2, .factor = {block_pairs(axis_extent(c->s, st, h->m, 0)), 2}, .tail = TAIL_PEEL};
     os->tile[h->n] = (AxisTile){.n = 2, .factor = {width / lanes, lanes}, .tail = TAIL_PEEL};
     order_add(os, h->n, 0);
     LoopRef block = os->order[0];
@@ -128,8 +133,12 @@ void choose_strassen(Choice *c)
         if (choice_has(c, i) || !halved_of(c->s, i, &h, &k)) {
             continue;
         }
-        const ProductTile tile = product_tile(c->target, (ProductSize){
-            .outer = 1, .inner = h.pairs < MOST_PAIRS ? h.pairs : MOST_PAIRS, .width = h.columns, .whole = true});
+        const ProductTile tile =
+            product_tile(c->target,
+                         (ProductSize){.outer = 1,
+                                       .inner = h.pairs < MOST_PAIRS ? h.pairs : MOST_PAIRS,
+                                       .width = h.columns,
+                                       .whole = true});
         const int width = block_width(&h, tile.vectors * target_lanes(c->target, 4));
         if (width == 0 || !split_halves(c, &h)) {
             continue;

@@ -1,6 +1,6 @@
-/* How the factors of a product lie: B in panels of one tile's width, whose loads are contiguous; A in blocks along the sum
- * where its own lines would fill L1. Constants are packed at compile time, temporaries are written so, inputs are copied
- * where that pays. */
+/* How the factors of a product lie: B in panels of one tile's width, whose loads are contiguous; A
+ * in blocks along the sum where its own lines would fill L1. Constants are packed at compile time,
+ * temporaries are written so, inputs are copied where that pays. */
 #include "loop/access.h"
 #include "loop/intrinsic.h"
 #include "record/templates.h"
@@ -17,8 +17,8 @@ static int summed_dim(const Stages *s, const Contraction *c)
     return -1;
 }
 
-/* B counts along dim d in steps of this, from a phase that does not change in the sum, as a transposed convolution's taps
- * do: r*2 + u; 1: in ones. */
+/* B counts along dim d in steps of this, from a phase that does not change in the sum, as a
+ * transposed convolution's taps do: r*2 + u; 1: in ones. */
 static int phases_along(const Stages *s, const Contraction *c, int d)
 {
     const Stage *st = &s->stage.at[c->stage];
@@ -26,8 +26,10 @@ static int phases_along(const Stages *s, const Contraction *c, int d)
         const ExprNode *var = expr_node(s->x, st->axis[a].var);
         Expr coef, rest;
         int64_t step;
-        if (var->op == EX_VAR && expr_linear_in(s->x, expr_arg(s->x, c->b, d), (int)var->imm.i, &coef, &rest) &&
-            expr_is_int(s->x, coef, &step) && step > 1 && step <= MAX_PHASES && !expr_is_int(s->x, rest, NULL)) {
+        if (var->op == EX_VAR &&
+            expr_linear_in(s->x, expr_arg(s->x, c->b, d), (int)var->imm.i, &coef, &rest) &&
+            expr_is_int(s->x, coef, &step) && step > 1 && step <= MAX_PHASES &&
+            !expr_is_int(s->x, rest, NULL)) {
             return (int)step;
         }
     }
@@ -44,8 +46,9 @@ static int64_t part_of_sum(const Stages *s, const Contraction *c)
         const int var = (int)expr_node(s->x, st->axis[st->naxes].var)->imm.i;
         Expr coef, rest;
         int64_t step;
-        if (expr_linear_in(s->x, expr_arg(s->x, c->b, d), var, &coef, &rest) && expr_is_int(s->x, coef, &step) && step == 1 &&
-            !expr_is_int(s->x, rest, NULL) && expr_proves_multiple(s->x, rest, extent)) {
+        if (expr_linear_in(s->x, expr_arg(s->x, c->b, d), var, &coef, &rest) &&
+            expr_is_int(s->x, coef, &step) && step == 1 && !expr_is_int(s->x, rest, NULL) &&
+            expr_proves_multiple(s->x, rest, extent)) {
             return extent;
         }
     }
@@ -54,8 +57,9 @@ static int64_t part_of_sum(const Stages *s, const Contraction *c)
 
 #define LEAST_ROWS_IN_GROUPS 16
 
-/* B in panels: outer parts of its dims (the vector axis first, then the batch and phases, then what is summed over), its
- * block last but for groups. Groups of columns that are no whole panels: rows of all columns. */
+/* B in panels: outer parts of its dims (the vector axis first, then the batch and phases, then what
+ * is summed over), its block last but for groups. Groups of columns that are no whole panels: rows
+ * of all columns. */
 static bool panel_layout(const Stages *s, const Contraction *c, int width, SumBlocks k, Layout *out)
 {
     Exprs *x = s->x;
@@ -115,7 +119,8 @@ static bool panel_layout(const Stages *s, const Contraction *c, int width, SumBl
 bool contraction_in_groups(const Stages *s, const Contraction *k)
 {
     Expr first;
-    return load_dim_along(s, &s->stage.at[k->stage], k->b, k->vector_axis, &first) >= 0 && !expr_is_int(s->x, first, NULL);
+    return load_dim_along(s, &s->stage.at[k->stage], k->b, k->vector_axis, &first) >= 0 &&
+           !expr_is_int(s->x, first, NULL);
 }
 
 int contraction_block(const Stages *s, const Contraction *c)
@@ -175,8 +180,8 @@ static int weights_behind(const Stages *s, const StageTensor *b)
     return -1;
 }
 
-/* What a MAP makes goes into groups element by element. That pays for tiles, whose products cost next to nothing, if enough
- * rows meet them. */
+/* What a MAP makes goes into groups element by element. That pays for tiles, whose products cost
+ * next to nothing, if enough rows meet them. */
 static bool pays_in_groups(const Choice *c, const Contraction *k, int group)
 {
     const Stage *st = &c->s->stage.at[k->stage];
@@ -187,9 +192,10 @@ static bool pays_in_groups(const Choice *c, const Contraction *k, int group)
     return group == 1 || (c->target->amx && rows >= LEAST_ROWS_IN_GROUPS);
 }
 
-/* May the B of product k lie in panels? A constant is packed at compile time; what a MAP computes for this product alone, as
- * attention's transposed keys, is written there at once, where that pays: rows of many keys lie in few sets of L1, and columns
- * of weights that are scaled lie apart. Not of open sizes, which may be small. */
+/* May the B of product k lie in panels? A constant is packed at compile time; what a MAP computes
+ * for this product alone, as attention's transposed keys, is written there at once, where that
+ * pays: rows of many keys lie in few sets of L1, and columns of weights that are scaled lie apart.
+ * Not of open sizes, which may be small. */
 static bool is_free_to_lie(const Choice *c, const Contraction *k, int width, SumBlocks blocks)
 {
     const Stages *s = c->s;
@@ -207,8 +213,8 @@ static bool is_free_to_lie(const Choice *c, const Contraction *k, int width, Sum
     const bool is_map = b->stage >= 0 && s->stage.at[b->stage].form == STAGE_MAP;
     /* a layout that they have already is that of the scale */
     const bool weights = is_map && weights_behind(s, b) >= 0;
-    return is_map && (weights || layout_is_plain(&b->layout)) &&
-           !choice_has(c, b->stage) && k->a_tensor != k->b_tensor && pays_in_groups(c, k, blocks.group) &&
+    return is_map && (weights || layout_is_plain(&b->layout)) && !choice_has(c, b->stage) &&
+           k->a_tensor != k->b_tensor && pays_in_groups(c, k, blocks.group) &&
            (weights || blocks.group > 1 || contraction_b_bytes(s, k, width) >= c->target->l2 / 4) &&
            count_readers(s, b->stage, &reader) == 1;
 }
@@ -258,13 +264,14 @@ static bool pays_to_pack(const Choice *c, const Contraction *k, ProductTile tile
     if (!load_stride(s, k->b, st->axis[k->vector_axis].var, &stride) || stride != 1) {
         return tiles >= PACK_TILES_APART;
     }
-    /* Where all of it is one panel already, or stays in L2 and is seldom read, nothing is gained. */
+    /* Where all of it is one panel already, or stays in L2 and is seldom read, nothing is
+     * gained. */
     return tiles >= PACK_TILES && axis_extent(s, st, k->vector_axis, 1 << 20) > width &&
            contraction_b_bytes(s, k, width) > c->target->l2 / 4;
 }
 
-/* An input B is copied into panels first, where that pays: from its own layout a panel's rows lie apart, in few sets of
- * the caches and many pages, or its lanes do. */
+/* An input B is copied into panels first, where that pays: from its own layout a panel's rows lie
+ * apart, in few sets of the caches and many pages, or its lanes do. */
 static bool pack_b(Choice *c, Contraction *k, ProductTile tile, SumBlocks blocks)
 {
     Stages *s = c->s;
@@ -275,7 +282,9 @@ static bool pack_b(Choice *c, Contraction *k, ProductTile tile, SumBlocks blocks
         !panel_layout(s, k, width, blocks, &panels)) {
         return false;
     }
-    const ScheduleStep step = {.kind = SCHED_CACHE_READ, .a = b->name, .b = choice_name(c, k->stage),
+    const ScheduleStep step = {.kind = SCHED_CACHE_READ,
+                               .a = b->name,
+                               .b = choice_name(c, k->stage),
                                .c = arena_printf(c->ctx->arena, "%s.panels", b->name)};
     const int copy = stages_cache_read(s, k->b_tensor, k->stage, step.c);
     if (copy < 0) {
@@ -306,14 +315,17 @@ bool contraction_pack_a(Choice *c, Contraction *k, ProductTile tile)
     int64_t stride;
     Expr first;
     const int d = st->nreduce == 1 ? load_dim_along(s, st, k->a, st->naxes, &first) : -1;
-    if (d < 0 || a->role != TENSOR_INPUT || k->a_tensor == k->b_tensor || !layout_is_plain(&a->layout) ||
-        a->rank == MAX_RANK || expr_arg(s->x, k->a, d) != st->axis[st->naxes].var ||
+    if (d < 0 || a->role != TENSOR_INPUT || k->a_tensor == k->b_tensor ||
+        !layout_is_plain(&a->layout) || a->rank == MAX_RANK ||
+        expr_arg(s->x, k->a, d) != st->axis[st->naxes].var ||
         !load_stride(s, k->a, st->axis[st->naxes].var, &stride) || stride == 1 ||
         axis_extent(s, st, st->naxes, 0) * CACHE_LINE < c->target->l1 / 3 ||
         width < PANELS_TO_PACK * tile.vectors * lanes) {
         return false;
     }
-    const ScheduleStep step = {.kind = SCHED_CACHE_READ, .a = a->name, .b = choice_name(c, k->stage),
+    const ScheduleStep step = {.kind = SCHED_CACHE_READ,
+                               .a = a->name,
+                               .b = choice_name(c, k->stage),
                                .c = arena_printf(c->ctx->arena, "%s.blocks", a->name)};
     const int copy = stages_cache_read(s, k->a_tensor, k->stage, step.c);
     if (copy < 0) {

@@ -1,6 +1,7 @@
-/* In which order a product meets panels of B and rows of A: by what comes from beyond L2. A panel may meet all rows, or a tile of
- * rows all panels; what does not stay in L2 until it is used again comes from further away, so the order that brings less is
- * taken. Rows of A that lie in one set of L1 must be read as seldom as can be. */
+/* In which order a product meets panels of B and rows of A: by what comes from beyond L2. A panel
+ * may meet all rows, or a tile of rows all panels; what does not stay in L2 until it is used again
+ * comes from further away, so the order that brings less is taken. Rows of A that lie in one set of
+ * L1 must be read as seldom as can be. */
 #include "loop/access.h"
 #include "record/templates.h"
 
@@ -26,7 +27,8 @@ double contraction_a_bytes(const Stages *s, const Contraction *k)
 }
 
 /* What comes from beyond L2 where each panel meets all rows, these times. */
-static double panels_first_bytes(const Choice *c, double a, double b, double panel, double panels, double tiles)
+static double panels_first_bytes(const Choice *c, double a, double b, double panel, double panels,
+                                 double tiles)
 {
     const double l2 = (double)c->target->l2;
     return (a + panel <= 0.9 * l2 ? a : panels * a) + (panel <= 0.8 * l2 ? b : tiles * b);
@@ -35,22 +37,25 @@ static double panels_first_bytes(const Choice *c, double a, double b, double pan
 #define L2_RATE 50.0    /* bytes a cycle */
 #define AGAIN_SHARE 0.1 /* of reading A from L2 once more: is not hidden */
 
-/* Weights come from beyond L2 once a run. Rows first, the first tile of rows waits for all of them; panels first, each is
- * fetched while the one before is in use, but A is read for each. */
+/* Weights come from beyond L2 once a run. Rows first, the first tile of rows waits for all of them;
+ * panels first, each is fetched while the one before is in use, but A is read for each. */
 static bool waits_for_weights(const Target *t, double a, double b, double panels)
 {
     return l3_is_slow(t) && b / t->l3_rate > AGAIN_SHARE * panels * a / L2_RATE;
 }
 
-/* Is B a copy in panels, enough of them? Where panels are outermost, each is copied when its turn comes (place_panels). */
+/* Is B a copy in panels, enough of them? Where panels are outermost, each is copied when its turn
+ * comes (place_panels). */
 static bool is_copied_in_turn(const Stages *s, int b_tensor, double panels)
 {
     const StageTensor *b = &s->tensor.at[b_tensor];
-    return b->role == TENSOR_TEMP && b->stage >= 0 && s->stage.at[b->stage].form == STAGE_MAP && panels >= LEAST_PANELS &&
+    return b->role == TENSOR_TEMP && b->stage >= 0 && s->stage.at[b->stage].form == STAGE_MAP &&
+           panels >= LEAST_PANELS &&
            expr_node(s->x, s->stage.at[b->stage].update[0])->op == EX_LOAD;
 }
 
-bool contraction_rows_first(const Choice *c, const Contraction *k, ProductTile tile, const int *row_axis)
+bool contraction_rows_first(const Choice *c, const Contraction *k, ProductTile tile,
+                            const int *row_axis)
 {
     const Stages *s = c->s;
     const int width = tile.vectors * target_lanes(c->target, 4);
@@ -64,14 +69,16 @@ bool contraction_rows_first(const Choice *c, const Contraction *k, ProductTile t
             tiles *= (double)((axis_extent(s, st, a, 4096) + rows - 1) / rows);
         }
     }
-    const double a = contraction_a_bytes(s, k), b = (double)contraction_b_bytes(s, k, width), panel = b / panels;
+    const double a = contraction_a_bytes(s, k), b = (double)contraction_b_bytes(s, k, width),
+                 panel = b / panels;
     const double rows_first = a + (b <= l2 / 2 ? b : tiles * b);
-    if (s->tensor.at[k->b_tensor].role == TENSOR_CONST && tiles > 1 && tiles <= AHEAD_TILES && a + panel <= 0.9 * l2 &&
-        waits_for_weights(c->target, a, b, panels)) {
+    if (s->tensor.at[k->b_tensor].role == TENSOR_CONST && tiles > 1 && tiles <= AHEAD_TILES &&
+        a + panel <= 0.9 * l2 && waits_for_weights(c->target, a, b, panels)) {
         return false;
     }
     const double panels_first = panels_first_bytes(c, a, b, panel, panels, tiles);
-    return is_copied_in_turn(s, k->b_tensor, panels) ? rows_first < panels_first : rows_first <= panels_first;
+    return is_copied_in_turn(s, k->b_tensor, panels) ? rows_first < panels_first
+                                                     : rows_first <= panels_first;
 }
 
 /* Do A's rows along this axis lie a multiple of 4 KiB apart, and so in one set of L1? */
@@ -80,7 +87,8 @@ static bool lies_in_one_set(const Stages *s, const Contraction *k, int axis)
     const Stage *st = &s->stage.at[k->stage];
     int64_t stride;
     return axis >= 0 && k->row_axes >> axis & 1 && axis_extent(s, st, axis, 2) > 1 &&
-           load_stride(s, k->a, st->axis[axis].var, &stride) && stride > 0 && stride * 4 % 4096 == 0;
+           load_stride(s, k->a, st->axis[axis].var, &stride) && stride > 0 &&
+           stride * 4 % 4096 == 0;
 }
 
 int contraction_rows_in_l1(const Target *t, const Stages *s, const Contraction *k, int axis)
@@ -91,7 +99,8 @@ int contraction_rows_in_l1(const Target *t, const Stages *s, const Contraction *
     return t->l1_ways > 3 ? t->l1_ways - 2 : 1;
 }
 
-bool contraction_rows_collide(const Target *t, const Stages *s, const Contraction *k, ProductTile tile)
+bool contraction_rows_collide(const Target *t, const Stages *s, const Contraction *k,
+                              ProductTile tile)
 {
     const Stage *st = &s->stage.at[k->stage];
     bool any = false;
@@ -104,19 +113,21 @@ bool contraction_rows_collide(const Target *t, const Stages *s, const Contractio
 
 #define LEAST_BLOCK 4 /* tiles of rows: each panel is worth fetching */
 
-/* FMAs a cycle for each float of B: a block of so many rows takes a byte of B a cycle from beyond L2, which is seldom too much
- * where it is fetched ahead. */
+/* FMAs a cycle for each float of B: a block of so many rows takes a byte of B a cycle from beyond
+ * L2, which is seldom too much where it is fetched ahead. */
 static int64_t enough_rows(const Target *t)
 {
     return (int64_t)sizeof(float) * target_lanes(t, 4) * t->fma_per_cycle;
 }
 
-int contraction_row_block(const Choice *c, const Contraction *k, ProductTile tile, const int *row_axis)
+int contraction_row_block(const Choice *c, const Contraction *k, ProductTile tile,
+                          const int *row_axis)
 {
     const Stages *s = c->s;
     const Stage *st = &s->stage.at[k->stage];
     const int width = tile.vectors * target_lanes(c->target, 4), size = tile.rows[1];
-    const int64_t rows = row_axis[1] >= 0 ? axis_extent(s, st, row_axis[1], 0) : 0, tiles = rows / size;
+    const int64_t rows = row_axis[1] >= 0 ? axis_extent(s, st, row_axis[1], 0) : 0,
+                  tiles = rows / size;
     const double a = contraction_a_bytes(s, k), b = (double)contraction_b_bytes(s, k, width);
     const double panels = (double)((axis_extent(s, st, k->vector_axis, 4096) + width - 1) / width);
     for (int r = 0; r < st->naxes; r++) {
@@ -124,16 +135,21 @@ int contraction_row_block(const Choice *c, const Contraction *k, ProductTile til
             return 0;
         }
     }
-    if (rows == 0 || rows % size != 0 || contraction_rows_collide(c->target, s, k, tile) || contraction_rows_first(c, k, tile, row_axis)) {
+    if (rows == 0 || rows % size != 0 || contraction_rows_collide(c->target, s, k, tile) ||
+        contraction_rows_first(c, k, tile, row_axis)) {
         return 0;
     }
     const double half = (double)c->target->l2 / 2, left = (double)c->target->l2 - 2 * b / panels;
-    const double room = left < half ? left : half, enough = (double)(enough_rows(c->target) / size) * a / (double)tiles;
+    const double room = left < half ? left : half,
+                 enough = (double)(enough_rows(c->target) / size) * a / (double)tiles;
     int64_t block = (int64_t)((room < enough ? room : enough) / (a / (double)tiles));
     while (block > 1 && tiles % block != 0) {
         block--;
     }
     const double bytes = a + (double)(tiles / (block > 0 ? block : 1)) * b;
-    const bool fits = block >= LEAST_BLOCK && block < tiles && b / panels <= 0.3 * (double)c->target->l2;
-    return fits && bytes < panels_first_bytes(c, a, b, b / panels, panels, (double)tiles) ? (int)block : 0;
+    const bool fits =
+        block >= LEAST_BLOCK && block < tiles && b / panels <= 0.3 * (double)c->target->l2;
+    return fits && bytes < panels_first_bytes(c, a, b, b / panels, panels, (double)tiles)
+               ? (int)block
+               : 0;
 }

@@ -5,14 +5,15 @@
  *     h:       steps s; parallel (directions, batch, tiles of j)     or steps directions s
  *     before:  at h.j0, in scratch                     the state that the products read
  *     gates:   at h.j0, in registers                   all gates of the tile: G x nv accumulators,
- *                                                      one broadcast of `before` a step of k for all of them
- *     c:       at h.j0                                 its history is kept, as h's is
+ *                                                      one broadcast of `before` a step of k for
+ * all of them c:       at h.j0                                 its history is kept, as h's is
  *
  * or, where the state is rounded to what tiles multiply, gates on tiles of one row, in scratch.
  *
- * so a step is one pass over the weights, which lie in panels of a tile's width; a thread meets the same tiles in each
- * step, and what it reads of the weights stays in its cache. What all of a step's tiles need complete, and is
- * a product itself (the reset state of a GRU), is a phase of its own before. */
+ * so a step is one pass over the weights, which lie in panels of a tile's width; a thread meets the
+ * same tiles in each step, and what it reads of the weights stays in its cache. What all of a
+ * step's tiles need complete, and is a product itself (the reset state of a GRU), is a phase of its
+ * own before. */
 #include <string.h>
 
 #include "loop/access.h"
@@ -22,7 +23,8 @@
 typedef struct Cycle {
     Choice *c;
     int first, sink;  /* stages [first, sink] */
-    int *phase;       /* of [first, sink]: the stage inside whose phase it is computed; itself: its own */
+    /* of [first, sink]: the stage inside whose phase it is computed; itself: its own */
+    int *phase;
     bool *product;    /* depends on a product of the same step */
     bool tiles;       /* its products are of tiles of the target */
 } Cycle;
@@ -39,7 +41,8 @@ static const Stage *stage_at(const Cycle *y, int i)
 
 static bool loads(const Cycle *y, int reader, int stage)
 {
-    return reader != stage && stage_loads(y->c->s, stage_at(y, reader), stage_at(y, stage)->result[0]);
+    return reader != stage &&
+           stage_loads(y->c->s, stage_at(y, reader), stage_at(y, stage)->result[0]);
 }
 
 /* Does a product read it along its reduction axis? */
@@ -84,7 +87,8 @@ static int phase_of(const Cycle *y, int i)
     int reader;
     const bool tile = st->naxes > 0 && st->naxes >= stage_at(y, y->sink)->naxes;
     if (phase < 0 || !tile || (st->form == STAGE_REDUCE && !contraction_of(y->c->s, i, &k)) ||
-        (st->form == STAGE_REDUCE && read_outside(y, i)) || (st->form == STAGE_MAP && read_outside(y, i))) {
+        (st->form == STAGE_REDUCE && read_outside(y, i)) ||
+        (st->form == STAGE_MAP && read_outside(y, i))) {
         return i;
     }
     return feeds_product(y, i, &reader) && y->product[i] ? i : phase;
@@ -109,7 +113,8 @@ static int64_t gates_in(const Cycle *y, int phase)
     return gates;
 }
 
-/* Width of a phase's tiles: as many vectors as leave all accumulators in registers and divide the extent. */
+/* Width of a phase's tiles: as many vectors as leave all accumulators in registers and divide the
+ * extent. */
 static int tile_width(const Cycle *y, int phase)
 {
     const Stage *st = stage_at(y, phase);
@@ -138,8 +143,9 @@ static void place(const Cycle *y, int i, StageSchedule *ss, LoopRef loop, Buffer
     ss->scope = scope;
 }
 
-/* Axes (bits) of the sink that have weights of their own: directions. Where these are many, directions go one after the
- * other, so that a thread's share of one stays in its cache from step to step (and all of it in the last cache). */
+/* Axes (bits) of the sink that have weights of their own: directions. Where these are many,
+ * directions go one after the other, so that a thread's share of one stays in its cache from step
+ * to step (and all of it in the last cache). */
 static uint32_t outer_axes(const Cycle *y)
 {
     const Stages *s = y->c->s;
@@ -162,8 +168,8 @@ static uint32_t outer_axes(const Cycle *y)
     return bytes > y->c->target->l2 / 2 ? axes : 0;
 }
 
-/* order: all domain axes (those of `outer` first), the last in lanes; with `width`, in tiles of it, the loops outside in
- * parallel. */
+/* order: all domain axes (those of `outer` first), the last in lanes; with `width`, in tiles of it,
+ * the loops outside in parallel. */
 static void domain_order(const Stage *st, StageSchedule *ss, uint32_t outer, int width)
 {
     const int last = st->naxes - 1;
@@ -205,7 +211,8 @@ static void panels(const Cycle *y, const Contraction *k, int width)
     if (b->role != TENSOR_CONST || along < 0) {
         return;
     }
-    const bool whole = axis_extent(s, st, st->naxes - 1, 1) % width == 0; /* or rows of gates share blocks */
+    /* or rows of gates share blocks */
+    const bool whole = axis_extent(s, st, st->naxes - 1, 1) % width == 0;
     Layout l = {0};
     for (int d = 0; d < b->rank; d++) {
         if (whole || d != along) {
@@ -218,7 +225,8 @@ static void panels(const Cycle *y, const Contraction *k, int width)
     bs->layout = l;
 }
 
-static void choose_product(const Cycle *y, const Contraction *k, StageSchedule *ss, LoopRef loop, int width)
+static void choose_product(const Cycle *y, const Contraction *k, StageSchedule *ss, LoopRef loop,
+                           int width)
 {
     const Stage *st = stage_at(y, k->stage);
     if (y->tiles && choose_tiles_inside(y->c, k)) {
@@ -294,7 +302,8 @@ static bool fits(const Cycle *y)
     for (int i = y->first; i <= y->sink; i++) {
         const Stage *st = stage_at(y, i);
         if (st->form == STAGE_SCATTER || st->naxes < sink->naxes || st->nresults > 1 || st->where ||
-            st->axis[0].extent != sink->axis[0].extent || axis_extent(y->c->s, st, st->naxes - 1, 0) < 1) {
+            st->axis[0].extent != sink->axis[0].extent ||
+            axis_extent(y->c->s, st, st->naxes - 1, 0) < 1) {
             return false;
         }
     }

@@ -1,14 +1,18 @@
 /* The template for products of products, a block of rows at a time: attention.
  *
- *     scores[q, t] += Q[q, d] K[d, t];   max, weight = exp(scores - max), sum by rows;   y[q, c] += weight[q, t] V[t, c]
+ *     scores[q, t] += Q[q, d] K[d, t];   max, weight = exp(scores - max), sum by rows;   y[q, c] +=
+ * weight[q, t] V[t, c]
  *
- * Each alone would write scores and weights, length x length for every head, to memory and read them again. Here y's tiles
- * are grouped into blocks of rows, and all that lies between the two products is computed for one block, into scratch:
+ * Each alone would write scores and weights, length x length for every head, to memory and read
+ * them again. Here y's tiles are grouped into blocks of rows, and all that lies between the two
+ * products is computed for one block, into scratch:
  *
- *     y: parallel (head, block)   scores, max, weight, sum at the block;   panels of V, row tiles: y in registers
+ *     y: parallel (head, block)   scores, max, weight, sum at the block;   panels of V, row tiles:
+ * y in registers
  *
- * What a block needs of the first product is known from the index maps: everything from there on must read what it reads
- * at its own row. Where lengths are open, or scores and weights stay in L3 anyway, stages are phases of their own. */
+ * What a block needs of the first product is known from the index maps: everything from there on
+ * must read what it reads at its own row. Where lengths are open, or scores and weights stay in L3
+ * anyway, stages are phases of their own. */
 #include <string.h>
 
 #include "record/templates.h"
@@ -21,7 +25,8 @@ typedef struct Blocks {
     int row;      /* axis of out that is blocked, .. */
     int vector;   /* .. and the one in lanes */
     bool *member; /* by stage: computed for a block */
-    int8_t (*axis)[MAX_AXES]; /* by stage and axis of out: which of its axes that is; -1: none (yet) */
+    /* by stage and axis of out: which of its axes that is; -1: none (yet) */
+    int8_t (*axis)[MAX_AXES];
 } Blocks;
 
 static bool is_long(const Stages *s, const Stage *st, int a)
@@ -62,7 +67,8 @@ static void match_axes(const Exprs *x, Expr e, void *arg)
     }
 }
 
-/* Members: what is read by `out` and comes from the first product, `first`. All of it for this purpose alone. */
+/* Members: what is read by `out` and comes from the first product, `first`. All of it for this
+ * purpose alone. */
 static bool collect_members(Blocks *b)
 {
     const Stages *s = b->c->s;
@@ -104,7 +110,8 @@ static int nest_of(const Choice *c, int product)
 {
     const StageSchedule *ss = schedule_find(c->sc, choice_name(c, product));
     Contraction k;
-    if (!ss || !ss->at_stage || (ss->scope != SCOPE_REG && ss->ndot == 0) || !contraction_of(c->s, product, &k)) {
+    if (!ss || !ss->at_stage || (ss->scope != SCOPE_REG && ss->ndot == 0) ||
+        !contraction_of(c->s, product, &k)) {
         return -1;
     }
     return c->s->tensor.at[stages_find_tensor(c->s, ss->at_stage)].stage;
@@ -150,22 +157,25 @@ static bool blocks_of(Choice *c, int product, Blocks *b)
 #define UNKNOWN_L3 16    /* times L2 */
 #define MOST_AGAIN 1.1   /* of the rows: what a slow L3 costs */
 
-/* How much may lie between the products, all of it: a fast L3 gives enough for blocks to gain nothing. */
+/* How much may lie between the products, all of it: a fast L3 gives enough for blocks to gain
+ * nothing. */
 static double room_between(const Target *t)
 {
     const bool slow = l3_is_slow(t);
     return (slow ? (double)t->l2 : t->l3 > 0 ? (double)t->l3 : UNKNOWN_L3 * (double)t->l2) / 2;
 }
 
-/* Row tiles of a block; 0: none. As long as all that lies between the products stays near blocks gain nothing. Else that
- * of a block shall stay in L2; each block reads keys and values again, which costs as much as two rows; and the last one
- * computes rows that the one before it has computed. */
+/* Row tiles of a block; 0: none. As long as all that lies between the products stays near blocks
+ * gain nothing. Else that of a block shall stay in L2; each block reads keys and values again,
+ * which costs as much as two rows; and the last one computes rows that the one before it has
+ * computed. */
 static int choose_block(const Blocks *b, const StageSchedule *os)
 {
     const Stages *s = b->c->s;
     const Target *t = b->c->target;
     const Stage *out = &s->stage.at[b->out], *second = &s->stage.at[b->second];
-    const int64_t rows = axis_extent(s, out, b->row, 0), length = axis_extent(s, second, second->naxes, 0);
+    const int64_t rows = axis_extent(s, out, b->row, 0),
+                  length = axis_extent(s, second, second->naxes, 0);
     if (rows == 0 || length == 0 || os->tile[b->row].n != 1) {
         return 0;
     }
@@ -192,11 +202,13 @@ static int choose_block(const Blocks *b, const StageSchedule *os)
     return in_l3 && least > MOST_AGAIN * (double)rows / tile ? 0 : best;
 }
 
-/* The loops of `out` with the row axis in blocks of `tiles` tiles: heads, blocks, | panels, tiles, rows, lanes. */
+/* The loops of `out` with the row axis in blocks of `tiles` tiles: heads, blocks, | panels, tiles,
+ * rows, lanes. */
 static void order_in_blocks(const Blocks *b, const Stage *out, int tiles, StageSchedule *os)
 {
     const StageSchedule old = *os;
-    os->tile[b->row] = (AxisTile){.n = 2, .factor = {tiles, old.tile[b->row].factor[0]}, .tail = TAIL_SHIFT};
+    os->tile[b->row] =
+        (AxisTile){.n = 2, .factor = {tiles, old.tile[b->row].factor[0]}, .tail = TAIL_SHIFT};
     os->norder = 0;
     os->unroll = 0;
     for (int a = 0; a < out->naxes; a++) {
@@ -210,7 +222,8 @@ static void order_in_blocks(const Blocks *b, const Stage *out, int tiles, StageS
     order_add(os, b->row, 1);
     for (int k = 0; k < old.norder; k++) {
         if (old.order[k].level > 0) {
-            const int at = order_add(os, old.order[k].axis, old.order[k].level + (old.order[k].axis == b->row));
+            const int at = order_add(os, old.order[k].axis,
+                                     old.order[k].level + (old.order[k].axis == b->row));
             os->unroll |= (old.unroll >> k & 1) << at;
             os->vector = k == old.vector ? at : os->vector;
         }
@@ -240,7 +253,8 @@ static bool apply_blocks(Choice *c, const Blocks *b)
     }
     StageSchedule *os = schedule_stage(&tried, c->ctx, name);
     order_in_blocks(b, out, tiles, os);
-    schedule_stage(&tried, c->ctx, choice_name(c, b->second))->at_loop = (LoopRef){.axis = (int8_t)b->row, .level = 1};
+    schedule_stage(&tried, c->ctx, choice_name(c, b->second))->at_loop =
+        (LoopRef){.axis = (int8_t)b->row, .level = 1};
     for (int i = b->first; i < b->out; i++) {
         StageSchedule *ss = b->member[i] ? schedule_stage(&tried, c->ctx, choice_name(c, i)) : NULL;
         if (ss && !ss->at_stage) {

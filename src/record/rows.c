@@ -1,13 +1,16 @@
-/* The template for rows: reductions and MAPs over the same row of a MAP's result, as softmax and the normalisations are.
+/* The template for rows: reductions and MAPs over the same row of a MAP's result, as softmax and
+ * the normalisations are.
  *
  *     max (i; r), weight (i, j) = exp(x - max), sum (i; r), y (i, j) = weight / sum
  *
- * Each of them alone would pass over memory. Here all are computed inside y's loop over rows: the row is in L1 or L2 when
- * it is read again, what is one element of a row stays in a register, and what is a row of its own (weight) lies in
- * scratch. The rows are the parallel loop, so each of them is computed in the same order by any number of threads.
+ * Each of them alone would pass over memory. Here all are computed inside y's loop over rows: the
+ * row is in L1 or L2 when it is read again, what is one element of a row stays in a register, and
+ * what is a row of its own (weight) lies in scratch. The rows are the parallel loop, so each of
+ * them is computed in the same order by any number of threads.
  *
- * Rows are the axes by which y reads everything that is computed for it, if they are its outermost loops; the others are
- * inside a row. Where rows are few, of unknown length, or longer than L2, stages stay phases of their own. */
+ * Rows are the axes by which y reads everything that is computed for it, if they are its outermost
+ * loops; the others are inside a row. Where rows are few, of unknown length, or longer than L2,
+ * stages stay phases of their own. */
 #include <string.h>
 
 #include "loop/access.h"
@@ -29,7 +32,8 @@ static bool collect_members(const Choice *c, int out, bool *member)
         }
         member[i] = false;
         if (!ss || ss->at_stage || ss->has_layout || st->nresults > 1 ||
-            (st->form != STAGE_MAP && st->form != STAGE_REDUCE) || s->tensor.at[st->result[0]].role != TENSOR_TEMP) {
+            (st->form != STAGE_MAP && st->form != STAGE_REDUCE) ||
+            s->tensor.at[st->result[0]].role != TENSOR_TEMP) {
             continue;
         }
         bool inside = true, read = false;
@@ -39,7 +43,8 @@ static bool collect_members(const Choice *c, int out, bool *member)
             }
             read = true;
             const StageSchedule *rs = schedule_find(c->sc, choice_name(c, r));
-            const int t = rs && rs->at_stage ? stages_find_tensor(s, rs->at_stage) : s->stage.at[r].result[0];
+            const int t =
+                rs && rs->at_stage ? stages_find_tensor(s, rs->at_stage) : s->stage.at[r].result[0];
             const int home = t < 0 ? -1 : s->tensor.at[t].stage;
             inside &= home == out || (home > i && home < out && member[home]);
         }
@@ -74,7 +79,8 @@ static void keep_axes(const Exprs *x, Expr e, void *arg)
     w->axes &= own;
 }
 
-/* How many of the outermost loops of `out` go over rows; 0: none, or too few rows, or too long ones. */
+/* How many of the outermost loops of `out` go over rows; 0: none, or too few rows, or too long
+ * ones. */
 static int count_row_loops(const Choice *c, int out, const bool *member)
 {
     const Stage *st = &c->s->stage.at[out];
@@ -83,7 +89,8 @@ static int count_row_loops(const Choice *c, int out, const bool *member)
     stage_walk(c->s, st, keep_axes, &w);
     int n = 0;
     double rows = 1, length = 4;
-    while (n < os->norder && w.axes >> os->order[n].axis & 1 && os->tile[os->order[n].axis].n == 0) {
+    while (n < os->norder && w.axes >> os->order[n].axis & 1 &&
+           os->tile[os->order[n].axis].n == 0) {
         w.axes &= ~((uint32_t)1 << os->order[n].axis);
         rows *= (double)axis_extent(c->s, st, os->order[n++].axis, MIN_ROWS);
     }
@@ -94,12 +101,14 @@ static int count_row_loops(const Choice *c, int out, const bool *member)
 }
 
 /* Is the member one element of a row? Then none of its axes is longer than 1 there. */
-static bool is_single(const Stages *s, const Stage *out, const Stage *st, int rows, const StageSchedule *os)
+static bool is_single(const Stages *s, const Stage *out, const Stage *st, int rows,
+                      const StageSchedule *os)
 {
     for (int a = 0; a < st->naxes; a++) {
         bool row = axis_extent(s, st, a, 0) == 1;
         for (int k = 0; k < rows; k++) {
-            row |= st->axis[a].extent == out->axis[os->order[k].axis].extent && a <= os->order[k].axis;
+            row |=
+                st->axis[a].extent == out->axis[os->order[k].axis].extent && a <= os->order[k].axis;
         }
         if (!row) {
             return false;
@@ -108,8 +117,8 @@ static bool is_single(const Stages *s, const Stage *out, const Stage *st, int ro
     return true;
 }
 
-/* A row of scratch may lie where the result's row will: its lines are on their way then while it is computed, not when it is
- * written last. */
+/* A row of scratch may lie where the result's row will: its lines are on their way then while it is
+ * computed, not when it is written last. */
 static void place_in_result(const Choice *c, Schedule *sc, int out, const bool *member)
 {
     for (int i = out - 1; i >= 0; i--) {
@@ -147,7 +156,8 @@ static bool place_rows(Choice *c, int out)
         ss->nparallel = 0;
         ss->at_stage = choice_name(c, out);
         ss->at_loop = os->order[rows - 1];
-        ss->scope = is_single(s, &s->stage.at[out], &s->stage.at[i], rows, os) ? SCOPE_REG : SCOPE_SCRATCH;
+        ss->scope =
+            is_single(s, &s->stage.at[out], &s->stage.at[i], rows, os) ? SCOPE_REG : SCOPE_SCRATCH;
     }
     Str why = {.arena = c->ctx->arena};
     if (schedule_check(&tried, s, c->target, &why) != SCHEDULE_OK) {
@@ -162,7 +172,8 @@ void choose_rows(Choice *c)
 {
     for (int i = c->s->stage.len - 1; i > 0; i--) {
         const StageSchedule *ss = schedule_find(c->sc, choice_name(c, i));
-        if (c->s->stage.at[i].form == STAGE_MAP && ss && !ss->at_stage && ss->norder > 0 && place_rows(c, i)) {
+        if (c->s->stage.at[i].form == STAGE_MAP && ss && !ss->at_stage && ss->norder > 0 &&
+            place_rows(c, i)) {
             c->source = "rows";
         }
     }

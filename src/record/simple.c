@@ -47,7 +47,8 @@ void place_at(StageSchedule *ss, const char *stage, LoopRef loop, BufferScope sc
 int only_map_reader(const Stages *s, int stage)
 {
     int reader = -1;
-    return count_readers(s, stage, &reader) == 1 && s->stage.at[reader].form == STAGE_MAP ? reader : -1;
+    return count_readers(s, stage, &reader) == 1 && s->stage.at[reader].form == STAGE_MAP ? reader
+                                                                                          : -1;
 }
 
 bool is_map_of_rank(const Stages *s, int stage, int rank)
@@ -62,9 +63,11 @@ int64_t stage_dim(const Stages *s, int stage, int dim)
 }
 
 #define WINDOW_ROWS 8   /* most accumulators side by side */
-#define HEAVY_ROWS 4    /* .. where the row is of unknown length, or what follows takes many registers beside them .. */
+/* .. where the row is of unknown length, or what follows takes many registers beside them .. */
+#define HEAVY_ROWS 4
 #define HEAVY_COST 20   /* .. which is so many flops a point: an exp */
-#define WINDOW_CHAINS 4 /* blocks side by side where no axis has neighbours, as in means of images: sums wait */
+/* blocks side by side where no axis has neighbours, as in means of images: sums wait */
+#define WINDOW_CHAINS 4
 #define WINDOW_UNROLL 5 /* window extents up to this are written out */
 
 /* The axis whose neighbours lie side by side in the result's memory. */
@@ -80,23 +83,27 @@ static int innermost_block(const Layout *l)
     return layout_is_plain(l) ? 0 : l->dim[l->n - 1].block;
 }
 
-/* Where channels of a pixel lie side by side, loops go through memory only with those of the pixels outside: all vectors of channels
- * of a row (of a pixel, where rows and columns are one axis) are met before the next row. */
+/* Where channels of a pixel lie side by side, loops go through memory only with those of the pixels
+ * outside: all vectors of channels of a row (of a pixel, where rows and columns are one axis) are
+ * met before the next row. */
 static void pixels_first(const Stages *s, const Stage *st, int v, int8_t *order)
 {
     const Layout *l = &s->tensor.at[st->result[0]].layout;
-    if (v < 0 || v + 1 >= st->naxes || layout_is_plain(l) || l->dim[l->n - 1].block > 0 || l->dim[l->n - 1].axis != v) {
+    if (v < 0 || v + 1 >= st->naxes || layout_is_plain(l) || l->dim[l->n - 1].block > 0 ||
+        l->dim[l->n - 1].axis != v) {
         return;
     }
-    const int rest = st->naxes - v - 1, before = rest > 1 ? rest - 1 : 1; /* axes behind v, and how many of them go outside of it */
+    /* axes behind v, and how many of them go outside of it */
+    const int rest = st->naxes - v - 1, before = rest > 1 ? rest - 1 : 1;
     memmove(&order[v], &order[v + 1], (size_t)before);
     order[v + before] = (int8_t)v;
 }
 
 #define BORDERED_ROW 256 /* elements: longer rows are too much code */
 
-/* The axes in order, or, where a MAP is a copy of one array whose pieces lie in another order, as they lie in that:
- * what is read runs through memory, and what is written is a few lines at a time, each of which does. */
+/* The axes in order, or, where a MAP is a copy of one array whose pieces lie in another order, as
+ * they lie in that: what is read runs through memory, and what is written is a few lines at a time,
+ * each of which does. */
 static void copy_order(const Stages *s, const Stage *st, int v, int8_t *order)
 {
     int64_t stride[MAX_AXES], along;
@@ -116,15 +123,18 @@ static void copy_order(const Stages *s, const Stage *st, int v, int8_t *order)
     }
 }
 
-/* The columns of an image's border (pass/halo.c), which read but one element, are written by whoever computes those rows. */
+/* The columns of an image's border (pass/halo.c), which read but one element, are written by
+ * whoever computes those rows. */
 static int share_border(const Choice *c, const Stage *st, int channels, StageSchedule *ss)
 {
     const Expr e = st->form == STAGE_MAP && st->nresults == 1 ? st->update[0] : 0;
-    const bool reads = !e || expr_node(c->s->x, e)->op != EX_LOAD || c->s->tensor.at[expr_node(c->s->x, e)->imm.i].rank > 0;
+    const bool reads = !e || expr_node(c->s->x, e)->op != EX_LOAD ||
+                       c->s->tensor.at[expr_node(c->s->x, e)->imm.i].rank > 0;
     if (reads || channels < 0 || channels + 2 >= st->naxes) {
         return -1;
     }
-    const double rows = (double)axis_extent(c->s, st, channels + 1, 1); /* about as many columns has the image */
+    /* about as many columns has the image */
+    const double rows = (double)axis_extent(c->s, st, channels + 1, 1);
     const int axis = share_axis_of_window(c, st, channels, rows * rows);
     return axis == channels + 1 && share_halves(c, st, ss, axis) ? axis : -1;
 }
@@ -153,8 +163,8 @@ void choice_fill_map(const Choice *c, const Stage *st, StageSchedule *ss)
     if (vector && !row && !blocked && width > lanes) {
         width = lanes; /* which others have in blocks of one vector */
     }
-    const bool bordered = vector && row && !blocked && along < 0 && st->form == STAGE_MAP && extent <= BORDERED_ROW &&
-                          !loads_are_straight(s, st, v);
+    const bool bordered = vector && row && !blocked && along < 0 && st->form == STAGE_MAP &&
+                          extent <= BORDERED_ROW && !loads_are_straight(s, st, v);
     if (vector && !bordered) {
         ss->tile[v] = (AxisTile){.n = 1, .factor = {(int32_t)width}, .tail = TAIL_PEEL};
         if (blocked) {
@@ -174,7 +184,8 @@ void choice_fill_map(const Choice *c, const Stage *st, StageSchedule *ss)
         }
         order_add(ss, a, a == shared);
     }
-    if (along >= 0) { /* the lines that the lanes are taken from are used up before others are met */
+    /* the lines that the lanes are taken from are used up before others are met */
+    if (along >= 0) {
         order_add(ss, v, 0);
         order_add(ss, along, 0);
     }
@@ -193,7 +204,8 @@ void choice_fill_map(const Choice *c, const Stage *st, StageSchedule *ss)
 }
 
 #define UNIT_POINTS 512 /* of a step of the parallel loop, which divides to know where it is */
-#define OPEN_POINTS 32  /* what an open extent counts for: with 1 nothing would be left to share out */
+/* what an open extent counts for: with 1 nothing would be left to share out */
+#define OPEN_POINTS 32
 
 /* Inner loops leave the parallel loop until each of its steps has some work, `each` a point. */
 static void widen_units(const Choice *c, const Stage *st, StageSchedule *ss, double each)
@@ -201,7 +213,8 @@ static void widen_units(const Choice *c, const Stage *st, StageSchedule *ss, dou
     double points = each;
     for (int k = ss->nparallel; k < ss->norder; k++) {
         const LoopRef r = ss->order[k];
-        points *= r.level > 0 ? ss->tile[r.axis].factor[r.level - 1] : (double)axis_extent(c->s, st, r.axis, OPEN_POINTS);
+        points *= r.level > 0 ? ss->tile[r.axis].factor[r.level - 1]
+                              : (double)axis_extent(c->s, st, r.axis, OPEN_POINTS);
     }
     while (ss->nparallel > 1 && points < UNIT_POINTS) {
         const int axis = ss->order[--ss->nparallel].axis;
@@ -217,7 +230,8 @@ void choose_layouts(Choice *c)
     for (int i = 0; i < s->stage.len; i++) {
         const Stage *st = &s->stage.at[i];
         StageTensor *t = &s->tensor.at[st->result[0]];
-        if (choice_has(c, i) || t->role != TENSOR_TEMP || st->form != STAGE_MAP || !layout_is_plain(&t->layout)) {
+        if (choice_has(c, i) || t->role != TENSOR_TEMP || st->form != STAGE_MAP ||
+            !layout_is_plain(&t->layout)) {
             continue;
         }
         for (int k = 0; k < s->tensor.len; k++) {
@@ -289,8 +303,9 @@ static void relay_window_weights(Choice *c, const Stage *st, int v, int block)
     }
 }
 
-/* How many neighbours run side by side: the more, the fewer loads and the less waiting, but the last ones of a row that
- * is no whole number of tiles are computed twice. Each tile costs about as much as one more neighbour. */
+/* How many neighbours run side by side: the more, the fewer loads and the less waiting, but the
+ * last ones of a row that is no whole number of tiles are computed twice. Each tile costs about as
+ * much as one more neighbour. */
 static int window_rows(int64_t extent)
 {
     int best = 1;
@@ -322,7 +337,8 @@ static int border_of(const Stages *s, int acc)
     return -1;
 }
 
-/* How many of the outermost loops go over parts of the bordered image that are read apart (channels); 0: too few parts. */
+/* How many of the outermost loops go over parts of the bordered image that are read apart
+ * (channels); 0: too few parts. */
 static int part_loops(const Stages *s, int acc, int border, const StageSchedule *os)
 {
     const Stage *st = &s->stage.at[acc];
@@ -340,12 +356,14 @@ static int part_loops(const Stages *s, int acc, int border, const StageSchedule 
     return parts < LEAST_PARTS ? 0 : loops;
 }
 
-/* An image with its border is made part by part where it is read: in L1, and no phase of its own. */
+/* An image with its border is made part by part where it is read: in L1, and no phase of its
+ * own. */
 static void place_border(Choice *c, int acc, int out, int v)
 {
     const Stages *s = c->s;
     const int border = border_of(s, acc);
-    const int loops = border < 0 ? 0 : part_loops(s, acc, border, schedule_find(c->sc, choice_name(c, out)));
+    const int loops =
+        border < 0 ? 0 : part_loops(s, acc, border, schedule_find(c->sc, choice_name(c, out)));
     if (loops == 0) {
         return;
     }
@@ -378,8 +396,9 @@ static void place_border(Choice *c, int acc, int out, int v)
     }
 }
 
-/* What takes many registers (an exp) does not run beside many sums, and fewer of them wait for each other: they are kept in
- * L1, and taken from there one by one. Returns the stage that keeps them; -1: not possible. */
+/* What takes many registers (an exp) does not run beside many sums, and fewer of them wait for each
+ * other: they are kept in L1, and taken from there one by one. Returns the stage that keeps them;
+ * -1: not possible. */
 static int keep_sums(Choice *c, int *acc, int *out)
 {
     const char *name = choice_name(c, *acc);
@@ -394,7 +413,8 @@ static int keep_sums(Choice *c, int *acc, int *out)
     return sums + 1;
 }
 
-/* Its loops: neighbours side by side, inside the loop of `out`. Returns the loop that the sums are computed in. */
+/* Its loops: neighbours side by side, inside the loop of `out`. Returns the loop that the sums are
+ * computed in. */
 static LoopRef place_sums(Choice *c, int sums, int out, LoopRef loop, int row, int v)
 {
     const int naxes = c->s->stage.at[sums].naxes;
@@ -414,7 +434,8 @@ static LoopRef place_sums(Choice *c, int sums, int out, LoopRef loop, int row, i
 /* A window's accumulators and the stage that they are stored by. */
 typedef struct Window {
     int acc, sums, out;   /* stages; sums -1: they stay in registers until `out` takes them */
-    int v, row;           /* axes: in lanes, and the one whose neighbours run side by side; -1: none */
+    /* axes: in lanes, and the one whose neighbours run side by side; -1: none */
+    int v, row;
     int width, chains;    /* lanes; blocks of them side by side */
     bool light;           /* what is done with a sum takes few registers */
 } Window;
@@ -439,7 +460,8 @@ static int share_window(Choice *c, const Window *w, const int8_t *order, StageSc
 {
     const Stages *s = c->s;
     const Stage *st = &s->stage.at[w->out];
-    const bool image = innermost_block(&s->tensor.at[st->result[0]].layout) > 0 || w->v + 1 < st->naxes;
+    const bool image =
+        innermost_block(&s->tensor.at[st->result[0]].layout) > 0 || w->v + 1 < st->naxes;
     int first = 0;
     while (first + 1 < st->naxes && axis_extent(s, st, order[first], 2) == 1) {
         first++;
@@ -448,7 +470,8 @@ static int share_window(Choice *c, const Window *w, const int8_t *order, StageSc
     for (int a = 0; a < st->naxes; a++) {
         pixels *= a == w->v ? 1 : (double)axis_extent(s, st, a, 1);
     }
-    const int axis = image && border_of(s, w->acc) < 0 ? share_axis_of_window(c, st, w->v, pixels) : -1;
+    const int axis =
+        image && border_of(s, w->acc) < 0 ? share_axis_of_window(c, st, w->v, pixels) : -1;
     return axis >= 0 && axis != order[first] && share_halves(c, st, os, axis) ? axis : -1;
 }
 
@@ -458,8 +481,9 @@ static LoopRef schedule_stored(Choice *c, const Window *w)
     const Stages *s = c->s;
     const Stage *st = &s->stage.at[w->acc];
     StageSchedule *os = choice_entry(c, w->out);
-    os->tile[w->v] = w->chains > 1 ? (AxisTile){.n = 2, .factor = {w->chains, w->width}, .tail = TAIL_PEEL}
-                                   : (AxisTile){.n = 1, .factor = {w->width}, .tail = TAIL_PEEL};
+    os->tile[w->v] = w->chains > 1
+                         ? (AxisTile){.n = 2, .factor = {w->chains, w->width}, .tail = TAIL_PEEL}
+                         : (AxisTile){.n = 1, .factor = {w->width}, .tail = TAIL_PEEL};
     if (w->row >= 0) {
         const int64_t extent = axis_extent(s, st, w->row, HEAVY_ROWS);
         const int few = extent < HEAVY_ROWS ? (int)extent : HEAVY_ROWS;
@@ -542,7 +566,8 @@ static void choose_window(Choice *c, int stage)
     w.light = known && (w.sums >= 0 || point_cost(s, &s->stage.at[w.out]) < HEAVY_COST);
     window_lanes(c, &w);
     const LoopRef innermost = schedule_stored(c, &w);
-    const LoopRef inside = w.sums >= 0 ? place_sums(c, w.sums, w.out, innermost, w.row, w.v) : innermost;
+    const LoopRef inside =
+        w.sums >= 0 ? place_sums(c, w.sums, w.out, innermost, w.row, w.v) : innermost;
     schedule_window(c, &w, inside);
     if (w.light) {
         place_border(c, w.acc, w.out, w.v);
@@ -550,8 +575,8 @@ static void choose_window(Choice *c, int stage)
     c->source = "window";
 }
 
-/* Reductions over windows (depthwise convolution, pooling): the vector axis is the contiguous one, a
- * few neighbours of another axis run side by side, and all partial results stay in registers. */
+/* Reductions over windows (depthwise convolution, pooling): the vector axis is the contiguous one,
+ * a few neighbours of another axis run side by side, and all partial results stay in registers. */
 void choose_windows(Choice *c)
 {
     for (int i = 0; i < c->s->stage.len; i++) {

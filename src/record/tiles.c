@@ -3,20 +3,23 @@
  *     out: parallel (batch, rows, n), one block of up to four tiles inside
  *     acc: at the innermost of these, in scratch; order k.. rows n, written out; dot m n k g
  *
- * A block is rows of one or two axes by columns, at most four tiles of 16 x 16 sums, which live in registers through the whole
- * reduction; operands take the other four. Two by two loads least. Rows and columns that are left get smaller tiles. A row of A
- * is 64 bytes along the sum; B is in panels of 16 columns, pairs or quads innermost, a tile of it one after the other.
+ * A block is rows of one or two axes by columns, at most four tiles of 16 x 16 sums, which live in
+ * registers through the whole reduction; operands take the other four. Two by two loads least. Rows
+ * and columns that are left get smaller tiles. A row of A is 64 bytes along the sum; B is in panels
+ * of 16 columns, pairs or quads innermost, a tile of it one after the other.
  *
- * Chosen by a count of cycles: a product takes one a row, a load half of one a row; what is left of the registers is nothing
- * to choose. Short sums, few columns and sums that fill no groups are left to the vector instructions. */
+ * Chosen by a count of cycles: a product takes one a row, a load half of one a row; what is left of
+ * the registers is nothing to choose. Short sums, few columns and sums that fill no groups are left
+ * to the vector instructions. */
 #include "loop/access.h"
 #include "loop/intrinsic.h"
 #include "record/templates.h"
 
 enum {
-    MIN_ROWS = 4,     /* below, a product is bound by the bytes of B, which vectors read as fast */
+    MIN_ROWS = 4, /* below, a product is bound by the bytes of B, which vectors read as fast */
     MIN_COLUMNS = 16,
-    MIN_GROUPS = 8,   /* of the sum: else the tiles' way through memory costs more than the products */
+    MIN_GROUPS =
+        8, /* of the sum: else the tiles' way through memory costs more than the products */
 };
 
 typedef struct Block {
@@ -34,7 +37,8 @@ static double cycles_of(const Block *b, int64_t outer, int64_t inner, int64_t wi
     const int64_t columns = tiles_of(width, TILE_ROWS);
     const double products = (double)(outer * inner * columns);
     const double loads_a = (double)(outer * inner * tiles_of(columns, b->columns)) / 2;
-    const double loads_b = (double)(tiles_of(outer, b->outer) * tiles_of(inner, b->inner) * columns) * TILE_ROWS / 2;
+    const double loads_b =
+        (double)(tiles_of(outer, b->outer) * tiles_of(inner, b->inner) * columns) * TILE_ROWS / 2;
     const double loads = loads_a + loads_b;
     return (products > loads ? products : loads) + loads / 4;
 }
@@ -56,8 +60,8 @@ static Block choose_block(int64_t outer, int64_t inner, int64_t width)
     return best;
 }
 
-/* Groups of the sum in a tile: whole tiles where they are nearly full, and always where there are more sums around, whose
- * tails would need shapes of their own. 0: tiles do not fit. */
+/* Groups of the sum in a tile: whole tiles where they are nearly full, and always where there are
+ * more sums around, whose tails would need shapes of their own. 0: tiles do not fit. */
 static int groups_in_tile(int64_t groups, int limit, bool must_divide)
 {
     int divisor = 1;
@@ -86,7 +90,8 @@ static Sum sum_of(const Choice *c, const Contraction *k, int row_axis)
     }
     const int block = contraction_block(s, k), group = intrinsic_row(sum.row)->group;
     const int64_t extent = axis_extent(s, st, st->naxes, 0);
-    if (extent < MIN_GROUPS * group || extent % group != 0 || !contraction_groups(s, k, block, group)) {
+    if (extent < MIN_GROUPS * group || extent % group != 0 ||
+        !contraction_groups(s, k, block, group)) {
         return sum;
     }
     const int limit = block > 1 && block / group < TILE_ROWS ? block / group : TILE_ROWS;
@@ -97,7 +102,8 @@ static Sum sum_of(const Choice *c, const Contraction *k, int row_axis)
 }
 
 /* The stage that is stored, block by block. */
-static LoopRef schedule_blocks(Choice *c, const Contraction *k, int out, const Block *b, const int *row_axis, bool rows_first)
+static LoopRef schedule_blocks(Choice *c, const Contraction *k, int out, const Block *b,
+                               const int *row_axis, bool rows_first)
 {
     const Stage *st = &c->s->stage.at[out];
     StageSchedule *os = choice_entry(c, out);
@@ -156,20 +162,24 @@ static void schedule_sums(Choice *c, const Contraction *k, int acc, int row, con
 }
 
 /* How many blocks of rows meet a panel of B. */
-static int64_t blocks_of_panel(const Stages *s, const Contraction *k, const Block *b, const int *row_axis)
+static int64_t blocks_of_panel(const Stages *s, const Contraction *k, const Block *b,
+                               const int *row_axis)
 {
     const Stage *st = &s->stage.at[k->stage];
     int64_t blocks = 1;
     for (int a = 0; a < st->naxes; a++) {
         if (k->row_axes >> a & 1) {
-            blocks *= tiles_of(axis_extent(s, st, a, 0), a == row_axis[0] ? b->outer : a == row_axis[1] ? b->inner : 1);
+            blocks *= tiles_of(axis_extent(s, st, a, 0), a == row_axis[0]   ? b->outer
+                                                         : a == row_axis[1] ? b->inner
+                                                                            : 1);
         }
     }
     return blocks;
 }
 
 /* The next panel of constant weights comes while blocks of rows meet this one. */
-static void fetch_ahead(Choice *c, const Contraction *k, const Block *b, const int *row_axis, int acc)
+static void fetch_ahead(Choice *c, const Contraction *k, const Block *b, const int *row_axis,
+                        int acc)
 {
     const StageTensor *w = &c->s->tensor.at[k->b_tensor];
     const int64_t blocks = blocks_of_panel(c->s, k, b, row_axis);
@@ -188,7 +198,8 @@ static int last_row_axis(const Contraction *k)
 
 bool tiles_fit_inside(const Choice *c, const Contraction *k)
 {
-    return c->target->amx && k->vector_axis >= 0 && last_row_axis(k) >= 0 && c->s->tensor.at[k->b_tensor].role == TENSOR_CONST &&
+    return c->target->amx && k->vector_axis >= 0 && last_row_axis(k) >= 0 &&
+           c->s->tensor.at[k->b_tensor].role == TENSOR_CONST &&
            sum_of(c, k, last_row_axis(k)).groups > 0;
 }
 
@@ -211,7 +222,8 @@ bool choose_tiles(Choice *c, Contraction *k, const int *row_axis)
         return false;
     }
     const int64_t outer = row_axis[0] >= 0 ? axis_extent(s, st, row_axis[0], 0) : 1;
-    const int64_t inner = axis_extent(s, st, row_axis[1], 0), width = axis_extent(s, st, k->vector_axis, 0);
+    const int64_t inner = axis_extent(s, st, row_axis[1], 0),
+                  width = axis_extent(s, st, k->vector_axis, 0);
     const Sum sum = sum_of(c, k, row_axis[1]);
     if (outer == 0 || inner < MIN_ROWS || width < MIN_COLUMNS || sum.groups == 0) {
         return false;
@@ -220,7 +232,8 @@ bool choose_tiles(Choice *c, Contraction *k, const int *row_axis)
     const int panel = TILE_ROWS / target_lanes(c->target, 4); /* vectors */
     const ProductTile tile = {.rows = {b.outer, b.inner}, .vectors = b.columns * panel};
     const bool rows_first = contraction_rows_first(c, k, tile, row_axis);
-    if (!contraction_panels(c, k, (ProductTile){.rows = {b.outer, b.inner}, .vectors = panel}, sum.blocks)) {
+    if (!contraction_panels(c, k, (ProductTile){.rows = {b.outer, b.inner}, .vectors = panel},
+                            sum.blocks)) {
         return false;
     }
     int acc;

@@ -4,14 +4,16 @@
  *     acc[i, j, p, k] += v[i, j, p, c] * u[i, j, c, k]
  *     y = transform(acc)        MAPs z and tile; the output reads an element of a tile
  *
- * What matters is where v and acc lie between the steps: as much of both as stays in the second-level cache. Two forms,
- * by which of image and weights is larger:
+ * What matters is where v and acc lie between the steps: as much of both as stays in the
+ * second-level cache. Two forms, by which of image and weights is larger:
  *
- *     rows of tiles    parallel (image, rows of tiles): v of these tiles, then for each block of outputs the products and
- *                      the output's transform. Weights are read once a task, from L2 or L3.
- *     all tiles        a phase for v; parallel (image, block of outputs) for the rest. v is read once a task.
+ *     rows of tiles    parallel (image, rows of tiles): v of these tiles, then for each block of
+ * outputs the products and the output's transform. Weights are read once a task, from L2 or L3. all
+ * tiles        a phase for v; parallel (image, block of outputs) for the rest. v is read once a
+ * task.
  *
- * The transforms are written out, in registers, a vector of channels at a time; so is what follows them, if it is short. */
+ * The transforms are written out, in registers, a vector of channels at a time; so is what follows
+ * them, if it is short. */
 #include "loop/access.h"
 #include "record/templates.h"
 
@@ -28,7 +30,8 @@ static int only_producer(const Stages *s, int stage)
     int found = -1;
     for (int i = 0; i < s->stage.len; i++) {
         const StageTensor *t = &s->tensor.at[s->stage.at[i].result[0]];
-        if (i != stage && t->role == TENSOR_TEMP && stage_loads(s, &s->stage.at[stage], s->stage.at[i].result[0])) {
+        if (i != stage && t->role == TENSOR_TEMP &&
+            stage_loads(s, &s->stage.at[stage], s->stage.at[i].result[0])) {
             if (found >= 0) {
                 return -1;
             }
@@ -38,7 +41,8 @@ static int only_producer(const Stages *s, int stage)
     return found;
 }
 
-/* acc's product is batched over two axes, its A is a transform's result, and what reads it is another. */
+/* acc's product is batched over two axes, its A is a transform's result, and what reads it is
+ * another. */
 static bool transformed_of(const Stages *s, int acc, Transformed *w)
 {
     Contraction c;
@@ -46,12 +50,13 @@ static bool transformed_of(const Stages *s, int acc, Transformed *w)
         (c.in_a & c.in_b) != 0x13) { /* i, j and the reduction's c */
         return false;
     }
-    *w = (Transformed){.acc = acc, .v = s->tensor.at[c.a_tensor].stage, .n = 0, .k = 1, .h = 2, .w = 3};
+    *w = (Transformed){
+        .acc = acc, .v = s->tensor.at[c.a_tensor].stage, .n = 0, .k = 1, .h = 2, .w = 3};
     w->z = only_map_reader(s, acc);
     w->tile = w->z < 0 ? -1 : only_map_reader(s, w->z);
     w->out = w->tile < 0 ? -1 : only_map_reader(s, w->tile);
-    if (!is_map_of_rank(s, w->v, 4) || !is_map_of_rank(s, w->z, 4) || !is_map_of_rank(s, w->tile, 4) ||
-        !is_map_of_rank(s, w->out, 4)) {
+    if (!is_map_of_rank(s, w->v, 4) || !is_map_of_rank(s, w->z, 4) ||
+        !is_map_of_rank(s, w->tile, 4) || !is_map_of_rank(s, w->out, 4)) {
         return false;
     }
     w->t = only_producer(s, w->v);
@@ -70,13 +75,15 @@ static bool transformed_of(const Stages *s, int acc, Transformed *w)
 
 /* ---- sizes ---- */
 
-/* Tiles whose v is made together: rows of tiles, or a part of one. All rows: v is a phase of its own. */
+/* Tiles whose v is made together: rows of tiles, or a part of one. All rows: v is a phase of its
+ * own. */
 typedef struct Blocks {
     int rows, columns;
     int outputs; /* of a block */
 } Blocks;
 
-#define TASKS 6 /* of an image, at least, where its rows are shared out: two cores get equal parts */
+/* of an image, at least, where its rows are shared out: two cores get equal parts */
+#define TASKS 6
 
 static int largest_share(int64_t whole, int64_t most)
 {
@@ -87,8 +94,8 @@ static int largest_share(int64_t whole, int64_t most)
     return n < 1 ? 1 : (int)n;
 }
 
-/* v fills half of L2, in whole shares of rows or columns. Where weights are larger than v, they are what should be read
- * once. */
+/* v fills half of L2, in whole shares of rows or columns. Where weights are larger than v, they are
+ * what should be read once. */
 static Blocks choose_blocks(const Choice *c, const Transformed *w)
 {
     const Stages *s = c->s;
@@ -118,8 +125,8 @@ static void count_math(const Exprs *x, Expr e, void *arg)
     *(int *)arg += dtype_is_float((DType)n->dtype) && n->op >= EX_SQRT && n->op <= EX_POW;
 }
 
-/* Does what is done to each element take many instructions? Then it is a loop over the tile: written out, it would be
- * most of the code, and of the time that compiling takes. */
+/* Does what is done to each element take many instructions? Then it is a loop over the tile:
+ * written out, it would be most of the code, and of the time that compiling takes. */
 static bool is_long(const Stages *s, const Transformed *w)
 {
     const Stage *out = &s->stage.at[w->out];
@@ -129,7 +136,8 @@ static bool is_long(const Stages *s, const Transformed *w)
     return n > 0;
 }
 
-/* The output, tile by tile. Returns the loop over blocks of outputs; *block gets that over blocks of tiles. */
+/* The output, tile by tile. Returns the loop over blocks of outputs; *block gets that over blocks
+ * of tiles. */
 static LoopRef schedule_output(Choice *c, const Transformed *w, Blocks b, LoopRef *block)
 {
     const int lanes = target_lanes(c->target, 4);
@@ -206,8 +214,9 @@ static double imbalance(int64_t outputs, int64_t block)
     return 2.0 * (double)(part < outputs ? part : outputs) / (double)outputs;
 }
 
-/* Where blocks of outputs are the tasks, they are few: a tile that is as good and makes equal parts is better on two threads
- * (128 outputs: four blocks of 2 vectors of 16, not 48, 48 and 32). One thread and two count alike. */
+/* Where blocks of outputs are the tasks, they are few: a tile that is as good and makes equal parts
+ * is better on two threads (128 outputs: four blocks of 2 vectors of 16, not 48, 48 and 32). One
+ * thread and two count alike. */
 static ProductTile choose_products(const Choice *c, const Transformed *w, Blocks b, int64_t outputs)
 {
     const int lanes = target_lanes(c->target, 4);
@@ -217,7 +226,8 @@ static ProductTile choose_products(const Choice *c, const Transformed *w, Blocks
     for (int vectors = is_whole(w, b) ? best.vectors : 0; vectors > 0; vectors--) {
         size.width = vectors * lanes < outputs ? vectors * lanes : outputs;
         const ProductTile tile = product_tile(c->target, size);
-        const double score = tile.score * 2 / (1 + imbalance(outputs, (int64_t)tile.vectors * lanes));
+        const double score =
+            tile.score * 2 / (1 + imbalance(outputs, (int64_t)tile.vectors * lanes));
         if (tile.vectors == vectors && score > most) {
             most = score;
             best = tile;
@@ -226,12 +236,14 @@ static ProductTile choose_products(const Choice *c, const Transformed *w, Blocks
     return best;
 }
 
-/* The products of one (i, j) after the other: a GEMM of tiles and channels, for a block of outputs. */
+/* The products of one (i, j) after the other: a GEMM of tiles and channels, for a block of
+ * outputs. */
 static bool choose_transformed(Choice *c, int stage)
 {
     Transformed w;
     Contraction k;
-    if (choice_has(c, stage) || !transformed_of(c->s, stage, &w) || !contraction_of(c->s, stage, &k)) {
+    if (choice_has(c, stage) || !transformed_of(c->s, stage, &w) ||
+        !contraction_of(c->s, stage, &k)) {
         return false;
     }
     const int64_t outputs = stage_dim(c->s, w.acc, 3);

@@ -1,9 +1,10 @@
 /* The kernel ABI: what generated code and the runtime agree on.
  *
- * A kernel phase is `int phase(env, bufs, syms, scratch, begin, end)`: it computes the values [begin, end) of the phase's parallel loop.
- * Phases of one kernel that advance in steps together are called for step 0, all of them in turn, then for step 1, and so on.
- * It imports nothing and keeps no state. System V x86-64 calling convention on every operating system.
- * Returns 0 (a negative ErrorCode is reserved). bufs[] and scratch are 64-byte aligned. */
+ * A kernel phase is `int phase(env, bufs, syms, scratch, begin, end)`: it computes the values
+ * [begin, end) of the phase's parallel loop. Phases of one kernel that advance in steps together
+ * are called for step 0, all of them in turn, then for step 1, and so on. It imports nothing and
+ * keeps no state. System V x86-64 calling convention on every operating system. Returns 0 (a
+ * negative ErrorCode is reserved). bufs[] and scratch are 64-byte aligned. */
 #ifndef LATHE_RUNTIME_ABI_H
 #define LATHE_RUNTIME_ABI_H
 

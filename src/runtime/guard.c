@@ -1,6 +1,7 @@
-/* Guards: a check of generated code, which no sanitizer sees. Every operand of a step is copied to a place of its own
- * between two strips of a known pattern; what a kernel writes beyond its results is then found, and what it reads
- * beyond its operands is NaN or a large number, which shows in the results. */
+/* Guards: a check of generated code, which no sanitizer sees. Every operand of a step is copied to
+ * a place of its own between two strips of a known pattern; what a kernel writes beyond its results
+ * is then found, and what it reads beyond its operands is NaN or a large number, which shows in the
+ * results. */
 #include <string.h>
 
 #include "base/heap.h"
@@ -63,8 +64,9 @@ int guard_leave(Run *r, int nread, int n, void **ptr, const char *name, Error *e
             continue;
         const int64_t far = damage(g);
         if (far != 0 && code == 0)
-            code = error_set(e, ERR_INTERNAL, "'%s' wrote %lld bytes %s operand %d (%lld bytes)", name,
-                             (long long)(far < 0 ? -far : far), far < 0 ? "before" : "after", i, (long long)g->bytes);
+            code = error_set(e, ERR_INTERNAL, "'%s' wrote %lld bytes %s operand %d (%lld bytes)",
+                             name, (long long)(far < 0 ? -far : far), far < 0 ? "before" : "after",
+                             i, (long long)g->bytes);
         if (i >= nread)
             memcpy(g->home, g->base + STRIP, (size_t)g->bytes);
         ptr[i] = g->home;

@@ -1,4 +1,5 @@
-/* Loading images: fresh pages, copied, then read-execute. Nothing is writable and executable at once. */
+/* Loading images: fresh pages, copied, then read-execute. Nothing is writable and executable at
+ * once. */
 #include "runtime/image.h"
 
 #include <errno.h>

@@ -1,8 +1,9 @@
 /* Image: the machine code of one or more kernels, flat and position independent.
  *
- * codegen links its own object into an image (codegen/link.c); this loader is the only way code becomes executable: for JIT, disk
- * cache, module file and the tuner's children. It copies the bytes into fresh memory, applies nothing (there are no relocations left),
- * and makes it read-execute. Entry points are byte offsets. */
+ * codegen links its own object into an image (codegen/link.c); this loader is the only way code
+ * becomes executable: for JIT, disk cache, module file and the tuner's children. It copies the
+ * bytes into fresh memory, applies nothing (there are no relocations left), and makes it
+ * read-execute. Entry points are byte offsets. */
 #ifndef LATHE_RUNTIME_IMAGE_H
 #define LATHE_RUNTIME_IMAGE_H
 

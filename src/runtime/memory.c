@@ -1,5 +1,6 @@
-/* The limit on what a Run holds. A plan is checked as a whole before anything is allocated, so that the message can say
- * what the model needs; buffers whose size depends on data are checked one by one. */
+/* The limit on what a Run holds. A plan is checked as a whole before anything is allocated, so that
+ * the message can say what the model needs; buffers whose size depends on data are checked one by
+ * one. */
 #include <string.h>
 
 #include "base/heap.h"
@@ -56,11 +57,13 @@ int memory_check_plan(const Run *r, const ShapePlan *s, Error *e)
         return 0;
     for (int b = 0; b < p->nbuffer; b++) {
         const int kind = p->buffer[b].kind;
-        if ((kind == BUF_TEMP || kind == BUF_INPUT || kind == BUF_OUTPUT) && (largest < 0 || s->bytes[b] > s->bytes[largest]))
+        if ((kind == BUF_TEMP || kind == BUF_INPUT || kind == BUF_OUTPUT) &&
+            (largest < 0 || s->bytes[b] > s->bytes[largest]))
             largest = b;
     }
     if (largest < 0)
-        return error_set(e, ERR_MEMORY, "the model needs %lld bytes, more than the limit of %lld (--memory-limit)",
+        return error_set(e, ERR_MEMORY,
+                         "the model needs %lld bytes, more than the limit of %lld (--memory-limit)",
                          (long long)s->total, (long long)r->limit);
     Arena *a = arena_try_new();
     if (!a)
@@ -69,10 +72,12 @@ int memory_check_plan(const Run *r, const ShapePlan *s, Error *e)
     for (int k = 0; k < p->buffer[largest].rank; k++)
         str_addf(&dims, "%s%lld", k ? "," : "", (long long)s->at[p->buffer[largest].dim[k]].i);
     error_set(e, ERR_MEMORY,
-              "with these inputs the model needs %lld bytes, more than the limit of %lld; the largest tensor, of %s, is "
+              "with these inputs the model needs %lld bytes, more than the limit of %lld; the "
+              "largest tensor, of %s, is "
               "%s[%s], %lld bytes: use smaller inputs or set --memory-limit",
               (long long)s->total, (long long)r->limit, buffer_owner(a, p, largest),
-              dtype_name((DType)p->buffer[largest].dtype), str_text(&dims), (long long)s->bytes[largest]);
+              dtype_name((DType)p->buffer[largest].dtype), str_text(&dims),
+              (long long)s->bytes[largest]);
     arena_free(a);
     return ERR_MEMORY;
 }
@@ -88,6 +93,9 @@ int memory_check(const Run *r, int64_t bytes, Error *e)
         held = add(held, r->slot[i].capacity);
     if (add(held, bytes) <= r->limit)
         return 0;
-    return error_set(e, ERR_MEMORY, "a tensor of %lld bytes is needed beside the %lld in use, more than the limit of %lld "
-                                    "(--memory-limit)", (long long)bytes, (long long)held, (long long)r->limit);
+    return error_set(
+        e, ERR_MEMORY,
+        "a tensor of %lld bytes is needed beside the %lld in use, more than the limit of %lld "
+        "(--memory-limit)",
+        (long long)bytes, (long long)held, (long long)r->limit);
 }

@@ -79,7 +79,8 @@ int module_new_native(Arena *arena, const Program *p, const KernelPhase *phase, 
 
 int module_new(Arena *arena, const Program *p, const Image *image, Module **out, Error *e)
 {
-    return module_make(arena, &(NewModule){.p = p, .image = image, .nphases = image->nentries}, out, e);
+    return module_make(arena, &(NewModule){.p = p, .image = image, .nphases = image->nentries}, out,
+                       e);
 }
 
 void module_set_target(Module *m, const char *target)
@@ -94,7 +95,8 @@ int module_runs_here(const Module *m, Error *e)
     const int code = m->target[0] ? target_find(m->target, &t, e) : 0;
     if (code != 0 || !m->target[0] || target_runs(&t, &missing))
         return code;
-    return error_set(e, ERR_UNSUPPORTED, "the code is for '%s': this CPU lacks %s; compile the model for this machine",
+    return error_set(e, ERR_UNSUPPORTED,
+                     "the code is for '%s': this CPU lacks %s; compile the model for this machine",
                      m->target, missing);
 }
 

@@ -1,5 +1,6 @@
-/* Module files: records without pointers, names as offsets into one section of text. Constants are hashed one by one
- * and written from where they lie: a file of gigabytes is made without a copy of them. */
+/* Module files: records without pointers, names as offsets into one section of text. Constants are
+ * hashed one by one and written from where they lie: a file of gigabytes is made without a copy of
+ * them. */
 #include "runtime/module_file.h"
 
 #include <string.h>
@@ -92,8 +93,14 @@ static void write_sections(Writer *w, const Program *p, const Image *image)
     }
     for (int i = 0; i < p->nkernel; i++) {
         const ProgramKernel *k = &p->kernel[i];
-        const FileKernel f = {put_name(w, k->name), k->entry, k->nphase, k->unit_ns, k->scratch_bytes,
-                              k->flops, put_name(w, k->source ? k->source : ""), k->product};
+        const FileKernel f = {put_name(w, k->name),
+                              k->entry,
+                              k->nphase,
+                              k->unit_ns,
+                              k->scratch_bytes,
+                              k->flops,
+                              put_name(w, k->source ? k->source : ""),
+                              k->product};
         put(w, SECTION_KERNELS, &f, sizeof f);
     }
     for (int i = 0; i < p->ntext; i++) {
@@ -101,7 +108,8 @@ static void write_sections(Writer *w, const Program *p, const Image *image)
         put(w, SECTION_TEXTS, &at, sizeof at);
     }
     for (int i = 0; i < image->nentries; i++) {
-        const FileEntry f = {put_name(w, image->entry[i].name), image->entry[i].offset, image->entry[i].size};
+        const FileEntry f = {put_name(w, image->entry[i].name), image->entry[i].offset,
+                             image->entry[i].size};
         put(w, SECTION_ENTRIES, &f, sizeof f);
     }
     put(w, SECTION_CODE, image->code, image->size);
@@ -132,7 +140,8 @@ static void save_job(Context *ctx, void *arg)
     for (int s = 0; s < SECTION_COUNT; s++) {
         const size_t size = s == SECTION_DATA ? (size_t)w.data_size : w.section[s].len;
         part[n++] = (FilePart){zeros, (size_t)(align64(at) - at)};
-        h.section[s] = (FileSection){align64(at), size, hash_bytes(str_text(&w.section[s]), w.section[s].len, 0)};
+        h.section[s] = (FileSection){align64(at), size,
+                                     hash_bytes(str_text(&w.section[s]), w.section[s].len, 0)};
         if (s != SECTION_DATA)
             part[n++] = (FilePart){str_text(&w.section[s]), size};
         at = align64(at) + size;
@@ -147,7 +156,8 @@ static void save_job(Context *ctx, void *arg)
         fail(ctx, code, "%s", e.message);
 }
 
-int module_save(const char *path, const Program *p, const Image *image, const char *target, bool sync, Error *e)
+int module_save(const char *path, const Program *p, const Image *image, const char *target,
+                bool sync, Error *e)
 {
     SaveJob j = {path, target, p, image, sync};
     Arena *a = arena_try_new();
@@ -245,8 +255,13 @@ static void read_named(Reader *r, Program *p)
     }
     for (int i = 0; i < p->nkernel; i++) {
         const FileKernel *f = (const FileKernel *)section(r, SECTION_KERNELS) + i;
-        kernel[i] = (ProgramKernel){name_at(r, f->name), f->entry, f->nphase, f->scratch_bytes, f->unit_ns,
-                                    f->flops, name_at(r, f->source),
+        kernel[i] = (ProgramKernel){name_at(r, f->name),
+                                    f->entry,
+                                    f->nphase,
+                                    f->scratch_bytes,
+                                    f->unit_ns,
+                                    f->flops,
+                                    name_at(r, f->source),
                                     f->product < PEAK_PRODUCTS ? f->product : PEAK_F32};
     }
     for (int i = 0; i < p->ntext; i++)
@@ -305,13 +320,15 @@ static void check_target(Context *ctx, const Reader *r)
     Target t;
     Error e;
     const char *missing = NULL, *target = r->h->target;
-    if (memchr(target, 0, sizeof r->h->target) == NULL || memchr(r->h->precision, 0, sizeof r->h->precision) == NULL)
+    if (memchr(target, 0, sizeof r->h->target) == NULL ||
+        memchr(r->h->precision, 0, sizeof r->h->precision) == NULL)
         fail(ctx, ERR_INVALID, "'%s' is damaged", r->name);
     const int code = target_find(target, &t, &e);
     if (code != 0)
         fail(ctx, code, "'%s': %s", r->name, e.message);
     if (!target_runs(&t, &missing))
-        fail(ctx, ERR_UNSUPPORTED, "'%s' was compiled for '%s': this CPU lacks %s", r->name, target, missing);
+        fail(ctx, ERR_UNSUPPORTED, "'%s' was compiled for '%s': this CPU lacks %s", r->name, target,
+             missing);
 }
 
 static void check_header(Context *ctx, Reader *r)
@@ -320,7 +337,8 @@ static void check_header(Context *ctx, Reader *r)
     if (r->file.size < sizeof *h || memcmp(h->magic, magic, sizeof magic) != 0)
         fail(ctx, ERR_INVALID, "'%s' is no module file", r->name);
     if (h->format != PROGRAM_FORMAT || h->abi != KERNEL_ABI_VERSION)
-        fail(ctx, ERR_UNSUPPORTED, "'%s' has format %u.%u, this version reads %u.%u: compile the model again", r->name,
+        fail(ctx, ERR_UNSUPPORTED,
+             "'%s' has format %u.%u, this version reads %u.%u: compile the model again", r->name,
              h->format, h->abi, (unsigned)PROGRAM_FORMAT, (unsigned)KERNEL_ABI_VERSION);
     if (hash_bytes(h, offsetof(FileHeader, hash), 0) != h->hash || h->file_size != r->file.size)
         fail(ctx, ERR_INVALID, "'%s' is damaged or cut short", r->name);
@@ -376,8 +394,8 @@ static void give_back(void *arg)
         g->done(g->arg);
 }
 
-int module_load_bytes(const char *name, const void *at, size_t size, void (*done)(void *arg), void *arg, Module **out,
-                      Error *e)
+int module_load_bytes(const char *name, const void *at, size_t size, void (*done)(void *arg),
+                      void *arg, Module **out, Error *e)
 {
     Reader r = {.a = arena_try_new(), .name = name, .file = {at, size}};
     if (!r.a)

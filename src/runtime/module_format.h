@@ -1,4 +1,5 @@
-/* Module files as bytes: shared with the fuzzer, which makes checksums right again after its edits. */
+/* Module files as bytes: shared with the fuzzer, which makes checksums right again after its
+ * edits. */
 #ifndef LATHE_RUNTIME_MODULE_FORMAT_H
 #define LATHE_RUNTIME_MODULE_FORMAT_H
 
@@ -6,8 +7,9 @@
 #include <stdint.h>
 
 #define SECTIONS(X)                                                                                \
-    X(VALUES) X(VARS) X(BUFFERS) X(CONSTS) X(INPUTS) X(OUTPUTS) X(KERNELS) X(STEPS) X(ARGS) X(TEXTS) X(BLOBS) \
-    X(ENTRIES) X(NAMES) X(CODE) X(DATA)
+    X(VALUES)                                                                                      \
+    X(VARS) X(BUFFERS) X(CONSTS) X(INPUTS) X(OUTPUTS) X(KERNELS) X(STEPS) X(ARGS) X(TEXTS)         \
+        X(BLOBS) X(ENTRIES) X(NAMES) X(CODE) X(DATA)
 
 typedef enum Section {
 #define X(name) SECTION_##name,

@@ -1,5 +1,5 @@
-/* Memory plan: lifetimes from the steps, then greedy placement in several orders, of which the best is kept
- * and mended. */
+/* Memory plan: lifetimes from the steps, then greedy placement in several orders, of which the best
+ * is kept and mended. */
 #include "runtime/plan.h"
 
 #include <string.h>
@@ -77,8 +77,8 @@ static int count_operands(const Program *p, const KernelStep *k, int b)
     return n;
 }
 
-/* What a step writes first and may write in place of what it reads last, and reads nothing else of, gets its home.
- * Step by step: the other may have its place from one before. */
+/* What a step writes first and may write in place of what it reads last, and reads nothing else of,
+ * gets its home. Step by step: the other may have its place from one before. */
 static void share_places(Arena *a, const Program *p, Lifetime *life)
 {
     bool *gone = arena_array_of(a, p->nbuffer + 1, bool); /* another has its place */
@@ -90,9 +90,10 @@ static void share_places(Arena *a, const Program *p, Lifetime *life)
             continue;
         const KernelStep k = program_kernel_step(p, &p->step[i]);
         for (int w = k.nread; w < k.nread + k.nwrite; w++) {
-            const int out = k.buffer[w], in = p->buffer[out].kind == BUF_TEMP ? p->buffer[out].replaces : 0;
-            if (in == 0 || gone[in] || life[out].first != i || last[in] != i || count_operands(p, &k, in) != 1 ||
-                count_operands(p, &k, out) != 1)
+            const int out = k.buffer[w],
+                      in = p->buffer[out].kind == BUF_TEMP ? p->buffer[out].replaces : 0;
+            if (in == 0 || gone[in] || life[out].first != i || last[in] != i ||
+                count_operands(p, &k, in) != 1 || count_operands(p, &k, out) != 1)
                 continue;
             gone[in] = true;
             life[out].home = life[in].home;
@@ -108,8 +109,9 @@ Lifetime *plan_lifetimes(Arena *a, const Program *p)
         u.life[b].last = -1;
     for (int i = 0; i < p->nstep; i++)
         step_uses(&u, i);
-    /* A loop is [to, from]. What crosses its border, or the border between two iterations, lives through all of it.
-     * Inner loops may widen what outer ones see, so repeat until nothing changes. */
+    /* A loop is [to, from]. What crosses its border, or the border between two iterations, lives
+     * through all of it. Inner loops may widen what outer ones see, so repeat until nothing
+     * changes. */
     for (bool changed = true; changed;) {
         changed = false;
         for (int i = 0; i < p->nstep; i++) {
@@ -153,8 +155,9 @@ typedef struct Placing {
     PlanSize size;
 } Placing;
 
-/* What buffers are placed by, most first. No order is best for all models: long chains of layers want the largest
- * first, branches that live long want those, and tight steps want what lives in them. */
+/* What buffers are placed by, most first. No order is best for all models: long chains of layers
+ * want the largest first, branches that live long want those, and tight steps want what lives in
+ * them. */
 typedef enum Order { ORDER_SIZE, ORDER_AREA, ORDER_PRESSURE, ORDER_LENGTH, ORDER_COUNT } Order;
 
 static int64_t align_up(int64_t n)
@@ -215,7 +218,8 @@ static void sort_order(const Placing *g, Order order)
     }
 }
 
-/* A place for b among the first nplaced of g->placed: the lowest, or where `tight` the smallest gap that holds it. */
+/* A place for b among the first nplaced of g->placed: the lowest, or where `tight` the smallest gap
+ * that holds it. */
 static int64_t find_place(const Placing *g, int nplaced, int b, bool tight)
 {
     const Lifetime *life = g->life;
@@ -281,10 +285,16 @@ static void repair(Placing *g, bool tight, int64_t slab, bool *best_tight)
     }
 }
 
-PlanSize plan_place(const Program *p, const Lifetime *life, const int64_t *bytes, int32_t *scratch, int64_t *offset)
+PlanSize plan_place(const Program *p, const Lifetime *life, const int64_t *bytes, int32_t *scratch,
+                    int64_t *offset)
 {
-    Placing g = {.life = life, .bytes = bytes, .offset = offset, .order = scratch, .placed = scratch + p->nbuffer,
-                 .best = scratch + 2 * p->nbuffer, .size.slab = -1};
+    Placing g = {.life = life,
+                 .bytes = bytes,
+                 .offset = offset,
+                 .order = scratch,
+                 .placed = scratch + p->nbuffer,
+                 .best = scratch + 2 * p->nbuffer,
+                 .size.slab = -1};
     for (int b = 0; b < p->nbuffer; b++) {
         offset[b] = -1;
         if (p->buffer[b].kind != BUF_TEMP || life[b].last < 0)

@@ -1,9 +1,10 @@
 /* Memory plan: where each temporary lies in one slab, by lifetime.
  *
- * A buffer lives from the first to the last step that touches it; jumps backwards widen that. Buffers whose lifetimes
- * overlap get disjoint ranges; what a kernel may write in place of what it reads last (ProgramBuffer.replaces) gets the
- * same. They are placed one after the other, in several orders, until a plan is as small as any
- * can be: what lives at one step needs that much. */
+ * A buffer lives from the first to the last step that touches it; jumps backwards widen that.
+ * Buffers whose lifetimes overlap get disjoint ranges; what a kernel may write in place of what it
+ * reads last (ProgramBuffer.replaces) gets the same. They are placed one after the other, in
+ * several orders, until a plan is as small as any can be: what lives at one step needs that
+ * much. */
 #ifndef LATHE_RUNTIME_PLAN_H
 #define LATHE_RUNTIME_PLAN_H
 
@@ -12,7 +13,8 @@
 #define PLAN_ALIGN 64
 
 typedef struct Lifetime {
-    int32_t first, last; /* steps; last -1: never used. Where others lie in its place, of the last of them */
+    /* steps; last -1: never used. Where others lie in its place, of the last of them */
+    int32_t first, last;
     int32_t home;        /* the buffer in whose place it lies: itself, mostly */
 } Lifetime;
 
@@ -25,7 +27,9 @@ typedef struct PlanSize {
     int64_t naive; /* with nothing shared */
 } PlanSize;
 
-/* Fills offset[buffer] for the TEMPs (others: -1) from bytes[buffer]. `scratch` has room for 3 * nbuffer ints. */
-PlanSize plan_place(const Program *p, const Lifetime *life, const int64_t *bytes, int32_t *scratch, int64_t *offset);
+/* Fills offset[buffer] for the TEMPs (others: -1) from bytes[buffer]. `scratch` has room for 3 *
+ * nbuffer ints. */
+PlanSize plan_place(const Program *p, const Lifetime *life, const int64_t *bytes, int32_t *scratch,
+                    int64_t *offset);
 
 #endif

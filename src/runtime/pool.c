@@ -1,5 +1,5 @@
-/* Thread pool: parts are claimed with a word that holds the job's number, so that a worker which wakes late can
- * never touch a newer job, and needs no lock to find out. */
+/* Thread pool: parts are claimed with a word that holds the job's number, so that a worker which
+ * wakes late can never touch a newer job, and needs no lock to find out. */
 #include "runtime/pool.h"
 
 #include <pthread.h>
@@ -83,8 +83,8 @@ static void try_part(Pool *p, uint_fast64_t job, int w, int worker)
     atomic_fetch_sub(&p->left, 1);
 }
 
-/* Takes this thread from the CPU that it is on to one where neither the caller nor another worker is, if there is one, and lets
- * it go where it likes from there. */
+/* Takes this thread from the CPU that it is on to one where neither the caller nor another worker
+ * is, if there is one, and lets it go where it likes from there. */
 static void leave_cpu(struct Worker *me, int caller)
 {
     Pool *p = me->pool;
@@ -104,13 +104,15 @@ static void leave_cpu(struct Worker *me, int caller)
 
 #define MOVE_NS 1000000 /* not more often: callers may be everywhere */
 
-/* A system wakes a thread where its waker is if the other CPUs look busy then, and may leave it there for as long as both run
- * but a fraction of a millisecond at a time: the two take turns on one CPU while another idles, and every job takes as long as
- * on one thread, or a time slice. So a worker that finds itself beside the caller goes elsewhere. */
+/* A system wakes a thread where its waker is if the other CPUs look busy then, and may leave it
+ * there for as long as both run but a fraction of a millisecond at a time: the two take turns on
+ * one CPU while another idles, and every job takes as long as on one thread, or a time slice. So a
+ * worker that finds itself beside the caller goes elsewhere. */
 static void keep_apart(struct Worker *me, int64_t now)
 {
     Pool *p = me->pool;
-    const int caller = atomic_load_explicit(&p->caller_cpu, memory_order_relaxed), cpu = sched_getcpu();
+    const int caller = atomic_load_explicit(&p->caller_cpu, memory_order_relaxed),
+              cpu = sched_getcpu();
     if (p->pinned || cpu < 0)
         return;
     atomic_store_explicit(&me->cpu, cpu, memory_order_relaxed);
@@ -147,7 +149,8 @@ static uint_fast64_t wait_job(struct Worker *me, uint_fast64_t seen)
     return atomic_load(&p->job);
 }
 
-/* Keeps this thread to the index-th CPU of those that the process may use; beyond them, where it is. */
+/* Keeps this thread to the index-th CPU of those that the process may use; beyond them, where it
+ * is. */
 static void pin(const cpu_set_t *cpus, int index)
 {
     for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
@@ -222,13 +225,15 @@ int pool_run(Pool *p, int threads, PoolFn fn, void *arg, int64_t extent)
     const uint_fast64_t job = atomic_load(&p->job) + 1;
     for (int w = 0; w < threads; w++)
         atomic_store(&p->part[w].claim, 2 * job);
-    atomic_store(&p->job, job); /* sequentially consistent with `parked`: nobody sleeps through it */
+    /* sequentially consistent with `parked`: nobody sleeps through it */
+    atomic_store(&p->job, job);
     if (atomic_load(&p->parked) > 0) {
         pthread_mutex_lock(&p->park);
         pthread_cond_broadcast(&p->wake);
         pthread_mutex_unlock(&p->park);
     }
-    /* Our part, then whatever nobody has started. Parts taken over run as worker 0 too: we are one thread. */
+    /* Our part, then whatever nobody has started. Parts taken over run as worker 0 too: we are one
+     * thread. */
     for (int w = 0; w < threads; w++)
         try_part(p, job, w, 0);
     for (int spins = 0; atomic_load_explicit(&p->left, memory_order_acquire) > 0; spins++) {
@@ -245,7 +250,8 @@ int pool_new(int threads, Pool **out, Error *e)
 {
     *out = NULL;
     if (threads < 1 || threads > POOL_MAX_WORKERS)
-        return error_set(e, ERR_INVALID, "%d threads: at least 1, at most %d", threads, POOL_MAX_WORKERS);
+        return error_set(e, ERR_INVALID, "%d threads: at least 1, at most %d", threads,
+                         POOL_MAX_WORKERS);
     Pool *p = heap_alloc(sizeof *p, 64);
     if (!p)
         return error_set(e, ERR_MEMORY, "out of memory for the thread pool");
@@ -255,7 +261,8 @@ int pool_new(int threads, Pool **out, Error *e)
     p->threads = threads;
     p->caller_cpu = -1;
     const char *affinity = getenv("LATHE_AFFINITY");
-    p->pinned = affinity && strcmp(affinity, "1") == 0 && sched_getaffinity(0, sizeof p->cpus, &p->cpus) == 0;
+    p->pinned = affinity && strcmp(affinity, "1") == 0 &&
+                sched_getaffinity(0, sizeof p->cpus, &p->cpus) == 0;
     for (int i = 1; i < threads; i++)
         p->worker[i] = (struct Worker){.pool = p, .index = i, .cpu = -1};
     for (int i = 1; i < threads; i++) {
@@ -270,7 +277,8 @@ int pool_new(int threads, Pool **out, Error *e)
 
 void pool_free(Pool *p)
 {
-    if (!p || p->left_behind) /* whose memory is the parent's threads' too, as far as can be known */
+    if (!p ||
+        p->left_behind) /* whose memory is the parent's threads' too, as far as can be known */
         return;
     pthread_mutex_lock(&p->park);
     atomic_store(&p->stop, true);

@@ -176,7 +176,8 @@ static bool verify_values(Check *c)
     for (int i = 0; i < p->nvalue; i++) {
         const ProgramValue *v = &p->value[i];
         REQUIRE(c, compute_type(v->dtype), "value %d: type %d", i, v->dtype);
-        REQUIRE(c, op_arity(v->op) >= 0 && op_arity(v->op) == v->narg, "value %d: operation %d", i, v->op);
+        REQUIRE(c, op_arity(v->op) >= 0 && op_arity(v->op) == v->narg, "value %d: operation %d", i,
+                v->op);
         REQUIRE(c, v->op != EX_VAR || in_range(v->imm.i, p->nvar), "value %d: variable", i);
         for (int k = 0; k < v->narg; k++)
             REQUIRE(c, in_range(v->arg[k], i), "value %d: operand %d", i, v->arg[k]);
@@ -186,7 +187,8 @@ static bool verify_values(Check *c)
         const ProgramVar *v = &p->var[i];
         REQUIRE(c, in_range(v->value, p->nvalue), "variable %d: value %d", i, v->value);
         const ProgramValue *n = &p->value[v->value];
-        REQUIRE(c, n->op == EX_VAR && n->imm.i == i, "variable %d: value %d is not its", i, v->value);
+        REQUIRE(c, n->op == EX_VAR && n->imm.i == i, "variable %d: value %d is not its", i,
+                v->value);
         if (v->input < 0)
             continue;
         REQUIRE(c, v->input < p->ninput && in_range(p->input[v->input].buffer, p->nbuffer),
@@ -199,7 +201,8 @@ static bool verify_values(Check *c)
 
 bool program_same_size(const ProgramBuffer *a, const ProgramBuffer *b)
 {
-    bool same = a->kind == b->kind && a->dtype == b->dtype && a->rank == b->rank && layout_equal(&a->layout, &b->layout);
+    bool same = a->kind == b->kind && a->dtype == b->dtype && a->rank == b->rank &&
+                layout_equal(&a->layout, &b->layout);
     for (int k = 0; same && k < a->rank; k++)
         same = a->dim[k] == b->dim[k];
     return same;
@@ -210,9 +213,12 @@ static bool verify_buffer(Check *c, int i)
     const Program *p = c->p;
     const ProgramBuffer *b = &p->buffer[i];
     REQUIRE(c, b->kind < BUF_KINDS, "buffer %d: kind %d", i, b->kind);
-    REQUIRE(c, b->dtype < DT_COUNT && dtype_size((DType)b->dtype) > 0, "buffer %d: type %d", i, b->dtype);
-    REQUIRE(c, b->rank <= MAX_RANK && b->device == 0, "buffer %d: rank %d device %d", i, b->rank, b->device);
-    REQUIRE(c, b->layout.n >= 0 && b->layout.n <= MAX_LAYOUT_DIMS && layout_valid(&b->layout, b->rank),
+    REQUIRE(c, b->dtype < DT_COUNT && dtype_size((DType)b->dtype) > 0, "buffer %d: type %d", i,
+            b->dtype);
+    REQUIRE(c, b->rank <= MAX_RANK && b->device == 0, "buffer %d: rank %d device %d", i, b->rank,
+            b->device);
+    REQUIRE(c,
+            b->layout.n >= 0 && b->layout.n <= MAX_LAYOUT_DIMS && layout_valid(&b->layout, b->rank),
             "buffer %d: layout", i);
     bool late = false;
     for (int k = 0; k < b->rank; k++) {
@@ -238,15 +244,19 @@ static bool verify_buffer(Check *c, int i)
             const int64_t block = layout_block(&b->layout, k);
             REQUIRE(c, v->op == EX_INT && v->imm.i >= 0 && v->imm.i < (int64_t)1 << 46,
                     "buffer %d: dim %d of a constant", i, k);
-            REQUIRE(c, !__builtin_mul_overflow(bytes, (v->imm.i + block - 1) / block * block, &bytes),
+            REQUIRE(c,
+                    !__builtin_mul_overflow(bytes, (v->imm.i + block - 1) / block * block, &bytes),
                     "buffer %d: size", i);
         }
-        REQUIRE(c, bytes >= 0 && (uint64_t)bytes <= p->constant[b->index].bytes, "buffer %d: constant %d is short", i, b->index);
+        REQUIRE(c, bytes >= 0 && (uint64_t)bytes <= p->constant[b->index].bytes,
+                "buffer %d: constant %d is short", i, b->index);
         break;
     }
     case BUF_TEMP:
         REQUIRE(c, !late, "buffer %d: size of a planned buffer depends on data", i);
-        REQUIRE(c, b->replaces == 0 || (in_range(b->replaces, i) && program_same_size(b, &p->buffer[b->replaces])),
+        REQUIRE(c,
+                b->replaces == 0 ||
+                    (in_range(b->replaces, i) && program_same_size(b, &p->buffer[b->replaces])),
                 "buffer %d: in place of %d", i, b->replaces);
         break;
     case BUF_VIEW:
@@ -292,16 +302,20 @@ static bool verify_kernel_step(Check *c, int i, int nentries)
     for (int k = 1; k < 5; k++)
         REQUIRE(c, in_range(a[k], s->narg + 1), "step %d: operands", i);
     REQUIRE(c, in_range(a[0], p->nkernel), "step %d: kernel %d", i, a[0]);
-    REQUIRE(c, (int64_t)5 + a[1] + a[2] + a[3] + (int64_t)2 * a[4] == s->narg, "step %d: operands", i);
+    REQUIRE(c, (int64_t)5 + a[1] + a[2] + a[3] + (int64_t)2 * a[4] == s->narg, "step %d: operands",
+            i);
     const KernelStep k = program_kernel_step(p, s);
     const ProgramKernel *kernel = &p->kernel[k.kernel];
-    REQUIRE(c, k.nphase == kernel->nphase && (int64_t)kernel->entry + k.nphase <= nentries, "step %d: phases", i);
+    REQUIRE(c, k.nphase == kernel->nphase && (int64_t)kernel->entry + k.nphase <= nentries,
+            "step %d: phases", i);
     REQUIRE(c, ids_ok(k.buffer, k.nread + k.nwrite, p->nbuffer), "step %d: buffers", i);
-    REQUIRE(c, all_writable(p, k.buffer + k.nread, k.nwrite), "step %d: writes what is read-only", i);
+    REQUIRE(c, all_writable(p, k.buffer + k.nread, k.nwrite), "step %d: writes what is read-only",
+            i);
     REQUIRE(c, ids_ok(k.sym, k.nsym + k.nphase, p->nvalue), "step %d: values", i);
     for (int n = 0; n < k.nphase; n++) {
         const bool joins = k.steps[n] == KERNEL_JOINS && n > 0 && k.steps[n - 1] != KERNEL_ONCE;
-        REQUIRE(c, k.steps[n] == KERNEL_ONCE || joins || in_range(k.steps[n], p->nvalue), "step %d: steps", i);
+        REQUIRE(c, k.steps[n] == KERNEL_ONCE || joins || in_range(k.steps[n], p->nvalue),
+                "step %d: steps", i);
     }
     return true;
 }
@@ -317,8 +331,10 @@ static bool verify_extern_vars(Check *c, int i, const ExternStep *e, const HostR
         for (int d = 0; d < p->buffer[e->out[k]].rank; d++, n++) {
             REQUIRE(c, n < e->nvar, "step %d: variables", i);
             const int v = e->var[n];
-            REQUIRE(c, v == -1 || (in_range(v, p->nvar) && p->var[v].input < 0), "step %d: variable %d", i, v);
-            REQUIRE(c, v == -1 || p->buffer[e->out[k]].dim[d] == p->var[v].value, "step %d: variable %d", i, v);
+            REQUIRE(c, v == -1 || (in_range(v, p->nvar) && p->var[v].input < 0),
+                    "step %d: variable %d", i, v);
+            REQUIRE(c, v == -1 || p->buffer[e->out[k]].dim[d] == p->var[v].value,
+                    "step %d: variable %d", i, v);
         }
     }
     REQUIRE(c, n == e->nvar, "step %d: variables", i);
@@ -331,11 +347,14 @@ static bool verify_extern_step(Check *c, int i)
     const ProgramStep *s = &p->step[i];
     REQUIRE(c, s->narg >= 5, "step %d: operands", i);
     const int32_t *a = p->arg + s->arg;
-    REQUIRE(c, in_range(a[2], HOST_MAX_IO + 1) && in_range(a[3], HOST_MAX_IO + 1) && in_range(a[4], s->narg + 1) &&
-                   (int64_t)5 + a[2] + a[3] + a[4] == s->narg, "step %d: operands", i);
+    REQUIRE(c,
+            in_range(a[2], HOST_MAX_IO + 1) && in_range(a[3], HOST_MAX_IO + 1) &&
+                in_range(a[4], s->narg + 1) && (int64_t)5 + a[2] + a[3] + a[4] == s->narg,
+            "step %d: operands", i);
     const ExternStep e = program_extern_step(p, s);
     REQUIRE(c, in_range(e.name, p->ntext) && host_find(p->text[e.name]), "step %d: routine", i);
-    REQUIRE(c, in_range(e.blob, p->nblob) && p->blob[e.blob].bytes == sizeof(HostArgs), "step %d: blob", i);
+    REQUIRE(c, in_range(e.blob, p->nblob) && p->blob[e.blob].bytes == sizeof(HostArgs),
+            "step %d: blob", i);
     for (int k = 0; k < e.nin + e.nout; k++) {
         const int b = e.in[k];
         REQUIRE(c, b == -1 || (in_range(b, p->nbuffer) && layout_is_plain(&p->buffer[b].layout)),
@@ -345,11 +364,12 @@ static bool verify_extern_step(Check *c, int i)
     return verify_extern_vars(c, i, &e, host_find(p->text[e.name]));
 }
 
-/* Operands of the small steps: v value, V value or -1, b buffer, w written buffer, r variable, s step, t text. */
+/* Operands of the small steps: v value, V value or -1, b buffer, w written buffer, r variable, s
+ * step, t text. */
 static const char *const step_form[PSTEP_COUNT] = {
-    [PSTEP_SET] = "rv", [PSTEP_READ] = "rbv", [PSTEP_WRITE] = "wvv", [PSTEP_JUMP] = "s", [PSTEP_BRANCH] = "vs",
-    [PSTEP_ALLOC] = "w", [PSTEP_GROW] = "w", [PSTEP_VIEW] = "b", [PSTEP_COPY] = "wVbVV",
-    [PSTEP_CHECK] = "vvt",
+    [PSTEP_SET] = "rv",     [PSTEP_READ] = "rbv",  [PSTEP_WRITE] = "wvv", [PSTEP_JUMP] = "s",
+    [PSTEP_BRANCH] = "vs",  [PSTEP_ALLOC] = "w",   [PSTEP_GROW] = "w",    [PSTEP_VIEW] = "b",
+    [PSTEP_COPY] = "wVbVV", [PSTEP_CHECK] = "vvt",
 };
 
 static bool verify_step(Check *c, int i, int nentries)
@@ -357,7 +377,8 @@ static bool verify_step(Check *c, int i, int nentries)
     const Program *p = c->p;
     const ProgramStep *s = &p->step[i];
     REQUIRE(c, s->code < PSTEP_COUNT && s->device == 0, "step %d: code %d", i, s->code);
-    REQUIRE(c, s->arg >= 0 && s->narg >= 0 && (int64_t)s->arg + s->narg <= p->narg, "step %d: operands", i);
+    REQUIRE(c, s->arg >= 0 && s->narg >= 0 && (int64_t)s->arg + s->narg <= p->narg,
+            "step %d: operands", i);
     REQUIRE(c, s->origin == -1 || in_range(s->origin, p->ntext), "step %d: origin", i);
     if (s->code == PSTEP_KERNEL)
         return verify_kernel_step(c, i, nentries);
@@ -388,7 +409,8 @@ static bool verify_step(Check *c, int i, int nentries)
     if (s->code == PSTEP_VIEW)
         REQUIRE(c, p->buffer[a[0]].kind == BUF_VIEW, "step %d: no view", i);
     if (s->code == PSTEP_ALLOC || s->code == PSTEP_GROW)
-        REQUIRE(c, p->buffer[a[0]].kind == BUF_SLOT || p->buffer[a[0]].kind == BUF_OUTPUT, "step %d: no slot", i);
+        REQUIRE(c, p->buffer[a[0]].kind == BUF_SLOT || p->buffer[a[0]].kind == BUF_OUTPUT,
+                "step %d: no slot", i);
     return true;
 }
 
@@ -490,6 +512,7 @@ void program_print(const Program *p, Str *out)
         str_addf(out, "  %d: %s", i, step_name(s->code));
         for (int k = 0; k < s->narg; k++)
             str_addf(out, " %d", p->arg[s->arg + k]);
-        str_addf(out, "%s%s\n", s->origin >= 0 ? "  # " : "", s->origin >= 0 ? p->text[s->origin] : "");
+        str_addf(out, "%s%s\n", s->origin >= 0 ? "  # " : "",
+                 s->origin >= 0 ? p->text[s->origin] : "");
     }
 }

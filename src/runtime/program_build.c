@@ -78,7 +78,8 @@ int build_var(ProgramBuilder *b, const char *name, int input, int axis)
     const int id = b->var.len;
     const ProgramVar v = {.name = arena_strdup(b->arena, name), .input = input, .axis = axis};
     vec_push(b->arena, &b->var, v);
-    b->var.at[id].value = build_value(b, (ProgramValue){.op = EX_VAR, .dtype = DT_I64, .imm.i = id});
+    b->var.at[id].value =
+        build_value(b, (ProgramValue){.op = EX_VAR, .dtype = DT_I64, .imm.i = id});
     return id;
 }
 
@@ -110,7 +111,8 @@ int build_port(ProgramBuilder *b, const char *name, ProgramBuffer buffer)
 int build_const(ProgramBuilder *b, DType t, int rank, const int64_t *dims, const Layout *layout,
                 const void *data, size_t bytes)
 {
-    ProgramBuffer buffer = {.kind = BUF_CONST, .dtype = (uint8_t)t, .rank = (uint8_t)rank, .index = b->constant.len};
+    ProgramBuffer buffer = {
+        .kind = BUF_CONST, .dtype = (uint8_t)t, .rank = (uint8_t)rank, .index = b->constant.len};
     if (layout)
         buffer.layout = *layout;
     for (int i = 0; i < rank; i++)
@@ -147,7 +149,8 @@ int build_blob(ProgramBuilder *b, const void *data, size_t bytes)
 
 int build_step(ProgramBuilder *b, StepCode code, int narg, const int32_t *arg)
 {
-    const ProgramStep s = {.code = (uint8_t)code, .origin = b->origin, .arg = b->arg.len, .narg = narg};
+    const ProgramStep s = {
+        .code = (uint8_t)code, .origin = b->origin, .arg = b->arg.len, .narg = narg};
     for (int i = 0; i < narg; i++)
         vec_push(b->arena, &b->arg, arg[i]);
     vec_push(b->arena, &b->step, s);
@@ -199,12 +202,28 @@ const Program *build_finish(ProgramBuilder *b)
             finish_eval(b, &b->step.at[i], depends);
     Program *p = arena_new_of(b->arena, Program);
     *p = (Program){
-        .nvalue = b->value.len, .nvar = b->var.len, .nbuffer = b->buffer.len, .nconst = b->constant.len,
-        .ninput = b->input.len, .noutput = b->output.len, .nkernel = b->kernel.len, .nstep = b->step.len,
-        .narg = b->arg.len, .ntext = b->text.len, .nblob = b->blob.len,
-        .value = b->value.at, .var = b->var.at, .buffer = b->buffer.at, .constant = b->constant.at,
-        .input = b->input.at, .output = b->output.at, .kernel = b->kernel.at, .step = b->step.at,
-        .arg = b->arg.at, .text = b->text.at, .blob = b->blob.at,
+        .nvalue = b->value.len,
+        .nvar = b->var.len,
+        .nbuffer = b->buffer.len,
+        .nconst = b->constant.len,
+        .ninput = b->input.len,
+        .noutput = b->output.len,
+        .nkernel = b->kernel.len,
+        .nstep = b->step.len,
+        .narg = b->arg.len,
+        .ntext = b->text.len,
+        .nblob = b->blob.len,
+        .value = b->value.at,
+        .var = b->var.at,
+        .buffer = b->buffer.at,
+        .constant = b->constant.at,
+        .input = b->input.at,
+        .output = b->output.at,
+        .kernel = b->kernel.at,
+        .step = b->step.at,
+        .arg = b->arg.at,
+        .text = b->text.at,
+        .blob = b->blob.at,
         .precision = b->precision ? b->precision : "",
     };
     return p;

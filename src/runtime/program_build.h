@@ -1,13 +1,16 @@
-/* Making programs: what linking, and tests of the runtime, write them with. Equal values get one id.
+/* Making programs: what linking, and tests of the runtime, write them with. Equal values get one
+ * id.
  *
  *     ProgramBuilder *b = build_new(arena);
  *     int n = build_var(b, "N", 0, 0);                        // dim 0 of input 0
- *     int x = build_buffer(b, (ProgramBuffer){.kind = BUF_INPUT, .dtype = DT_F32, .rank = 1, .dim = {build_var_value(b, n)}});
+ *     int x = build_buffer(b, (ProgramBuffer){.kind = BUF_INPUT, .dtype = DT_F32, .rank = 1, .dim =
+ * {build_var_value(b, n)}});
  *     ...
  *     build_step(b, PSTEP_KERNEL, nargs, args);
  *     const Program *p = build_finish(b);
  *
- * build_step for EVAL takes variables; build_finish replaces them by the values that depend on them. */
+ * build_step for EVAL takes variables; build_finish replaces them by the values that depend on
+ * them. */
 #ifndef LATHE_RUNTIME_PROGRAM_BUILD_H
 #define LATHE_RUNTIME_PROGRAM_BUILD_H
 
@@ -39,12 +42,14 @@ int build_value(ProgramBuilder *b, ProgramValue v); /* `late` is set here */
 int build_op(ProgramBuilder *b, ExprOp op, DType t, int narg, const int32_t *arg);
 int build_add(ProgramBuilder *b, int x, int y); /* of i64 */
 int build_mul(ProgramBuilder *b, int x, int y);
-int build_var(ProgramBuilder *b, const char *name, int input, int axis); /* input -1: set by a step */
+/* input -1: set by a step */
+int build_var(ProgramBuilder *b, const char *name, int input, int axis);
 int build_var_value(const ProgramBuilder *b, int var);
 int build_buffer(ProgramBuilder *b, ProgramBuffer buffer);
 /* Inputs and outputs get their index here; the buffer's kind says which list. */
 int build_port(ProgramBuilder *b, const char *name, ProgramBuffer buffer);
-int build_const(ProgramBuilder *b, DType t, int rank, const int64_t *dims, const Layout *layout, const void *data, size_t bytes);
+int build_const(ProgramBuilder *b, DType t, int rank, const int64_t *dims, const Layout *layout,
+                const void *data, size_t bytes);
 int build_kernel(ProgramBuilder *b, ProgramKernel k);
 int build_text(ProgramBuilder *b, const char *text);
 int build_blob(ProgramBuilder *b, const void *data, size_t bytes);

@@ -15,7 +15,8 @@ int slot_reserve(Run *r, Slot *s, int64_t bytes, int64_t keep, Error *e)
     if (code != 0)
         return code;
     /* Half as much again: a size that creeps up from run to run settles soon. */
-    const bool more = s->capacity > 0 && memory_check(r, bytes + bytes / 2 - s->capacity, NULL) == 0;
+    const bool more =
+        s->capacity > 0 && memory_check(r, bytes + bytes / 2 - s->capacity, NULL) == 0;
     const int64_t want = more ? bytes + bytes / 2 : bytes;
     void *data = heap_alloc((size_t)want, want >= 2 << 20 ? 2 << 20 : 64);
     if (!data)
@@ -55,8 +56,9 @@ static int new_output(Run *r, int buffer, Error *e)
     return 0;
 }
 
-/* Sets the buffer's pointer. One of no elements gets room for what its dims would hold if those of 0 were 1: kernels
- * clamp an index to [0, n - 1] and then to 0, and may load what is there before they know that they need none of it. */
+/* Sets the buffer's pointer. One of no elements gets room for what its dims would hold if those of
+ * 0 were 1: kernels clamp an index to [0, n - 1] and then to 0, and may load what is there before
+ * they know that they need none of it. */
 static int set_pointer(Run *r, int buffer, void *data, Error *e)
 {
     r->ptr[buffer] = data;
@@ -105,7 +107,8 @@ static int alloc_buffer(Run *r, int buffer, bool keep, Error *e)
             tensor_unref(old);
         return code == 0 ? set_pointer(r, buffer, t->data, e) : code;
     }
-    code = slot_reserve(r, &r->slot[buffer], bytes, keep ? (before < bytes ? before : bytes) : 0, e);
+    code =
+        slot_reserve(r, &r->slot[buffer], bytes, keep ? (before < bytes ? before : bytes) : 0, e);
     if (code == 0) {
         r->bytes[buffer] = bytes;
         code = set_pointer(r, buffer, r->slot[buffer].data, e);
@@ -128,7 +131,8 @@ int run_bind_view(Run *r, int buffer, Error *e)
     const int64_t offset = b->offset < 0 ? 0 : r->at[b->offset].i;
     const int64_t bytes = program_buffer_bytes(r->m->p, buffer, r->at), room = r->bytes[b->parent];
     if (bytes < 0 || offset < 0 || offset > room || bytes > room - offset)
-        return error_set(e, ERR_INVALID, "a view of %lld bytes at %lld lies outside its tensor of %lld bytes",
+        return error_set(e, ERR_INVALID,
+                         "a view of %lld bytes at %lld lies outside its tensor of %lld bytes",
                          (long long)bytes, (long long)offset, (long long)room);
     r->bytes[buffer] = bytes;
     if (r->ptr[b->parent])
@@ -164,7 +168,8 @@ static int input_dim(const Program *p, int input, int axis)
     return p->buffer[p->input[input].buffer].dim[axis];
 }
 
-/* Another name of this dim's size, which became one with it or a number: compile/unify.c. NULL: none. */
+/* Another name of this dim's size, which became one with it or a number: compile/unify.c. NULL:
+ * none. */
 static const char *other_name(const Program *p, int input, int axis)
 {
     const int size = input_dim(p, input, axis);
@@ -172,7 +177,8 @@ static const char *other_name(const Program *p, int input, int axis)
         const ProgramVar *v = &p->var[i];
         if (v->input < 0 || v->value == size || input_dim(p, v->input, v->axis) != size)
             continue;
-        if (p->value[size].op == EX_VAR || (v->input == input && v->axis == axis)) /* a number may be anything's size */
+        if (p->value[size].op == EX_VAR ||
+            (v->input == input && v->axis == axis)) /* a number may be anything's size */
             return v->name;
     }
     return NULL;
@@ -191,9 +197,11 @@ static int check_dims(Run *r, const ShapePlan *s, Error *e)
             const char *name = v->op == EX_VAR ? p->var[v->imm.i].name : NULL;
             const char *const other = other_name(p, i, k);
             const bool one = other && (want == 1 || s->dim[n] == 1);
-            return error_set(e, ERR_INVALID, "input '%s': dim %d is %lld, the model wants %.100s%s%.100s%s%lld%s",
-                             port_name(r, i), k, (long long)s->dim[n], other ? other : "", other ? " = " : "",
-                             name ? name : "", name ? " = " : "", (long long)want, one ? " (" BROADCAST_HINT ")" : "");
+            return error_set(e, ERR_INVALID,
+                             "input '%s': dim %d is %lld, the model wants %.100s%s%.100s%s%lld%s",
+                             port_name(r, i), k, (long long)s->dim[n], other ? other : "",
+                             other ? " = " : "", name ? name : "", name ? " = " : "",
+                             (long long)want, one ? " (" BROADCAST_HINT ")" : "");
         }
     }
     return 0;
@@ -242,8 +250,9 @@ static int make_plan(Run *r, ShapePlan *s, Error *e)
         s->bytes[b] = program_buffer_bytes(p, b, s->at);
         sum += s->bytes[b];
         if (s->bytes[b] < 0 || sum > INT64_MAX / 4)
-            return error_set(e, ERR_INVALID, "with these inputs, a tensor inside the model gets a size that is "
-                                             "negative or too large");
+            return error_set(e, ERR_INVALID,
+                             "with these inputs, a tensor inside the model gets a size that is "
+                             "negative or too large");
     }
     s->size = plan_place(p, r->m->life, s->bytes, r->order, s->offset);
     s->total = s->size.slab;
@@ -286,9 +295,11 @@ static int reserve_slab(Run *r, Error *e)
     heap_free(r->slab);
     r->slab_bytes = 0;
     /* On huge pages where the system has them: fewer TLB misses. */
-    r->slab = heap_alloc((size_t)r->shape->size.slab, r->shape->size.slab >= 2 << 20 ? 2 << 20 : 64);
+    r->slab =
+        heap_alloc((size_t)r->shape->size.slab, r->shape->size.slab >= 2 << 20 ? 2 << 20 : 64);
     if (!r->slab)
-        return error_set(e, ERR_MEMORY, "out of memory: %lld bytes for temporaries", (long long)r->shape->size.slab);
+        return error_set(e, ERR_MEMORY, "out of memory: %lld bytes for temporaries",
+                         (long long)r->shape->size.slab);
     r->allocations++;
     r->slab_bytes = r->shape->size.slab;
     return 0;
@@ -357,7 +368,8 @@ static int execute(Run *r, Error *e)
         code = run_steps(r, e);
     for (int i = 0; i < r->m->p->noutput && code == 0; i++)
         if (!r->ptr[r->m->p->output[i].buffer])
-            code = error_set(e, ERR_INVALID, "output '%s' was not computed", r->m->p->output[i].name);
+            code =
+                error_set(e, ERR_INVALID, "output '%s' was not computed", r->m->p->output[i].name);
     return code;
 }
 
@@ -397,8 +409,8 @@ static void make_run(Context *ctx, void *arg)
         return;
     r->scratch = heap_alloc((size_t)r->m->scratch * (size_t)r->threads, 64);
     if (!r->scratch)
-        fail(ctx, ERR_MEMORY, "out of memory: %lld bytes of scratch for each of %d threads", (long long)r->m->scratch,
-             r->threads);
+        fail(ctx, ERR_MEMORY, "out of memory: %lld bytes of scratch for each of %d threads",
+             (long long)r->m->scratch, r->threads);
 }
 
 int run_new(Module *m, Pool *pool, int threads, Run **out, Error *e)
@@ -446,18 +458,20 @@ int run_set_input(Run *r, int input, Tensor *t, Error *e)
 {
     const Program *p = r->m->p;
     if (input < 0 || input >= p->ninput)
-        return error_set(e, ERR_INVALID, "there is no input %d: the model has %d", input, p->ninput);
+        return error_set(e, ERR_INVALID, "there is no input %d: the model has %d", input,
+                         p->ninput);
     const ProgramBuffer *b = &p->buffer[p->input[input].buffer];
     if (t->dtype != (DType)b->dtype)
-        return error_set(e, ERR_INVALID, "input '%s' is %s, the model wants %s", port_name(r, input),
-                         dtype_name(t->dtype), dtype_name((DType)b->dtype));
+        return error_set(e, ERR_INVALID, "input '%s' is %s, the model wants %s",
+                         port_name(r, input), dtype_name(t->dtype), dtype_name((DType)b->dtype));
     if (t->rank != b->rank)
-        return error_set(e, ERR_INVALID, "input '%s' has rank %d, the model wants %d", port_name(r, input),
-                         t->rank, b->rank);
+        return error_set(e, ERR_INVALID, "input '%s' has rank %d, the model wants %d",
+                         port_name(r, input), t->rank, b->rank);
     if (!layout_is_plain(&t->layout))
         return error_set(e, ERR_INVALID, "input '%s' is not row-major", port_name(r, input));
     if ((int64_t)t->bytes < tensor_elements(t) * dtype_size(t->dtype))
-        return error_set(e, ERR_INVALID, "input '%s' has less data than its shape says", port_name(r, input));
+        return error_set(e, ERR_INVALID, "input '%s' has less data than its shape says",
+                         port_name(r, input));
     tensor_ref(t);
     tensor_unref(r->input[input]);
     r->input[input] = t;

@@ -52,13 +52,15 @@ struct Run {
 };
 
 /* ---- memory.c ---- */
-/* ERR_MEMORY if the buffers of this plan, which `s->bytes` has, go over the limit; names the largest. */
+/* ERR_MEMORY if the buffers of this plan, which `s->bytes` has, go over the limit; names the
+ * largest. */
 int memory_check_plan(const Run *r, const ShapePlan *s, Error *e);
 /* May `bytes` more be taken now? For what the plan does not know. */
 int memory_check(const Run *r, int64_t bytes, Error *e);
 
 /* ---- guard.c ---- */
-/* Puts guarded copies in the place of the operands ptr[0..n), and back; a write beyond one is ERR_INTERNAL. */
+/* Puts guarded copies in the place of the operands ptr[0..n), and back; a write beyond one is
+ * ERR_INTERNAL. */
 int guard_enter(Run *r, int n, const int32_t *buffer, void **ptr, Error *e);
 int guard_leave(Run *r, int nread, int n, void **ptr, const char *name, Error *e);
 

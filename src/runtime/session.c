@@ -26,7 +26,8 @@ static int not_given(const char *what, lathe_error *e)
 
 void lathe_set_allocator(const lathe_allocator *a)
 {
-    const bool whole = a && a->alloc && a->free; /* memory of the one must not come to another's free */
+    /* memory of the one must not come to another's free */
+    const bool whole = a && a->alloc && a->free;
     heap_set_hooks(whole ? (HeapHooks){a->alloc, a->free, a->arg} : (HeapHooks){0});
 }
 
@@ -57,7 +58,8 @@ lathe_module *lathe_load(const char *path, lathe_error *error)
     return (lathe_module *)m;
 }
 
-lathe_module *lathe_load_memory(const void *data, size_t size, void (*free)(void *arg), void *arg, lathe_error *error)
+lathe_module *lathe_load_memory(const void *data, size_t size, void (*free)(void *arg), void *arg,
+                                lathe_error *error)
 {
     Error *e = (Error *)error;
     Module *m = NULL;
@@ -185,7 +187,8 @@ lathe_session *lathe_session_new(lathe_module *module, int threads, lathe_error 
         return NULL;
     }
     if (threads < 0 || threads > POOL_MAX_WORKERS) {
-        error_set(e, ERR_INVALID, "%d threads: 0 for all CPUs, at most %d", threads, POOL_MAX_WORKERS);
+        error_set(e, ERR_INVALID, "%d threads: 0 for all CPUs, at most %d", threads,
+                  POOL_MAX_WORKERS);
         return NULL;
     }
     if (module_runs_here(m, e) != 0)
@@ -233,30 +236,36 @@ static int check_tensor(const lathe_tensor *x, const char *name, Error *e)
     if (size == 0)
         return error_set(e, ERR_INVALID, "input '%s': %d is no element type", name, x->dtype);
     if (x->rank < 0 || x->rank > MAX_RANK)
-        return error_set(e, ERR_INVALID, "input '%s' has rank %d: 0 to %d", name, x->rank, MAX_RANK);
-    size_t room = (size_t)size; /* bytes if dims of 0 were 1: no product of some dims may overflow either */
+        return error_set(e, ERR_INVALID, "input '%s' has rank %d: 0 to %d", name, x->rank,
+                         MAX_RANK);
+    /* bytes if dims of 0 were 1: no product of some dims may overflow either */
+    size_t room = (size_t)size;
     bool empty = false;
     for (int k = 0; k < x->rank; k++) {
         const int64_t d = x->dim[k];
         empty |= d == 0;
-        if (d < 0 || __builtin_mul_overflow(room, d > 0 ? (size_t)d : 1, &room) || room > INT64_MAX / 4)
-            return error_set(e, ERR_INVALID, "input '%s': dim %d, %lld, is negative or too large", name, k, (long long)d);
+        if (d < 0 || __builtin_mul_overflow(room, d > 0 ? (size_t)d : 1, &room) ||
+            room > INT64_MAX / 4)
+            return error_set(e, ERR_INVALID, "input '%s': dim %d, %lld, is negative or too large",
+                             name, k, (long long)d);
     }
     if (!empty && !x->data)
         return error_set(e, ERR_INVALID, "input '%s' has no data", name);
-    return !empty && x->bytes < room ? error_set(e, ERR_INVALID, "input '%s' has %zu bytes, its shape says %zu", name,
-                                                 x->bytes, room)
-                                     : 0;
+    return !empty && x->bytes < room
+               ? error_set(e, ERR_INVALID, "input '%s' has %zu bytes, its shape says %zu", name,
+                           x->bytes, room)
+               : 0;
 }
 
-int lathe_give_input(lathe_session *s, int index, const lathe_tensor *x, void (*free)(void *arg), void *arg,
-                     lathe_error *error)
+int lathe_give_input(lathe_session *s, int index, const lathe_tensor *x, void (*free)(void *arg),
+                     void *arg, lathe_error *error)
 {
     Error *e = (Error *)error;
     if (!s || !x)
         return not_given(s ? "tensor" : "session", error);
     if (index < 0 || index >= s->ninput)
-        return error_set(e, ERR_INVALID, "there is no input %d: the model has %d", index, s->ninput);
+        return error_set(e, ERR_INVALID, "there is no input %d: the model has %d", index,
+                         s->ninput);
     SessionInput *in = &s->input[index];
     Tensor *t = &in->header[in->turn];
     int code = check_tensor(x, s->module->p->input[index].name, e);
@@ -287,16 +296,20 @@ static int no_name(const char *what, const char *name, int n, const ProgramPort 
 {
     char known[512] = "";
     for (int i = 0, at = 0; i < n && at < (int)sizeof known - 64; i++)
-        at += snprintf(known + at, sizeof known - (size_t)at, "%s'%.50s'", i > 0 ? ", " : "", port[i].name);
-    return error_set(e, ERR_INVALID, "there is no %s '%.200s'; the model has %s", what, name, known);
+        at += snprintf(known + at, sizeof known - (size_t)at, "%s'%.50s'", i > 0 ? ", " : "",
+                       port[i].name);
+    return error_set(e, ERR_INVALID, "there is no %s '%.200s'; the model has %s", what, name,
+                     known);
 }
 
-int lathe_set_input_named(lathe_session *s, const char *name, const lathe_tensor *x, lathe_error *error)
+int lathe_set_input_named(lathe_session *s, const char *name, const lathe_tensor *x,
+                          lathe_error *error)
 {
     if (!s || !name)
         return not_given(s ? "name" : "session", error);
     const int i = module_find_input(s->module, name);
-    return i < 0 ? no_name("input", name, s->ninput, s->module->p->input, (Error *)error) : lathe_set_input(s, i, x, error);
+    return i < 0 ? no_name("input", name, s->ninput, s->module->p->input, (Error *)error)
+                 : lathe_set_input(s, i, x, error);
 }
 
 /* ---- outputs ---- */
@@ -338,11 +351,13 @@ int lathe_get_output(const lathe_session *s, int index, lathe_tensor *out, lathe
     return LATHE_OK;
 }
 
-int lathe_get_output_named(const lathe_session *s, const char *name, lathe_tensor *out, lathe_error *error)
+int lathe_get_output_named(const lathe_session *s, const char *name, lathe_tensor *out,
+                           lathe_error *error)
 {
     if (!s || !name)
         return not_given(s ? "name" : "session", error);
     const Program *p = s->module->p;
     const int i = module_find_output(s->module, name);
-    return i < 0 ? no_name("output", name, p->noutput, p->output, (Error *)error) : lathe_get_output(s, i, out, error);
+    return i < 0 ? no_name("output", name, p->noutput, p->output, (Error *)error)
+                 : lathe_get_output(s, i, out, error);
 }

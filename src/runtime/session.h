@@ -6,8 +6,8 @@
 
 #include "runtime/module.h"
 
-/* An input has two headers that take turns: the next is filled and checked while the last is still in place, and
- * setting an input allocates nothing. */
+/* An input has two headers that take turns: the next is filled and checked while the last is still
+ * in place, and setting an input allocates nothing. */
 typedef struct SessionInput {
     Tensor header[2]; /* the session's reference to them never goes */
     int turn;         /* the one to fill next */

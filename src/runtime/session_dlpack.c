@@ -19,9 +19,10 @@ static void unref(void *t)
     tensor_unref(t);
 }
 
-/* `release(arg)` gives the caller's tensor back, once the input is in place: at once if it had to be copied. */
-static int take(lathe_session *s, int index, const DLTensor *t, uint64_t flags, void (*release)(void *arg), void *arg,
-                lathe_error *error)
+/* `release(arg)` gives the caller's tensor back, once the input is in place: at once if it had to
+ * be copied. */
+static int take(lathe_session *s, int index, const DLTensor *t, uint64_t flags,
+                void (*release)(void *arg), void *arg, lathe_error *error)
 {
     DlpackView v;
     Error *e = (Error *)error;
@@ -62,17 +63,20 @@ static void release_old(void *arg)
         t->deleter(t);
 }
 
-int lathe_set_input_from_dlpack(lathe_session *s, int index, DLManagedTensorVersioned *t, lathe_error *error)
+int lathe_set_input_from_dlpack(lathe_session *s, int index, DLManagedTensorVersioned *t,
+                                lathe_error *error)
 {
     if (!t)
         return error_set((Error *)error, ERR_INVALID, "no tensor was given");
     if (t->version.major != 1) /* the rest of the struct may be another then */
-        return error_set((Error *)error, ERR_UNSUPPORTED, "a DLPack tensor of version %u.%u: 1 is known", t->version.major,
+        return error_set((Error *)error, ERR_UNSUPPORTED,
+                         "a DLPack tensor of version %u.%u: 1 is known", t->version.major,
                          t->version.minor);
     return take(s, index, &t->dl_tensor, t->flags, release_versioned, t, error);
 }
 
-int lathe_set_input_from_dlpack_old(lathe_session *s, int index, DLManagedTensor *t, lathe_error *error)
+int lathe_set_input_from_dlpack_old(lathe_session *s, int index, DLManagedTensor *t,
+                                    lathe_error *error)
 {
     if (!t)
         return error_set((Error *)error, ERR_INVALID, "no tensor was given");

@@ -22,15 +22,22 @@ typedef struct Phase {
 static int call_phase(void *arg, int worker, int64_t begin, int64_t end)
 {
     const Phase *p = arg;
-    const KernelEnv env = {.abi_version = KERNEL_ABI_VERSION, .worker = (uint32_t)worker, .step = p->step};
+    const KernelEnv env = {
+        .abi_version = KERNEL_ABI_VERSION, .worker = (uint32_t)worker, .step = p->step};
     return p->fn(&env, p->buffer, p->sym, p->scratch + p->scratch_stride * worker, begin, end);
 }
 
 /* Phase i, for one step or its only one. */
-static int run_phase(Run *r, const KernelStep *k, const ProgramKernel *kernel, int i, int64_t step, float split_ns)
+static int run_phase(Run *r, const KernelStep *k, const ProgramKernel *kernel, int i, int64_t step,
+                     float split_ns)
 {
     const int64_t extent = r->at[k->extent[i]].i;
-    Phase phase = {r->m->phase[kernel->entry + i], step, r->kernel_buffer, r->kernel_sym, r->scratch, r->m->scratch};
+    Phase phase = {r->m->phase[kernel->entry + i],
+                   step,
+                   r->kernel_buffer,
+                   r->kernel_sym,
+                   r->scratch,
+                   r->m->scratch};
     const bool small = kernel->unit_ns > 0 && (float)extent * kernel->unit_ns < split_ns;
     return pool_run(r->pool, small ? 1 : r->threads, call_phase, &phase, extent);
 }
@@ -60,7 +67,8 @@ static int run_kernel(Run *r, const ProgramStep *s, Error *e)
     for (int i = 0; i < k.nread + k.nwrite; i++) {
         r->kernel_buffer[i] = r->ptr[k.buffer[i]];
         if (!r->kernel_buffer[i])
-            return error_set(e, ERR_INTERNAL, "kernel '%s': buffer %d has no memory", kernel->name, k.buffer[i]);
+            return error_set(e, ERR_INTERNAL, "kernel '%s': buffer %d has no memory", kernel->name,
+                             k.buffer[i]);
     }
     for (int i = 0; i < k.nsym; i++)
         r->kernel_sym[i] = r->at[k.sym[i]].i;
@@ -71,7 +79,8 @@ static int run_kernel(Run *r, const ProgramStep *s, Error *e)
     if (code != 0)
         return code;
     code = run_phases(r, &k, kernel, e);
-    const int damaged = guard_leave(r, k.nread, n, r->kernel_buffer, kernel->name, code == 0 ? e : NULL);
+    const int damaged =
+        guard_leave(r, k.nread, n, r->kernel_buffer, kernel->name, code == 0 ? e : NULL);
     return code != 0 ? code : damaged;
 }
 
@@ -92,7 +101,8 @@ static HostTensor host_tensor(const Run *r, int buffer)
 }
 
 /* After HOST_SIZE: variables from the dims of the dynamic outputs; known dims must agree. */
-static int take_sizes(Run *r, const ExternStep *x, const HostRow *row, const HostCall *call, Error *e)
+static int take_sizes(Run *r, const ExternStep *x, const HostRow *row, const HostCall *call,
+                      Error *e)
 {
     const Program *p = r->m->p;
     int n = 0;
@@ -104,8 +114,9 @@ static int take_sizes(Run *r, const ExternStep *x, const HostRow *row, const Hos
             if (x->var[n] >= 0)
                 r->at[p->var[x->var[n]].value].i = call->out[k].dim[d];
             else if (r->at[b->dim[d]].i != call->out[k].dim[d])
-                return error_set(e, ERR_INVALID, "%s: dim %d of output %d is %lld, expected %lld", row->name, d, k,
-                                 (long long)call->out[k].dim[d], (long long)r->at[b->dim[d]].i);
+                return error_set(e, ERR_INVALID, "%s: dim %d of output %d is %lld, expected %lld",
+                                 row->name, d, k, (long long)call->out[k].dim[d],
+                                 (long long)r->at[b->dim[d]].i);
         }
     }
     return 0;
@@ -119,7 +130,8 @@ static bool has_memory(const Run *r, int buffer)
 }
 
 /* After HOST_PLAN: outputs of ranks, and where they are known of dims, as the program says. */
-static int check_planned(const Run *r, const ExternStep *x, const HostRow *row, const HostCall *call, Error *e)
+static int check_planned(const Run *r, const ExternStep *x, const HostRow *row,
+                         const HostCall *call, Error *e)
 {
     for (int k = 0; k < x->nout; k++) {
         if (x->out[k] < 0)
@@ -129,7 +141,9 @@ static int check_planned(const Run *r, const ExternStep *x, const HostRow *row, 
         for (int d = 0; same && d < b->rank && !(row->dynamic >> k & 1); d++)
             same = call->out[k].dim[d] == r->at[b->dim[d]].i;
         if (!same)
-            return error_set(e, ERR_INVALID, "%s: output %d does not have the shape that was expected", row->name, k);
+            return error_set(e, ERR_INVALID,
+                             "%s: output %d does not have the shape that was expected", row->name,
+                             k);
     }
     return 0;
 }
@@ -199,7 +213,8 @@ static int run_read(Run *r, const int32_t *a, Error *e)
     const int64_t index = r->at[a[2]].i;
     if (!r->ptr[a[1]] || index < 0 || index >= r->bytes[a[1]] / dtype_size(t))
         return error_set(e, ERR_INVALID, "an element was read that is not there");
-    r->at[p->var[a[0]].value].i = dtype_read_int(t, (const char *)r->ptr[a[1]] + index * dtype_size(t));
+    r->at[p->var[a[0]].value].i =
+        dtype_read_int(t, (const char *)r->ptr[a[1]] + index * dtype_size(t));
     return 0;
 }
 
@@ -217,10 +232,12 @@ static int run_copy(Run *r, const int32_t *a, Error *e)
 {
     const int64_t to = a[1] < 0 ? 0 : r->at[a[1]].i, from = a[3] < 0 ? 0 : r->at[a[3]].i;
     const int64_t bytes = a[4] >= 0 ? r->at[a[4]].i : from < 0 ? -1 : r->bytes[a[2]] - from;
-    if (bytes < 0 || to < 0 || from < 0 || from > r->bytes[a[2]] - bytes || to > r->bytes[a[0]] - bytes)
-        return error_set(e, ERR_INVALID, "a copy of %lld bytes from %lld of %lld to %lld of %lld is out of range",
-                         (long long)bytes, (long long)from, (long long)r->bytes[a[2]], (long long)to,
-                         (long long)r->bytes[a[0]]);
+    if (bytes < 0 || to < 0 || from < 0 || from > r->bytes[a[2]] - bytes ||
+        to > r->bytes[a[0]] - bytes)
+        return error_set(e, ERR_INVALID,
+                         "a copy of %lld bytes from %lld of %lld to %lld of %lld is out of range",
+                         (long long)bytes, (long long)from, (long long)r->bytes[a[2]],
+                         (long long)to, (long long)r->bytes[a[0]]);
     if (bytes > 0 && (!r->ptr[a[0]] || !r->ptr[a[2]]))
         return error_set(e, ERR_INTERNAL, "a copy between buffers without memory");
     if (bytes > 0)
@@ -267,8 +284,10 @@ static int run_step(Run *r, int i, int *next, Error *e)
     case PSTEP_CHECK: {
         const int64_t want = r->at[a[0]].i, got = r->at[a[1]].i;
         if (want != got)
-            return error_set(e, ERR_INVALID, "%s: %lld is not %lld%s", p->text[a[2]], (long long)want, (long long)got,
-                             (want == 1 || got == 1) && want + got > 2 ? " (" BROADCAST_HINT ")" : "");
+            return error_set(e, ERR_INVALID, "%s: %lld is not %lld%s", p->text[a[2]],
+                             (long long)want, (long long)got,
+                             (want == 1 || got == 1) && want + got > 2 ? " (" BROADCAST_HINT ")"
+                                                                       : "");
         return 0;
     }
     case PSTEP_COUNT:

@@ -1,5 +1,5 @@
-/* How long batches take. Kept for powers of two alone: what is kept for more sizes is seen less often, and of many
- * uncertain values one is always too good to be true. */
+/* How long batches take. Kept for powers of two alone: what is kept for more sizes is seen less
+ * often, and of many uncertain values one is always too good to be true. */
 #include <math.h>
 
 #include "sched/batcher.h"

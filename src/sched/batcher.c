@@ -1,13 +1,15 @@
-/* Those that wait are a list in the order of deadlines, added to from its end: late comers mostly have late
- * deadlines. */
+/* Those that wait are a list in the order of deadlines, added to from its end: late comers mostly
+ * have late deadlines. */
 #include "sched/batcher.h"
 
 #include <assert.h>
 
-#define ENOUGH 1.02 /* a batch that takes so much more time a request than the best is good enough */
+/* a batch that takes so much more time a request than the best is good enough */
+#define ENOUGH 1.02
 
 typedef struct Source {
-    int64_t given; /* requests so far; never less than the source that is given to now when it begins to wait */
+    /* requests so far; never less than the source that is given to now when it begins to wait */
+    int64_t given;
     int waiting;
 } Source;
 
@@ -36,7 +38,10 @@ Batcher *batcher_new(Arena *a, const BatchProfile *profile)
     return b;
 }
 
-static Source *source_of(Batcher *b, const Request *r) { return &b->source[(unsigned)r->source % BATCH_SOURCES]; }
+static Source *source_of(Batcher *b, const Request *r)
+{
+    return &b->source[(unsigned)r->source % BATCH_SOURCES];
+}
 
 void batcher_add(Batcher *b, Request *r)
 {
@@ -140,7 +145,8 @@ static int choose_urgent(Batcher *b, const Times *t, int64_t now, BatcherStep *o
     return n;
 }
 
-/* The first request from which on a batch of n is in time; *left: how many these are of `have` at `from`. */
+/* The first request from which on a batch of n is in time; *left: how many these are of `have` at
+ * `from`. */
 static Request *in_time(Request *from, int64_t *left, int64_t due)
 {
     for (; *left > 0 && from->deadline < due; from = from->next)
@@ -197,7 +203,8 @@ static int64_t hold_until(const Batcher *b, const Times *t, int n)
     if (n >= b->profile->max || n < b->counts.waiting ||
         (double)t->at[n + 1] / (n + 1) * ENOUGH > (double)t->at[n] / n)
         return INT64_MIN;
-    const int64_t saved = b->newest + t->at[n] + t->at[1] - t->at[n + 1], last = b->first->deadline - t->at[n + 1];
+    const int64_t saved = b->newest + t->at[n] + t->at[1] - t->at[n + 1],
+                  last = b->first->deadline - t->at[n + 1];
     return saved < last ? saved : last;
 }
 

@@ -8,14 +8,17 @@
 #define OVER 0.98      /* a factor from there on is 1 */
 #define STEP 0.5       /* of the way that the factor and the rate go to those of the period */
 #define BALANCE 0.2    /* of the pot is given in a period, beside what is paid in it */
-#define CLEAN 0.01     /* samples that are late are work in vain, and nobody's credit: less of them than make an overload */
+/* samples that are late are work in vain, and nobody's credit: less of them than make an
+ * overload */
+#define CLEAN 0.01
 #define WIDER 1.1      /* `narrow`, in a period without */
 #define LEAST_BUSY 0.2 /* of a share of time less than that nothing follows for all of it */
 #define LEAST_WINDOW 2.0
 
 Governor governor_new(int64_t now) { return (Governor){.factor = 1, .narrow = 1, .since = now}; }
 
-/* Multiples of the golden ratio are spread evenly, however many there are. All credits and the pot add up to nothing. */
+/* Multiples of the golden ratio are spread evenly, however many there are. All credits and the pot
+ * add up to nothing. */
 void governor_join(Governor *g, GovernorShare *s, int number)
 {
     *s = (GovernorShare){.credit = fmod(number * 0.6180339887498949, 1) - 0.5};
@@ -35,8 +38,9 @@ void governor_report(Governor *g, bool late)
     g->late += late;
 }
 
-/* Once for each sample that comes to be due: a stream's part of what is paid. It is the same for all that ask in a period: by what is in
- * the pot just then, who asks together with many others would have less each time. What one cannot take others have. */
+/* Once for each sample that comes to be due: a stream's part of what is paid. It is the same for
+ * all that ask in a period: by what is in the pot just then, who asks together with many others
+ * would have less each time. What one cannot take others have. */
 static void give(Governor *g, GovernorShare *s)
 {
     if (s->asked)

@@ -1,27 +1,32 @@
-/* How much of what is asked for is begun. Where that is more than can be done, all streams have fewer samples, evenly.
+/* How much of what is asked for is begun. Where that is more than can be done, all streams have
+ * fewer samples, evenly.
  *
  *     if (governor_ask(&g, &share, dear))   granted; else it waits for its turn
  *     while ((s = governor_next(&g)))       the turn of s has come
  *     governor_close(&g, &share, !late); governor_report(&g, late);     its sample has ended
  *
- * Told of each sample whether it was in time, it goes by periods. As long as they are, all is granted. Where workers
- * have no time left (GOVERNOR_FULL) and more than GOVERNOR_LATE of what is finished was late, there is overload. (What is
- * late although workers have time is so for a reason of its own, and all others need not wait for it.)
+ * Told of each sample whether it was in time, it goes by periods. As long as they are, all is
+ * granted. Where workers have no time left (GOVERNOR_FULL) and more than GOVERNOR_LATE of what is
+ * finished was late, there is overload. (What is late although workers have time is so for a reason
+ * of its own, and all others need not wait for it.)
  *
- * **In overload** as many samples are under way as fit into a *window*: what can be done in GOVERNOR_SPAN, by what was done
- * beside how busy workers were. Those that are due beyond that wait. Whenever one ends, the next is the one with the most
+ * **In overload** as many samples are under way as fit into a *window*: what can be done in
+ * GOVERNOR_SPAN, by what was done beside how busy workers were. Those that are due beyond that
+ * wait. Whenever one ends, the next is the one with the most
  *
  *     credit of its stream - what it costs more than others
  *
- * so that no worker waits while somebody wants a sample, and yet the cheap ones of many are taken, not the first that
- * comes. Each sample that is granted costs its stream a credit, which all that ask share by how often they do: credits are
- * about zero on the average, and rates are lowered by the same *factor*, which is what was granted of what was asked of late.
- * Overload is over when that is nearly all.
+ * so that no worker waits while somebody wants a sample, and yet the cheap ones of many are taken,
+ * not the first that comes. Each sample that is granted costs its stream a credit, which all that
+ * ask share by how often they do: credits are about zero on the average, and rates are lowered by
+ * the same *factor*, which is what was granted of what was asked of late. Overload is over when
+ * that is nearly all.
  *
- * (Deficit round robin, Shreedhar and Varghese, SIGCOMM 1995, with what is dear put off; the window is Little's law. Deciding at
- * once, when a sample comes to be due, by credit and window alone took dear samples wherever credits were high: two thirds of
- * what can be done. A rate that is raised and lowered follows bursts too late: a fifth of workers' time was left, or a fifth of
- * the samples was late.) */
+ * (Deficit round robin, Shreedhar and Varghese, SIGCOMM 1995, with what is dear put off; the window
+ * is Little's law. Deciding at once, when a sample comes to be due, by credit and window alone took
+ * dear samples wherever credits were high: two thirds of what can be done. A rate that is raised
+ * and lowered follows bursts too late: a fifth of workers' time was left, or a fifth of the samples
+ * was late.) */
 #ifndef LATHE_SCHED_GOVERNOR_H
 #define LATHE_SCHED_GOVERNOR_H
 
@@ -34,7 +39,8 @@
 #define GOVERNOR_FULL 0.9       /* so much of their time taken, workers have none left */
 #define GOVERNOR_SPAN 0.1       /* seconds */
 #define GOVERNOR_CREDIT 4.0     /* the most */
-#define GOVERNOR_DEBT 1.0       /* who has so much less than others waits, though there may be time */
+/* who has so much less than others waits, though there may be time */
+#define GOVERNOR_DEBT 1.0
 
 typedef struct GovernorShare GovernorShare;
 struct GovernorShare { /* a stream's */
@@ -70,18 +76,21 @@ void governor_join(Governor *g, GovernorShare *s, int number);
 void governor_leave(Governor *g, GovernorShare *s);
 /* One sample was finished (late: after its deadline, or given up). */
 void governor_report(Governor *g, bool late);
-/* One was not even asked for, because the one before was under way: that counts as late, or in overload as not granted. */
+/* One was not even asked for, because the one before was under way: that counts as late, or in
+ * overload as not granted. */
 void governor_miss(Governor *g, GovernorShare *s);
-/* May a stream take the sample that is due? False: it waits, and may ask again (dear: as it is now). */
+/* May a stream take the sample that is due? False: it waits, and may ask again (dear: as it is
+ * now). */
 bool governor_ask(Governor *g, GovernorShare *s, double dear);
 /* It does not wait any more, but may ask for the same sample again. */
 void governor_withdraw(Governor *g, GovernorShare *s);
 /* The one that may begin now: its sample is under way, and whoever calls tells it. NULL: none. */
 GovernorShare *governor_next(Governor *g);
-/* What was granted, or is waited for, is over, or never will be. Not used: it came to nothing, and the stream has its credit again. */
+/* What was granted, or is waited for, is over, or never will be. Not used: it came to nothing, and
+ * the stream has its credit again. */
 void governor_close(Governor *g, GovernorShare *s, bool used);
-/* Called now and then, with the busy seconds of a worker so far (of all of them, divided by their number): at the end of a
- * period sets what the next one goes by. True: the factor changed. */
+/* Called now and then, with the busy seconds of a worker so far (of all of them, divided by their
+ * number): at the end of a period sets what the next one goes by. True: the factor changed. */
 bool governor_tick(Governor *g, int64_t now, double busy_seconds);
 
 #endif

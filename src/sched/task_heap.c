@@ -1,14 +1,15 @@
-/* A tree in which no task comes before its parent. A task's children are a list by `next`; `prev` is the sibling
- * before, or the parent for the first of them.
+/* A tree in which no task comes before its parent. A task's children are a list by `next`; `prev`
+ * is the sibling before, or the parent for the first of them.
  *
  *     first            merging two trees: the later root becomes the first child of the other
- *       |              taking a root out: its children are merged in pairs, then the pairs from the last to the first
- *     child - next - next */
+ *       |              taking a root out: its children are merged in pairs, then the pairs from the
+ * last to the first child - next - next */
 #include "sched/task_heap.h"
 
 static bool before(const TaskHeap *h, const Task *a, const Task *b)
 {
-    const int64_t x = h->by_ready ? a->ready : a->deadline, y = h->by_ready ? b->ready : b->deadline;
+    const int64_t x = h->by_ready ? a->ready : a->deadline,
+                  y = h->by_ready ? b->ready : b->deadline;
     return x != y ? x < y : a->order < b->order;
 }
 

@@ -1,6 +1,6 @@
-/* Tasks by urgency: a pairing heap whose links lie in the tasks, so that any number of them needs no memory.
- * (Fredman, Sedgewick, Sleator, Tarjan: The pairing heap, 1986.) Adding takes constant time, taking out the
- * logarithm, amortised. */
+/* Tasks by urgency: a pairing heap whose links lie in the tasks, so that any number of them needs
+ * no memory. (Fredman, Sedgewick, Sleator, Tarjan: The pairing heap, 1986.) Adding takes constant
+ * time, taking out the logarithm, amortised. */
 #ifndef LATHE_SCHED_TASK_HEAP_H
 #define LATHE_SCHED_TASK_HEAP_H
 

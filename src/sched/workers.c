@@ -1,5 +1,6 @@
-/* Two heaps under one lock: tasks that sleep, by when they are ready, and tasks that are due, by deadline. One idle
- * worker watches: it waits until the first of those that sleep is ready; the others wait until they are called. */
+/* Two heaps under one lock: tasks that sleep, by when they are ready, and tasks that are due, by
+ * deadline. One idle worker watches: it waits until the first of those that sleep is ready; the
+ * others wait until they are called. */
 #include "sched/workers.h"
 
 #include <pthread.h>
@@ -18,7 +19,8 @@ typedef struct Worker {
 
 struct Workers {
     pthread_mutex_t lock; /* guards all below but n, and all fields of tasks but `run` */
-    pthread_cond_t wake;  /* a task is due, or ready earlier than the worker that watches knows, or `stop` */
+    /* a task is due, or ready earlier than the worker that watches knows, or `stop` */
+    pthread_cond_t wake;
     pthread_cond_t ended; /* a task that somebody waits for */
     TaskHeap sleeping, due;
     uint64_t order;
@@ -57,7 +59,10 @@ static void wake_sleepers(Workers *w, int64_t now)
     }
 }
 
-static bool is_unwatched(const Workers *w) { return w->sleeping.first && w->sleeping.first->ready < w->watched; }
+static bool is_unwatched(const Workers *w)
+{
+    return w->sleeping.first && w->sleeping.first->ready < w->watched;
+}
 
 static void wait_for_wake(Workers *w)
 {
@@ -146,7 +151,8 @@ int workers_new(int n, Workers **out, Error *e)
         const int code = pthread_create(&me->thread, NULL, worker_main, me);
         if (code != 0) {
             workers_free(w);
-            return error_set(e, ERR_MEMORY, "worker %d of %d: %s", me->index + 1, n, strerror(code));
+            return error_set(e, ERR_MEMORY, "worker %d of %d: %s", me->index + 1, n,
+                             strerror(code));
         }
     }
     *out = w;
@@ -221,7 +227,10 @@ WorkersCounts workers_counts(Workers *w)
     int64_t busy = w->busy;
     for (int i = 0; i < w->n; i++)
         busy += w->worker[i].began > 0 ? now - w->worker[i].began : 0;
-    const WorkersCounts c = {.workers = w->n, .tasks = w->tasks, .busy = (double)busy * 1e-6, .waiting = waiting(w),
+    const WorkersCounts c = {.workers = w->n,
+                             .tasks = w->tasks,
+                             .busy = (double)busy * 1e-6,
+                             .waiting = waiting(w),
                              .late = w->late};
     pthread_mutex_unlock(&w->lock);
     return c;

@@ -3,10 +3,10 @@
  *     Task t = {.run = decode_some};
  *     workers_submit(w, &t, deadline, 0);
  *
- * A task is a small piece of work (milliseconds): what takes longer comes back in pieces, so that urgent work waits
- * for one piece at most. It belongs to who made it, is in the queue at most once, and never runs on two workers at
- * once: submitted while it runs, it runs again afterwards. Equal deadlines go in the order of submission. Nothing is
- * allocated.
+ * A task is a small piece of work (milliseconds): what takes longer comes back in pieces, so that
+ * urgent work waits for one piece at most. It belongs to who made it, is in the queue at most once,
+ * and never runs on two workers at once: submitted while it runs, it runs again afterwards. Equal
+ * deadlines go in the order of submission. Nothing is allocated.
  *
  *     rest --submit--> sleeps (until `ready`) --> due --> runs --> rest, or again */
 #ifndef LATHE_SCHED_WORKERS_H
@@ -40,13 +40,16 @@ typedef struct Workers Workers;
 int workers_new(int n, Workers **out, Error *e);
 /* Waits for tasks that run; what waits is not run. NULL is allowed. */
 void workers_free(Workers *w);
-/* From any thread. `deadline`: us of clock_machine; `ready`: it is not run before (0: at once). A task that waits
- * already gets the earlier deadline and the earlier `ready` of both. What a thread did before is seen by the task. */
+/* From any thread. `deadline`: us of clock_machine; `ready`: it is not run before (0: at once). A
+ * task that waits already gets the earlier deadline and the earlier `ready` of both. What a thread
+ * did before is seen by the task. */
 void workers_submit(Workers *w, Task *t, int64_t deadline, int64_t ready);
-/* Takes a task out, and waits for it if it runs (not from within a task): afterwards nobody touches it. What submits
- * it meanwhile, itself too, does nothing; who may submit it later has to be stopped first. */
+/* Takes a task out, and waits for it if it runs (not from within a task): afterwards nobody touches
+ * it. What submits it meanwhile, itself too, does nothing; who may submit it later has to be
+ * stopped first. */
 void workers_cancel(Workers *w, Task *t);
-/* Tasks that could run now and have no worker: would a worker that waits for something keep others from theirs? */
+/* Tasks that could run now and have no worker: would a worker that waits for something keep others
+ * from theirs? */
 int64_t workers_waiting(Workers *w);
 
 typedef struct WorkersCounts {

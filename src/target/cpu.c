@@ -1,10 +1,10 @@
 /* cpuid: features, model and caches.
  *
  * A feature counts only if the operating system saves its registers (xgetbv): a CPU with AVX-512
- * under a system without it must run AVX2 code. Tiles (AMX) must also be asked for, once a process, before a thread
- * touches one: Linux keeps their 8 KiB a thread only for those who do, and from then on refuses them small stacks for
- * signals. So only who is about to run tiles asks, or who compiles for this very machine
- * (target_native). Caches come from the deterministic cache leaves
+ * under a system without it must run AVX2 code. Tiles (AMX) must also be asked for, once a process,
+ * before a thread touches one: Linux keeps their 8 KiB a thread only for those who do, and from
+ * then on refuses them small stacks for signals. So only who is about to run tiles asks, or who
+ * compiles for this very machine (target_native). Caches come from the deterministic cache leaves
  * (4 on Intel, 0x8000001d on AMD: the same format), else from sysconf. */
 #include "target/cpu.h"
 

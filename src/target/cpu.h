@@ -22,7 +22,7 @@
     X(AVX512BW, "AVX-512 BW", 7, 0, 'b', 30, 0xe6)                                                 \
     X(AVX512VL, "AVX-512 VL", 7, 0, 'b', 31, 0xe6)                                                 \
     X(AVX512VNNI, "AVX-512 VNNI", 7, 0, 'c', 11, 0xe6)                                             \
-    X(AVXVNNI, "AVX-VNNI", 7, 1, 'a', 4, 0x6)                                                          \
+    X(AVXVNNI, "AVX-VNNI", 7, 1, 'a', 4, 0x6)                                                      \
     X(AVX512BF16, "AVX-512 BF16", 7, 1, 'a', 5, 0xe6)                                              \
     X(AMX_BF16, "AMX BF16", 7, 0, 'd', 22, 0x600e6)                                                \
     X(AMX_TILE, "AMX TILE", 7, 0, 'd', 24, 0x600e6)                                                \
@@ -47,7 +47,8 @@ typedef struct Cpu {
 } Cpu;
 
 Cpu cpu_detect(void);
-/* Asks the system for tiles, if the CPU has them: they are the process's then, or has[CPU_AMX_TILE] is false. */
+/* Asks the system for tiles, if the CPU has them: they are the process's then, or has[CPU_AMX_TILE]
+ * is false. */
 void cpu_ask_for_tiles(Cpu *cpu);
 const char *cpu_feature_text(CpuFeature f);
 

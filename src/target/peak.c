@@ -21,7 +21,8 @@ static double fma_avx2(void *buffer, int64_t size, int64_t n)
 {
     (void)buffer;
     (void)size;
-#define EACH(X) X("0") X("1") X("2") X("3") X("4") X("5") X("6") X("7") X("8") X("9") X("10") X("11")
+#define EACH(X)                                                                                    \
+    X("0") X("1") X("2") X("3") X("4") X("5") X("6") X("7") X("8") X("9") X("10") X("11")
 #define ZERO_ONE(k) ZERO("ymm", k)
 #define FMA_ONE(k) FMA("ymm", "12", "13", k)
     __asm__ volatile(EACH(ZERO_ONE) ZERO("ymm", "12") ZERO("ymm", "13")
@@ -45,13 +46,14 @@ __attribute__((target("avx512f"))) static double fma_avx512(void *buffer, int64_
     X("12") X("13") X("14") X("15") X("16") X("17") X("18") X("19") X("20") X("21") X("22") X("23")
 #define ZERO_ONE(k) "vpxorq %%zmm" k ", %%zmm" k ", %%zmm" k "\n\t"
 #define FMA_ONE(k) FMA("zmm", "24", "25", k)
-    __asm__ volatile(EACH(ZERO_ONE) ZERO_ONE("24") ZERO_ONE("25")
-                     "1:\n\t" EACH(FMA_ONE) "dec %0\n\tjnz 1b\n\tvzeroupper"
+    __asm__ volatile(EACH(ZERO_ONE) ZERO_ONE("24")
+                         ZERO_ONE("25") "1:\n\t" EACH(FMA_ONE) "dec %0\n\tjnz 1b\n\tvzeroupper"
                      : "+r"(n)
                      :
                      : "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",
                        "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "xmm16",
-                       "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25");
+                       "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24",
+                       "xmm25");
 #undef EACH
 #undef ZERO_ONE
 #undef FMA_ONE
@@ -63,9 +65,11 @@ static double madd_avx2(void *buffer, int64_t size, int64_t n)
 {
     (void)buffer;
     (void)size;
-#define EACH(X) X("0") X("1") X("2") X("3") X("4") X("5") X("6") X("7") X("8") X("9") X("10") X("11")
+#define EACH(X)                                                                                    \
+    X("0") X("1") X("2") X("3") X("4") X("5") X("6") X("7") X("8") X("9") X("10") X("11")
 #define ZERO_ONE(k) ZERO("ymm", k)
-#define MADD_ONE(k) "vpmaddwd %%ymm12, %%ymm13, %%ymm14\n\tvpaddd %%ymm14, %%ymm" k ", %%ymm" k "\n\t"
+#define MADD_ONE(k)                                                                                \
+    "vpmaddwd %%ymm12, %%ymm13, %%ymm14\n\tvpaddd %%ymm14, %%ymm" k ", %%ymm" k "\n\t"
     __asm__ volatile(EACH(ZERO_ONE) ZERO("ymm", "12") ZERO("ymm", "13")
                      "1:\n\t" EACH(MADD_ONE) "dec %0\n\tjnz 1b\n\tvzeroupper"
                      : "+r"(n)
@@ -98,7 +102,8 @@ static double madd_avx2(void *buffer, int64_t size, int64_t n)
                            "xmm24", "xmm25", "xmm26");                                             \
         return 24 * (operations);                                                                  \
     }
-#define MADD_ONE(k) "vpmaddwd %%zmm24, %%zmm25, %%zmm26\n\tvpaddd %%zmm26, %%zmm" k ", %%zmm" k "\n\t"
+#define MADD_ONE(k)                                                                                \
+    "vpmaddwd %%zmm24, %%zmm25, %%zmm26\n\tvpaddd %%zmm26, %%zmm" k ", %%zmm" k "\n\t"
 #define BF16_ONE(k) "vdpbf16ps %%zmm24, %%zmm25, %%zmm" k "\n\t"
 #define INT8_ONE(k) "vpdpbusd %%zmm24, %%zmm25, %%zmm" k "\n\t"
 DOT_AVX512(madd_avx512, MADD_ONE, 32 * 2)
@@ -119,9 +124,10 @@ static const uint8_t whole_tiles[64] = {
         (void)buffer;                                                                              \
         (void)size;                                                                                \
         __asm__ volatile("ldtilecfg %1\n\t" /* clears them */                                      \
-                         "1:\n\t" dot " %%tmm7, %%tmm6, %%tmm0\n\t" dot " %%tmm7, %%tmm6, %%tmm1\n\t" \
-                         dot " %%tmm7, %%tmm6, %%tmm2\n\t" dot " %%tmm7, %%tmm6, %%tmm3\n\t"       \
-                         dot " %%tmm7, %%tmm6, %%tmm4\n\t" dot " %%tmm7, %%tmm6, %%tmm5\n\t"       \
+                         "1:\n\t" dot " %%tmm7, %%tmm6, %%tmm0\n\t" dot                            \
+                         " %%tmm7, %%tmm6, %%tmm1\n\t" dot " %%tmm7, %%tmm6, %%tmm2\n\t" dot       \
+                         " %%tmm7, %%tmm6, %%tmm3\n\t" dot " %%tmm7, %%tmm6, %%tmm4\n\t" dot       \
+                         " %%tmm7, %%tmm6, %%tmm5\n\t"                                             \
                          "dec %0\n\tjnz 1b\n\ttilerelease"                                         \
                          : "+r"(n)                                                                 \
                          : "m"(whole_tiles)                                                        \
@@ -271,7 +277,8 @@ static int measure(PeakRun *r, double *out, Error *e)
         t[k] = (PeakThread){r, k};
         if (start_thread(&thread[k], &t[k], cpu[k]) != 0)
             /* The others wait at the barrier for good: nothing to go back to. */
-            return error_set(e, ERR_MEMORY, "peak: thread %d of %d could not be started", k, r->threads);
+            return error_set(e, ERR_MEMORY, "peak: thread %d of %d could not be started", k,
+                             r->threads);
     }
     for (int k = 0; k < r->threads; k++)
         pthread_join(thread[k], NULL);
@@ -303,7 +310,10 @@ int peak_gops(int threads, PeakProduct product, double *out, Error *e)
     if (code != ERR_OK || !k.product[product])
         return code;
     const bool f32 = product == PEAK_F32;
-    PeakRun r = {.kernel = k.product[product], .n = f32 ? 200000 : 40000, .threads = threads, .repeats = f32 ? 80 : 40};
+    PeakRun r = {.kernel = k.product[product],
+                 .n = f32 ? 200000 : 40000,
+                 .threads = threads,
+                 .repeats = f32 ? 80 : 40};
     code = measure(&r, out, e);
     *out *= 1e-9;
     return code;

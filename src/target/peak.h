@@ -12,19 +12,30 @@
 typedef enum PeakMemory { PEAK_L1, PEAK_L2, PEAK_L3, PEAK_DRAM, PEAK_MEMORIES } PeakMemory;
 typedef enum PeakAccess { PEAK_READ, PEAK_WRITE, PEAK_COPY, PEAK_ACCESSES } PeakAccess;
 
-/* What multiplies: fused multiply-adds of f32, and the products of narrow types (loop/intrinsic.h). In module files. */
-typedef enum PeakProduct { PEAK_F32, PEAK_I16, PEAK_BF16, PEAK_INT8, PEAK_TILE_BF16, PEAK_TILE_INT8, PEAK_PRODUCTS } PeakProduct;
+/* What multiplies: fused multiply-adds of f32, and the products of narrow types (loop/intrinsic.h).
+ * In module files. */
+typedef enum PeakProduct {
+    PEAK_F32,
+    PEAK_I16,
+    PEAK_BF16,
+    PEAK_INT8,
+    PEAK_TILE_BF16,
+    PEAK_TILE_INT8,
+    PEAK_PRODUCTS
+} PeakProduct;
 
 typedef struct PeakResult {
     int threads;
     double ghz;    /* from a chain of additions, one a cycle */
-    double gops[PEAK_PRODUCTS]; /* 10^9 a second, a multiply-add is two; 0: the machine has no such instruction */
+    /* 10^9 a second, a multiply-add is two; 0: the machine has no such instruction */
+    double gops[PEAK_PRODUCTS];
     double gbs[PEAK_MEMORIES][PEAK_ACCESSES]; /* 10^9 bytes a second; a copy counts both sides */
 } PeakResult;
 
 /* "bf16 tiles" */
 const char *peak_product_name(PeakProduct product);
-/* Of one kind of product: about 50 ms; 0: the machine has no such instruction. ERR_UNSUPPORTED without AVX2. */
+/* Of one kind of product: about 50 ms; 0: the machine has no such instruction. ERR_UNSUPPORTED
+ * without AVX2. */
 int peak_gops(int threads, PeakProduct product, double *out, Error *e);
 /* Everything: about a second. ERR_MEMORY if the buffers cannot be had. */
 int peak_measure(int threads, PeakResult *out, Error *e);

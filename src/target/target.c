@@ -38,7 +38,8 @@ typedef struct Level {
 
 static const Level levels[] = {
     {"avx2", NEED_AVX2, LLVM_AVX2, "haswell", "znver3", 32, 16, false, false, false, false},
-    {"avx2-vnni", NEED_AVX2_VNNI, LLVM_AVX2_VNNI, "alderlake", "znver5", 32, 16, false, true, false, false},
+    {"avx2-vnni", NEED_AVX2_VNNI, LLVM_AVX2_VNNI, "alderlake", "znver5", 32, 16, false, true, false,
+     false},
     {"avx512", NEED_AVX512, LLVM_AVX512, "skylake-avx512", "znver4", 64, 32, true, false, false,
      false},
     {"avx512-vnni", NEED_VNNI, LLVM_VNNI, "icelake-server", "znver4", 64, 32, true, true, false,
@@ -110,15 +111,16 @@ static const char *cpu_tuning(const Cpu *cpu)
     return NULL;
 }
 
-/* Vector FMAs a cycle: two everywhere, but one of 512 bits on Zen 4, which splits them in halves. */
+/* Vector FMAs a cycle: two everywhere, but one of 512 bits on Zen 4, which splits them in
+ * halves. */
 static int fma_rate(const Level *level, const Cpu *cpu)
 {
     const bool halves = cpu->vendor == CPU_AMD && cpu->family == 0x19;
     return level->vector_bytes == 64 && halves ? 1 : 2;
 }
 
-/* Measured: Zen 3 57 to 80 GB/s at 3.5 GHz, a server of Intel's, whose l3 lies along a mesh, 30 at 3.8. Those of the first kind
- * are rings of few cores. */
+/* Measured: Zen 3 57 to 80 GB/s at 3.5 GHz, a server of Intel's, whose l3 lies along a mesh, 30
+ * at 3.8. Those of the first kind are rings of few cores. */
 static int l3_rate(const Cpu *cpu)
 {
     return cpu->vendor == CPU_INTEL && cpu->has[CPU_AVX512F] ? 8 : 16;
@@ -165,10 +167,11 @@ int target_find(const char *name, Target *out, Error *e)
     }
     const Level *level = level_find(name);
     if (!level)
-        return error_set(e, ERR_INVALID,
-                         "target '%s' is not known: use native, avx2, avx2-vnni, avx512, "
-                         "avx512-vnni, avx512-bf16 or amx, or a CPU's name such as znver4 or sapphirerapids",
-                         name);
+        return error_set(
+            e, ERR_INVALID,
+            "target '%s' is not known: use native, avx2, avx2-vnni, avx512, "
+            "avx512-vnni, avx512-bf16 or amx, or a CPU's name such as znver4 or sapphirerapids",
+            name);
     const Cpu cpu = cpu_detect();
     *out = make_target(level, &cpu);
     for (size_t k = 0; k < sizeof cpus / sizeof cpus[0]; k++)
@@ -184,9 +187,12 @@ bool target_runs(const Target *t, const char **missing)
         cpu_ask_for_tiles(&cpu);
     const int lacks = level ? level_missing(level, &cpu) : -1;
     if (missing && lacks == CPU_AMX_TILE && cpu.tiles_refused)
-        *missing = "AMX tiles, which the system refuses this process (it takes Linux 5.16, and signal stacks of 16 KiB)";
+        *missing = "AMX tiles, which the system refuses this process (it takes Linux 5.16, and "
+                   "signal stacks of 16 KiB)";
     else if (missing)
-        *missing = !level ? "a known level" : lacks < 0 ? NULL : cpu_feature_text((CpuFeature)lacks);
+        *missing = !level      ? "a known level"
+                   : lacks < 0 ? NULL
+                               : cpu_feature_text((CpuFeature)lacks);
     return level && lacks < 0;
 }
 

@@ -1,9 +1,10 @@
-/* Targets: what a CPU can do, as data. Code generation and templates read these fields and nothing else;
- * nothing assumes the CPU of the machine that builds or compiles.
+/* Targets: what a CPU can do, as data. Code generation and templates read these fields and nothing
+ * else; nothing assumes the CPU of the machine that builds or compiles.
  *
- * Levels (lathe --target NAME): "avx2" (AVX2, FMA, F16C: the lowest supported), "avx2-vnni" (AVX-VNNI), "avx512" (F, BW,
- * DQ, VL), "avx512-vnni", "avx512-bf16", "amx"; "native" detects. A level above the machine's can be compiled for but not
- * run. Each level includes the ones before it, but none includes "avx2-vnni". */
+ * Levels (lathe --target NAME): "avx2" (AVX2, FMA, F16C: the lowest supported), "avx2-vnni"
+ * (AVX-VNNI), "avx512" (F, BW, DQ, VL), "avx512-vnni", "avx512-bf16", "amx"; "native" detects. A
+ * level above the machine's can be compiled for but not run. Each level includes the ones before
+ * it, but none includes "avx2-vnni". */
 #ifndef LATHE_TARGET_TARGET_H
 #define LATHE_TARGET_TARGET_H
 
@@ -35,8 +36,9 @@ static inline int target_lanes(const Target *t, int element_bytes)
 Target target_native(void);
 /* By level name; cache sizes are the machine's. ERR_INVALID names the levels there are. */
 int target_find(const char *name, Target *out, Error *e);
-/* May code for `t` run here? If not, `missing` names the feature. Tiles, where it has them, are asked of the system: whoever
- * runs no such code may go on having signal stacks that are too small for them. */
+/* May code for `t` run here? If not, `missing` names the feature. Tiles, where it has them, are
+ * asked of the system: whoever runs no such code may go on having signal stacks that are too small
+ * for them. */
 bool target_runs(const Target *t, const char **missing);
 /* For code that is run while compiling: `t` if that runs here, else this machine. */
 Target target_here(const Target *t);

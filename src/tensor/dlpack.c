@@ -13,11 +13,12 @@ typedef struct TypeRow {
 } TypeRow;
 
 static const TypeRow types[] = {
-    {DT_I2, 0, 2},         {DT_I4, 0, 4},          {DT_I8, 0, 8},    {DT_I16, 0, 16},         {DT_I32, 0, 32},
-    {DT_I64, 0, 64},       {DT_U2, 1, 2},          {DT_U4, 1, 4},    {DT_U8, 1, 8},           {DT_U16, 1, 16},
-    {DT_U32, 1, 32},       {DT_U64, 1, 64},        {DT_F16, 2, 16},  {DT_F32, 2, 32},         {DT_F64, 2, 64},
-    {DT_BF16, 4, 16},      {DT_BOOL, 6, 8},        {DT_F8E4M3FN, 10, 8}, {DT_F8E4M3FNUZ, 11, 8}, {DT_F8E5M2, 12, 8},
-    {DT_F8E5M2FNUZ, 13, 8}, {DT_F8E8M0, 14, 8},    {DT_F4E2M1, 17, 4},
+    {DT_I2, 0, 2},          {DT_I4, 0, 4},        {DT_I8, 0, 8},          {DT_I16, 0, 16},
+    {DT_I32, 0, 32},        {DT_I64, 0, 64},      {DT_U2, 1, 2},          {DT_U4, 1, 4},
+    {DT_U8, 1, 8},          {DT_U16, 1, 16},      {DT_U32, 1, 32},        {DT_U64, 1, 64},
+    {DT_F16, 2, 16},        {DT_F32, 2, 32},      {DT_F64, 2, 64},        {DT_BF16, 4, 16},
+    {DT_BOOL, 6, 8},        {DT_F8E4M3FN, 10, 8}, {DT_F8E4M3FNUZ, 11, 8}, {DT_F8E5M2, 12, 8},
+    {DT_F8E5M2FNUZ, 13, 8}, {DT_F8E8M0, 14, 8},   {DT_F4E2M1, 17, 4},
 };
 enum { TYPES = sizeof types / sizeof *types };
 
@@ -91,7 +92,9 @@ DLManagedTensor *dlpack_export_old(Tensor *t, Error *e)
 {
     DLTensor d;
     if (dtype_bits(t->dtype) < 8 && t->dtype != DT_BOOL) {
-        error_set(e, ERR_UNSUPPORTED, "%s, a byte an element, has no form in DLPack before version 1", dtype_name(t->dtype));
+        error_set(e, ERR_UNSUPPORTED,
+                  "%s, a byte an element, has no form in DLPack before version 1",
+                  dtype_name(t->dtype));
         return NULL;
     }
     Exported *x = export(t, &d, e);
@@ -115,16 +118,22 @@ int dlpack_view(const DLTensor *t, uint64_t flags, DlpackView *out, Error *e)
 {
     const int32_t device = t->device.device_type;
     if (device != DEVICE_CPU && device != DEVICE_CUDA_HOST && device != DEVICE_ROCM_HOST)
-        return error_set(e, ERR_UNSUPPORTED, "the DLPack tensor is on device %d, not in the host's memory: move it there",
-                         (int)device);
+        return error_set(
+            e, ERR_UNSUPPORTED,
+            "the DLPack tensor is on device %d, not in the host's memory: move it there",
+            (int)device);
     const DType type = find_type(t->dtype);
     if (type == DT_NONE)
-        return error_set(e, ERR_UNSUPPORTED, "DLPack type %d with %d bits and %d lanes is not known", t->dtype.code,
+        return error_set(e, ERR_UNSUPPORTED,
+                         "DLPack type %d with %d bits and %d lanes is not known", t->dtype.code,
                          t->dtype.bits, t->dtype.lanes);
     if (t->dtype.bits < 8 && !(flags & DLPACK_PADDED))
-        return error_set(e, ERR_UNSUPPORTED, "the DLPack tensor packs several %s into a byte: unpack it", dtype_name(type));
+        return error_set(e, ERR_UNSUPPORTED,
+                         "the DLPack tensor packs several %s into a byte: unpack it",
+                         dtype_name(type));
     if (t->ndim < 0 || t->ndim > MAX_RANK)
-        return error_set(e, ERR_UNSUPPORTED, "a tensor of rank %d: at most %d", (int)t->ndim, MAX_RANK);
+        return error_set(e, ERR_UNSUPPORTED, "a tensor of rank %d: at most %d", (int)t->ndim,
+                         MAX_RANK);
     *out = (DlpackView){.dtype = type, .rank = t->ndim, .dense = true};
     int64_t elements = 1;
     bool empty = false;
@@ -134,8 +143,11 @@ int dlpack_view(const DLTensor *t, uint64_t flags, DlpackView *out, Error *e)
         out->stride[i] = t->strides ? t->strides[i] : elements;
         out->dense &= n == 1 || out->stride[i] == elements;
         empty |= n == 0;
-        if (n < 0 || __builtin_mul_overflow(elements, n > 0 ? n : 1, &elements) || elements > INT64_MAX / 64)
-            return error_set(e, ERR_INVALID, "dim %d of the DLPack tensor, %lld, is negative or too large", i, (long long)n);
+        if (n < 0 || __builtin_mul_overflow(elements, n > 0 ? n : 1, &elements) ||
+            elements > INT64_MAX / 64)
+            return error_set(e, ERR_INVALID,
+                             "dim %d of the DLPack tensor, %lld, is negative or too large", i,
+                             (long long)n);
     }
     out->dense |= empty;
     out->data = empty ? NULL : (const char *)t->data + t->byte_offset;

@@ -1,4 +1,5 @@
-/* DLPack's structs and our tensors: types both ways, tensors out, views in. (include/lathe_dlpack.h has the structs.) */
+/* DLPack's structs and our tensors: types both ways, tensors out, views in. (include/lathe_dlpack.h
+ * has the structs.) */
 #ifndef LATHE_TENSOR_DLPACK_H
 #define LATHE_TENSOR_DLPACK_H
 
@@ -12,8 +13,8 @@ enum { /* DLManagedTensorVersioned.flags */
     DLPACK_PADDED = 4 /* types below 8 bits take one byte an element, as ours do */
 };
 
-/* A row-major tensor under DLPack's name: holds a reference, which its deleter gives back. NULL and an error: out of
- * memory; the older form has no way to say DLPACK_PADDED. */
+/* A row-major tensor under DLPack's name: holds a reference, which its deleter gives back. NULL and
+ * an error: out of memory; the older form has no way to say DLPACK_PADDED. */
 DLManagedTensorVersioned *dlpack_export(Tensor *t, Error *e);
 DLManagedTensor *dlpack_export_old(Tensor *t, Error *e);
 
@@ -24,7 +25,8 @@ typedef struct DlpackView { /* what a DLTensor says, checked */
     const char *data;                        /* of element 0, 0.. */
     bool dense;                              /* row-major without gaps */
 } DlpackView;
-/* ERR_UNSUPPORTED: another device, an unknown type, too many dims; ERR_INVALID. `flags` are 0 in the older form. */
+/* ERR_UNSUPPORTED: another device, an unknown type, too many dims; ERR_INVALID. `flags` are 0 in
+ * the older form. */
 int dlpack_view(const DLTensor *t, uint64_t flags, DlpackView *out, Error *e);
 /* A dense copy. */
 int dlpack_copy(const DlpackView *v, Tensor **out, Error *e);

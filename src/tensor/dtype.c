@@ -124,7 +124,8 @@ static uint32_t encode(const FloatFormat *f, double v, bool saturate)
             frexp(a, &exponent);
             exponent = exponent - 1 > lowest ? exponent - 1 : lowest;
         }
-        /* In units of the last place; exact, then rounded once. rint(1.5) = 2: ties of E8M0 go up. */
+        /* In units of the last place; exact, then rounded once. rint(1.5) = 2: ties of E8M0 go
+         * up. */
         const double q = rint(ldexp(a, f->mantissa - exponent));
         const double hidden = f->mantissa > 0 ? 0 : 1; /* E8M0: code 0 is 2^-127 already */
         const double base = ldexp(exponent - lowest, f->mantissa) - hidden;

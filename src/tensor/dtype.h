@@ -2,9 +2,10 @@
  *
  * Storage. One element takes `dtype_size` bytes. Types below 8 bits (int4, uint4, int2, uint2,
  * fp4) take one byte an element in memory, sign- or zero-extended (fp4: the 4-bit code); only files
- * hold them packed (tensor/pack.h). Arithmetic never happens in f16, bf16, fp8 or fp4: they are storage, loads
- * convert to f32 and stores round (nearest even; fp8 saturating or not as the Cast says).
- * bool is one byte, 0 or 1. Strings and complex numbers are known by name only, so that errors can name them. */
+ * hold them packed (tensor/pack.h). Arithmetic never happens in f16, bf16, fp8 or fp4: they are
+ * storage, loads convert to f32 and stores round (nearest even; fp8 saturating or not as the Cast
+ * says). bool is one byte, 0 or 1. Strings and complex numbers are known by name only, so that
+ * errors can name them. */
 #ifndef LATHE_TENSOR_DTYPE_H
 #define LATHE_TENSOR_DTYPE_H
 
@@ -55,7 +56,8 @@ int dtype_bits(DType t);
 bool dtype_is_float(DType t);
 bool dtype_is_int(DType t); /* signed or unsigned, not bool */
 bool dtype_is_signed(DType t);
-/* The type arithmetic is done in: f32 for f16, bf16, fp8, fp4; i32 for i4, i2; u32 for u4, u2; else t. */
+/* The type arithmetic is done in: f32 for f16, bf16, fp8, fp4; i32 for i4, i2; u32 for u4, u2; else
+ * t. */
 DType dtype_compute(DType t);
 /* Smallest and largest finite value, for clipping and for min/max identities. */
 double dtype_lowest(DType t);

@@ -3,8 +3,9 @@
  *
  * A layout lists the physical dims, outermost first. Each is a part of a logical axis: `block` 0
  * is the outer part (what is left of the axis), `block` b > 0 an inner block of b elements. An axis
- * that is split lists its outer part once, anywhere, and its blocks in order from outer to inner; the
- * outer extent is ceil(dim / product of its blocks): the axis is rounded up, its tail elements are pad.
+ * that is split lists its outer part once, anywhere, and its blocks in order from outer to inner;
+ * the outer extent is ceil(dim / product of its blocks): the axis is rounded up, its tail elements
+ * are pad.
  *
  *     x (N,C,H,W) as NCHW8c:      n=5  (0,0) (1,0) (2,0) (3,0) (1,8)      text "0 1 2 3 1:8"
  *     b (K,N) in panels of 16 n:  n=3  (1,0) (0,0) (1,16)                 text "1 0 1:16"

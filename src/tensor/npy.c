@@ -84,7 +84,8 @@ static int bad_type(const char *path, const char *descr, Error *e)
 {
     char shown[24];
     if (descr[0] != '\'')
-        return error_set(e, ERR_UNSUPPORTED, "%s: elements that are structures are not supported", path);
+        return error_set(e, ERR_UNSUPPORTED, "%s: elements that are structures are not supported",
+                         path);
     printable(shown, sizeof shown, descr + 1, '\'');
     return error_set(e, ERR_UNSUPPORTED, "%s: element type '%s' is not supported", path, shown);
 }
@@ -209,7 +210,10 @@ int npy_write(const char *path, const Tensor *t, Error *e)
     str_addf(&s, "{'descr': '%c%s', 'fortran_order': False, 'shape': (",
              dtype_size(as) == 1 ? '|' : '<', code);
     for (int i = 0; i < t->rank; i++)
-        str_addf(&s, "%lld%s", (long long)t->dim[i], i + 1 < t->rank ? ", " : t->rank == 1 ? "," : "");
+        str_addf(&s, "%lld%s", (long long)t->dim[i],
+                 i + 1 < t->rank ? ", "
+                 : t->rank == 1  ? ","
+                                 : "");
     str_add(&s, "), }");
     while ((s.len + 1) % 64 != 0)
         str_addc(&s, ' ');
@@ -223,7 +227,8 @@ int npy_write(const char *path, const Tensor *t, Error *e)
         const int64_t n = tensor_elements(t);
         for (int64_t i = 0; i < n; i++) {
             char x[8];
-            dtype_write(as, x, dtype_read(t->dtype, (const char *)t->data + i * dtype_size(t->dtype)),
+            dtype_write(as, x,
+                        dtype_read(t->dtype, (const char *)t->data + i * dtype_size(t->dtype)),
                         false);
             str_addn(&s, x, (size_t)dtype_size(as));
         }

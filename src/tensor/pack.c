@@ -33,5 +33,6 @@ void pack_elements(DType t, const void *unpacked, int64_t n, void *packed)
     uint8_t *out = packed;
     memset(out, 0, packed_bytes(t, n));
     for (int64_t i = 0; i < n; i++)
-        out[i / per_byte] |= (uint8_t)((in[i] & ((1u << bits) - 1)) << ((int)(i % per_byte) * bits));
+        out[i / per_byte] |=
+            (uint8_t)((in[i] & ((1u << bits) - 1)) << ((int)(i % per_byte) * bits));
 }

@@ -1,9 +1,9 @@
 /* Tensor: a typed array with shape and layout that may cross threads.
  *
  * Owner: the reference count; `tensor_unref` by the last holder calls `free_data(free_arg)`, which
- * lets foreign memory (a mapped file, a decoded frame, a DLPack capsule) become a tensor without a copy.
- * The data of a tensor made here is 64-byte aligned, foreign data may lie at any address: read it with memcpy or
- * dtype_read. */
+ * lets foreign memory (a mapped file, a decoded frame, a DLPack capsule) become a tensor without a
+ * copy. The data of a tensor made here is 64-byte aligned, foreign data may lie at any address:
+ * read it with memcpy or dtype_read. */
 #ifndef LATHE_TENSOR_TENSOR_H
 #define LATHE_TENSOR_TENSOR_H
 
@@ -23,8 +23,10 @@ typedef struct Tensor {
     size_t bytes; /* at data, pad included */
     void (*free_data)(void *);
     void *free_arg;
-    bool borrowed;  /* from a file that somebody else may change some day: whoever keeps the data copies it */
-    bool spendable; /* made by and for one compile, and no other tensor has any of these bytes: see tensor_spend */
+    /* from a file that somebody else may change some day: whoever keeps the data copies it */
+    bool borrowed;
+    /* made by and for one compile, and no other tensor has any of these bytes: see tensor_spend */
+    bool spendable;
     atomic_int refs;
 } Tensor;
 
@@ -42,7 +44,8 @@ int64_t tensor_elements(const Tensor *t); /* logical; 1 for a scalar */
 /* "f32[1,3,224,224]" */
 const char *tensor_describe(Arena *a, const Tensor *t);
 
-/* What tensor_compare found: |a-b| <= atol + rtol*|b| for all, NaN equal to NaN, inf to the same inf. */
+/* What tensor_compare found: |a-b| <= atol + rtol*|b| for all, NaN equal to NaN, inf to the same
+ * inf. */
 typedef struct TensorDiff {
     bool same_type, same_shape;
     int64_t mismatches, first;   /* count, index of the first (row-major); -1 */

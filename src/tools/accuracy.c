@@ -1,4 +1,5 @@
-/* Outputs against those in f32: sums over elements, and the best classes of rows. See accuracy.h. */
+/* Outputs against those in f32: sums over elements, and the best classes of rows. See
+ * accuracy.h. */
 #include "tools/accuracy.h"
 
 #include <math.h>
@@ -14,7 +15,8 @@ static void add_element(Accuracy *a, double got, double want)
 {
     a->elements++;
     if (got == want || (isnan(got) && isnan(want))) {
-        got = want = isfinite(want) ? want : 0; /* infinities are equal, and say nothing of the rest */
+        /* infinities are equal, and say nothing of the rest */
+        got = want = isfinite(want) ? want : 0;
     } else if (!isfinite(got) || !isfinite(want)) {
         a->broken = true;
         return;
@@ -57,7 +59,8 @@ void accuracy_add(Accuracy *a, const Tensor *got, const Tensor *want)
     for (int64_t k = 0; k < n; k++)
         add_element(a, element(got, k), element(want, k));
     const int64_t classes = want->rank > 0 ? want->dim[want->rank - 1] : 0;
-    const bool scores = want->rank >= 2 && classes >= ACCURACY_CLASSES && dtype_is_float(want->dtype);
+    const bool scores =
+        want->rank >= 2 && classes >= ACCURACY_CLASSES && dtype_is_float(want->dtype);
     for (int64_t k = 0; scores && k + classes <= n; k += classes)
         add_row(a, got, want, k, classes);
 }

@@ -10,7 +10,8 @@ typedef struct Accuracy { /* of one output, over all that was added */
     int64_t elements;
     double max_abs;
     double error2, want2, got2, dot; /* sums of (got - want)^2, want^2, got^2, got * want */
-    int64_t rows, top1, top5; /* rows of class scores; those whose best class is the same; is among the five best */
+    /* rows of class scores; those whose best class is the same; is among the five best */
+    int64_t rows, top1, top5;
     bool broken;              /* another shape, or no number where there was one */
 } Accuracy;
 

@@ -1,6 +1,7 @@
 /* Layers against the reference. See check_layers.h.
  *
- * Each layer is a job of its own: they run in parallel, and one that the reference cannot do does not end the rest. */
+ * Each layer is a job of its own: they run in parallel, and one that the reference cannot do does
+ * not end the rest. */
 #include "tools/check_layers.h"
 
 #include <math.h>
@@ -40,8 +41,8 @@ static void compare(Layer *l, int64_t at, double got, double want, double allowe
     l->want = want;
 }
 
-/* How far the reference may be from what is stored as a t, if the value before may be off by `error`. (An f32 may
- * also be off by steps of the denormal range.) */
+/* How far the reference may be from what is stored as a t, if the value before may be off by
+ * `error`. (An f32 may also be off by steps of the denormal range.) */
 static double allowed_error(DType t, double want, double error, double tolerance)
 {
     if (!dtype_is_float(t) || !isfinite(want))
@@ -97,7 +98,8 @@ static uint64_t next_random(uint64_t *state)
     return hash_mix(hash_mix(0, *state), *state >> 32) >> 8;
 }
 
-/* Tiles, vectors and blocks of a layout begin at multiples of 8: indices beside one are likelier to be wrong. */
+/* Tiles, vectors and blocks of a layout begin at multiples of 8: indices beside one are likelier to
+ * be wrong. */
 static int64_t draw_index(int64_t dim, uint64_t *state)
 {
     const int64_t any = (int64_t)(next_random(state) % (uint64_t)dim);
@@ -116,7 +118,8 @@ static int64_t draw_index(int64_t dim, uint64_t *state)
 }
 
 /* Both ends of the tensor first; all elements if there are no more than `wanted` (or that is 0). */
-static int64_t choose_elements(Arena *a, const Tensor *t, int64_t wanted, uint64_t seed, int64_t **out)
+static int64_t choose_elements(Arena *a, const Tensor *t, int64_t wanted, uint64_t seed,
+                               int64_t **out)
 {
     const int64_t total = tensor_elements(t);
     const bool all = wanted <= 0 || wanted >= total;
@@ -151,7 +154,8 @@ static int group_nodes(const Graph *g, ValueId v, NodeId *node)
     int n = 0;
     for (int i = 0; i < b->node.len; i++) {
         const NodeId id = b->node.at[i];
-        if (id == last || (g->node.at[id].group >= 0 && g->node.at[id].group == g->node.at[last].group))
+        if (id == last ||
+            (g->node.at[id].group >= 0 && g->node.at[id].group == g->node.at[last].group))
             node[n++] = id;
         if (id == last)
             break;
@@ -172,7 +176,8 @@ static void check_stages(Context *ctx, const Check *c, Layer *l)
     const double tolerance = c->opt->tolerance;
     for (int64_t k = 0; k < n; k++) {
         const double w = dtype_is_float(want[k].dtype) ? want[k].f : (double)want[k].i;
-        const double allowed = allowed_error(got->dtype, w, tolerance * ORACLE_EPS * magnitude[k], tolerance);
+        const double allowed =
+            allowed_error(got->dtype, w, tolerance * ORACLE_EPS * magnitude[k], tolerance);
         compare(l, index[k], element(got, index[k]), w, allowed);
     }
 }
@@ -229,8 +234,11 @@ static const char *group_op(Arena *a, const Graph *g, const NodeId *node, int n)
 static void add_layer(Arena *a, const Check *c, CheckReport *out, ValueId v, NodeId *node)
 {
     const int n = group_nodes(c->g, v, node);
-    out->layer[out->n++] = (Layer){.value = v, .node = c->g->node.at[node[0]].name, .op = group_op(a, c->g, node, n),
-                                   .shape = tensor_describe(a, c->got[v]), .at = -1};
+    out->layer[out->n++] = (Layer){.value = v,
+                                   .node = c->g->node.at[node[0]].name,
+                                   .op = group_op(a, c->g, node, n),
+                                   .shape = tensor_describe(a, c->got[v]),
+                                   .at = -1};
 }
 
 static void find_layers(Arena *a, const Check *c, CheckReport *out)
@@ -304,7 +312,8 @@ static void copy_part(Tensor *out, const Tensor *t, const Layout *layout, const 
         for (int d = 0; d < out->rank; d++)
             from[d] = index[d] + at[d];
         const int64_t place = layout_offset(layout, t->rank, t->dim, from);
-        memcpy((char *)out->data + (size_t)k * size, (const char *)t->data + (size_t)place * size, size);
+        memcpy((char *)out->data + (size_t)k * size, (const char *)t->data + (size_t)place * size,
+               size);
         for (int d = out->rank - 1; d >= 0 && ++index[d] == out->dim[d]; d--)
             index[d] = 0;
     }
@@ -381,7 +390,8 @@ static Reference *known_values(Context *ctx, const Graph *g, Tensor *const *got)
 static void take_job(Context *ctx, void *arg)
 {
     const TakeJob *j = arg;
-    const Graph *g = graph_copy(ctx, j->g); /* the job that made the graph is over, and with it its context */
+    /* the job that made the graph is over, and with it its context */
+    const Graph *g = graph_copy(ctx, j->g);
     const Block *b = &g->block.at[0];
     for (int i = 0; i < b->input.len; i++)
         j->got[b->input.at[i]] = tensor_ref(j->input[i]);
@@ -421,15 +431,16 @@ static void check_job(Context *ctx, void *arg)
     check_all(ctx->arena, c, j->out);
 }
 
-int check_values(Arena *arena, const Graph *g, Tensor *const *got, Tensor *const *want, const CheckOptions *opt,
-                 CheckReport *out, Error *e)
+int check_values(Arena *arena, const Graph *g, Tensor *const *got, Tensor *const *want,
+                 const CheckOptions *opt, CheckReport *out, Error *e)
 {
     *out = (CheckReport){0};
     CheckJob j = {.c = {.g = g, .got = got, .want = want, .opt = opt}, .out = out};
     return job_run(arena, check_job, &j, e, NULL);
 }
 
-int check_layers(Arena *arena, const Graph *g, Tensor *const *got, const CheckOptions *opt, CheckReport *out, Error *e)
+int check_layers(Arena *arena, const Graph *g, Tensor *const *got, const CheckOptions *opt,
+                 CheckReport *out, Error *e)
 {
     return check_values(arena, g, got, NULL, opt, out, e);
 }

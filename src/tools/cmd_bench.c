@@ -11,17 +11,17 @@
 const char help_bench[] =
     "lathe bench MODEL [options]\n"
     "\n"
-    "Compiles a model, or takes a module file of `lathe compile`, runs it many times and shows latency; of each kernel\n"
-    "time, GFLOP/s, by which instructions it multiplies and the share of what this machine was measured to reach with\n"
+    "Compiles a model, or takes a module file of `lathe compile`, runs it many times and shows "
+    "latency; of each kernel\n"
+    "time, GFLOP/s, by which instructions it multiplies and the share of what this machine was "
+    "measured to reach with\n"
     "them (`lathe peak`), and where its schedule comes from (a template's name).\n"
     "\n"
     "    --batch N        first dim of the inputs, where the model leaves it open\n"
     "    --seconds S      how long to measure (default 2)\n"
     "    --top N          lines of the table of kernels (default 30)\n"
-    "    --json           no table; the last line is JSON, as it always is\n"
-    HELP_INPUTS
-    HELP_COMMON
-    "\n"
+    "    --json           no table; the last line is JSON, as it always "
+    "is\n" HELP_INPUTS HELP_COMMON "\n"
     "    lathe bench resnet50.onnx --threads 1\n"
     "    lathe bench bert.onnx --bind batch=1 sequence=128 --json\n";
 
@@ -79,18 +79,21 @@ static int by_time(const void *a, const void *b)
 /* `peak` by PeakProduct. */
 static void print_lines(const Line *line, int n, double total, const double *peak)
 {
-    printf("%10s %6s %10s %7s  %-13s %-16s %-24s %s\n", "us", "share", "GFLOP/s", "of peak", "multiplies by", "schedule",
-           "kernel", "node");
+    printf("%10s %6s %10s %7s  %-13s %-16s %-24s %s\n", "us", "share", "GFLOP/s", "of peak",
+           "multiplies by", "schedule", "kernel", "node");
     for (int i = 0; i < n; i++) {
         const KernelReport *k = line[i].kernel;
         const double rate = k && line[i].seconds > 0 ? k->flops / line[i].seconds / 1e9 : 0;
-        char gflops[16] = "-", share[16] = "-"; /* not known: sizes are open, or it is not a kernel */
+        /* not known: sizes are open, or it is not a kernel */
+        char gflops[16] = "-", share[16] = "-";
         if (rate > 0)
             snprintf(gflops, sizeof gflops, "%.1f", rate);
         if (rate > 0 && peak[k->product] > 0)
             snprintf(share, sizeof share, "%.1f%%", 100 * rate / peak[k->product]);
-        printf("%10.1f %5.1f%% %10s %7s  %-13s %-16s %-24.24s %s\n", line[i].seconds * 1e6, 100 * line[i].seconds / total,
-               gflops, share, k ? peak_product_name(k->product) : "-", k ? k->source : "-", line[i].name, line[i].what);
+        printf("%10.1f %5.1f%% %10s %7s  %-13s %-16s %-24.24s %s\n", line[i].seconds * 1e6,
+               100 * line[i].seconds / total, gflops, share,
+               k ? peak_product_name(k->product) : "-", k ? k->source : "-", line[i].name,
+               line[i].what);
     }
 }
 
@@ -106,13 +109,15 @@ static int measure_peaks(const CompileReport *c, int threads, double *peak, Erro
     return code;
 }
 
-/* The least time of each step in whole runs, of 10 at least: a mean would count what others did to this machine meanwhile. */
+/* The least time of each step in whole runs, of 10 at least: a mean would count what others did to
+ * this machine meanwhile. */
 static int measure_steps(Arena *a, Run *r, int nstep, double *least, Error *e)
 {
     double *seconds = arena_array_of(a, nstep + 1, double);
     int code = ERR_OK;
     const double start = time_now();
-    for (int round = 0; code == ERR_OK && round < 1000 && (round < 10 || time_now() - start < 0.2); round++) {
+    for (int round = 0; code == ERR_OK && round < 1000 && (round < 10 || time_now() - start < 0.2);
+         round++) {
         memset(seconds, 0, (size_t)nstep * sizeof *seconds);
         run_profile(r, seconds);
         code = run_execute(r, e);
@@ -139,7 +144,9 @@ static int print_profile(Arena *a, const Model *m, Run *r, int threads, int top,
     double total = 0;
     for (int i = 0; i < p->nstep; i++) {
         const ProgramStep *s = &p->step[i];
-        line[i] = (Line){.what = s->origin >= 0 ? p->text[s->origin] : "", .name = "host", .seconds = seconds[i]};
+        line[i] = (Line){.what = s->origin >= 0 ? p->text[s->origin] : "",
+                         .name = "host",
+                         .seconds = seconds[i]};
         if (s->code == PSTEP_KERNEL) {
             line[i].kernel = &m->report->kernel[p->arg[s->arg]];
             line[i].name = line[i].kernel->name;
@@ -155,23 +162,25 @@ static void print_json(const Timing *t, const Model *m)
 {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    printf("{\"min_ms\": %.4f, \"median_ms\": %.4f, \"p99_ms\": %.4f, \"load_ms\": %.2f, \"compile_ms\": %.2f, \"rss_mb\": %.1f, "
+    printf("{\"min_ms\": %.4f, \"median_ms\": %.4f, \"p99_ms\": %.4f, \"load_ms\": %.2f, "
+           "\"compile_ms\": %.2f, \"rss_mb\": %.1f, "
            "\"runs\": %d}\n",
-           t->seconds[0] * 1e3, t->seconds[t->n / 2] * 1e3, t->seconds[t->n * 99 / 100] * 1e3, m->load_seconds * 1e3,
-           m->report->seconds * 1e3, (double)usage.ru_maxrss / 1024, t->n);
+           t->seconds[0] * 1e3, t->seconds[t->n / 2] * 1e3, t->seconds[t->n * 99 / 100] * 1e3,
+           m->load_seconds * 1e3, m->report->seconds * 1e3, (double)usage.ru_maxrss / 1024, t->n);
 }
 
 static void print_summary(const Setup *s, const Run *r, const Timing *t)
 {
     const CompileReport *c = s->model.report;
     const RunMemory mem = run_memory(r);
-    printf("\n%d threads, %d runs: min %.3f ms, median %.3f, p99 %.3f\n", s->threads, t->n, t->seconds[0] * 1e3,
-           t->seconds[t->n / 2] * 1e3, t->seconds[t->n * 99 / 100] * 1e3);
+    printf("\n%d threads, %d runs: min %.3f ms, median %.3f, p99 %.3f\n", s->threads, t->n,
+           t->seconds[0] * 1e3, t->seconds[t->n / 2] * 1e3, t->seconds[t->n * 99 / 100] * 1e3);
     if (!s->is_module)
-        printf("compiled in %.2f s: %d kernels for %d steps, %d nodes folded, %d constants re-laid\n", c->seconds,
-               c->nkernels, c->units, c->folded, c->relaid);
-    printf("temporaries %.2f MB (no plan is below %.2f), %.2f without sharing\n", (double)mem.planned / 1e6,
-           (double)mem.bound / 1e6, (double)mem.naive / 1e6);
+        printf(
+            "compiled in %.2f s: %d kernels for %d steps, %d nodes folded, %d constants re-laid\n",
+            c->seconds, c->nkernels, c->units, c->folded, c->relaid);
+    printf("temporaries %.2f MB (no plan is below %.2f), %.2f without sharing\n",
+           (double)mem.planned / 1e6, (double)mem.bound / 1e6, (double)mem.naive / 1e6);
 }
 
 static int bench(const Setup *s, double budget, int top, bool json, Error *e)
@@ -204,10 +213,13 @@ static int check_batch(const Setup *s, int64_t batch, Error *e)
         fixed = p->rank > 0 && !fixed ? p : fixed;
     }
     if (!fixed)
-        return error_set(e, ERR_INVALID, "--batch %lld: no input of '%s' has a batch", (long long)batch, s->path);
-    return error_set(e, ERR_INVALID, "--batch %lld: '%s' fixes the first dim of its input '%s' to %lld; %s", (long long)batch,
-                     s->path, fixed->name, (long long)fixed->dim[0],
-                     s->is_module ? "compile the model without --bind" : "export it with an open (dynamic) batch");
+        return error_set(e, ERR_INVALID, "--batch %lld: no input of '%s' has a batch",
+                         (long long)batch, s->path);
+    return error_set(e, ERR_INVALID,
+                     "--batch %lld: '%s' fixes the first dim of its input '%s' to %lld; %s",
+                     (long long)batch, s->path, fixed->name, (long long)fixed->dim[0],
+                     s->is_module ? "compile the model without --bind"
+                                  : "export it with an open (dynamic) batch");
 }
 
 int cmd_bench(int argc, char **argv)

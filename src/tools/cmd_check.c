@@ -12,28 +12,37 @@
 const char help_check[] =
     "lathe check MODEL [options]\n"
     "\n"
-    "Compiles a model, runs it, and compares each layer with the reference executor, which evaluates the definition of\n"
-    "its operators in double, from the values that the layer really read. Prints the worst layers and names the first\n"
+    "Compiles a model, runs it, and compares each layer with the reference executor, which "
+    "evaluates the definition of\n"
+    "its operators in double, from the values that the layer really read. Prints the worst layers "
+    "and names the first\n"
     "bad one. A layer is what a fused kernel hands on. Of large layers a sample is compared.\n"
     "\n"
-    "    --expected DIR   compare with given values instead: DIR/output_0.pb .. for the outputs of the model, DIR/NAME.npy\n"
-    "                     (or .pb) for any layer, with each character of its name but letters, digits, . _ - as _\n"
+    "    --expected DIR   compare with given values instead: DIR/output_0.pb .. for the outputs of "
+    "the model, DIR/NAME.npy\n"
+    "                     (or .pb) for any layer, with each character of its name but letters, "
+    "digits, . _ - as _\n"
     "    --every          compile without fusing, so that each node of the graph is a layer\n"
-    "    --tolerance T    how many roundings of float32 a result may be off, relative to the terms that it is summed\n"
-    "                     from (default 1000); with --expected relative to the value and the layer's mean (default 0.001)\n"
-    "    --samples N      elements compared of each layer (default 256; 0: all, which may take hours)\n"
+    "    --tolerance T    how many roundings of float32 a result may be off, relative to the terms "
+    "that it is summed\n"
+    "                     from (default 1000); with --expected relative to the value and the "
+    "layer's mean (default 0.001)\n"
+    "    --samples N      elements compared of each layer (default 256; 0: all, which may take "
+    "hours)\n"
     "    --top N          lines of the table (default 10)\n"
-    "    --error E        with --precision: most that an output may be off that in f32, as a vector relative to its length\n"
+    "    --error E        with --precision: most that an output may be off that in f32, as a "
+    "vector relative to its length\n"
     "                     (default 0.1)\n"
-    "    --cases N        random inputs that this is measured over, where no --inputs are given (default 4)\n"
-    HELP_INPUTS
-    HELP_COMMON
-    "\n"
-    "With --precision bf16 layers are judged by what bf16 means, and each output is compared with that of the model in\n"
-    "f32: largest error, error and cosine as vectors, and of rows of class scores how many keep their best class, and\n"
+    "    --cases N        random inputs that this is measured over, where no --inputs are given "
+    "(default 4)\n" HELP_INPUTS HELP_COMMON "\n"
+    "With --precision bf16 layers are judged by what bf16 means, and each output is compared with "
+    "that of the model in\n"
+    "f32: largest error, error and cosine as vectors, and of rows of class scores how many keep "
+    "their best class, and\n"
     "how many have it among the five best.\n"
     "\n"
-    "Exit status: 0 all layers are right, 1 one is wrong or an output is further off f32 than --error says (or any other\n"
+    "Exit status: 0 all layers are right, 1 one is wrong or an output is further off f32 than "
+    "--error says (or any other\n"
     "error), 3 the model is not supported.\n"
     "\n"
     "    lathe check resnet50.onnx\n"
@@ -76,7 +85,8 @@ static const char *file_name(Arena *a, const char *value)
 {
     char *name = arena_strndup(a, value, MAX_NAME);
     for (char *p = name; *p; p++)
-        if (!((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || strchr("._-", *p)))
+        if (!((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') ||
+              strchr("._-", *p)))
             *p = '_';
     return name;
 }
@@ -94,21 +104,27 @@ static int read_expected(Arena *a, const char *dir, const char *name, Tensor **o
 }
 
 /* want: by value. */
-static int read_all_expected(const Setup *s, const char *dir, Tensor *const *got, Tensor **want, Error *e)
+static int read_all_expected(const Setup *s, const char *dir, Tensor *const *got, Tensor **want,
+                             Error *e)
 {
     const Graph *g = s->model.graph;
     const Block *b = &g->block.at[0];
     int code = 0, found = 0;
     for (int i = 0; i < s->noutputs && code == 0; i++)
         if (!want[b->output.at[i]])
-            code = read_expected(s->arena, dir, arena_printf(s->arena, "output_%d", i), &want[b->output.at[i]], e);
+            code = read_expected(s->arena, dir, arena_printf(s->arena, "output_%d", i),
+                                 &want[b->output.at[i]], e);
     for (int v = 0; v < g->value.len && code == 0; v++) {
         if (got[v] && g->value.at[v].producer >= 0)
-            code = read_expected(s->arena, dir, file_name(s->arena, g->value.at[v].name), &want[v], e);
+            code =
+                read_expected(s->arena, dir, file_name(s->arena, g->value.at[v].name), &want[v], e);
         found += want[v] != NULL;
     }
     if (code == 0 && found == 0)
-        code = error_set(e, ERR_INVALID, "'%s' holds no expected values: neither output_0.pb nor a layer's NAME.npy", dir);
+        code =
+            error_set(e, ERR_INVALID,
+                      "'%s' holds no expected values: neither output_0.pb nor a layer's NAME.npy",
+                      dir);
     return code;
 }
 
@@ -128,28 +144,33 @@ static void print_table(Arena *a, const CheckReport *r, int top)
         if (!r->layer[i].failed)
             line[n++] = &r->layer[i];
     qsort(line, (size_t)n, sizeof *line, by_worst);
-    printf("%9s %10s %10s %8s  %-22s %-28s %s\n", "of limit", "max abs", "max rel", "compared", "shape", "op", "node");
+    printf("%9s %10s %10s %8s  %-22s %-28s %s\n", "of limit", "max abs", "max rel", "compared",
+           "shape", "op", "node");
     for (int i = 0; i < n && i < top; i++)
-        printf("%8.1f%% %10.3g %10.3g %8lld  %-22s %-28.28s %s\n", 100 * line[i]->worst, line[i]->max_abs, line[i]->max_rel,
-               (long long)line[i]->checked, line[i]->shape, line[i]->op, line[i]->node);
+        printf("%8.1f%% %10.3g %10.3g %8lld  %-22s %-28.28s %s\n", 100 * line[i]->worst,
+               line[i]->max_abs, line[i]->max_rel, (long long)line[i]->checked, line[i]->shape,
+               line[i]->op, line[i]->node);
     if (n > top)
         printf("%9s (%d more)\n", "", n - top);
     for (int i = 0; i < r->n; i++)
         if (r->layer[i].failed)
-            printf("not compared: %s '%s': %s\n", r->layer[i].op, r->layer[i].node, r->layer[i].failed);
+            printf("not compared: %s '%s': %s\n", r->layer[i].op, r->layer[i].node,
+                   r->layer[i].failed);
 }
 
 static void print_first_bad(Arena *a, const Setup *s, Tensor *const *got, const CheckReport *r)
 {
     const Layer *l = &r->layer[r->first_bad];
-    printf("\nfirst bad layer: %s '%s' -> '%s' %s\n", l->op, l->node, s->model.graph->value.at[l->value].name, l->shape);
+    printf("\nfirst bad layer: %s '%s' -> '%s' %s\n", l->op, l->node,
+           s->model.graph->value.at[l->value].name, l->shape);
     if (l->at < 0) {
         printf("    expected is a tensor of another type or shape\n");
         return;
     }
-    printf("    %lld of %lld elements wrong, max abs error %g, max rel error %g\n", (long long)l->wrong,
-           (long long)l->checked, l->max_abs, l->max_rel);
-    printf("    worst element %s: got %.9g, expected %.9g\n", check_index(a, got[l->value], l->at), l->got, l->want);
+    printf("    %lld of %lld elements wrong, max abs error %g, max rel error %g\n",
+           (long long)l->wrong, (long long)l->checked, l->max_abs, l->max_rel);
+    printf("    worst element %s: got %.9g, expected %.9g\n", check_index(a, got[l->value], l->at),
+           l->got, l->want);
 }
 
 /* ---- buffers ---- */
@@ -165,8 +186,8 @@ static int compile_plain(const Setup *s, Precision precision, Setup *out, Error 
     return model_compile(s->path, &opt, &out->model, e);
 }
 
-/* That all values are kept hides errors in sharing memory. So the program is compiled once more as it is run, `plain`:
- * its kernels are the same, and so must be its outputs, bit by bit. */
+/* That all values are kept hides errors in sharing memory. So the program is compiled once more as
+ * it is run, `plain`: its kernels are the same, and so must be its outputs, bit by bit. */
 static int check_sharing(const Setup *s, Setup *plain, Tensor *const *got, bool *same, Error *e)
 {
     const Block *b = &s->model.graph->block.at[0];
@@ -174,14 +195,17 @@ static int check_sharing(const Setup *s, Setup *plain, Tensor *const *got, bool 
     Run *r = NULL;
     plain->input = s->input;
     int code = setup_run(plain, &pool, &r, e);
-    for (int round = 0; round < 2 && code == 0; round++) /* a second run meets what the first one left */
+    for (int round = 0; round < 2 && code == 0;
+         round++) /* a second run meets what the first one left */
         code = run_execute(r, e);
     *same = true;
     for (int i = 0; i < s->noutputs && code == 0; i++) {
         const Tensor *x = run_output(r, i), *y = got[b->output.at[i]];
-        const bool equal = y->bytes == 0 || (x->bytes == y->bytes && memcmp(x->data, y->data, y->bytes) == 0);
+        const bool equal =
+            y->bytes == 0 || (x->bytes == y->bytes && memcmp(x->data, y->data, y->bytes) == 0);
         if (*same && !equal)
-            printf("\noutput '%s' is another when buffers share memory\n", s->model.graph->value.at[b->output.at[i]].name);
+            printf("\noutput '%s' is another when buffers share memory\n",
+                   s->model.graph->value.at[b->output.at[i]].name);
         *same &= equal;
     }
     run_free(r);
@@ -215,15 +239,17 @@ static void print_accuracy(const Setup *s, const Accuracy *a, int cases)
 {
     printf("\n%s against f32, %d %s:\n", precision_name(s->opt.compile.precision), cases,
            s->nfile > 0 ? "given inputs" : "random inputs");
-    printf("%10s %10s %10s %8s %8s  %s\n", "max abs", "relative", "cosine", "top 1", "top 5", "output");
+    printf("%10s %10s %10s %8s %8s  %s\n", "max abs", "relative", "cosine", "top 1", "top 5",
+           "output");
     for (int i = 0; i < s->noutputs; i++) {
         char top1[16] = "-", top5[16] = "-"; /* no scores of classes */
         if (a[i].rows > 0) {
             snprintf(top1, sizeof top1, "%.1f%%", 100 * (double)a[i].top1 / (double)a[i].rows);
             snprintf(top5, sizeof top5, "%.1f%%", 100 * (double)a[i].top5 / (double)a[i].rows);
         }
-        printf("%10.3g %10.3g %10.7f %8s %8s  %s\n", a[i].max_abs, accuracy_relative(&a[i]), accuracy_cosine(&a[i]), top1,
-               top5, s->model.graph->value.at[s->model.graph->block.at[0].output.at[i]].name);
+        printf("%10.3g %10.3g %10.7f %8s %8s  %s\n", a[i].max_abs, accuracy_relative(&a[i]),
+               accuracy_cosine(&a[i]), top1, top5,
+               s->model.graph->value.at[s->model.graph->block.at[0].output.at[i]].name);
     }
 }
 
@@ -237,8 +263,9 @@ static int more_inputs(const Setup *s, uint64_t seed, Tensor **out, Error *e)
     return tool_inputs(&p, 0, NULL, &s->image, seed, 1, out, e);
 }
 
-/* Are the outputs of `low`, the program as it is run, those of f32, but for --error? The first case are the inputs that
- * layers were checked with; others have random numbers of other seeds. Values that the model was bound to stay. */
+/* Are the outputs of `low`, the program as it is run, those of f32, but for --error? The first case
+ * are the inputs that layers were checked with; others have random numbers of other seeds. Values
+ * that the model was bound to stay. */
 static int check_precision(const Setup *s, Setup *low, const CheckArgs *c, bool *good, Error *e)
 {
     Accuracy *a = arena_array_of(s->arena, s->noutputs + 1, Accuracy);
@@ -268,7 +295,8 @@ static int check_precision(const Setup *s, Setup *low, const CheckArgs *c, bool 
 /* ---- the command ---- */
 
 /* `plain` gets the program as it is run, where something is to be compared with it. */
-static int check(Setup *s, const CheckArgs *a, Tensor **got, Tensor **want, Setup *plain, bool *good, Error *e)
+static int check(Setup *s, const CheckArgs *a, Tensor **got, Tensor **want, Setup *plain,
+                 bool *good, Error *e)
 {
     const bool sharing = !a->every, precision = s->opt.compile.precision != PRECISION_F32;
     CheckOptions opt = {.tolerance = a->tolerance, .samples = a->samples, .threads = s->threads,
@@ -292,7 +320,8 @@ static int check(Setup *s, const CheckArgs *a, Tensor **got, Tensor **want, Setu
         return code;
     if (r.nbad > 0)
         print_first_bad(s->arena, s, got, &r);
-    printf("\n%d layers: %d right, %d wrong, %d not compared\n", r.n, r.n - r.nbad - r.nfailed, r.nbad, r.nfailed);
+    printf("\n%d layers: %d right, %d wrong, %d not compared\n", r.n, r.n - r.nbad - r.nfailed,
+           r.nbad, r.nfailed);
     *good = r.nbad == 0 && same;
     return precision ? check_precision(s, plain, a, good, e) : 0;
 }

@@ -5,16 +5,14 @@
 #include "runtime/module_file.h"
 #include "tools/setup.h"
 
-const char help_compile[] =
-    "lathe compile MODEL -o FILE [options]\n"
-    "\n"
-    "Compiles a model ahead of time into one file, which `lathe run` and liblathe_runtime run without the compiler.\n"
-    "\n"
-    "    -o FILE          the module file\n"
-    HELP_COMMON
-    "\n"
-    "    lathe compile resnet50.onnx -o resnet50.lathe\n"
-    "    lathe run resnet50.lathe\n";
+const char help_compile[] = "lathe compile MODEL -o FILE [options]\n"
+                            "\n"
+                            "Compiles a model ahead of time into one file, which `lathe run` and "
+                            "liblathe_runtime run without the compiler.\n"
+                            "\n"
+                            "    -o FILE          the module file\n" HELP_COMMON "\n"
+                            "    lathe compile resnet50.onnx -o resnet50.lathe\n"
+                            "    lathe run resnet50.lathe\n";
 
 typedef struct Output {
     Arena *arena;
@@ -25,7 +23,8 @@ typedef struct Output {
 static void on_weights(void *arg, const char *location)
 {
     Output *o = arg;
-    o->is_weights |= file_same(o->path, path_join(o->arena, path_dir(o->arena, o->model), location));
+    o->is_weights |=
+        file_same(o->path, path_join(o->arena, path_dir(o->arena, o->model), location));
 }
 
 /* The output must be none of the files that the model is read from. */
@@ -33,7 +32,8 @@ static int check_output(const Setup *s, const char *path, Error *e)
 {
     if (file_same(path, s->path))
         return error_set(e, ERR_INVALID, "-o %s would overwrite the model", path);
-    if (!file_exists(path)) /* then it is no file of weights, and the model need not be read twice */
+    if (!file_exists(
+            path)) /* then it is no file of weights, and the model need not be read twice */
         return 0;
     Output o = {.arena = arena_new(), .path = path, .model = s->path};
     OnnxOptions opt = s->opt.onnx;
@@ -42,7 +42,9 @@ static int check_output(const Setup *s, const char *path, Error *e)
     Graph *g;
     const int code = model_import(o.arena, s->path, &opt, &g, e);
     arena_free(o.arena);
-    return code == 0 && o.is_weights ? error_set(e, ERR_INVALID, "-o %s would overwrite weights of the model", path) : code;
+    return code == 0 && o.is_weights
+               ? error_set(e, ERR_INVALID, "-o %s would overwrite weights of the model", path)
+               : code;
 }
 
 int cmd_compile(int argc, char **argv)
@@ -60,11 +62,13 @@ int cmd_compile(int argc, char **argv)
         code = setup_compile(&s, &e);
     const Model *m = &s.model;
     if (code == 0)
-        code = module_save(path, module_program(m->module), &m->image, s.opt.compile.target.name, true, &e);
+        code = module_save(path, module_program(m->module), &m->image, s.opt.compile.target.name,
+                           true, &e);
     if (code == 0)
-        printf("%s: %d kernels for %d steps, compiled in %.2f s\n", path, m->report->nkernels, m->report->units,
-               m->report->seconds);
+        printf("%s: %d kernels for %d steps, compiled in %.2f s\n", path, m->report->nkernels,
+               m->report->units, m->report->seconds);
     if (code == ERR_NEED_VALUE)
-        fprintf(stderr, "lathe: give sizes with --bind NAME=N, or use `lathe run`, which takes values from the inputs\n");
+        fprintf(stderr, "lathe: give sizes with --bind NAME=N, or use `lathe run`, which takes "
+                        "values from the inputs\n");
     return setup_end(&s, code, &e);
 }

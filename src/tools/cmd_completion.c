@@ -1,7 +1,7 @@
 /* lathe completion: commands, options and files for the shells.
  *
- * The options of a command are those of its help, whose lines of options begin "    --name"; the test of the
- * commands holds the help against what is parsed. */
+ * The options of a command are those of its help, whose lines of options begin "    --name"; the
+ * test of the commands holds the help against what is parsed. */
 #include <stdio.h>
 #include <string.h>
 
@@ -106,18 +106,20 @@ static void print_zsh(void)
 
 static void print_fish(void)
 {
-    /* The command is the second word, not any (__fish_seen_subcommand_from): a file may be called "run". */
+    /* The command is the second word, not any (__fish_seen_subcommand_from): a file may be called
+     * "run". */
     printf("function __lathe_command\n"
            "    set -l words (commandline -opc)\n"
            "    test \"$words[2]\" = \"$argv[1]\"\n"
            "end\n");
     for (const Command *c = commands; c->name; c++) {
-        printf("complete -c lathe -n '__lathe_command \"\"' -f -a %s -d '%s'\n", c->name, c->summary);
+        printf("complete -c lathe -n '__lathe_command \"\"' -f -a %s -d '%s'\n", c->name,
+               c->summary);
         printf("complete -c lathe -n '__lathe_command %s' -l help\n", c->name);
         for (Option o = {.text = c->help}; next_option(&o);) {
             const int dashes = (int)strspn(o.name, "-");
-            printf("complete -c lathe -n '__lathe_command %s' %s %.*s%s\n", c->name, dashes > 1 ? "-l" : "-s",
-                   o.len - dashes, o.name + dashes, o.value ? " -r" : "");
+            printf("complete -c lathe -n '__lathe_command %s' %s %.*s%s\n", c->name,
+                   dashes > 1 ? "-l" : "-s", o.len - dashes, o.name + dashes, o.value ? " -r" : "");
         }
     }
     printf("complete -c lathe -n '__lathe_command completion' -f -a 'bash zsh fish'\n");

@@ -5,21 +5,21 @@
 #include "tools/setup.h"
 #include "tune/node_costs.h"
 
-const char help_costs[] =
-    "lathe costs MODEL.. -o FILE [options]\n"
-    "\n"
-    "Measures, on one thread of this machine, what nodes of models take in each layout and variant that the compiler\n"
-    "weighs, and adds it to a table, for --costs of the commands that compile. What the table has stays, and it is\n"
-    "saved every few seconds, so an interrupted or later call goes on from there; several may fill one table at once.\n"
-    "Open sizes are as in `lathe bench`.\n"
-    "\n"
-    "    -o FILE          the table, a text file; made if it is not there\n"
-    "    --rounds N       runs of each form, of which the fastest counts (default 15)\n"
-    HELP_INPUTS
-    HELP_COMMON
-    "\n"
-    "    lathe costs resnet50.onnx yolov8n.onnx -o here.costs\n"
-    "    lathe compile resnet50.onnx -o resnet50.lathe --costs here.costs\n";
+const char help_costs[] = "lathe costs MODEL.. -o FILE [options]\n"
+                          "\n"
+                          "Measures, on one thread of this machine, what nodes of models take in "
+                          "each layout and variant that the compiler\n"
+                          "weighs, and adds it to a table, for --costs of the commands that "
+                          "compile. What the table has stays, and it is\n"
+                          "saved every few seconds, so an interrupted or later call goes on from "
+                          "there; several may fill one table at once.\n"
+                          "Open sizes are as in `lathe bench`.\n"
+                          "\n"
+                          "    -o FILE          the table, a text file; made if it is not there\n"
+                          "    --rounds N       runs of each form, of which the fastest counts "
+                          "(default 15)\n" HELP_INPUTS HELP_COMMON "\n"
+                          "    lathe costs resnet50.onnx yolov8n.onnx -o here.costs\n"
+                          "    lathe compile resnet50.onnx -o resnet50.lathe --costs here.costs\n";
 
 #define SAVE_SECONDS 5 /* between savings while a model is measured */
 
@@ -72,7 +72,8 @@ static void progress(void *arg, const char *what, int done, int total)
 
 static int measure(Setup *s, Costing *c, Error *e)
 {
-    const NodeCostOptions opt = {.compile = s->opt.compile, .rounds = c->rounds, .progress = progress, .progress_arg = c};
+    const NodeCostOptions opt = {
+        .compile = s->opt.compile, .rounds = c->rounds, .progress = progress, .progress_arg = c};
     Arena *arena = NULL;
     const Graph *g;
     NodeCostResult r;
@@ -85,8 +86,9 @@ static int measure(Setup *s, Costing *c, Error *e)
     if (code == 0)
         code = save(c, e);
     if (code == 0)
-        printf("%s: %d measured, %d known, %d failed; by the table %.3f ms are chosen, %.3f without it\n", s->path, r.measured,
-               r.known, r.failed, r.chosen_ns * 1e-6, r.estimated_ns * 1e-6);
+        printf("%s: %d measured, %d known, %d failed; by the table %.3f ms are chosen, %.3f "
+               "without it\n",
+               s->path, r.measured, r.known, r.failed, r.chosen_ns * 1e-6, r.estimated_ns * 1e-6);
     arena_free(arena);
     setup_close(s);
     return code;

@@ -5,11 +5,11 @@
 #include "tools/tool.h"
 #include "watch/sink.h"
 
-const char help_doctor[] =
-    "lathe doctor\n\n"
-    "Says what this CPU can run and which optional parts this build has; for each missing part what\n"
-    "that costs. Exit status 0 whatever it finds.\n\n"
-    "    lathe doctor\n";
+const char help_doctor[] = "lathe doctor\n\n"
+                           "Says what this CPU can run and which optional parts this build has; "
+                           "for each missing part what\n"
+                           "that costs. Exit status 0 whatever it finds.\n\n"
+                           "    lathe doctor\n";
 
 typedef struct Part {
     const char *name;
@@ -20,7 +20,8 @@ typedef struct Part {
 
 static const Part parts[] = {
     {"libpng", HAVE_PNG, "`lathe read` takes no PNG and writes no picture", "libpng-dev, rebuild"},
-    {"libjpeg", HAVE_JPEG, "`lathe read` takes no JPEG, events have no pictures", "libjpeg62-turbo-dev, rebuild"},
+    {"libjpeg", HAVE_JPEG, "`lathe read` takes no JPEG, events have no pictures",
+     "libjpeg62-turbo-dev, rebuild"},
     {"freetype", HAVE_FREETYPE, "no text is drawn: no demonstration pictures",
      "libfreetype-dev, rebuild"},
 };
@@ -30,7 +31,8 @@ static const struct SinkPart {
     SinkKind kind;
     const char *remedy;
 } sinks[] = {
-    {"webhooks", SINK_WEBHOOK, "libcurl4-openssl-dev and libssl-dev, rebuild with -Dwebhook=enabled"},
+    {"webhooks", SINK_WEBHOOK,
+     "libcurl4-openssl-dev and libssl-dev, rebuild with -Dwebhook=enabled"},
     {"MQTT", SINK_MQTT, "libmosquitto-dev, rebuild with -Dmqtt=enabled"},
     {"NATS", SINK_NATS, "libnats-dev, rebuild with -Dnats=enabled"},
 };
@@ -72,7 +74,8 @@ int cmd_doctor(int argc, char **argv)
     for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
         print_part(parts[k].name, parts[k].present, parts[k].without, parts[k].remedy);
     for (size_t k = 0; k < sizeof sinks / sizeof *sinks; k++)
-        print_part(sinks[k].name, sink_built(sinks[k].kind), "`lathe watch` sends no events that way", sinks[k].remedy);
+        print_part(sinks[k].name, sink_built(sinks[k].kind),
+                   "`lathe watch` sends no events that way", sinks[k].remedy);
     for (size_t k = 0; k < sizeof absent / sizeof *absent; k++) {
         printf("%-12s not in this version: %s\n", absent[k].name, absent[k].instead);
     }

@@ -11,14 +11,13 @@ const char help_inspect[] =
     "Shows what becomes of a model. Without options: the graph after all passes.\n"
     "\n"
     "    --imported       the graph as the importer made it\n"
-    "    --program        precision, values, buffers and steps that the runtime runs, and how much memory its temporaries\n"
+    "    --program        precision, values, buffers and steps that the runtime runs, and how much "
+    "memory its temporaries\n"
     "                     share; of a module file, too\n"
     "    --kernels        one line for each kernel: uses, time to compile, schedule\n"
     "    --stages --loops --expanded --ir --asm\n"
     "                     of each kernel; several may be given\n"
-    "    --kernel TEXT    only kernels whose name contains TEXT\n"
-    HELP_COMMON
-    "\n"
+    "    --kernel TEXT    only kernels whose name contains TEXT\n" HELP_COMMON "\n"
     "    lathe inspect model.onnx --kernels\n"
     "    lathe inspect model.onnx --kernel conv --stages --loops\n";
 
@@ -26,7 +25,8 @@ enum { SHOW_STAGES = 1, SHOW_LOOPS = 2, SHOW_EXPANDED = 4, SHOW_IR = 8, SHOW_ASM
 
 static void show_kernel(const KernelReport *k, int show)
 {
-    printf("# %s: %d uses, %.1f ms, %s\n#   %s\n", k->name, k->uses, k->seconds * 1e3, k->source, k->schedule);
+    printf("# %s: %d uses, %.1f ms, %s\n#   %s\n", k->name, k->uses, k->seconds * 1e3, k->source,
+           k->schedule);
     if (show & SHOW_STAGES)
         printf("%s\n", k->stages);
     if (show & SHOW_LOOPS)
@@ -52,13 +52,16 @@ static void show_graph(const Graph *g)
 static void show_plan(Arena *a, const Program *p)
 {
     for (int i = 0; i < p->nvar; i++)
-        if (p->var[i].input >= 0 && p->value[p->buffer[p->input[p->var[i].input].buffer].dim[p->var[i].axis]].op != EX_INT) {
+        if (p->var[i].input >= 0 &&
+            p->value[p->buffer[p->input[p->var[i].input].buffer].dim[p->var[i].axis]].op !=
+                EX_INT) {
             printf("plan: by the sizes of a run's inputs\n");
             return;
         }
     const Lifetime *life = plan_lifetimes(a, p);
     Scalar *at = arena_array_of(a, p->nvalue + 1, Scalar);
-    int64_t *bytes = arena_array_of(a, p->nbuffer + 1, int64_t), *offset = arena_array_of(a, p->nbuffer + 1, int64_t);
+    int64_t *bytes = arena_array_of(a, p->nbuffer + 1, int64_t),
+            *offset = arena_array_of(a, p->nbuffer + 1, int64_t);
     for (int i = 0; i < p->nvalue; i++)
         program_eval(p, i, at);
     int shared = 0;
@@ -66,8 +69,10 @@ static void show_plan(Arena *a, const Program *p)
         bytes[b] = p->buffer[b].kind == BUF_TEMP ? program_buffer_bytes(p, b, at) : 0;
         shared += life[b].home != b;
     }
-    const PlanSize size = plan_place(p, life, bytes, arena_array_of(a, 3 * (size_t)p->nbuffer + 1, int32_t), offset);
-    printf("plan: %lld bytes of temporaries (bound %lld; %lld unshared), %d of them in another's place\n",
+    const PlanSize size =
+        plan_place(p, life, bytes, arena_array_of(a, 3 * (size_t)p->nbuffer + 1, int32_t), offset);
+    printf("plan: %lld bytes of temporaries (bound %lld; %lld unshared), %d of them in another's "
+           "place\n",
            (long long)size.slab, (long long)size.bound, (long long)size.naive, shared);
 }
 
@@ -98,7 +103,8 @@ static int show_model(Setup *s, bool program, bool kernels, int show, const char
         any = true;
     }
     if (*only && !any)
-        return error_set(e, ERR_INVALID, "no kernel's name contains '%s' (--kernels lists them)", only);
+        return error_set(e, ERR_INVALID, "no kernel's name contains '%s' (--kernels lists them)",
+                         only);
     if (!program && !kernels && !show && !*only)
         show_graph(m->graph);
     return 0;

@@ -5,29 +5,32 @@
 #include "target/target.h"
 #include "tools/tool.h"
 
-const char help_peak[] =
-    "lathe peak [options]\n"
-    "\n"
-    "Measures fp32 GFLOP/s, those of the instructions for bf16 and integers that the CPU has, and the\n"
-    "bandwidth of caches and memory, on 1 to N threads. A copy counts the bytes read and the bytes written.\n"
-    "\n"
-    "    --threads N      (default: all CPUs)\n"
-    "    --json           one line of JSON instead of a table\n"
-    "\n"
-    "    lathe peak\n"
-    "    lathe peak --threads 1 --json\n";
+const char help_peak[] = "lathe peak [options]\n"
+                         "\n"
+                         "Measures fp32 GFLOP/s, those of the instructions for bf16 and integers "
+                         "that the CPU has, and the\n"
+                         "bandwidth of caches and memory, on 1 to N threads. A copy counts the "
+                         "bytes read and the bytes written.\n"
+                         "\n"
+                         "    --threads N      (default: all CPUs)\n"
+                         "    --json           one line of JSON instead of a table\n"
+                         "\n"
+                         "    lathe peak\n"
+                         "    lathe peak --threads 1 --json\n";
 
 static const char *const memory_names[PEAK_MEMORIES] = {"L1", "L2", "L3", "DRAM"};
 static const char *const access_names[PEAK_ACCESSES] = {"read", "write", "copy"};
 
-static const char *const product_keys[PEAK_PRODUCTS] = {"gflops",    "i16_gops",         "bf16_gflops",
-                                                        "int8_gops", "tile_bf16_gflops", "tile_int8_gops"};
-static const bool is_float[PEAK_PRODUCTS] = {[PEAK_F32] = true, [PEAK_BF16] = true, [PEAK_TILE_BF16] = true};
+static const char *const product_keys[PEAK_PRODUCTS] = {
+    "gflops", "i16_gops", "bf16_gflops", "int8_gops", "tile_bf16_gflops", "tile_int8_gops"};
+static const bool is_float[PEAK_PRODUCTS] = {
+    [PEAK_F32] = true, [PEAK_BF16] = true, [PEAK_TILE_BF16] = true};
 
 static void print_json(const Target *t, const PeakResult *r, int n)
 {
-    printf("{\"target\": \"%s\", \"cpu\": \"%s\", \"l1\": %lld, \"l2\": %lld, \"l3\": %lld, \"runs\": [", t->name, t->cpu,
-           (long long)t->l1, (long long)t->l2, (long long)t->l3);
+    printf("{\"target\": \"%s\", \"cpu\": \"%s\", \"l1\": %lld, \"l2\": %lld, \"l3\": %lld, "
+           "\"runs\": [",
+           t->name, t->cpu, (long long)t->l1, (long long)t->l2, (long long)t->l3);
     for (int k = 0; k < n; k++) {
         printf("%s{\"threads\": %d, \"ghz\": %.2f", k ? ", " : "", r[k].threads, r[k].ghz);
         for (int d = 0; d < PEAK_PRODUCTS; d++)
@@ -53,7 +56,8 @@ static void print_table(const Target *t, const PeakResult *r, int n)
         printf("%10.2f", r[k].ghz);
     for (int d = 0; d < PEAK_PRODUCTS; d++) {
         char name[32];
-        snprintf(name, sizeof name, "%s, G%sOP/s", peak_product_name((PeakProduct)d), is_float[d] ? "FL" : "");
+        snprintf(name, sizeof name, "%s, G%sOP/s", peak_product_name((PeakProduct)d),
+                 is_float[d] ? "FL" : "");
         if (r[0].gops[d] > 0)
             printf("\n%-22s", name);
         for (int k = 0; k < n && r[0].gops[d] > 0; k++)

@@ -18,18 +18,21 @@ const char help_read[] =
     "lathe read IMAGE.. --det MODEL --rec MODEL [options]\n"
     "lathe read --demo DIR --det MODEL --rec MODEL [options]\n"
     "\n"
-    "Reads text from PNG and JPEG pictures with PP-OCR's models (ONNX): one that finds lines of text,\n"
+    "Reads text from PNG and JPEG pictures with PP-OCR's models (ONNX): one that finds lines of "
+    "text,\n"
     "one that reads them. Prints place, confidence and text, and the time of each stage.\n"
     "\n"
     "    --det MODEL      the detector: f32[1,3,H,W] to f32[1,1,H,W]\n"
-    "    --rec MODEL      the recogniser: f32[1,3,48,W] to f32[1,W/8,classes]; its characters are in\n"
+    "    --rec MODEL      the recogniser: f32[1,3,48,W] to f32[1,W/8,classes]; its characters are "
+    "in\n"
     "                     its metadata ('character')\n"
     "    --out DIR        writes DIR/IMAGE.read.png: the picture with boxes and what was read\n"
     "    --font FILE      for these (default: DejaVu Sans)\n"
     "    --side N         pictures are made at most N pixels long for the detector (default 960)\n"
     "    --demo DIR       draws pictures with known text into DIR and prints the truth beside\n"
     "    --threads N      (default: all CPUs)\n"
-    "    --no-cache       compile even if the disk cache ($LATHE_CACHE, ~/.cache/lathe) has the models\n"
+    "    --no-cache       compile even if the disk cache ($LATHE_CACHE, ~/.cache/lathe) has the "
+    "models\n"
     "\n"
     "    lathe read menu.jpg --det det.onnx --rec rec.onnx --out .\n";
 
@@ -54,7 +57,8 @@ typedef struct Page {
     Line *line;
 } Page;
 
-static void sample_picture(void *arg, const Quad *quad, int width, int height, int stride, float *planes)
+static void sample_picture(void *arg, const Quad *quad, int width, int height, int stride,
+                           float *planes)
 {
     static const SampleOptions network_input = {.scale = 1 / 127.5f, .shift = -1, .bgr = true};
     picture_sample(arg, quad, width, height, stride, &network_input, planes);
@@ -73,7 +77,8 @@ static int read_page(Reader *r, Picture *p, Arena *a, Page *page, Error *e)
     for (int i = 0; i < nbox && code == 0; i++) {
         Line line = {.quad = box[i].quad, .score = box[i].score};
         const double before = text_reader_times(r->text).read;
-        code = text_reader_line(r->text, a, &source, &box[i].quad, LINE_MIN_WIDTH, NULL, &line.text, e);
+        code = text_reader_line(r->text, a, &source, &box[i].quad, LINE_MIN_WIDTH, NULL, &line.text,
+                                e);
         line.seconds = text_reader_times(r->text).read - before;
         if (code == 0 && line.text.confidence >= TEXT_MIN_CONFIDENCE)
             page->line[page->nline++] = line;
@@ -163,7 +168,8 @@ static int show(Reader *r, Picture *p, const char *name, const DemoPicture *trut
         printf("%s (%d x %d): %d lines; models ready in %.2f s, detector %.2f ms, boxes %.2f ms, "
                "recogniser %.2f ms\n",
                name, p->width, p->height, page.nline, t.compile - before.compile,
-               (t.detect - before.detect) * 1e3, (t.boxes - before.boxes) * 1e3, (t.read - before.read) * 1e3);
+               (t.detect - before.detect) * 1e3, (t.boxes - before.boxes) * 1e3,
+               (t.read - before.read) * 1e3);
         for (int i = 0; i < page.nline; i++) {
             const char *const want = truth ? demo_truth(truth, &page.line[i].quad) : NULL;
             if (want) {
@@ -217,7 +223,8 @@ int cmd_read(int argc, char **argv)
     Arena *const arena = arena_new();
     Reader r = {.arena = arena};
     NetHost host = {.progress = tool_progress};
-    const char *const detector = args_value(&a, "--det", NULL), *const recogniser = args_value(&a, "--rec", NULL);
+    const char *const detector = args_value(&a, "--det", NULL), *const recogniser =
+                                                                    args_value(&a, "--rec", NULL);
     r.out = args_value(&a, "--out", NULL);
     r.font = args_value(&a, "--font", "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf");
     r.side = (int)args_int(&a, "--side", 960, 32, PICTURE_MAX_SIDE);
@@ -234,7 +241,8 @@ int cmd_read(int argc, char **argv)
     if (code == 0)
         code = pool_new(host.threads, &host.pool, &e);
     if (code == 0)
-        code = text_reader_open(arena, infer_new(arena, &host, NULL), detector, recogniser, MODEL_F32, &r.text, &e);
+        code = text_reader_open(arena, infer_new(arena, &host, NULL), detector, recogniser,
+                                MODEL_F32, &r.text, &e);
     if (code == 0 && dir)
         code = demo(&r, dir, &e);
     for (int i = 1; i < a.argc && code == 0; i++) {

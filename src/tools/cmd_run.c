@@ -8,18 +8,19 @@
 const char help_run[] =
     "lathe run MODEL [options]\n"
     "\n"
-    "Compiles a model for this machine and runs it once; or runs a module file of `lathe compile`.\n"
+    "Compiles a model for this machine and runs it once; or runs a module file of `lathe "
+    "compile`.\n"
     "\n"
-    "    --outputs DIR    writes DIR/output_0.pb ..; without it the outputs are summed up on stdout\n"
-    HELP_INPUTS
-    HELP_COMMON
+    "    --outputs DIR    writes DIR/output_0.pb ..; without it the outputs are summed up on "
+    "stdout\n" HELP_INPUTS HELP_COMMON
     "    --guard          looks for kernels that write beyond their results (slow)\n"
     "    --verbose        times and memory\n"
     "\n"
     "Exit status: 0 ran, 3 the model needs something that is not supported, 1 any other error.\n"
     "\n"
     "    lathe run resnet50.onnx\n"
-    "    lathe run resnet50.onnx --inputs cat.jpg --mean 123.7,116.3,103.5 --scale 0.0171,0.0175,0.0174\n"
+    "    lathe run resnet50.onnx --inputs cat.jpg --mean 123.7,116.3,103.5 --scale "
+    "0.0171,0.0175,0.0174\n"
     "    lathe run model.onnx --inputs input_0.pb input_1.pb --outputs out/\n";
 
 static void summarise(const Module *m, int i, const Tensor *t)
@@ -33,8 +34,8 @@ static void summarise(const Module *m, int i, const Tensor *t)
         high = k == 0 || v > high ? v : high;
         sum += v;
     }
-    printf("%s %s min %g max %g mean %g\n", module_program(m)->output[i].name, tensor_describe(a, t), low, high,
-           n > 0 ? sum / (double)n : 0);
+    printf("%s %s min %g max %g mean %g\n", module_program(m)->output[i].name,
+           tensor_describe(a, t), low, high, n > 0 ? sum / (double)n : 0);
     arena_free(a);
 }
 
@@ -58,14 +59,16 @@ static void print_times(const Setup *s, const Run *r, double run_seconds)
 {
     const CompileReport *c = s->model.report;
     if (c) {
-        fprintf(stderr, "load %.3f s, infer %.3f, define %.3f, codegen %.3f, link %.3f, compile %.3f s\n",
-                s->model.load_seconds, c->infer_seconds, c->define_seconds, c->codegen_seconds, c->link_seconds, c->seconds);
-        fprintf(stderr, "%d nodes, %d folded, %d steps, %d kernels, %d constants re-laid\n", c->nodes, c->folded, c->units,
-                c->nkernels, c->relaid);
+        fprintf(stderr,
+                "load %.3f s, infer %.3f, define %.3f, codegen %.3f, link %.3f, compile %.3f s\n",
+                s->model.load_seconds, c->infer_seconds, c->define_seconds, c->codegen_seconds,
+                c->link_seconds, c->seconds);
+        fprintf(stderr, "%d nodes, %d folded, %d steps, %d kernels, %d constants re-laid\n",
+                c->nodes, c->folded, c->units, c->nkernels, c->relaid);
     }
     const RunMemory m = run_memory(r);
-    fprintf(stderr, "run %.3f ms, temporaries %lld bytes (%lld without sharing)\n", run_seconds * 1e3, (long long)m.planned,
-            (long long)m.naive);
+    fprintf(stderr, "run %.3f ms, temporaries %lld bytes (%lld without sharing)\n",
+            run_seconds * 1e3, (long long)m.planned, (long long)m.naive);
     for (int i = 0; i < s->model.nbound; i++)
         fprintf(stderr, "bound to its value: %s\n", s->model.bound[i]);
 }

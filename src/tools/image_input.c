@@ -18,7 +18,9 @@ static int parse_channels(const char *name, const char *text, double *out, Error
         char *end;
         out[n] = strtod(p, &end);
         if (end == p || !isfinite(out[n]) || (*end && *end != ','))
-            return error_set(e, ERR_INVALID, "%s: '%s' is neither a number nor three with commas between", name, text);
+            return error_set(e, ERR_INVALID,
+                             "%s: '%s' is neither a number nor three with commas between", name,
+                             text);
         p = end + 1;
         if (!*end)
             break;
@@ -26,7 +28,8 @@ static int parse_channels(const char *name, const char *text, double *out, Error
     if (n == 0)
         out[1] = out[2] = out[0];
     else if (n != 2)
-        return error_set(e, ERR_INVALID, "%s: '%s': one number, or three with commas between", name, text);
+        return error_set(e, ERR_INVALID, "%s: '%s': one number, or three with commas between", name,
+                         text);
     return 0;
 }
 
@@ -36,7 +39,8 @@ int image_options(Args *a, ImageOptions *out, Error *e)
     *out = (ImageOptions){.bgr = args_flag(a, "--bgr"), .given = mean || scale};
     int code = parse_channels("--mean", mean ? mean : "0", out->mean, e);
     if (code == 0)
-        code = parse_channels("--scale", scale ? scale : "0.00392156862745098", out->scale, e); /* 1 / 255 */
+        /* 1 / 255 */
+        code = parse_channels("--scale", scale ? scale : "0.00392156862745098", out->scale, e);
     return code;
 }
 
@@ -69,7 +73,8 @@ static bool find_frame(const struct Port *p, ImageDims *f)
         *f = (ImageDims){first + 2, first, first + 1, d[2], d[0], d[1]};
     else
         return false;
-    return f->height != 0 && f->width != 0 && f->height <= PICTURE_MAX_SIDE && f->width <= PICTURE_MAX_SIDE;
+    return f->height != 0 && f->width != 0 && f->height <= PICTURE_MAX_SIDE &&
+           f->width <= PICTURE_MAX_SIDE;
 }
 
 static const char *describe_port(Arena *a, const struct Port *p)
@@ -112,8 +117,8 @@ static void fill_tensor(const float *planes, const ImageDims *f, const ImageOpti
     }
 }
 
-static int make_tensor(Arena *a, const char *path, const struct Port *p, ImageDims f, const ImageOptions *opt, Tensor **out,
-                       Error *e)
+static int make_tensor(Arena *a, const char *path, const struct Port *p, ImageDims f,
+                       const ImageOptions *opt, Tensor **out, Error *e)
 {
     Picture *picture;
     const int code = picture_read(a, path, &picture, e);
@@ -136,14 +141,16 @@ static int make_tensor(Arena *a, const char *path, const struct Port *p, ImageDi
     return 0;
 }
 
-int image_read(const char *path, const struct Port *p, const ImageOptions *opt, Tensor **out, Error *e)
+int image_read(const char *path, const struct Port *p, const ImageOptions *opt, Tensor **out,
+               Error *e)
 {
     Arena *a = arena_new();
     ImageDims f;
     int code = 0;
     if ((!dtype_is_float(p->dtype) && p->dtype != DT_U8) || !find_frame(p, &f))
         code = error_set(e, ERR_INVALID,
-                         "'%s': the input '%s' is %s, no image: that has the shape [1,3,H,W] or [1,H,W,3] (or 1 channel) "
+                         "'%s': the input '%s' is %s, no image: that has the shape [1,3,H,W] or "
+                         "[1,H,W,3] (or 1 channel) "
                          "of floats or u8",
                          path, p->name, describe_port(a, p));
     if (code == 0)

@@ -12,13 +12,19 @@ const Command commands[] = {
     {"peak", "measure what this machine can do", help_peak, cmd_peak, NULL, NULL},
     {"compile", "a model to one module file", help_compile, cmd_compile, NULL, NULL},
     {"bench", "latency, and where the time goes", help_bench, cmd_bench, NULL, NULL},
-    {"check", "compare every layer with the reference; name the first bad one", help_check, cmd_check, NULL, NULL},
-    {"costs", "measure what layouts and variants take here, for --costs", help_costs, cmd_costs, NULL, NULL},
-    {"inspect", "graph, program, stages, schedules, loops, code", help_inspect, cmd_inspect, NULL, NULL},
+    {"check", "compare every layer with the reference; name the first bad one", help_check,
+     cmd_check, NULL, NULL},
+    {"costs", "measure what layouts and variants take here, for --costs", help_costs, cmd_costs,
+     NULL, NULL},
+    {"inspect", "graph, program, stages, schedules, loops, code", help_inspect, cmd_inspect, NULL,
+     NULL},
     {"read", "read text from pictures", help_read, cmd_read, NULL, NULL},
-    {"watch", "watch a video: text, icons, screens, motion, events", help_watch, cmd_watch, "learn", help_watch_learn},
-    {"doctor", "what is present, what is missing and what that costs", help_doctor, cmd_doctor, NULL, NULL},
-    {"completion", "completion for bash, zsh and fish", help_completion, cmd_completion, NULL, NULL},
+    {"watch", "watch a video: text, icons, screens, motion, events", help_watch, cmd_watch, "learn",
+     help_watch_learn},
+    {"doctor", "what is present, what is missing and what that costs", help_doctor, cmd_doctor,
+     NULL, NULL},
+    {"completion", "completion for bash, zsh and fish", help_completion, cmd_completion, NULL,
+     NULL},
     {0},
 };
 
@@ -32,7 +38,8 @@ static void print_help(FILE *out)
 
 static int run_command(int argc, char **argv)
 {
-    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "-h") == 0) {
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0 ||
+        strcmp(argv[1], "-h") == 0) {
         print_help(argc < 2 ? stderr : stdout);
         return argc < 2 ? EXIT_ERROR : EXIT_OK;
     }
@@ -51,8 +58,8 @@ static int run_command(int argc, char **argv)
     return EXIT_ERROR;
 }
 
-/* What was printed may not have arrived: a full disk must not look like success. Whoever closed a pipe (`| head`)
- * has seen enough, and is not told. */
+/* What was printed may not have arrived: a full disk must not look like success. Whoever closed a
+ * pipe (`| head`) has seen enough, and is not told. */
 static int finish_output(int status)
 {
     const bool failed = ferror(stdout) != 0;
@@ -61,7 +68,8 @@ static int finish_output(int status)
         return status;
     const int reason = errno; /* 0: an earlier part failed, and stdio does not keep why */
     if (reason != EPIPE)
-        fprintf(stderr, "lathe: writing the output failed%s%s\n", reason ? ": " : "", reason ? strerror(reason) : "");
+        fprintf(stderr, "lathe: writing the output failed%s%s\n", reason ? ": " : "",
+                reason ? strerror(reason) : "");
     return EXIT_ERROR;
 }
 

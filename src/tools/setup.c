@@ -17,7 +17,8 @@ static bool is_module_file(const char *path)
 {
     Arena *a = arena_new();
     File file;
-    const bool is = file_map(a, path, &file, NULL) == 0 && file.size >= 8 && memcmp(file.at, "LATHEMOD", 8) == 0;
+    const bool is = file_map(a, path, &file, NULL) == 0 && file.size >= 8 &&
+                    memcmp(file.at, "LATHEMOD", 8) == 0;
     arena_free(a);
     return is;
 }
@@ -40,10 +41,12 @@ static int read_costs(Setup *s, const char *path, Error *e)
     return code;
 }
 
-/* The first that says how to compile; NULL: none. What is compiled already takes sizes (--bind) and limits of a run. */
+/* The first that says how to compile; NULL: none. What is compiled already takes sizes (--bind) and
+ * limits of a run. */
 static const char *compile_option(const Args *a)
 {
-    static const char *const name[] = {"--target", "--precision", "--work-limit", "--symbolic", "--no-cache", "--costs"};
+    static const char *const name[] = {"--target",   "--precision", "--work-limit",
+                                       "--symbolic", "--no-cache",  "--costs"};
     for (size_t i = 0; i < sizeof name / sizeof *name; i++)
         if (args_has(a, name[i]))
             return name[i];
@@ -68,7 +71,8 @@ int setup_options(Setup *s, int what, Error *e)
     const char *const costs = args_value(a, "--costs", NULL);
     if (code == 0)
         code = tool_bind(a, s->arena, &s->opt.onnx, e);
-    if (code == 0 && !args_done(a, 1, what & SETUP_MODELS ? INT_MAX : 1, what & SETUP_MODELS ? "model files" : "one model file"))
+    if (code == 0 && !args_done(a, 1, what & SETUP_MODELS ? INT_MAX : 1,
+                                what & SETUP_MODELS ? "model files" : "one model file"))
         code = ERR_INVALID;
     if (code != 0)
         return code;
@@ -77,10 +81,12 @@ int setup_options(Setup *s, int what, Error *e)
     s->model_path = a->argv + 1;
     s->is_module = is_module_file(s->path);
     if (s->is_module && !(what & SETUP_MODULE))
-        return error_set(e, ERR_INVALID, "%s: '%s' is a module file, made by `lathe compile`; give the model", a->argv[0],
-                         s->path);
+        return error_set(e, ERR_INVALID,
+                         "%s: '%s' is a module file, made by `lathe compile`; give the model",
+                         a->argv[0], s->path);
     if (s->is_module && compiles)
-        return error_set(e, ERR_INVALID, "%s has no effect on a compiled module; give the model", compiles);
+        return error_set(e, ERR_INVALID, "%s has no effect on a compiled module; give the model",
+                         compiles);
     return costs ? read_costs(s, costs, e) : 0;
 }
 
@@ -90,7 +96,8 @@ int setup_runs_here(const Setup *s, Error *e)
     const char *missing = NULL;
     if (target_runs(t, &missing))
         return 0;
-    return error_set(e, ERR_INVALID, "this CPU cannot run code for '%s': it lacks %s", t->name, missing);
+    return error_set(e, ERR_INVALID, "this CPU cannot run code for '%s': it lacks %s", t->name,
+                     missing);
 }
 
 static int open_model(Setup *s, Error *e)

@@ -97,7 +97,8 @@ int64_t args_int(Args *a, const char *name, int64_t missing, int64_t min, int64_
     else if (errno != 0)
         fprintf(stderr, "lathe: %s: '%s' is out of range\n", name, text);
     else
-        fprintf(stderr, "lathe: %s: at %s %lld\n", name, v < min ? "least" : "most", (long long)(v < min ? min : max));
+        fprintf(stderr, "lathe: %s: at %s %lld\n", name, v < min ? "least" : "most",
+                (long long)(v < min ? min : max));
     a->bad = true;
     return missing;
 }
@@ -145,7 +146,8 @@ bool args_done(Args *a, int min, int max, const char *what)
             if (was_taken(a, a->argv[i]))
                 fprintf(stderr, "lathe %s: %s is given twice\n", a->argv[0], a->argv[i]);
             else
-                fprintf(stderr, "lathe %s: unknown option '%s' (lathe %s --help)\n", a->argv[0], a->argv[i], a->argv[0]);
+                fprintf(stderr, "lathe %s: unknown option '%s' (lathe %s --help)\n", a->argv[0],
+                        a->argv[i], a->argv[0]);
             a->bad = true;
         }
     }
@@ -159,7 +161,8 @@ bool args_done(Args *a, int min, int max, const char *what)
 int tool_fail(const Error *e)
 {
     if (e->message[0])
-        fprintf(stderr, "lathe: %s%s\n", e->code == ERR_INTERNAL ? "internal error: " : "", e->message);
+        fprintf(stderr, "lathe: %s%s\n", e->code == ERR_INTERNAL ? "internal error: " : "",
+                e->message);
     return e->code == ERR_UNSUPPORTED || e->code == ERR_NEED_VALUE ? EXIT_REFUSED : EXIT_ERROR;
 }
 
@@ -209,7 +212,8 @@ int tool_bind(Args *a, Arena *arena, OnnxOptions *opt, Error *e)
             if (!eq || eq == text[i] || !eq[1] || *end || v < 0)
                 return error_set(e, ERR_INVALID, "--bind: '%s' is not NAME=NUMBER", text[i]);
             if (errno != 0 || v > INT32_MAX)
-                return error_set(e, ERR_INVALID, "--bind: '%s' is out of range, a size is 0 to %d", text[i], INT32_MAX);
+                return error_set(e, ERR_INVALID, "--bind: '%s' is out of range, a size is 0 to %d",
+                                 text[i], INT32_MAX);
             const OnnxBindDim dim = {arena_strndup(arena, text[i], (size_t)(eq - text[i])), v};
             vec_push(arena, &dims, dim);
         }
@@ -247,10 +251,13 @@ Ports tool_graph_ports(Arena *a, const Graph *g)
 Ports tool_module_ports(Arena *a, const Module *m)
 {
     const Program *program = module_program(m);
-    Ports p = {.n = program->ninput, .at = arena_array_of(a, program->ninput + 1, struct Port), .program = program};
+    Ports p = {.n = program->ninput,
+               .at = arena_array_of(a, program->ninput + 1, struct Port),
+               .program = program};
     for (int i = 0; i < p.n; i++) {
         const ProgramBuffer *b = &program->buffer[program->input[i].buffer];
-        p.at[i] = (struct Port){.name = program->input[i].name, .dtype = (DType)b->dtype, .rank = b->rank};
+        p.at[i] = (struct Port){
+            .name = program->input[i].name, .dtype = (DType)b->dtype, .rank = b->rank};
         for (int k = 0; k < b->rank; k++) {
             const ProgramValue *v = &program->value[b->dim[k]];
             p.at[i].dim[k] = v->op == EX_INT ? v->imm.i : -1;
@@ -272,7 +279,8 @@ static const char *open_dims(Arena *a, const Ports *p)
     return str_text(&s);
 }
 
-/* The model's name of a size that became one with another, or fixed: the name that stands in the ports instead. */
+/* The model's name of a size that became one with another, or fixed: the name that stands in the
+ * ports instead. */
 static const char *port_name_of(Arena *a, const Ports *p, const char *name)
 {
     for (int i = 0; i < p->program->nvar; i++) {
@@ -280,7 +288,8 @@ static const char *port_name_of(Arena *a, const Ports *p, const char *name)
         if (v->input < 0 || strcmp(v->name, name) != 0)
             continue;
         const struct Port *port = &p->at[v->input];
-        return port->dim_name[v->axis] ? port->dim_name[v->axis] : arena_printf(a, "%s.dim%d", port->name, v->axis);
+        return port->dim_name[v->axis] ? port->dim_name[v->axis]
+                                       : arena_printf(a, "%s.dim%d", port->name, v->axis);
     }
     return name;
 }
@@ -293,12 +302,13 @@ static int bind_ports(Arena *a, Ports *p, const OnnxBindDim *bind, Error *e)
     for (int i = 0; i < p->n; i++) {
         struct Port *const port = &p->at[i];
         for (int k = 0; k < port->rank; k++) {
-            const char *name = port->dim_name[k] ? port->dim_name[k] : arena_printf(a, "%s.dim%d", port->name, k);
+            const char *name =
+                port->dim_name[k] ? port->dim_name[k] : arena_printf(a, "%s.dim%d", port->name, k);
             if (strcmp(name, wanted) != 0)
                 continue;
             if (port->dim[k] >= 0 && port->dim[k] != bind->value)
-                return error_set(e, ERR_INVALID, "--bind: '%.100s' is %lld, not %lld", bind->name, (long long)port->dim[k],
-                                 (long long)bind->value);
+                return error_set(e, ERR_INVALID, "--bind: '%.100s' is %lld, not %lld", bind->name,
+                                 (long long)port->dim[k], (long long)bind->value);
             port->dim[k] = bind->value;
             found = true;
         }
@@ -306,7 +316,8 @@ static int bind_ports(Arena *a, Ports *p, const OnnxBindDim *bind, Error *e)
     if (found)
         return 0;
     const char *open = open_dims(a, p);
-    return error_set(e, ERR_INVALID, "--bind: the module's inputs have no open dim '%.100s': %.400s", bind->name,
+    return error_set(e, ERR_INVALID,
+                     "--bind: the module's inputs have no open dim '%.100s': %.400s", bind->name,
                      open[0] ? arena_printf(a, "they have %s", open) : "all are fixed");
 }
 
@@ -318,18 +329,22 @@ int tool_bind_ports(Arena *a, Ports *p, const OnnxOptions *opt, Error *e)
     return code;
 }
 
-static int input_too_large(const struct Port *p, const int64_t *dim, int64_t bytes, int64_t room, Error *e)
+static int input_too_large(const struct Port *p, const int64_t *dim, int64_t bytes, int64_t room,
+                           Error *e)
 {
     char dims[MAX_RANK * 24] = "";
     for (int k = 0, n = 0; k < p->rank; k++)
         n += snprintf(dims + n, sizeof dims - (size_t)n, "%s%lld", k ? "," : "", (long long)dim[k]);
-    return error_set(e, ERR_MEMORY, "input '%s' %s[%s] needs %s%lld bytes, more than the limit leaves (%lld): "
-                                    "use a smaller one or set --memory-limit", p->name, dtype_name(p->dtype), dims,
-                     bytes == INT64_MAX ? "over " : "", (long long)bytes, (long long)(room > 0 ? room : 0));
+    return error_set(e, ERR_MEMORY,
+                     "input '%s' %s[%s] needs %s%lld bytes, more than the limit leaves (%lld): "
+                     "use a smaller one or set --memory-limit",
+                     p->name, dtype_name(p->dtype), dims, bytes == INT64_MAX ? "over " : "",
+                     (long long)bytes, (long long)(room > 0 ? room : 0));
 }
 
 /* `room`: the bytes that are left for inputs. */
-static int random_input(const struct Port *p, uint64_t seed, int64_t batch, int64_t *room, Tensor **out, Error *e)
+static int random_input(const struct Port *p, uint64_t seed, int64_t batch, int64_t *room,
+                        Tensor **out, Error *e)
 {
     int64_t dim[MAX_RANK], bytes = dtype_size(p->dtype);
     bool over = false, empty = false;
@@ -338,7 +353,8 @@ static int random_input(const struct Port *p, uint64_t seed, int64_t batch, int6
         over |= __builtin_mul_overflow(bytes, dim[k], &bytes);
         empty |= dim[k] == 0;
         if (p->dim[k] < 0 && (k > 0 || batch == 1))
-            fprintf(stderr, "lathe: input '%s': dim %d is not fixed, %lld is taken (--bind)\n", p->name, k, (long long)dim[k]);
+            fprintf(stderr, "lathe: input '%s': dim %d is not fixed, %lld is taken (--bind)\n",
+                    p->name, k, (long long)dim[k]);
     }
     if (!empty && (over || bytes > *room))
         return input_too_large(p, dim, over ? INT64_MAX : bytes, *room, e);
@@ -389,27 +405,31 @@ static int check_dims(const Ports *ports, int input, const char *path, const Ten
         return 0;
     Arena *a = arena_new();
     const bool one = t->dim[bad] == 1 && has_name(ports, input, bad);
-    error_set(e, ERR_INVALID, "--inputs %s: %s for input '%s', whose dim %d is %lld%s", path, tensor_describe(a, t), p->name,
-              bad, (long long)p->dim[bad], one ? " (" BROADCAST_HINT ")" : "");
+    error_set(e, ERR_INVALID, "--inputs %s: %s for input '%s', whose dim %d is %lld%s", path,
+              tensor_describe(a, t), p->name, bad, (long long)p->dim[bad],
+              one ? " (" BROADCAST_HINT ")" : "");
     arena_free(a);
     return ERR_INVALID;
 }
 
-static int given_input(const Ports *p, const char *text, int at, const ImageOptions *image, Tensor **out, Error *e)
+static int given_input(const Ports *p, const char *text, int at, const ImageOptions *image,
+                       Tensor **out, Error *e)
 {
     const char *path;
     const int code = find_input(p, text, &at, &path, e);
     if (code != 0)
         return code;
     if (out[at])
-        return error_set(e, ERR_INVALID, "--inputs %s: the input '%s' is given twice", text, p->at[at].name);
+        return error_set(e, ERR_INVALID, "--inputs %s: the input '%s' is given twice", text,
+                         p->at[at].name);
     const struct Port *const port = &p->at[at];
-    const int code_read = image_is_file(path) ? image_read(path, port, image, &out[at], e) : tool_read_tensor(path, &out[at], e);
+    const int code_read = image_is_file(path) ? image_read(path, port, image, &out[at], e)
+                                              : tool_read_tensor(path, &out[at], e);
     return code_read != 0 ? code_read : check_dims(p, at, path, out[at], e);
 }
 
-int tool_inputs(const Ports *p, int nfile, const char *const *file, const ImageOptions *image, uint64_t seed,
-                int64_t batch, Tensor **out, Error *e)
+int tool_inputs(const Ports *p, int nfile, const char *const *file, const ImageOptions *image,
+                uint64_t seed, int64_t batch, Tensor **out, Error *e)
 {
     if (nfile > p->n)
         return error_set(e, ERR_INVALID, "%d input files, the model has %d inputs", nfile, p->n);
@@ -422,7 +442,8 @@ int tool_inputs(const Ports *p, int nfile, const char *const *file, const ImageO
     for (int i = 0; i < p->n; i++)
         room -= out[i] ? (int64_t)out[i]->bytes : 0;
     for (int i = 0; i < p->n; i++) {
-        const int code = out[i] ? 0 : random_input(&p->at[i], seed + (uint64_t)i, batch, &room, &out[i], e);
+        const int code =
+            out[i] ? 0 : random_input(&p->at[i], seed + (uint64_t)i, batch, &room, &out[i], e);
         if (code != 0)
             return code;
     }
@@ -437,7 +458,8 @@ void tool_progress(void *arg, const char *what, int done, int total)
     if (!isatty(2) || time_now() - *start < 2 || total <= 0)
         return;
     const int width = 40, full = (int)((int64_t)done * width / total);
-    fprintf(stderr, "\r%s [%.*s%*s] %d/%d%s", what, full, "########################################", width - full, "",
-            done, total, done == total ? "\r\033[K" : "");
+    fprintf(stderr, "\r%s [%.*s%*s] %d/%d%s", what, full,
+            "########################################", width - full, "", done, total,
+            done == total ? "\r\033[K" : "");
     fflush(stderr);
 }

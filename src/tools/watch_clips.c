@@ -27,8 +27,13 @@ void clip_moments_add(ClipMoments *m, const EventRecord *r)
         return;
     }
     vec_push(m->arena, &m->id, r->id);
-    vec_push(m->arena, &m->at, ((Moment){.event = r->rule->name, .t_start = r->t_start, .t_end = r->kind == RECORD_END ? r->t_end : r->t_start,
-                                         .pre = r->rule->clip.pre, .post = r->rule->clip.post, .weight = r->rule->clip.weight}));
+    vec_push(m->arena, &m->at,
+             ((Moment){.event = r->rule->name,
+                       .t_start = r->t_start,
+                       .t_end = r->kind == RECORD_END ? r->t_end : r->t_start,
+                       .pre = r->rule->clip.pre,
+                       .post = r->rule->clip.post,
+                       .weight = r->rule->clip.weight}));
 }
 
 typedef struct Clip {
@@ -37,25 +42,35 @@ typedef struct Clip {
     CutReport report;
 } Clip;
 
-static int cut_all(const WatchClips *w, Arena *a, const char *folder, int n, const Highlight *h, Clip *clip, Error *e)
+static int cut_all(const WatchClips *w, Arena *a, const char *folder, int n, const Highlight *h,
+                   Clip *clip, Error *e)
 {
     int code = 0;
     for (int i = 0; i < n && code == 0; i++) {
         clip[i].of = &h[i];
-        clip[i].name = arena_printf(a, "%02d-%s-%.1fs.mp4", i + 1, h[i].event, (double)h[i].from * 1e-6);
+        clip[i].name =
+            arena_printf(a, "%02d-%s-%.1fs.mp4", i + 1, h[i].event, (double)h[i].from * 1e-6);
         clip[i].path = path_join(a, folder, clip[i].name);
-        const CutPart part = {.from = h[i].from, .to = h[i].to, .at = h[i].at, .mode = CUT_EXACT, .path = clip[i].path};
+        const CutPart part = {.from = h[i].from,
+                              .to = h[i].to,
+                              .at = h[i].at,
+                              .mode = CUT_EXACT,
+                              .path = clip[i].path};
         code = cut_file(w->video, &part, &clip[i].report, e);
         const CutReport *const r = &clip[i].report;
         if (code == 0)
-            fprintf(stderr, "clip %s: %.3f to %.3f s, %d events, %lld pictures copied, %lld encoded anew%s%s\n", clip[i].path,
-                    (double)r->from * 1e-6, (double)(r->from + r->duration) * 1e-6, h[i].n, (long long)r->copied, (long long)r->encoded,
-                    r->note[0] ? ": " : "", r->note);
+            fprintf(
+                stderr,
+                "clip %s: %.3f to %.3f s, %d events, %lld pictures copied, %lld encoded anew%s%s\n",
+                clip[i].path, (double)r->from * 1e-6, (double)(r->from + r->duration) * 1e-6,
+                h[i].n, (long long)r->copied, (long long)r->encoded, r->note[0] ? ": " : "",
+                r->note);
     }
     return code;
 }
 
-static int write_list(Arena *a, const char *folder, const char *video, int n, const Clip *clip, Error *e)
+static int write_list(Arena *a, const char *folder, const char *video, int n, const Clip *clip,
+                      Error *e)
 {
     Str out = str_new(a);
     str_add(&out, "{\"video\":");
@@ -119,9 +134,13 @@ int watch_clips(const WatchClips *w, const ClipMoments *m, Error *e)
     const char *const folder = w->folder ? w->folder : arena_printf(a, "%s.parts", w->reel);
     const bool made = !file_exists(folder);
     if (m->elsewhere > 0)
-        fprintf(stderr, "  warning: %d events lie behind a jump of the video's clock: no clips of them\n", m->elsewhere);
+        fprintf(stderr,
+                "  warning: %d events lie behind a jump of the video's clock: no clips of them\n",
+                m->elsewhere);
     int code = n > 0 ? file_make_dirs(folder, e)
-                     : error_set(e, ERR_INVALID, "no clips: no event with a 'clip' (as clip: {pre: 5s, post: 3s, weight: 2}) came");
+                     : error_set(e, ERR_INVALID,
+                                 "no clips: no event with a 'clip' (as clip: {pre: 5s, post: 3s, "
+                                 "weight: 2}) came");
     if (code == 0 && made && w->folder)
         fprintf(stderr, "made the folder %s\n", folder);
     if (code == 0)

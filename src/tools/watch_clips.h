@@ -21,7 +21,8 @@ typedef struct WatchClips {
     int top;
 } WatchClips;
 
-/* folder/01-EVENT-12.5s.mp4 and so on, the best first, with what is in it in folder/clips.json. ERR_INVALID: no event of the watch has a clip. */
+/* folder/01-EVENT-12.5s.mp4 and so on, the best first, with what is in it in folder/clips.json.
+ * ERR_INVALID: no event of the watch has a clip. */
 int watch_clips(const WatchClips *w, const ClipMoments *m, Error *e);
 
 #endif

@@ -112,7 +112,8 @@ static void print_spotlight(const SystemRecord *r)
         printf("%s  %g", r->stream, r->value);
     else
         printf("none");
-    printf("  (%s%s%s)\n", r->cause, r->previous ? ", before: " : "", r->previous ? r->previous : "");
+    printf("  (%s%s%s)\n", r->cause, r->previous ? ", before: " : "",
+           r->previous ? r->previous : "");
 }
 
 void output_system(WatchOutput *o, const SystemRecord *r)

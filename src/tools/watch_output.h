@@ -20,7 +20,8 @@ typedef struct WatchOutput {
     bool begun;            /* a sample came */
 } WatchOutput;
 
-/* What was in the files stays until there is something to write: whatever fails before costs nobody a recording. */
+/* What was in the files stays until there is something to write: whatever fails before costs nobody
+ * a recording. */
 int output_open(WatchOutput *o, Error *e);
 /* `code`: of what went before; it stands, else that of a file that could not be written whole. */
 int output_close(WatchOutput *o, int code, Error *e);

@@ -16,8 +16,8 @@ static void print_hit(const StoreHit *h)
     const time_t seconds = h->wall / 1000000;
     localtime_r(&seconds, &local);
     strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", &local);
-    printf("%s  %-12s %-7s %-14s %9.3f to %.3f s  %s\n", when, h->stream, h->kind, h->signal, (double)h->t_start * 1e-6,
-           (double)h->t_end * 1e-6, h->snippet);
+    printf("%s  %-12s %-7s %-14s %9.3f to %.3f s  %s\n", when, h->stream, h->kind, h->signal,
+           (double)h->t_start * 1e-6, (double)h->t_end * 1e-6, h->snippet);
 }
 
 static int search(const char *path, const char *query, int limit, bool json, Error *e)

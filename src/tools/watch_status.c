@@ -27,7 +27,8 @@ static void add_skipped(Str *line, const StreamStatus *s)
     for (int i = 0; i < 4; i++) {
         if (skipped[i].n == 0)
             continue;
-        str_addf(line, "%s%lld %s", any ? ", " : "   skipped: ", (long long)skipped[i].n, skipped[i].cause);
+        str_addf(line, "%s%lld %s", any ? ", " : "   skipped: ", (long long)skipped[i].n,
+                 skipped[i].cause);
         any = true;
     }
 }
@@ -37,7 +38,8 @@ static const char *line_of(const StreamStatus *s, Arena *a)
     Str line = str_new(a);
     str_addf(&line, "%-16s %-11s", s->name, state_text(s, a));
     if (s->judged > 0)
-        str_addf(&line, " %6.1f/s   p95 %4.0f ms %6lld events", s->fps, s->latency_p95 * 1e3, (long long)s->events);
+        str_addf(&line, " %6.1f/s   p95 %4.0f ms %6lld events", s->fps, s->latency_p95 * 1e3,
+                 (long long)s->events);
     add_skipped(&line, s);
     if (s->error[0] != '\0')
         str_addf(&line, "   %s", s->error);
@@ -46,7 +48,9 @@ static const char *line_of(const StreamStatus *s, Arena *a)
 
 static const char *load_of(const EngineStatus *e, Arena *a)
 {
-    return e->factor < 1 ? arena_printf(a, "overload: rates of all streams are at %.0f %%", e->factor * 100) : NULL;
+    return e->factor < 1
+               ? arena_printf(a, "overload: rates of all streams are at %.0f %%", e->factor * 100)
+               : NULL;
 }
 
 void status_lines_clear(StatusLines *s)
@@ -60,10 +64,13 @@ void status_lines_clear(StatusLines *s)
 static void draw(StatusLines *s, const EngineStatus *e, Arena *a)
 {
     struct winsize size = {0};
-    const bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0 && size.ws_col > 0;
+    const bool known =
+        ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0 && size.ws_col > 0;
     const int rows = known ? size.ws_row : 24, columns = known ? size.ws_col : 80;
     const char *const load = load_of(e, a);
-    const int room = rows - 2 - (load != NULL), n = e->nstream <= room ? e->nstream : room > 1 ? room - 1 : 0;
+    const int room = rows - 2 - (load != NULL), n = e->nstream <= room ? e->nstream
+                                                    : room > 1         ? room - 1
+                                                                       : 0;
     status_lines_clear(s);
     for (int i = 0; i < n; i++)
         fprintf(stderr, "%.*s\n", columns - 1, line_of(&e->stream[i], a));
@@ -92,7 +99,8 @@ static void keep_states(StatusLines *s, const EngineStatus *e)
     s->nstate = e->nstream;
     s->state = arena_array_of(s->arena, e->nstream + 1, struct StatusState);
     for (int i = 0; i < e->nstream; i++)
-        s->state[i] = (struct StatusState){arena_strdup(s->arena, e->stream[i].name), e->stream[i].state};
+        s->state[i] =
+            (struct StatusState){arena_strdup(s->arena, e->stream[i].name), e->stream[i].state};
 }
 
 static void print_lines(StatusLines *s, const EngineStatus *e, bool all, Arena *a)

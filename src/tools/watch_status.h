@@ -1,5 +1,5 @@
-/* One line for each stream that is watched, on stderr: on a terminal refreshed in place each second, else every ten seconds
- * and when a stream's state changes.
+/* One line for each stream that is watched, on stderr: on a terminal refreshed in place each
+ * second, else every ten seconds and when a stream's state changes.
  *
  *     cam1   up           2.0/s   p95  45 ms     12 events    skipped: 3 busy, 1 late
  *     cam2   connecting   refused: rtsp://cam2/live: opening it as video: Connection refused */

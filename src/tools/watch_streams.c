@@ -94,16 +94,22 @@ static void reload(Running *run)
     Error e = {0};
     Arena *const a = arena_new();
     const int code = service_reload(run->service, &c, &e);
-    const int sinks = c.sinks_added + c.sinks_removed + c.sinks_edited, changed = c.added + c.removed + c.edited + sinks;
+    const int sinks = c.sinks_added + c.sinks_removed + c.sinks_edited,
+              changed = c.added + c.removed + c.edited + sinks;
     if (code != 0)
-        say(run, arena_printf(a, "reload: %s; %s", e.message, changed == 0 ? "all goes on as it was" : "the others are changed"));
+        say(run, arena_printf(a, "reload: %s; %s", e.message,
+                              changed == 0 ? "all goes on as it was" : "the others are changed"));
     if (sinks > 0)
         memset(run->sink, 0, sizeof run->sink); /* others may stand in their places */
-    const char *const of_sinks = sinks == 0 ? "" : arena_printf(a, "; sinks: %d added, %d removed, %d changed", c.sinks_added,
-                                                                c.sinks_removed, c.sinks_edited);
+    const char *const of_sinks = sinks == 0
+                                     ? ""
+                                     : arena_printf(a, "; sinks: %d added, %d removed, %d changed",
+                                                    c.sinks_added, c.sinks_removed, c.sinks_edited);
     if (code == 0 || changed > 0)
-        say(run, arena_printf(a, "reload: %d added, %d removed, %d changed, %d as they were%s, in %.0f ms", c.added, c.removed,
-                              c.edited, c.same, of_sinks, c.seconds * 1e3));
+        say(run,
+            arena_printf(a,
+                         "reload: %d added, %d removed, %d changed, %d as they were%s, in %.0f ms",
+                         c.added, c.removed, c.edited, c.same, of_sinks, c.seconds * 1e3));
     arena_free(a);
 }
 
@@ -135,7 +141,8 @@ static void tell_sinks(Running *run)
         const SinkCounts c = sinks_counts(service_sinks(run->service), i);
         if (c.waiting == 0 || c.failures <= l->told || (l->told > 0 && now - l->at < SINK_PAUSE))
             continue;
-        say(run, arena_printf(a, "sink '%s': %s; %lld records wait", s->sink[i].name, c.error, (long long)c.waiting));
+        say(run, arena_printf(a, "sink '%s': %s; %lld records wait", s->sink[i].name, c.error,
+                              (long long)c.waiting));
         *l = (Loss){c.failures, now};
     }
     arena_free(a);
@@ -144,24 +151,32 @@ static void tell_sinks(Running *run)
 static void tell_losses(Running *run)
 {
     const TellingCounts told = service_telling(run->service);
-    tell_loss(run, &run->untold, told.dropped, "records were lost", "the outbox takes them too slowly");
-    tell_loss(run, &run->held, told.full, "records came faster than they could be told", "the outbox takes them too slowly");
+    tell_loss(run, &run->untold, told.dropped, "records were lost",
+              "the outbox takes them too slowly");
+    tell_loss(run, &run->held, told.full, "records came faster than they could be told",
+              "the outbox takes them too slowly");
     if (service_sinks(run->service)) {
         tell_sinks(run);
         const SinksTrouble t = sinks_trouble(service_sinks(run->service));
         tell_loss(run, &run->outbox, t.lost, "records were lost for the sinks", t.why);
-        tell_loss(run, &run->rewritten, t.renewed, "the outbox was removed while it was in use, and written anew",
+        tell_loss(run, &run->rewritten, t.renewed,
+                  "the outbox was removed while it was in use, and written anew",
                   service_now(run->service)->outbox);
-        if (t.displaced && (run->displaced.told == 0 || time_now() - run->displaced.at >= LOSS_PAUSE)) {
+        if (t.displaced &&
+            (run->displaced.told == 0 || time_now() - run->displaced.at >= LOSS_PAUSE)) {
             say(run, t.displaced_why);
             run->displaced = (Loss){1, time_now()};
         }
     }
     if (service_store(run->service)) {
         const StoreCounts c = store_counts(service_store(run->service));
-        tell_loss(run, &run->store, c.failures, "the store could not be written, and it is tried again", c.error);
-        tell_loss(run, &run->renewed, c.renewed, "the store was removed or replaced while it was in use, and begun anew", service_now(run->service)->store);
-        tell_loss(run, &run->dropped, c.dropped, "spans, records and values were lost for the store", c.error);
+        tell_loss(run, &run->store, c.failures,
+                  "the store could not be written, and it is tried again", c.error);
+        tell_loss(run, &run->renewed, c.renewed,
+                  "the store was removed or replaced while it was in use, and begun anew",
+                  service_now(run->service)->store);
+        tell_loss(run, &run->dropped, c.dropped,
+                  "spans, records and values were lost for the store", c.error);
     }
 }
 
@@ -190,7 +205,8 @@ static void look_after(Running *run)
 
 static int start_service(Running *run, Error *e)
 {
-    const ServiceOptions opt = {.nets = &run->nets, .event = on_event, .clip = on_clip, .system = on_system, .arg = run};
+    const ServiceOptions opt = {
+        .nets = &run->nets, .event = on_event, .clip = on_clip, .system = on_system, .arg = run};
     const int code = service_start(run->opt->service, &opt, &run->service, e);
     if (code == 0 && service_port(run->service) > 0)
         fprintf(stderr, "page: http://%s\n", service_address(run->service));
@@ -201,14 +217,22 @@ static int start_service(Running *run, Error *e)
 static int start_videos(Running *run, Error *e)
 {
     const WatchStreams *const w = run->opt;
-    const EngineOptions opt = {.workers = w->workers, .nets = &run->nets, .event = on_event, .system = on_system, .sample = on_sample,
+    const EngineOptions opt = {.workers = w->workers,
+                               .nets = &run->nets,
+                               .event = on_event,
+                               .system = on_system,
+                               .sample = on_sample,
                                .arg = run};
     Arena *const a = arena_new();
     int code = engine_new(&opt, &run->engine, e);
     for (int i = 0; i < w->nvideo && code == 0; i++) {
         const char *const url = w->video[i];
-        const StreamSpec spec = {.name = url_shown(a, url), .url = url, .watch = w->watch, .offline = source_is_file(url),
-                                 .all = run->output->record_path != NULL, .live.video.keyframes = w->keyframes,
+        const StreamSpec spec = {.name = url_shown(a, url),
+                                 .url = url,
+                                 .watch = w->watch,
+                                 .offline = source_is_file(url),
+                                 .all = run->output->record_path != NULL,
+                                 .live.video.keyframes = w->keyframes,
                                  .live.video.isolate = w->isolate};
         code = engine_add(run->engine, &spec, e);
     }
@@ -223,12 +247,14 @@ static void tell_unwritten(Running *run)
 {
     const StoreCounts c = store_counts(service_store(run->service));
     if (c.waiting > 0)
-        fprintf(stderr, "store: %lld spans, records and values could not be written: %s\n", (long long)c.waiting, c.error);
+        fprintf(stderr, "store: %lld spans, records and values could not be written: %s\n",
+                (long long)c.waiting, c.error);
 }
 
 static void tell_undelivered(Running *run)
 {
-    run->outbox.at = run->store.at = run->dropped.at = run->untold.at = 0; /* what was not told yet */
+    /* what was not told yet */
+    run->outbox.at = run->store.at = run->dropped.at = run->untold.at = 0;
     run->sinks_asked = time_now();                        /* each is told of below */
     tell_losses(run);
     if (service_store(run->service))
@@ -237,8 +263,9 @@ static void tell_undelivered(Running *run)
     for (int i = 0; i < s->nsink; i++) {
         const SinkCounts c = sinks_counts(service_sinks(run->service), i);
         if (c.waiting > 0 || c.dead > 0)
-            fprintf(stderr, "sink '%s': %lld records wait, %lld were given up%s%s\n", s->sink[i].name, (long long)c.waiting,
-                    (long long)c.dead, c.error[0] ? ": " : "", c.error);
+            fprintf(stderr, "sink '%s': %lld records wait, %lld were given up%s%s\n",
+                    s->sink[i].name, (long long)c.waiting, (long long)c.dead,
+                    c.error[0] ? ": " : "", c.error);
     }
 }
 

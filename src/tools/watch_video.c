@@ -33,29 +33,32 @@ static void on_sample(void *arg, const Sample *s, const Frame *f)
 
 static void print_row(const ScoreRow *r)
 {
-    printf("%-20s %6d %6d %8d   %9.4f  %6.4f   %7.3f  %7.3f\n", r->event, r->truth, r->found, r->matched, score_precision(r),
-           score_recall(r), r->start_error, r->max_start_error);
+    printf("%-20s %6d %6d %8d   %9.4f  %6.4f   %7.3f  %7.3f\n", r->event, r->truth, r->found,
+           r->matched, score_precision(r), score_recall(r), r->start_error, r->max_start_error);
 }
 
 static void print_some(const char *what, const ScoreEvent *const *at, int n)
 {
     for (int i = 0; i < n && i < 20; i++)
         printf("%s %9.3f s  %s%s%s%s%s\n", what, at[i]->start, at[i]->event, at[i]->key ? "  " : "",
-               at[i]->key ? at[i]->key : "", at[i]->value ? "  " : "", at[i]->value ? at[i]->value : "");
+               at[i]->key ? at[i]->key : "", at[i]->value ? "  " : "",
+               at[i]->value ? at[i]->value : "");
     if (n > 20)
         printf("%s .. and %d more\n", what, n - 20);
 }
 
 /* All of the truth was found, and nothing else? */
-static int print_score(Arena *a, const WatchVideo *w, const ScoreList *found, bool *perfect, Error *e)
+static int print_score(Arena *a, const WatchVideo *w, const ScoreList *found, bool *perfect,
+                       Error *e)
 {
     ScoreList truth = score_list(a);
     const int code = score_read(&truth, w->expect, e);
     if (code != 0)
         return code;
-    const Score s = score_events(a, &truth, found, w->tolerance > 0 ? w->tolerance : 1 / w->watch->fps);
-    printf("\n%-20s %6s %6s %8s   %9s  %6s   %7s  %7s\n", "event", "truth", "found", "matched", "precision", "recall", "start s",
-           "most");
+    const Score s =
+        score_events(a, &truth, found, w->tolerance > 0 ? w->tolerance : 1 / w->watch->fps);
+    printf("\n%-20s %6s %6s %8s   %9s  %6s   %7s  %7s\n", "event", "truth", "found", "matched",
+           "precision", "recall", "start s", "most");
     for (int i = 0; i < s.nrow; i++)
         print_row(&s.row[i]);
     print_row(&s.all);
@@ -67,13 +70,17 @@ static int print_score(Arena *a, const WatchVideo *w, const ScoreList *found, bo
 
 static void print_report(const Watch *w, const StreamReport *r, double wall)
 {
-    fprintf(stderr, "watched %.1f s in %.2f s (%.0f times real time): %lld samples; reading and decoding %.2f s, signals %.2f s, rules %.3f s\n",
-            (double)r->media * 1e-6, wall, (double)r->media * 1e-6 / wall, (long long)r->samples, r->decode, r->look, r->rules);
+    fprintf(stderr,
+            "watched %.1f s in %.2f s (%.0f times real time): %lld samples; reading and decoding "
+            "%.2f s, signals %.2f s, rules %.3f s\n",
+            (double)r->media * 1e-6, wall, (double)r->media * 1e-6 / wall, (long long)r->samples,
+            r->decode, r->look, r->rules);
     for (int i = 0; i < r->nsignal; i++) {
         const SignalCounts *const c = &r->signal[i];
-        fprintf(stderr, "  %-20s %6lld looked at, %lld reused, %lld unknown, %lld errors, %.3f ms each\n", w->signal[i].name,
-                (long long)c->seen, (long long)c->reused, (long long)c->unknown, (long long)c->errors,
-                c->seen > 0 ? c->seconds * 1e3 / (double)c->seen : 0);
+        fprintf(stderr,
+                "  %-20s %6lld looked at, %lld reused, %lld unknown, %lld errors, %.3f ms each\n",
+                w->signal[i].name, (long long)c->seen, (long long)c->reused, (long long)c->unknown,
+                (long long)c->errors, c->seen > 0 ? c->seconds * 1e3 / (double)c->seen : 0);
     }
     if (r->video.errors > 0)
         fprintf(stderr, "  %lld packets could not be decoded\n", (long long)r->video.errors);
@@ -84,17 +91,24 @@ static void print_report(const Watch *w, const StreamReport *r, double wall)
 static void print_warnings(const Watch *w, const StreamReport *r)
 {
     if (r->events.late > 0)
-        fprintf(stderr, "  warning: %lld samples were passed over: their time is before that of the one before\n",
+        fprintf(stderr,
+                "  warning: %lld samples were passed over: their time is before that of the one "
+                "before\n",
                 (long long)r->events.late);
     for (int i = 0; i < r->nsignal; i++)
         if (r->used[i] && r->signal[i].seen + r->signal[i].reused == 0)
-            fprintf(stderr, "  warning: no sample has the signal '%s', which rules use\n", w->signal[i].name);
+            fprintf(stderr, "  warning: no sample has the signal '%s', which rules use\n",
+                    w->signal[i].name);
     if (r->align.lost > 0)
-        fprintf(stderr, "  warning: the anchors of 'align' were not to be found in %lld of %lld samples: all is unknown in these\n",
+        fprintf(stderr,
+                "  warning: the anchors of 'align' were not to be found in %lld of %lld samples: "
+                "all is unknown in these\n",
                 (long long)r->align.lost, (long long)r->align.looks);
     if (r->missing > 1000000)
-        fprintf(stderr, "  warning: the video ended %.1f s before its head says: it is cut off or damaged\n",
-                (double)r->missing * 1e-6);
+        fprintf(
+            stderr,
+            "  warning: the video ended %.1f s before its head says: it is cut off or damaged\n",
+            (double)r->missing * 1e-6);
 }
 
 /* ---- the run ---- */
@@ -125,8 +139,16 @@ int watch_video(const WatchVideo *w, WatchOutput *o, bool *good, Error *e)
     Arena *const a = arena_new();
     VideoRun v = {.output = o, .found = score_list(a), .moments.arena = a};
     const StreamOptions opt = {
-        .name = w->video, .url = w->video, .watch = w->watch, .video.keyframes = w->keyframes, .video.isolate = w->isolate, .event = on_event,
-        .sample = on_sample, .arg = &v, .record = o->record_path != NULL, .stop_at = llrint(1e6 * w->seconds),
+        .name = w->video,
+        .url = w->video,
+        .watch = w->watch,
+        .video.keyframes = w->keyframes,
+        .video.isolate = w->isolate,
+        .event = on_event,
+        .sample = on_sample,
+        .arg = &v,
+        .record = o->record_path != NULL,
+        .stop_at = llrint(1e6 * w->seconds),
         .stop = w->stop,
     };
     StreamReport report = {0};

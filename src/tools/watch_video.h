@@ -1,4 +1,5 @@
-/* One stored video, or a recording of one, through a watch: as fast as it goes, with a report and a score. */
+/* One stored video, or a recording of one, through a watch: as fast as it goes, with a report and a
+ * score. */
 #ifndef LATHE_TOOLS_WATCH_VIDEO_H
 #define LATHE_TOOLS_WATCH_VIDEO_H
 

@@ -49,7 +49,8 @@ static void lay_out(const Trial *t, Graph *to, ValueId v, ImageLayout kind)
     }
 }
 
-/* What the model computes before the node: images in the form's layout, made by a kernel of their own. */
+/* What the model computes before the node: images in the form's layout, made by a kernel of their
+ * own. */
 static ValueId add_input(const Trial *t, Graph *to, ValueId v, const int64_t *grow)
 {
     const ValueId x = add_value(t, to, v, grow);
@@ -96,7 +97,9 @@ static bool border_of(const Node *n, const NodeForm *form, int64_t grow[MAX_RANK
 static ValueId add_term(const Trial *t, Graph *to, ValueId v, const int64_t *grow)
 {
     Tensor *constant = v < 0 ? NULL : t->g->value.at[v].constant;
-    return v < 0 ? -1 : constant ? graph_constant(to, "c", tensor_ref(constant)) : add_input(t, to, v, grow);
+    return v < 0      ? -1
+           : constant ? graph_constant(to, "c", tensor_ref(constant))
+                      : add_input(t, to, v, grow);
 }
 
 static NodeId add_node(const Trial *t, Graph *to)
@@ -143,7 +146,8 @@ static NodeId add_node(const Trial *t, Graph *to)
 
 static NodeId add_copy(const Trial *t, Graph *to)
 {
-    const ValueId from = add_input(t, to, t->what->value, NULL), out = add_value(t, to, t->what->value, NULL);
+    const ValueId from = add_input(t, to, t->what->value, NULL),
+                  out = add_value(t, to, t->what->value, NULL);
     return graph_node(to, 0, OP_IDENTITY, NAME, 1, &from, 1, &out);
 }
 
@@ -265,7 +269,9 @@ static void measure_together(Measure *m, Context *ctx, const CostCandidate *what
         }
         prepare(t, m->pool);
         m->out->failed += !t->run;
-        t->seconds = t->run ? arena_array_of(ctx->arena, module_program(t->module)->nstep + 1, double) : NULL;
+        t->seconds = t->run
+                         ? arena_array_of(ctx->arena, module_program(t->module)->nstep + 1, double)
+                         : NULL;
     }
     for (int round = 0; round < m->opt->rounds; round++) {
         for (int k = 0; k < n; k++) {
@@ -294,12 +300,14 @@ static void measure_job(Context *ctx, void *arg)
     const CompileOptions *c = &m->opt->compile;
     PassOptions opt = {.target = c->target, .precision = c->precision};
     m->target = target_describe(ctx->arena, &c->target);
-    m->nsweep = (int)(SWEEP_CACHES * (c->target.l2 > 0 ? c->target.l2 : 1 << 20) / (int64_t)sizeof(int64_t));
+    m->nsweep = (int)(SWEEP_CACHES * (c->target.l2 > 0 ? c->target.l2 : 1 << 20) /
+                      (int64_t)sizeof(int64_t));
     m->sweep = arena_array_of(ctx->arena, m->nsweep, int64_t);
     CostCandidate *what;
     const int n = image_forms_candidates(g, &opt, &what);
     for (int i = 0, end; i < n; i = end) {
-        for (end = i; end < n && what[end].node == what[i].node && what[end].value == what[i].value;) {
+        for (end = i;
+             end < n && what[end].node == what[i].node && what[end].value == what[i].value;) {
             end++;
         }
         if (m->opt->progress) {
@@ -313,7 +321,8 @@ static void measure_job(Context *ctx, void *arg)
     m->out->estimated_ns = image_forms_cost(g, &opt, estimated.form);
 }
 
-int node_costs_measure(const Graph *g, const NodeCostOptions *opt, CostTable *table, NodeCostResult *out, Error *e)
+int node_costs_measure(const Graph *g, const NodeCostOptions *opt, CostTable *table,
+                       NodeCostResult *out, Error *e)
 {
     *out = (NodeCostResult){0};
     Measure m = {.g = g, .opt = opt, .table = table, .out = out};

@@ -4,12 +4,14 @@
  *
  *     x -> identity -> x', in the form's layout -> node, by its variant -> y, in the form's layout
  *
- * and only its own kernels are timed, on one thread. Before each run other memory is read until the second-level cache
- * holds nothing of the node: what the node before has just made, x', is near, its weights are not. A border that a
- * convolution reads lies in x' already, where pass/halo.c mostly puts it. All forms of a node are timed in turns, the
- * least time of many counts, so that what else the machine does falls on all alike.
+ * and only its own kernels are timed, on one thread. Before each run other memory is read until the
+ * second-level cache holds nothing of the node: what the node before has just made, x', is near,
+ * its weights are not. A border that a convolution reads lies in x' already, where pass/halo.c
+ * mostly puts it. All forms of a node are timed in turns, the least time of many counts, so that
+ * what else the machine does falls on all alike.
  *
- * What a node costs inside a network differs: it may be fused, and neighbours compete for caches. */
+ * What a node costs inside a network differs: it may be fused, and neighbours compete for
+ * caches. */
 #ifndef LATHE_TUNE_NODE_COSTS_H
 #define LATHE_TUNE_NODE_COSTS_H
 
@@ -25,11 +27,14 @@ typedef struct NodeCostOptions {
 } NodeCostOptions;
 
 typedef struct NodeCostResult {
-    int measured, known, failed; /* forms of nodes, and copies: new in the table, there before, not compiled or run */
-    double estimated_ns, chosen_ns; /* by the table: what is chosen by estimates, and by the table */
+    /* forms of nodes, and copies: new in the table, there before, not compiled or run */
+    int measured, known, failed;
+    /* by the table: what is chosen by estimates, and by the table */
+    double estimated_ns, chosen_ns;
 } NodeCostResult;
 
 /* Adds what the choice of layouts and variants weighs on g, of model_early, and the table lacks. */
-int node_costs_measure(const Graph *g, const NodeCostOptions *opt, CostTable *table, NodeCostResult *out, Error *e);
+int node_costs_measure(const Graph *g, const NodeCostOptions *opt, CostTable *table,
+                       NodeCostResult *out, Error *e);
 
 #endif

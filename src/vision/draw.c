@@ -49,7 +49,11 @@ uint32_t utf8_next(const char **text)
     const uint8_t *const s = (const uint8_t *)*text;
     if (s[0] == 0)
         return 0;
-    const int n = s[0] < 0x80 ? 1 : s[0] >> 5 == 6 ? 2 : s[0] >> 4 == 14 ? 3 : s[0] >> 3 == 30 ? 4 : 0;
+    const int n = s[0] < 0x80       ? 1
+                  : s[0] >> 5 == 6  ? 2
+                  : s[0] >> 4 == 14 ? 3
+                  : s[0] >> 3 == 30 ? 4
+                                    : 0;
     uint32_t c = n == 1 ? s[0] : n == 0 ? 0xfffd : s[0] & (0x7fu >> n);
     int used = 1;
     for (; used < n; used++) {

@@ -12,7 +12,8 @@ static unsigned u16(const uint8_t *at, bool little)
 
 static uint32_t u32(const uint8_t *at, bool little)
 {
-    const uint32_t low = u16(at + (little ? 0 : 2), little), high = u16(at + (little ? 2 : 0), little);
+    const uint32_t low = u16(at + (little ? 0 : 2), little),
+                   high = u16(at + (little ? 2 : 0), little);
     return high << 16 | low;
 }
 

@@ -1,5 +1,6 @@
-/* How a JPEG says that it is to be turned: the tag Orientation of its EXIF part (CIPA DC-008, 4.6.4; TIFF 6.0). Cameras
- * store what the sensor saw, and leave the turning to who shows it. */
+/* How a JPEG says that it is to be turned: the tag Orientation of its EXIF part (CIPA
+ * DC-008, 4.6.4; TIFF 6.0). Cameras store what the sensor saw, and leave the turning to who shows
+ * it. */
 #ifndef LATHE_VISION_EXIF_H
 #define LATHE_VISION_EXIF_H
 

@@ -77,7 +77,8 @@ static void begin_target(j_compress_ptr info)
 static boolean target_full(j_compress_ptr info)
 {
     JpegErrors *const errors = (JpegErrors *)info->err;
-    snprintf(errors->text, sizeof errors->text, "more than %zu bytes", ((JpegTarget *)info->dest)->size);
+    snprintf(errors->text, sizeof errors->text, "more than %zu bytes",
+             ((JpegTarget *)info->dest)->size);
     longjmp(errors->entry, 1);
 }
 
@@ -95,7 +96,9 @@ int jpeg_encode(Arena *a, const Picture *p, int quality, const uint8_t **at, siz
 {
     struct jpeg_compress_struct info;
     JpegErrors errors;
-    JpegTarget target = {.base = {.init_destination = begin_target, .empty_output_buffer = target_full, .term_destination = end_target},
+    JpegTarget target = {.base = {.init_destination = begin_target,
+                                  .empty_output_buffer = target_full,
+                                  .term_destination = end_target},
                          .size = (size_t)p->width * (size_t)p->height * 3 + 4096};
     target.at = arena_alloc(a, target.size);
     info.err = jpeg_std_error(&errors.base);

@@ -1,8 +1,8 @@
 /* Text boxes out of a probability map: see ocr_detect.h.
  *
- * Parts are found by flood fill; of each only the leftmost and rightmost pixel of every row is kept,
- * which has the same convex hull. (Borders of holes, which other implementations also try as boxes,
- * lie inside the box of their part and are not tried.) */
+ * Parts are found by flood fill; of each only the leftmost and rightmost pixel of every row is
+ * kept, which has the same convex hull. (Borders of holes, which other implementations also try as
+ * boxes, lie inside the box of their part and are not tried.) */
 #include "vision/ocr_detect.h"
 
 #include <math.h>
@@ -130,7 +130,8 @@ static bool inside(const Quad *q, Point p)
     return true;
 }
 
-/* Mean of the map over the pixels in the quad, its corners cut to whole numbers, border included. */
+/* Mean of the map over the pixels in the quad, its corners cut to whole numbers, border
+ * included. */
 static float mean_inside(const float *map, int width, int height, const Quad *q)
 {
     Quad whole;
@@ -203,7 +204,8 @@ static int take_part(Parts *s, int x, int y, Point *out)
         s->right[py] = px > s->right[py] ? px : s->right[py];
         for (int ny = py - 1; ny <= py + 1; ny++) {
             for (int nx = px - 1; nx <= px + 1; nx++) {
-                if (nx < 0 || ny < 0 || nx >= s->width || ny >= s->height || !s->on[ny * s->width + nx])
+                if (nx < 0 || ny < 0 || nx >= s->width || ny >= s->height ||
+                    !s->on[ny * s->width + nx])
                     continue;
                 s->on[ny * s->width + nx] = 0;
                 vec_push(s->a, &s->stack, ny * s->width + nx);

@@ -48,7 +48,8 @@ static const char *trimmed(Arena *a, const char *s)
     return arena_strndup(a, s, n);
 }
 
-OcrText ocr_text_decode(Arena *a, const float *prob, int steps, const OcrAlphabet *alphabet, const bool *allowed)
+OcrText ocr_text_decode(Arena *a, const float *prob, int steps, const OcrAlphabet *alphabet,
+                        const bool *allowed)
 {
     Str text = str_new(a);
     double sum = 0;
@@ -63,7 +64,8 @@ OcrText ocr_text_decode(Arena *a, const float *prob, int steps, const OcrAlphabe
         }
         before = k;
     }
-    return (OcrText){.text = trimmed(a, str_text(&text)), .confidence = kept > 0 ? (float)(sum / kept) : 0};
+    return (OcrText){.text = trimmed(a, str_text(&text)),
+                     .confidence = kept > 0 ? (float)(sum / kept) : 0};
 }
 
 static float edge(const Quad *q, int i, int k)

@@ -20,14 +20,16 @@ typedef struct OcrText {
 } OcrText;
 
 /* prob (steps, alphabet->n). A class is kept where it is the most probable of its step, no blank,
- * and another than the step before's. Spaces at the ends of the text, which come from the margins of
- * its box, are cut off.
+ * and another than the step before's. Spaces at the ends of the text, which come from the margins
+ * of its box, are cut off.
  *
- * With `allowed` (alphabet->n flags; NULL: all) only these classes count, and their probabilities are
- * divided by their sum, as if the softmax had been over them alone. Where the sum is below
- * OCR_TEXT_ELSE something else is written there, and the confidence stays low: it is divided by that. */
+ * With `allowed` (alphabet->n flags; NULL: all) only these classes count, and their probabilities
+ * are divided by their sum, as if the softmax had been over them alone. Where the sum is below
+ * OCR_TEXT_ELSE something else is written there, and the confidence stays low: it is divided by
+ * that. */
 #define OCR_TEXT_ELSE 0.2f
-OcrText ocr_text_decode(Arena *a, const float *prob, int steps, const OcrAlphabet *alphabet, const bool *allowed);
+OcrText ocr_text_decode(Arena *a, const float *prob, int steps, const OcrAlphabet *alphabet,
+                        const bool *allowed);
 
 /* The box as one reads it: upright text of boxes that stand on end (height at least 1.5 widths) is
  * taken to run upwards. */

@@ -20,9 +20,9 @@ int picture_check_size(int64_t width, int64_t height, const char *name, Error *e
 {
     if (width < 1 || height < 1 || width > PICTURE_MAX_SIDE || height > PICTURE_MAX_SIDE ||
         width * height > PICTURE_MAX_PIXELS)
-        return error_set(e, ERR_UNSUPPORTED, "%s: %lld x %lld pixels; at most %d a side and %d in all",
-                         name, (long long)width, (long long)height, PICTURE_MAX_SIDE,
-                         PICTURE_MAX_PIXELS);
+        return error_set(e, ERR_UNSUPPORTED,
+                         "%s: %lld x %lld pixels; at most %d a side and %d in all", name,
+                         (long long)width, (long long)height, PICTURE_MAX_SIDE, PICTURE_MAX_PIXELS);
     return 0;
 }
 
@@ -30,13 +30,15 @@ Picture *picture_turned(Arena *a, Picture *p, FrameTurn turn)
 {
     if (!turn.swapped && !turn.flip_x && !turn.flip_y)
         return p;
-    Picture *const out = turn.swapped ? picture_new(a, p->height, p->width) : picture_new(a, p->width, p->height);
+    Picture *const out =
+        turn.swapped ? picture_new(a, p->height, p->width) : picture_new(a, p->width, p->height);
     uint8_t *to = out->rgb;
     for (int y = 0; y < out->height; y++) {
         const int v = turn.flip_y ? out->height - 1 - y : y;
         for (int x = 0; x < out->width; x++, to += 3) {
             const int u = turn.flip_x ? out->width - 1 - x : x;
-            const size_t column = (size_t)(turn.swapped ? v : u), row = (size_t)(turn.swapped ? u : v);
+            const size_t column = (size_t)(turn.swapped ? v : u),
+                         row = (size_t)(turn.swapped ? u : v);
             memcpy(to, p->rgb + (row * (size_t)p->width + column) * 3, 3);
         }
     }
@@ -59,7 +61,8 @@ static int read_any(Arena *a, const char *path, Picture **out, uint8_t **alpha, 
     File f;
     int code = file_map(scratch, path, &f, e);
     if (code == 0 && f.size >= sizeof png && memcmp(f.at, png, sizeof png) == 0)
-        code = alpha ? png_decode_alpha(a, path, f.at, f.size, out, alpha, e) : png_decode(a, path, f.at, f.size, out, e);
+        code = alpha ? png_decode_alpha(a, path, f.at, f.size, out, alpha, e)
+                     : png_decode(a, path, f.at, f.size, out, e);
     else if (code == 0 && f.size >= sizeof jpeg && memcmp(f.at, jpeg, sizeof jpeg) == 0)
         code = read_jpeg(a, path, &f, out, e);
     else if (code == 0)
@@ -68,7 +71,10 @@ static int read_any(Arena *a, const char *path, Picture **out, uint8_t **alpha, 
     return code;
 }
 
-int picture_read(Arena *a, const char *path, Picture **out, Error *e) { return read_any(a, path, out, NULL, e); }
+int picture_read(Arena *a, const char *path, Picture **out, Error *e)
+{
+    return read_any(a, path, out, NULL, e);
+}
 
 int picture_read_alpha(Arena *a, const char *path, Picture **out, uint8_t **alpha, Error *e)
 {

@@ -35,19 +35,22 @@ Picture *picture_new(Arena *a, int width, int height);
 /* ERR_UNSUPPORTED for a size over the limits; for readers. */
 int picture_check_size(int64_t width, int64_t height, const char *name, Error *e);
 
-/* PNG or JPEG, by the first bytes; a JPEG as it is to be shown (exif.h). Transparent pixels are laid over white. */
+/* PNG or JPEG, by the first bytes; a JPEG as it is to be shown (exif.h). Transparent pixels are
+ * laid over white. */
 int picture_read(Arena *a, const char *path, Picture **out, Error *e);
 int picture_write_png(const char *path, const Picture *p, Error *e);
-int picture_write_png_alpha(const char *path, const Picture *p, const uint8_t *alpha, Error *e); /* alpha (height, width); NULL: opaque */
+/* alpha (height, width); NULL: opaque */
+int picture_write_png_alpha(const char *path, const Picture *p, const uint8_t *alpha, Error *e);
 
-/* The same without laying over white: *alpha (height, width), 255 where the picture is opaque; all of it if the file does
- * not say. */
+/* The same without laying over white: *alpha (height, width), 255 where the picture is opaque; all
+ * of it if the file does not say. */
 int picture_read_alpha(Arena *a, const char *path, Picture **out, uint8_t **alpha, Error *e);
 
 /* The two halves of picture_read, from memory; `name` is for messages. ERR_UNSUPPORTED where the
  * library was absent from the build. */
 int png_decode(Arena *a, const char *name, const uint8_t *at, size_t size, Picture **out, Error *e);
-int png_decode_alpha(Arena *a, const char *name, const uint8_t *at, size_t size, Picture **out, uint8_t **alpha, Error *e);
+int png_decode_alpha(Arena *a, const char *name, const uint8_t *at, size_t size, Picture **out,
+                     uint8_t **alpha, Error *e);
 int jpeg_decode(Arena *a, const char *name, const uint8_t *at, size_t size, Picture **out,
                 Error *e);
 
@@ -55,7 +58,8 @@ int jpeg_decode(Arena *a, const char *name, const uint8_t *at, size_t size, Pict
 Picture *picture_turned(Arena *a, Picture *p, FrameTurn turn);
 
 /* In the arena; quality 1 to 100. ERR_UNSUPPORTED where the library was absent from the build. */
-int jpeg_encode(Arena *a, const Picture *p, int quality, const uint8_t **at, size_t *size, Error *e);
+int jpeg_encode(Arena *a, const Picture *p, int quality, const uint8_t **at, size_t *size,
+                Error *e);
 bool jpeg_can_encode(void);
 
 /* What a model wants to see of a part of a picture: `quad` straightened to width x height by

@@ -18,7 +18,8 @@ static int begin(const char *name, const uint8_t *at, size_t size, png_image *im
     return code;
 }
 
-int png_decode_alpha(Arena *a, const char *name, const uint8_t *at, size_t size, Picture **out, uint8_t **alpha, Error *e)
+int png_decode_alpha(Arena *a, const char *name, const uint8_t *at, size_t size, Picture **out,
+                     uint8_t **alpha, Error *e)
 {
     png_image image;
     const int code = begin(name, at, size, &image, e);
@@ -55,7 +56,8 @@ int png_decode(Arena *a, const char *name, const uint8_t *at, size_t size, Pictu
     return 0;
 }
 
-/* Whole or not at all: who reads the file meanwhile has the one before, which also stays if the disk is full. */
+/* Whole or not at all: who reads the file meanwhile has the one before, which also stays if the
+ * disk is full. */
 static int write_image(const char *path, png_image *image, const uint8_t *at, Error *e)
 {
     Arena *const a = arena_new();
@@ -110,7 +112,8 @@ int png_decode(Arena *a, const char *name, const uint8_t *at, size_t size, Pictu
     return error_set(e, ERR_UNSUPPORTED, "%s: this build has no libpng", name);
 }
 
-int png_decode_alpha(Arena *a, const char *name, const uint8_t *at, size_t size, Picture **out, uint8_t **alpha, Error *e)
+int png_decode_alpha(Arena *a, const char *name, const uint8_t *at, size_t size, Picture **out,
+                     uint8_t **alpha, Error *e)
 {
     (void)alpha;
     return png_decode(a, name, at, size, out, e);

@@ -5,8 +5,9 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* In sizes (geometric mean of a box's sides): what detectors are off by; how fast an object may be, a second, before two
- * samples told; how much it may change that (spectral density of white acceleration). */
+/* In sizes (geometric mean of a box's sides): what detectors are off by; how fast an object may be,
+ * a second, before two samples told; how much it may change that (spectral density of white
+ * acceleration). */
 #define OFF 0.07
 #define SPEED 1.0
 #define CHANGE 0.3
@@ -47,12 +48,20 @@ struct Tracker {
 Tracker *tracker_new(Arena *a, const TrackOptions *opt, int most)
 {
     Tracker *const t = arena_new_of(a, Tracker);
-    *t = (Tracker){.opt = *opt, .most = most, .track = arena_array_of(a, most, Track), .away = arena_array_of(a, most, int64_t),
-                   .row = arena_array_of(a, most, int), .column = arena_array_of(a, most, int),
-                   .cost = arena_array_of(a, most * most, double), .u = arena_array_of(a, most + 1, double),
-                   .v = arena_array_of(a, most + 1, double), .least = arena_array_of(a, most + 1, double),
-                   .of = arena_array_of(a, most + 1, int), .way = arena_array_of(a, most + 1, int),
-                   .used = arena_array_of(a, most + 1, bool), .taken = arena_array_of(a, most, bool)};
+    *t = (Tracker){.opt = *opt,
+                   .most = most,
+                   .track = arena_array_of(a, most, Track),
+                   .away = arena_array_of(a, most, int64_t),
+                   .row = arena_array_of(a, most, int),
+                   .column = arena_array_of(a, most, int),
+                   .cost = arena_array_of(a, most * most, double),
+                   .u = arena_array_of(a, most + 1, double),
+                   .v = arena_array_of(a, most + 1, double),
+                   .least = arena_array_of(a, most + 1, double),
+                   .of = arena_array_of(a, most + 1, int),
+                   .way = arena_array_of(a, most + 1, int),
+                   .used = arena_array_of(a, most + 1, bool),
+                   .taken = arena_array_of(a, most, bool)};
     tracker_reset(t);
     return t;
 }
@@ -87,7 +96,8 @@ static void axis_predict(Axis *a, double dt, double size)
 
 static void axis_update(Axis *a, double at, double size)
 {
-    const double s = a->pp + OFF * OFF * size * size, kp = a->pp / s, kv = a->pv / s, off = at - a->p;
+    const double s = a->pp + OFF * OFF * size * size, kp = a->pp / s, kv = a->pv / s,
+                 off = at - a->p;
     a->p += kp * off;
     a->v += kv * off;
     a->vv -= kv * a->pv;
@@ -104,8 +114,10 @@ static Axis axis_new(double at, double size)
 
 static double overlap(double x0, double y0, double w0, double h0, const TrackSeen *s)
 {
-    const double x1 = (double)s->x, y1 = (double)s->y, w1 = (double)s->width, h1 = (double)s->height;
-    const double w = fmin(x0 + w0, x1 + w1) - fmax(x0, x1), h = fmin(y0 + h0, y1 + h1) - fmax(y0, y1);
+    const double x1 = (double)s->x, y1 = (double)s->y, w1 = (double)s->width,
+                 h1 = (double)s->height;
+    const double w = fmin(x0 + w0, x1 + w1) - fmax(x0, x1),
+                 h = fmin(y0 + h0, y1 + h1) - fmax(y0, y1);
     return w > 0 && h > 0 ? w * h / (w0 * h0 + w1 * h1 - w * h) : 0;
 }
 
@@ -116,19 +128,22 @@ static double track_overlap(const Track *t, const TrackSeen *s)
 
 static double square(double v) { return v * v; }
 
-/* Minus twice the logarithm of how likely the object is where the track has it, but for constants; NO_PAIR. */
+/* Minus twice the logarithm of how likely the object is where the track has it, but for constants;
+ * NO_PAIR. */
 static double pair_cost(const Tracker *t, const Track *k, const TrackSeen *s, bool sure)
 {
     if (k->label != s->label)
         return NO_PAIR;
-    const double iou = track_overlap(k, s), size = size_of(k->width, k->height), off = square(OFF * size);
+    const double iou = track_overlap(k, s), size = size_of(k->width, k->height),
+                 off = square(OFF * size);
     if (!sure && iou < t->opt.iou)
         return NO_PAIR;
     const double cx = (double)(s->x + s->width / 2), cy = (double)(s->y + s->height / 2);
     const double sx = k->x.pp + off, sy = k->y.pp + off;
     const double far = square(cx - k->x.p) / sx + square(cy - k->y.p) / sy;
     const double other = (square(log(fmax((double)s->width, 1) / fmax(k->width, 1))) +
-                          square(log(fmax((double)s->height, 1) / fmax(k->height, 1)))) / square(SIZE_OFF);
+                          square(log(fmax((double)s->height, 1) / fmax(k->height, 1)))) /
+                         square(SIZE_OFF);
     if ((far > GATE || other > 2 * GATE) && iou < t->opt.iou)
         return NO_PAIR;
     /* What overlaps so much that the gate is no matter costs no more than what is at the gate. */
@@ -137,8 +152,9 @@ static double pair_cost(const Tracker *t, const Track *k, const TrackSeen *s, bo
 
 /* ---- assignment ---- */
 
-/* Rows to columns at least cost, by shortest augmenting paths with potentials (Kuhn, Munkres; Jonker and Volgenant 1987);
- * rows <= columns. of[j]: the row of column j, from 1; 0: none. `at(i, j)` is cost[i * si + j * sj]. */
+/* Rows to columns at least cost, by shortest augmenting paths with potentials (Kuhn, Munkres;
+ * Jonker and Volgenant 1987); rows <= columns. of[j]: the row of column j, from 1; 0: none. `at(i,
+ * j)` is cost[i * si + j * sj]. */
 static void assign(Tracker *t, int rows, int columns, int si, int sj)
 {
     memset(t->of, 0, sizeof *t->of * (size_t)(columns + 1));
@@ -192,7 +208,8 @@ static void take(Tracker *t, int row, int column, int columns)
     t->taken[t->column[column]] = true;
 }
 
-/* Tracks that are confirmed, or not, with objects that are surely, or hardly, seen: those of both that are free. */
+/* Tracks that are confirmed, or not, with objects that are surely, or hardly, seen: those of both
+ * that are free. */
 static void match(Tracker *t, const TrackSeen *seen, int n, bool confirmed, bool sure)
 {
     int rows = 0, columns = 0;
@@ -206,7 +223,8 @@ static void match(Tracker *t, const TrackSeen *seen, int n, bool confirmed, bool
         return;
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < columns; j++)
-            t->cost[i * columns + j] = pair_cost(t, &t->track[t->row[i]], &seen[t->column[j]], sure);
+            t->cost[i * columns + j] =
+                pair_cost(t, &t->track[t->row[i]], &seen[t->column[j]], sure);
     if (rows <= columns) {
         assign(t, rows, columns, columns, 1);
         for (int j = 1; j <= columns; j++)
@@ -243,7 +261,8 @@ static bool is_double(const Tracker *t, const TrackSeen *seen, int i)
     for (int k = 0; k < t->n; k++) {
         const TrackSeen *const m = t->track[k].match >= 0 ? &seen[t->track[k].match] : NULL;
         if (m && m->label == s->label &&
-            overlap((double)m->x, (double)m->y, (double)m->width, (double)m->height, s) > t->opt.iou)
+            overlap((double)m->x, (double)m->y, (double)m->width, (double)m->height, s) >
+                t->opt.iou)
             return true;
     }
     return false;

@@ -40,10 +40,12 @@ static int bad(Error *e, const char *what)
 /* As box and score come out of the model. */
 static int add(Arena *a, Boxes *v, YoloBox b, const YoloOptions *opt, Error *e)
 {
-    if (!isfinite(b.score) || !isfinite(b.x) || !isfinite(b.y) || !isfinite(b.width) || !isfinite(b.height))
+    if (!isfinite(b.score) || !isfinite(b.x) || !isfinite(b.y) || !isfinite(b.width) ||
+        !isfinite(b.height))
         return bad(e, "what is no finite number");
     if (b.score > 1.001f)
-        return bad(e, "scores above 1: a detector's are wanted as probabilities, behind its last sigmoid");
+        return bad(
+            e, "scores above 1: a detector's are wanted as probabilities, behind its last sigmoid");
     double x = b.x * opt->scale_x + opt->shift_x, y = b.y * opt->scale_y + opt->shift_y;
     double right = x + b.width * opt->scale_x, bottom = y + b.height * opt->scale_y;
     const double x0 = fmin(fmax(x, 0), opt->width), y0 = fmin(fmax(y, 0), opt->height);
@@ -51,8 +53,12 @@ static int add(Arena *a, Boxes *v, YoloBox b, const YoloOptions *opt, Error *e)
         right += x0 - x;
         bottom += y0 - y;
     }
-    const YoloBox out = {.x = (float)x0, .y = (float)y0, .width = (float)(fmin(right, opt->width) - x0),
-                         .height = (float)(fmin(bottom, opt->height) - y0), .score = b.score, .label = b.label};
+    const YoloBox out = {.x = (float)x0,
+                         .y = (float)y0,
+                         .width = (float)(fmin(right, opt->width) - x0),
+                         .height = (float)(fmin(bottom, opt->height) - y0),
+                         .score = b.score,
+                         .label = b.label};
     if (out.width > 0 && out.height > 0)
         vec_push(a, v, out);
     return 0;
@@ -73,8 +79,10 @@ static int best_class(const float *score, int64_t stride, int n)
     return best;
 }
 
-/* (4+C,A): classes are scanned one after the other, as memory has them. `!(x < y)` is true of a NaN. */
-static int scan_columns(Arena *a, const float *at, const YoloShape *s, const YoloOptions *opt, Boxes *v, Error *e)
+/* (4+C,A): classes are scanned one after the other, as memory has them. `!(x < y)` is true of a
+ * NaN. */
+static int scan_columns(Arena *a, const float *at, const YoloShape *s, const YoloOptions *opt,
+                        Boxes *v, Error *e)
 {
     const int64_t n = s->places;
     const float *const score = at + 4 * n, least = opt->min_score;
@@ -87,13 +95,16 @@ static int scan_columns(Arena *a, const float *at, const YoloShape *s, const Yol
         if (!sure[i])
             continue;
         const int c = best_class(score + i, n, s->classes);
-        code = add(a, v, centred(at[i], at[n + i], at[2 * n + i], at[3 * n + i], score[c * n + i], c), opt, e);
+        code =
+            add(a, v, centred(at[i], at[n + i], at[2 * n + i], at[3 * n + i], score[c * n + i], c),
+                opt, e);
     }
     return code;
 }
 
 /* (A,4+C), (A,5+C) */
-static int scan_rows(Arena *a, const float *at, const YoloShape *s, const YoloOptions *opt, Boxes *v, Error *e)
+static int scan_rows(Arena *a, const float *at, const YoloShape *s, const YoloOptions *opt,
+                     Boxes *v, Error *e)
 {
     const int first = s->head == YOLO_V5 ? 5 : 4;
     const int64_t width = first + s->classes;
@@ -111,7 +122,8 @@ static int scan_rows(Arena *a, const float *at, const YoloShape *s, const YoloOp
     return code;
 }
 
-static int scan_end_to_end(Arena *a, const float *at, const YoloShape *s, const YoloOptions *opt, Boxes *v, Error *e)
+static int scan_end_to_end(Arena *a, const float *at, const YoloShape *s, const YoloOptions *opt,
+                           Boxes *v, Error *e)
 {
     int code = 0;
     for (int64_t i = 0; i < s->places && code == 0; i++) {
@@ -122,7 +134,9 @@ static int scan_end_to_end(Arena *a, const float *at, const YoloShape *s, const 
             code = bad(e, "a class that there is not");
             continue;
         }
-        code = add(a, v, (YoloBox){row[0], row[1], row[2] - row[0], row[3] - row[1], row[4], (int)row[5]}, opt, e);
+        code = add(a, v,
+                   (YoloBox){row[0], row[1], row[2] - row[0], row[3] - row[1], row[4], (int)row[5]},
+                   opt, e);
     }
     return code;
 }
@@ -138,7 +152,9 @@ static bool better(const void *arg, int64_t p, int64_t q)
 /* From the best down, YOLO_MOST at most. */
 static void sort(Arena *a, Boxes *v)
 {
-    int64_t *const order = arena_array_of(a, v->len + 1, int64_t), *const tmp = arena_array_of(a, v->len + 1, int64_t);
+    int64_t *const order = arena_array_of(a, v->len + 1, int64_t), *const tmp =
+                                                                       arena_array_of(a, v->len + 1,
+                                                                                      int64_t);
     for (int i = 0; i < v->len; i++)
         order[i] = i;
     order_sort(v->len, order, tmp, better, v->at);
@@ -151,12 +167,15 @@ static void sort(Arena *a, Boxes *v)
 }
 
 /* Marks in `kept` what stays of box[of[i]], which are sorted. */
-static int suppress(Arena *a, const YoloBox *box, const int *of, int n, float iou, bool *kept, Error *e)
+static int suppress(Arena *a, const YoloBox *box, const int *of, int n, float iou, bool *kept,
+                    Error *e)
 {
-    float *const corner = arena_array_of(a, 4 * n, float), *const score = arena_array_of(a, n, float);
+    float *const corner = arena_array_of(a, 4 * n, float), *const score =
+                                                               arena_array_of(a, n, float);
     for (int i = 0; i < n; i++) {
         const YoloBox *const b = &box[of[i]];
-        memcpy(corner + 4 * i, (float[]){b->y, b->x, b->y + b->height, b->x + b->width}, 4 * sizeof *corner);
+        memcpy(corner + 4 * i, (float[]){b->y, b->x, b->y + b->height, b->x + b->width},
+               4 * sizeof *corner);
         score[i] = b->score;
     }
     int64_t most = n;
@@ -200,10 +219,14 @@ static int suppress_all(Arena *a, const Boxes *v, const YoloOptions *opt, bool *
     return code;
 }
 
-int yolo_decode(Arena *a, const float *at, const YoloShape *s, const YoloOptions *opt, YoloBox **out, int *n, Error *e)
+int yolo_decode(Arena *a, const float *at, const YoloShape *s, const YoloOptions *opt,
+                YoloBox **out, int *n, Error *e)
 {
-    static int (*const scan[])(Arena *, const float *, const YoloShape *, const YoloOptions *, Boxes *, Error *) = {
-        [YOLO_V8] = scan_columns, [YOLO_V8_ROWS] = scan_rows, [YOLO_V5] = scan_rows, [YOLO_END_TO_END] = scan_end_to_end};
+    static int (*const scan[])(Arena *, const float *, const YoloShape *, const YoloOptions *,
+                               Boxes *, Error *) = {[YOLO_V8] = scan_columns,
+                                                    [YOLO_V8_ROWS] = scan_rows,
+                                                    [YOLO_V5] = scan_rows,
+                                                    [YOLO_END_TO_END] = scan_end_to_end};
     Arena *const tmp = arena_new();
     Boxes v = {0};
     *n = 0;

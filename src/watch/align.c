@@ -1,5 +1,5 @@
-/* Poses are searched in reference pixels about the middle of the frame; anchors are sampled at their own size, so that templates
- * are made once. */
+/* Poses are searched in reference pixels about the middle of the frame; anchors are sampled at
+ * their own size, so that templates are made once. */
 #include "watch/align.h"
 
 #include <math.h>
@@ -13,7 +13,8 @@
 #define TRACK 3             /* pixels within which an anchor is still where it was */
 #define FOLLOW 0.75         /* a shift by more is followed */
 #define RETRY 500000        /* us between searches for what is lost */
-#define FADED 0.1           /* an anchor that is followed may score so much less than one that is found */
+/* an anchor that is followed may score so much less than one that is found */
+#define FADED 0.1
 #define SPREAD 100          /* pixels between anchors that a scale can be told from */
 #define EXACT 4e6           /* work of a search; beyond that it is coarse */
 
@@ -54,8 +55,8 @@ FramePlace frame_place(const Watch *w, const Frame *f)
 
 FrameBox place_box(const FramePlace *p, Box b)
 {
-    return (FrameBox){(double)b.x * p->scale_x + p->shift_x, (double)b.y * p->scale_y + p->shift_y, (double)b.width * p->scale_x,
-                      (double)b.height * p->scale_y};
+    return (FrameBox){(double)b.x * p->scale_x + p->shift_x, (double)b.y * p->scale_y + p->shift_y,
+                      (double)b.width * p->scale_x, (double)b.height * p->scale_y};
 }
 
 static FramePlace place_of(const Aligner *g, const Frame *f, const Pose *p)
@@ -73,14 +74,20 @@ static int open_mark(Arena *a, const Watch *w, const Anchor *from, Mark *out, Er
     Gray g;
     int code = gray_read(tmp, from->path, true, &g, e);
     if (code == 0 && gray_is_flat(&g))
-        code = error_set(e, ERR_INVALID, "%s: an anchor of one colour, or all transparent, is found nowhere", from->path);
+        code = error_set(e, ERR_INVALID,
+                         "%s: an anchor of one colour, or all transparent, is found nowhere",
+                         from->path);
     if (code == 0 && (g.width > NCC_MAX_SIDE || g.height > NCC_MAX_SIDE))
-        code = error_set(e, ERR_UNSUPPORTED, "%s: an anchor of %d x %d; at most %d each way", from->path, g.width, g.height, NCC_MAX_SIDE);
+        code = error_set(e, ERR_UNSUPPORTED, "%s: an anchor of %d x %d; at most %d each way",
+                         from->path, g.width, g.height, NCC_MAX_SIDE);
     if (code == 0 && (from->x + g.width > w->width || from->y + g.height > w->height))
-        code = error_set(e, ERR_INVALID, "%s: an anchor of %d x %d at %g, %g lies outside the reference size %d x %d", from->path, g.width,
-                         g.height, from->x, from->y, w->width, w->height);
+        code =
+            error_set(e, ERR_INVALID,
+                      "%s: an anchor of %d x %d at %g, %g lies outside the reference size %d x %d",
+                      from->path, g.width, g.height, from->x, from->y, w->width, w->height);
     if (code == 0)
-        *out = (Mark){gray_template(a, &g), g.width, g.height, from->x + 0.5 * g.width - 0.5 * w->width,
+        *out = (Mark){gray_template(a, &g), g.width, g.height,
+                      from->x + 0.5 * g.width - 0.5 * w->width,
                       from->y + 0.5 * g.height - 0.5 * w->height};
     arena_free(tmp);
     return code;
@@ -94,7 +101,11 @@ int align_new(Arena *a, const Watch *w, Aligner **out, Error *e)
     if (n == 0)
         return 0;
     Aligner *const g = arena_new_of(a, Aligner);
-    *g = (Aligner){.watch = w, .n = n, .need = (n + 1) / 2, .mark = arena_array_of(a, n, Mark), .hit = arena_array_of(a, n, Hit),
+    *g = (Aligner){.watch = w,
+                   .n = n,
+                   .need = (n + 1) / 2,
+                   .mark = arena_array_of(a, n, Mark),
+                   .hit = arena_array_of(a, n, Hit),
                    .best_hit = arena_array_of(a, n, Hit)};
     align_reset(g);
     for (int i = 0; i < n && code == 0; i++) {
@@ -119,22 +130,32 @@ static void look_at(const Frame *f, const Pose *p, const Mark *m, int margin, Hi
 {
     const double sx = p->base_x * p->scale, sy = p->base_y * p->scale; /* frame pixels a sample */
     const int width = m->width + 2 * margin, height = m->height + 2 * margin;
-    const double x = 0.5 * f->width + p->base_x * (p->scale * m->x + p->dx), y = 0.5 * f->height + p->base_y * (p->scale * m->y + p->dy);
+    const double x = 0.5 * f->width + p->base_x * (p->scale * m->x + p->dx),
+                 y = 0.5 * f->height + p->base_y * (p->scale * m->y + p->dy);
     const FrameBox box = {x - 0.5 * width * sx, y - 0.5 * height * sy, width * sx, height * sy};
     *out = (Hit){0};
-    if (box.x >= f->width || box.y >= f->height || box.x + box.width <= 0 || box.y + box.height <= 0)
+    if (box.x >= f->width || box.y >= f->height || box.x + box.width <= 0 ||
+        box.y + box.height <= 0)
         return;
     Arena *const tmp = arena_new();
     const NccImage image = {width, height, width, arena_alloc(tmp, (size_t)width * (size_t)height)};
-    const FrameTensor t = {.data = (void *)image.at, .dtype = DT_U8, .order = FRAME_NCHW, .width = width, .height = height, .channels = 1,
+    const FrameTensor t = {.data = (void *)image.at,
+                           .dtype = DT_U8,
+                           .order = FRAME_NCHW,
+                           .width = width,
+                           .height = height,
+                           .channels = 1,
                            .scale = {1, 1, 1}};
     const FrameFilter filter = frame_filter(&box, width, height);
-    frame_to_tensor(f, &box, filter, &t, simd_level(), arena_alloc_aligned(tmp, (size_t)frame_scratch(f, &box, filter, &t), 64));
+    frame_to_tensor(f, &box, filter, &t, simd_level(),
+                    arena_alloc_aligned(tmp, (size_t)frame_scratch(f, &box, filter, &t), 64));
     void *const scratch = arena_alloc_aligned(tmp, (size_t)ncc_scratch(m->ncc, width, height), 64);
     const bool coarse = (2.0 * margin + 1) * (2.0 * margin + 1) * m->width * m->height > EXACT;
-    const NccMatch r = coarse ? ncc_search_coarse(m->ncc, &image, simd_level(), scratch) : ncc_search(m->ncc, &image, simd_level(), scratch);
+    const NccMatch r = coarse ? ncc_search_coarse(m->ncc, &image, simd_level(), scratch)
+                              : ncc_search(m->ncc, &image, simd_level(), scratch);
     if (!r.flat)
-        *out = (Hit){true, (double)r.score, (r.x + (double)r.dx - margin) * p->scale, (r.y + (double)r.dy - margin) * p->scale};
+        *out = (Hit){true, (double)r.score, (r.x + (double)r.dx - margin) * p->scale,
+                     (r.y + (double)r.dy - margin) * p->scale};
     arena_free(tmp);
 }
 
@@ -152,7 +173,8 @@ typedef struct Rating {
 
 static bool better(Rating a, Rating b) { return a.n != b.n ? a.n > b.n : a.sum > b.sum; }
 
-/* The largest set of marks that score at least `on` and agree with one of them; the others are taken to be away. */
+/* The largest set of marks that score at least `on` and agree with one of them; the others are
+ * taken to be away. */
 static Rating rate(Aligner *g, double on, double tolerance, double per_pixel)
 {
     Rating best = {0};
@@ -168,11 +190,13 @@ static Rating rate(Aligner *g, double on, double tolerance, double per_pixel)
         }
     }
     for (int k = 0; k < g->n; k++)
-        g->hit[k].there = leader >= 0 && g->hit[k].there && g->hit[k].score >= on && agree(g, leader, k, tolerance, per_pixel);
+        g->hit[k].there = leader >= 0 && g->hit[k].there && g->hit[k].score >= on &&
+                          agree(g, leader, k, tolerance, per_pixel);
     return best;
 }
 
-static Rating look_all(Aligner *g, const Frame *f, const Pose *p, int margin, double on, double tolerance, double per_pixel)
+static Rating look_all(Aligner *g, const Frame *f, const Pose *p, int margin, double on,
+                       double tolerance, double per_pixel)
 {
     for (int i = 0; i < g->n; i++)
         look_at(f, p, &g->mark[i], margin, &g->hit[i]);
@@ -198,7 +222,8 @@ static void fit(const Aligner *g, Pose *p)
             continue;
         const double x = g->mark[i].x - ux, y = g->mark[i].y - uy;
         squares += x * x + y * y;
-        products += x * (p->scale * g->mark[i].x + p->dx + g->hit[i].dx - qx) + y * (p->scale * g->mark[i].y + p->dy + g->hit[i].dy - qy);
+        products += x * (p->scale * g->mark[i].x + p->dx + g->hit[i].dx - qx) +
+                    y * (p->scale * g->mark[i].y + p->dy + g->hit[i].dy - qy);
     }
     if (squares > SPREAD * SPREAD)
         p->scale = fmin(g->watch->align.most, fmax(g->watch->align.least, products / squares));
@@ -210,7 +235,8 @@ static void fit(const Aligner *g, Pose *p)
 
 static int bases(const Aligner *g, const Frame *f, Pose *out)
 {
-    const double x = (double)f->width / g->watch->width, y = (double)f->height / g->watch->height, whole = fmin(x, y);
+    const double x = (double)f->width / g->watch->width, y = (double)f->height / g->watch->height,
+                 whole = fmin(x, y);
     out[0] = (Pose){.base_x = x, .base_y = y};
     out[1] = (Pose){.base_x = whole, .base_y = whole};
     return fabs(x / y - 1) > 0.005 ? 2 : 1;
@@ -276,7 +302,8 @@ static bool search(Aligner *g, const Frame *f, double least, double most, Pose *
     const Align *const al = &g->watch->align;
     Pose base[2], best = {0};
     Rating top = {0};
-    const int nbase = bases(g, f, base), steps = (int)ceil(log(most / least) / log(SCALE_STEP) - 1e-9);
+    const int nbase = bases(g, f, base),
+              steps = (int)ceil(log(most / least) / log(SCALE_STEP) - 1e-9);
     g->counts.searches++;
     for (int b = 0; b < nbase; b++)
         for (int i = 0; i <= steps; i++) {
@@ -325,12 +352,17 @@ static void search_near(Aligner *g, const Frame *f, Rating now)
     const Align *const al = &g->watch->align;
     Pose p;
     Rating r;
-    const double least = fmax(al->least, g->pose.scale / SCALE_STEP), most = fmin(al->most, g->pose.scale * SCALE_STEP);
-    if (least <= most && search(g, f, least, most, &p, &r) && (r.n > now.n || (r.n == now.n && r.sum > now.sum + 0.02 * r.n)))
+    const double least = fmax(al->least, g->pose.scale / SCALE_STEP),
+                 most = fmin(al->most, g->pose.scale * SCALE_STEP);
+    if (least <= most && search(g, f, least, most, &p, &r) &&
+        (r.n > now.n || (r.n == now.n && r.sum > now.sum + 0.02 * r.n)))
         take(g, &p);
 }
 
-static bool since(int64_t before, int64_t t, int64_t span) { return before == INT64_MIN || t < before || t - before >= span; }
+static bool since(int64_t before, int64_t t, int64_t span)
+{
+    return before == INT64_MIN || t < before || t - before >= span;
+}
 
 static bool see(Aligner *g, const Frame *f, int64_t t)
 {
@@ -372,12 +404,15 @@ bool align_look(Aligner *g, const Frame *f, int64_t t)
     g->counts.lost += !g->found;
     const FramePlace now = align_place(g, f), old = g->told;
     g->told = now;
-    return g->found != before || now.scale_x != old.scale_x || now.scale_y != old.scale_y || now.shift_x != old.shift_x ||
-           now.shift_y != old.shift_y;
+    return g->found != before || now.scale_x != old.scale_x || now.scale_y != old.scale_y ||
+           now.shift_x != old.shift_x || now.shift_y != old.shift_y;
 }
 
 bool align_found(const Aligner *g) { return g->found; }
-FramePlace align_place(const Aligner *g, const Frame *f) { return g->found ? place_of(g, f, &g->pose) : frame_place(g->watch, f); }
+FramePlace align_place(const Aligner *g, const Frame *f)
+{
+    return g->found ? place_of(g, f, &g->pose) : frame_place(g->watch, f);
+}
 
 AlignCounts align_counts(const Aligner *g)
 {

@@ -74,14 +74,21 @@ static Entry *entry_new(const Watch *w, const char *stream)
     n->of = w;
     n->wanted = -1e9;
     n->signal = arena_array_of(a, w->nsignal + 1, BoardSignal);
-    n->shown = (BoardStream){.name = arena_strdup(a, stream), .watch = arena_strdup(a, w->name), .path = arena_strdup(a, w->path),
-                             .width = w->width, .height = w->height, .nsignal = w->nsignal};
+    n->shown = (BoardStream){.name = arena_strdup(a, stream),
+                             .watch = arena_strdup(a, w->name),
+                             .path = arena_strdup(a, w->path),
+                             .width = w->width,
+                             .height = w->height,
+                             .nsignal = w->nsignal};
     for (int i = 0; i < w->nsignal; i++) {
         const Signal *const s = &w->signal[i];
         const bool whole = s->region < 0;
-        n->signal[i] = (BoardSignal){.name = arena_strdup(a, s->name), .kind = signal_kind_name(s->kind),
-                                     .region = whole ? NULL : arena_strdup(a, w->region[s->region].name),
-                                     .box = whole ? (Box){0, 0, (float)w->width, (float)w->height} : w->region[s->region].box};
+        n->signal[i] =
+            (BoardSignal){.name = arena_strdup(a, s->name),
+                          .kind = signal_kind_name(s->kind),
+                          .region = whole ? NULL : arena_strdup(a, w->region[s->region].name),
+                          .box = whole ? (Box){0, 0, (float)w->width, (float)w->height}
+                                       : w->region[s->region].box};
     }
     return n;
 }
@@ -125,7 +132,8 @@ static Box place_shown(const BoardStream *b, const Sample *s, const Frame *f)
     const FramePlace *const p = &s->place;
     if (!f || p->scale_x == 0)
         return (Box){0, 0, 1, 1};
-    return (Box){(float)(p->shift_x / f->width), (float)(p->shift_y / f->height), (float)(p->scale_x * b->width / f->width),
+    return (Box){(float)(p->shift_x / f->width), (float)(p->shift_y / f->height),
+                 (float)(p->scale_x * b->width / f->width),
                  (float)(p->scale_y * b->height / f->height)};
 }
 
@@ -139,7 +147,8 @@ static void keep_values(Entry *n, const Sample *s, const Reading *reading, const
     n->shown.place = place_shown(&n->shown, s, f);
     for (int i = 0; i < n->shown.nsignal; i++) {
         n->signal[i].value = value_json(n->values, &reading[i].value);
-        n->signal[i].why = arena_strdup(n->values, reading[i].value.kind == VALUE_UNKNOWN ? reading[i].why : "");
+        n->signal[i].why =
+            arena_strdup(n->values, reading[i].value.kind == VALUE_UNKNOWN ? reading[i].why : "");
         n->signal[i].score = reading[i].scored ? (double)reading[i].score : (double)NAN;
     }
 }
@@ -152,7 +161,12 @@ static uint8_t *small_picture(const Frame *f, int *width, int *height)
     *width = (int)fmax(1, round(f->width * scale));
     *height = (int)fmax(1, round(f->height * scale));
     const FrameBox all = {0, 0, f->width, f->height};
-    FrameTensor t = {.dtype = DT_U8, .order = FRAME_NHWC, .width = *width, .height = *height, .channels = 3, .scale = {1, 1, 1}};
+    FrameTensor t = {.dtype = DT_U8,
+                     .order = FRAME_NHWC,
+                     .width = *width,
+                     .height = *height,
+                     .channels = 3,
+                     .scale = {1, 1, 1}};
     const FrameFilter filter = scale < 1 ? FRAME_AREA : FRAME_BILINEAR;
     void *const scratch = heap_alloc((size_t)frame_scratch(f, &all, filter, &t) + 1, 64);
     t.data = scratch ? heap_alloc((size_t)*width * (size_t)*height * 3, 64) : NULL;
@@ -194,7 +208,8 @@ void board_remove(Board *b, const char *stream)
     const int at = find(b, stream);
     if (at >= 0) {
         entry_free(b->entry.at[at]);
-        memmove(b->entry.at + at, b->entry.at + at + 1, (size_t)(b->entry.len - at - 1) * sizeof *b->entry.at);
+        memmove(b->entry.at + at, b->entry.at + at + 1,
+                (size_t)(b->entry.len - at - 1) * sizeof *b->entry.at);
         b->entry.len--;
     }
     pthread_mutex_unlock(&b->lock);
@@ -232,7 +247,8 @@ int board_streams(Board *b, Arena *a, const BoardStream **out)
     return n;
 }
 
-int board_picture(Board *b, Arena *a, const char *stream, const uint8_t **at, size_t *size, Error *e)
+int board_picture(Board *b, Arena *a, const char *stream, const uint8_t **at, size_t *size,
+                  Error *e)
 {
     *at = NULL;
     *size = 0;
@@ -242,7 +258,9 @@ int board_picture(Board *b, Arena *a, const char *stream, const uint8_t **at, si
     if (i >= 0) {
         Entry *const n = b->entry.at[i];
         n->wanted = time_now();
-        p = (Picture){n->width, n->height, n->rgb ? arena_dup(a, n->rgb, (size_t)n->width * (size_t)n->height * 3) : NULL};
+        p = (Picture){n->width, n->height,
+                      n->rgb ? arena_dup(a, n->rgb, (size_t)n->width * (size_t)n->height * 3)
+                             : NULL};
     }
     pthread_mutex_unlock(&b->lock);
     if (i < 0)

@@ -20,7 +20,9 @@ typedef struct FolderFile {
     char *name;      /* heap */
     uint64_t hash;   /* of it */
     int64_t bytes;
-    int64_t written; /* ns since 1970: names go by clocks of senders, which may say anything. Only while the folder is read */
+    /* ns since 1970: names go by clocks of senders, which may say anything. Only while the folder
+     * is read */
+    int64_t written;
 } FolderFile;
 
 struct BoundedFolder {
@@ -118,7 +120,8 @@ static bool append(BoundedFolder *f, const char *name, int64_t bytes, int64_t wr
     if (!copy)
         return false;
     memcpy(copy, name, size);
-    f->file[f->n++] = (FolderFile){.name = copy, .hash = hash_of(name), .bytes = bytes, .written = written};
+    f->file[f->n++] =
+        (FolderFile){.name = copy, .hash = hash_of(name), .bytes = bytes, .written = written};
     f->counts.bytes += bytes;
     f->counts.files++;
     return true;
@@ -140,11 +143,13 @@ bool folder_has(const BoundedFolder *f, const char *name) { return find(f, name)
 static int by_age(const void *a, const void *b)
 {
     const FolderFile *const x = a, *const y = b;
-    return x->written != y->written ? (x->written > y->written) - (x->written < y->written) : strcmp(x->name, y->name);
+    return x->written != y->written ? (x->written > y->written) - (x->written < y->written)
+                                    : strcmp(x->name, y->name);
 }
 
 /* A name of the kind, with this ending? Without it. */
-static bool is_ours(const BoundedFolder *f, const char *file, const char *ending, char name[FOLDER_NAME_MOST])
+static bool is_ours(const BoundedFolder *f, const char *file, const char *ending,
+                    char name[FOLDER_NAME_MOST])
 {
     const size_t n = strlen(file), m = strlen(ending);
     if (!str_ends(file, ending) || n - m >= FOLDER_NAME_MOST)
@@ -167,7 +172,8 @@ static void take_in(BoundedFolder *f, const char *file)
         if (is_ours(f, file, k->ending[i], name) && !look_at(f, name, k->ending[0], &st))
             remove_file(f, name, k->ending[i]);
     if (is_ours(f, file, k->ending[0], name) && look_at(f, name, k->ending[0], &st))
-        append(f, name, bytes_of(f, name), (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec);
+        append(f, name, bytes_of(f, name),
+               (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec);
 }
 
 static int read_folder(BoundedFolder *f, Error *e)
@@ -183,25 +189,29 @@ static int read_folder(BoundedFolder *f, Error *e)
     remove_oldest(f);
     if (access(f->path, W_OK | X_OK) == 0)
         return 0;
-    return error_set(e, ERR_IO, "%s: %s: nothing can be written there: %s", f->kind->what, f->path, strerror(errno));
+    return error_set(e, ERR_IO, "%s: %s: nothing can be written there: %s", f->kind->what, f->path,
+                     strerror(errno));
 }
 
 /* ---- the folder ---- */
 
-int folder_open(const char *path, int64_t max_bytes, const FolderKind *kind, BoundedFolder **out, Error *e)
+int folder_open(const char *path, int64_t max_bytes, const FolderKind *kind, BoundedFolder **out,
+                Error *e)
 {
     Arena *const a = arena_new();
     BoundedFolder *const f = arena_new_of(a, BoundedFolder);
     size_t n = strlen(path);
     while (n > 1 && path[n - 1] == '/')
         n--;
-    *f = (BoundedFolder){.arena = a, .kind = kind, .path = arena_strndup(a, path, n), .max_bytes = max_bytes};
+    *f = (BoundedFolder){
+        .arena = a, .kind = kind, .path = arena_strndup(a, path, n), .max_bytes = max_bytes};
     const char *const slash = strrchr(f->path, '/');
     f->name = slash ? slash + 1 : f->path;
     struct stat st;
-    int code = n > 0 && n < PATH - FOLDER_NAME_MOST - 16
-                   ? 0
-                   : error_set(e, ERR_INVALID, "%s: no name for a folder: '%.100s'", kind->what, path);
+    int code =
+        n > 0 && n < PATH - FOLDER_NAME_MOST - 16
+            ? 0
+            : error_set(e, ERR_INVALID, "%s: no name for a folder: '%.100s'", kind->what, path);
     if (code == 0 && stat(f->path, &st) == 0 && !S_ISDIR(st.st_mode))
         code = error_set(e, ERR_INVALID, "%s: %s: is no folder", kind->what, f->path);
     if (code == 0)

@@ -1,7 +1,8 @@
 /* A folder of files that is not to become larger than so many bytes: the oldest go.
  *
- * What belongs together has one name and an ending each: NAME.mp4, the first, and NAME.json beside it. Only names that the kind
- * knows belong to it; other files are left alone, and do not count. One thread at a time. */
+ * What belongs together has one name and an ending each: NAME.mp4, the first, and NAME.json beside
+ * it. Only names that the kind knows belong to it; other files are left alone, and do not count.
+ * One thread at a time. */
 #ifndef LATHE_WATCH_BOUNDED_FOLDER_H
 #define LATHE_WATCH_BOUNDED_FOLDER_H
 
@@ -16,15 +17,18 @@
 typedef struct FolderKind {
     const char *what;                /* for messages */
     const char *ending[3];           /* NULL behind the last */
-    const char *unfinished;          /* ending of the first while it is written; what an earlier run left is removed. NULL: none */
+    /* ending of the first while it is written; what an earlier run left is removed. NULL: none */
+    const char *unfinished;
     bool (*is_name)(const char *name);
 } FolderKind;
 
 typedef struct BoundedFolder BoundedFolder;
 
-/* Makes it if it is not there; removes what is older than there is room for, what was left unfinished, and what has lost its
- * first file. ERR_INVALID: no name for a folder, or it is none; ERR_IO: it cannot be read or written. */
-int folder_open(const char *path, int64_t max_bytes, const FolderKind *kind, BoundedFolder **out, Error *e);
+/* Makes it if it is not there; removes what is older than there is room for, what was left
+ * unfinished, and what has lost its first file. ERR_INVALID: no name for a folder, or it is none;
+ * ERR_IO: it cannot be read or written. */
+int folder_open(const char *path, int64_t max_bytes, const FolderKind *kind, BoundedFolder **out,
+                Error *e);
 void folder_close(BoundedFolder *f); /* NULL is allowed */
 const char *folder_path(const BoundedFolder *f);
 const char *folder_name(const BoundedFolder *f); /* its last part */

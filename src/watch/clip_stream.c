@@ -161,7 +161,8 @@ bool clip_stream_keeps(ClipStream *s)
 
 /* ---- the stream's task ---- */
 
-/* Parts that began when no packet of their epoch was kept: from now on it is known which are theirs. */
+/* Parts that began when no packet of their epoch was kept: from now on it is known which are
+ * theirs. */
 static void find_runs(ClipStream *s)
 {
     for (int i = 0; i < s->njob && s->run != 0; i++) {

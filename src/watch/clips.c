@@ -55,10 +55,14 @@ static bool fits(const char *text, const char *pattern)
 static bool is_clip_name(const char *name)
 {
     const size_t n = strlen(name);
-    return n >= 40 && fits(name, "########T######.###Z-") && fits(name + n - 17, "-xxxxxxxxxxxxxxxx");
+    return n >= 40 && fits(name, "########T######.###Z-") &&
+           fits(name + n - 17, "-xxxxxxxxxxxxxxxx");
 }
 
-static const FolderKind clip_files = {.what = "clips", .ending = {".mp4", ".json"}, .unfinished = ".mp4.part", .is_name = is_clip_name};
+static const FolderKind clip_files = {.what = "clips",
+                                      .ending = {".mp4", ".json"},
+                                      .unfinished = ".mp4.part",
+                                      .is_name = is_clip_name};
 
 const char *clips_folder_name(const Clips *c)
 {

@@ -10,7 +10,8 @@ struct Codec {
     bool refused;             /* the last packet was; not told yet */
 };
 
-int codec_open_libav(const StreamInfo *info, const CodecOptions *opt, AVCodecContext **out, Error *e)
+int codec_open_libav(const StreamInfo *info, const CodecOptions *opt, AVCodecContext **out,
+                     Error *e)
 {
     const char *const what = info->sound ? "sound" : "video";
     const AVCodec *const codec = avcodec_find_decoder(info->par->codec_id);
@@ -101,11 +102,20 @@ CodecResult codec_receive(Codec *c, AVFrame *out, int64_t patience)
         return CODEC_REFUSED;
     }
     const int code = avcodec_receive_frame(c->av, out);
-    return code >= 0 ? CODEC_FRAME : code == AVERROR(EAGAIN) ? CODEC_NEEDS : code == AVERROR_EOF ? CODEC_END : CODEC_DAMAGED;
+    return code >= 0                 ? CODEC_FRAME
+           : code == AVERROR(EAGAIN) ? CODEC_NEEDS
+           : code == AVERROR_EOF     ? CODEC_END
+                                     : CODEC_DAMAGED;
 }
 
-int codec_pixels(Codec *c, AVFrame *f, Error *e) { return c->isolated ? isolated_codec_pixels(c->isolated, f, e) : 0; }
+int codec_pixels(Codec *c, AVFrame *f, Error *e)
+{
+    return c->isolated ? isolated_codec_pixels(c->isolated, f, e) : 0;
+}
 
-bool codec_crashed(const Codec *c, Error *e) { return c->isolated && isolated_codec_crashed(c->isolated, e); }
+bool codec_crashed(const Codec *c, Error *e)
+{
+    return c->isolated && isolated_codec_crashed(c->isolated, e);
+}
 
 double codec_cpu(const Codec *c) { return c->isolated ? isolated_codec_cpu(c->isolated) : 0; }

@@ -46,7 +46,8 @@ static const char *default_model(YamlMap *m, const Watch *w, const char *key)
     const YamlNode *const n = yaml_get(m, key);
     if (!n)
         return NULL;
-    const char *const path = path_join(m->yaml->ctx->arena, w->dir, yaml_node_text(m->yaml, n, key));
+    const char *const path =
+        path_join(m->yaml->ctx->arena, w->dir, yaml_node_text(m->yaml, n, key));
     if (!file_exists(path))
         yaml_fail(m->yaml, n->place, "'model': no file %s", path);
     return path;
@@ -70,7 +71,8 @@ static void read_regions(const Yaml *y, const YamlNode *node, Watch *w)
     YamlMap m = yaml_map(y, node, "'region'");
     w->nregion = m.node ? m.node->n : 0;
     if (w->nregion > CONFIG_MAX_REGIONS)
-        yaml_fail(y, node->place, "%d regions; at most %d are possible", w->nregion, CONFIG_MAX_REGIONS);
+        yaml_fail(y, node->place, "%d regions; at most %d are possible", w->nregion,
+                  CONFIG_MAX_REGIONS);
     Region *const out = arena_array_of(y->ctx->arena, w->nregion + 1, Region);
     for (int i = 0; i < w->nregion; i++) {
         const char *const name = node->key[i]->text;
@@ -78,9 +80,12 @@ static void read_regions(const Yaml *y, const YamlNode *node, Watch *w)
         yaml_numbers(&m, name, 4, box);
         const Place at = node->at[i]->place;
         if (!(box[2] >= 1 && box[3] >= 1))
-            yaml_fail(y, at, "region '%s' must be [x, y, width, height], at least a pixel each way", name);
-        if (!(box[0] >= 0 && box[1] >= 0 && box[0] + box[2] <= w->width && box[1] + box[3] <= w->height))
-            yaml_fail(y, at, "region '%s' lies outside the reference size %d x %d", name, w->width, w->height);
+            yaml_fail(y, at, "region '%s' must be [x, y, width, height], at least a pixel each way",
+                      name);
+        if (!(box[0] >= 0 && box[1] >= 0 && box[0] + box[2] <= w->width &&
+              box[1] + box[3] <= w->height))
+            yaml_fail(y, at, "region '%s' lies outside the reference size %d x %d", name, w->width,
+                      w->height);
         out[i] = (Region){name, {(float)box[0], (float)box[1], (float)box[2], (float)box[3]}};
     }
     w->region = out;
@@ -90,7 +95,9 @@ static void read_regions(const Yaml *y, const YamlNode *node, Watch *w)
 
 static const struct Rule *condition_at(const Yaml *y, const Watch *w, const YamlNode *n, int each)
 {
-    return n ? rule_parse_condition(y->ctx, w, y->name, yaml_text_place(n), yaml_node_text(y, n, "a condition"), each) : NULL;
+    return n ? rule_parse_condition(y->ctx, w, y->name, yaml_text_place(n),
+                                    yaml_node_text(y, n, "a condition"), each)
+             : NULL;
 }
 
 /* Rules may name any signal, so these come first; what is a rule in them (guard.reset_on) after. */
@@ -125,9 +132,11 @@ static Window window(YamlMap *m, const char *key)
     yaml_numbers(m, key, 2, v);
     for (int i = 0; i < 2; i++)
         if (!(v[i] >= 1 && v[i] <= 1000 && v[i] == (double)(int)v[i]))
-            yaml_fail(m->yaml, at->place, "%s: '%s' must be [n, m]: n of the last m samples", m->what, key);
+            yaml_fail(m->yaml, at->place, "%s: '%s' must be [n, m]: n of the last m samples",
+                      m->what, key);
     if (v[0] > v[1])
-        yaml_fail(m->yaml, at->place, "%s: '%s': %d of the last %d can never be", m->what, key, (int)v[0], (int)v[1]);
+        yaml_fail(m->yaml, at->place, "%s: '%s': %d of the last %d can never be", m->what, key,
+                  (int)v[0], (int)v[1]);
     return (Window){(int)v[0], (int)v[1]};
 }
 
@@ -144,9 +153,11 @@ static void read_limit(YamlMap *m, EventRule *r)
     const bool single = strcmp(unit, "s") == 0 || strcmp(unit, "m") == 0 || strcmp(unit, "h") == 0;
     const char *const span = single ? arena_printf(m->yaml->ctx->arena, "1%s", unit) : unit;
     if (!number || !duration_parse(span, &r->limit_per) || r->limit_per == 0)
-        yaml_fail(m->yaml, n->place, "%s: 'limit' must be a number of starts in a time: 20/h, 3/10s", m->what);
+        yaml_fail(m->yaml, n->place,
+                  "%s: 'limit' must be a number of starts in a time: 20/h, 3/10s", m->what);
     if (count > EVENT_MAX_LIMIT)
-        yaml_fail(m->yaml, n->place, "%s: 'limit': at most %d starts can be counted", m->what, EVENT_MAX_LIMIT);
+        yaml_fail(m->yaml, n->place, "%s: 'limit': at most %d starts can be counted", m->what,
+                  EVENT_MAX_LIMIT);
     r->limit = count;
 }
 
@@ -155,7 +166,9 @@ static void refuse_sink(YamlMap *m)
 {
     const YamlNode *const at = yaml_get(m, "sink");
     if (at)
-        yaml_fail(m->yaml, at->place, "%s: 'sink': sinks name their events, as in sinks: {all: {events: [..]}}", m->what);
+        yaml_fail(m->yaml, at->place,
+                  "%s: 'sink': sinks name their events, as in sinks: {all: {events: [..]}}",
+                  m->what);
 }
 
 static void read_clip(const Yaml *y, const YamlNode *node, EventRule *r)
@@ -181,12 +194,14 @@ static void read_data(YamlMap *m, const Watch *w, EventRule *r)
     const YamlNode *const n = yaml_get(m, "data");
     r->ndata = !n ? 0 : n->kind == YAML_LIST ? n->n : 1;
     if (r->ndata > EVENT_MAX_DATA)
-        yaml_fail(m->yaml, n->place, "%s: 'data' has %d values; at most %d are possible", m->what, r->ndata, EVENT_MAX_DATA);
-    const struct Rule **const data = arena_array(m->yaml->ctx->arena, (size_t)r->ndata + 1, sizeof *data);
+        yaml_fail(m->yaml, n->place, "%s: 'data' has %d values; at most %d are possible", m->what,
+                  r->ndata, EVENT_MAX_DATA);
+    const struct Rule **const data =
+        arena_array(m->yaml->ctx->arena, (size_t)r->ndata + 1, sizeof *data);
     for (int i = 0; i < r->ndata; i++) {
         const YamlNode *const at = n->kind == YAML_LIST ? n->at[i] : n;
-        data[i] = rule_parse(m->yaml->ctx, w, m->yaml->name, yaml_text_place(at), yaml_node_text(m->yaml, at, "a value"),
-                             r->each);
+        data[i] = rule_parse(m->yaml->ctx, w, m->yaml->name, yaml_text_place(at),
+                             yaml_node_text(m->yaml, at, "a value"), r->each);
     }
     r->data = data;
 }
@@ -197,10 +212,12 @@ static int find_each(YamlMap *m, const Watch *w)
     if (!n)
         return -1;
     const int s = watch_find_signal(w, yaml_node_text(m->yaml, n, "'each'"));
-    const bool list = s >= 0 && (w->signal[s].kind == SIGNAL_OBJECT ||
-                                 (w->signal[s].kind == SIGNAL_TEXT && w->signal[s].text.mode == TEXT_PAGE));
+    const bool list =
+        s >= 0 && (w->signal[s].kind == SIGNAL_OBJECT ||
+                   (w->signal[s].kind == SIGNAL_TEXT && w->signal[s].text.mode == TEXT_PAGE));
     if (!list)
-        yaml_fail(m->yaml, n->place, "%s: 'each' must name a signal of objects, or of a page of text", m->what);
+        yaml_fail(m->yaml, n->place,
+                  "%s: 'each' must name a signal of objects, or of a page of text", m->what);
     return s;
 }
 
@@ -212,7 +229,8 @@ static void check_durations(YamlMap *m, const EventRule *r)
     if (max && (r->point || instant))
         yaml_fail(m->yaml, max->place, "%s: 'max' is for events that have an end", m->what);
     if (min && instant)
-        yaml_fail(m->yaml, min->place, "%s: 'min' is not for conditions of an instant (changed, rises, seq)", m->what);
+        yaml_fail(m->yaml, min->place,
+                  "%s: 'min' is not for conditions of an instant (changed, rises, seq)", m->what);
 }
 
 static void read_event(const Yaml *y, const YamlNode *node, const Watch *w, EventRule *r)

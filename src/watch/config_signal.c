@@ -16,8 +16,8 @@
 /* ---- files ---- */
 
 /* Names are relative to the watch's file, and may hold wild cards. */
-static void add_files(const Yaml *y, const Watch *w, const YamlNode *n, const char *what, const char *label,
-                      Reference *out, int *count)
+static void add_files(const Yaml *y, const Watch *w, const YamlNode *n, const char *what,
+                      const char *label, Reference *out, int *count)
 {
     const char *const pattern = path_join(y->ctx->arena, w->dir, yaml_node_text(y, n, what));
     if (w->names && *count < MAX_REFERENCES) {
@@ -38,8 +38,8 @@ static void add_files(const Yaml *y, const Watch *w, const YamlNode *n, const ch
 }
 
 /* A name, or a list of names. */
-static void add_references(const Yaml *y, const Watch *w, const YamlNode *n, const char *what, const char *label,
-                           Reference *out, int *count)
+static void add_references(const Yaml *y, const Watch *w, const YamlNode *n, const char *what,
+                           const char *label, Reference *out, int *count)
 {
     for (int i = 0; n->kind == YAML_LIST && i < n->n; i++)
         add_files(y, w, n->at[i], what, label, out, count);
@@ -51,8 +51,8 @@ static const Reference *references(YamlMap *m, const Watch *w, const char *key, 
 {
     Reference *const out = arena_array_of(m->yaml->ctx->arena, MAX_REFERENCES, Reference);
     *count = 0;
-    add_references(m->yaml, w, yaml_need(m, key), arena_printf(m->yaml->ctx->arena, "%s: '%s'", m->what, key), NULL, out,
-                   count);
+    add_references(m->yaml, w, yaml_need(m, key),
+                   arena_printf(m->yaml->ctx->arena, "%s: '%s'", m->what, key), NULL, out, count);
     return out;
 }
 
@@ -62,7 +62,8 @@ static const char *model_file(YamlMap *m, const Watch *w, const char *missing)
     const YamlNode *const n = yaml_get(m, "model");
     if (!n)
         return missing;
-    const char *const path = path_join(m->yaml->ctx->arena, w->dir, yaml_node_text(m->yaml, n, "'model'"));
+    const char *const path =
+        path_join(m->yaml->ctx->arena, w->dir, yaml_node_text(m->yaml, n, "'model'"));
     if (!file_exists(path))
         yaml_fail(m->yaml, n->place, "%s: no file %s", m->what, path);
     return path;
@@ -76,7 +77,8 @@ static void *compile_pattern(YamlMap *m, const YamlNode *n, const char *text)
     size_t at;
     void *const code = pattern_compile(m->yaml->ctx->arena, text, &why, &at);
     if (!code)
-        yaml_fail(m->yaml, n->place, "%s: pattern '%s', at byte %zu: %s", m->what, text, at + 1, why);
+        yaml_fail(m->yaml, n->place, "%s: pattern '%s', at byte %zu: %s", m->what, text, at + 1,
+                  why);
     return code;
 }
 
@@ -113,7 +115,8 @@ static TextSignal text_signal(YamlMap *m, const YamlNode **reset_on)
     const YamlNode *const at = yaml_get(m, "range");
     if (yaml_numbers(m, "range", 2, range)) {
         if (s.type == TEXT_STRING)
-            yaml_fail(m->yaml, at->place, "%s: 'range' is for numbers: add 'type: int' or 'type: float'", m->what);
+            yaml_fail(m->yaml, at->place,
+                      "%s: 'range' is for numbers: add 'type: int' or 'type: float'", m->what);
         if (range[0] > range[1])
             yaml_fail(m->yaml, at->place, "%s: 'range' must be [least, greatest]", m->what);
         s.min = range[0];
@@ -125,7 +128,8 @@ static TextSignal text_signal(YamlMap *m, const YamlNode **reset_on)
     yaml_done(&smooth);
     const YamlNode *const g = yaml_get(m, "guard");
     if (g && s.type == TEXT_STRING)
-        yaml_fail(m->yaml, g->place, "%s: 'guard' is for numbers: add 'type: int' or 'type: float'", m->what);
+        yaml_fail(m->yaml, g->place, "%s: 'guard' is for numbers: add 'type: int' or 'type: float'",
+                  m->what);
     s.guard = guard(m->yaml, g, reset_on);
     if (s.mode == TEXT_PAGE && (s.type != TEXT_STRING || s.parse))
         yaml_fail(m->yaml, m->node->place, "%s: 'type' and 'parse' are for 'mode: line'", m->what);
@@ -142,7 +146,8 @@ static void hysteresis(YamlMap *m, double on, double off, double *out_on, double
     *out_on = yaml_number(m, "on", on, -1, 1);
     *out_off = yaml_number(m, "off", at ? off : *out_on < off ? *out_on : off, -1, 1);
     if (*out_off > *out_on)
-        yaml_fail(m->yaml, at ? at->place : m->node->place, "%s: 'off' must not be above 'on'", m->what);
+        yaml_fail(m->yaml, at ? at->place : m->node->place, "%s: 'off' must not be above 'on'",
+                  m->what);
 }
 
 #define EMBED_ICON 64    /* side of what the default model is shown of an icon .. */
@@ -157,7 +162,8 @@ static IconSignal embedded_icon(YamlMap *m, const Watch *w)
         s.other = references(m, w, "others", &s.nother);
     const YamlNode *const margin = yaml_get(m, "margin");
     if (margin && !others)
-        yaml_fail(m->yaml, margin->place, "%s: 'margin' is to 'others', and there are none", m->what);
+        yaml_fail(m->yaml, margin->place, "%s: 'margin' is to 'others', and there are none",
+                  m->what);
     s.margin = yaml_number(m, "margin", 0.03, 0, 2);
     s.input = config_embed(m, EMBED_ICON, &s.output);
     hysteresis(m, others ? 0.5 : 0.75, others ? 0.45 : 0.7, &s.on, &s.off);
@@ -223,7 +229,8 @@ static PositionSignal position_signal(YamlMap *m, const Watch *w)
 
 static AudioSignal audio_signal(YamlMap *m)
 {
-    AudioSignal s = {.min_on = yaml_duration(m, "min_on", 250000), .min_off = yaml_duration(m, "min_off", 100000)};
+    AudioSignal s = {.min_on = yaml_duration(m, "min_on", 250000),
+                     .min_off = yaml_duration(m, "min_off", 100000)};
     hysteresis(m, 0.5, 0.35, &s.on, &s.off);
     return s;
 }
@@ -248,15 +255,17 @@ static bool has_model(const Signal *s)
     }
 }
 
-Signal config_signal(const Yaml *y, const Watch *w, const char *name, const YamlNode *node, const ModelDefaults *models,
-                     const YamlNode **reset_on)
+Signal config_signal(const Yaml *y, const Watch *w, const char *name, const YamlNode *node,
+                     const ModelDefaults *models, const YamlNode **reset_on)
 {
     const char *from[SIGNAL_AUDIO + 1];
     for (int i = 0; i <= SIGNAL_AUDIO; i++)
         from[i] = signal_kind_name((SignalKind)i);
     YamlMap m = yaml_map(y, node, arena_printf(y->ctx->arena, "signal '%s'", name));
     const YamlNode *const kind = yaml_need(&m, "from"), *const region = yaml_get(&m, "region");
-    Signal s = {.name = name, .place = kind->place, .region = region ? find_region(y, w, region, m.what) : -1};
+    Signal s = {.name = name,
+                .place = kind->place,
+                .region = region ? find_region(y, w, region, m.what) : -1};
     s.kind = (SignalKind)yaml_choice(&m, "from", 0, from, SIGNAL_AUDIO + 1);
     /* That nothing moves is news, and sound has no region. */
     const bool gated = s.kind != SIGNAL_MOTION && s.kind != SIGNAL_AUDIO;

@@ -15,7 +15,8 @@ typedef struct Recoder {
 
 bool cut_can_encode(enum AVCodecID id)
 {
-    return (id == AV_CODEC_ID_H264 || id == AV_CODEC_ID_HEVC) && avcodec_find_encoder(id) && avcodec_find_decoder(id);
+    return (id == AV_CODEC_ID_H264 || id == AV_CODEC_ID_HEVC) && avcodec_find_encoder(id) &&
+           avcodec_find_decoder(id);
 }
 
 static int open_decoder(Recoder *r)
@@ -29,7 +30,8 @@ static int open_decoder(Recoder *r)
     return avcodec_open2(r->decoder, codec, NULL);
 }
 
-/* By the first picture, as it was encoded before; nothing in front of the file (GLOBAL_HEADER), but before each keyframe. */
+/* By the first picture, as it was encoded before; nothing in front of the file (GLOBAL_HEADER), but
+ * before each keyframe. */
 static int open_encoder(Recoder *r)
 {
     const AVCodec *const codec = avcodec_find_encoder(r->job->par->codec_id);
@@ -122,5 +124,7 @@ int cut_encode(Arena *a, const CutEncode *job, CutPackets *out, Error *e)
     avcodec_free_context(&r.encoder);
     char why[128];
     av_strerror(code, why, sizeof why);
-    return code < 0 ? error_set(e, ERR_INVALID, "%s: encoding its beginning anew: %s", job->name, why) : 0;
+    return code < 0
+               ? error_set(e, ERR_INVALID, "%s: encoding its beginning anew: %s", job->name, why)
+               : 0;
 }

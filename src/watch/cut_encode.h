@@ -15,7 +15,8 @@ typedef struct CutEncode {
     const AVCodecParameters *par; /* of the packets, and of what comes out */
     AVRational rate;              /* frames a second; 0/1: not known */
     int n;
-    AVPacket *const *packet;      /* from a keyframe on, with all that the wanted pictures refer to */
+    /* from a keyframe on, with all that the wanted pictures refer to */
+    AVPacket *const *packet;
     int64_t from, to;             /* pictures in [from, to) are wanted */
     int64_t delay;                /* of decoding times behind the times of pictures */
 } CutEncode;

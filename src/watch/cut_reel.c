@@ -57,7 +57,8 @@ static bool copy_matrix(AVStream *to, const AVStream *from)
 {
     size_t size = 0;
     const uint8_t *const matrix = matrix_of(from, &size);
-    uint8_t *const at = matrix ? av_stream_new_side_data(to, AV_PKT_DATA_DISPLAYMATRIX, size) : NULL;
+    uint8_t *const at =
+        matrix ? av_stream_new_side_data(to, AV_PKT_DATA_DISPLAYMATRIX, size) : NULL;
     if (at)
         memcpy(at, matrix, size);
     return !matrix || at;
@@ -79,7 +80,8 @@ static int begin_reel(Reel *r, const AVFormatContext *part)
     for (int k = 0; k < 2; k++) {
         const int i = stream_of(part, kind[k]);
         AVStream *const s = i < 0 ? NULL : avformat_new_stream(r->out, NULL);
-        if (i >= 0 && (!s || avcodec_parameters_copy(s->codecpar, part->streams[i]->codecpar) < 0 || !copy_matrix(s, part->streams[i])))
+        if (i >= 0 && (!s || avcodec_parameters_copy(s->codecpar, part->streams[i]->codecpar) < 0 ||
+                       !copy_matrix(s, part->streams[i])))
             return error_set(r->error, ERR_MEMORY, "%s: out of memory", r->path);
         if (s) {
             s->codecpar->codec_tag = 0;
@@ -97,12 +99,16 @@ static int check_part(const Reel *r, const AVFormatContext *part, const char *pa
     const AVCodecParameters *const a = r->out->streams[0]->codecpar;
     const AVCodecParameters *const b = part->streams[stream_of(part, AVMEDIA_TYPE_VIDEO)]->codecpar;
     if (a->codec_id != b->codec_id || a->width != b->width || a->height != b->height)
-        return error_set(r->error, ERR_INVALID, "%s: %s of %dx%d does not go on from %s of %dx%d", path, avcodec_get_name(b->codec_id),
-                         b->width, b->height, avcodec_get_name(a->codec_id), a->width, a->height);
+        return error_set(r->error, ERR_INVALID, "%s: %s of %dx%d does not go on from %s of %dx%d",
+                         path, avcodec_get_name(b->codec_id), b->width, b->height,
+                         avcodec_get_name(a->codec_id), a->width, a->height);
     if (!same_matrix(r->out->streams[0], part->streams[stream_of(part, AVMEDIA_TYPE_VIDEO)]))
-        return error_set(r->error, ERR_INVALID, "%s: is turned otherwise than the part before it", path);
-    if (a->extradata_size != b->extradata_size || memcmp(a->extradata, b->extradata, (size_t)a->extradata_size) != 0)
-        return error_set(r->error, ERR_INVALID, "%s: was encoded otherwise than the part before it", path);
+        return error_set(r->error, ERR_INVALID, "%s: is turned otherwise than the part before it",
+                         path);
+    if (a->extradata_size != b->extradata_size ||
+        memcmp(a->extradata, b->extradata, (size_t)a->extradata_size) != 0)
+        return error_set(r->error, ERR_INVALID, "%s: was encoded otherwise than the part before it",
+                         path);
     return 0;
 }
 
@@ -110,13 +116,15 @@ static int copy_part(Reel *r, AVFormatContext *part)
 {
     AVPacket *p = av_packet_alloc();
     const AVRational rate = part->streams[stream_of(part, AVMEDIA_TYPE_VIDEO)]->avg_frame_rate;
-    const int64_t step = rate.num > 0 ? av_rescale(1000000, rate.den, rate.num) : 40000; /* the last picture's time is its own */
+    /* the last picture's time is its own */
+    const int64_t step = rate.num > 0 ? av_rescale(1000000, rate.den, rate.num) : 40000;
     int64_t end = r->at + (part->duration > 0 ? part->duration : 0); /* as chapters say */
     int code = p ? 0 : AVERROR(ENOMEM);
     while (code >= 0 && (code = av_read_frame(part, p)) >= 0) {
         const enum AVMediaType type = part->streams[p->stream_index]->codecpar->codec_type;
         const int k = type == AVMEDIA_TYPE_VIDEO ? 0 : 1;
-        const bool wanted = p->stream_index == stream_of(part, kind[k]) && (k == 0 || r->out->nb_streams > 1);
+        const bool wanted =
+            p->stream_index == stream_of(part, kind[k]) && (k == 0 || r->out->nb_streams > 1);
         if (wanted) {
             AVStream *const s = r->out->streams[k];
             av_packet_rescale_ts(p, part->streams[p->stream_index]->time_base, TICK);
@@ -125,7 +133,8 @@ static int copy_part(Reel *r, AVFormatContext *part)
             const int64_t over = p->pts + (p->duration > 0 || k == 1 ? p->duration : step);
             end = over > end ? over : end;
             av_packet_rescale_ts(p, TICK, s->time_base);
-            p->dts = p->dts > r->last[k] ? p->dts : r->last[k] + 1; /* sound of the part before may reach over its end */
+            /* sound of the part before may reach over its end */
+            p->dts = p->dts > r->last[k] ? p->dts : r->last[k] + 1;
             p->pts = p->pts > p->dts ? p->pts : p->dts;
             r->last[k] = p->dts;
             p->stream_index = k;

@@ -36,7 +36,8 @@ static int set_matrix(AVStream *s, const int32_t *matrix)
     return turned && !at ? -1 : 0;
 }
 
-/* A frame of AAC that stands alone begins so; else how to decode it has to be known from elsewhere. */
+/* A frame of AAC that stands alone begins so; else how to decode it has to be known from
+ * elsewhere. */
 static bool is_adts(const AVPacket *p)
 {
     return p->size > 7 && p->data[0] == 0xff && (p->data[1] & 0xf6) == 0xf0;

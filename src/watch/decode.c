@@ -7,7 +7,8 @@
 
 #define MAX_ERRORS 25 /* in a row; then the decoder starts anew at a keyframe */
 #define NOTES 256     /* more than frames are held back */
-#define HEALED 10000000 /* us of damage after which it is taken as it is: no keyframe comes, or none without it */
+/* us of damage after which it is taken as it is: no keyframe comes, or none without it */
+#define HEALED 10000000
 
 typedef struct Note { /* about a packet that the decoder has */
     int64_t arrival, wall;
@@ -20,7 +21,8 @@ struct Decoder {
     DecoderOptions opt;
     Codec *codec;
     AVFrame *frame;
-    AVFrame *other;    /* `doubted`: its time jumps, which may be damage; `again`: the one to be given after `frame` */
+    /* `doubted`: its time jumps, which may be damage; `again`: the one to be given after `frame` */
+    AVFrame *other;
     bool doubted, again;
     bool damaged;      /* what comes refers to pictures that were not whole .. */
     int64_t damaged_at; /* .. since then, us of the stream's clock */
@@ -41,14 +43,18 @@ struct Decoder {
 
     Note note[NOTES];
     int64_t sent;      /* packets; note[sent % NOTES] is the next one's */
-    int64_t broke;     /* number of the last one whose clock broke; its frame is not out yet. -1: none */
-    int64_t reach;     /* dts of the last one that follows upon all before, us: frames between were not needed */
+    /* number of the last one whose clock broke; its frame is not out yet. -1: none */
+    int64_t broke;
+    /* dts of the last one that follows upon all before, us: frames between were not needed */
+    int64_t reach;
 
     bool began;        /* some epoch */
-    int64_t origin;    /* of the epoch: time of its first frame, us; PACKET_NO_TIME: the next frame begins one */
+    /* of the epoch: time of its first frame, us; PACKET_NO_TIME: the next frame begins one */
+    int64_t origin;
     int64_t last;      /* of the frame before, us since origin */
     int64_t guess;     /* for frames without a time: where the last one ends */
-    int64_t first_origin, last_origin; /* of the first epoch and of this one, also when its connection is over */
+    /* of the first epoch and of this one, also when its connection is over */
+    int64_t first_origin, last_origin;
     int epoch;
     DecoderCounts counts;
 };
@@ -64,7 +70,8 @@ static void close_codec(Decoder *d)
     d->codec = NULL;
     stream_info_unref(d->info);
     d->info = NULL;
-    d->draining = d->closing = d->broken = d->damaged = d->doubted = d->again = d->busy = d->refused = false;
+    d->draining = d->closing = d->broken = d->damaged = d->doubted = d->again = d->busy =
+        d->refused = false;
 }
 
 static void decoder_free(void *arg)
@@ -99,7 +106,8 @@ static int open_codec(Decoder *d, StreamInfo *info, Error *e)
     d->other = d->other ? d->other : av_frame_alloc();
     if (!d->frame || !d->other)
         return error_set(e, ERR_MEMORY, "%s: out of memory", d->opt.name);
-    const CodecOptions opt = {.name = d->opt.name, .threads = d->opt.threads, .keyframes = d->opt.keyframes};
+    const CodecOptions opt = {
+        .name = d->opt.name, .threads = d->opt.threads, .keyframes = d->opt.keyframes};
     const int code = codec_new(info, &opt, &d->codec, e);
     d->broken = code != 0;
     d->skip = d->opt.keyframes ? AVDISCARD_NONKEY : AVDISCARD_DEFAULT;
@@ -148,7 +156,8 @@ static void count_error(Decoder *d)
         decoder_flush(d);
 }
 
-/* Whether the packet is decoded at all; skips what no other frame refers to, if it comes before t. */
+/* Whether the packet is decoded at all; skips what no other frame refers to, if it comes before
+ * t. */
 static bool choose(Decoder *d, const Packet *p, int64_t t)
 {
     if ((d->wait_key || d->opt.keyframes) && !packet_key(p))
@@ -167,7 +176,8 @@ static DecoderTake give(Decoder *d, const Packet *p, int64_t t)
         d->counts.dropped++;
         return DECODER_TAKEN;
     }
-    d->note[d->sent % NOTES] = (Note){p->arrival, p->wall, p->clock, p->turn, p->lost || (p->av->flags & AV_PKT_FLAG_CORRUPT)};
+    d->note[d->sent % NOTES] = (Note){p->arrival, p->wall, p->clock, p->turn,
+                                      p->lost || (p->av->flags & AV_PKT_FLAG_CORRUPT)};
     if (codec_send(d->codec, p->av, d->sent, d->skip) == CODEC_FULL)
         return DECODER_FRAMES_FIRST;
     if (!d->refused)
@@ -227,8 +237,8 @@ static void new_epoch(Decoder *d, int64_t at)
     d->reach = PACKET_NO_TIME;
 }
 
-/* libav's best effort goes over to decoding times once presentation times looked wrong, which is a frame off for
- * ever. */
+/* libav's best effort goes over to decoding times once presentation times looked wrong, which is a
+ * frame off for ever. */
 static int64_t time_of(const Decoder *d, const AVFrame *f)
 {
     return stream_info_us(d->info, f->pts != AV_NOPTS_VALUE ? f->pts : f->best_effort_timestamp);
@@ -247,7 +257,10 @@ static void describe(Decoder *d, DecodedFrame *out)
     const Note *const n = note_of(d);
     const int64_t at = time_of(d, d->frame);
     const AVRational rate = d->info->frame_rate;
-    *out = (DecodedFrame){.frame = {.wall = n->wall, .clock = n->clock, .epoch = d->epoch, .origin = d->origin,
+    *out = (DecodedFrame){.frame = {.wall = n->wall,
+                                    .clock = n->clock,
+                                    .epoch = d->epoch,
+                                    .origin = d->origin,
                                     .connection = d->info->connection},
                           .arrival = n->arrival};
     VideoFrame *const f = &out->frame;
@@ -260,14 +273,15 @@ static void describe(Decoder *d, DecodedFrame *out)
     d->guess = f->t + stream_info_step(d->info);
 }
 
-/* libav fills in what is missing of a picture; what refers to it is then wrong as well, up to a keyframe. A packet
- * that the transport marks stands, behind libav's parser, before the one that lost something, and may have that one's
- * time. Where nothing is lost but at seams it is good, the one behind it the decoder judges, and all after that may
- * refer to pictures that never came. */
+/* libav fills in what is missing of a picture; what refers to it is then wrong as well, up to a
+ * keyframe. A packet that the transport marks stands, behind libav's parser, before the one that
+ * lost something, and may have that one's time. Where nothing is lost but at seams it is good, the
+ * one behind it the decoder judges, and all after that may refer to pictures that never came. */
 static bool is_whole(Decoder *d)
 {
     const int64_t at = time_of(d, d->frame);
-    const bool bad = d->frame->decode_error_flags != 0 || (d->frame->flags & AV_FRAME_FLAG_CORRUPT) ||
+    const bool bad = d->frame->decode_error_flags != 0 ||
+                     (d->frame->flags & AV_FRAME_FLAG_CORRUPT) ||
                      (d->info->lossy && note_of(d)->damaged);
     const bool key = d->frame->key_frame && d->frame->pict_type == AV_PICTURE_TYPE_I;
     const bool lost = d->suspect > 0 && --d->suspect == 0;
@@ -278,11 +292,12 @@ static bool is_whole(Decoder *d)
     if (!d->damaged)
         d->damaged_at = at;
     d->damaged = bad || (lost && !key) || (d->damaged && !key);
-    return !d->damaged || (at != PACKET_NO_TIME && d->damaged_at != PACKET_NO_TIME && at - d->damaged_at > HEALED);
+    return !d->damaged ||
+           (at != PACKET_NO_TIME && d->damaged_at != PACKET_NO_TIME && at - d->damaged_at > HEALED);
 }
 
-/* Whether `at` does not follow on `before`: goes back by more than frames are reordered, or too far ahead, and not because
- * what lay between was left out. */
+/* Whether `at` does not follow on `before`: goes back by more than frames are reordered, or too far
+ * ahead, and not because what lay between was left out. */
 static bool jumps(const Decoder *d, int64_t before, int64_t at)
 {
     const int64_t ahead = before > d->reach ? before : d->reach;
@@ -291,7 +306,8 @@ static bool jumps(const Decoder *d, int64_t before, int64_t at)
 
 typedef enum Doubt { GIVE, HOLD } Doubt;
 
-/* Decides about the time of d->frame. One that jumps is held until the next one says whether the clock does. */
+/* Decides about the time of d->frame. One that jumps is held until the next one says whether the
+ * clock does. */
 static Doubt judge_time(Decoder *d)
 {
     const int64_t at = time_of(d, d->frame);
@@ -418,6 +434,9 @@ PacketPlace decoder_place(const Decoder *d)
 }
 
 int decoder_epochs(const Decoder *d) { return d->began ? d->epoch + 1 : 0; }
-int64_t decoder_end(const Decoder *d) { return d->began ? d->last_origin - d->first_origin + d->guess : 0; }
+int64_t decoder_end(const Decoder *d)
+{
+    return d->began ? d->last_origin - d->first_origin + d->guess : 0;
+}
 DecoderCounts decoder_counts(const Decoder *d) { return d->counts; }
 double decoder_cpu(const Decoder *d) { return d->cpu + (d->codec ? codec_cpu(d->codec) : 0); }

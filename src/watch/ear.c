@@ -7,7 +7,8 @@
 #include "base/vec.h"
 #include "watch/sound_decode.h"
 
-#define TURN 500000     /* us: a clock that goes back by more goes back for sound and pictures alike */
+/* us: a clock that goes back by more goes back for sound and pictures alike */
+#define TURN 500000
 #define BEFORE 1000000  /* us before an epoch that its first sample hears */
 #define STEP_TIME (1000000LL * VOICE_STEP / SOUND_RATE)
 
@@ -42,7 +43,8 @@ struct Ear {
     bool may_turn;       /* the pictures did */
     bool seeking;        /* .. and sound of before is passed over .. */
     int64_t sought;      /* .. so much so far, us */
-    int64_t stuck;       /* sound that turned alone waits since then, us of the pictures; INT64_MIN: none */
+    /* sound that turned alone waits since then, us of the pictures; INT64_MIN: none */
+    int64_t stuck;
     Heard heard;         /* and not judged yet */
     bool whole;          /* all that belongs to the last time asked for */
 };

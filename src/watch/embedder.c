@@ -25,12 +25,14 @@ struct Embedder {
 /* ---- layers ---- */
 
 /* (C,h,w) -> (gh,gw,C) */
-static void pool_cells(const float *y, int64_t channels, int64_t h, int64_t w, int64_t gh, int64_t gw, float *out)
+static void pool_cells(const float *y, int64_t channels, int64_t h, int64_t w, int64_t gh,
+                       int64_t gw, float *out)
 {
     for (int64_t c = 0; c < channels; c++)
         for (int64_t i = 0; i < gh; i++)
             for (int64_t j = 0; j < gw; j++) {
-                const int64_t y0 = i * h / gh, y1 = (i + 1) * h / gh, x0 = j * w / gw, x1 = (j + 1) * w / gw;
+                const int64_t y0 = i * h / gh, y1 = (i + 1) * h / gh, x0 = j * w / gw,
+                              x1 = (j + 1) * w / gw;
                 double sum = 0;
                 for (int64_t v = y0; v < y1; v++)
                     for (int64_t u = x0; u < x1; u++)
@@ -55,8 +57,10 @@ static bool layer_shape(const InferOutput *y, int64_t *cells, int64_t *channels)
 static void pool(const InferOutput *y, float *out)
 {
     if (y->rank == 4)
-        pool_cells(y->values, y->dim[1], y->dim[2], y->dim[3], at_most(y->dim[2], GRID), at_most(y->dim[3], GRID), out);
-    else if (y->rank == 3) /* tokens: a picture C apart, T high and 1 wide, were it the other way round */
+        pool_cells(y->values, y->dim[1], y->dim[2], y->dim[3], at_most(y->dim[2], GRID),
+                   at_most(y->dim[3], GRID), out);
+    else if (y->rank ==
+             3) /* tokens: a picture C apart, T high and 1 wide, were it the other way round */
         for (int64_t c = 0; c < y->dim[2]; c++) {
             double sum = 0;
             for (int64_t t = 0; t < y->dim[1]; t++)
@@ -75,8 +79,8 @@ void embedder_ask(const Embedder *m, const Look *l, const FrameBox *box, InferRe
 
 static int not_comparable(const Embedder *m, Arena *tmp, const InferRequest *q, Error *e)
 {
-    return error_set(e, ERR_INVALID, "%s: pictures are not compared by an output of %s", infer_path(m->model),
-                     tensor_describe(tmp, q->result));
+    return error_set(e, ERR_INVALID, "%s: pictures are not compared by an output of %s",
+                     infer_path(m->model), tensor_describe(tmp, q->result));
 }
 
 /* The layer as it is, pooled, in `a`. */
@@ -90,7 +94,8 @@ static int take_layer(const Embedder *m, Arena *a, const InferRequest *q, float 
     pool(&y, *out);
     for (int i = 0; i < m->size; i++)
         if (!isfinite((*out)[i]))
-            return error_set(e, ERR_INVALID, "%s: its output holds what is no finite number", infer_path(m->model));
+            return error_set(e, ERR_INVALID, "%s: its output holds what is no finite number",
+                             infer_path(m->model));
     return 0;
 }
 
@@ -117,13 +122,18 @@ static Picture *nothing(Arena *a, int which, int width, int height)
     Picture *const p = picture_new(a, width, height);
     for (int y = 0; y < height; y++)
         for (int x = 0; x < width; x++)
-            memcpy(p->rgb + 3 * (y * width + x), small->rgb + 3 * (y * n / height * n + x * n / width), 3);
+            memcpy(p->rgb + 3 * (y * width + x),
+                   small->rgb + 3 * (y * n / height * n + x * n / width), 3);
     return p;
 }
 
 static Look look_at_picture(Arena *tmp, const Picture *p, Frame *f)
 {
-    *f = (Frame){.format = FRAME_RGB24, .width = p->width, .height = p->height, .plane = {p->rgb}, .stride = {3 * p->width},
+    *f = (Frame){.format = FRAME_RGB24,
+                 .width = p->width,
+                 .height = p->height,
+                 .plane = {p->rgb},
+                 .stride = {3 * p->width},
                  .full = true};
     return (Look){.frame = f, .tmp = tmp};
 }
@@ -157,7 +167,10 @@ static int run_picture(Embedder *m, Arena *tmp, const Picture *p, float **out, E
 /* A channel that hardly differs is no measure of anything: its share is bounded. */
 static void set_measure(Embedder *m, Arena *a, float *const *of)
 {
-    double *const square = arena_array_of(a, m->channels, double), *const sum = arena_array_of(a, m->channels, double);
+    double *const square = arena_array_of(a, m->channels, double), *const sum =
+                                                                       arena_array_of(a,
+                                                                                      m->channels,
+                                                                                      double);
     const double n = (double)NOTHINGS * m->size / m->channels;
     double all = 0;
     for (int k = 0; k < NOTHINGS; k++)
@@ -176,13 +189,14 @@ static void set_measure(Embedder *m, Arena *a, float *const *of)
     }
 }
 
-int embedder_open(Arena *a, Infer *infer, const char *model, const char *output, ModelPrecision precision, const PictureInput *in,
-                  Embedder **out, Error *e)
+int embedder_open(Arena *a, Infer *infer, const char *model, const char *output,
+                  ModelPrecision precision, const PictureInput *in, Embedder **out, Error *e)
 {
     Embedder *const m = arena_new_of(a, Embedder);
     *m = (Embedder){.infer = infer, .input = *in};
     *out = m;
-    int code = infer_open(infer, model, &(InferShapes){.output = output, .precision = precision}, &m->model, e);
+    int code = infer_open(infer, model, &(InferShapes){.output = output, .precision = precision},
+                          &m->model, e);
     if (code == 0)
         code = picture_input_size(in, m->model, MISSING_SIZE, &m->width, &m->height, e);
     Arena *const tmp = arena_new();
@@ -198,14 +212,16 @@ int embedder_open(Arena *a, Infer *infer, const char *model, const char *output,
     return code;
 }
 
-bool embedder_is(const Embedder *m, const char *model, const char *output, ModelPrecision precision, const PictureInput *in)
+bool embedder_is(const Embedder *m, const char *model, const char *output, ModelPrecision precision,
+                 const PictureInput *in)
 {
     const PictureInput *const own = &m->input;
-    const bool same = own->fit == in->fit && own->width == in->width && own->height == in->height && own->fill == in->fill &&
-                      own->bgr == in->bgr && memcmp(own->mean, in->mean, sizeof in->mean) == 0 &&
+    const bool same = own->fit == in->fit && own->width == in->width && own->height == in->height &&
+                      own->fill == in->fill && own->bgr == in->bgr &&
+                      memcmp(own->mean, in->mean, sizeof in->mean) == 0 &&
                       memcmp(own->scale, in->scale, sizeof in->scale) == 0;
-    return same && infer_precision(m->model) == precision && text_same(infer_path(m->model), model) &&
-           text_same(infer_inside(m->model), output);
+    return same && infer_precision(m->model) == precision &&
+           text_same(infer_path(m->model), model) && text_same(infer_inside(m->model), output);
 }
 
 int embedder_size(const Embedder *m) { return m->size; }
@@ -242,14 +258,18 @@ static Picture *framed(Arena *a, const Picture *p, const uint8_t *alpha, int wid
     for (int y = 0; y < p->height; y++)
         for (int x = 0; x < p->width; x++) {
             const size_t from = (size_t)y * (size_t)p->width + (size_t)x;
-            uint8_t *const to = out->rgb + 3 * ((size_t)(y + (h - p->height) / 2) * (size_t)w + (size_t)(x + (w - p->width) / 2));
+            uint8_t *const to = out->rgb + 3 * ((size_t)(y + (h - p->height) / 2) * (size_t)w +
+                                                (size_t)(x + (w - p->width) / 2));
             for (int c = 0; c < 3; c++)
-                to[c] = (uint8_t)((p->rgb[3 * from + (size_t)c] * alpha[from] + GRAY * (255 - alpha[from]) + 127) / 255);
+                to[c] = (uint8_t)((p->rgb[3 * from + (size_t)c] * alpha[from] +
+                                   GRAY * (255 - alpha[from]) + 127) /
+                                  255);
         }
     return out;
 }
 
-int embedder_read(Embedder *m, Arena *a, const char *path, int width, int height, const float **out, Error *e)
+int embedder_read(Embedder *m, Arena *a, const char *path, int width, int height, const float **out,
+                  Error *e)
 {
     Arena *const tmp = arena_new();
     Picture *p;
@@ -277,9 +297,14 @@ float embedder_cosine(const Embedder *m, const float *a, const float *b)
 
 int embedder_model(Arena *a, const Signal *s, const char **model, const char **output, Error *e)
 {
-    const char *const given = s->kind == SIGNAL_ICON ? s->icon.output : s->screen.output, *looked = NULL;
+    const char *const given = s->kind == SIGNAL_ICON ? s->icon.output : s->screen.output,
+                      *looked = NULL;
     *output = s->model || given ? given : EMBED_OUTPUT;
     *model = s->model ? s->model : net_find_model(a, EMBED_MODEL, &looked);
-    return *model ? 0 : error_set(e, ERR_IO, "no model to compare pictures by: no file %s (make it by `scripts/setup demo`, name another "
-                                  "folder by LATHE_MODELS, or a file by 'model')", looked);
+    return *model ? 0
+                  : error_set(e, ERR_IO,
+                              "no model to compare pictures by: no file %s (make it by "
+                              "`scripts/setup demo`, name another "
+                              "folder by LATHE_MODELS, or a file by 'model')",
+                              looked);
 }

@@ -109,7 +109,10 @@ void engine_miss(Engine *g, GovernorShare *share)
     pthread_mutex_unlock(&g->load);
 }
 
-void engine_wake(Stream *s, int64_t deadline, int64_t ready) { workers_submit(s->engine->workers, &s->task, deadline, ready); }
+void engine_wake(Stream *s, int64_t deadline, int64_t ready)
+{
+    workers_submit(s->engine->workers, &s->task, deadline, ready);
+}
 
 ObserveHost *engine_host(Engine *g) { return g->host; }
 Desk *engine_desk(Engine *g) { return g->desk; }
@@ -119,9 +122,13 @@ static void on_spotlight(void *arg, const DeskChange *d)
     const Engine *const g = arg;
     const SpotlightChange *const c = d->change;
     if (g->opt.system)
-        g->opt.system(g->opt.arg, &(SystemRecord){.kind = SYSTEM_SPOTLIGHT, .stream = c->stream ? c->stream : "", .previous = c->previous,
-                                                  .cause = spotlight_cause_text(c->cause), .wall = d->wall,
-                                                  .t = d->offline ? c->t : 0, .value = c->score});
+        g->opt.system(g->opt.arg, &(SystemRecord){.kind = SYSTEM_SPOTLIGHT,
+                                                  .stream = c->stream ? c->stream : "",
+                                                  .previous = c->previous,
+                                                  .cause = spotlight_cause_text(c->cause),
+                                                  .wall = d->wall,
+                                                  .t = d->offline ? c->t : 0,
+                                                  .value = c->score});
 }
 
 /* ---- load ---- */
@@ -129,7 +136,8 @@ static void on_spotlight(void *arg, const DeskChange *d)
 /* Told where it begins, where it is over, and where it changed by half. */
 static bool worth_telling(double factor, double told)
 {
-    return factor != told && (factor == 1 || told == 1 || factor < told / 1.5 || factor > told * 1.5);
+    return factor != told &&
+           (factor == 1 || told == 1 || factor < told / 1.5 || factor > told * 1.5);
 }
 
 static void tick(Task *t, int worker)
@@ -145,14 +153,18 @@ static void tick(Task *t, int worker)
     g->told = tell ? factor : g->told;
     pthread_mutex_unlock(&g->load);
     if (tell && g->opt.system)
-        g->opt.system(g->opt.arg, &(SystemRecord){.kind = SYSTEM_OVERLOAD, .stream = "", .wall = wall_now(), .value = factor});
+        g->opt.system(g->opt.arg, &(SystemRecord){.kind = SYSTEM_OVERLOAD,
+                                                  .stream = "",
+                                                  .wall = wall_now(),
+                                                  .value = factor});
     desk_tick(g->desk);
     workers_submit(g->workers, &g->tick, now + 2 * TICK, now + TICK);
 }
 
 /* ---- streams ---- */
 
-/* From outside its task. A lock is not fair: a stream that has work without end would take it again and again. */
+/* From outside its task. A lock is not fair: a stream that has work without end would take it again
+ * and again. */
 static void lock_stream(Stream *s)
 {
     atomic_fetch_add(&s->asked, 1);
@@ -219,7 +231,9 @@ static int stream_new(Engine *g, const StreamSpec *spec, Stream **out, Error *e)
     if (code == 0)
         code = stream_compete(s, s->spec.watch, e);
     if (code == 0) {
-        s->clips = g->opt.clips ? clip_stream_new(g->opt.clips, s->spec.name, s->spec.url, s->spec.watch) : NULL;
+        s->clips = g->opt.clips
+                       ? clip_stream_new(g->opt.clips, s->spec.name, s->spec.url, s->spec.watch)
+                       : NULL;
         lock_stream(s); /* packets may come before `live` is known here */
         code = stream_start(s, e);
         unlock_stream(s);
@@ -302,10 +316,11 @@ static bool same_source(const StreamSpec *a, const StreamSpec *b)
     const LiveOptions *const x = &a->live, *const y = &b->live;
     return strcmp(a->url, b->url) == 0 && a->offline == b->offline &&
            (a->watch->policy == SAMPLE_KEYFRAMES) == (b->watch->policy == SAMPLE_KEYFRAMES) &&
-           x->video.open_timeout == y->video.open_timeout && x->video.read_timeout == y->video.read_timeout &&
+           x->video.open_timeout == y->video.open_timeout &&
+           x->video.read_timeout == y->video.read_timeout &&
            x->video.keyframes == y->video.keyframes && x->video.threads == y->video.threads &&
-           x->frame_timeout == y->frame_timeout && x->retry_min == y->retry_min && x->retry_max == y->retry_max &&
-           x->max_bytes == y->max_bytes;
+           x->frame_timeout == y->frame_timeout && x->retry_min == y->retry_min &&
+           x->retry_max == y->retry_max && x->max_bytes == y->max_bytes;
 }
 
 /* Takes the place of `s`, as removed and added. */
@@ -327,11 +342,13 @@ static int edit(Engine *g, const StreamSpec *spec, Error *e)
         return error_set(e, ERR_INVALID, "stream '%s': there is none of this name", spec->name);
     Stream *const s = g->stream[at]; /* only `control` changes the list */
     Judging next = {0};
-    int code = stream_judging(s, spec, &next, e); /* also for who begins anew: what cannot be judged leaves all as it was */
+    /* also for who begins anew: what cannot be judged leaves all as it was */
+    int code = stream_judging(s, spec, &next, e);
     if (code != 0)
         return code;
     const bool clips = s->clips && clip_plan_wanted(spec->watch) && !source_is_file(spec->url);
-    const bool needs_sound = (judge_hears(next.judge) && !s->hears) || (clips && !s->sounds); /* its connection has none */
+    /* its connection has none */
+    const bool needs_sound = (judge_hears(next.judge) && !s->hears) || (clips && !s->sounds);
     if (!same_source(&s->spec, spec) || needs_sound) {
         arena_free(next.arena);
         return begin_anew(g, s, spec, e);
@@ -378,8 +395,12 @@ int engine_new(const EngineOptions *opt, Engine **out, Error *e)
 {
     Arena *const a = arena_new();
     Engine *const g = arena_new_of(a, Engine);
-    *g = (Engine){.tick.run = tick, .arena = a, .opt = *opt, .nworker = opt->workers > 0 ? opt->workers : parallel_cpus(),
-                  .governor = governor_new(machine_now()), .told = 1};
+    *g = (Engine){.tick.run = tick,
+                  .arena = a,
+                  .opt = *opt,
+                  .nworker = opt->workers > 0 ? opt->workers : parallel_cpus(),
+                  .governor = governor_new(machine_now()),
+                  .told = 1};
     pthread_mutex_init(&g->control, NULL);
     pthread_mutex_init(&g->lock, NULL);
     pthread_mutex_init(&g->load, NULL);
@@ -429,7 +450,8 @@ EngineStatus engine_status(Engine *g, Arena *a)
     const int n = g->nstream;
     pthread_mutex_unlock(&g->lock);
     pthread_mutex_lock(&g->load);
-    const EngineStatus status = {.nstream = n, .stream = out, .factor = g->governor.factor, .busy = g->governor.busy};
+    const EngineStatus status = {
+        .nstream = n, .stream = out, .factor = g->governor.factor, .busy = g->governor.busy};
     pthread_mutex_unlock(&g->load);
     return status;
 }

@@ -82,7 +82,8 @@ typedef struct Stream {
 
 /* Of the engine, for its streams. */
 const EngineOptions *engine_options(const Engine *g);
-void engine_join(Engine *g, GovernorShare *share, int number); /* governor_join, and so on; whose turn comes is woken */
+/* governor_join, and so on; whose turn comes is woken */
+void engine_join(Engine *g, GovernorShare *share, int number);
 void engine_leave(Engine *g, GovernorShare *share);
 bool engine_ask(Engine *g, GovernorShare *share, double dear);
 void engine_withdraw(Engine *g, GovernorShare *share);
@@ -105,14 +106,18 @@ int stream_compete(Stream *s, const Watch *w, Error *e);
 /* Under the stream's lock: */
 void stream_tell(Stream *s, SystemKind kind, const char *cause, double value);
 
-/* Sound (engine_sound.c). What the judging of a stream wants of its source; connections are made with that. */
+/* Sound (engine_sound.c). What the judging of a stream wants of its source; connections are made
+ * with that. */
 void sound_options(const Stream *s, LiveOptions *live);
 void sound_close(Stream *s);
-/* Gives what has come to who hears, a little of it. True: maybe more waits; else *stuck as live_sound's. */
+/* Gives what has come to who hears, a little of it. True: maybe more waits; else *stuck as
+ * live_sound's. */
 bool sound_take(Stream *s, bool *stuck);
 void sound_change(Stream *s);  /* the judging is another now */
-void sound_expect(Stream *s);  /* `frame` is to be looked at: sets `listening` if something is to be heard */
-void sound_listen(Stream *s);  /* not `listening` any more: it can be looked at; else it is woken in time */
+/* `frame` is to be looked at: sets `listening` if something is to be heard */
+void sound_expect(Stream *s);
+/* not `listening` any more: it can be looked at; else it is woken in time */
+void sound_listen(Stream *s);
 
 bool stream_held(Stream *s);   /* not now; it is woken again */
 void stream_step(Stream *s);   /* a little work; wakes itself again */

@@ -1,5 +1,5 @@
-/* The sound of a stream of an engine: taken as it comes, and waited for, if it comes after its pictures, as long as a
- * sample can. */
+/* The sound of a stream of an engine: taken as it comes, and waited for, if it comes after its
+ * pictures, as long as a sample can. */
 #include "watch/engine_parts.h"
 
 #define PACKETS_A_STEP 64 /* are decoded at most: some milliseconds */

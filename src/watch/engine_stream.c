@@ -11,7 +11,8 @@
 #define AHEAD 1000000   /* us: decoding begins so long before a frame is wanted */
 #define DOWN_TICK 250000 /* us */
 #define HELD_TICK 50000  /* us */
-#define DEAR 1.0        /* samples that decoding for a step costs, and as much again so that the cheap ones are preferred */
+/* samples that decoding for a step costs, and as much again so that the cheap ones are preferred */
+#define DEAR 1.0
 #define MOST_DEAR 4.0   /* who has few keyframes has samples, too */
 
 /* ---- of late ---- */
@@ -60,7 +61,11 @@ void stream_tell(Stream *s, SystemKind kind, const char *cause, double value)
 {
     const EngineOptions *const o = engine_options(s->engine);
     if (o->system)
-        o->system(o->arg, &(SystemRecord){.kind = kind, .stream = s->spec.name, .cause = cause, .wall = wall_now(), .value = value});
+        o->system(o->arg, &(SystemRecord){.kind = kind,
+                                          .stream = s->spec.name,
+                                          .cause = cause,
+                                          .wall = wall_now(),
+                                          .value = value});
 }
 
 static void on_event(void *arg, const EventRecord *r)
@@ -92,10 +97,15 @@ static void on_judged(void *arg, const Sample *sample, const Reading *reading, c
 int stream_judging(Stream *s, const StreamSpec *spec, Judging *out, Error *e)
 {
     out->arena = arena_new();
-    const JudgeOptions opt = {.stream = s->spec.name, .watch = spec->watch,
-                              .all = spec->all, .run = s->run, .event = on_event, .evidence = engine_options(s->engine)->evidence,
+    const JudgeOptions opt = {.stream = s->spec.name,
+                              .watch = spec->watch,
+                              .all = spec->all,
+                              .run = s->run,
+                              .event = on_event,
+                              .evidence = engine_options(s->engine)->evidence,
                               .sample = engine_options(s->engine)->sample ? on_sample : NULL,
-                              .judged = engine_options(s->engine)->judged ? on_judged : NULL, .arg = s};
+                              .judged = engine_options(s->engine)->judged ? on_judged : NULL,
+                              .arg = s};
     const int code = judge_new(out->arena, engine_host(s->engine), &opt, &out->judge, e);
     if (code != 0) {
         arena_free(out->arena);
@@ -126,7 +136,8 @@ static void tell_state(Stream *s)
     const LiveState state = live_state(s->live, &cause);
     const LiveCounts counts = live_counts(s->live);
     const bool anew = counts.connections > s->connections;
-    if (s->seen_up && (state == LIVE_DOWN || state == LIVE_CONNECTING || (anew && state == LIVE_UP))) {
+    if (s->seen_up &&
+        (state == LIVE_DOWN || state == LIVE_CONNECTING || (anew && state == LIVE_UP))) {
         stream_tell(s, SYSTEM_DOWN, live_cause_text(cause), 0);
         s->seen_up = false;
     }
@@ -153,7 +164,10 @@ static void tell_align(Stream *s)
 static double step_of(const Stream *s) { return judge_step(s->judging.judge); }
 
 /* Else each sample is judged, however late; and its lateness is no sign of overload. */
-static bool may_be_late(const Stream *s) { return !s->spec.offline && s->spec.watch->policy != SAMPLE_EVERY; }
+static bool may_be_late(const Stream *s)
+{
+    return !s->spec.offline && s->spec.watch->policy != SAMPLE_EVERY;
+}
 
 static FramesMissed missed(Stream *s)
 {
@@ -188,7 +202,8 @@ static void finish_look(Stream *s)
     const bool in_time = judge_end(s->judging.judge);
     tell_align(s);
     const int64_t end = machine_now(), latency = end - s->frame.arrival, cost = end - s->began;
-    s->cost += (cost - s->cost) / (cost < s->cost ? 2 : 16); /* what waiting is in it is not to be counted on */
+    /* what waiting is in it is not to be counted on */
+    s->cost += (cost - s->cost) / (cost < s->cost ? 2 : 16);
     if (in_time)
         recent_add(&s->recent, end, latency);
     if (in_time && s->seat) {
@@ -212,8 +227,12 @@ static void begin_look(Stream *s)
     s->began = machine_now();
     s->looking = true;
     atomic_store(&s->answered, false);
-    const ObserverAsk ask = {.arrival = s->frame.arrival, .source = s->number, .ready = on_answer, .arg = s,
-                             .deadline = may_be_late(s) ? s->frame.arrival + s->spec.latency : INT64_MAX};
+    const ObserverAsk ask = {.arrival = s->frame.arrival,
+                             .source = s->number,
+                             .ready = on_answer,
+                             .arg = s,
+                             .deadline =
+                                 may_be_late(s) ? s->frame.arrival + s->spec.latency : INT64_MAX};
     if (judge_begin(s->judging.judge, &s->frame.frame, &ask))
         finish_look(s);
 }
@@ -250,9 +269,10 @@ static void take(Stream *s, const LiveFrame *f)
 
 /* ---- silence ---- */
 
-/* Nothing came though it should have: what waits for time to pass is told in time, and what comes from then before is too late.
- * (Where all that comes would be, as the other side goes on where it had stopped, it is a new epoch.) A stream that takes
- * each frame in turn waits for them as long as the connection stands. */
+/* Nothing came though it should have: what waits for time to pass is told in time, and what comes
+ * from then before is too late. (Where all that comes would be, as the other side goes on where it
+ * had stopped, it is a new epoch.) A stream that takes each frame in turn waits for them as long as
+ * the connection stands. */
 static void check_silence(Stream *s, int64_t now)
 {
     const bool up = live_state(s->live, NULL) == LIVE_UP;
@@ -294,12 +314,16 @@ static void wait_for_more(Stream *s, int64_t now, bool due, int64_t deadline)
 
 /* ---- steps ---- */
 
-/* By when what is awaited has to be done. A stream that runs late competes as if it had just begun: it has its share. */
+/* By when what is awaited has to be done. A stream that runs late competes as if it had just begun:
+ * it has its share. */
 static int64_t deadline_of(const Stream *s, int64_t now, bool due, int64_t arrival)
 {
     if (s->spec.offline)
         return INT64_MAX / 2; /* after all that has a deadline */
-    const int64_t at = (due ? arrival : s->grid.begun ? grid_expected(&s->grid) : now) + s->spec.latency;
+    const int64_t at = (due             ? arrival
+                        : s->grid.begun ? grid_expected(&s->grid)
+                                        : now) +
+                       s->spec.latency;
     return at > now ? at : now + s->spec.latency;
 }
 
@@ -322,8 +346,9 @@ typedef struct Way {
 /* Half of its latency: the other is for decoding and looking. */
 static int64_t patience(const Stream *s) { return s->spec.latency / 2; }
 
-/* The longer the way from the last frame that was decoded, or from the last keyframe, the dearer is a point. A keyframe less than a
- * step before it stands for it, from there on all would have to be decoded; or behind it, as long as it is not left out. */
+/* The longer the way from the last frame that was decoded, or from the last keyframe, the dearer is
+ * a point. A keyframe less than a step before it stands for it, from there on all would have to be
+ * decoded; or behind it, as long as it is not left out. */
 static Way way_to(const Stream *s, int64_t now, double step)
 {
     Way w = {0};
@@ -332,11 +357,13 @@ static Way way_to(const Stream *s, int64_t now, double step)
     if (s->grid.keyframes)
         return w;
     const LiveStart from = live_start(s->live, point + (int64_t)step - 1);
-    const int64_t behind = from.key ? now - from.arrival : 0; /* what has come since is decoded, too */
+    /* what has come since is decoded, too */
+    const int64_t behind = from.key ? now - from.arrival : 0;
     w.start = from.t;
     w.key = from.key && (double)(point - from.t) < step && behind < patience(s);
     w.arrival = w.key ? from.arrival : w.arrival;
-    w.dear = w.key ? 0 : fmin(DEAR * fmax((double)(point - from.t), (double)behind) / step, MOST_DEAR);
+    w.dear =
+        w.key ? 0 : fmin(DEAR * fmax((double)(point - from.t), (double)behind) / step, MOST_DEAR);
     return w;
 }
 
@@ -356,8 +383,8 @@ static bool keep_grant(Stream *s, int64_t now, double step)
     return false;
 }
 
-/* Overload: a point is asked for once it is known what it takes, and left out if its turn does not come soon. True: there is no more to
- * decide. */
+/* Overload: a point is asked for once it is known what it takes, and left out if its turn does not
+ * come soon. True: there is no more to decide. */
 static bool ask(Stream *s, int64_t now, double step)
 {
     const Way w = way_to(s, now, step);
@@ -365,7 +392,8 @@ static bool ask(Stream *s, int64_t now, double step)
         engine_withdraw(s->engine, &s->share);
         return true;
     }
-    /* No packet of this epoch has come from then: it is the next epoch that is due, at whatever point. */
+    /* No packet of this epoch has come from then: it is the next epoch that is due, at whatever
+     * point. */
     const bool next = !w.key && grid_expected(&s->grid) - now >= AHEAD;
     s->granted = next || engine_ask(s->engine, &s->share, w.dear);
     s->asked_for = next ? now : w.arrival;
@@ -381,7 +409,8 @@ static bool ask(Stream *s, int64_t now, double step)
     return false;
 }
 
-/* Decides whether the next point is left out; who is not in overload does not look where decoding begins. */
+/* Decides whether the next point is left out; who is not in overload does not look where decoding
+ * begins. */
 static void leave_out(Stream *s, int64_t now)
 {
     if (!s->grid.begun || !may_be_late(s))
@@ -410,9 +439,11 @@ static void fetch(Stream *s, double start)
     atomic_store(&s->deadline, deadline);
     LiveFrame f;
     LiveResult r = LIVE_NOTHING;
-    /* Frames long before the next one that is wanted may not be needed: a keyframe may come between. */
+    /* Frames long before the next one that is wanted may not be needed: a keyframe may come
+     * between. */
     const bool sure = s->granted || !may_be_late(s);
-    if (s->spec.offline || !s->grid.begun || (sure && (due || grid_expected(&s->grid) - now < AHEAD)))
+    if (s->spec.offline || !s->grid.begun ||
+        (sure && (due || grid_expected(&s->grid) - now < AHEAD)))
         r = live_frame(s->live, s->grid.point, may_be_late(s) && !s->exact, &f);
     s->decode += thread_seconds() - start;
     switch (r) {
@@ -534,14 +565,16 @@ StreamStatus stream_status(const Stream *s, Arena *a, int64_t now)
         .fps = recent_rate(&s->recent, now),
         .latency_p50 = recent_latency(&s->recent, 0.5),
         .latency_p95 = recent_latency(&s->recent, 0.95),
-        .cpu = s->cpu + s->models + judge_times(s->judging.judge).models + live_counts(s->live).isolated,
+        .cpu = s->cpu + s->models + judge_times(s->judging.judge).models +
+               live_counts(s->live).isolated,
         .decode = s->decode + live_counts(s->live).isolated,
         .epoch = g->epoch,
         .t = g->t,
     };
     out.state = live_state(s->live, &out.cause);
     const char *error = judge_error(s->judging.judge);
-    error = error[0] == '\0' && s->sound.mute && judge_hears(s->judging.judge) ? "it has no sound" : error;
+    error = error[0] == '\0' && s->sound.mute && judge_hears(s->judging.judge) ? "it has no sound"
+                                                                               : error;
     snprintf(out.error, sizeof out.error, "%s", error[0] != '\0' ? error : live_error(s->live, a));
     return out;
 }

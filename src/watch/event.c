@@ -1,8 +1,8 @@
 /* The engine of one stream: readings, then each event and its keys, in the order of the file.
  *
- * What becomes due between two samples (a silence is too long, an event has lasted `max`, nothing joined it) is
- * told before the second one, in the order of the times when it became due. So it is no matter whether somebody
- * asked in between. */
+ * What becomes due between two samples (a silence is too long, an event has lasted `max`, nothing
+ * joined it) is told before the second one, in the order of the times when it became due. So it is
+ * no matter whether somebody asked in between. */
 #include "watch/event.h"
 
 #include <stdio.h>
@@ -233,10 +233,12 @@ static void sample_slot(Events *v, int event, EventSlot *s, const Sample *sample
     Machine *const m = &s->machine;
     machine_sample(v, event, s, &now, &here);
     /* A black frame, a flash: what could not be told is looked at again soon, but not for ever. */
-    const bool lost = here.condition < 0 && m->known != NO_TIME && (double)(sample->t - m->known) * v->watch->fps < 2e6;
+    const bool lost = here.condition < 0 && m->known != NO_TIME &&
+                      (double)(sample->t - m->known) * v->watch->fps < 2e6;
     const bool turning = m->state == MACHINE_ACTIVE ? hits_count(&m->release, false) > 0 :
                                                       hits_first(&m->confirm) != NO_TIME;
-    const bool pending = lost || turning || m->state == MACHINE_SHORT || rule_pending(r->when, s->when);
+    const bool pending =
+        lost || turning || m->state == MACHINE_SHORT || rule_pending(r->when, s->when);
     if (pending && !m->pending)
         m->dense_until = sample->t + r->recheck.span;
     m->pending = pending;
@@ -322,7 +324,8 @@ static void sample_event(Events *v, int event, const Sample *s)
     const int each = e->rule->each;
     e->nstart = 0;
     if (each >= 0)
-        seat_keys(v, e, &readings_now(v->readings)[each].value, v->watch->signal[each].kind == SIGNAL_OBJECT, s->t);
+        seat_keys(v, e, &readings_now(v->readings)[each].value,
+                  v->watch->signal[each].kind == SIGNAL_OBJECT, s->t);
     for (int i = 0; i < e->nlive; i++)
         sample_slot(v, event, &e->slot[e->live[i]], s);
     if (each >= 0)
@@ -336,10 +339,12 @@ static void sample_event(Events *v, int event, const Sample *s)
 static void sample_spotlight(Events *v, int64_t t)
 {
     const SpotlightRule *const s = v->watch->spotlight;
-    const RuleNow now = {.t = t, .reading = readings_now(v->readings), .event = v->now, .matcher = v->matcher};
+    const RuleNow now = {
+        .t = t, .reading = readings_now(v->readings), .event = v->now, .matcher = v->matcher};
     rule_step(&now, s->score, v->score);
     const RuleValue score = rule_value(&now, s->score, v->score).value;
-    v->spotlight = (SpotlightVerdict){.require = 1, .scored = score.kind == VALUE_NUMBER, .score = score.number};
+    v->spotlight = (SpotlightVerdict){
+        .require = 1, .scored = score.kind == VALUE_NUMBER, .score = score.number};
     if (!s->require)
         return;
     rule_step(&now, s->require, v->require);
@@ -350,7 +355,8 @@ static void sample_spotlight(Events *v, int64_t t)
 void events_sample(Events *v, const Sample *s)
 {
     const bool next_epoch = v->begun && s->epoch > v->epoch;
-    if ((v->begun && s->epoch < v->epoch) || (!next_epoch && s->t < v->t) || s->t < -MAX_TIME || s->t > MAX_TIME) {
+    if ((v->begun && s->epoch < v->epoch) || (!next_epoch && s->t < v->t) || s->t < -MAX_TIME ||
+        s->t > MAX_TIME) {
         v->counts.late++;
         return;
     }

@@ -51,14 +51,15 @@ static void add_times(Str *out, const EventRecord *r)
 
 const char *record_kind_name(RecordKind k)
 {
-    static const char *const name[] = {[RECORD_START] = "start", [RECORD_END] = "end", [RECORD_POINT] = "point"};
+    static const char *const name[] = {
+        [RECORD_START] = "start", [RECORD_END] = "end", [RECORD_POINT] = "point"};
     return name[k];
 }
 
 void event_json(Str *out, const EventRecord *r)
 {
-    str_addf(out, "{\"v\":1,\"id\":\"%016llx\",\"rev\":%d,\"kind\":\"%s\",\"stream\":", (unsigned long long)r->id,
-             r->rev, record_kind_name(r->kind));
+    str_addf(out, "{\"v\":1,\"id\":\"%016llx\",\"rev\":%d,\"kind\":\"%s\",\"stream\":",
+             (unsigned long long)r->id, r->rev, record_kind_name(r->kind));
     json_add_string(out, r->stream);
     str_add(out, ",\"watch\":");
     json_add_string(out, r->watch->name);

@@ -40,7 +40,8 @@ void machine_reset(Machine *m)
 
 bool machine_is_idle(const Machine *m, int64_t t)
 {
-    return m->state == MACHINE_IDLE && !m->held && t >= m->cool && hits_first(&m->confirm) == NO_TIME;
+    return m->state == MACHINE_IDLE && !m->held && t >= m->cool &&
+           hits_first(&m->confirm) == NO_TIME;
 }
 
 static Best better(const Best *a, const Best *b)
@@ -59,7 +60,8 @@ static uint64_t event_id(const Events *v, const EventState *e, const EventSlot *
     return hash_mix(hash_mix(h, (uint64_t)v->epoch), (uint64_t)t_start);
 }
 
-static void tell(Events *v, int event, const EventSlot *s, RecordKind kind, int64_t t_detect, int64_t t_end)
+static void tell(Events *v, int event, const EventSlot *s, RecordKind kind, int64_t t_detect,
+                 int64_t t_end)
 {
     const EventRule *const r = v->event[event].rule;
     const Machine *const m = &s->machine;
@@ -162,7 +164,8 @@ static void finish_held(Events *v, int event, EventSlot *s)
 static bool is_final(const EventState *e, const Machine *m, int64_t t)
 {
     const int64_t first = hits_first(&m->confirm), merge = e->rule->merge;
-    const bool may_join = m->state == MACHINE_SHORT || (first != NO_TIME && first - m->told.last_true < merge);
+    const bool may_join =
+        m->state == MACHINE_SHORT || (first != NO_TIME && first - m->told.last_true < merge);
     return m->held && t - m->told.last_true >= merge && !may_join;
 }
 
@@ -210,7 +213,8 @@ static void begin(Events *v, int event, EventSlot *s, const RuleNow *now, int64_
         end(v, event, s, NULL, t);
 }
 
-static void confirm_run(Events *v, int event, EventSlot *s, const RuleNow *now, const SampleHere *here)
+static void confirm_run(Events *v, int event, EventSlot *s, const RuleNow *now,
+                        const SampleHere *here)
 {
     const EventState *const e = &v->event[event];
     Machine *const m = &s->machine;
@@ -231,7 +235,8 @@ static void confirm_run(Events *v, int event, EventSlot *s, const RuleNow *now, 
 
 /* ---- a sample ---- */
 
-static void sample_idle(Events *v, int event, EventSlot *s, const RuleNow *now, const SampleHere *here)
+static void sample_idle(Events *v, int event, EventSlot *s, const RuleNow *now,
+                        const SampleHere *here)
 {
     const EventState *const e = &v->event[event];
     Machine *const m = &s->machine;
@@ -244,7 +249,8 @@ static void sample_idle(Events *v, int event, EventSlot *s, const RuleNow *now, 
         confirm_run(v, event, s, now, here);
 }
 
-static void sample_run(Events *v, int event, EventSlot *s, const RuleNow *now, const SampleHere *here)
+static void sample_run(Events *v, int event, EventSlot *s, const RuleNow *now,
+                       const SampleHere *here)
 {
     const EventState *const e = &v->event[event];
     Machine *const m = &s->machine;

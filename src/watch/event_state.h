@@ -1,10 +1,11 @@
 /* Between the files of the engine: the state machine of one event and key.
  *
  *     idle -> short -> active -> idle          short: confirmed, but not yet as long as `min`
- *                  \-> spent -> idle           spent: true, but nothing is told (limit reached, or ended by `max`)
+ *                  \-> spent -> idle           spent: true, but nothing is told (limit reached, or
+ * ended by `max`)
  *
- * A *run* is what is being confirmed; what was *told* is the event that records speak of. They are two, as a run
- * may begin while the end of the last event waits for `merge`. */
+ * A *run* is what is being confirmed; what was *told* is the event that records speak of. They are
+ * two, as a run may begin while the end of the last event waits for `merge`. */
 #ifndef LATHE_WATCH_EVENT_STATE_H
 #define LATHE_WATCH_EVENT_STATE_H
 
@@ -27,7 +28,12 @@ typedef struct Run {
     Best best;
 } Run;
 
-typedef enum MachineState { MACHINE_IDLE, MACHINE_SHORT, MACHINE_ACTIVE, MACHINE_SPENT } MachineState;
+typedef enum MachineState {
+    MACHINE_IDLE,
+    MACHINE_SHORT,
+    MACHINE_ACTIVE,
+    MACHINE_SPENT
+} MachineState;
 
 typedef struct Machine {
     MachineState state;
@@ -68,7 +74,8 @@ typedef struct EventState {
     int *live;             /* slots in use, as they were first seen; behind them the free ones */
     int nsignal;
     int *signal;           /* that `when` names, in its order */
-    int nstart;            /* at this sample; others, and the event's own rules, see them once it is done (EventNow) */
+    /* at this sample; others, and the event's own rules, see them once it is done (EventNow) */
+    int nstart;
     int64_t *start, *seen_start;
     int nlimit, next_limit;
     int64_t *limit;        /* when the last starts were told */
@@ -92,7 +99,8 @@ struct Events {
     Matcher *matcher;
     EventState *event;
     EventNow *now;         /* of each event */
-    RuleMemory *score, *require; /* of the watch's spotlight; NULL: there is none, or nothing is required */
+    /* of the watch's spotlight; NULL: there is none, or nothing is required */
+    RuleMemory *score, *require;
     SpotlightVerdict spotlight;
     bool begun;
     int epoch;

@@ -52,7 +52,8 @@ static void note_failure(Evidence *ev, const char *what)
 {
     pthread_mutex_lock(&ev->lock);
     ev->counts.failures++;
-    snprintf(ev->counts.error, sizeof ev->counts.error, "%.*s", (int)sizeof ev->counts.error - 1, what);
+    snprintf(ev->counts.error, sizeof ev->counts.error, "%.*s", (int)sizeof ev->counts.error - 1,
+             what);
     pthread_mutex_unlock(&ev->lock);
 }
 
@@ -94,7 +95,8 @@ int evidence_open(const char *folder, int64_t max_bytes, Evidence **out, Error *
     pthread_mutex_init(&ev->lock, NULL);
     int code = folder_open(folder, max_bytes, &pictures, &ev->folder, e);
     if (code == 0 && strlen(folder_name(ev->folder)) >= NAME)
-        code = error_set(e, ERR_INVALID, "evidence: the name of the folder is too long: %.100s", folder);
+        code = error_set(e, ERR_INVALID, "evidence: the name of the folder is too long: %.100s",
+                         folder);
     if (code != 0)
         evidence_close(ev);
     else
@@ -148,8 +150,8 @@ EvidenceHold *evidence_hold_new(Arena *a, Evidence *ev, const Watch *w)
     return h;
 }
 
-/* The part of the frame to be shown, in whole pixels: the box and a margin; all of it where there is no box in
- * it. */
+/* The part of the frame to be shown, in whole pixels: the box and a margin; all of it where there
+ * is no box in it. */
 static FrameBox shown(const EvidenceHold *h, Box b)
 {
     const Frame *const f = h->frame;
@@ -157,7 +159,8 @@ static FrameBox shown(const EvidenceHold *h, Box b)
     if (!(b.width > 0) || !(b.height > 0))
         return all;
     const float mx = MARGIN * b.width + 8, my = MARGIN * b.height + 8; /* reference pixels */
-    const FrameBox at = place_box(&h->place, (Box){b.x - mx, b.y - my, b.width + 2 * mx, b.height + 2 * my});
+    const FrameBox at =
+        place_box(&h->place, (Box){b.x - mx, b.y - my, b.width + 2 * mx, b.height + 2 * my});
     const double x0 = fmax(floor(at.x), 0), x1 = fmin(ceil(at.x + at.width), f->width);
     const double y0 = fmax(floor(at.y), 0), y1 = fmin(ceil(at.y + at.height), f->height);
     return x1 - x0 >= 1 && y1 - y0 >= 1 ? (FrameBox){x0, y0, x1 - x0, y1 - y0} : all;
@@ -175,8 +178,10 @@ static void encode_job(Context *ctx, void *arg)
     Encoding *const c = arg;
     const Frame *const f = c->hold->frame;
     const FrameBox box = shown(c->hold, c->box);
-    const double most = fmax(box.width, box.height), shrink = most > EVIDENCE_SIDE ? EVIDENCE_SIDE / most : 1;
-    const int width = (int)fmax(round(box.width * shrink), 1), height = (int)fmax(round(box.height * shrink), 1);
+    const double most = fmax(box.width, box.height),
+                 shrink = most > EVIDENCE_SIDE ? EVIDENCE_SIDE / most : 1;
+    const int width = (int)fmax(round(box.width * shrink), 1),
+              height = (int)fmax(round(box.height * shrink), 1);
     Picture *const p = picture_new(ctx->arena, width, height);
     const FrameTensor t = {.data = p->rgb,
                            .dtype = DT_U8,
@@ -187,7 +192,8 @@ static void encode_job(Context *ctx, void *arg)
                            .row = (int64_t)width * 3,
                            .scale = {1, 1, 1}};
     const FrameFilter filter = shrink < 1 ? FRAME_AREA : FRAME_BILINEAR;
-    void *const scratch = arena_alloc_aligned(ctx->arena, (size_t)frame_scratch(f, &box, filter, &t), 64);
+    void *const scratch =
+        arena_alloc_aligned(ctx->arena, (size_t)frame_scratch(f, &box, filter, &t), 64);
     frame_to_tensor(f, &box, filter, &t, simd_level(), scratch);
     const uint8_t *jpeg;
     Error e;
@@ -254,10 +260,15 @@ void evidence_looked(EvidenceHold *h, const Events *v)
             drop_held(h, i);
     for (int i = 0; i < n && h->frame; i++) {
         Encoding c;
-        if (!fresh[i] || h->n == EVIDENCE_HELD || h->bytes >= EVIDENCE_HELD_BYTES || !encode(h, best[i].box, &c))
+        if (!fresh[i] || h->n == EVIDENCE_HELD || h->bytes >= EVIDENCE_HELD_BYTES ||
+            !encode(h, best[i].box, &c))
             continue;
-        h->held[h->n++] = (Held){.event = best[i].event, .epoch = h->epoch, .key = key_of(best[i].key), .t = h->t,
-                                 .jpeg = c.jpeg, .size = c.size};
+        h->held[h->n++] = (Held){.event = best[i].event,
+                                 .epoch = h->epoch,
+                                 .key = key_of(best[i].key),
+                                 .t = h->t,
+                                 .jpeg = c.jpeg,
+                                 .size = c.size};
         h->bytes += c.size;
     }
     h->frame = NULL;
@@ -283,7 +294,8 @@ static void count_missing(Evidence *ev)
 const char *evidence_of(EvidenceHold *h, const EventRecord *r)
 {
     Evidence *const ev = h->evidence;
-    const int at = find_held(h, (int)(r->rule - h->watch->event), key_of(r->key), r->epoch, r->t_best);
+    const int at =
+        find_held(h, (int)(r->rule - h->watch->event), key_of(r->key), r->epoch, r->t_best);
     bool there = false;
     if (at >= 0) {
         there = write_file(ev, r->id, h->held[at].jpeg, h->held[at].size);

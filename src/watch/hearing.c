@@ -34,8 +34,8 @@ static int add_signal(Arena *a, ObserveHost *host, Hearing *h, int signal, const
     return 0;
 }
 
-int hearing_new(Arena *a, ObserveHost *host, const Watch *w, const bool *need, const char *name, Hearing **out,
-                Error *e)
+int hearing_new(Arena *a, ObserveHost *host, const Watch *w, const bool *need, const char *name,
+                Hearing **out, Error *e)
 {
     Hearing *const h = arena_new_of(a, Hearing);
     *h = (Hearing){

@@ -14,12 +14,18 @@ static double height(int n, const Moment *m, int64_t t)
 }
 
 static int64_t start_of(const Moment *m) { return m->t_start > m->pre ? m->t_start - m->pre : 0; }
-static int64_t end_of(const Moment *m) { return (m->t_end > m->t_start ? m->t_end : m->t_start) + m->post; }
+static int64_t end_of(const Moment *m)
+{
+    return (m->t_end > m->t_start ? m->t_end : m->t_start) + m->post;
+}
 
 /* The part of one moment, and of all that begin in it. */
 static Highlight grow(int n, const Moment *m, int first, int64_t max_length, bool *taken)
 {
-    Highlight h = {.from = start_of(&m[first]), .to = end_of(&m[first]), .at = m[first].t_start, .event = m[first].event};
+    Highlight h = {.from = start_of(&m[first]),
+                   .to = end_of(&m[first]),
+                   .at = m[first].t_start,
+                   .event = m[first].event};
     for (bool more = true; more;) {
         more = false;
         for (int i = 0; i < n; i++) {
@@ -53,7 +59,8 @@ static bool trim(Highlight *h, int n, const Highlight *before)
     return h->from < h->to;
 }
 
-int highlights(Arena *a, int n, const Moment *moment, int top, int64_t max_length, const Highlight **out)
+int highlights(Arena *a, int n, const Moment *moment, int top, int64_t max_length,
+               const Highlight **out)
 {
     bool *const taken = arena_array_of(a, n + 1, bool);
     double *const score = arena_array_of(a, n + 1, double);

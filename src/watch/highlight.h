@@ -2,9 +2,9 @@
  *
  *     h(t) = sum over events of weight * exp(-|t - t_start| / HIGHLIGHT_NEAR)
  *
- * A part is an event with what stands before and behind it; the event where h is highest comes first, as it has others near it. Parts
- * that overlap are one. Each further part of the same event counts half as much as the one before, so that ten kills do not crowd out
- * the one win. */
+ * A part is an event with what stands before and behind it; the event where h is highest comes
+ * first, as it has others near it. Parts that overlap are one. Each further part of the same event
+ * counts half as much as the one before, so that ten kills do not crowd out the one win. */
 #ifndef LATHE_WATCH_HIGHLIGHT_H
 #define LATHE_WATCH_HIGHLIGHT_H
 
@@ -27,6 +27,7 @@ typedef struct Highlight {
 } Highlight;
 
 /* The best `top` parts, the best first, in `a`. Longer ones than max_length end there. */
-int highlights(Arena *a, int n, const Moment *moment, int top, int64_t max_length, const Highlight **out);
+int highlights(Arena *a, int n, const Moment *moment, int top, int64_t max_length,
+               const Highlight **out);
 
 #endif

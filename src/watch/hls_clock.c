@@ -18,7 +18,8 @@ typedef struct Url {
 
 struct HlsClock {
     AVFormatContext *format;
-    int (*open)(AVFormatContext *f, AVIOContext **pb, const char *url, int flags, AVDictionary **options);
+    int (*open)(AVFormatContext *f, AVIOContext **pb, const char *url, int flags,
+                AVDictionary **options);
     Url list[LISTS], segment; /* that libav opened last */
     int nlist;
     bool begins;      /* the next keyframe is the segment's first */
@@ -36,7 +37,8 @@ static size_t path_length(const char *url) { return strcspn(url, "?#"); }
 static bool is_playlist(const HlsClock *c, const char *url)
 {
     const size_t n = path_length(url);
-    return c->nlist == 0 || strcmp(url, c->list[0].text) == 0 || (n >= 5 && strncmp(url + n - 5, ".m3u8", 5) == 0);
+    return c->nlist == 0 || strcmp(url, c->list[0].text) == 0 ||
+           (n >= 5 && strncmp(url + n - 5, ".m3u8", 5) == 0);
 }
 
 static void note_opened(HlsClock *c, const char *url)
@@ -55,7 +57,8 @@ static void note_opened(HlsClock *c, const char *url)
         strcpy(c->list[c->nlist++].text, url);
 }
 
-static int open_noting(AVFormatContext *f, AVIOContext **pb, const char *url, int flags, AVDictionary **options)
+static int open_noting(AVFormatContext *f, AVIOContext **pb, const char *url, int flags,
+                       AVDictionary **options)
 {
     HlsClock *const c = f->opaque;
     note_opened(c, url);
@@ -86,7 +89,8 @@ static bool read_list(HlsClock *c, const char *url)
     Arena *const a = arena_new();
     char *const text = arena_alloc(a, PLAYLIST_MAX + 1);
     int n = 0, got;
-    while (n < PLAYLIST_MAX && (got = avio_read(pb, (unsigned char *)text + n, PLAYLIST_MAX - n)) > 0)
+    while (n < PLAYLIST_MAX &&
+           (got = avio_read(pb, (unsigned char *)text + n, PLAYLIST_MAX - n)) > 0)
         n += got;
     avio_closep(&pb);
     const bool good = hls_playlist_parse(c->arena, text, &c->playlist) && c->playlist.nsegment > 0;

@@ -1,4 +1,5 @@
-/* A playlist of HTTP Live Streaming (RFC 8216): its segments, and when each was captured, where it says so.
+/* A playlist of HTTP Live Streaming (RFC 8216): its segments, and when each was captured, where it
+ * says so.
  *
  *     #EXTM3U
  *     #EXT-X-TARGETDURATION:2
@@ -8,7 +9,8 @@
  *     #EXTINF:2.000,
  *     live8.ts              <- two seconds later
  *
- * A date holds for the segment after it; what comes before and behind follows from durations, up to a discontinuity. */
+ * A date holds for the segment after it; what comes before and behind follows from durations, up to
+ * a discontinuity. */
 #ifndef LATHE_WATCH_HLS_PLAYLIST_H
 #define LATHE_WATCH_HLS_PLAYLIST_H
 
@@ -34,7 +36,8 @@ typedef struct HlsPlaylist {
 
 /* False: it is none. A master playlist has no segments. */
 bool hls_playlist_parse(Arena *a, const char *text, HlsPlaylist *out);
-/* "2026-11-21T22:42:18.250+01:00" -> us since 1970; HLS_NO_DATE: it is no date. Without a zone it is UTC. */
+/* "2026-11-21T22:42:18.250+01:00" -> us since 1970; HLS_NO_DATE: it is no date. Without a zone it
+ * is UTC. */
 int64_t hls_date(const char *text);
 
 #endif

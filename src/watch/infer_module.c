@@ -8,7 +8,8 @@
 #include "import/onnx.h"
 #include "watch/infer_parts.h"
 
-#define ALONE (128 * 1024) /* pixels: a larger picture fills the caches by itself, and many would fill the memory */
+/* pixels: a larger picture fills the caches by itself, and many would fill the memory */
+#define ALONE (128 * 1024)
 
 /* ---- compiling ---- */
 
@@ -25,12 +26,17 @@ static Precision precision_of(ModelPrecision p, const Target *t)
 static int compile(const InferModule *m, int batch, NetCompile *told, Module **out, Error *e)
 {
     const NetHost *const nets = m->model->infer->nets;
-    const OnnxShape shape = {m->model->input, 4, {batch, 3, told->height, m->width > 0 ? m->width : -1}};
+    const OnnxShape shape = {
+        m->model->input, 4, {batch, 3, told->height, m->width > 0 ? m->width : -1}};
     const Target target = target_native();
-    const ModelOptions opt = {.module_only = true, .onnx = {.nshape = 1, .shape = &shape, .output = m->model->shapes.output},
-                              .compile = {.target = target, .threads = nets->threads,
-                                          .precision = precision_of(m->model->shapes.precision, &target),
-                                          .progress = net_progress, .progress_arg = told}};
+    const ModelOptions opt = {
+        .module_only = true,
+        .onnx = {.nshape = 1, .shape = &shape, .output = m->model->shapes.output},
+        .compile = {.target = target,
+                    .threads = nets->threads,
+                    .precision = precision_of(m->model->shapes.precision, &target),
+                    .progress = net_progress,
+                    .progress_arg = told}};
     Model model = {0};
     const int code = cache_compile(m->model->path, &opt, nets->cache, CACHE_LIMIT, &model, e);
     if (model.compiled)
@@ -41,7 +47,9 @@ static int compile(const InferModule *m, int batch, NetCompile *told, Module **o
 
 static Tensor *execute(Run *run, int output, Tensor *input, Error *e)
 {
-    return run_set_input(run, 0, input, e) == 0 && run_execute(run, e) == 0 ? tensor_ref(run_output(run, output)) : NULL;
+    return run_set_input(run, 0, input, e) == 0 && run_execute(run, e) == 0
+               ? tensor_ref(run_output(run, output))
+               : NULL;
 }
 
 /* Is each of two pictures, alone, what it is in a batch of both? */
@@ -53,7 +61,8 @@ static bool is_alike(Run *run, int output, Tensor *two, Tensor *const *one)
     for (int i = 0; i < 2 && alike; i++) {
         Tensor *const alone = execute(run, output, one[i], &e);
         alike = alone && 2 * alone->bytes == both->bytes &&
-                memcmp(alone->data, (const char *)both->data + (size_t)i * alone->bytes, alone->bytes) == 0;
+                memcmp(alone->data, (const char *)both->data + (size_t)i * alone->bytes,
+                       alone->bytes) == 0;
         tensor_unref(alone);
     }
     tensor_unref(both);
@@ -72,7 +81,8 @@ static bool batches_are_exact(Module *module, Run *run, int height, int width)
     Tensor *one[2];
     for (int i = 0; i < 2; i++) {
         const int64_t alone[] = {1, 3, height, width};
-        one[i] = tensor_wrap(DT_F32, 4, alone, (float *)two->data + i * size, (size_t)size * sizeof(float), NULL, NULL);
+        one[i] = tensor_wrap(DT_F32, 4, alone, (float *)two->data + i * size,
+                             (size_t)size * sizeof(float), NULL, NULL);
     }
     bool alike = true;
     for (int i = 0; i < module_program(module)->noutput && alike; i++)
@@ -83,8 +93,9 @@ static bool batches_are_exact(Module *module, Run *run, int height, int width)
     return alike;
 }
 
-/* With the number of pictures left open. False: it cannot be, or results would depend on it, or it would be slower, as
- * where products go by tiles, which want to know how many rows there are (inference.h). */
+/* With the number of pictures left open. False: it cannot be, or results would depend on it, or it
+ * would be slower, as where products go by tiles, which want to know how many rows there are
+ * (inference.h). */
 static bool compile_open(InferModule *m, int width, NetCompile *told)
 {
     const Infer *const inf = m->model->infer;
@@ -94,7 +105,8 @@ static bool compile_open(InferModule *m, int width, NetCompile *told)
     const int height = told->height;
     Error e;
     Run *run = NULL;
-    const bool good = m->model->open_batch && (int64_t)height * width <= ALONE && compile(m, -1, told, &m->module, &e) == 0 &&
+    const bool good = m->model->open_batch && (int64_t)height * width <= ALONE &&
+                      compile(m, -1, told, &m->module, &e) == 0 &&
                       run_new(m->module, inf->nets->pool, threads_of(inf), &run, &e) == 0 &&
                       batches_are_exact(m->module, run, height, width);
     run_free(run);
@@ -108,7 +120,11 @@ static bool compile_open(InferModule *m, int width, NetCompile *told)
 int infer_module_compile(InferModule *m, int height, int width, Error *e)
 {
     const double start = time_now();
-    NetCompile told = {.nets = m->model->infer->nets, .path = m->model->path, .height = height, .width = m->width, .begun = start};
+    NetCompile told = {.nets = m->model->infer->nets,
+                       .path = m->model->path,
+                       .height = height,
+                       .width = m->width,
+                       .begun = start};
     const bool open = compile_open(m, width, &told);
     const int code = open ? 0 : compile(m, 1, &told, &m->module, e);
     m->max = open ? INFER_BATCH : 1;
@@ -141,13 +157,16 @@ static Tensor *gather(int n, InferRequest *const *q, Error *e)
     return t;
 }
 
-static int execute_batch(InferModule *m, Run *run, Tensor *input, int n, InferRequest *const *q, Error *e)
+static int execute_batch(InferModule *m, Run *run, Tensor *input, int n, InferRequest *const *q,
+                         Error *e)
 {
     int code = run_set_input(run, 0, input, e);
     if (code == 0)
         code = run_execute(run, e);
     for (int i = 0; i < n && code == 0; i++) {
-        Tensor *const result = q[i]->output < module_program(m->module)->noutput ? run_output(run, q[i]->output) : NULL;
+        Tensor *const result = q[i]->output < module_program(m->module)->noutput
+                                   ? run_output(run, q[i]->output)
+                                   : NULL;
         if (!result)
             code = error_set(e, ERR_INVALID, "%s: no output %d", m->model->path, q[i]->output);
         else

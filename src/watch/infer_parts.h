@@ -15,11 +15,13 @@ typedef struct InferModule { /* a model, compiled for a size */
     ModuleState state;
     int max;             /* largest batch */
     Module *module;
-    Run **run;           /* [nworker + 1], made when first used; the last is of those who are no worker */
+    /* [nworker + 1], made when first used; the last is of those who are no worker */
+    Run **run;
     int code;            /* MODULE_FAILED, and why */
     char error[200];
     double seconds;      /* compiling took */
-    bool has_thread;     /* it was compiled by a thread of its own, which somebody has to wait for */
+    /* it was compiled by a thread of its own, which somebody has to wait for */
+    bool has_thread;
     pthread_t thread;
 } InferModule;
 
@@ -56,18 +58,21 @@ struct Infer {
     Workers *workers;    /* NULL: none */
     int nworker;
     Arena *arena;        /* of all below */
-    pthread_mutex_t lock; /* guards all fields of models, modules, classes but a module's `module` and `run` once it is ready */
+    /* guards all fields of models, modules, classes but a module's `module` and `run` once it is
+     * ready */
+    pthread_mutex_t lock;
     pthread_cond_t ready; /* a module's state changed */
     pthread_mutex_t compiling; /* held by who compiles: one at a time */
-    pthread_mutex_t waiting;   /* held by who runs what he waits for, though there are workers: one at a time */
+    /* held by who runs what he waits for, though there are workers: one at a time */
+    pthread_mutex_t waiting;
     VEC(InferModel *) model;
     VEC(InferClass *) class;
 };
 
 /* ---- infer_module.c ---- */
 
-/* Compiles and tries it with pictures of this size; sets what it learns, but neither state nor error. Not under the
- * lock. */
+/* Compiles and tries it with pictures of this size; sets what it learns, but neither state nor
+ * error. Not under the lock. */
 int infer_module_compile(InferModule *m, int height, int width, Error *e);
 /* n requests of one class, by the run `index`; sets their results. */
 int infer_module_execute(InferModule *m, int index, int n, InferRequest *const *q, Error *e);

@@ -1,5 +1,6 @@
-/* Requests find their class, wait in its batcher, and are run by workers that look into it: a class has one task for
- * each worker, so that all may work for it; one of them is queued as long as something waits. */
+/* Requests find their class, wait in its batcher, and are run by workers that look into it: a class
+ * has one task for each worker, so that all may work for it; one of them is queued as long as
+ * something waits. */
 #include "watch/inference.h"
 
 #include <assert.h>
@@ -39,7 +40,10 @@ Infer *infer_new(Arena *a, const NetHost *nets, Workers *workers)
 {
     Arena *const own = arena_new(); /* used under the lock */
     Infer *const inf = arena_new_of(own, Infer);
-    *inf = (Infer){.nets = nets, .workers = workers, .nworker = workers ? workers_counts(workers).workers : 0, .arena = own};
+    *inf = (Infer){.nets = nets,
+                   .workers = workers,
+                   .nworker = workers ? workers_counts(workers).workers : 0,
+                   .arena = own};
     pthread_mutex_init(&inf->lock, NULL);
     pthread_mutex_init(&inf->compiling, NULL);
     pthread_mutex_init(&inf->waiting, NULL);
@@ -63,16 +67,21 @@ static int look_at_input(InferModel *m, const Graph *g, Error *e)
     const Block *const b = &g->block.at[0];
     const Value *const in = b->input.len > 0 ? &g->value.at[b->input.at[0]] : NULL;
     if (b->input.len != 1)
-        return error_set(e, ERR_UNSUPPORTED, "%s: a model of pictures has one input; this one has %d", m->path, b->input.len);
+        return error_set(e, ERR_UNSUPPORTED,
+                         "%s: a model of pictures has one input; this one has %d", m->path,
+                         b->input.len);
     const bool picture = in->rank == 4 && in->dtype == DT_F32;
-    const int64_t batch = picture ? fixed_dim(g, in->dim[0]) : 0, channels = picture ? fixed_dim(g, in->dim[1]) : 0;
+    const int64_t batch = picture ? fixed_dim(g, in->dim[0]) : 0,
+                  channels = picture ? fixed_dim(g, in->dim[1]) : 0;
     if (!picture || batch > 1 || (channels != 3 && channels != 0))
-        return error_set(e, ERR_UNSUPPORTED, "%s: a model of pictures has one f32 input (1,3,height,width); '%s' is another",
-                         m->path, in->name);
+        return error_set(
+            e, ERR_UNSUPPORTED,
+            "%s: a model of pictures has one f32 input (1,3,height,width); '%s' is another",
+            m->path, in->name);
     const int64_t height = fixed_dim(g, in->dim[2]), width = fixed_dim(g, in->dim[3]);
     if (height > MAX_SIDE || width > MAX_SIDE)
-        return error_set(e, ERR_UNSUPPORTED, "%s: an input of %lld x %lld; at most %d each way", m->path, (long long)width,
-                         (long long)height, MAX_SIDE);
+        return error_set(e, ERR_UNSUPPORTED, "%s: an input of %lld x %lld; at most %d each way",
+                         m->path, (long long)width, (long long)height, MAX_SIDE);
     m->open_batch = batch == 0;
     m->height = (int)height;
     m->width = (int)width;
@@ -92,8 +101,10 @@ static InferModel *find_model(const Infer *inf, const char *path, const InferSha
     for (int i = 0; i < inf->model.len; i++) {
         InferModel *const m = inf->model.at[i];
         const InferShapes *const own = &m->shapes;
-        if (strcmp(m->path, path) == 0 && own->precision == shapes->precision && own->open_width == shapes->open_width &&
-            memcmp(own->width, shapes->width, sizeof own->width) == 0 && text_same(own->output, shapes->output))
+        if (strcmp(m->path, path) == 0 && own->precision == shapes->precision &&
+            own->open_width == shapes->open_width &&
+            memcmp(own->width, shapes->width, sizeof own->width) == 0 &&
+            text_same(own->output, shapes->output))
             return m;
     }
     return NULL;
@@ -167,7 +178,8 @@ const char *infer_metadata(const InferModel *m, Arena *a, const char *key)
 
 float *infer_planes(Arena *a, InferModel *m, int height, int width, InferRequest *q)
 {
-    float *const planes = arena_alloc_aligned(a, (size_t)3 * (size_t)height * (size_t)width * sizeof(float), 64);
+    float *const planes =
+        arena_alloc_aligned(a, (size_t)3 * (size_t)height * (size_t)width * sizeof(float), 64);
     q->model = m;
     q->height = height;
     q->width = width;
@@ -178,7 +190,8 @@ float *infer_planes(Arena *a, InferModel *m, int height, int width, InferRequest
 InferOutput infer_output(const InferRequest *q)
 {
     const Tensor *const t = q->result;
-    InferOutput out = {.dtype = t->dtype, .rank = t->rank, .elements = tensor_elements(t) / q->pictures};
+    InferOutput out = {
+        .dtype = t->dtype, .rank = t->rank, .elements = tensor_elements(t) / q->pictures};
     for (int i = 0; i < t->rank; i++)
         out.dim[i] = i == 0 ? t->dim[i] / q->pictures : t->dim[i];
     out.values = t->dtype == DT_F32 ? (const float *)t->data + out.elements * q->item : NULL;
@@ -383,7 +396,8 @@ int infer_prepare(InferModel *m, int height, int width, Error *e)
 /* How far one size is from another: 0, the same; more than 1, further than the double of a side. */
 static double distance(const InferClass *c, int height, int width)
 {
-    const double h = fabs(log2((double)c->height / height)), w = fabs(log2((double)c->width / width));
+    const double h = fabs(log2((double)c->height / height)),
+                 w = fabs(log2((double)c->width / width));
     return h > w ? h : w;
 }
 
@@ -397,7 +411,8 @@ void infer_size_now(InferModel *m, int *height, int *width)
         start_compiling(mine);
     for (int i = 0; i < inf->class.len && mine->module->state == MODULE_COMPILING; i++) {
         const InferClass *const c = inf->class.at[i];
-        const double far = c->model == m && c->module->state == MODULE_READY ? distance(c, *height, *width) : 2;
+        const double far =
+            c->model == m && c->module->state == MODULE_READY ? distance(c, *height, *width) : 2;
         if (far <= 1 && (!best || far < distance(best, *height, *width)))
             best = c;
     }
@@ -524,7 +539,10 @@ bool infer_status(Infer *inf, int i, InferStatus *out)
     const bool there = i < inf->class.len;
     if (there) {
         const InferClass *const c = inf->class.at[i];
-        *out = (InferStatus){.path = c->model->path, .height = c->height, .width = c->width, .counts = batcher_counts(c->batcher),
+        *out = (InferStatus){.path = c->model->path,
+                             .height = c->height,
+                             .width = c->width,
+                             .counts = batcher_counts(c->batcher),
                              .profile = c->profile};
     }
     pthread_mutex_unlock(&inf->lock);

@@ -32,7 +32,8 @@ struct Isolated {
     Wire out;          /* the message that is filled in */
     Wire queue;        /* what was posted and it has not taken: from `sent` on */
     size_t sent;
-    uint8_t *in;       /* what came, of `room` bytes; the message that was given stays until the next poll */
+    /* what came, of `room` bytes; the message that was given stays until the next poll */
+    uint8_t *in;
     size_t have, room, given;
     bool dead;
     char why[160];
@@ -41,9 +42,11 @@ struct Isolated {
 /* ---- starting ---- */
 
 /* What a child needs of our environment; the rest may be secret. */
-static const char *const kept[] = {"http_proxy=", "https_proxy=", "no_proxy=", "HTTP_PROXY=", "HTTPS_PROXY=", "NO_PROXY=",
-                                   "SSL_CERT_FILE=", "SSL_CERT_DIR=", "LD_LIBRARY_PATH=", "TZ=", "PATH=", "LC_ALL=",
-                                   "ASAN_OPTIONS=", "UBSAN_OPTIONS=", "TSAN_OPTIONS=", "LSAN_OPTIONS="};
+static const char *const kept[] = {
+    "http_proxy=",  "https_proxy=",   "no_proxy=",     "HTTP_PROXY=",      "HTTPS_PROXY=",
+    "NO_PROXY=",    "SSL_CERT_FILE=", "SSL_CERT_DIR=", "LD_LIBRARY_PATH=", "TZ=",
+    "PATH=",        "LC_ALL=",        "ASAN_OPTIONS=", "UBSAN_OPTIONS=",   "TSAN_OPTIONS=",
+    "LSAN_OPTIONS="};
 #define KEPT (sizeof kept / sizeof *kept)
 
 static void keep_environment(char *out[KEPT + 1])
@@ -74,7 +77,8 @@ static int spawn(Isolated *p, int64_t memory, int socket, int shared)
     posix_spawnattr_init(&attr);
     posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
-    if (log_level() <= 0 && !getenv("ASAN_OPTIONS")) /* what it says is for who looks for a fault in it */
+    if (log_level() <= 0 &&
+        !getenv("ASAN_OPTIONS")) /* what it says is for who looks for a fault in it */
         posix_spawn_file_actions_addopen(&files, 2, "/dev/null", O_WRONLY, 0);
     posix_spawn_file_actions_adddup2(&files, socket, ISOLATED_SOCKET);
     if (shared >= 0)
@@ -88,13 +92,15 @@ static int spawn(Isolated *p, int64_t memory, int socket, int shared)
     return code;
 }
 
-/* Files that are given to a child lie above those that they become there, so that none is written over. */
+/* Files that are given to a child lie above those that they become there, so that none is written
+ * over. */
 static int above(int fd)
 {
     return fcntl(fd, F_DUPFD_CLOEXEC, 16);
 }
 
-int isolated_start(IsolatedRole role, const char *name, int64_t memory, int shared, Isolated **out, Error *e)
+int isolated_start(IsolatedRole role, const char *name, int64_t memory, int shared, Isolated **out,
+                   Error *e)
 {
     Isolated *const p = heap_alloc(sizeof *p, 16);
     int pair[2];
@@ -106,7 +112,8 @@ int isolated_start(IsolatedRole role, const char *name, int64_t memory, int shar
     }
     *p = (Isolated){.name = name, .role = role, .socket = pair[0]};
     const int socket = above(pair[1]), file = shared >= 0 ? above(shared) : -1;
-    const int code = socket < 0 || (shared >= 0 && file < 0) ? errno : spawn(p, memory, socket, file);
+    const int code =
+        socket < 0 || (shared >= 0 && file < 0) ? errno : spawn(p, memory, socket, file);
     close(pair[1]);
     if (socket >= 0)
         close(socket);
@@ -137,7 +144,8 @@ static void say_status(Isolated *p, int status)
 {
     char text[96];
     if (WIFSIGNALED(status))
-        snprintf(text, sizeof text, "it died of signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+        snprintf(text, sizeof text, "it died of signal %d (%s)", WTERMSIG(status),
+                 strsignal(WTERMSIG(status)));
     else
         snprintf(text, sizeof text, "it ended with %d", WEXITSTATUS(status));
     say_why(p, text);
@@ -230,7 +238,8 @@ Wire *isolated_message(Isolated *p, uint32_t kind)
 static void send_on(Isolated *p)
 {
     while (!p->dead && p->sent < p->queue.size) {
-        const ssize_t n = send(p->socket, p->queue.at + p->sent, p->queue.size - p->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+        const ssize_t n = send(p->socket, p->queue.at + p->sent, p->queue.size - p->sent,
+                               MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             return;
         if (n < 0)
@@ -302,7 +311,8 @@ static bool whole(Isolated *p, WireIn *in)
     return false;
 }
 
-/* As much as is there of the message that comes, and maybe of the next: what is moved down later stays little. */
+/* As much as is there of the message that comes, and maybe of the next: what is moved down later
+ * stays little. */
 static void take(Isolated *p)
 {
     if (!make_room(p, p->have + 1)) {
@@ -330,7 +340,8 @@ IsolatedNews isolated_poll(Isolated *p, int64_t us, WireIn *in)
         const int64_t left = until - machine_now();
         struct pollfd fd = {.fd = p->socket, .events = POLLIN};
         fd.events |= p->sent < p->queue.size ? POLLOUT : 0;
-        const struct timespec wait = {.tv_sec = left > 0 ? left / 1000000 : 0, .tv_nsec = left > 0 ? left % 1000000 * 1000 : 0};
+        const struct timespec wait = {.tv_sec = left > 0 ? left / 1000000 : 0,
+                                      .tv_nsec = left > 0 ? left % 1000000 * 1000 : 0};
         if (ppoll(&fd, 1, &wait, NULL) <= 0 && left <= 0)
             return p->dead ? ISOLATED_DEAD : ISOLATED_NOTHING;
         if (fd.revents & POLLOUT)

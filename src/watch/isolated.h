@@ -1,27 +1,30 @@
 /* libav in a process of its own: what a hostile stream does to it, it does to nobody else.
  *
  *     the service                                        its children, one for each role
- *     Source (source.h)  --address, options-->           source: connects, reads          <--- network, files
+ *     Source (source.h)  --address, options-->           source: connects, reads          <---
+ * network, files
  *                        <--what it holds, packets--
  *     Codec (codec.h)    --packets-->                    codec: decodes; may do nothing else
  *                        <--what a frame is--
  *                        <==pixels, in shared memory==
  *
- * **A child** is this program anew (/proc/self/exe with ISOLATED_COMMAND: nothing of the service's memory, its files, its
- * environment but for proxies and certificates), which ends when its socket does. Whoever runs isolated streams
- * therefore begins main() with
+ * **A child** is this program anew (/proc/self/exe with ISOLATED_COMMAND: nothing of the service's
+ * memory, its files, its environment but for proxies and certificates), which ends when its socket
+ * does. Whoever runs isolated streams therefore begins main() with
  *
  *     if (isolated_asked(argc, argv))
  *         return isolated_main(argc, argv);
  *
- * **What it may do** (isolated_limits.c): no privileges, no new programs, no signals to others, no writing of files, a
- * bounded number of open ones, `memory` bytes. A codec besides: no files, no sockets, no threads. Where the system has no
- * seccomp the rest holds.
+ * **What it may do** (isolated_limits.c): no privileges, no new programs, no signals to others, no
+ * writing of files, a bounded number of open ones, `memory` bytes. A codec besides: no files, no
+ * sockets, no threads. Where the system has no seccomp the rest holds.
  *
- * **Nothing it says is trusted.** Messages are bounded and every number in them is checked (isolated_wire.h); one that is
- * not possible is taken as a crash. Shared memory cannot shrink below what the service looks at; only the values of pixels
- * are read from it. A child that does not answer within its deadline, uses more than ISOLATED_BUSY of processor time for nothing,
- * or dies is killed, waited for, and costs one connection: ISOLATED_DEAD, with a message that says how.
+ * **Nothing it says is trusted.** Messages are bounded and every number in them is checked
+ * (isolated_wire.h); one that is not possible is taken as a crash. Shared memory cannot shrink
+ * below what the service looks at; only the values of pixels are read from it. A child that does
+ * not answer within its deadline, uses more than ISOLATED_BUSY of processor time for nothing, or
+ * dies is killed, waited for, and costs one connection: ISOLATED_DEAD, with a message that says
+ * how.
  *
  * A handle belongs to one thread at a time. */
 #ifndef LATHE_WATCH_ISOLATED_H
@@ -32,7 +35,8 @@
 #define ISOLATED_COMMAND "isolated-libav"
 #define ISOLATED_MEMORY (INT64_C(1) << 30) /* bytes of each child, if nothing else is said */
 #define ISOLATED_ANSWER 5000000            /* us until who is asked has to answer .. */
-#define ISOLATED_BUSY 5.0                  /* .. and seconds of processor time without giving anything */
+/* .. and seconds of processor time without giving anything */
+#define ISOLATED_BUSY 5.0
 
 bool isolated_asked(int argc, char **argv);
 int isolated_main(int argc, char **argv);
@@ -41,9 +45,10 @@ typedef enum IsolatedRole { ISOLATED_SOURCE, ISOLATED_CODEC } IsolatedRole;
 
 typedef struct Isolated Isolated;
 
-/* name: of the stream, for messages; lives as long. shared: a file of memory that both see (memfd), -1: none; stays the caller's.
- * ERR_IO, ERR_MEMORY: no process. */
-int isolated_start(IsolatedRole role, const char *name, int64_t memory, int shared, Isolated **out, Error *e);
+/* name: of the stream, for messages; lives as long. shared: a file of memory that both see (memfd),
+ * -1: none; stays the caller's. ERR_IO, ERR_MEMORY: no process. */
+int isolated_start(IsolatedRole role, const char *name, int64_t memory, int shared, Isolated **out,
+                   Error *e);
 /* Gives it so long (us) to end by itself, then kills it. NULL is allowed. */
 void isolated_close(Isolated *p, int64_t grace);
 

@@ -1,5 +1,6 @@
-/* In a child of isolated.h: its beginning, its socket, and the end of both. (isolated_child_source.c, isolated_child_codec.c: the
- * roles.) What goes wrong here ends the process: the service sees it. */
+/* In a child of isolated.h: its beginning, its socket, and the end of both.
+ * (isolated_child_source.c, isolated_child_codec.c: the roles.) What goes wrong here ends the
+ * process: the service sees it. */
 #include "watch/isolated_child.h"
 
 #include <errno.h>
@@ -16,7 +17,10 @@
 
 #define GOODBYE 700000000 /* ns that a source has to leave its sender */
 
-bool isolated_asked(int argc, char **argv) { return argc == 4 && strcmp(argv[1], ISOLATED_COMMAND) == 0; }
+bool isolated_asked(int argc, char **argv)
+{
+    return argc == 4 && strcmp(argv[1], ISOLATED_COMMAND) == 0;
+}
 
 /* ---- the service is gone ---- */
 
@@ -105,7 +109,8 @@ int isolated_main(int argc, char **argv)
     static IsolatedRole role; /* the thread reads it */
     role = atoi(argv[2]) == ISOLATED_CODEC ? ISOLATED_CODEC : ISOLATED_SOURCE;
     const int64_t memory = strtoll(argv[3], NULL, 10);
-    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE}; /* the service's affairs */
+    /* the service's affairs */
+    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE};
     for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
         signal(ignored[i], SIG_IGN);
     close_range(role == ISOLATED_CODEC ? ISOLATED_SHARED + 1 : ISOLATED_SOCKET + 1, ~0u, 0);

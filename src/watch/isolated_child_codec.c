@@ -43,10 +43,14 @@ static CodecResult receive(ChildCodec *c)
     AVFrame *const f = c->kept[c->frames % CODEC_KEPT];
     av_frame_unref(f);
     const int code = avcodec_receive_frame(c->av, f);
-    return code >= 0 ? CODEC_FRAME : code == AVERROR(EAGAIN) ? CODEC_NEEDS : code == AVERROR_EOF ? CODEC_END : CODEC_DAMAGED;
+    return code >= 0                 ? CODEC_FRAME
+           : code == AVERROR(EAGAIN) ? CODEC_NEEDS
+           : code == AVERROR_EOF     ? CODEC_END
+                                     : CODEC_DAMAGED;
 }
 
-/* What there is now: a frame if there is one, and what comes behind it, so that who asks need not ask again in vain. */
+/* What there is now: a frame if there is one, and what comes behind it, so that who asks need not
+ * ask again in vain. */
 static bool answer(ChildCodec *c, bool refused)
 {
     Wire *const w = &c->out;
@@ -112,20 +116,24 @@ static bool copy_out(const ChildCodec *c, const AVFrame *f, uint8_t *to, int64_t
     if (bytes < 0 || bytes > room)
         return false;
     if (!c->sound)
-        return av_image_copy_to_buffer(to, (int)room, (const uint8_t *const *)f->data, f->linesize, f->format, f->width,
-                                       f->height, CODEC_ALIGN) >= 0;
+        return av_image_copy_to_buffer(to, (int)room, (const uint8_t *const *)f->data, f->linesize,
+                                       f->format, f->width, f->height, CODEC_ALIGN) >= 0;
     uint8_t *plane[64];
     int stride;
-    av_samples_fill_arrays(plane, &stride, to, f->ch_layout.nb_channels, f->nb_samples, f->format, 1);
-    return av_samples_copy(plane, f->extended_data, 0, 0, f->nb_samples, f->ch_layout.nb_channels, f->format) >= 0;
+    av_samples_fill_arrays(plane, &stride, to, f->ch_layout.nb_channels, f->nb_samples, f->format,
+                           1);
+    return av_samples_copy(plane, f->extended_data, 0, 0, f->nb_samples, f->ch_layout.nb_channels,
+                           f->format) >= 0;
 }
 
 static bool give_pixels(ChildCodec *c, WireIn *in)
 {
     const int64_t number = wire_get(in), at = wire_get(in), room = wire_get_in(in, 0, INT32_MAX);
-    if (!wire_done(in) || number < 0 || number >= c->frames || number + CODEC_KEPT < c->frames + c->ahead)
+    if (!wire_done(in) || number < 0 || number >= c->frames ||
+        number + CODEC_KEPT < c->frames + c->ahead)
         return false;
-    const bool good = map(c, (size_t)(at + room)) && copy_out(c, c->kept[number % CODEC_KEPT], c->shared + at, room);
+    const bool good = map(c, (size_t)(at + room)) &&
+                      copy_out(c, c->kept[number % CODEC_KEPT], c->shared + at, room);
     wire_begin(&c->out, WIRE_WRITTEN);
     wire_int(&c->out, good);
     return child_send(&c->out);

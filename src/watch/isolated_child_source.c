@@ -117,7 +117,8 @@ int child_source(void)
     WireIn in;
     char url[WIRE_URL];
     SourceOptions opt;
-    if (!child_receive(&input, &in) || in.kind != WIRE_CONNECT || !source_options_get(&in, url, &opt))
+    if (!child_receive(&input, &in) || in.kind != WIRE_CONNECT ||
+        !source_options_get(&in, url, &opt))
         return 2;
     opt.stop = child_over();
     opt.waits = say_alive;

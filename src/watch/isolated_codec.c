@@ -1,4 +1,5 @@
-/* The service's side of a codec in a process of its own: requests, each answered once and in order, and what came of them. */
+/* The service's side of a codec in a process of its own: requests, each answered once and in order,
+ * and what came of them. */
 #include "watch/isolated_codec.h"
 
 #include <errno.h>
@@ -56,7 +57,8 @@ static void area_unref(Area *a)
     if (!a || --a->refs > 0)
         return;
     munmap(a->at, (size_t)(SLOTS * a->slot));
-    (void)!fallocate(a->file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, a->offset, SLOTS * a->slot);
+    (void)!fallocate(a->file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, a->offset,
+                     SLOTS * a->slot);
     close(a->file);
     heap_free(a);
 }
@@ -72,7 +74,8 @@ static void slot_free(void *opaque, uint8_t *data)
 
 static int no_memory(const IsolatedCodec *c, Error *e)
 {
-    return error_set(e, ERR_MEMORY, "%s: no memory for its pictures: %s", c->opt.name, strerror(errno));
+    return error_set(e, ERR_MEMORY, "%s: no memory for its pictures: %s", c->opt.name,
+                     strerror(errno));
 }
 
 /* An area with slots for so much, behind those that there are. */
@@ -85,7 +88,8 @@ static int grow(IsolatedCodec *c, int64_t bytes, Error *e)
         heap_free(a);
         return no_memory(c, e);
     }
-    *a = (Area){.refs = 1, .file = fcntl(c->file, F_DUPFD_CLOEXEC, 3), .offset = c->end, .slot = slot};
+    *a = (Area){
+        .refs = 1, .file = fcntl(c->file, F_DUPFD_CLOEXEC, 3), .offset = c->end, .slot = slot};
     void *const at = mmap(NULL, (size_t)(SLOTS * slot), PROT_READ, MAP_SHARED, c->file, c->end);
     if (at == MAP_FAILED || a->file < 0) {
         if (a->file >= 0)
@@ -117,7 +121,9 @@ static int take_slot(IsolatedCodec *c, AVFrame *f, int64_t bytes, int64_t *at, E
     Slot *const s = heap_alloc(sizeof *s, 16);
     if (s)
         *s = (Slot){a, i};
-    f->buf[0] = s ? av_buffer_create(a->at + i * a->slot, (size_t)bytes, slot_free, s, AV_BUFFER_FLAG_READONLY) : NULL;
+    f->buf[0] = s ? av_buffer_create(a->at + i * a->slot, (size_t)bytes, slot_free, s,
+                                     AV_BUFFER_FLAG_READONLY)
+                  : NULL;
     if (!f->buf[0]) {
         heap_free(s);
         return error_set(e, ERR_MEMORY, "%s: out of memory", c->opt.name);
@@ -141,8 +147,8 @@ static void fail_as(IsolatedCodec *c, int code, const char *what, bool crashed)
 static void crash(IsolatedCodec *c)
 {
     char text[512];
-    snprintf(text, sizeof text, "%.300s: the process that decodes its %s: %s", c->opt.name, c->sound ? "sound" : "pictures",
-             isolated_why(c->process));
+    snprintf(text, sizeof text, "%.300s: the process that decodes its %s: %s", c->opt.name,
+             c->sound ? "sound" : "pictures", isolated_why(c->process));
     fail_as(c, ERR_IO, text, true);
 }
 
@@ -292,7 +298,8 @@ void isolated_codec_free(IsolatedCodec *c)
     heap_free(c);
 }
 
-static void decode(IsolatedCodec *c, const AVPacket *p, bool drain, int64_t number, enum AVDiscard skip)
+static void decode(IsolatedCodec *c, const AVPacket *p, bool drain, int64_t number,
+                   enum AVDiscard skip)
 {
     Wire *const w = ask(c, WIRE_DECODE);
     wire_int(w, drain);
@@ -304,7 +311,8 @@ static void decode(IsolatedCodec *c, const AVPacket *p, bool drain, int64_t numb
     isolated_post(c->process);
 }
 
-CodecTake isolated_codec_send(IsolatedCodec *c, const AVPacket *p, int64_t number, enum AVDiscard skip)
+CodecTake isolated_codec_send(IsolatedCodec *c, const AVPacket *p, int64_t number,
+                              enum AVDiscard skip)
 {
     if (c->failed)
         return CODEC_TAKEN;
@@ -383,8 +391,10 @@ static int take_sound(const IsolatedCodec *c, AVFrame *f, const AVBufferRef *fro
     int stride;
     if (av_frame_get_buffer(f, 0) < 0)
         return error_set(e, ERR_MEMORY, "%s: out of memory", c->opt.name);
-    av_samples_fill_arrays(plane, &stride, from->data, f->ch_layout.nb_channels, f->nb_samples, f->format, 1);
-    av_samples_copy(f->extended_data, plane, 0, 0, f->nb_samples, f->ch_layout.nb_channels, f->format);
+    av_samples_fill_arrays(plane, &stride, from->data, f->ch_layout.nb_channels, f->nb_samples,
+                           f->format, 1);
+    av_samples_copy(f->extended_data, plane, 0, 0, f->nb_samples, f->ch_layout.nb_channels,
+                    f->format);
     return 0;
 }
 
@@ -392,7 +402,8 @@ static int bring_sound(IsolatedCodec *c, AVFrame *f, int64_t bytes, Error *e)
 {
     int64_t at;
     AVFrame *holder = av_frame_alloc();
-    int code = holder ? take_slot(c, holder, bytes, &at, e) : error_set(e, ERR_MEMORY, "%s: out of memory", c->opt.name);
+    int code = holder ? take_slot(c, holder, bytes, &at, e)
+                      : error_set(e, ERR_MEMORY, "%s: out of memory", c->opt.name);
     if (code == 0)
         code = bring(c, f, at, bytes, e);
     if (code == 0)
@@ -408,7 +419,8 @@ static int bring_picture(IsolatedCodec *c, AVFrame *f, int64_t bytes, Error *e)
     if (code == 0)
         code = bring(c, f, at, bytes, e);
     if (code == 0)
-        av_image_fill_arrays(f->data, f->linesize, f->buf[0]->data, f->format, f->width, f->height, CODEC_ALIGN);
+        av_image_fill_arrays(f->data, f->linesize, f->buf[0]->data, f->format, f->width, f->height,
+                             CODEC_ALIGN);
     else
         av_buffer_unref(&f->buf[0]);
     return code;
@@ -424,7 +436,8 @@ int isolated_codec_pixels(IsolatedCodec *c, AVFrame *f, Error *e)
     }
     const int64_t bytes = frame_bytes(f, c->sound);
     if (bytes <= 0)
-        return error_set(e, ERR_UNSUPPORTED, "%s: %s of format %d", c->opt.name, c->sound ? "sound" : "pixels", f->format);
+        return error_set(e, ERR_UNSUPPORTED, "%s: %s of format %d", c->opt.name,
+                         c->sound ? "sound" : "pixels", f->format);
     return c->sound ? bring_sound(c, f, bytes, e) : bring_picture(c, f, bytes, e);
 }
 
@@ -434,4 +447,7 @@ bool isolated_codec_crashed(const IsolatedCodec *c, Error *e)
     return c->crashed;
 }
 
-double isolated_codec_cpu(const IsolatedCodec *c) { return c->process ? isolated_cpu(c->process) : 0; }
+double isolated_codec_cpu(const IsolatedCodec *c)
+{
+    return c->process ? isolated_cpu(c->process) : 0;
+}

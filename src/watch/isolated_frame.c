@@ -59,7 +59,8 @@ void wire_frame(Wire *w, const AVFrame *f, bool sound, int64_t number)
     add_fields(w, f, sound ? of_sound : of_pictures, sound ? COUNT(of_sound) : COUNT(of_pictures));
     if (sound) {
         wire_int(w, f->ch_layout.nb_channels);
-        wire_int(w, f->ch_layout.order == AV_CHANNEL_ORDER_NATIVE ? (int64_t)f->ch_layout.u.mask : 0);
+        wire_int(w,
+                 f->ch_layout.order == AV_CHANNEL_ORDER_NATIVE ? (int64_t)f->ch_layout.u.mask : 0);
     }
 }
 
@@ -83,7 +84,8 @@ bool wire_get_frame(WireIn *in, AVFrame *f, bool sound, int64_t *number)
         const uint64_t mask = (uint64_t)wire_get(in);
         if (in->bad || mask == 0 || av_channel_layout_from_mask(&f->ch_layout, mask) < 0 ||
             f->ch_layout.nb_channels != channels)
-            f->ch_layout = (AVChannelLayout){.order = AV_CHANNEL_ORDER_UNSPEC, .nb_channels = channels};
+            f->ch_layout =
+                (AVChannelLayout){.order = AV_CHANNEL_ORDER_UNSPEC, .nb_channels = channels};
     }
     return !in->bad && (sound || (int64_t)f->width * f->height <= VIDEO_MAX_PIXELS);
 }
@@ -91,7 +93,8 @@ bool wire_get_frame(WireIn *in, AVFrame *f, bool sound, int64_t *number)
 int64_t frame_bytes(const AVFrame *f, bool sound)
 {
     if (sound)
-        return av_samples_get_buffer_size(NULL, f->ch_layout.nb_channels, f->nb_samples, f->format, 1);
+        return av_samples_get_buffer_size(NULL, f->ch_layout.nb_channels, f->nb_samples, f->format,
+                                          1);
     const AVPixFmtDescriptor *const d = av_pix_fmt_desc_get(f->format);
     if (!d || (d->flags & (AV_PIX_FMT_FLAG_HWACCEL | AV_PIX_FMT_FLAG_BITSTREAM)))
         return -1;

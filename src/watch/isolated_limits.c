@@ -1,6 +1,6 @@
-/* What a child of isolated.h may not do. First what every system has: limits of resources; then, where there is seccomp, the
- * system calls that its role needs and no others. What is not on the list fails with EPERM: libraries that ask for more than they
- * need go on without it. */
+/* What a child of isolated.h may not do. First what every system has: limits of resources; then,
+ * where there is seccomp, the system calls that its role needs and no others. What is not on the
+ * list fails with EPERM: libraries that ask for more than they need go on without it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>
@@ -56,14 +56,44 @@ typedef struct CallRow {
 
 static const CallRow calls[] = {
     /* memory, time, ending; and what the socket to the service takes */
-    {__NR_read, true}, {__NR_write, true}, {__NR_readv, true}, {__NR_writev, true}, {__NR_recvfrom, true}, {__NR_sendto, true},
-    {__NR_recvmsg, true}, {__NR_sendmsg, true}, {__NR_ppoll, true}, {__NR_close, true}, {__NR_fstat, true}, {__NR_lseek, true},
-    {__NR_munmap, true}, {__NR_mremap, true}, {__NR_madvise, true}, {__NR_brk, true}, {__NR_futex, true}, {__NR_exit, true},
-    {__NR_exit_group, true}, {__NR_rt_sigreturn, true}, {__NR_rt_sigprocmask, true}, {__NR_rt_sigaction, true},
-    {__NR_sigaltstack, true}, {__NR_clock_gettime, true}, {__NR_clock_getres, true}, {__NR_clock_nanosleep, true},
-    {__NR_nanosleep, true}, {__NR_gettimeofday, true}, {__NR_getrandom, true}, {__NR_sched_yield, true},
-    {__NR_sched_getaffinity, true}, {__NR_getpid, true}, {__NR_gettid, true}, {__NR_getrusage, true}, {__NR_sysinfo, true},
-    {__NR_restart_syscall, true}, {__NR_membarrier, true}, {__NR_set_robust_list, true},
+    {__NR_read, true},
+    {__NR_write, true},
+    {__NR_readv, true},
+    {__NR_writev, true},
+    {__NR_recvfrom, true},
+    {__NR_sendto, true},
+    {__NR_recvmsg, true},
+    {__NR_sendmsg, true},
+    {__NR_ppoll, true},
+    {__NR_close, true},
+    {__NR_fstat, true},
+    {__NR_lseek, true},
+    {__NR_munmap, true},
+    {__NR_mremap, true},
+    {__NR_madvise, true},
+    {__NR_brk, true},
+    {__NR_futex, true},
+    {__NR_exit, true},
+    {__NR_exit_group, true},
+    {__NR_rt_sigreturn, true},
+    {__NR_rt_sigprocmask, true},
+    {__NR_rt_sigaction, true},
+    {__NR_sigaltstack, true},
+    {__NR_clock_gettime, true},
+    {__NR_clock_getres, true},
+    {__NR_clock_nanosleep, true},
+    {__NR_nanosleep, true},
+    {__NR_gettimeofday, true},
+    {__NR_getrandom, true},
+    {__NR_sched_yield, true},
+    {__NR_sched_getaffinity, true},
+    {__NR_getpid, true},
+    {__NR_gettid, true},
+    {__NR_getrusage, true},
+    {__NR_sysinfo, true},
+    {__NR_restart_syscall, true},
+    {__NR_membarrier, true},
+    {__NR_set_robust_list, true},
 #ifdef __NR_poll
     {__NR_poll, true},
 #endif
@@ -74,27 +104,67 @@ static const CallRow calls[] = {
     {__NR_rseq, true},
 #endif
     /* files that are read */
-    {__NR_newfstatat, false}, {__NR_statx, false}, {__NR_statfs, false}, {__NR_fstatfs, false}, {__NR_pread64, false},
-    {__NR_readlinkat, false}, {__NR_faccessat, false}, {__NR_getdents64, false}, {__NR_getcwd, false}, {__NR_fcntl, false},
-    {__NR_dup, false}, {__NR_dup3, false}, {__NR_pipe2, false}, {__NR_fadvise64, false},
+    {__NR_newfstatat, false},
+    {__NR_statx, false},
+    {__NR_statfs, false},
+    {__NR_fstatfs, false},
+    {__NR_pread64, false},
+    {__NR_readlinkat, false},
+    {__NR_faccessat, false},
+    {__NR_getdents64, false},
+    {__NR_getcwd, false},
+    {__NR_fcntl, false},
+    {__NR_dup, false},
+    {__NR_dup3, false},
+    {__NR_pipe2, false},
+    {__NR_fadvise64, false},
 #ifdef __NR_faccessat2
     {__NR_faccessat2, false},
 #endif
 #ifdef __NR_open
-    {__NR_stat, false}, {__NR_lstat, false}, {__NR_access, false}, {__NR_readlink, false}, {__NR_dup2, false}, {__NR_pipe, false},
+    {__NR_stat, false},
+    {__NR_lstat, false},
+    {__NR_access, false},
+    {__NR_readlink, false},
+    {__NR_dup2, false},
+    {__NR_pipe, false},
 #endif
     /* the network */
-    {__NR_socketpair, false}, {__NR_connect, false}, {__NR_bind, false}, {__NR_listen, false},
-    {__NR_accept4, false}, {__NR_getsockname, false}, {__NR_getpeername, false}, {__NR_setsockopt, false},
-    {__NR_getsockopt, false}, {__NR_shutdown, false}, {__NR_sendmmsg, false}, {__NR_recvmmsg, false}, {__NR_ioctl, false},
-    {__NR_pselect6, false}, {__NR_epoll_create1, false}, {__NR_epoll_ctl, false}, {__NR_epoll_pwait, false},
-    {__NR_eventfd2, false}, {__NR_uname, false},
+    {__NR_socketpair, false},
+    {__NR_connect, false},
+    {__NR_bind, false},
+    {__NR_listen, false},
+    {__NR_accept4, false},
+    {__NR_getsockname, false},
+    {__NR_getpeername, false},
+    {__NR_setsockopt, false},
+    {__NR_getsockopt, false},
+    {__NR_shutdown, false},
+    {__NR_sendmmsg, false},
+    {__NR_recvmmsg, false},
+    {__NR_ioctl, false},
+    {__NR_pselect6, false},
+    {__NR_epoll_create1, false},
+    {__NR_epoll_ctl, false},
+    {__NR_epoll_pwait, false},
+    {__NR_eventfd2, false},
+    {__NR_uname, false},
 #ifdef __NR_open
-    {__NR_accept, false}, {__NR_select, false}, {__NR_epoll_wait, false}, {__NR_epoll_create, false}, {__NR_eventfd, false},
+    {__NR_accept, false},
+    {__NR_select, false},
+    {__NR_epoll_wait, false},
+    {__NR_epoll_create, false},
+    {__NR_eventfd, false},
 #endif
     /* who it is, for libraries of cryptography */
-    {__NR_getuid, false}, {__NR_geteuid, false}, {__NR_getgid, false}, {__NR_getegid, false}, {__NR_getppid, false},
-    {__NR_set_tid_address, false}, {__NR_sched_getparam, false}, {__NR_sched_getscheduler, false},
+    {__NR_getuid, false},
+    {__NR_geteuid, false},
+    {__NR_getgid, false},
+    {__NR_getegid, false},
+    {__NR_getppid, false},
+    {__NR_set_tid_address, false},
+    {__NR_sched_getparam, false},
+    {__NR_sched_getscheduler, false},
 };
 
 typedef struct Filter {
@@ -104,11 +174,14 @@ typedef struct Filter {
 
 static void add(Filter *f, struct sock_filter s) { f->at[f->n++] = s; }
 
-#define ARG(i) ((unsigned)offsetof(struct seccomp_data, args[i])) /* its low half: the machines are little-endian */
+/* its low half: the machines are little-endian */
+#define ARG(i) ((unsigned)offsetof(struct seccomp_data, args[i]))
 #define LOAD(at) (struct sock_filter) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (at))
 #define GIVE(what) (struct sock_filter) BPF_STMT(BPF_RET | BPF_K, (what))
-#define IS(value, yes, no) (struct sock_filter) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)(value), (yes), (no))
-#define HAS(bits, yes, no) (struct sock_filter) BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, (unsigned)(bits), (yes), (no))
+#define IS(value, yes, no)                                                                         \
+    (struct sock_filter) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)(value), (yes), (no))
+#define HAS(bits, yes, no)                                                                         \
+    (struct sock_filter) BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, (unsigned)(bits), (yes), (no))
 #define REFUSE (SECCOMP_RET_ERRNO | EPERM)
 
 /* Where argument i has one of these bits, or with `must` none of them, the call is refused. */
@@ -166,7 +239,8 @@ static void filter_calls(IsolatedRole role)
     Filter f = {.n = 0};
     build(&f, role);
     const struct sock_fprog program = {.len = (unsigned short)f.n, .filter = f.at};
-    syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program); /* of all threads */
+    /* of all threads */
+    syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program);
 }
 
 #else

@@ -5,7 +5,8 @@
 #include "sched/clock.h"
 
 #define LOOK 50000                      /* us after which it is looked whether somebody stops us */
-#define SPARE 2000000                   /* us beyond its own deadlines: it has to begin, and to say so */
+/* us beyond its own deadlines: it has to begin, and to say so */
+#define SPARE 2000000
 #define FAR (INT64_C(1) << 60)          /* us: no time is further away */
 
 /* ---- what is asked ---- */
@@ -14,8 +15,8 @@ static void ask(IsolatedSource *s, const char *url, const SourceOptions *opt)
 {
     Wire *const w = isolated_message(s->process, WIRE_CONNECT);
     wire_text(w, url);
-    const int64_t number[] = {opt->open_timeout, opt->read_timeout, opt->keyframes, opt->sound, opt->alone, opt->connection,
-                              opt->live, opt->probe};
+    const int64_t number[] = {opt->open_timeout, opt->read_timeout, opt->keyframes, opt->sound,
+                              opt->alone,        opt->connection,   opt->live,      opt->probe};
     for (size_t i = 0; i < sizeof number / sizeof *number; i++)
         wire_int(w, number[i]);
     wire_bytes(w, &opt->picture_rate, sizeof opt->picture_rate);
@@ -47,7 +48,8 @@ bool source_options_get(WireIn *in, char url[WIRE_URL], SourceOptions *opt)
 static int dead(IsolatedSource *s, const char *name, Error *e)
 {
     s->failure = SOURCE_CRASHED;
-    return error_set(e, ERR_IO, "%s: the process that reads it: %s", name, isolated_why(s->process));
+    return error_set(e, ERR_IO, "%s: the process that reads it: %s", name,
+                     isolated_why(s->process));
 }
 
 static int impossible(IsolatedSource *s, const char *name, Error *e)
@@ -57,7 +59,8 @@ static int impossible(IsolatedSource *s, const char *name, Error *e)
 }
 
 /* Its next message, by a deadline that it moves on by saying that it waits. 1: *in. */
-static int next_message(IsolatedSource *s, const char *name, const SourceOptions *opt, int64_t timeout, WireIn *in, Error *e)
+static int next_message(IsolatedSource *s, const char *name, const SourceOptions *opt,
+                        int64_t timeout, WireIn *in, Error *e)
 {
     int64_t deadline = machine_now() + timeout;
     for (;;) {
@@ -108,7 +111,8 @@ static bool is_info(const StreamInfo *i, const SourceOptions *opt, bool sound)
            i->par->codec_type == (sound ? AVMEDIA_TYPE_AUDIO : AVMEDIA_TYPE_VIDEO);
 }
 
-int isolated_connect(IsolatedSource *s, const char *url, const char *name, const SourceOptions *opt, Error *e)
+int isolated_connect(IsolatedSource *s, const char *url, const char *name, const SourceOptions *opt,
+                     Error *e)
 {
     if (strlen(url) >= WIRE_URL)
         return error_set(e, ERR_INVALID, "%s: the address is too long", name);
@@ -131,7 +135,8 @@ int isolated_connect(IsolatedSource *s, const char *url, const char *name, const
     s->info = keep_info(wire_get_info(&in), opt);
     const bool sound = wire_get_flag(&in);
     s->sound = sound ? keep_info(wire_get_info(&in), opt) : NULL;
-    if (!wire_done(&in) || !is_info(s->info, opt, false) || (sound && !is_info(s->sound, opt, true)))
+    if (!wire_done(&in) || !is_info(s->info, opt, false) ||
+        (sound && !is_info(s->sound, opt, true)))
         return impossible(s, name, e);
     return 0;
 }
@@ -168,7 +173,8 @@ static int get_packet(IsolatedSource *s, const char *name, WireIn *in, Packet *o
     return 1;
 }
 
-static int get_sound(IsolatedSource *s, const char *name, const SourceOptions *opt, WireIn *in, Error *e)
+static int get_sound(IsolatedSource *s, const char *name, const SourceOptions *opt, WireIn *in,
+                     Error *e)
 {
     StreamInfo *const sound = keep_info(wire_get_info(in), opt);
     if (s->sound || opt->sound == SOUND_NOT || !wire_done(in) || !is_info(sound, opt, true)) {
@@ -179,7 +185,8 @@ static int get_sound(IsolatedSource *s, const char *name, const SourceOptions *o
     return 0;
 }
 
-int isolated_read(IsolatedSource *s, const char *name, const SourceOptions *opt, Packet *out, Error *e)
+int isolated_read(IsolatedSource *s, const char *name, const SourceOptions *opt, Packet *out,
+                  Error *e)
 {
     for (;;) {
         WireIn in;

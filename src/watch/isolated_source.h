@@ -17,8 +17,10 @@ typedef struct IsolatedSource { /* zero at first */
 } IsolatedSource;
 
 /* As source_connect, source_read and source_close; opt->isolate says how much memory it has. */
-int isolated_connect(IsolatedSource *s, const char *url, const char *name, const SourceOptions *opt, Error *e);
-int isolated_read(IsolatedSource *s, const char *name, const SourceOptions *opt, Packet *out, Error *e);
+int isolated_connect(IsolatedSource *s, const char *url, const char *name, const SourceOptions *opt,
+                     Error *e);
+int isolated_read(IsolatedSource *s, const char *name, const SourceOptions *opt, Packet *out,
+                  Error *e);
 void isolated_leave(IsolatedSource *s);
 
 /* Between the two: opt's numbers. False: what came was none. */

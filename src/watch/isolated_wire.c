@@ -144,7 +144,8 @@ typedef struct ParamRow { /* a number of AVCodecParameters that travels as it is
     int64_t low, high;
 } ParamRow;
 
-/* What decoders read of it, and who writes files. Formats are numbers of libav's enums, which its functions check. */
+/* What decoders read of it, and who writes files. Formats are numbers of libav's enums, which its
+ * functions check. */
 #define PARAM(field, low, high) {offsetof(AVCodecParameters, field), low, high}
 static const ParamRow params[] = {
     PARAM(codec_type, AVMEDIA_TYPE_VIDEO, AVMEDIA_TYPE_AUDIO),
@@ -202,8 +203,10 @@ void wire_info(Wire *w, const StreamInfo *s)
     wire_int(w, s->par->bit_rate);
     add_layout(w, &s->par->ch_layout);
     wire_bytes(w, s->par->extradata, (size_t)s->par->extradata_size);
-    const int64_t number[] = {s->time_base.num, s->time_base.den, s->frame_rate.num, s->frame_rate.den, s->turn.swapped,
-                              s->turn.flip_x, s->turn.flip_y, s->lossy, s->sound, s->moves, s->connection};
+    const int64_t number[] = {s->time_base.num,  s->time_base.den, s->frame_rate.num,
+                              s->frame_rate.den, s->turn.swapped,  s->turn.flip_x,
+                              s->turn.flip_y,    s->lossy,         s->sound,
+                              s->moves,          s->connection};
     for (size_t i = 0; i < sizeof number / sizeof *number; i++)
         wire_int(w, number[i]);
 }
@@ -277,7 +280,8 @@ static void get_side(WireIn *in, AVPacket *p)
     const int type = (int)wire_get_in(in, 0, 255);
     size_t n;
     const uint8_t *const from = wire_get_bytes(in, EXTRA_MOST, &n);
-    uint8_t *const to = in->bad || type >= AV_PKT_DATA_NB ? NULL : av_packet_new_side_data(p, type, n);
+    uint8_t *const to =
+        in->bad || type >= AV_PKT_DATA_NB ? NULL : av_packet_new_side_data(p, type, n);
     if (to && n > 0)
         memcpy(to, from, n);
 }
@@ -285,7 +289,8 @@ static void get_side(WireIn *in, AVPacket *p)
 AVPacket *wire_get_packet(WireIn *in)
 {
     const int64_t pts = wire_get(in), dts = wire_get(in);
-    const int64_t duration = wire_get(in), flags = wire_get_in(in, 0, 255), sides = wire_get_in(in, 0, SIDE_MOST);
+    const int64_t duration = wire_get(in), flags = wire_get_in(in, 0, 255),
+                  sides = wire_get_in(in, 0, SIDE_MOST);
     AVPacket *out = in->bad ? NULL : av_packet_alloc();
     if (!out)
         return NULL;

@@ -13,7 +13,8 @@ static bool add_special(Str *out, double v)
     if (isfinite(v)) {
         if (v != rint(v) || fabs(v) >= 1e15)
             return false;
-        str_addf(out, v == 0 && signbit(v) ? "-0.0" : "%.0f", v); /* "-0" would be read as an integer */
+        /* "-0" would be read as an integer */
+        str_addf(out, v == 0 && signbit(v) ? "-0.0" : "%.0f", v);
         return true;
     }
     str_add(out, isnan(v) ? "\"nan\"" : v < 0 ? "\"-inf\"" : "\"inf\"");
@@ -55,10 +56,12 @@ void json_add_seconds(Str *out, int64_t us)
     str_addn(out, digits, n);
 }
 
-/* Civil date of a day since 1970-01-01, by eras of 400 years that begin in March: leap days come last. */
+/* Civil date of a day since 1970-01-01, by eras of 400 years that begin in March: leap days come
+ * last. */
 static void civil(int64_t day, int64_t *year, int *month, int *mday)
 {
-    const int64_t shifted = day + 719468, era = (shifted >= 0 ? shifted : shifted - 146096) / 146097;
+    const int64_t shifted = day + 719468,
+                  era = (shifted >= 0 ? shifted : shifted - 146096) / 146097;
     const int64_t of_era = shifted - era * 146097;
     const int64_t y = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
     const int64_t of_year = of_era - (365 * y + y / 4 - y / 100), m = (5 * of_year + 2) / 153;
@@ -79,8 +82,8 @@ void json_add_wall(Str *out, int64_t us)
     int month, mday;
     civil(day, &year, &month, &mday);
     const int s = (int)(rest / 1000000);
-    str_addf(out, "\"%04lld-%02d-%02dT%02d:%02d:%02d.%06dZ\"", (long long)year, month, mday, s / 3600, s / 60 % 60,
-             s % 60, (int)(rest % 1000000));
+    str_addf(out, "\"%04lld-%02d-%02dT%02d:%02d:%02d.%06dZ\"", (long long)year, month, mday,
+             s / 3600, s / 60 % 60, s % 60, (int)(rest % 1000000));
 }
 
 void json_add_box(Str *out, const Box *b)

@@ -7,8 +7,8 @@
 #include "base/str.h"
 #include "watch/observation.h"
 
-/* Whole numbers without an exponent. What is not finite, as JSON has no word for it, is "nan", "inf" or "-inf" in
- * quotes. */
+/* Whole numbers without an exponent. What is not finite, as JSON has no word for it, is "nan",
+ * "inf" or "-inf" in quotes. */
 void json_add_number(Str *out, double v);
 /* Reads back the same by way of a double. */
 void json_add_float(Str *out, float v);

@@ -69,7 +69,8 @@ int judge_new(Arena *a, ObserveHost *host, const JudgeOptions *opt, Judge **out,
     events_set_run(j->events, opt->run);
     *out = j;
     const int code = host ? observer_new(a, host, w, &j->observer, e) : 0;
-    return host && code == 0 ? hearing_new(a, host, w, j->need, j->opt.stream, &j->hearing, e) : code;
+    return host && code == 0 ? hearing_new(a, host, w, j->need, j->opt.stream, &j->hearing, e)
+                             : code;
 }
 
 static void judge(Judge *j, const Sample *s, const Frame *f)
@@ -101,8 +102,16 @@ static void judge_seen(Judge *j)
     const VideoFrame *const f = &j->frame;
     if (j->hearing)
         hearing_judged(j->hearing);
-    judge(j, &(Sample){.stream = j->opt.stream, .epoch = f->epoch, .t = f->t, .frame = f->number, .wall = f->wall,
-                       .clock = f->clock, .place = observer_place(j->observer, &f->picture), .at = j->observation}, &f->picture);
+    judge(j,
+          &(Sample){.stream = j->opt.stream,
+                    .epoch = f->epoch,
+                    .t = f->t,
+                    .frame = f->number,
+                    .wall = f->wall,
+                    .clock = f->clock,
+                    .place = observer_place(j->observer, &f->picture),
+                    .at = j->observation},
+          &f->picture);
 }
 
 void judge_frame(Judge *j, const VideoFrame *f)
@@ -122,7 +131,10 @@ void judge_sound(Judge *j, const Packet *p)
         hearing_take(j->hearing, p);
 }
 
-bool judge_listen(Judge *j, const VideoFrame *f) { return !j->hearing || hearing_until(j->hearing, f, j->observer); }
+bool judge_listen(Judge *j, const VideoFrame *f)
+{
+    return !j->hearing || hearing_until(j->hearing, f, j->observer);
+}
 
 bool judge_begin(Judge *j, const VideoFrame *f, const ObserverAsk *ask)
 {
@@ -184,7 +196,10 @@ const char *judge_error(const Judge *j)
 
 SpotlightVerdict judge_spotlight(const Judge *j) { return events_spotlight(j->events); }
 bool judge_lost(const Judge *j) { return j->observer && observer_lost(j->observer); }
-AlignCounts judge_align(const Judge *j) { return j->observer ? observer_align(j->observer) : (AlignCounts){0}; }
+AlignCounts judge_align(const Judge *j)
+{
+    return j->observer ? observer_align(j->observer) : (AlignCounts){0};
+}
 EventCounts judge_events(const Judge *j) { return events_counts(j->events); }
 JudgeTimes judge_times(const Judge *j)
 {

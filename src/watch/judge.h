@@ -1,13 +1,15 @@
-/* From a frame to records: what a stream that is read at leisure (stream.h), a recording and a live stream (engine.h) do alike.
+/* From a frame to records: what a stream that is read at leisure (stream.h), a recording and a live
+ * stream (engine.h) do alike.
  *
  *     judge_new(a, host, &opt, &j, &e)
- *     judge_frame(j, &frame)                    // look, tell the sample, then the events that come of it
- *     wanted = grid_next(frame.t, judge_step(j)) // sample_grid.h
+ *     judge_frame(j, &frame)                    // look, tell the sample, then the events that come
+ * of it wanted = grid_next(frame.t, judge_step(j)) // sample_grid.h
  *
- * Samples lie on a grid of media time, fps a second, and closer while an event is pending (event.h: events_rate). In each all
- * signals are looked at that a rule uses, or all there are. Those alone that the rules can need as
- * things stand (of `screen == 'play' && alive <= 10` in the lobby the screen alone) would be cheaper, but a screen that appears would be known a sample earlier than what stands on it, and events
- * would begin later than when they are judged from a recording. */
+ * Samples lie on a grid of media time, fps a second, and closer while an event is pending (event.h:
+ * events_rate). In each all signals are looked at that a rule uses, or all there are. Those alone
+ * that the rules can need as things stand (of `screen == 'play' && alive <= 10` in the lobby the
+ * screen alone) would be cheaper, but a screen that appears would be known a sample earlier than
+ * what stands on it, and events would begin later than when they are judged from a recording. */
 #ifndef LATHE_WATCH_JUDGE_H
 #define LATHE_WATCH_JUDGE_H
 
@@ -44,13 +46,17 @@ typedef struct JudgeTimes {
 
 typedef struct Judge Judge;
 
-/* Freed with the arena, before the host. host: NULL if only judge_sample will be called. Errors: observer_new's. */
+/* Freed with the arena, before the host. host: NULL if only judge_sample will be called. Errors:
+ * observer_new's. */
 int judge_new(Arena *a, ObserveHost *host, const JudgeOptions *opt, Judge **out, Error *e);
 void judge_frame(Judge *j, const VideoFrame *f);
-/* Sound (ear.h): the first signal of sound that is looked at; NULL: there is none, and the rest does nothing. */
+/* Sound (ear.h): the first signal of sound that is looked at; NULL: there is none, and the rest
+ * does nothing. */
 const Signal *judge_hears(const Judge *j);
-void judge_sound(Judge *j, const Packet *p); /* or the end of a connection; the packet stays the caller's */
-/* Before a frame is looked at. False: sound that belongs to it has not come yet, and is "late" if it is looked at now. */
+/* or the end of a connection; the packet stays the caller's */
+void judge_sound(Judge *j, const Packet *p);
+/* Before a frame is looked at. False: sound that belongs to it has not come yet, and is "late" if
+ * it is looked at now. */
 bool judge_listen(Judge *j, const VideoFrame *f);
 /* The same in rounds, as observe.h says, with a host that has workers. True: the look is over. */
 bool judge_begin(Judge *j, const VideoFrame *f, const ObserverAsk *ask);

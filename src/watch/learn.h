@@ -1,10 +1,13 @@
-/* Learning references: cut from a stored video what signals compare with, and see how well it tells.
+/* Learning references: cut from a stored video what signals compare with, and see how well it
+ * tells.
  *
- *     frames of the video -> box of each -> one picture, or the median of many and a mask (learn_mask.h) -> PNG
- *     the PNG, as a signal, on samples of all the video -> scores -> does one threshold part them? (learn_separate.h)
+ *     frames of the video -> box of each -> one picture, or the median of many and a mask
+ * (learn_mask.h) -> PNG the PNG, as a signal, on samples of all the video -> scores -> does one
+ * threshold part them? (learn_separate.h)
  *
- * Pictures are cut at the watch's reference size, by the same routine that shows signals their regions, so that a
- * reference is what its signal will see. Scores are those of the signal itself (observe.h) with this reference alone.
+ * Pictures are cut at the watch's reference size, by the same routine that shows signals their
+ * regions, so that a reference is what its signal will see. Scores are those of the signal itself
+ * (observe.h) with this reference alone.
  *
  * All is cut before anything is written: where a time or a box is wrong, no file changes. */
 #ifndef LATHE_WATCH_LEARN_H
@@ -26,7 +29,8 @@ typedef struct LearnItem {
     const char *name;       /* for messages */
     const char *to;         /* PNG; its folder is made */
     bool judged;            /* signal and region are given, and its scores are wanted */
-    Signal signal;          /* SIGNAL_ICON, SIGNAL_SCREEN or SIGNAL_POSITION; its references are not looked at */
+    /* SIGNAL_ICON, SIGNAL_SCREEN or SIGNAL_POSITION; its references are not looked at */
+    Signal signal;
     Box region;             /* where it will look */
     Box box;                /* what is cut: whole reference pixels */
     int64_t from, last;     /* us; the same: one frame, the first at or after it */
@@ -51,8 +55,8 @@ typedef struct LearnResult { /* of an item */
     Separation judged;      /* if the item was */
 } LearnResult;
 
-/* out[nitem]; memory of `a`. ERR_INVALID: no such time, box, a box in which nothing stays the same, or which is of one
- * colour; ERR_IO; the errors of observer_new. */
+/* out[nitem]; memory of `a`. ERR_INVALID: no such time, box, a box in which nothing stays the same,
+ * or which is of one colour; ERR_IO; the errors of observer_new. */
 int learn_run(Arena *a, ObserveHost *host, const LearnOptions *opt, LearnResult *out, Error *e);
 
 /* Size of a stored video's pictures as they are shown. */

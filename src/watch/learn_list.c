@@ -38,8 +38,10 @@ const LearnAsk *learn_list_read(Context *ctx, const char *path, int *n)
     for (int i = 0; i < *n; i++) {
         const YamlNode *const key = y.root->key[i];
         YamlMap m = yaml_map(&y, y.root->at[i], arena_printf(ctx->arena, "'%s'", key->text));
-        out[i] = (LearnAsk){.name = arena_printf(ctx->arena, "%s:%d:%d", path, key->place.line, key->place.column),
-                            .to = strcmp(dir, ".") == 0 ? key->text : path_join(ctx->arena, dir, key->text), .screen = yaml_flag(&m, "screen", false)};
+        out[i] = (LearnAsk){
+            .name = arena_printf(ctx->arena, "%s:%d:%d", path, key->place.line, key->place.column),
+            .to = strcmp(dir, ".") == 0 ? key->text : path_join(ctx->arena, dir, key->text),
+            .screen = yaml_flag(&m, "screen", false)};
         out[i].at = text_of(&m, "at");
         out[i].over = text_of(&m, "over");
         out[i].box = text_of(&m, "box");
@@ -85,13 +87,15 @@ static bool parse_time(const char *text, size_t size, int64_t *us)
     return false;
 }
 
-static LearnSpan span_of(Context *ctx, const LearnAsk *ask, const char *what, const char *text, size_t size)
+static LearnSpan span_of(Context *ctx, const LearnAsk *ask, const char *what, const char *text,
+                         size_t size)
 {
     const char *const dots = memmem(text, size, "..", 2);
     LearnSpan s;
     if (!dots || !parse_time(text, (size_t)(dots - text), &s.from) ||
         !parse_time(dots + 2, size - (size_t)(dots + 2 - text), &s.to) || s.from >= s.to)
-        fail(ctx, ERR_INVALID, "%s: %s: '%.*s' is no span, as 12s..20s or 1:02.5..1:10", ask->name, what, (int)size, text);
+        fail(ctx, ERR_INVALID, "%s: %s: '%.*s' is no span, as 12s..20s or 1:02.5..1:10", ask->name,
+             what, (int)size, text);
     return s;
 }
 
@@ -113,7 +117,8 @@ static void take_times(Context *ctx, const LearnAsk *ask, LearnItem *out)
     if (!ask->at == !ask->over)
         fail(ctx, ERR_INVALID, "%s: 'at' a time, or 'over' a span: one of both", ask->name);
     if (ask->at && !parse_time(ask->at, strlen(ask->at), &out->from))
-        fail(ctx, ERR_INVALID, "%s: at: '%s' is no time, as 12.5, 12.5s or 1:02.5", ask->name, ask->at);
+        fail(ctx, ERR_INVALID, "%s: at: '%s' is no time, as 12.5, 12.5s or 1:02.5", ask->name,
+             ask->at);
     out->last = out->from;
     if (ask->over) {
         const LearnSpan s = span_of(ctx, ask, "over", ask->over, strlen(ask->over));
@@ -148,13 +153,15 @@ static const char *label_of(Context *ctx, const LearnAsk *ask, const Signal *s)
 {
     if (s->kind != SIGNAL_SCREEN) {
         if (ask->label)
-            fail(ctx, ERR_INVALID, "%s: a label is for screens; signal '%s' has none", ask->name, s->name);
+            fail(ctx, ERR_INVALID, "%s: a label is for screens; signal '%s' has none", ask->name,
+                 s->name);
         return NULL;
     }
     for (int i = 0; ask->label && i < s->screen.nref; i++)
         if (strcmp(s->screen.ref[i].label, ask->label) == 0)
             return ask->label;
-    fail(ctx, ERR_INVALID, "%s: label says which of signal '%s' it is: %s", ask->name, s->name, labels_of(ctx, s));
+    fail(ctx, ERR_INVALID, "%s: label says which of signal '%s' it is: %s", ask->name, s->name,
+         labels_of(ctx, s));
 }
 
 static bool is_taken(const char *path, int n, const LearnItem *before)
@@ -171,17 +178,20 @@ static const char *new_name(Context *ctx, const char *pattern, int n, const Lear
     const char *const star = strchr(pattern, '*');
     if (!star)
         return strpbrk(pattern, "?[") ? NULL : pattern;
-    if (strpbrk(star + 1, "*?[") || memchr(pattern, '[', (size_t)(star - pattern)) || memchr(pattern, '?', (size_t)(star - pattern)))
+    if (strpbrk(star + 1, "*?[") || memchr(pattern, '[', (size_t)(star - pattern)) ||
+        memchr(pattern, '?', (size_t)(star - pattern)))
         return NULL;
     for (int number = 1;; number++) {
-        const char *const path = arena_printf(ctx->arena, "%.*s%d%s", (int)(star - pattern), pattern, number, star + 1);
+        const char *const path =
+            arena_printf(ctx->arena, "%.*s%d%s", (int)(star - pattern), pattern, number, star + 1);
         if (!is_taken(path, n, before))
             return path;
     }
 }
 
 /* What the signal would read: the one that is named, or the first that it can be. */
-static const char *target(Context *ctx, const LearnAsk *ask, const Signal *s, int n, const LearnItem *before)
+static const char *target(Context *ctx, const LearnAsk *ask, const Signal *s, int n,
+                          const LearnItem *before)
 {
     const Reference *ref;
     const int nref = signal_references(s, &ref);
@@ -190,39 +200,50 @@ static const char *target(Context *ctx, const LearnAsk *ask, const Signal *s, in
     for (int i = 0; i < nref; i++) {
         if (label && strcmp(ref[i].label, label) != 0)
             continue;
-        const char *const name = ask->to ? (fnmatch(ref[i].path, ask->to, FNM_PATHNAME) == 0 ? ask->to : NULL)
-                                         : new_name(ctx, ref[i].path, n, before);
+        const char *const name =
+            ask->to ? (fnmatch(ref[i].path, ask->to, FNM_PATHNAME) == 0 ? ask->to : NULL)
+                    : new_name(ctx, ref[i].path, n, before);
         if (name)
             return name;
         pattern = ref[i].path;
     }
     if (ask->to)
-        fail(ctx, ERR_INVALID, "%s: signal '%s' reads %s, not %s", ask->name, s->name, pattern, ask->to);
-    fail(ctx, ERR_INVALID, "%s: signal '%s' reads %s: say which file, by --to", ask->name, s->name, pattern);
+        fail(ctx, ERR_INVALID, "%s: signal '%s' reads %s, not %s", ask->name, s->name, pattern,
+             ask->to);
+    fail(ctx, ERR_INVALID, "%s: signal '%s' reads %s: say which file, by --to", ask->name, s->name,
+         pattern);
 }
 
-static void take_signal(Context *ctx, const LearnAsk *ask, const Watch *w, LearnItem *out, int n, const LearnItem *before)
+static void take_signal(Context *ctx, const LearnAsk *ask, const Watch *w, LearnItem *out, int n,
+                        const LearnItem *before)
 {
     const int k = w ? watch_find_signal(w, ask->signal) : -1;
     if (!w)
         fail(ctx, ERR_INVALID, "%s: a signal is one of a watch: --watch names it", ask->name);
     if (k < 0)
-        fail(ctx, ERR_INVALID, "%s: there is no signal '%s' in %s", ask->name, ask->signal, w->path);
+        fail(ctx, ERR_INVALID, "%s: there is no signal '%s' in %s", ask->name, ask->signal,
+             w->path);
     const Signal *const s = &w->signal[k];
     if (s->kind != SIGNAL_ICON && s->kind != SIGNAL_POSITION && s->kind != SIGNAL_SCREEN)
-        fail(ctx, ERR_INVALID, "%s: signal '%s' is of %s, which compares with no pictures", ask->name, s->name, signal_kind_name(s->kind));
+        fail(ctx, ERR_INVALID, "%s: signal '%s' is of %s, which compares with no pictures",
+             ask->name, s->name, signal_kind_name(s->kind));
     if (ask->screen || ask->region)
-        fail(ctx, ERR_INVALID, "%s: %s: signal '%s' says that", ask->name, ask->screen ? "screen" : "region", s->name);
+        fail(ctx, ERR_INVALID, "%s: %s: signal '%s' says that", ask->name,
+             ask->screen ? "screen" : "region", s->name);
     out->judged = true;
     out->signal = *s;
-    out->region = s->region >= 0 ? w->region[s->region].box : (Box){0, 0, (float)w->width, (float)w->height};
+    out->region =
+        s->region >= 0 ? w->region[s->region].box : (Box){0, 0, (float)w->width, (float)w->height};
     out->to = target(ctx, ask, s, n, before);
-    const bool all = s->kind == SIGNAL_SCREEN || (s->kind == SIGNAL_ICON && s->icon.method == ICON_EMBED);
+    const bool all =
+        s->kind == SIGNAL_SCREEN || (s->kind == SIGNAL_ICON && s->icon.method == ICON_EMBED);
     if (all && ask->box)
-        fail(ctx, ERR_INVALID, "%s: box: signal '%s' compares all of its region", ask->name, s->name);
+        fail(ctx, ERR_INVALID, "%s: box: signal '%s' compares all of its region", ask->name,
+             s->name);
     if (!all && !ask->box)
         fail(ctx, ERR_INVALID, "%s: the box is missing: where in the picture it is", ask->name);
-    out->box = all ? (Box){roundf(out->region.x), roundf(out->region.y), roundf(out->region.width), roundf(out->region.height)}
+    out->box = all ? (Box){roundf(out->region.x), roundf(out->region.y), roundf(out->region.width),
+                           roundf(out->region.height)}
                    : box_of(ctx, ask, "box", ask->box);
     if (all) /* of a region between pixels, the whole ones */
         out->region = out->box;
@@ -233,7 +254,8 @@ static void take_signal(Context *ctx, const LearnAsk *ask, const Watch *w, Learn
 static Box around(Box b, int width, int height)
 {
     const float x0 = fmaxf(0, b.x - LEARN_AROUND), y0 = fmaxf(0, b.y - LEARN_AROUND);
-    const float x1 = fminf((float)width, b.x + b.width + LEARN_AROUND), y1 = fminf((float)height, b.y + b.height + LEARN_AROUND);
+    const float x1 = fminf((float)width, b.x + b.width + LEARN_AROUND),
+                y1 = fminf((float)height, b.y + b.height + LEARN_AROUND);
     return (Box){x0, y0, x1 - x0, y1 - y0};
 }
 
@@ -247,24 +269,32 @@ static void take_plain(Context *ctx, const LearnAsk *ask, int width, int height,
     if (ask->screen && ask->region)
         fail(ctx, ERR_INVALID, "%s: a screen's region is its box", ask->name);
     out->to = ask->to;
-    out->box = ask->box ? box_of(ctx, ask, "box", ask->box) : (Box){0, 0, (float)width, (float)height};
+    out->box =
+        ask->box ? box_of(ctx, ask, "box", ask->box) : (Box){0, 0, (float)width, (float)height};
     out->judged = ask->screen || ask->box;
     if (!out->judged && (ask->region || ask->absent))
-        fail(ctx, ERR_INVALID, "%s: the box is missing: without one it is a picture of everything", ask->name);
+        fail(ctx, ERR_INVALID, "%s: the box is missing: without one it is a picture of everything",
+             ask->name);
     out->region = ask->screen || !out->judged ? out->box
                   : ask->region               ? box_of(ctx, ask, "region", ask->region)
                                               : around(out->box, width, height);
     if (ask->screen)
-        out->signal = (Signal){.name = ask->name, .kind = SIGNAL_SCREEN, .screen = {.method = SCREEN_VIEW, .unknown_below = 0.6}};
+        out->signal = (Signal){.name = ask->name,
+                               .kind = SIGNAL_SCREEN,
+                               .screen = {.method = SCREEN_VIEW, .unknown_below = 0.6}};
     else
-        out->signal = (Signal){.name = ask->name, .kind = SIGNAL_ICON, .icon = {.nscale = 1, .scale = &one, .mask = true, .on = 0.8, .off = 0.7}};
+        out->signal =
+            (Signal){.name = ask->name,
+                     .kind = SIGNAL_ICON,
+                     .icon = {.nscale = 1, .scale = &one, .mask = true, .on = 0.8, .off = 0.7}};
     const Box r = out->region;
     if (r.x < 0 || r.y < 0 || r.x + r.width > (float)width || r.y + r.height > (float)height)
-        fail(ctx, ERR_INVALID, "%s: the region %g,%g,%g,%g lies outside the picture of %d x %d", ask->name, (double)r.x, (double)r.y,
-             (double)r.width, (double)r.height, width, height);
+        fail(ctx, ERR_INVALID, "%s: the region %g,%g,%g,%g lies outside the picture of %d x %d",
+             ask->name, (double)r.x, (double)r.y, (double)r.width, (double)r.height, width, height);
 }
 
-const LearnItem *learn_plan(Context *ctx, const Watch *w, int width, int height, int n, const LearnAsk *ask)
+const LearnItem *learn_plan(Context *ctx, const Watch *w, int width, int height, int n,
+                            const LearnAsk *ask)
 {
     LearnItem *const out = arena_array_of(ctx->arena, n + 1, LearnItem);
     for (int i = 0; i < n; i++) {

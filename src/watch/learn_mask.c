@@ -21,7 +21,10 @@ static void sort(int n, uint16_t *v)
     }
 }
 
-static int by_level(const void *x, const void *y) { return *(const uint16_t *)x - *(const uint16_t *)y; }
+static int by_level(const void *x, const void *y)
+{
+    return *(const uint16_t *)x - *(const uint16_t *)y;
+}
 
 static uint8_t median(int n, const Picture *const *p, size_t at, uint16_t *value)
 {
@@ -89,7 +92,8 @@ Masked mask_still(Arena *a, int n, const Picture *const *p)
     Masked m = {.picture = picture_new(a, width, height), .alpha = arena_alloc(a, pixels)};
     Arena *const tmp = arena_new();
     uint16_t *const value = arena_array_of(tmp, n, uint16_t);
-    uint16_t *const level = arena_array(tmp, pixels, sizeof *level), *const sorted = arena_array(tmp, pixels, sizeof *sorted);
+    uint16_t *const level = arena_array(tmp, pixels, sizeof *level),
+                    *const sorted = arena_array(tmp, pixels, sizeof *sorted);
     uint8_t *const raw = arena_alloc(tmp, pixels);
     for (size_t i = 0; i < pixels; i++) {
         for (size_t c = 0; c < 3; c++)
@@ -100,7 +104,9 @@ Masked mask_still(Arena *a, int n, const Picture *const *p)
     qsort(sorted, pixels, sizeof *sorted, by_level);
     const float noise = fminf(MOST_NOISE, fmaxf(LEAST_NOISE, (float)sorted[pixels / 10] / FINE));
     for (size_t i = 0; i < pixels; i++)
-        raw[i] = (uint8_t)lrintf(255 * fminf(1, fmaxf(0, (4 * noise - (float)level[i] / FINE) / (2 * noise))));
+        raw[i] =
+            (uint8_t)lrintf(255 *
+                            fminf(1, fmaxf(0, (4 * noise - (float)level[i] / FINE) / (2 * noise))));
     for (int y = 0; y < height; y++)
         for (int x = 0; x < width; x++)
             m.alpha[y * width + x] = smooth(raw, width, height, x, y);

@@ -66,7 +66,8 @@ Separation separate_scores(Arena *a, int n, const SampleScore *score)
 {
     Separation out = {0};
     Arena *const tmp = arena_new();
-    float *const with = arena_array_of(tmp, n + 1, float), *const open = arena_array_of(tmp, n + 1, float);
+    float *const with = arena_array_of(tmp, n + 1, float), *const open =
+                                                               arena_array_of(tmp, n + 1, float);
     int nwith = 0, nopen = 0;
     for (int i = 0; i < n; i++) {
         if (score[i].shows == SHOWS_OPEN) {
@@ -79,7 +80,8 @@ Separation separate_scores(Arena *a, int n, const SampleScore *score)
     }
     qsort(with, (size_t)nwith, sizeof *with, by_score);
     qsort(open, (size_t)nopen, sizeof *open, by_score);
-    const float high = with[nwith / 20], low = fmaxf(SEPARATE_FLOOR, out.without.n > 0 ? out.without.best : -1);
+    const float high = with[nwith / 20],
+                low = fmaxf(SEPARATE_FLOOR, out.without.n > 0 ? out.without.best : -1);
     out.low = out.high = high;
     if (high > low)
         widest(nopen, open, low, high, &out);

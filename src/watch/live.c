@@ -1,26 +1,33 @@
-/* Opening and closing, and who looks at frames: packets from the ring go to the decoder. (live_reader.c: who fills the ring.) */
+/* Opening and closing, and who looks at frames: packets from the ring go to the decoder.
+ * (live_reader.c: who fills the ring.) */
 #include "watch/live_parts.h"
 
 #include "watch/url.h"
 
-#define CLOSE_WAIT 800000      /* us that closing waits for the reader, which may be in a look-up of names */
+/* us that closing waits for the reader, which may be in a look-up of names */
+#define CLOSE_WAIT 800000
 #define SOUND_PACKETS 4096     /* that wait at most .. */
 #define SOUND_BYTES (2 << 20)  /* .. and bytes: ten seconds of what is not compressed */
-#define FLOWING 1000000        /* us of packets behind a pause, after which one knows how late they are */
+/* us of packets behind a pause, after which one knows how late they are */
+#define FLOWING 1000000
 #define PACKETS_A_CALL 16      /* are decoded at most .. */
 #define PATIENCE 2000          /* us that a call waits for a decoder that is a process of its own */
 #define CALL_TIME 4000         /* .. and no other once so many us are over */
 
 const char *live_state_text(LiveState s)
 {
-    static const char *const text[] = {[LIVE_CONNECTING] = "connecting", [LIVE_UP] = "up", [LIVE_DOWN] = "down",
-                                       [LIVE_ENDED] = "ended", [LIVE_FAILED] = "failed"};
+    static const char *const text[] = {[LIVE_CONNECTING] = "connecting",
+                                       [LIVE_UP] = "up",
+                                       [LIVE_DOWN] = "down",
+                                       [LIVE_ENDED] = "ended",
+                                       [LIVE_FAILED] = "failed"};
     return text[s];
 }
 
 const char *live_cause_text(LiveCause c)
 {
-    static const char *const text[] = {"none", "refused", "silent", "closed", "frozen", "broken", "crashed"};
+    static const char *const text[] = {"none",   "refused", "silent", "closed",
+                                       "frozen", "broken",  "crashed"};
     return text[c];
 }
 
@@ -67,7 +74,9 @@ int live_open(const char *url, const LiveOptions *opt, Live **out, Error *e)
     atomic_store(&l->refs, 2);
     packets_init(&l->queue, VIDEO_MAX_PACKETS, l->opt.max_bytes);
     packets_init(&l->sound, SOUND_PACKETS, SOUND_BYTES);
-    l->decoder = decoder_new(a, &(DecoderOptions){.name = l->name, .keyframes = opt->video.keyframes, .threads = opt->video.threads,
+    l->decoder = decoder_new(a, &(DecoderOptions){.name = l->name,
+                                                  .keyframes = opt->video.keyframes,
+                                                  .threads = opt->video.threads,
                                                   .patience = PATIENCE});
     pthread_mutex_init(&l->lock, NULL);
     pthread_mutex_init(&l->telling, NULL);
@@ -105,7 +114,8 @@ void live_close(Live *l)
 
 /* ---- who looks ---- */
 
-/* With `newest`: the last time in this epoch that a frame is certain to be there for. It stays until one is given. */
+/* With `newest`: the last time in this epoch that a frame is certain to be there for. It stays
+ * until one is given. */
 static void choose_aim(Live *l, int64_t wanted, const PacketPlace *at)
 {
     if (l->aim_for == wanted)
@@ -124,8 +134,8 @@ static void choose_aim(Live *l, int64_t wanted, const PacketPlace *at)
 static bool key_expected(const Live *l, const PacketPlace *at, int64_t t)
 {
     const PacketQueue *const q = &l->queue;
-    return q->gop > 0 && q->last_key != PACKET_NO_TIME && at->origin != PACKET_NO_TIME && at->info == q->last_info &&
-           q->last_key + q->gop - at->origin <= t;
+    return q->gop > 0 && q->last_key != PACKET_NO_TIME && at->origin != PACKET_NO_TIME &&
+           at->info == q->last_info && q->last_key + q->gop - at->origin <= t;
 }
 
 /* The next packet worth decoding goes to l->held. LIVE_MORE: there is one. */
@@ -190,7 +200,8 @@ static void feed(Live *l, int64_t t)
     packet_free(&l->held);
 }
 
-/* Its decoder gives nothing more; if that is its process's fault, another connection has another one. */
+/* Its decoder gives nothing more; if that is its process's fault, another connection has another
+ * one. */
 static void look_for_failure(Live *l)
 {
     Error e;
@@ -311,7 +322,8 @@ LiveStart live_start(const Live *l, int64_t wanted)
         const Packet *const p = packets_at(&l->queue, key);
         out.t = p->pts - at.origin;
         out.arrival = p->arrival;
-    } else if (l->key != PACKET_NO_TIME && l->key - at.origin > at.last && l->key - at.origin <= wanted) {
+    } else if (l->key != PACKET_NO_TIME && l->key - at.origin > at.last &&
+               l->key - at.origin <= wanted) {
         out.t = l->key - at.origin; /* the decoder has it, but has not given it yet */
     }
     pthread_mutex_unlock(&m->lock);

@@ -9,9 +9,15 @@
 #include "watch/decode.h"
 #include "watch/live.h"
 
-#define LIVE_PROBE_MIN 250000 /* us: so long libav looks at first at streams that may have more in them (FLV, TS) */
+/* us: so long libav looks at first at streams that may have more in them (FLV, TS) */
+#define LIVE_PROBE_MIN 250000
 
-typedef enum Halt { HALT_NOT, HALT_FROZEN /* this connection */, HALT_CRASHED /* likewise: its decoder's process */, HALT_CLOSE } Halt;
+typedef enum Halt {
+    HALT_NOT,
+    HALT_FROZEN /* this connection */,
+    HALT_CRASHED /* likewise: its decoder's process */,
+    HALT_CLOSE
+} Halt;
 
 struct Live {
     const char *url, *name;    /* name: as people may see it */
@@ -27,7 +33,8 @@ struct Live {
     LiveState state;
     LiveCause cause;
     LiveCounts counts;         /* the reader's part */
-    int64_t newest, resumed;   /* arrival of the last picture, and of the first behind the last pause, us */
+    /* arrival of the last picture, and of the first behind the last pause, us */
+    int64_t newest, resumed;
     bool files_wait;           /* the reader waits where the ring is full */
     bool stuck;                /* .. and does so now */
     bool gone;                 /* the reader is */
@@ -50,15 +57,20 @@ struct Live {
     Decoder *decoder;
     Packet held;               /* the decoder did not take it yet */
     int epochs;                /* that began with the frames given so far */
-    int64_t aim, aim_for;      /* with `newest`: the time chosen, and for which wanted one; INT64_MIN: none */
-    int64_t key;               /* pts of the last keyframe that the decoder was given, us; PACKET_NO_TIME: none */
+    /* with `newest`: the time chosen, and for which wanted one; INT64_MIN: none */
+    int64_t aim, aim_for;
+    /* pts of the last keyframe that the decoder was given, us; PACKET_NO_TIME: none */
+    int64_t key;
     int64_t fed_since;         /* arrival of the first packet since the last frame, us; 0: none */
     int64_t skipped;
     int64_t dropped;           /* packets that no wanted frame needed */
 };
 
 /* Under the lock, at most so long. */
-static inline void live_wait(Live *l, int64_t us) { cond_wait_until(&l->wake, &l->lock, machine_now() + us); }
+static inline void live_wait(Live *l, int64_t us)
+{
+    cond_wait_until(&l->wake, &l->lock, machine_now() + us);
+}
 
 /* The reader's thread: connections, one after another, until it is closed. */
 void *live_read(void *live);

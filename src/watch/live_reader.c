@@ -4,8 +4,10 @@
 #include "watch/source.h"
 
 #define LASTED 3000000         /* us after which a connection counts as well */
-#define PROBE_MAX 4000000      /* us: longer than LIVE_PROBE_MIN each time where that was too short .. */
-#define PROBE_TRIES 3          /* .. or, where it once was enough and this may be damage that passes, after so many attempts */
+/* us: longer than LIVE_PROBE_MIN each time where that was too short .. */
+#define PROBE_MAX 4000000
+/* .. or, where it once was enough and this may be damage that passes, after so many attempts */
+#define PROBE_TRIES 3
 
 static bool closing(const Live *l) { return atomic_load(&l->halt) == HALT_CLOSE; }
 
@@ -17,7 +19,8 @@ static void notify(Live *l)
     pthread_mutex_unlock(&l->telling);
 }
 
-/* As notify: nobody is there to see it once the stream is closed, though the reader may only now come back from the network. */
+/* As notify: nobody is there to see it once the stream is closed, though the reader may only now
+ * come back from the network. */
 static void show_packet(Live *l, const Packet *p)
 {
     pthread_mutex_lock(&l->telling);
@@ -60,7 +63,8 @@ static void wait_for_room(Live *l, const PacketQueue *q)
     l->stuck = false;
 }
 
-/* Puts a packet into a ring, for which old ones may go. How many were lost, which may be this one. */
+/* Puts a packet into a ring, for which old ones may go. How many were lost, which may be this
+ * one. */
 static int64_t put(PacketQueue *q, Packet *p)
 {
     int64_t lost = 0;
@@ -125,8 +129,9 @@ static void push_silence(Live *l, const Source *s)
 static LiveCause cause_of(const Live *l, SourceFailure f)
 {
     static const LiveCause of[] = {
-        [SOURCE_WELL] = LIVE_BROKEN, [SOURCE_REFUSED] = LIVE_REFUSED, [SOURCE_SILENT] = LIVE_SILENT,
-        [SOURCE_CLOSED] = LIVE_CLOSED, [SOURCE_BROKEN] = LIVE_BROKEN, [SOURCE_HOPELESS] = LIVE_REFUSED,
+        [SOURCE_WELL] = LIVE_BROKEN,     [SOURCE_REFUSED] = LIVE_REFUSED,
+        [SOURCE_SILENT] = LIVE_SILENT,   [SOURCE_CLOSED] = LIVE_CLOSED,
+        [SOURCE_BROKEN] = LIVE_BROKEN,   [SOURCE_HOPELESS] = LIVE_REFUSED,
         [SOURCE_CRASHED] = LIVE_CRASHED,
     };
     const int halt = atomic_load(&l->halt);
@@ -134,13 +139,15 @@ static LiveCause cause_of(const Live *l, SourceFailure f)
 }
 
 typedef struct Pace { /* when packets are due */
-    bool bursts;         /* a second or more comes at once, and the next one when it is there (HLS) .. */
+    /* a second or more comes at once, and the next one when it is there (HLS) .. */
+    bool bursts;
     int64_t media, at;   /* dts `media` was due at `at`, us; PACKET_NO_TIME: nothing was yet */
     int64_t last;        /* dts of the packet before */
 } Pace;
 
-/* A packet comes when its time has come since another one. Bursts are handed on a tenth faster than life, so that they
- * catch up with their sender; what is late, or behind a gap, is the new beginning. */
+/* A packet comes when its time has come since another one. Bursts are handed on a tenth faster than
+ * life, so that they catch up with their sender; what is late, or behind a gap, is the new
+ * beginning. */
 static void pace(Live *l, Packet *p, Pace *c)
 {
     if (p->dts == PACKET_NO_TIME)
@@ -272,8 +279,10 @@ static int64_t next_delay(Live *l)
     const int64_t now = machine_now();
     if (l->down_since == 0)
         l->down_since = now;
-    const int64_t most = now - l->down_since < LIVE_SHORT_OUTAGE && l->opt.retry_max > LIVE_RETRY_SOON ? LIVE_RETRY_SOON
-                                                                                                     : l->opt.retry_max;
+    const int64_t most =
+        now - l->down_since < LIVE_SHORT_OUTAGE && l->opt.retry_max > LIVE_RETRY_SOON
+            ? LIVE_RETRY_SOON
+            : l->opt.retry_max;
     l->delay = l->delay == 0 ? l->opt.retry_min : 2 * l->delay;
     l->delay = l->delay > most ? most : l->delay;
     return l->delay + (int64_t)(roll(l) % (uint64_t)(l->delay / 4 + 1));

@@ -37,19 +37,23 @@ struct ObserveHost {
 ObserveHost *observe_host_new(Arena *a, const NetHost *nets, Workers *workers)
 {
     ObserveHost *const h = arena_new_of(a, ObserveHost);
-    *h = (ObserveHost){.arena = a, .nets = nets, .infer = infer_new(a, nets, workers), .prepares = workers != NULL};
+    *h = (ObserveHost){.arena = a,
+                       .nets = nets,
+                       .infer = infer_new(a, nets, workers),
+                       .prepares = workers != NULL};
     return h;
 }
 
 Infer *host_infer(ObserveHost *h) { return h->infer; }
 bool host_prepares(const ObserveHost *h) { return h->prepares; }
 
-int host_text_reader(ObserveHost *h, const char *detector, const char *recogniser, ModelPrecision precision,
-                     TextReader **out, Error *e)
+int host_text_reader(ObserveHost *h, const char *detector, const char *recogniser,
+                     ModelPrecision precision, TextReader **out, Error *e)
 {
     for (int i = 0; i < h->reader.len; i++) {
         const ReaderEntry *const r = &h->reader.at[i];
-        if (r->precision != precision || !text_same(r->recogniser, recogniser) || !text_same(r->detector, detector))
+        if (r->precision != precision || !text_same(r->recogniser, recogniser) ||
+            !text_same(r->detector, detector))
             continue;
         *out = r->reader;
         return 0;
@@ -60,8 +64,8 @@ int host_text_reader(ObserveHost *h, const char *detector, const char *recognise
     return code;
 }
 
-int host_embedder(ObserveHost *h, const char *model, const char *output, ModelPrecision precision, const PictureInput *in,
-                  Embedder **out, Error *e)
+int host_embedder(ObserveHost *h, const char *model, const char *output, ModelPrecision precision,
+                  const PictureInput *in, Embedder **out, Error *e)
 {
     for (int i = 0; i < h->embedder.len; i++) {
         if (!embedder_is(h->embedder.at[i], model, output, precision, in))
@@ -85,7 +89,8 @@ int observe_voice(ObserveHost *h, const char *path, VoiceModel **out, Error *e)
     }
     const int code = voice_open(h->arena, h->nets, path, out, e);
     if (code == 0)
-        vec_push(h->arena, &h->voice, ((VoiceEntry){path ? arena_strdup(h->arena, path) : NULL, *out}));
+        vec_push(h->arena, &h->voice,
+                 ((VoiceEntry){path ? arena_strdup(h->arena, path) : NULL, *out}));
     return code;
 }
 
@@ -109,7 +114,8 @@ void look_tensor(const Look *l, const FrameBox *box, FrameFilter filter, const F
     Observer *const o = l->observer;
     const int64_t size = frame_scratch(l->frame, box, filter, t);
     if (!o) { /* before there is one: references */
-        frame_to_tensor(l->frame, box, filter, t, simd_level(), arena_alloc_aligned(l->tmp, (size_t)size, 64));
+        frame_to_tensor(l->frame, box, filter, t, simd_level(),
+                        arena_alloc_aligned(l->tmp, (size_t)size, 64));
         return;
     }
     if (size > o->scratch_size) {
@@ -130,18 +136,32 @@ uint8_t *look_gray(const Look *l, Box b, int width, int height)
 {
     uint8_t *const out = arena_alloc(l->tmp, (size_t)width * (size_t)height);
     const FrameBox box = look_box(l, b);
-    const FrameTensor t = {.data = out, .dtype = DT_U8, .order = FRAME_NCHW, .width = width, .height = height,
-                           .channels = 1, .scale = {1, 1, 1}};
+    const FrameTensor t = {.data = out,
+                           .dtype = DT_U8,
+                           .order = FRAME_NCHW,
+                           .width = width,
+                           .height = height,
+                           .channels = 1,
+                           .scale = {1, 1, 1}};
     convert(l, &box, &t);
     return out;
 }
 
-void look_planes(const Look *l, const FrameBox *box, int width, int height, int stride, float *planes)
+void look_planes(const Look *l, const FrameBox *box, int width, int height, int stride,
+                 float *planes)
 {
     const float s = 1 / 127.5f;
-    const FrameTensor t = {.data = planes, .dtype = DT_F32, .order = FRAME_NCHW, .width = width, .height = height,
-                           .channels = 3, .bgr = true, .row = stride, .plane = (int64_t)height * stride,
-                           .scale = {s, s, s}, .shift = {-1, -1, -1}};
+    const FrameTensor t = {.data = planes,
+                           .dtype = DT_F32,
+                           .order = FRAME_NCHW,
+                           .width = width,
+                           .height = height,
+                           .channels = 3,
+                           .bgr = true,
+                           .row = stride,
+                           .plane = (int64_t)height * stride,
+                           .scale = {s, s, s},
+                           .shift = {-1, -1, -1}};
     convert(l, box, &t);
 }
 
@@ -155,9 +175,10 @@ void observe_unknown(Observation *out, const char *reason)
 const SignalOps *observe_ops(SignalKind k)
 {
     static const SignalOps *const ops[] = {
-        [SIGNAL_TEXT] = &text_signal_ops,     [SIGNAL_ICON] = &icon_signal_ops,         [SIGNAL_SCREEN] = &screen_signal_ops,
-        [SIGNAL_MOTION] = &motion_signal_ops, [SIGNAL_POSITION] = &position_signal_ops,
-        [SIGNAL_OBJECT] = &object_signal_ops, [SIGNAL_AUDIO] = &audio_signal_ops,       [SIGNAL_CLASS] = &class_signal_ops,
+        [SIGNAL_TEXT] = &text_signal_ops,         [SIGNAL_ICON] = &icon_signal_ops,
+        [SIGNAL_SCREEN] = &screen_signal_ops,     [SIGNAL_MOTION] = &motion_signal_ops,
+        [SIGNAL_POSITION] = &position_signal_ops, [SIGNAL_OBJECT] = &object_signal_ops,
+        [SIGNAL_AUDIO] = &audio_signal_ops,       [SIGNAL_CLASS] = &class_signal_ops,
     };
     return ops[k];
 }
@@ -177,7 +198,8 @@ static void observer_free(void *arg)
 int observer_new(Arena *a, ObserveHost *host, const Watch *w, Observer **out, Error *e)
 {
     Observer *const o = arena_new_of(a, Observer);
-    *o = (Observer){.infer = host->infer,  .watch = w, .signal = arena_array_of(a, w->nsignal + 1, SignalState)};
+    *o = (Observer){
+        .infer = host->infer, .watch = w, .signal = arena_array_of(a, w->nsignal + 1, SignalState)};
     pthread_mutex_init(&o->lock, NULL);
     pthread_cond_init(&o->answered, NULL);
     arena_defer(a, observer_free, o);
@@ -195,15 +217,21 @@ int observer_new(Arena *a, ObserveHost *host, const Watch *w, Observer **out, Er
         Error why = {0};
         const int code = observe_ops(signal->kind)->open(a, host, w, s, &why);
         if (code != 0) /* what failed knows no more than its file */
-            return error_set(e, code, "%s:%d:%d: signal '%s': %.700s", w->path, signal->place.line, signal->place.column,
-                             signal->name, why.message);
+            return error_set(e, code, "%s:%d:%d: signal '%s': %.700s", w->path, signal->place.line,
+                             signal->place.column, signal->name, why.message);
     }
     return 0;
 }
 
 bool observer_lost(const Observer *o) { return o->align && !align_found(o->align); }
-FramePlace observer_place(const Observer *o, const Frame *f) { return o->align ? align_place(o->align, f) : frame_place(o->watch, f); }
-AlignCounts observer_align(const Observer *o) { return o->align ? align_counts(o->align) : (AlignCounts){0}; }
+FramePlace observer_place(const Observer *o, const Frame *f)
+{
+    return o->align ? align_place(o->align, f) : frame_place(o->watch, f);
+}
+AlignCounts observer_align(const Observer *o)
+{
+    return o->align ? align_counts(o->align) : (AlignCounts){0};
+}
 
 void observer_reset(Observer *o)
 {

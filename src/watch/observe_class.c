@@ -16,15 +16,20 @@ static int open(Arena *a, ObserveHost *host, const Watch *w, SignalState *s, Err
     const ObjectSignal *const d = &s->signal->object;
     ClassState *const state = arena_new_of(a, ClassState);
     s->kind = state;
-    int code = infer_open(host_infer(host), s->signal->model, &(InferShapes){.precision = w->precision}, &state->model, e);
+    int code = infer_open(host_infer(host), s->signal->model,
+                          &(InferShapes){.precision = w->precision}, &state->model, e);
     if (code == 0)
-        code = picture_input_size(&d->input, state->model, MISSING_SIZE, &state->width, &state->height, e);
+        code = picture_input_size(&d->input, state->model, MISSING_SIZE, &state->width,
+                                  &state->height, e);
     if (code == 0)
         code = picture_labels(a, d->names, state->model, &state->label, &state->nlabel, e);
-    return code == 0 && host_prepares(host) ? infer_prepare(state->model, state->height, state->width, e) : code;
+    return code == 0 && host_prepares(host)
+               ? infer_prepare(state->model, state->height, state->width, e)
+               : code;
 }
 
-/* Probabilities as they are; anything else is taken for logits. False: some are no finite numbers. */
+/* Probabilities as they are; anything else is taken for logits. False: some are no finite
+ * numbers. */
 static bool probabilities(const float *y, int n, float *p)
 {
     double sum = 0, most = -(double)INFINITY;
@@ -51,8 +56,10 @@ static int look(const Look *l, SignalState *s, Observation *out, Error *e)
     (void)e;
     const ClassState *const state = s->kind;
     const FrameBox from = look_box(l, s->region);
-    float *const planes = infer_planes(l->tmp, state->model, state->height, state->width, look_ask(l, s, 1));
-    picture_input_fill(l, &from, &s->signal->object.input, state->width, state->height, true, planes);
+    float *const planes =
+        infer_planes(l->tmp, state->model, state->height, state->width, look_ask(l, s, 1));
+    picture_input_fill(l, &from, &s->signal->object.input, state->width, state->height, true,
+                       planes);
     return 0;
 }
 
@@ -62,11 +69,13 @@ static int more(const Look *l, SignalState *s, Observation *out, Error *e)
     const InferOutput y = infer_output(&s->now.asked[0]);
     const int64_t n = y.elements;
     if (!y.values || n < 2 || n > 1 << 20 || (state->nlabel > 0 && n != state->nlabel))
-        return error_set(e, ERR_INVALID, "%s: no classifier of %d classes: its output is %s", infer_path(state->model), state->nlabel,
+        return error_set(e, ERR_INVALID, "%s: no classifier of %d classes: its output is %s",
+                         infer_path(state->model), state->nlabel,
                          tensor_describe(l->tmp, s->now.asked[0].result));
     float *const p = arena_array_of(l->tmp, n, float);
     if (!probabilities(y.values, (int)n, p))
-        return error_set(e, ERR_INVALID, "%s: its output holds what is no finite number", infer_path(state->model));
+        return error_set(e, ERR_INVALID, "%s: its output holds what is no finite number",
+                         infer_path(state->model));
     int best = 0;
     for (int i = 1; i < n; i++)
         best = p[i] > p[best] ? i : best;

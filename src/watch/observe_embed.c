@@ -1,4 +1,5 @@
-/* Icons and screens by what a model makes of the region as a whole, beside what it makes of reference pictures. */
+/* Icons and screens by what a model makes of the region as a whole, beside what it makes of
+ * reference pictures. */
 #include "watch/observe_embed.h"
 
 #include <math.h>
@@ -23,10 +24,12 @@ static int add(Arena *a, EmbedState *state, const Reference *r, Box region, bool
     EmbedReference *const ref = &state->ref[state->nref++];
     *ref = (EmbedReference){.label = r->label, .other = other};
     const bool icon = r->label == NULL;
-    return embedder_read(state->embedder, a, r->path, icon ? box_width(region) : 0, icon ? box_height(region) : 0, &ref->vector, e);
+    return embedder_read(state->embedder, a, r->path, icon ? box_width(region) : 0,
+                         icon ? box_height(region) : 0, &ref->vector, e);
 }
 
-int embed_open(Arena *a, ObserveHost *host, const Watch *w, const Signal *s, Box region, EmbedState **out, Error *e)
+int embed_open(Arena *a, ObserveHost *host, const Watch *w, const Signal *s, Box region,
+               EmbedState **out, Error *e)
 {
     const bool icon = s->kind == SIGNAL_ICON;
     const int n = icon ? s->icon.nref : s->screen.nref, nother = icon ? s->icon.nother : 0;
@@ -37,7 +40,8 @@ int embed_open(Arena *a, ObserveHost *host, const Watch *w, const Signal *s, Box
     const char *model, *output;
     int code = embedder_model(a, s, &model, &output, e);
     if (code == 0)
-        code = host_embedder(host, model, output, w->precision, icon ? &s->icon.input : &s->screen.input, &state->embedder, e);
+        code = host_embedder(host, model, output, w->precision,
+                             icon ? &s->icon.input : &s->screen.input, &state->embedder, e);
     for (int i = 0; i < n && code == 0; i++)
         code = add(a, state, &ref[i], region, false, e);
     for (int i = 0; i < nother && code == 0; i++)
@@ -71,7 +75,8 @@ void embed_ask(const EmbedState *state, const Look *l, SignalState *s)
     embedder_ask(state->embedder, l, &box, look_ask(l, s, 1));
 }
 
-int embed_take(const EmbedState *state, const Look *l, const SignalState *s, Observation *out, Error *e)
+int embed_take(const EmbedState *state, const Look *l, const SignalState *s, Observation *out,
+               Error *e)
 {
     float *const vector = arena_array_of(l->tmp, embedder_size(state->embedder), float);
     const int code = embedder_take(state->embedder, l->tmp, &s->now.asked[0], vector, e);

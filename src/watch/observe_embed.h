@@ -6,9 +6,11 @@
 
 typedef struct EmbedState EmbedState;
 /* Compiles the model, if nobody did, and reads the references. */
-int embed_open(Arena *a, ObserveHost *host, const Watch *w, const Signal *s, Box region, EmbedState **out, Error *e);
+int embed_open(Arena *a, ObserveHost *host, const Watch *w, const Signal *s, Box region,
+               EmbedState **out, Error *e);
 /* Of SignalOps.look; then, of SignalOps.more: score, second, and of screens the label. */
 void embed_ask(const EmbedState *state, const Look *l, SignalState *s);
-int embed_take(const EmbedState *state, const Look *l, const SignalState *s, Observation *out, Error *e);
+int embed_take(const EmbedState *state, const Look *l, const SignalState *s, Observation *out,
+               Error *e);
 
 #endif

@@ -19,7 +19,8 @@ static int open(Arena *a, ObserveHost *host, const Watch *w, SignalState *s, Err
     (void)host, (void)w, (void)e;
     MotionState *const state = arena_new_of(a, MotionState);
     s->kind = state;
-    const double scale = fmin(1, fmin(VIEW_WIDTH / (double)s->region.width, VIEW_HEIGHT / (double)s->region.height));
+    const double scale =
+        fmin(1, fmin(VIEW_WIDTH / (double)s->region.width, VIEW_HEIGHT / (double)s->region.height));
     state->width = (int)fmax(1, round((double)s->region.width * scale));
     state->height = (int)fmax(1, round((double)s->region.height * scale));
     state->before = arena_alloc(a, (size_t)state->width * (size_t)state->height);
@@ -32,8 +33,8 @@ static int look(const Look *l, SignalState *s, Observation *out, Error *e)
     MotionState *const state = s->kind;
     const int n = state->width * state->height;
     const uint8_t *const now = look_gray(l, s->region, state->width, state->height);
-    out->score = change_share(now, state->width, state->before, state->width, state->width, state->height,
-                              (int)s->signal->motion.threshold);
+    out->score = change_share(now, state->width, state->before, state->width, state->width,
+                              state->height, (int)s->signal->motion.threshold);
     memcpy(state->before, now, (size_t)n);
     if (!state->seen)
         observe_unknown(out, "first");

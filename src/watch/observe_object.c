@@ -1,4 +1,5 @@
-/* Objects: a YOLO-type detector on the region; who is who from sample to sample is told by readings. */
+/* Objects: a YOLO-type detector on the region; who is who from sample to sample is told by
+ * readings. */
 #include <math.h>
 #include <stdio.h>
 
@@ -34,16 +35,24 @@ static int open(Arena *a, ObserveHost *host, const Watch *w, SignalState *s, Err
     ObjectState *const state = arena_new_of(a, ObjectState);
     s->kind = state;
     const char *looked = NULL;
-    const char *const path = s->signal->model ? s->signal->model : net_find_model(a, DETECTOR, &looked);
+    const char *const path =
+        s->signal->model ? s->signal->model : net_find_model(a, DETECTOR, &looked);
     if (!path)
-        return error_set(e, ERR_IO, "no model for objects: no file %s (make it by `scripts/setup check`, name another folder by "
-                         "LATHE_MODELS, or a file by 'model')", looked);
-    int code = infer_open(host_infer(host), path, &(InferShapes){.precision = w->precision}, &state->model, e);
+        return error_set(e, ERR_IO,
+                         "no model for objects: no file %s (make it by `scripts/setup check`, name "
+                         "another folder by "
+                         "LATHE_MODELS, or a file by 'model')",
+                         looked);
+    int code = infer_open(host_infer(host), path, &(InferShapes){.precision = w->precision},
+                          &state->model, e);
     if (code == 0)
-        code = picture_input_size(&d->input, state->model, stated_size(state->model), &state->width, &state->height, e);
+        code = picture_input_size(&d->input, state->model, stated_size(state->model), &state->width,
+                                  &state->height, e);
     if (code == 0)
         code = picture_labels(a, d->names, state->model, &state->label, &state->nlabel, e);
-    return code == 0 && host_prepares(host) ? infer_prepare(state->model, state->height, state->width, e) : code;
+    return code == 0 && host_prepares(host)
+               ? infer_prepare(state->model, state->height, state->width, e)
+               : code;
 }
 
 static const char *label_of(const ObjectState *state, Arena *a, int label)
@@ -57,8 +66,10 @@ static int look(const Look *l, SignalState *s, Observation *out, Error *e)
     (void)e;
     ObjectState *const state = s->kind;
     const FrameBox from = look_box(l, s->region);
-    float *const planes = infer_planes(l->tmp, state->model, state->height, state->width, look_ask(l, s, 1));
-    state->place = picture_input_fill(l, &from, &s->signal->object.input, state->width, state->height, false, planes);
+    float *const planes =
+        infer_planes(l->tmp, state->model, state->height, state->width, look_ask(l, s, 1));
+    state->place = picture_input_fill(l, &from, &s->signal->object.input, state->width,
+                                      state->height, false, planes);
     return 0;
 }
 
@@ -71,13 +82,21 @@ static int detected(const Look *l, const SignalState *s, YoloBox **box, int *n, 
     const InferOutput y = infer_output(&s->now.asked[0]);
     YoloShape shape;
     if (!y.values || !yolo_shape(y.rank, y.dim, state->nlabel, &shape))
-        return error_set(e, ERR_INVALID, "%s: no detector of %d classes: its output is %s", infer_path(state->model), state->nlabel,
+        return error_set(e, ERR_INVALID, "%s: no detector of %d classes: its output is %s",
+                         infer_path(state->model), state->nlabel,
                          tensor_describe(l->tmp, s->now.asked[0].result));
     const FrameBox from = look_box(l, s->region);
-    const double sx = (double)s->region.width / from.width, sy = (double)s->region.height / from.height;
-    const YoloOptions opt = {.min_score = fminf(LEAST, (float)d->min_score), .iou = (float)d->iou, .by_class = d->by_class,
-                             .scale_x = p->scale_x * sx, .scale_y = p->scale_y * sy, .shift_x = p->shift_x * sx,
-                             .shift_y = p->shift_y * sy, .width = (double)s->region.width, .height = (double)s->region.height,
+    const double sx = (double)s->region.width / from.width,
+                 sy = (double)s->region.height / from.height;
+    const YoloOptions opt = {.min_score = fminf(LEAST, (float)d->min_score),
+                             .iou = (float)d->iou,
+                             .by_class = d->by_class,
+                             .scale_x = p->scale_x * sx,
+                             .scale_y = p->scale_y * sy,
+                             .shift_x = p->shift_x * sx,
+                             .shift_y = p->shift_y * sy,
+                             .width = (double)s->region.width,
+                             .height = (double)s->region.height,
                              .keep_size = d->input.fit == FIT_CORNER};
     Error why = {0};
     const int code = yolo_decode(l->tmp, y.values, &shape, &opt, box, n, &why);
@@ -96,8 +115,10 @@ static int more(const Look *l, SignalState *s, Observation *out, Error *e)
     Found *const found = arena_array_of(s->hold, n + 1, Found);
     for (int i = 0; i < n; i++) {
         const YoloBox *const b = &box[i];
-        found[i] = (Found){.box = {s->region.x + b->x, s->region.y + b->y, b->width, b->height}, .score = b->score,
-                           .label = label_of(state, s->hold, b->label), .track = TRACK_OPEN};
+        found[i] = (Found){.box = {s->region.x + b->x, s->region.y + b->y, b->width, b->height},
+                           .score = b->score,
+                           .label = label_of(state, s->hold, b->label),
+                           .track = TRACK_OPEN};
     }
     out->nfound = n;
     out->found = found;

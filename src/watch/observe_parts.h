@@ -49,15 +49,17 @@ typedef struct Look {
 typedef struct SignalOps {
     bool ungated; /* what has not changed since the last look says something, too */
     int (*open)(Arena *a, ObserveHost *host, const Watch *w, SignalState *s, Error *e);
-    /* Fills *out, which is zero, with memory of s->hold. What needs a model asks it (look_ask), and goes on in `more`. */
+    /* Fills *out, which is zero, with memory of s->hold. What needs a model asks it (look_ask), and
+     * goes on in `more`. */
     int (*look)(const Look *l, SignalState *s, Observation *out, Error *e);
-    /* All that was asked is answered: s->now.asked[0 .. nasked), all INFER_DONE. It may ask again. NULL: it never asks. */
+    /* All that was asked is answered: s->now.asked[0 .. nasked), all INFER_DONE. It may ask again.
+     * NULL: it never asks. */
     int (*more)(const Look *l, SignalState *s, Observation *out, Error *e);
     void (*reset)(SignalState *s); /* NULL: nothing is remembered */
 } SignalOps;
 
-extern const SignalOps text_signal_ops, icon_signal_ops, position_signal_ops, screen_signal_ops, motion_signal_ops,
-    object_signal_ops, class_signal_ops, audio_signal_ops;
+extern const SignalOps text_signal_ops, icon_signal_ops, position_signal_ops, screen_signal_ops,
+    motion_signal_ops, object_signal_ops, class_signal_ops, audio_signal_ops;
 
 struct Observer {
     Infer *infer;
@@ -78,8 +80,8 @@ struct Observer {
 
 const SignalOps *observe_ops(SignalKind k);
 
-/* n questions of this signal (n > 0), zero, in place of those before; who calls sets them (infer_planes). They
- * are posted once this round of all signals is done. */
+/* n questions of this signal (n > 0), zero, in place of those before; who calls sets them
+ * (infer_planes). They are posted once this round of all signals is done. */
 InferRequest *look_ask(const Look *l, SignalState *s, int n);
 
 /* The answer is of use up to a time, so that no compile can be waited for. */
@@ -90,7 +92,8 @@ FrameBox look_box(const Look *l, Box b);
 /* Luma of a region at `width` x `height`, in l->tmp; rows without padding. */
 uint8_t *look_gray(const Look *l, Box b, int width, int height);
 /* Into planes of floats: B, G, R in -1 to 1, as PP-OCR's models want them. */
-void look_planes(const Look *l, const FrameBox *box, int width, int height, int stride, float *planes);
+void look_planes(const Look *l, const FrameBox *box, int width, int height, int stride,
+                 float *planes);
 /* Any tensor; the filter that is right for showing `box` at this size. */
 void look_tensor(const Look *l, const FrameBox *box, FrameFilter filter, const FrameTensor *t);
 FrameFilter frame_filter(const FrameBox *box, int width, int height);
@@ -102,13 +105,13 @@ void observe_unknown(Observation *out, const char *reason);
 
 /* One embedder for each model, value in it, precision, and way to show it pictures. */
 struct Embedder;
-int host_embedder(ObserveHost *h, const char *model, const char *output, ModelPrecision precision, const PictureInput *in,
-                  struct Embedder **out, Error *e);
+int host_embedder(ObserveHost *h, const char *model, const char *output, ModelPrecision precision,
+                  const PictureInput *in, struct Embedder **out, Error *e);
 Infer *host_infer(ObserveHost *h);
 /* Models are compiled before they are needed, since nobody may wait then. */
 bool host_prepares(const ObserveHost *h);
 /* One reader for each pair of models and precision. */
-int host_text_reader(ObserveHost *h, const char *detector, const char *recogniser, ModelPrecision precision,
-                     TextReader **out, Error *e);
+int host_text_reader(ObserveHost *h, const char *detector, const char *recogniser,
+                     ModelPrecision precision, TextReader **out, Error *e);
 
 #endif

@@ -1,12 +1,12 @@
-/* A look, in rounds: first every signal looks, then models answer what was asked, then those signals go on, until
- * none asks. */
+/* A look, in rounds: first every signal looks, then models answer what was asked, then those
+ * signals go on, until none asks. */
 #include <stdio.h>
 
 #include "base/file.h"
 #include "watch/observe_parts.h"
 
-/* Levels by which a cell of the signature may differ, and nothing has changed: what compression leaves of a still
- * picture. */
+/* Levels by which a cell of the signature may differ, and nothing has changed: what compression
+ * leaves of a still picture. */
 #define STILL 2
 
 /* Does what was seen last still hold? */
@@ -23,7 +23,8 @@ static bool is_still(const Look *l, SignalState *s)
 bool look_is_urgent(const Look *l)
 {
     const Observer *const o = l->observer;
-    return o && o->ask.ready && o->ask.deadline < INT64_MAX; /* without `ready` there are no workers */
+    /* without `ready` there are no workers */
+    return o && o->ask.ready && o->ask.deadline < INT64_MAX;
 }
 
 InferRequest *look_ask(const Look *l, SignalState *s, int n)
@@ -161,7 +162,8 @@ static bool post(Observer *o, int n, InferRequest **q)
 {
     o->open = n + 1;
     for (int i = 0; i < n; i++) {
-        q[i]->r = (Request){.arrival = o->ask.arrival, .deadline = o->ask.deadline, .source = o->ask.source};
+        q[i]->r = (Request){
+            .arrival = o->ask.arrival, .deadline = o->ask.deadline, .source = o->ask.source};
         q[i]->done = answered;
         q[i]->arg = o;
         infer_post(q[i]);
@@ -202,7 +204,8 @@ static bool go_on(Observer *o)
     }
 }
 
-bool observer_begin(Observer *o, const Frame *f, int64_t t, const bool *need, const ObserverAsk *ask)
+bool observer_begin(Observer *o, const Frame *f, int64_t t, const bool *need,
+                    const ObserverAsk *ask)
 {
     o->frame = *f;
     o->ask = *ask;
@@ -210,7 +213,12 @@ bool observer_begin(Observer *o, const Frame *f, int64_t t, const bool *need, co
     if (o->align && align_look(o->align, &o->frame, t))
         forget_views(o);
     const bool lost = observer_lost(o);
-    o->look = (Look){.frame = &o->frame, .t = t, .watch = o->watch, .place = observer_place(o, f), .observer = o, .tmp = arena_new()};
+    o->look = (Look){.frame = &o->frame,
+                     .t = t,
+                     .watch = o->watch,
+                     .place = observer_place(o, f),
+                     .observer = o,
+                     .tmp = arena_new()};
     for (int i = 0; i < o->watch->nsignal; i++) {
         SignalState *const s = &o->signal[i];
         s->now.needed = need[i];

@@ -25,7 +25,8 @@ typedef struct ScreenState {
 /* A region's shape within the largest view; never stretched. */
 static void view_size(Box region, int *width, int *height)
 {
-    const double scale = fmin(1, fmin(THUMB_WIDTH / (double)region.width, THUMB_HEIGHT / (double)region.height));
+    const double scale =
+        fmin(1, fmin(THUMB_WIDTH / (double)region.width, THUMB_HEIGHT / (double)region.height));
     *width = (int)fmax(4, round((double)region.width * scale));
     *height = (int)fmax(4, round((double)region.height * scale));
 }
@@ -37,11 +38,13 @@ static Gray shrink(Arena *a, const Gray *g, int width, int height)
     for (int y = 0; y < height; y++)
         for (int x = 0; x < width; x++) {
             const double x0 = (double)x * g->width / width, x1 = (double)(x + 1) * g->width / width;
-            const double y0 = (double)y * g->height / height, y1 = (double)(y + 1) * g->height / height;
+            const double y0 = (double)y * g->height / height,
+                         y1 = (double)(y + 1) * g->height / height;
             double sum = 0, area = 0;
             for (int j = (int)y0; j < y1 && j < g->height; j++)
                 for (int i = (int)x0; i < x1 && i < g->width; i++) {
-                    const double w = (fmin(i + 1, x1) - fmax(i, x0)) * (fmin(j + 1, y1) - fmax(j, y0));
+                    const double w =
+                        (fmin(i + 1, x1) - fmax(i, x0)) * (fmin(j + 1, y1) - fmax(j, y0));
                     sum += w * g->luma[(size_t)j * (size_t)g->width + (size_t)i];
                     area += w;
                 }
@@ -51,7 +54,8 @@ static Gray shrink(Arena *a, const Gray *g, int width, int height)
 }
 
 /* `luma` of the state's size becomes what references are compared by. */
-static View view_of(Arena *a, const ScreenSignal *screen, const ScreenState *state, const char *label, const uint8_t *luma)
+static View view_of(Arena *a, const ScreenSignal *screen, const ScreenState *state,
+                    const char *label, const uint8_t *luma)
 {
     const NccImage image = {state->width, state->height, state->width, luma};
     View v = {.label = label};
@@ -78,7 +82,8 @@ static int open(Arena *a, ObserveHost *host, const Watch *w, SignalState *s, Err
         Gray g;
         const int code = gray_read(tmp, screen->ref[i].path, false, &g, e);
         if (code == 0) {
-            const View v = view_of(a, screen, state, screen->ref[i].label, shrink(tmp, &g, state->width, state->height).luma);
+            const View v = view_of(a, screen, state, screen->ref[i].label,
+                                   shrink(tmp, &g, state->width, state->height).luma);
             const int64_t size = v.ncc ? ncc_scratch(v.ncc, state->width, state->height) : 0;
             scratch = size > scratch ? size : scratch;
             vec_push(a, &state->view, v);
@@ -92,7 +97,8 @@ static int open(Arena *a, ObserveHost *host, const Watch *w, SignalState *s, Err
 }
 
 /* -1 to 1; false: nothing can be said. */
-static bool compare(const ScreenState *state, const View *v, const NccImage *image, const PictureHash *hash, float *score)
+static bool compare(const ScreenState *state, const View *v, const NccImage *image,
+                    const PictureHash *hash, float *score)
 {
     if (!v->ncc) {
         *score = 1 - (float)picture_hash_distance(v->hash.bits, hash->bits) / 32;
@@ -118,8 +124,10 @@ static int look(const Look *l, SignalState *s, Observation *out, Error *e)
         embed_ask(state->embed, l, s);
         return 0;
     }
-    const NccImage image = {state->width, state->height, state->width, look_gray(l, s->region, state->width, state->height)};
-    const PictureHash hash = s->signal->screen.method == SCREEN_HASH ? picture_hash(image.at) : (PictureHash){0};
+    const NccImage image = {state->width, state->height, state->width,
+                            look_gray(l, s->region, state->width, state->height)};
+    const PictureHash hash =
+        s->signal->screen.method == SCREEN_HASH ? picture_hash(image.at) : (PictureHash){0};
     out->score = out->second = -1;
     for (int i = 0; i < state->view.len; i++) {
         const View *const v = &state->view.at[i];

@@ -1,8 +1,8 @@
 /* The outbox: who waits for whom. What is written is in outbox_sql.c.
  *
- * The thread that writes takes the list of adds and the acknowledgements that are there, and commits both. If
- * that fails, the acknowledgements are committed without the adds, which free their rows; if that fails too
- * they stay for the next time. */
+ * The thread that writes takes the list of adds and the acknowledgements that are there, and
+ * commits both. If that fails, the acknowledgements are committed without the adds, which free
+ * their rows; if that fails too they stay for the next time. */
 #include "watch/outbox.h"
 
 #include <assert.h>
@@ -38,7 +38,8 @@ struct Outbox {
     OutboxAdd *first, **last;
     OutboxAck *ack;        /* nack of ACKS, in order */
     int nack;
-    int64_t said, settled_to; /* acknowledgements so far, and how many of them were written or tried */
+    /* acknowledgements so far, and how many of them were written or tried */
+    int64_t said, settled_to;
     int flushing;          /* callers of outbox_flush */
     bool stop, hurry;
     int64_t look;          /* not before this, us */
@@ -95,7 +96,8 @@ static int keep_lock(Outbox *o, Error *e)
     return code;
 }
 
-/* A copy takes the name, unless somebody else has it; what is left of the old log would be taken for the copy's. */
+/* A copy takes the name, unless somebody else has it; what is left of the old log would be taken
+ * for the copy's. */
 static int put_copy(Outbox *o, const char *copy, Error *e)
 {
     char log[4096];
@@ -105,11 +107,14 @@ static int put_copy(Outbox *o, const char *copy, Error *e)
         unlink(log);
     }
     if (code == 0 && link(copy, o->path) != 0)
-        return error_set(e, ERR_IO, "outbox %s: %s", o->path, errno == EEXIST ? "another file stands in its place: move that away" : strerror(errno));
+        return error_set(e, ERR_IO, "outbox %s: %s", o->path,
+                         errno == EEXIST ? "another file stands in its place: move that away"
+                                         : strerror(errno));
     return code;
 }
 
-/* Who reads and who writes stay out. What cannot be done leaves the old file in use, which works without a name. */
+/* Who reads and who writes stay out. What cannot be done leaves the old file in use, which works
+ * without a name. */
 static int renew(Outbox *o, Error *e)
 {
     char copy[4096];
@@ -163,11 +168,12 @@ static void look_after_file(Outbox *o)
 
 typedef enum Work { WORK_NONE, WORK_WRITE, WORK_LOOK } Work;
 
-/* Until there is something to write: at once for records, in a while for acknowledgements alone; or to look after the
- * file. */
+/* Until there is something to write: at once for records, in a while for acknowledgements alone; or
+ * to look after the file. */
 static Work await_work(Outbox *o, bool failed)
 {
-    const int64_t lazy = machine_now() + 1000 * (failed ? AGAIN_MS : LAZY_MS), look = machine_now() + 1000 * LOOK_MS;
+    const int64_t lazy = machine_now() + 1000 * (failed ? AGAIN_MS : LAZY_MS),
+                  look = machine_now() + 1000 * LOOK_MS;
     bool late = false;
     for (;;) {
         if (o->first != NULL || (o->stop && (o->nack == 0 || !failed || o->hurry)))
@@ -176,7 +182,8 @@ static Work await_work(Outbox *o, bool failed)
             return WORK_WRITE;
         if (o->nack == 0 && late)
             return WORK_LOOK;
-        late = !cond_wait_until(&o->work, &o->lock, o->nack == 0 ? look : lazy) && (o->nack > 0 || machine_now() >= look);
+        late = !cond_wait_until(&o->work, &o->lock, o->nack == 0 ? look : lazy) &&
+               (o->nack > 0 || machine_now() >= look);
     }
 }
 
@@ -199,7 +206,8 @@ static bool write_once(Outbox *o)
     pthread_mutex_unlock(&o->lock);
     Error e;
     const int code = commit(o, adds, nack, &e);
-    const bool written = code == 0 || (nack > 0 && adds != NULL && commit(o, NULL, nack, &(Error){0}) == 0);
+    const bool written =
+        code == 0 || (nack > 0 && adds != NULL && commit(o, NULL, nack, &(Error){0}) == 0);
     for (const OutboxAdd *a = adds; a != NULL && code == 0; a = a->next)
         for (int i = 0; i < a->n; i++)
             o->added(o->arg, a->sink[i], a->seq);
@@ -211,7 +219,8 @@ static bool write_once(Outbox *o)
         *(code == 0 ? &o->counts.added : &o->counts.failed) += 1;
     }
     if (code != 0)
-        snprintf(o->counts.error, sizeof o->counts.error, "%.*s", (int)sizeof o->counts.error - 1, e.message);
+        snprintf(o->counts.error, sizeof o->counts.error, "%.*s", (int)sizeof o->counts.error - 1,
+                 e.message);
     if (written || o->hurry) {
         memmove(o->ack, o->ack + nack, (size_t)(o->nack - nack) * sizeof *o->ack);
         o->nack -= nack;
@@ -260,7 +269,8 @@ int outbox_add(Outbox *o, int n, OutboxAdd *add, Error *e)
 static void say(Outbox *o, const OutboxAck *ack, const atomic_bool *stop)
 {
     pthread_mutex_lock(&o->lock);
-    while (o->nack == ACKS && !o->hurry && !atomic_load(stop)) /* told at every try, so a while later at most */
+    while (o->nack == ACKS && !o->hurry &&
+           !atomic_load(stop)) /* told at every try, so a while later at most */
         pthread_cond_wait(&o->settled, &o->lock);
     if (o->nack < ACKS) {
         o->ack[o->nack++] = *ack;
@@ -276,7 +286,8 @@ void outbox_done(Outbox *o, int sink, int64_t seq, const atomic_bool *stop)
     say(o, &(OutboxAck){.sink = sink, .seq = seq}, stop);
 }
 
-void outbox_dead(Outbox *o, int sink, int64_t seq, int attempts, const char *why, const atomic_bool *stop)
+void outbox_dead(Outbox *o, int sink, int64_t seq, int attempts, const char *why,
+                 const atomic_bool *stop)
 {
     OutboxAck ack = {.dead = true, .sink = sink, .seq = seq, .attempts = attempts};
     snprintf(ack.why, sizeof ack.why, "%s", why);
@@ -314,7 +325,8 @@ static int make_thread(Outbox *o, Error *e)
     cond_init(&o->work);
     pthread_cond_init(&o->settled, NULL);
     const int failed = pthread_create(&o->thread, NULL, writing, o);
-    return failed ? error_set(e, ERR_MEMORY, "outbox %s: no thread: %s", o->path, strerror(failed)) : 0;
+    return failed ? error_set(e, ERR_MEMORY, "outbox %s: no thread: %s", o->path, strerror(failed))
+                  : 0;
 }
 
 static void let_go(Outbox *o)
@@ -389,7 +401,8 @@ int outbox_rows(Outbox *o, int sink, int64_t after, int max, OutboxRow *row, int
     return code;
 }
 
-int outbox_next(Outbox *o, int sink, uint64_t key, int64_t after, int64_t last, int64_t *seq, Error *e)
+int outbox_next(Outbox *o, int sink, uint64_t key, int64_t after, int64_t last, int64_t *seq,
+                Error *e)
 {
     pthread_mutex_lock(&o->read);
     const int code = outbox_db_next(o->reader, sink, key, after, last, seq, e);

@@ -1,7 +1,8 @@
 /* The outbox's tables in SQLite.
  *
- * synchronous=FULL: a commit is on disk when it returns, so that a record survives the machine's end and not
- * only ours. People may look at the file with other tools meanwhile: busy_timeout waits for them. */
+ * synchronous=FULL: a commit is on disk when it returns, so that a record survives the machine's
+ * end and not only ours. People may look at the file with other tools meanwhile: busy_timeout waits
+ * for them. */
 #include "watch/outbox_sql.h"
 
 #include <errno.h>
@@ -22,23 +23,50 @@ static const char tables[] =
     "PRAGMA journal_mode=WAL;"
     "BEGIN IMMEDIATE;"
     "CREATE TABLE sink(number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
-    "CREATE TABLE record(seq INTEGER PRIMARY KEY, id INTEGER NOT NULL, rev INTEGER NOT NULL, stream TEXT NOT NULL,"
+    "CREATE TABLE record(seq INTEGER PRIMARY KEY, id INTEGER NOT NULL, rev INTEGER NOT NULL, "
+    "stream TEXT NOT NULL,"
     " event TEXT NOT NULL, state INTEGER NOT NULL, added INTEGER NOT NULL, json BLOB NOT NULL,"
     " wanted INTEGER NOT NULL);"
-    "CREATE TABLE waiting(sink INTEGER NOT NULL, seq INTEGER NOT NULL, key INTEGER NOT NULL, PRIMARY KEY(sink, seq))"
+    "CREATE TABLE waiting(sink INTEGER NOT NULL, seq INTEGER NOT NULL, key INTEGER NOT NULL, "
+    "PRIMARY KEY(sink, seq))"
     " WITHOUT ROWID;"
     "CREATE INDEX waiting_key ON waiting(sink, key, seq);"
-    "CREATE TABLE dead(sink INTEGER NOT NULL, seq INTEGER NOT NULL, at INTEGER NOT NULL, attempts INTEGER NOT NULL,"
+    "CREATE TABLE dead(sink INTEGER NOT NULL, seq INTEGER NOT NULL, at INTEGER NOT NULL, attempts "
+    "INTEGER NOT NULL,"
     " why TEXT NOT NULL, PRIMARY KEY(sink, seq)) WITHOUT ROWID;"
     "PRAGMA application_id=1280267604;"
     "PRAGMA user_version=1;"
     "COMMIT;";
 
-static const char settings[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA journal_size_limit=16777216;";
+static const char settings[] =
+    "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA journal_size_limit=16777216;";
 
-enum { BEGIN, COMMIT, ROLLBACK, ADD_RECORD, ADD_WAITING, END_WAITING, ADD_DEAD, UNWANT, END_RECORD, DEAD_LIMIT,
-       UNWANT_DEAD, END_UNWANTED, END_DEAD, SINK, ADD_SINK, LAST, ROWS, NEXT, BEFORE, LOAD, SUMS, OLDEST, OTHERS,
-       STATEMENTS };
+enum {
+    BEGIN,
+    COMMIT,
+    ROLLBACK,
+    ADD_RECORD,
+    ADD_WAITING,
+    END_WAITING,
+    ADD_DEAD,
+    UNWANT,
+    END_RECORD,
+    DEAD_LIMIT,
+    UNWANT_DEAD,
+    END_UNWANTED,
+    END_DEAD,
+    SINK,
+    ADD_SINK,
+    LAST,
+    ROWS,
+    NEXT,
+    BEFORE,
+    LOAD,
+    SUMS,
+    OLDEST,
+    OTHERS,
+    STATEMENTS
+};
 
 static const char *const sql[STATEMENTS] = {
     [BEGIN] = "BEGIN IMMEDIATE",
@@ -51,20 +79,27 @@ static const char *const sql[STATEMENTS] = {
     [UNWANT] = "UPDATE record SET wanted=wanted-1 WHERE seq=?1",
     [END_RECORD] = "DELETE FROM record WHERE seq=?1 AND wanted<=0",
     [DEAD_LIMIT] = "SELECT seq FROM dead WHERE sink=?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2",
-    [UNWANT_DEAD] = "UPDATE record SET wanted=wanted-1 WHERE seq IN (SELECT seq FROM dead WHERE sink=?1 AND seq<=?2)",
-    [END_UNWANTED] = "DELETE FROM record WHERE wanted<=0 AND seq IN (SELECT seq FROM dead WHERE sink=?1 AND seq<=?2)",
+    [UNWANT_DEAD] = "UPDATE record SET wanted=wanted-1 WHERE seq IN (SELECT seq FROM dead WHERE "
+                    "sink=?1 AND seq<=?2)",
+    [END_UNWANTED] = "DELETE FROM record WHERE wanted<=0 AND seq IN (SELECT seq FROM dead WHERE "
+                     "sink=?1 AND seq<=?2)",
     [END_DEAD] = "DELETE FROM dead WHERE sink=?1 AND seq<=?2",
     [SINK] = "SELECT number FROM sink WHERE name=?1",
     [ADD_SINK] = "INSERT INTO sink(name) VALUES(?1)",
-    [LAST] = "SELECT max(coalesce((SELECT max(seq) FROM record),0), coalesce((SELECT max(seq) FROM waiting),0))",
+    [LAST] = "SELECT max(coalesce((SELECT max(seq) FROM record),0), coalesce((SELECT max(seq) FROM "
+             "waiting),0))",
     [ROWS] = "SELECT seq, key FROM waiting WHERE sink=?1 AND seq>?2 ORDER BY seq LIMIT ?3",
-    [NEXT] = "SELECT seq FROM waiting WHERE sink=?1 AND key=?2 AND seq>?3 AND seq<=?4 ORDER BY seq LIMIT 1",
-    [BEFORE] = "SELECT w.seq, w.key FROM waiting w JOIN record r ON r.seq=w.seq WHERE w.sink=?1 AND r.added<?2"
+    [NEXT] = "SELECT seq FROM waiting WHERE sink=?1 AND key=?2 AND seq>?3 AND seq<=?4 ORDER BY seq "
+             "LIMIT 1",
+    [BEFORE] = "SELECT w.seq, w.key FROM waiting w JOIN record r ON r.seq=w.seq WHERE w.sink=?1 "
+               "AND r.added<?2"
                " ORDER BY w.seq LIMIT ?3",
     [LOAD] = "SELECT id, rev, stream, event, state, added, json FROM record WHERE seq=?1",
-    [SUMS] = "SELECT (SELECT count(*) FROM waiting WHERE sink=?1), (SELECT count(*) FROM dead WHERE sink=?1),"
+    [SUMS] = "SELECT (SELECT count(*) FROM waiting WHERE sink=?1), (SELECT count(*) FROM dead "
+             "WHERE sink=?1),"
              " (SELECT max(seq) FROM waiting WHERE sink=?1)",
-    [OLDEST] = "SELECT r.added FROM waiting w JOIN record r ON r.seq=w.seq WHERE w.sink=?1 ORDER BY w.seq LIMIT 1",
+    [OLDEST] = "SELECT r.added FROM waiting w JOIN record r ON r.seq=w.seq WHERE w.sink=?1 ORDER "
+               "BY w.seq LIMIT 1",
     [OTHERS] = "SELECT (SELECT count(*) FROM waiting) + (SELECT count(*) FROM dead)",
 };
 
@@ -83,10 +118,12 @@ static int failed(const OutboxDb *db, int rc, Error *e)
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
         return error_set(e, ERR_INVALID,
-                         "outbox %s: damaged, or no outbox (%s); to begin a new one, move it away", db->path,
-                         why);
-    case SQLITE_FULL: return error_set(e, ERR_IO, "outbox %s: the disk is full (%s)", db->path, why);
-    case SQLITE_BUSY: return error_set(e, ERR_IO, "outbox %s: another process has it (%s)", db->path, why);
+                         "outbox %s: damaged, or no outbox (%s); to begin a new one, move it away",
+                         db->path, why);
+    case SQLITE_FULL:
+        return error_set(e, ERR_IO, "outbox %s: the disk is full (%s)", db->path, why);
+    case SQLITE_BUSY:
+        return error_set(e, ERR_IO, "outbox %s: another process has it (%s)", db->path, why);
     case SQLITE_NOMEM: return error_set(e, ERR_MEMORY, "outbox %s: out of memory", db->path);
     default: return error_set(e, ERR_IO, "outbox %s: %s (SQLite %d)", db->path, why, rc);
     }
@@ -109,7 +146,8 @@ typedef struct Value { /* of a parameter */
 static sqlite3_stmt *bind(OutboxDb *db, int which, int n, const Value *v, int *rc)
 {
     if (db->made[which] == NULL) {
-        *rc = sqlite3_prepare_v3(db->db, sql[which], -1, SQLITE_PREPARE_PERSISTENT, &db->made[which], NULL);
+        *rc = sqlite3_prepare_v3(db->db, sql[which], -1, SQLITE_PREPARE_PERSISTENT,
+                                 &db->made[which], NULL);
         if (*rc != SQLITE_OK)
             return NULL;
     }
@@ -165,9 +203,9 @@ static int add(OutboxDb *db, OutboxAdd *a)
 {
     const SinkRecord *const r = a->record;
     const int64_t seq = a->seq = ++db->last;
-    TRY(RUN(db, ADD_RECORD, VALUE_INT(seq), VALUE_INT(r->id), VALUE_INT(r->rev), VALUE_TEXT(r->stream),
-            VALUE_TEXT(r->event), VALUE_INT(r->state), VALUE_INT(wall_now()), VALUE_BLOB(r->json, r->size),
-            VALUE_INT(a->n)));
+    TRY(RUN(db, ADD_RECORD, VALUE_INT(seq), VALUE_INT(r->id), VALUE_INT(r->rev),
+            VALUE_TEXT(r->stream), VALUE_TEXT(r->event), VALUE_INT(r->state), VALUE_INT(wall_now()),
+            VALUE_BLOB(r->json, r->size), VALUE_INT(a->n)));
     for (int i = 0; i < a->n; i++)
         TRY(RUN(db, ADD_WAITING, VALUE_INT(a->sink[i]), VALUE_INT(seq), VALUE_INT(a->key)));
     return SQLITE_OK;
@@ -192,8 +230,8 @@ static int settle(OutboxDb *db, const OutboxAck *a)
     if (sqlite3_changes(db->db) == 0) /* said before */
         return SQLITE_OK;
     if (a->dead) {
-        TRY(RUN(db, ADD_DEAD, VALUE_INT(a->sink), VALUE_INT(a->seq), VALUE_INT(wall_now()), VALUE_INT(a->attempts),
-                VALUE_TEXT(a->why)));
+        TRY(RUN(db, ADD_DEAD, VALUE_INT(a->sink), VALUE_INT(a->seq), VALUE_INT(wall_now()),
+                VALUE_INT(a->attempts), VALUE_TEXT(a->why)));
         return trim(db, a->sink);
     }
     TRY(RUN(db, UNWANT, VALUE_INT(a->seq)));
@@ -236,15 +274,18 @@ int outbox_db_sink(OutboxDb *db, const char *name, int *sink, Error *e)
     return rc == SQLITE_OK ? 0 : failed(db, rc, e);
 }
 
-static int get_rows(OutboxDb *db, int which, int sink, int64_t bound, int max, OutboxRow *row, int *n, Error *e)
+static int get_rows(OutboxDb *db, int which, int sink, int64_t bound, int max, OutboxRow *row,
+                    int *n, Error *e)
 {
     int rc;
     *n = 0;
-    sqlite3_stmt *const s = bind(db, which, 3, (Value[]){VALUE_INT(sink), VALUE_INT(bound), VALUE_INT(max)}, &rc);
+    sqlite3_stmt *const s =
+        bind(db, which, 3, (Value[]){VALUE_INT(sink), VALUE_INT(bound), VALUE_INT(max)}, &rc);
     if (s == NULL)
         return failed(db, rc, e);
     while ((rc = sqlite3_step(s)) == SQLITE_ROW && *n < max) {
-        row[*n] = (OutboxRow){.seq = sqlite3_column_int64(s, 0), .key = (uint64_t)sqlite3_column_int64(s, 1)};
+        row[*n] = (OutboxRow){.seq = sqlite3_column_int64(s, 0),
+                              .key = (uint64_t)sqlite3_column_int64(s, 1)};
         *n += 1;
     }
     sqlite3_reset(s);
@@ -256,17 +297,19 @@ int outbox_db_rows(OutboxDb *db, int sink, int64_t after, int max, OutboxRow *ro
     return get_rows(db, ROWS, sink, after, max, row, n, e);
 }
 
-int outbox_db_before(OutboxDb *db, int sink, int64_t added, int max, OutboxRow *row, int *n, Error *e)
+int outbox_db_before(OutboxDb *db, int sink, int64_t added, int max, OutboxRow *row, int *n,
+                     Error *e)
 {
     return get_rows(db, BEFORE, sink, added, max, row, n, e);
 }
 
-int outbox_db_next(OutboxDb *db, int sink, uint64_t key, int64_t after, int64_t last, int64_t *seq, Error *e)
+int outbox_db_next(OutboxDb *db, int sink, uint64_t key, int64_t after, int64_t last, int64_t *seq,
+                   Error *e)
 {
     bool found = false;
     *seq = 0;
-    const int rc =
-        GET_INT(db, NEXT, seq, &found, VALUE_INT(sink), VALUE_INT(key), VALUE_INT(after), VALUE_INT(last));
+    const int rc = GET_INT(db, NEXT, seq, &found, VALUE_INT(sink), VALUE_INT(key), VALUE_INT(after),
+                           VALUE_INT(last));
     return rc == SQLITE_OK ? 0 : failed(db, rc, e);
 }
 
@@ -285,7 +328,8 @@ static OutboxRecord *copy_record(sqlite3_stmt *s, int64_t seq)
 {
     const int stream = sqlite3_column_bytes(s, 2), event = sqlite3_column_bytes(s, 3),
               json = sqlite3_column_bytes(s, 6);
-    OutboxRecord *const r = heap_alloc(sizeof *r + (size_t)stream + (size_t)event + (size_t)json + 3, 8);
+    OutboxRecord *const r =
+        heap_alloc(sizeof *r + (size_t)stream + (size_t)event + (size_t)json + 3, 8);
     if (r == NULL)
         return NULL;
     *r = (OutboxRecord){.seq = seq,
@@ -324,7 +368,8 @@ OutboxSums outbox_db_sums(OutboxDb *db, int sink)
     int rc;
     sqlite3_stmt *const s = bind(db, SUMS, 1, &VALUE_INT(sink), &rc);
     if (s != NULL && sqlite3_step(s) == SQLITE_ROW)
-        sums = (OutboxSums){sqlite3_column_int64(s, 0), sqlite3_column_int64(s, 1), sqlite3_column_int64(s, 2)};
+        sums = (OutboxSums){sqlite3_column_int64(s, 0), sqlite3_column_int64(s, 1),
+                            sqlite3_column_int64(s, 2)};
     sqlite3_reset(s);
     return sums;
 }
@@ -377,9 +422,9 @@ static int check_file(OutboxDb *db, Error *e)
         if (rc == SQLITE_OK)
             rc = pragma(db, "PRAGMA journal_mode", journal, sizeof journal);
         if (rc == SQLITE_OK && strcmp(journal, "wal") != 0)
-            return error_set(e, ERR_UNSUPPORTED,
-                             "outbox %s: its file system has no shared memory, as SQLite's WAL needs",
-                             db->path);
+            return error_set(
+                e, ERR_UNSUPPORTED,
+                "outbox %s: its file system has no shared memory, as SQLite's WAL needs", db->path);
         return rc == SQLITE_OK ? 0 : failed(db, rc, e);
     }
     char ours[32];
@@ -387,14 +432,15 @@ static int check_file(OutboxDb *db, Error *e)
     if (strcmp(application, ours) != 0)
         return error_set(e, ERR_INVALID, "outbox %s: a database of something else", db->path);
     if (strcmp(version, "1") != 0)
-        return error_set(e, ERR_INVALID, "outbox %s: of format %s, this version has %d", db->path, version,
-                         VERSION);
+        return error_set(e, ERR_INVALID, "outbox %s: of format %s, this version has %d", db->path,
+                         version, VERSION);
     rc = pragma(db, "PRAGMA quick_check(1)", whole, sizeof whole);
     if (rc != SQLITE_OK)
         return failed(db, rc, e);
     if (strcmp(whole, "ok") != 0)
-        return error_set(e, ERR_INVALID, "outbox %s: damaged (%s); to begin a new one, move it away",
-                         db->path, whole);
+        return error_set(e, ERR_INVALID,
+                         "outbox %s: damaged (%s); to begin a new one, move it away", db->path,
+                         whole);
     return 0;
 }
 
@@ -405,7 +451,8 @@ int outbox_db_open(const char *path, bool check, OutboxDb **out, Error *e)
     if (db == NULL)
         return error_set(e, ERR_MEMORY, "outbox %s: out of memory", path);
     memcpy(db->path, path, size);
-    const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (check ? SQLITE_OPEN_CREATE : 0);
+    const int flags =
+        SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (check ? SQLITE_OPEN_CREATE : 0);
     int code = file_check_regular(path, e);
     int rc = code == 0 ? sqlite3_open_v2(path, &db->db, flags, NULL) : SQLITE_OK;
     if (code == 0 && rc == SQLITE_OK)
@@ -430,7 +477,8 @@ int outbox_db_open(const char *path, bool check, OutboxDb **out, Error *e)
 bool outbox_db_moved(const OutboxDb *db)
 {
     int moved = 0;
-    return sqlite3_file_control(db->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved;
+    return sqlite3_file_control(db->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK &&
+           moved;
 }
 
 int outbox_db_copy(OutboxDb *db, const char *to, Error *e)

@@ -13,7 +13,8 @@ typedef struct OutboxAck {
     char why[OUTBOX_WHY]; /* of the dead */
 } OutboxAck;
 
-/* `check`: looks through the file, makes tables where there are none; done once before others open it. */
+/* `check`: looks through the file, makes tables where there are none; done once before others open
+ * it. */
 int outbox_db_open(const char *path, bool check, OutboxDb **out, Error *e);
 void outbox_db_close(OutboxDb *db); /* NULL is allowed */
 /* The file has another name now, or none. */
@@ -26,9 +27,12 @@ void outbox_db_follow(OutboxDb *db, const OutboxDb *before);
 int outbox_commit(OutboxDb *db, OutboxAdd *adds, int nack, const OutboxAck *ack, Error *e);
 /* As outbox.h has them. */
 int outbox_db_sink(OutboxDb *db, const char *name, int *sink, Error *e);
-int outbox_db_rows(OutboxDb *db, int sink, int64_t after, int max, OutboxRow *row, int *n, Error *e);
-int outbox_db_next(OutboxDb *db, int sink, uint64_t key, int64_t after, int64_t last, int64_t *seq, Error *e);
-int outbox_db_before(OutboxDb *db, int sink, int64_t added, int max, OutboxRow *row, int *n, Error *e);
+int outbox_db_rows(OutboxDb *db, int sink, int64_t after, int max, OutboxRow *row, int *n,
+                   Error *e);
+int outbox_db_next(OutboxDb *db, int sink, uint64_t key, int64_t after, int64_t last, int64_t *seq,
+                   Error *e);
+int outbox_db_before(OutboxDb *db, int sink, int64_t added, int max, OutboxRow *row, int *n,
+                     Error *e);
 int outbox_db_load(OutboxDb *db, int64_t seq, OutboxRecord **out, Error *e);
 OutboxSums outbox_db_sums(OutboxDb *db, int sink);
 int64_t outbox_db_oldest(OutboxDb *db, int sink);

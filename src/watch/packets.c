@@ -10,7 +10,8 @@
 
 /* ---- connections ---- */
 
-StreamInfo *stream_info_new(const AVCodecParameters *par, AVRational time_base, AVRational frame_rate)
+StreamInfo *stream_info_new(const AVCodecParameters *par, AVRational time_base,
+                            AVRational frame_rate)
 {
     StreamInfo *const s = heap_alloc(sizeof *s, 16);
     if (!s)
@@ -68,7 +69,8 @@ void packet_free(Packet *p)
 
 void packets_init(PacketQueue *q, int max, int64_t max_bytes)
 {
-    *q = (PacketQueue){.max = max, .max_bytes = max_bytes, .last = PACKET_NO_TIME, .last_key = PACKET_NO_TIME};
+    *q = (PacketQueue){
+        .max = max, .max_bytes = max_bytes, .last = PACKET_NO_TIME, .last_key = PACKET_NO_TIME};
 }
 
 void packets_free(PacketQueue *q)
@@ -97,13 +99,15 @@ static bool grow(PacketQueue *q)
     return true;
 }
 
-/* Whole pictures that a transport loses leave no other trace than a gap, and what refers to them is wrong. */
+/* Whole pictures that a transport loses leave no other trace than a gap, and what refers to them is
+ * wrong. */
 static void look_for_loss(PacketQueue *q, Packet *p, int64_t gap)
 {
     const bool same = q->step > 0 && gap > q->step - q->step / 4 && gap < q->step + q->step / 4;
     if (p->info->moves && p->clock != q->last_clock) /* the first report */
         q->regular = 0;
-    p->lost = p->info->lossy && q->regular >= REGULAR && gap > q->step + q->step / 2 && !packet_key(p);
+    p->lost =
+        p->info->lossy && q->regular >= REGULAR && gap > q->step + q->step / 2 && !packet_key(p);
     if (p->lost)
         return;
     q->regular = same ? q->regular + 1 : 0;
@@ -186,7 +190,8 @@ int packets_make_room(PacketQueue *q)
         breaks |= packets_at(q, 0)->breaks;
         packets_drop(q, 1);
         n++;
-    } while (q->n > 0 && packets_at(q, 0)->av && !packet_key(packets_at(q, 0)) && !packets_at(q, 0)->breaks);
+    } while (q->n > 0 && packets_at(q, 0)->av && !packet_key(packets_at(q, 0)) &&
+             !packets_at(q, 0)->breaks);
     if (q->n == 0) {
         q->hole = true;
         return n;
@@ -242,7 +247,8 @@ int packets_reach(const PacketQueue *q, const PacketPlace *at, int64_t t)
     return -1;
 }
 
-bool packets_last_of_group(const PacketQueue *q, const PacketPlace *at, int64_t t, int64_t frame, int64_t next)
+bool packets_last_of_group(const PacketQueue *q, const PacketPlace *at, int64_t t, int64_t frame,
+                           int64_t next)
 {
     bool key = false;
     for (int i = 0; i < q->n; i++) {

@@ -1,12 +1,13 @@
-/* Compressed pictures, or sound, on their way from who reads to who decodes: packets of one connection after another, in
- * a ring.
+/* Compressed pictures, or sound, on their way from who reads to who decodes: packets of one
+ * connection after another, in a ring.
  *
  *     read -> [key . . . key . . end][key . .  <- push
  *
- * A packet knows its connection (StreamInfo: codec and clock), so that readers and decoders need not agree on when
- * one ends. A packet without data is the end of its connection. Times are microseconds of the stream's own clock;
- * where that clock goes back or jumps, the packet *breaks*. Pictures and sound of one connection have one clock, and the
- * same StreamInfo.connection; they wait in queues of their own.
+ * A packet knows its connection (StreamInfo: codec and clock), so that readers and decoders need
+ * not agree on when one ends. A packet without data is the end of its connection. Times are
+ * microseconds of the stream's own clock; where that clock goes back or jumps, the packet *breaks*.
+ * Pictures and sound of one connection have one clock, and the same StreamInfo.connection; they
+ * wait in queues of their own.
  *
  * A queue belongs to one thread, or to who holds the lock beside it. */
 #ifndef LATHE_WATCH_PACKETS_H
@@ -20,24 +21,29 @@
 
 #define PACKET_NO_TIME AV_NOPTS_VALUE
 
-typedef struct StreamInfo { /* what a connection says of its pictures, or of its sound; shared, counted */
+typedef struct StreamInfo { /* what a connection says of its pictures, or of its sound; shared,
+                               counted */
     AVCodecParameters *par;
     AVRational time_base, frame_rate; /* frame_rate 0/0: not known */
     FrameTurn turn;    /* how its pictures are to be shown, but those that say so themselves */
     bool lossy;        /* what the transport marks as damaged is; of files it may be but a seam */
     bool sound;        /* of sound: each packet is a keyframe, none is a picture */
-    bool moves;        /* its times are set right whenever the sender reports which belong together (RTSP with sound) */
+    /* its times are set right whenever the sender reports which belong together (RTSP with
+     * sound) */
+    bool moves;
     int64_t isolate;   /* SourceOptions.isolate: what it brought is not for this process's libav */
     int connection;    /* SourceOptions.connection: what has the same one has the same clock */
     _Atomic int refs;
 } StreamInfo;
 
 /* NULL: no memory. */
-StreamInfo *stream_info_new(const AVCodecParameters *par, AVRational time_base, AVRational frame_rate);
+StreamInfo *stream_info_new(const AVCodecParameters *par, AVRational time_base,
+                            AVRational frame_rate);
 StreamInfo *stream_info_ref(StreamInfo *s);
 void stream_info_unref(StreamInfo *s); /* NULL is allowed */
 int64_t stream_info_us(const StreamInfo *s, int64_t t);
-int64_t stream_info_step(const StreamInfo *s); /* us from frame to frame; 40 ms where that is not known */
+/* us from frame to frame; 40 ms where that is not known */
+int64_t stream_info_step(const StreamInfo *s);
 
 typedef struct Packet {
     AVPacket *av;      /* NULL: the connection ends here */
@@ -49,7 +55,8 @@ typedef struct Packet {
     FrameTurn turn;    /* how its picture is to be shown */
     bool breaks;       /* the clock does, or it is the first of its connection */
     bool hole;         /* what came before was thrown away, but it may refer to it */
-    bool lost;         /* one or more before it never came, by the times of a stream that was regular so far */
+    /* one or more before it never came, by the times of a stream that was regular so far */
+    bool lost;
 } Packet;
 
 /* Of sound; the end of a connection is one of pictures. */
@@ -70,8 +77,8 @@ typedef struct PacketQueue {
     SampleClock last_clock;
     int64_t step;      /* us between the last two .. */
     int regular;       /* .. and so many before them */
-    int64_t last_key, gop; /* dts of the last keyframe; us between two, 0: not known: the most of late, as a cut
-                              in the picture makes an early one */
+    int64_t last_key, gop; /* dts of the last keyframe; us between two, 0: not known: the most of
+                              late, as a cut in the picture makes an early one */
     int64_t spacing[4];    /* us between the last keyframes */
     int keys;
 } PacketQueue;
@@ -86,24 +93,29 @@ Packet *packets_at(const PacketQueue *q, int i); /* i-th that waits */
 Packet packets_pop(PacketQueue *q);
 /* Throws n away. */
 void packets_drop(PacketQueue *q, int n);
-/* Throws away the oldest up to the next keyframe or connection, at least one; the next is behind a hole. Returns how
- * many. */
+/* Throws away the oldest up to the next keyframe or connection, at least one; the next is behind a
+ * hole. Returns how many. */
 int packets_make_room(PacketQueue *q);
 
 /* Where an epoch stands that packets belong to. */
 typedef struct PacketPlace {
     const StreamInfo *info; /* NULL: nothing was decoded yet */
-    int64_t origin, last;   /* us: of the epoch in the stream's clock; of the last frame since then */
+    /* us: of the epoch in the stream's clock; of the last frame since then */
+    int64_t origin, last;
 } PacketPlace;
 
-/* The last keyframe from which a frame at t can be had without any before it, and not one that was decoded already; -1: none. */
+/* The last keyframe from which a frame at t can be had without any before it, and not one that was
+ * decoded already; -1: none. */
 int packets_key(const PacketQueue *q, const PacketPlace *at, int64_t t);
 /* How many at the front no frame at or after t needs: those before that keyframe. */
 int packets_needless(const PacketQueue *q, const PacketPlace *at, int64_t t);
-/* The first that makes a frame at or after t certain to be there, or a next epoch (its first keyframe); -1: none. */
+/* The first that makes a frame at or after t certain to be there, or a next epoch (its first
+ * keyframe); -1: none. */
 int packets_reach(const PacketQueue *q, const PacketPlace *at, int64_t t);
-/* Whether the frame at `frame`, which is not in the queue any more, is the first at or after t, and the next keyframe comes at
- * `next` at the latest: then no frame from there on needs what is before that one. False if the queue does not reach far enough. */
-bool packets_last_of_group(const PacketQueue *q, const PacketPlace *at, int64_t t, int64_t frame, int64_t next);
+/* Whether the frame at `frame`, which is not in the queue any more, is the first at or after t, and
+ * the next keyframe comes at `next` at the latest: then no frame from there on needs what is before
+ * that one. False if the queue does not reach far enough. */
+bool packets_last_of_group(const PacketQueue *q, const PacketPlace *at, int64_t t, int64_t frame,
+                           int64_t next);
 
 #endif

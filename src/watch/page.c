@@ -92,7 +92,16 @@ static Job *job_new(Page *p, HttpExchange *x, void (*work)(Job *j))
 {
     Arena *const a = arena_new();
     Job *const j = arena_new_of(a, Job);
-    *j = (Job){.task.run = run_job, .done.run = job_done, .page = p, .x = x, .arena = a, .work = work, .status = 200, .type = JSON, .http = http_counts(p->server), .next = p->job};
+    *j = (Job){.task.run = run_job,
+               .done.run = job_done,
+               .page = p,
+               .x = x,
+               .arena = a,
+               .work = work,
+               .status = 200,
+               .type = JSON,
+               .http = http_counts(p->server),
+               .next = p->job};
     if (j->next)
         j->next->prev = j;
     p->job = j;
@@ -110,12 +119,16 @@ static void job_text(Job *j, Str *s)
     j->size = s->len;
 }
 
-static int status_of(int code) { return code == ERR_INVALID ? 400 : code == ERR_UNSUPPORTED ? 501 : 500; }
+static int status_of(int code)
+{
+    return code == ERR_INVALID ? 400 : code == ERR_UNSUPPORTED ? 501 : 500;
+}
 
 static void work_picture(Job *j)
 {
     const uint8_t *at;
-    const int code = board_picture(j->page->opt.board, j->arena, j->stream, &at, &j->size, &j->error);
+    const int code =
+        board_picture(j->page->opt.board, j->arena, j->stream, &at, &j->size, &j->error);
     j->type = "image/jpeg";
     j->at = at;
     j->status = code != 0 ? (code == ERR_INVALID ? 404 : status_of(code)) : at ? 200 : 404;
@@ -196,14 +209,19 @@ static void work_region(Job *j)
         for (int i = 0; i < engine.nstream; i++)
             known = known || strcmp(engine.stream[i].name, j->stream) == 0;
         j->status = known ? 409 : 404;
-        error_set(&j->error, ERR_INVALID, known ? "'%s' has had no sample since it began or was changed: try again when it has one"
-                                                : "there is no stream '%s'", j->stream);
+        error_set(
+            &j->error, ERR_INVALID,
+            known
+                ? "'%s' has had no sample since it began or was changed: try again when it has one"
+                : "there is no stream '%s'",
+            j->stream);
         return;
     }
     const Box *const b = &j->box;
     if (b->x + b->width > (float)board[at].width || b->y + b->height > (float)board[at].height) {
         j->status = 400;
-        error_set(&j->error, ERR_INVALID, "the region reaches over the edge of %d x %d", board[at].width, board[at].height);
+        error_set(&j->error, ERR_INVALID, "the region reaches over the edge of %d x %d",
+                  board[at].width, board[at].height);
         return;
     }
     const int code = region_edit(board[at].path, j->region, j->box, &j->error);
@@ -228,8 +246,11 @@ static bool serve_own_file(HttpExchange *x, const char *path)
     for (int i = 0; i < page_nfile; i++) {
         if (strcmp(path, page_file[i].path) != 0)
             continue;
-        http_add_header(x, "Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
-                                                      "media-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+        http_add_header(
+            x, "Content-Security-Policy",
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
+            "media-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+            "frame-ancestors 'none'");
         http_add_header(x, "X-Content-Type-Options", "nosniff");
         http_add_header(x, "Referrer-Policy", "no-referrer");
         http_add_header(x, "Cache-Control", "no-cache");
@@ -239,7 +260,8 @@ static bool serve_own_file(HttpExchange *x, const char *path)
     return false;
 }
 
-static bool serve_folder(HttpExchange *x, const char *path, const char *prefix, const char *folder, const char *type)
+static bool serve_folder(HttpExchange *x, const char *path, const char *prefix, const char *folder,
+                         const char *type)
 {
     const char *const name = name_behind(path, prefix);
     if (!name || !folder)
@@ -255,7 +277,8 @@ static void serve_search(Page *p, HttpExchange *x)
     const char *const limit = http_query(http_arena(x), http_head(x), "limit");
     const int n = limit ? atoi(limit) : 50;
     if (!p->opt.store) {
-        http_reply_error(x, 404, "nothing is kept to be searched: name a 'store' in the service's file");
+        http_reply_error(x, 404,
+                         "nothing is kept to be searched: name a 'store' in the service's file");
         return;
     }
     Job *const j = job_new(p, x, work_search);
@@ -264,12 +287,16 @@ static void serve_search(Page *p, HttpExchange *x)
     start_job(j);
 }
 
-/* A page of another site may make a browser send us things: it has to say where it comes from, and that has to be here. */
+/* A page of another site may make a browser send us things: it has to say where it comes from, and
+ * that has to be here. */
 static bool from_here(const HttpExchange *x)
 {
-    const char *const origin = http_header(http_head(x), "origin"), *const host = http_header(http_head(x), "host");
+    const char *const origin = http_header(http_head(x), "origin"), *const host =
+                                                                        http_header(http_head(x),
+                                                                                    "host");
     const char *const type = http_header(http_head(x), "content-type");
-    return origin && host && type && strncmp(origin, "http://", 7) == 0 && strcmp(origin + 7, host) == 0 && str_starts(type, JSON);
+    return origin && host && type && strncmp(origin, "http://", 7) == 0 &&
+           strcmp(origin + 7, host) == 0 && str_starts(type, JSON);
 }
 
 static bool read_region(HttpExchange *x, Job *j)
@@ -279,8 +306,9 @@ static bool read_region(HttpExchange *x, Job *j)
     json_t *const root = json_loadb(body, size, JSON_REJECT_DUPLICATES, NULL);
     const char *stream, *region;
     double at[4];
-    const bool good = root && json_unpack(root, "{s:s, s:s, s:[F,F,F,F!]}", "stream", &stream, "region", &region, "box", &at[0], &at[1],
-                                          &at[2], &at[3]) == 0;
+    const bool good =
+        root && json_unpack(root, "{s:s, s:s, s:[F,F,F,F!]}", "stream", &stream, "region", &region,
+                            "box", &at[0], &at[1], &at[2], &at[3]) == 0;
     bool fine = good;
     for (int i = 0; i < 4 && fine; i++)
         fine = isfinite(at[i]) && at[i] >= (i < 2 ? 0 : 1) && at[i] <= 65536;
@@ -305,7 +333,9 @@ static void serve_region(Page *p, HttpExchange *x)
         return;
     }
     job_free(j);
-    http_reply_error(x, 400, "as {\"stream\": .., \"region\": .., \"box\": [x, y, width, height]}, in pixels of the reference size");
+    http_reply_error(x, 400,
+                     "as {\"stream\": .., \"region\": .., \"box\": [x, y, width, height]}, in "
+                     "pixels of the reference size");
 }
 
 static void serve_get(Page *p, HttpExchange *x, const char *path)
@@ -313,13 +343,17 @@ static void serve_get(Page *p, HttpExchange *x, const char *path)
     static const struct {
         const char *path;
         void (*work)(Job *j);
-    } row[] = {{"/api/streams", work_streams}, {"/api/spotlight", work_spotlight}, {"/api/clips", work_clips}, {"/metrics", work_metrics}};
+    } row[] = {{"/api/streams", work_streams},
+               {"/api/spotlight", work_spotlight},
+               {"/api/clips", work_clips},
+               {"/metrics", work_metrics}};
     for (size_t i = 0; i < sizeof row / sizeof row[0]; i++)
         if (strcmp(path, row[i].path) == 0) {
             start_job(job_new(p, x, row[i].work));
             return;
         }
-    const char *const picture = str_starts(path, "/snapshot/") ? path + strlen("/snapshot/") : NULL; /* a stream's name: anything */
+    /* a stream's name: anything */
+    const char *const picture = str_starts(path, "/snapshot/") ? path + strlen("/snapshot/") : NULL;
     if (strcmp(path, "/api/live") == 0) {
         page_live_serve(&p->live, x);
     } else if (strcmp(path, "/api/search") == 0) {
@@ -328,7 +362,8 @@ static void serve_get(Page *p, HttpExchange *x, const char *path)
         Job *const j = job_new(p, x, work_picture);
         j->stream = arena_strndup(j->arena, picture, strlen(picture) - 4);
         start_job(j);
-    } else if (!serve_own_file(x, path) && !serve_folder(x, path, "/clips/", p->opt.clips, "video/mp4") &&
+    } else if (!serve_own_file(x, path) &&
+               !serve_folder(x, path, "/clips/", p->opt.clips, "video/mp4") &&
                !serve_folder(x, path, "/evidence/", p->opt.evidence, "image/jpeg")) {
         http_reply_error(x, 404, "there is nothing here");
     }
@@ -373,7 +408,8 @@ static void *run_loop(void *arg)
 
 static int start(Page *p, Error *e)
 {
-    HttpOptions http = {.check_host = true, .nname = p->opt.nname, .name = p->opt.name, .handle = handle, .arg = p};
+    HttpOptions http = {
+        .check_host = true, .nname = p->opt.nname, .name = p->opt.name, .handle = handle, .arg = p};
     int code = read_address(p->arena, p->opt.address, &http, e);
     if (code == 0)
         code = event_loop_new(&p->loop, e);
@@ -391,7 +427,10 @@ static int start(Page *p, Error *e)
     return error_set(e, ERR_MEMORY, "page: no thread to serve it");
 }
 
-static const char *copy_text(Arena *a, const char *text) { return text ? arena_strdup(a, text) : NULL; }
+static const char *copy_text(Arena *a, const char *text)
+{
+    return text ? arena_strdup(a, text) : NULL;
+}
 
 /* What is text there may be of a configuration that goes when another is read. */
 static void copy_options(PageOptions *o, Arena *a)

@@ -71,10 +71,13 @@ static void add_stream(Str *out, const StreamStatus *s, const BoardStream *b)
     add_text(out, "cause", live_cause_text(s->cause));
     add_number(out, "fps", s->fps);
     add_number(out, "latency", s->latency_p95);
-    str_addf(out, ",\"wanted\":%lld,\"judged\":%lld,\"busy\":%lld,\"late\":%lld,\"rate\":%lld,\"lost\":%lld,\"events\":%lld",
-             (long long)s->wanted, (long long)s->judged, (long long)s->busy, (long long)s->late, (long long)s->rate, (long long)s->lost,
-             (long long)s->events);
-    str_addf(out, ",\"connections\":%lld,\"epoch\":%d,\"t\":", (long long)s->live.connections, s->epoch);
+    str_addf(out,
+             ",\"wanted\":%lld,\"judged\":%lld,\"busy\":%lld,\"late\":%lld,\"rate\":%lld,\"lost\":%"
+             "lld,\"events\":%lld",
+             (long long)s->wanted, (long long)s->judged, (long long)s->busy, (long long)s->late,
+             (long long)s->rate, (long long)s->lost, (long long)s->events);
+    str_addf(out, ",\"connections\":%lld,\"epoch\":%d,\"t\":", (long long)s->live.connections,
+             s->epoch);
     json_add_seconds(out, s->t);
     add_text(out, "error", s->error);
     if (b)
@@ -139,7 +142,8 @@ typedef struct ClipFile {
 static int newest_first(const void *a, const void *b)
 {
     const ClipFile *const x = a, *const y = b;
-    return x->wall != y->wall ? (x->wall < y->wall) - (x->wall > y->wall) : strcmp(x->name, y->name);
+    return x->wall != y->wall ? (x->wall < y->wall) - (x->wall > y->wall)
+                              : strcmp(x->name, y->name);
 }
 
 void page_clips_json(Str *out, const char *folder, const char *suffix)
@@ -149,10 +153,12 @@ void page_clips_json(Str *out, const char *folder, const char *suffix)
     const struct dirent *one;
     struct stat st;
     while (d && (one = readdir(d)) != NULL) {
-        if (one->d_name[0] == '.' || !str_ends(one->d_name, suffix) || stat(path_join(out->arena, folder, one->d_name), &st) != 0)
+        if (one->d_name[0] == '.' || !str_ends(one->d_name, suffix) ||
+            stat(path_join(out->arena, folder, one->d_name), &st) != 0)
             continue;
         const int64_t wall = (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000;
-        vec_push(out->arena, &file, ((ClipFile){arena_strdup(out->arena, one->d_name), st.st_size, wall}));
+        vec_push(out->arena, &file,
+                 ((ClipFile){arena_strdup(out->arena, one->d_name), st.st_size, wall}));
     }
     if (d)
         closedir(d);

@@ -125,7 +125,8 @@ void page_live_serve(PageLive *v, HttpExchange *x)
         r->next->prev = r;
     v->reader = r;
     Arena *const a = arena_new();
-    const Line *l = lines_after(v, a, number > v->told ? 0 : number); /* a number of an earlier run counts for nothing */
+    /* a number of an earlier run counts for nothing */
+    const Line *l = lines_after(v, a, number > v->told ? 0 : number);
     http_on_end(x, reader_gone, r);
     http_add_header(x, "Cache-Control", "no-store");
     http_stream(x, 200, "text/event-stream");

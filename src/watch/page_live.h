@@ -1,4 +1,5 @@
-/* What comes live to readers of the page (/api/live): server-sent events, the last PAGE_RECORDS of which wait for who comes late.
+/* What comes live to readers of the page (/api/live): server-sent events, the last PAGE_RECORDS of
+ * which wait for who comes late.
  *
  *     any thread --page_live_record--> lines --a post to the loop--> every reader */
 #ifndef LATHE_WATCH_PAGE_LIVE_H

@@ -23,14 +23,16 @@ typedef struct PageSinks { /* as they are now */
 
 /* {"factor":..,"busy":..,"streams":[{"name":..,"state":..,..,"signals":[..]}]} */
 void page_streams_json(Str *out, const EngineStatus *engine, const BoardStream *board, int nboard);
-/* {"shown":"cam2","seconds":12.5,"changes":4,"streams":3,"rank":[{"stream":"cam2","score":91,"standing":"can","shown":true},..]}: the
- * first PAGE_RANKS of `streams`. shown null: none. */
+/* {"shown":"cam2","seconds":12.5,"changes":4,"streams":3,"rank":[{"stream":"cam2","score":91,"standing":"can","shown":true},..]}:
+ * the first PAGE_RANKS of `streams`. shown null: none. */
 void page_spotlight_json(Str *out, const SpotlightStatus *s);
 void page_spotlight_metrics(Str *out, const SpotlightStatus *s);
 /* {"hits":[..]} */
 void page_hits_json(Str *out, const StoreHit *hit, int n);
-void page_metrics(Str *out, const PageOptions *opt, const EngineStatus *engine, const PageSinks *sinks, const HttpCounts *http);
-/* Files of a folder whose names end in `suffix`, newest first: {"clips":[{"name":..,"bytes":..,"wall":..}]} */
+void page_metrics(Str *out, const PageOptions *opt, const EngineStatus *engine,
+                  const PageSinks *sinks, const HttpCounts *http);
+/* Files of a folder whose names end in `suffix`, newest first:
+ * {"clips":[{"name":..,"bytes":..,"wall":..}]} */
 void page_clips_json(Str *out, const char *folder, const char *suffix);
 
 #endif

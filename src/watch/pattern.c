@@ -1,5 +1,5 @@
-/* PCRE2 is used without its JIT: a limit has to strike at the same step on every machine, or records would depend
- * on it. */
+/* PCRE2 is used without its JIT: a limit has to strike at the same step on every machine, or
+ * records would depend on it. */
 #include "watch/pattern.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
@@ -50,8 +50,9 @@ void *pattern_compile(Arena *a, const char *text, const char **why, size_t *wher
     if (!c)
         return NULL;
     pcre2_set_parens_nest_limit(c, 50);
-    pcre2_code *const code = pcre2_compile((PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_NEVER_BACKSLASH_C,
-                                           &code_of_error, &at, c);
+    pcre2_code *const code =
+        pcre2_compile((PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_NEVER_BACKSLASH_C,
+                      &code_of_error, &at, c);
     pcre2_compile_context_free(c);
     if (code) {
         arena_defer(a, free_code, code);
@@ -166,12 +167,13 @@ static uint32_t next(const char **text)
 /* Lower case of Latin, Greek and Cyrillic letters, without a locale. */
 static uint32_t lower(uint32_t c)
 {
-    if ((c >= 'A' && c <= 'Z') || (c >= 0xc0 && c <= 0xde && c != 0xd7) || (c >= 0x391 && c <= 0x3a9) ||
-        (c >= 0x410 && c <= 0x42f))
+    if ((c >= 'A' && c <= 'Z') || (c >= 0xc0 && c <= 0xde && c != 0xd7) ||
+        (c >= 0x391 && c <= 0x3a9) || (c >= 0x410 && c <= 0x42f))
         return c + 32;
     if (c >= 0x400 && c <= 0x40f)
         return c + 80;
-    const bool even_first = (c >= 0x100 && c <= 0x137) || (c >= 0x14a && c <= 0x177) || (c >= 0x460 && c <= 0x52f);
+    const bool even_first =
+        (c >= 0x100 && c <= 0x137) || (c >= 0x14a && c <= 0x177) || (c >= 0x460 && c <= 0x52f);
     const bool odd_first = (c >= 0x139 && c <= 0x148) || (c >= 0x179 && c <= 0x17e);
     return (even_first && c % 2 == 0) || (odd_first && c % 2 == 1) ? c + 1 : c;
 }

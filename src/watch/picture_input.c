@@ -6,19 +6,21 @@
 #include "base/file.h"
 #include "vision/labels.h"
 
-int picture_input_size(const PictureInput *in, const InferModel *model, int missing, int *width, int *height, Error *e)
+int picture_input_size(const PictureInput *in, const InferModel *model, int missing, int *width,
+                       int *height, Error *e)
 {
     int fixed_height, fixed_width;
     infer_input_size(model, &fixed_height, &fixed_width);
     *width = in->width ? in->width : fixed_width ? fixed_width : missing;
     *height = in->height ? in->height : fixed_height ? fixed_height : missing;
     if ((fixed_width && *width != fixed_width) || (fixed_height && *height != fixed_height))
-        return error_set(e, ERR_INVALID, "%s: its input is %d x %d, 'size' says %d x %d", infer_path(model), fixed_width, fixed_height,
-                         *width, *height);
+        return error_set(e, ERR_INVALID, "%s: its input is %d x %d, 'size' says %d x %d",
+                         infer_path(model), fixed_width, fixed_height, *width, *height);
     return 0;
 }
 
-typedef struct Fitted { /* the part of the input that shows something, and what: pixels of the region */
+typedef struct Fitted { /* the part of the input that shows something, and what: pixels of the
+                           region */
     int x, y, width, height;
     FrameBox from;
     PicturePlace place;
@@ -33,8 +35,11 @@ static PicturePlace place_of(const Fitted *f)
 static Fitted fit_centre(double w, double h, int width, int height)
 {
     const double r = fmin(width / w, height / h);
-    Fitted f = {.width = (int)fmin(width, fmax(1, round(w * r))), .height = (int)fmin(height, fmax(1, round(h * r))), .from = {0, 0, w, h}};
-    f.x = (int)round((width - f.width) / 2.0 - 0.1); /* of an odd rest the smaller half comes first, as in the models' own code */
+    Fitted f = {.width = (int)fmin(width, fmax(1, round(w * r))),
+                .height = (int)fmin(height, fmax(1, round(h * r))),
+                .from = {0, 0, w, h}};
+    /* of an odd rest the smaller half comes first, as in the models' own code */
+    f.x = (int)round((width - f.width) / 2.0 - 0.1);
     f.y = (int)round((height - f.height) / 2.0 - 0.1);
     return f;
 }
@@ -56,7 +61,9 @@ static Fitted fit_corner(double w, double h, int width, int height)
 static Fitted fit_crop(double w, double h, int width, int height)
 {
     const double r = fmin(w / width, h / height);
-    return (Fitted){.width = width, .height = height, .from = {(w - width * r) / 2, (h - height * r) / 2, width * r, height * r}};
+    return (Fitted){.width = width,
+                    .height = height,
+                    .from = {(w - width * r) / 2, (h - height * r) / 2, width * r, height * r}};
 }
 
 static Fitted fit(PictureFit how, double w, double h, int width, int height)
@@ -64,13 +71,13 @@ static Fitted fit(PictureFit how, double w, double h, int width, int height)
     Fitted f = how == FIT_CENTRE   ? fit_centre(w, h, width, height)
                : how == FIT_CORNER ? fit_corner(w, h, width, height)
                : how == FIT_CROP   ? fit_crop(w, h, width, height)
-                                   : (Fitted){.width = width, .height = height, .from = {0, 0, w, h}};
+                                 : (Fitted){.width = width, .height = height, .from = {0, 0, w, h}};
     f.place = place_of(&f);
     return f;
 }
 
-/* How much of the last sample of an axis comes from behind the picture's end: it lies between the last pixel and the first that
- * was filled up. */
+/* How much of the last sample of an axis comes from behind the picture's end: it lies between the
+ * last pixel and the first that was filled up. */
 static float share_behind(double size, double step, int n)
 {
     const double at = (n - 0.5) * step - 0.5; /* 0: the middle of pixel 0 */
@@ -78,7 +85,8 @@ static float share_behind(double size, double step, int n)
 }
 
 /* What was filled up before it was resized has a soft edge. */
-static void soften(float *planes, int width, int height, const Fitted *f, double w, double h, const float *fill)
+static void soften(float *planes, int width, int height, const Fitted *f, double w, double h,
+                   const float *fill)
 {
     const float right = f->width < width ? share_behind(w, f->place.scale_x, f->width) : 0;
     const float bottom = f->height < height ? share_behind(h, f->place.scale_y, f->height) : 0;
@@ -92,13 +100,20 @@ static void soften(float *planes, int width, int height, const Fitted *f, double
     }
 }
 
-PicturePlace picture_input_fill(const Look *l, const FrameBox *box, const PictureInput *in, int width, int height, bool area,
-                                float *planes)
+PicturePlace picture_input_fill(const Look *l, const FrameBox *box, const PictureInput *in,
+                                int width, int height, bool area, float *planes)
 {
     const Fitted f = fit(in->fit, box->width, box->height, width, height);
     const ptrdiff_t plane = (ptrdiff_t)width * height;
-    FrameTensor t = {.data = planes + (ptrdiff_t)f.y * width + f.x, .dtype = DT_F32, .order = FRAME_NCHW, .width = f.width,
-                     .height = f.height, .channels = 3, .bgr = in->bgr, .row = width, .plane = plane};
+    FrameTensor t = {.data = planes + (ptrdiff_t)f.y * width + f.x,
+                     .dtype = DT_F32,
+                     .order = FRAME_NCHW,
+                     .width = f.width,
+                     .height = f.height,
+                     .channels = 3,
+                     .bgr = in->bgr,
+                     .row = width,
+                     .plane = plane};
     float fill[3];
     for (int c = 0; c < 3; c++) {
         t.scale[c] = (float)(1 / in->scale[c]);
@@ -114,7 +129,8 @@ PicturePlace picture_input_fill(const Look *l, const FrameBox *box, const Pictur
     return f.place;
 }
 
-int picture_labels(Arena *a, const char *file, const InferModel *model, const char *const **out, int *n, Error *e)
+int picture_labels(Arena *a, const char *file, const InferModel *model, const char *const **out,
+                   int *n, Error *e)
 {
     const char *text = infer_metadata(model, a, "names");
     File f;
@@ -129,6 +145,7 @@ int picture_labels(Arena *a, const char *file, const InferModel *model, const ch
     if (!text)
         return 0;
     *out = labels_parse(a, text, n);
-    return *out ? 0 : error_set(e, ERR_INVALID, "%s: its %s is no list of labels", file ? file : infer_path(model),
-                                file ? "text" : "metadata 'names'");
+    return *out ? 0
+                : error_set(e, ERR_INVALID, "%s: its %s is no list of labels",
+                            file ? file : infer_path(model), file ? "text" : "metadata 'names'");
 }

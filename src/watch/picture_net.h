@@ -8,9 +8,10 @@ typedef struct NetHost { /* what the models of a process share; outlives them */
     Pool *pool;
     int threads;       /* to compile with, and of each run */
     const char *cache; /* folder; NULL: none */
-    void (*progress)(void *arg, const char *what, int done, int total); /* arg: double *, when it began. NULL: silent */
-    /* Once for a model whose compile has taken a second already: "rec.onnx is compiled for 48 x 320; ..". From any
-     * thread; NULL: silent. */
+    /* arg: double *, when it began. NULL: silent */
+    void (*progress)(void *arg, const char *what, int done, int total);
+    /* Once for a model whose compile has taken a second already: "rec.onnx is compiled for 48 x
+     * 320; ..". From any thread; NULL: silent. */
     void (*slow)(void *arg, const char *line);
     void *slow_arg;
 } NetHost;
@@ -25,8 +26,9 @@ typedef struct NetCompile {
 } NetCompile;
 void net_progress(void *arg, const char *what, int done, int total); /* arg: NetCompile * */
 
-/* A model out of the packages that bring some ("rapidocr_onnxruntime/models/x.onnx"): below $LATHE_MODELS, or
- * .models here. NULL: it is nowhere; then *looked says where it was looked for. */
+/* A model out of the packages that bring some ("rapidocr_onnxruntime/models/x.onnx"): below
+ * $LATHE_MODELS, or .models here. NULL: it is nowhere; then *looked says where it was looked
+ * for. */
 const char *net_find_model(Arena *a, const char *name, const char **looked);
 
 #endif

@@ -26,7 +26,8 @@ static const char *file_part(const char *path)
 
 bool pictures_are(const char *url)
 {
-    return url[strcspn(url, ":/")] != ':' && (is_folder(url) || (strpbrk(file_part(url), "*?") && !file_exists(url)));
+    return url[strcspn(url, ":/")] != ':' &&
+           (is_folder(url) || (strpbrk(file_part(url), "*?") && !file_exists(url)));
 }
 
 int pictures_compare(const char *a, const char *b)
@@ -82,7 +83,8 @@ int pictures_list(Arena *a, const char *url, Pictures *out, Error *e)
             vec_push(a, &path, path_join(a, folder, f->d_name));
     closedir(d);
     if (path.len == 0)
-        return error_set(e, ERR_INVALID, whole ? "%s: no picture in it" : "%s: no such pictures", url);
+        return error_set(e, ERR_INVALID, whole ? "%s: no picture in it" : "%s: no such pictures",
+                         url);
     qsort(path.at, (size_t)path.len, sizeof *path.at, by_number);
     *out = (Pictures){path.len, path.at};
     return 0;

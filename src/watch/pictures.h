@@ -1,4 +1,5 @@
-/* A folder of pictures as a video: each file a frame, in the order that people number them (shot2 before shot10).
+/* A folder of pictures as a video: each file a frame, in the order that people number them (shot2
+ * before shot10).
  *
  *     shots/            all PNG, JPEG, WebP, BMP and TIFF files in it
  *     shots/cam1_*.png  those that the pattern names */

@@ -54,7 +54,9 @@ static bool is_line(const Signal *s)
 Readings *readings_new(Arena *a, const Watch *w)
 {
     Readings *const r = arena_new_of(a, Readings);
-    *r = (Readings){.watch = w, .matcher = matcher_new(a), .now = arena_array_of(a, w->nsignal, Reading),
+    *r = (Readings){.watch = w,
+                    .matcher = matcher_new(a),
+                    .now = arena_array_of(a, w->nsignal, Reading),
                     .state = arena_array_of(a, w->nsignal, ReadingState)};
     const RuleWindows once = rule_windows(w, (Window){1, 1}, (Window){1, 1});
     for (int i = 0; i < w->nsignal; i++) {
@@ -72,7 +74,8 @@ Readings *readings_new(Arena *a, const Watch *w)
             s->page = arena_alloc(a, READING_MAX_PAGE);
         }
         if (d->kind == SIGNAL_OBJECT) {
-            const TrackOptions opt = {d->object.min_score, d->object.iou, d->object.confirm, d->object.lost};
+            const TrackOptions opt = {d->object.min_score, d->object.iou, d->object.confirm,
+                                      d->object.lost};
             s->tracker = tracker_new(a, &opt, READING_MAX_FOUND);
             s->seen = arena_array_of(a, READING_MAX_FOUND, TrackSeen);
             s->track = arena_array_of(a, READING_MAX_FOUND, int64_t);
@@ -192,7 +195,8 @@ static RuleValue read_position(const PositionSignal *d, const Observation *o, Re
 
 /* ---- lists ---- */
 
-/* Those with one of the labels get their tracks; a sample whose objects have some already keeps them. */
+/* Those with one of the labels get their tracks; a sample whose objects have some already keeps
+ * them. */
 static bool track_objects(ReadingState *s, const ObjectSignal *d, const Observation *o, int64_t t)
 {
     bool open = o->nfound == 0;
@@ -202,11 +206,13 @@ static bool track_objects(ReadingState *s, const ObjectSignal *d, const Observat
     for (int i = 0; i < o->nfound && i < READING_MAX_FOUND; i++) {
         const Found *const f = &o->found[i];
         const char *const label = f->label ? f->label : "";
-        const bool whole = isfinite(f->box.x) && isfinite(f->box.y) && isfinite(f->box.width) && isfinite(f->box.height);
+        const bool whole = isfinite(f->box.x) && isfinite(f->box.y) && isfinite(f->box.width) &&
+                           isfinite(f->box.height);
         s->track[i] = 0;
         if (!open || !whole || !wanted_label(d, label))
             continue;
-        s->seen[n] = (TrackSeen){f->box.x, f->box.y, f->box.width, f->box.height, f->score, hash_bytes(label, strlen(label), 0)};
+        s->seen[n] = (TrackSeen){f->box.x,      f->box.y, f->box.width,
+                                 f->box.height, f->score, hash_bytes(label, strlen(label), 0)};
         of[n++] = i;
     }
     if (!open)
@@ -219,7 +225,8 @@ static bool track_objects(ReadingState *s, const ObjectSignal *d, const Observat
 }
 
 /* A copy of those that count, and the best of them. */
-static RuleValue read_list(ReadingState *s, const Signal *d, const Observation *o, int64_t t, Reading *out)
+static RuleValue read_list(ReadingState *s, const Signal *d, const Observation *o, int64_t t,
+                           Reading *out)
 {
     const bool lines = d->kind == SIGNAL_TEXT;
     const double least = lines ? d->text.min_confidence : d->object.min_score;
@@ -239,8 +246,10 @@ static RuleValue read_list(ReadingState *s, const Signal *d, const Observation *
         if (tracked ? i >= READING_MAX_FOUND || s->track[i] <= 0
                     : (double)f->score < least || (!lines && !wanted_label(&d->object, label)))
             continue;
-        const size_t room = READING_MAX_PAGE - used, len = strlen(label) * 3 + 1; /* malformed bytes grow to three */
-        if (room < (len < EVENT_MAX_TEXT ? len : EVENT_MAX_TEXT) || READING_MAX_PAGE - page < EVENT_MAX_TEXT + 1)
+        /* malformed bytes grow to three */
+        const size_t room = READING_MAX_PAGE - used, len = strlen(label) * 3 + 1;
+        if (room < (len < EVENT_MAX_TEXT ? len : EVENT_MAX_TEXT) ||
+            READING_MAX_PAGE - page < EVENT_MAX_TEXT + 1)
             break;
         s->found[n] = *f;
         s->found[n].track = tracked ? s->track[i] : f->track;
@@ -251,8 +260,9 @@ static RuleValue read_list(ReadingState *s, const Signal *d, const Observation *
                 s->page[page++] = '\n';
             page += text_copy(s->page + page, EVENT_MAX_TEXT, s->found[n].label);
         } else {
-            s->found[n].area = area_of(d->object.narea, d->object.area, (double)(f->box.x + f->box.width / 2),
-                                       (double)(f->box.y + f->box.height));
+            s->found[n].area =
+                area_of(d->object.narea, d->object.area, (double)(f->box.x + f->box.width / 2),
+                        (double)(f->box.y + f->box.height));
         }
         if (!out->boxed || f->score > out->score) {
             out->boxed = out->scored = true;
@@ -270,7 +280,8 @@ static RuleValue read_list(ReadingState *s, const Signal *d, const Observation *
 
 /* ---- one signal ---- */
 
-static RuleValue read_seen(ReadingState *s, const Signal *d, const Observation *o, int64_t t, Reading *out)
+static RuleValue read_seen(ReadingState *s, const Signal *d, const Observation *o, int64_t t,
+                           Reading *out)
 {
     const double score = (double)o->score;
     if (is_list(d))
@@ -371,7 +382,8 @@ void readings_sample(Readings *r, const Sample *sample, const EventNow *event)
         if (!r->state[i].reset)
             continue;
         const Rule *const rule = w->signal[i].text.guard.reset_on;
-        const RuleNow now = {.t = sample->t, .reading = r->now, .event = event, .matcher = r->matcher};
+        const RuleNow now = {
+            .t = sample->t, .reading = r->now, .event = event, .matcher = r->matcher};
         rule_step(&now, rule, r->state[i].reset);
         const RuleResult c = rule_value(&now, rule, r->state[i].reset);
         read_signal(r, i, sample, value_condition(&c.value) == 1);

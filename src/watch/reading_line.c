@@ -55,10 +55,12 @@ static const char *parse(char *line, const TextSignal *d, Matcher *m, char why[3
     return line + group.start;
 }
 
-static RuleValue read_line(ReadingState *s, const TextSignal *d, const Observation *o, Matcher *m, char why[32])
+static RuleValue read_line(ReadingState *s, const TextSignal *d, const Observation *o, Matcher *m,
+                           char why[32])
 {
     text_copy(s->line, EVENT_MAX_TEXT, o->text ? o->text : "");
-    /* That nothing stands there is known, if it is not numbers that are looked for; it has no confidence. */
+    /* That nothing stands there is known, if it is not numbers that are looked for; it has no
+     * confidence. */
     const bool nothing = s->line[0] == 0 && d->type == TEXT_STRING && !d->pattern;
     if (!isfinite(o->score) || (!nothing && (double)o->score < d->min_confidence)) {
         reading_why(why, isfinite(o->score) ? "confidence" : "score");
@@ -136,7 +138,8 @@ static RuleValue guard(ReadingState *s, const Guard *g, int64_t t, RuleValue v, 
 {
     const bool follows = !s->based || may_follow(g, s->base, s->base_t, v.number, t);
     if (!follows) {
-        const bool agrees = s->ncandidate > 0 && may_follow(g, s->candidate, s->candidate_t, v.number, t);
+        const bool agrees =
+            s->ncandidate > 0 && may_follow(g, s->candidate, s->candidate_t, v.number, t);
         s->ncandidate = agrees ? s->ncandidate + 1 : 1;
         s->candidate = v.number;
         s->candidate_t = t;
@@ -152,8 +155,8 @@ static RuleValue guard(ReadingState *s, const Guard *g, int64_t t, RuleValue v, 
     return v;
 }
 
-RuleValue reading_line(ReadingState *s, const TextSignal *d, const Observation *o, int64_t t, bool reset, Matcher *m,
-                       char why[32])
+RuleValue reading_line(ReadingState *s, const TextSignal *d, const Observation *o, int64_t t,
+                       bool reset, Matcher *m, char why[32])
 {
     if (reset) {
         s->based = false;

@@ -37,8 +37,8 @@ typedef struct ReadingState {
 } ReadingState;
 
 /* The value of a line of text; unknown: why. Frees the guard first if `reset`. */
-RuleValue reading_line(ReadingState *s, const TextSignal *d, const Observation *o, int64_t t, bool reset, Matcher *m,
-                       char why[32]);
+RuleValue reading_line(ReadingState *s, const TextSignal *d, const Observation *o, int64_t t,
+                       bool reset, Matcher *m, char why[32]);
 void reading_line_new(Arena *a, ReadingState *s, const TextSignal *d);
 void reading_line_reset(ReadingState *s);
 /* Cannot be unknown for a reason longer than this. */

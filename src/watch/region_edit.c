@@ -1,4 +1,5 @@
-/* Places of nodes (yaml.h) -> bytes of the text -> the same text with other numbers; then all of it read anew. */
+/* Places of nodes (yaml.h) -> bytes of the text -> the same text with other numbers; then all of it
+ * read anew. */
 #include "watch/region_edit.h"
 
 #include <ctype.h>
@@ -154,23 +155,31 @@ static void read_again(Context *ctx, void *arg)
     g->watch = config_parse(ctx, g->edit->path, g->edit->out, strlen(g->edit->out));
 }
 
-/* Read anew, it has to be what was meant; what is wrong with the new text is nothing that its owner wrote. */
+/* Read anew, it has to be what was meant; what is wrong with the new text is nothing that its owner
+ * wrote. */
 static void check(Context *ctx, const Edit *d, const Watch *before)
 {
     Again again = {.edit = d};
     if (job_run(ctx->arena, read_again, &again, NULL, NULL) != 0)
-        fail(ctx, ERR_UNSUPPORTED, "%s: the regions are written in a way that cannot be changed from here: change the file by hand", d->path);
+        fail(ctx, ERR_UNSUPPORTED,
+             "%s: the regions are written in a way that cannot be changed from here: change the "
+             "file by hand",
+             d->path);
     const Watch *const w = again.watch;
     const Region *const r = region_of(w, d->region);
-    const bool same = r && r->box.x == d->box.x && r->box.y == d->box.y && r->box.width == d->box.width && r->box.height == d->box.height;
+    const bool same = r && r->box.x == d->box.x && r->box.y == d->box.y &&
+                      r->box.width == d->box.width && r->box.height == d->box.height;
     bool others = w->nsignal == before->nsignal && w->nevent == before->nevent;
     for (int i = 0; i < before->nregion && others; i++) {
         const Region *const old = &before->region[i], *const now = region_of(w, old->name);
-        others = now && (strcmp(old->name, d->region) == 0 || memcmp(&now->box, &old->box, sizeof old->box) == 0);
+        others = now && (strcmp(old->name, d->region) == 0 ||
+                         memcmp(&now->box, &old->box, sizeof old->box) == 0);
     }
     if (!same || !others)
-        fail(ctx, ERR_UNSUPPORTED, "%s: region '%s' is written in a way that cannot be changed from here: change the file by hand", d->path,
-             d->region);
+        fail(ctx, ERR_UNSUPPORTED,
+             "%s: region '%s' is written in a way that cannot be changed from here: change the "
+             "file by hand",
+             d->path, d->region);
 }
 
 static void job(Context *ctx, void *arg)
@@ -186,8 +195,9 @@ static void job(Context *ctx, void *arg)
     if (!list)
         add_region(d, &out, at >= 0 ? y.root->key[at] : NULL, map);
     else if (!replace_numbers(d, &out, list))
-        fail(ctx, ERR_UNSUPPORTED, "%s:%d:%d: region '%s' is no plain list of four numbers: change the file by hand", d->path, list->place.line,
-             list->place.column, d->region);
+        fail(ctx, ERR_UNSUPPORTED,
+             "%s:%d:%d: region '%s' is no plain list of four numbers: change the file by hand",
+             d->path, list->place.line, list->place.column, d->region);
     d->out = str_text(&out);
     check(ctx, d, before);
 }
@@ -202,11 +212,13 @@ static bool is_name(const char *s)
     return true;
 }
 
-int region_edit_text(Arena *a, const char *path, const char *text, size_t size, const char *region, Box box, const char **out, Error *e)
+int region_edit_text(Arena *a, const char *path, const char *text, size_t size, const char *region,
+                     Box box, const char **out, Error *e)
 {
     Edit d = {.path = path, .text = text, .size = size, .region = region, .box = box};
     if (!is_name(region))
-        return error_set(e, ERR_INVALID, "'%.60s' is no name of a region: letters, digits and _", region);
+        return error_set(e, ERR_INVALID, "'%.60s' is no name of a region: letters, digits and _",
+                         region);
     const int code = job_run(a, job, &d, e, NULL);
     *out = d.out;
     return code;

@@ -79,7 +79,8 @@ static RuleValue item_value(const RuleNow *now, const RuleNode *n)
         return value_truth(now->item != NULL);
     if (!now->item)
         return value_unknown();
-    return n->field == FIELD_AGE ? seconds(now->t - now->item_since) : found_value(now->item, n->field);
+    return n->field == FIELD_AGE ? seconds(now->t - now->item_since)
+                                 : found_value(now->item, n->field);
 }
 
 static RuleValue event_value(const RuleNow *now, const RuleNode *n)
@@ -135,7 +136,8 @@ static RuleValue matches(const RuleNow *now, const RuleNode *n, const RuleValue 
     return any < 0 ? value_unknown() : value_truth(any);
 }
 
-static RuleValue count(const RuleNow *now, const Rule *r, const RuleMemory *m, const RuleNode *n, const RuleValue *list)
+static RuleValue count(const RuleNow *now, const Rule *r, const RuleMemory *m, const RuleNode *n,
+                       const RuleValue *list)
 {
     if (n->b < 0)
         return value_number(list->n);
@@ -175,13 +177,14 @@ static RuleResult logic(RuleOp op, RuleResult a, RuleResult b)
     return out;
 }
 
-static RuleResult operator_value(const RuleNow *now, const Rule *r, const RuleMemory *m, const RuleNode *n,
-                                 const Found *element)
+static RuleResult operator_value(const RuleNow *now, const Rule *r, const RuleMemory *m,
+                                 const RuleNode *n, const Found *element)
 {
     const RuleResult a = rule_node_value(now, r, m, n->a, element);
     if (n->op == RULE_COUNT)
         return plain(a.value.kind == VALUE_UNKNOWN ? a.value : count(now, r, m, n, &a.value));
-    const RuleResult b = n->b >= 0 ? rule_node_value(now, r, m, n->b, element) : plain(value_truth(false));
+    const RuleResult b =
+        n->b >= 0 ? rule_node_value(now, r, m, n->b, element) : plain(value_truth(false));
     if (n->op == RULE_AND || n->op == RULE_OR)
         return logic(n->op, a, b);
     if (a.value.kind == VALUE_UNKNOWN || b.value.kind == VALUE_UNKNOWN)
@@ -199,7 +202,8 @@ static RuleResult operator_value(const RuleNow *now, const Rule *r, const RuleMe
     }
 }
 
-RuleResult rule_node_value(const RuleNow *now, const Rule *r, const RuleMemory *m, int node, const Found *element)
+RuleResult rule_node_value(const RuleNow *now, const Rule *r, const RuleMemory *m, int node,
+                           const Found *element)
 {
     const RuleNode *const n = &r->at[node];
     RuleResult out = {.begin = NO_TIME};

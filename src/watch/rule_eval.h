@@ -1,13 +1,14 @@
 /* What rules mean at a sample.
  *
- *     rule_step    feeds one sample to the functions that remember (changed, rises, seq, rate), arguments first
- *     rule_value   the rule's value then; nothing changes
+ *     rule_step    feeds one sample to the functions that remember (changed, rises, seq, rate),
+ * arguments first rule_value   the rule's value then; nothing changes
  *
- * A function is fed at every sample, whether or not && and || would have asked for it: what it remembers must not
- * depend on its neighbours.
+ * A function is fed at every sample, whether or not && and || would have asked for it: what it
+ * remembers must not depend on its neighbours.
  *
- * An instant condition has a time where what it tells began, which is before the sample that confirmed it: `begin`.
- * Of a && b it is the later one, of a || b the earlier one of those that are true. */
+ * An instant condition has a time where what it tells began, which is before the sample that
+ * confirmed it: `begin`. Of a && b it is the later one, of a || b the earlier one of those that are
+ * true. */
 #ifndef LATHE_WATCH_RULE_EVAL_H
 #define LATHE_WATCH_RULE_EVAL_H
 
@@ -72,15 +73,22 @@ void rule_memory_reset(RuleMemory *m, const Rule *r);
 void rule_step(const RuleNow *now, const Rule *r, RuleMemory *m);
 RuleResult rule_value(const RuleNow *now, const Rule *r, const RuleMemory *m);
 /* Of one node. `m` NULL: functions that remember are unknown. */
-RuleResult rule_node_value(const RuleNow *now, const Rule *r, const RuleMemory *m, int node, const Found *element);
+RuleResult rule_node_value(const RuleNow *now, const Rule *r, const RuleMemory *m, int node,
+                           const Found *element);
 /* Is something on its way to be confirmed? */
 bool rule_pending(const Rule *r, const RuleMemory *m);
 
 /* ---- values ---- */
 
 static inline RuleValue value_unknown(void) { return (RuleValue){.kind = VALUE_UNKNOWN}; }
-static inline RuleValue value_truth(bool b) { return (RuleValue){.kind = VALUE_TRUTH, .number = b}; }
-static inline RuleValue value_text(const char *text) { return (RuleValue){.kind = VALUE_TEXT, .text = text}; }
+static inline RuleValue value_truth(bool b)
+{
+    return (RuleValue){.kind = VALUE_TRUTH, .number = b};
+}
+static inline RuleValue value_text(const char *text)
+{
+    return (RuleValue){.kind = VALUE_TEXT, .text = text};
+}
 RuleValue value_number(double v); /* unknown unless finite */
 bool value_equal(const RuleValue *a, const RuleValue *b); /* of known truths, numbers and texts */
 /* 1 true, 0 false, -1 unknown; of a list whether anything is in it. */
@@ -89,6 +97,7 @@ int value_condition(const RuleValue *v);
 /* ---- functions that remember, as rule_node_value sees them (rule_memory.c) ---- */
 
 /* The last sample's. */
-RuleValue rule_memory_value(const RuleNow *now, const RuleNode *n, const RuleMemory *m, int64_t *begin);
+RuleValue rule_memory_value(const RuleNow *now, const RuleNode *n, const RuleMemory *m,
+                            int64_t *begin);
 
 #endif

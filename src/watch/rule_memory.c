@@ -1,12 +1,12 @@
 /* What changed, rises, seq and rate remember.
  *
- * A *latch* turns a condition into a confirmed one: none -> (false) <-> true. It becomes true once n of the last m
- * known samples are, false by the window of release; `rises` also confirms a first false, as its old state must
- * have been held. The windows start anew at every turn, so that a run cannot count for the state before and for the
- * one after.
+ * A *latch* turns a condition into a confirmed one: none -> (false) <-> true. It becomes true once
+ * n of the last m known samples are, false by the window of release; `rises` also confirms a first
+ * false, as its old state must have been held. The windows start anew at every turn, so that a run
+ * cannot count for the state before and for the one after.
  *
- * A part of a rule that uses a function again steps again: changed(x) and changed(x).prev each remember for
- * themselves. */
+ * A part of a rule that uses a function again steps again: changed(x) and changed(x).prev each
+ * remember for themselves. */
 #include <math.h>
 #include <string.h>
 
@@ -29,7 +29,10 @@ RuleWindows rule_windows(const Watch *w, Window confirm, Window release)
 
 Hits hits_new(Arena *a, int m, int64_t span)
 {
-    return (Hits){.m = m, .span = span, .t = arena_array_of(a, m, int64_t), .hit = arena_array_of(a, m, bool)};
+    return (Hits){.m = m,
+                  .span = span,
+                  .t = arena_array_of(a, m, int64_t),
+                  .hit = arena_array_of(a, m, bool)};
 }
 
 void hits_clear(Hits *h)
@@ -148,7 +151,9 @@ static void latch_step(Latch *l, int64_t t, const RuleResult *c)
     if (l->state != LATCH_TRUE) {
         hits_add(&l->confirm, t, truth);
         if (truth == 1 && (l->instant || hits_count(&l->confirm, true) >= l->confirm_by.n)) {
-            latch_to_true(l, l->instant && c->begin != NO_TIME ? c->begin : l->instant ? t : hits_first(&l->confirm));
+            latch_to_true(l, l->instant && c->begin != NO_TIME ? c->begin
+                             : l->instant                      ? t
+                                                               : hits_first(&l->confirm));
             return;
         }
         if (!l->holds_false || l->state == LATCH_FALSE)
@@ -161,7 +166,8 @@ static void latch_step(Latch *l, int64_t t, const RuleResult *c)
 
 static bool latch_pending(const Latch *l)
 {
-    return l->state == LATCH_TRUE ? hits_count(&l->release, false) > 0 : hits_count(&l->confirm, true) > 0;
+    return l->state == LATCH_TRUE ? hits_count(&l->release, false) > 0
+                                  : hits_count(&l->confirm, true) > 0;
 }
 
 /* ---- functions ---- */
@@ -229,7 +235,8 @@ static int64_t microseconds(double s)
     return llrint(s * 1e6);
 }
 
-static void function_new(Arena *a, const Rule *r, const RuleNode *n, const RuleWindows *w, Function *f)
+static void function_new(Arena *a, const Rule *r, const RuleNode *n, const RuleWindows *w,
+                         Function *f)
 {
     /* An event is confirmed already. */
     const bool instant_a = r->at[n->a].instant || r->at[n->a].op == RULE_EVENT;
@@ -249,11 +256,13 @@ static void function_new(Arena *a, const Rule *r, const RuleNode *n, const RuleW
         f->rises = latch_new(a, w, instant_a, true);
         break;
     case RULE_SEQ:
-        f->seq = (Sequence){.a = latch_new(a, w, instant_a, false), .b = latch_new(a, w, instant_b, false),
+        f->seq = (Sequence){.a = latch_new(a, w, instant_a, false),
+                            .b = latch_new(a, w, instant_b, false),
                             .within = microseconds(n->number)};
         break;
     default:
-        f->rate = (Rate){.latch = latch_new(a, w, instant_a, false), .within = microseconds(n->number),
+        f->rate = (Rate){.latch = latch_new(a, w, instant_a, false),
+                         .within = microseconds(n->number),
                          .at = arena_array_of(a, RULE_MAX_STARTS, int64_t)};
     }
 }
@@ -321,7 +330,8 @@ static void changed_step(Changed *c, int64_t t, const RuleValue *v)
     c->known = t;
     const uint64_t hash = hash_value(v);
     c->hash[hits_add(&c->seen, t, true)] = hash;
-    const bool had = c->now.value.kind != VALUE_UNKNOWN, other = !had || hash_value(&c->now.value) != hash;
+    const bool had = c->now.value.kind != VALUE_UNKNOWN,
+               other = !had || hash_value(&c->now.value) != hash;
     int same = 0;
     int64_t first = t;
     for (int i = c->seen.n - 1; i >= 0; i--) {
@@ -374,8 +384,8 @@ static void seq_begins(Sequence *s, int64_t t, bool is_b)
 }
 
 /* Begins of an argument of seq or rate: an event's own starts, or its latch's. */
-static void step_argument(const RuleNow *now, const Rule *r, const RuleMemory *m, int node, Latch *l, int *n,
-                          const int64_t **at)
+static void step_argument(const RuleNow *now, const Rule *r, const RuleMemory *m, int node,
+                          Latch *l, int *n, const int64_t **at)
 {
     const RuleNode *const a = &r->at[node];
     if (a->op == RULE_EVENT && a->field == FIELD_VALUE) {
@@ -390,7 +400,8 @@ static void step_argument(const RuleNow *now, const Rule *r, const RuleMemory *m
     *at = &l->begin;
 }
 
-static void function_step(const RuleNow *now, const Rule *r, const RuleMemory *m, const RuleNode *node, Function *f)
+static void function_step(const RuleNow *now, const Rule *r, const RuleMemory *m,
+                          const RuleNode *node, Function *f)
 {
     int n;
     const int64_t *at;
@@ -430,7 +441,8 @@ static RuleValue instant(bool fired, bool unknown)
     return !fired && unknown ? value_unknown() : value_truth(fired);
 }
 
-RuleValue rule_memory_value(const RuleNow *now, const RuleNode *n, const RuleMemory *m, int64_t *begin)
+RuleValue rule_memory_value(const RuleNow *now, const RuleNode *n, const RuleMemory *m,
+                            int64_t *begin)
 {
     const Function *const f = &m->at[n->memory];
     switch (n->op) {
@@ -440,7 +452,8 @@ RuleValue rule_memory_value(const RuleNow *now, const RuleNode *n, const RuleMem
         if (n->field == FIELD_PREV)
             return c->before.value;
         if (n->field == FIELD_DELTA)
-            return two ? value_number(c->now.value.number - c->before.value.number) : value_unknown();
+            return two ? value_number(c->now.value.number - c->before.value.number)
+                       : value_unknown();
         *begin = c->fired ? c->begin : NO_TIME;
         return instant(c->fired, c->unknown);
     }

@@ -1,7 +1,8 @@
 /* Text -> Rule, by recursive descent; names, fields and types are checked as nodes are made.
  *
- * Nodes are pushed after their arguments, so the tree needs no second pass. A message stands where the user has to
- * change something: at the operator of two types that do not go together, else at the argument itself. */
+ * Nodes are pushed after their arguments, so the tree needs no second pass. A message stands where
+ * the user has to change something: at the operator of two types that do not go together, else at
+ * the argument itself. */
 #include <math.h>
 #include <string.h>
 
@@ -24,9 +25,10 @@ typedef struct RuleParser {
 const char *rule_field_name(RuleField f)
 {
     static const char *const name[FIELD_COUNT] = {
-        [FIELD_VALUE] = "",       [FIELD_PREV] = "prev", [FIELD_SCORE] = "score", [FIELD_AGE] = "age",
-        [FIELD_TEXT] = "text",    [FIELD_LABEL] = "label", [FIELD_X] = "x",       [FIELD_Y] = "y",
-        [FIELD_WIDTH] = "width",  [FIELD_HEIGHT] = "height", [FIELD_AREA] = "area", [FIELD_DELTA] = "delta",
+        [FIELD_VALUE] = "",        [FIELD_PREV] = "prev", [FIELD_SCORE] = "score",
+        [FIELD_AGE] = "age",       [FIELD_TEXT] = "text", [FIELD_LABEL] = "label",
+        [FIELD_X] = "x",           [FIELD_Y] = "y",       [FIELD_WIDTH] = "width",
+        [FIELD_HEIGHT] = "height", [FIELD_AREA] = "area", [FIELD_DELTA] = "delta",
     };
     return name[f];
 }
@@ -35,7 +37,9 @@ static ValueKind value_type(const Signal *s)
 {
     switch (s->kind) {
     case SIGNAL_TEXT:
-        return s->text.mode == TEXT_PAGE ? VALUE_LIST : s->text.type == TEXT_STRING ? VALUE_TEXT : VALUE_NUMBER;
+        return s->text.mode == TEXT_PAGE     ? VALUE_LIST
+               : s->text.type == TEXT_STRING ? VALUE_TEXT
+                                             : VALUE_NUMBER;
     case SIGNAL_SCREEN:
     case SIGNAL_CLASS:
         return VALUE_TEXT;
@@ -53,7 +57,8 @@ static ValueKind value_type(const Signal *s)
 ValueKind rule_signal_type(const Signal *s, RuleField f)
 {
     const ValueKind value = value_type(s);
-    const bool line = s->kind == SIGNAL_TEXT && s->text.mode == TEXT_LINE, page = s->kind == SIGNAL_TEXT && !line;
+    const bool line = s->kind == SIGNAL_TEXT && s->text.mode == TEXT_LINE,
+               page = s->kind == SIGNAL_TEXT && !line;
     const bool place = s->kind == SIGNAL_ICON || s->kind == SIGNAL_POSITION;
     switch (f) {
     case FIELD_VALUE: return value;
@@ -81,14 +86,18 @@ static ValueKind item_type(const Signal *s, RuleField f)
     case FIELD_Y:
     case FIELD_WIDTH:
     case FIELD_HEIGHT: return VALUE_NUMBER;
-    case FIELD_AREA: return s->kind == SIGNAL_OBJECT && s->object.narea > 0 ? VALUE_TEXT : VALUE_UNKNOWN;
+    case FIELD_AREA:
+        return s->kind == SIGNAL_OBJECT && s->object.narea > 0 ? VALUE_TEXT : VALUE_UNKNOWN;
     default: return VALUE_UNKNOWN;
     }
 }
 
 static const char *type_name(ValueKind k)
 {
-    return k == VALUE_TRUTH ? "true or false" : k == VALUE_NUMBER ? "a number" : k == VALUE_TEXT ? "a text" : "a list";
+    return k == VALUE_TRUTH    ? "true or false"
+           : k == VALUE_NUMBER ? "a number"
+           : k == VALUE_TEXT   ? "a text"
+                               : "a list";
 }
 
 static RuleField find_field(const char *name)
@@ -126,7 +135,8 @@ static void want_condition(RuleParser *p, int k)
 {
     const ValueKind t = p->node.at[k].type;
     if (t != VALUE_TRUTH && t != VALUE_LIST)
-        rule_fail(&p->lex, p->start.at[k], "this is %s where something true or false is wanted", type_name(t));
+        rule_fail(&p->lex, p->start.at[k], "this is %s where something true or false is wanted",
+                  type_name(t));
 }
 
 static void want_number(RuleParser *p, int k)
@@ -143,7 +153,8 @@ static int parse_or(RuleParser *p);
 static void expect(RuleParser *p, const char *sign)
 {
     if (!rule_accept(&p->lex, sign))
-        rule_fail(&p->lex, p->lex.tok.start, "expected '%s', found %s", sign, rule_describe(&p->lex));
+        rule_fail(&p->lex, p->lex.tok.start, "expected '%s', found %s", sign,
+                  rule_describe(&p->lex));
 }
 
 typedef ValueKind (*FieldType)(const void *arg, RuleField f);
@@ -188,7 +199,8 @@ static int parse_signal(RuleParser *p, const char *name, int start, int index)
     const Signal *const s = &p->w->signal[index];
     const char *const what = arena_printf(p->lex.ctx->arena, "'%s'", name);
     const RuleField f = parse_field(p, what, item ? type_of_item : type_of_signal, s);
-    RuleNode n = leaf(item ? RULE_ITEM : RULE_SIGNAL, item ? item_type(s, f) : rule_signal_type(s, f));
+    RuleNode n =
+        leaf(item ? RULE_ITEM : RULE_SIGNAL, item ? item_type(s, f) : rule_signal_type(s, f));
     n.index = index;
     n.field = f;
     return push(p, start, n);
@@ -199,7 +211,8 @@ static int parse_name(RuleParser *p)
     const RuleToken t = p->lex.tok;
     rule_next(&p->lex);
     const RuleField f = find_field(t.text);
-    const ValueKind element = p->element >= 0 ? item_type(&p->w->signal[p->element], f) : VALUE_UNKNOWN;
+    const ValueKind element =
+        p->element >= 0 ? item_type(&p->w->signal[p->element], f) : VALUE_UNKNOWN;
     if (f != FIELD_COUNT && f != FIELD_AGE && element != VALUE_UNKNOWN) {
         RuleNode n = leaf(RULE_ELEMENT, element);
         n.field = f;
@@ -212,7 +225,8 @@ static int parse_name(RuleParser *p)
     if (event < 0)
         rule_fail(&p->lex, t.start, "there is no signal or event '%s'", t.text);
     RuleNode n = leaf(RULE_EVENT, VALUE_TRUTH);
-    n.field = parse_field(p, arena_printf(p->lex.ctx->arena, "event '%s'", t.text), type_of_event, NULL);
+    n.field =
+        parse_field(p, arena_printf(p->lex.ctx->arena, "event '%s'", t.text), type_of_event, NULL);
     n.type = type_of_event(NULL, n.field);
     n.index = event;
     return push(p, t.start, n);
@@ -224,8 +238,10 @@ static int parse_count(RuleParser *p, int start)
 {
     const int list = parse_or(p);
     if (p->node.at[list].type != VALUE_LIST)
-        rule_fail(&p->lex, p->start.at[list], "count wants a list, of objects or lines; this is %s%s",
-                  p->node.at[list].op == RULE_ITEM ? "one of them: " : "", type_name(p->node.at[list].type));
+        rule_fail(&p->lex, p->start.at[list],
+                  "count wants a list, of objects or lines; this is %s%s",
+                  p->node.at[list].op == RULE_ITEM ? "one of them: " : "",
+                  type_name(p->node.at[list].type));
     RuleNode n = leaf(RULE_COUNT, VALUE_NUMBER);
     n.a = list;
     if (rule_accept(&p->lex, ",")) {
@@ -236,7 +252,8 @@ static int parse_count(RuleParser *p, int start)
         want_condition(p, n.b);
         p->element = outer;
         if (p->nmemory != memory)
-            rule_fail(&p->lex, at, "what count asks of each cannot hold changed, rises, seq or rate");
+            rule_fail(&p->lex, at,
+                      "what count asks of each cannot hold changed, rises, seq or rate");
     }
     return push(p, start, n);
 }
@@ -246,7 +263,8 @@ static double parse_within(RuleParser *p, const char *function)
     expect(p, ",");
     const RuleToken t = p->lex.tok;
     if (t.kind != WORD_DURATION || !(t.number > 0))
-        rule_fail(&p->lex, t.start, "%s wants a duration here, as 20s; found %s", function, rule_describe(&p->lex));
+        rule_fail(&p->lex, t.start, "%s wants a duration here, as 20s; found %s", function,
+                  rule_describe(&p->lex));
     rule_next(&p->lex);
     return t.number;
 }
@@ -284,8 +302,10 @@ static int parse_remembering(RuleParser *p, RuleOp op, const char *function, int
 
 static int parse_function(RuleParser *p)
 {
-    static const struct { const char *name; RuleOp op; } function[] = {
-        {"changed", RULE_CHANGED}, {"rises", RULE_RISES}, {"seq", RULE_SEQ}, {"rate", RULE_RATE}, {"count", RULE_COUNT},
+    static const struct { const char *name; RuleOp op;
+    } function[] = {
+        {"changed", RULE_CHANGED}, {"rises", RULE_RISES}, {"seq", RULE_SEQ},
+        {"rate", RULE_RATE},       {"count", RULE_COUNT},
     };
     const RuleToken t = p->lex.tok;
     rule_next(&p->lex);
@@ -299,7 +319,8 @@ static int parse_function(RuleParser *p)
         expect(p, ")");
         return k;
     }
-    rule_fail(&p->lex, t.start, "there is no function '%s': changed, rises, count, seq and rate are all", t.text);
+    rule_fail(&p->lex, t.start,
+              "there is no function '%s': changed, rises, count, seq and rate are all", t.text);
 }
 
 static bool next_is_bracket(const RuleLexer *l)
@@ -314,7 +335,9 @@ static int parse_primary(RuleParser *p)
 {
     const RuleToken t = p->lex.tok;
     if (t.kind == WORD_NUMBER || t.kind == WORD_DURATION || t.kind == WORD_STRING) {
-        RuleNode n = leaf(t.kind == WORD_NUMBER ? RULE_NUMBER : t.kind == WORD_DURATION ? RULE_DURATION : RULE_STRING,
+        RuleNode n = leaf(t.kind == WORD_NUMBER     ? RULE_NUMBER
+                          : t.kind == WORD_DURATION ? RULE_DURATION
+                                                    : RULE_STRING,
                           t.kind == WORD_STRING ? VALUE_TEXT : VALUE_NUMBER);
         n.number = t.number;
         n.text = t.text;
@@ -349,8 +372,8 @@ static int parse_unary(RuleParser *p)
     return k;
 }
 
-static int parse_chain(RuleParser *p, int (*part)(RuleParser *), const char *sign0, RuleOp op0, const char *sign1,
-                       RuleOp op1)
+static int parse_chain(RuleParser *p, int (*part)(RuleParser *), const char *sign0, RuleOp op0,
+                       const char *sign1, RuleOp op1)
 {
     int left = part(p);
     for (;;) {
@@ -398,12 +421,12 @@ static int parse_match(RuleParser *p, RuleOp op, int left)
 {
     const ValueKind t = p->node.at[left].type;
     if (t != VALUE_TEXT && t != VALUE_LIST)
-        rule_fail(&p->lex, p->start.at[left], "this is %s; '%s' wants a text or a list", type_name(t),
-                  op == RULE_LIKE ? "=~" : "~");
+        rule_fail(&p->lex, p->start.at[left], "this is %s; '%s' wants a text or a list",
+                  type_name(t), op == RULE_LIKE ? "=~" : "~");
     const RuleToken text = p->lex.tok;
     if (text.kind != WORD_STRING)
-        rule_fail(&p->lex, text.start, "'%s' wants a text in quotes behind it, found %s", op == RULE_LIKE ? "=~" : "~",
-                  rule_describe(&p->lex));
+        rule_fail(&p->lex, text.start, "'%s' wants a text in quotes behind it, found %s",
+                  op == RULE_LIKE ? "=~" : "~", rule_describe(&p->lex));
     rule_next(&p->lex);
     RuleNode n = leaf(op, VALUE_TRUTH);
     n.a = left;
@@ -417,8 +440,8 @@ static int parse_match(RuleParser *p, RuleOp op, int left)
     } else if (rule_accept(&p->lex, "/")) {
         const RuleToken k = p->lex.tok;
         if (k.kind != WORD_NUMBER || k.number != floor(k.number) || k.number > RULE_MAX_EDITS)
-            rule_fail(&p->lex, k.start, "expected a number of edits, 0 to %d, found %s", RULE_MAX_EDITS,
-                      rule_describe(&p->lex));
+            rule_fail(&p->lex, k.start, "expected a number of edits, 0 to %d, found %s",
+                      RULE_MAX_EDITS, rule_describe(&p->lex));
         n.edits = (int)k.number;
         rule_next(&p->lex);
     }
@@ -515,8 +538,8 @@ static const char *trimmed(Arena *a, const char *text)
     return arena_strndup(a, text, n);
 }
 
-static const Rule *parse(Context *ctx, const Watch *w, const char *name, Place at, const char *text, int each,
-                         void (*want)(RuleParser *p, int k))
+static const Rule *parse(Context *ctx, const Watch *w, const char *name, Place at, const char *text,
+                         int each, void (*want)(RuleParser *p, int k))
 {
     RuleParser p = {.lex = rule_lexer(ctx, name, at, text), .w = w, .each = each, .element = -1};
     Rule *const r = arena_new_of(ctx->arena, Rule);
@@ -533,17 +556,20 @@ static const Rule *parse(Context *ctx, const Watch *w, const char *name, Place a
     return r;
 }
 
-const Rule *rule_parse(Context *ctx, const Watch *w, const char *name, Place at, const char *text, int each)
+const Rule *rule_parse(Context *ctx, const Watch *w, const char *name, Place at, const char *text,
+                       int each)
 {
     return parse(ctx, w, name, at, text, each, NULL);
 }
 
-const Rule *rule_parse_condition(Context *ctx, const Watch *w, const char *name, Place at, const char *text, int each)
+const Rule *rule_parse_condition(Context *ctx, const Watch *w, const char *name, Place at,
+                                 const char *text, int each)
 {
     return parse(ctx, w, name, at, text, each, want_condition);
 }
 
-const Rule *rule_parse_number(Context *ctx, const Watch *w, const char *name, Place at, const char *text)
+const Rule *rule_parse_number(Context *ctx, const Watch *w, const char *name, Place at,
+                              const char *text)
 {
     return parse(ctx, w, name, at, text, -1, want_number);
 }

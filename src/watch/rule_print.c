@@ -1,4 +1,5 @@
-/* Rule -> canonical text: every operator in brackets, durations in seconds, texts in single quotes. */
+/* Rule -> canonical text: every operator in brackets, durations in seconds, texts in single
+ * quotes. */
 #include <string.h>
 
 #include "watch/json_write.h"
@@ -23,13 +24,15 @@ static void print_field(Str *out, RuleField f)
 static const char *sign(RuleOp op)
 {
     static const char *const name[] = {
-        [RULE_OR] = "||", [RULE_AND] = "&&", [RULE_LT] = "<",  [RULE_LE] = "<=", [RULE_GT] = ">",  [RULE_GE] = ">=",
-        [RULE_EQ] = "==", [RULE_NE] = "!=",  [RULE_ADD] = "+", [RULE_SUB] = "-", [RULE_MUL] = "*", [RULE_DIV] = "/",
+        [RULE_OR] = "||", [RULE_AND] = "&&", [RULE_LT] = "<",  [RULE_LE] = "<=",
+        [RULE_GT] = ">",  [RULE_GE] = ">=",  [RULE_EQ] = "==", [RULE_NE] = "!=",
+        [RULE_ADD] = "+", [RULE_SUB] = "-",  [RULE_MUL] = "*", [RULE_DIV] = "/",
     };
     return name[op];
 }
 
-static void print_function(Str *out, const Watch *w, const Rule *r, const RuleNode *n, const char *name)
+static void print_function(Str *out, const Watch *w, const Rule *r, const RuleNode *n,
+                           const char *name)
 {
     str_addf(out, "%s(", name);
     print(out, w, r, n->a);

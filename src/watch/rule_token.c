@@ -1,5 +1,5 @@
-/* The words of a rule. Not base/lex.h: strings are raw here (patterns are full of backslashes), numbers have units, and
- * places count from where the rule stands in a file. */
+/* The words of a rule. Not base/lex.h: strings are raw here (patterns are full of backslashes),
+ * numbers have units, and places count from where the rule stands in a file. */
 #include "watch/rule_token.h"
 
 #include <ctype.h>
@@ -69,7 +69,8 @@ static void lex_number(RuleLexer *l)
         }
     }
     if (len > 0 && l->tok.kind != WORD_DURATION)
-        rule_fail(l, l->tok.start, "'%.*s' is no duration: us, ms, s, m or h may stand behind a number",
+        rule_fail(l, l->tok.start,
+                  "'%.*s' is no duration: us, ms, s, m or h may stand behind a number",
                   (int)(p - start), start);
     if (!isfinite(l->tok.number) || (l->tok.kind == WORD_DURATION && l->tok.number > MAX_DURATION))
         rule_fail(l, l->tok.start, "%.*s is too large", (int)(p - start), start);

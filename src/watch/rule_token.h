@@ -4,7 +4,14 @@
 
 #include "watch/rule.h"
 
-typedef enum RuleTokenKind { WORD_END, WORD_NUMBER, WORD_DURATION, WORD_STRING, WORD_NAME, WORD_SIGN } RuleTokenKind;
+typedef enum RuleTokenKind {
+    WORD_END,
+    WORD_NUMBER,
+    WORD_DURATION,
+    WORD_STRING,
+    WORD_NAME,
+    WORD_SIGN
+} RuleTokenKind;
 
 typedef struct RuleToken {
     RuleTokenKind kind;
@@ -28,7 +35,8 @@ void rule_next(RuleLexer *l);
 bool rule_is(const RuleLexer *l, const char *sign);
 bool rule_accept(RuleLexer *l, const char *sign);
 /* "file:line:column: message" of the byte `start`. */
-_Noreturn void rule_fail(const RuleLexer *l, int start, const char *format, ...) __attribute__((format(printf, 3, 4)));
+_Noreturn void rule_fail(const RuleLexer *l, int start, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* The current token as messages call it. */
 const char *rule_describe(const RuleLexer *l);
 

@@ -1,5 +1,5 @@
-/* A parsed rule: nodes in an array, arguments before what uses them, so that a walk upwards by index meets everything
- * after its arguments. For the parser, the printer and the evaluator alone.
+/* A parsed rule: nodes in an array, arguments before what uses them, so that a walk upwards by
+ * index meets everything after its arguments. For the parser, the printer and the evaluator alone.
  *
  *     changed(alive) && screen == 'play'
  *
@@ -10,24 +10,50 @@
 #include "watch/rule.h"
 
 typedef enum RuleOp {
-    RULE_NUMBER, RULE_DURATION, RULE_STRING, /* constants; a duration's number is in seconds */
-    RULE_SIGNAL, RULE_EVENT,                 /* `index`, `field` */
-    RULE_ITEM,                               /* the one object or line of `each`, `field` */
-    RULE_ELEMENT,                            /* the object or line that count looks at, `field` */
-    RULE_NOT, RULE_NEGATE,
-    RULE_OR, RULE_AND,
-    RULE_LT, RULE_LE, RULE_GT, RULE_GE, RULE_EQ, RULE_NE,
-    RULE_ADD, RULE_SUB, RULE_MUL, RULE_DIV,
-    RULE_LIKE,                               /* a =~ text: `pattern` */
-    RULE_NEAR,                               /* a ~ text / edits */
-    RULE_COUNT,                              /* of list a; those for which b */
-    RULE_CHANGED, RULE_RISES, RULE_SEQ, RULE_RATE /* functions that remember: `memory`; `number`: within, seconds */
+    RULE_NUMBER,
+    RULE_DURATION,
+    RULE_STRING, /* constants; a duration's number is in seconds */
+    RULE_SIGNAL,
+    RULE_EVENT,   /* `index`, `field` */
+    RULE_ITEM,    /* the one object or line of `each`, `field` */
+    RULE_ELEMENT, /* the object or line that count looks at, `field` */
+    RULE_NOT,
+    RULE_NEGATE,
+    RULE_OR,
+    RULE_AND,
+    RULE_LT,
+    RULE_LE,
+    RULE_GT,
+    RULE_GE,
+    RULE_EQ,
+    RULE_NE,
+    RULE_ADD,
+    RULE_SUB,
+    RULE_MUL,
+    RULE_DIV,
+    RULE_LIKE,  /* a =~ text: `pattern` */
+    RULE_NEAR,  /* a ~ text / edits */
+    RULE_COUNT, /* of list a; those for which b */
+    RULE_CHANGED,
+    RULE_RISES,
+    RULE_SEQ,
+    RULE_RATE /* functions that remember: `memory`; `number`: within, seconds */
 } RuleOp;
 
 typedef enum RuleField {
     FIELD_VALUE, /* the thing itself */
-    FIELD_PREV, FIELD_SCORE, FIELD_AGE, FIELD_TEXT, FIELD_LABEL, FIELD_X, FIELD_Y, FIELD_WIDTH, FIELD_HEIGHT, FIELD_AREA,
-    FIELD_DELTA, FIELD_COUNT
+    FIELD_PREV,
+    FIELD_SCORE,
+    FIELD_AGE,
+    FIELD_TEXT,
+    FIELD_LABEL,
+    FIELD_X,
+    FIELD_Y,
+    FIELD_WIDTH,
+    FIELD_HEIGHT,
+    FIELD_AREA,
+    FIELD_DELTA,
+    FIELD_COUNT
 } RuleField;
 
 typedef struct RuleNode {

@@ -4,7 +4,10 @@
 #include <math.h>
 
 /* 1/15 s has no exact grid: points are half a microsecond off at most. */
-int64_t grid_next(int64_t t, double step) { return llrint(step * (floor(((double)t + 0.6) / step) + 1)); }
+int64_t grid_next(int64_t t, double step)
+{
+    return llrint(step * (floor(((double)t + 0.6) / step) + 1));
+}
 
 int64_t grid_expected(const SampleGrid *g) { return g->arrival + (g->point - g->t); }
 
@@ -30,10 +33,12 @@ static void put_back(SampleGrid *g)
 }
 
 /* What n points between the last frame and this one come to; returns how many of them were busy. */
-static int64_t passed_over(SampleGrid *g, int64_t n, const VideoFrame *f, const FramesMissed *missed)
+static int64_t passed_over(SampleGrid *g, int64_t n, const VideoFrame *f,
+                           const FramesMissed *missed)
 {
     if (g->keyframes) { /* of these, as many as keyframes can have been there */
-        const int64_t keys = g->spacing > 0 ? (f->t - g->t + g->spacing / 2) / g->spacing - 1 : missed->lost;
+        const int64_t keys =
+            g->spacing > 0 ? (f->t - g->t + g->spacing / 2) / g->spacing - 1 : missed->lost;
         n = keys < 0 ? 0 : keys < n ? keys : n;
         n = missed->waited && !missed->lost ? 0 : n;
     } else if (f->number >= 0 && f->number - g->number <= 1) {
@@ -53,7 +58,8 @@ static void end_epoch(SampleGrid *g, int64_t arrival, double step)
         count(g, SAMPLE_LOST, (int64_t)missing);
 }
 
-int64_t grid_frame(SampleGrid *g, const VideoFrame *f, int64_t arrival, const FramesMissed *missed, double step)
+int64_t grid_frame(SampleGrid *g, const VideoFrame *f, int64_t arrival, const FramesMissed *missed,
+                   double step)
 {
     int64_t busy = 0;
     if (g->begun && f->epoch == g->epoch) {

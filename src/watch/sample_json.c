@@ -4,7 +4,8 @@
  *      "alive":{"score":0.97,"text":"9"},"skull":{"unknown":"black"},
  *      "unsafe":{"found":[{"box":[x,y,width,height],"score":0.8,"label":"KNIFE","track":3}]}}}
  *
- * (without the line breaks). What is 0 or missing is left out, but for a score of -0; skipped signals are, too. */
+ * (without the line breaks). What is 0 or missing is left out, but for a score of -0; skipped
+ * signals are, too. */
 #include <jansson.h>
 #include <math.h>
 #include <string.h>
@@ -15,7 +16,10 @@
 #define MAX_TIME (INT64_C(1) << 53) /* us: 285 years */
 
 static const char *const clock_name[] = {
-    [CLOCK_MEDIA] = "media", [CLOCK_RTCP] = "rtcp", [CLOCK_PDT] = "pdt", [CLOCK_ARRIVAL] = "arrival",
+    [CLOCK_MEDIA] = "media",
+    [CLOCK_RTCP] = "rtcp",
+    [CLOCK_PDT] = "pdt",
+    [CLOCK_ARRIVAL] = "arrival",
 };
 
 const char *clock_text(SampleClock c) { return clock_name[c]; }
@@ -50,7 +54,10 @@ static void add_found(Str *out, const Found *f)
 static void add_seen(Str *out, const Observation *o)
 {
     bool first = true;
-    const struct { const char *key; float v; } score[] = {{"score", o->score}, {"second", o->second}};
+    const struct {
+        const char *key;
+        float v;
+    } score[] = {{"score", o->score}, {"second", o->second}};
     const struct { const char *key; double v; } place[] = {{"x", o->x}, {"y", o->y}};
     for (int i = 0; i < 2; i++) {
         if (is_zero((double)score[i].v))
@@ -86,7 +93,8 @@ void sample_json(Str *out, const Watch *w, const Sample *s)
 {
     str_add(out, "{\"v\":1,\"stream\":");
     json_add_string(out, s->stream);
-    str_addf(out, ",\"epoch\":%d,\"t_us\":%lld,\"frame\":%lld", s->epoch, (long long)s->t, (long long)s->frame);
+    str_addf(out, ",\"epoch\":%d,\"t_us\":%lld,\"frame\":%lld", s->epoch, (long long)s->t,
+             (long long)s->frame);
     if (s->wall)
         str_addf(out, ",\"wall_us\":%lld", (long long)s->wall);
     str_addf(out, ",\"clock\":\"%s\",\"signals\":{", clock_text(s->clock));
@@ -124,7 +132,8 @@ static int bad(const Reader *r, const char *where, const char *what)
 }
 
 /* Leaves *out as it is where the key is missing. */
-static int get_int(const Reader *r, const json_t *from, const char *key, int64_t min, int64_t max, int64_t *out)
+static int get_int(const Reader *r, const json_t *from, const char *key, int64_t min, int64_t max,
+                   int64_t *out)
 {
     const json_t *const v = json_object_get(from, key);
     if (!v)
@@ -311,15 +320,17 @@ static void release(void *root) { json_decref(*(json_t **)root); }
 
 int sample_parse(Arena *a, const Watch *w, const char *line, size_t size, Sample *out, Error *e)
 {
-    /* The tree is freed with an arena of its own, also if `a` runs out of memory and does not return. */
+    /* The tree is freed with an arena of its own, also if `a` runs out of memory and does not
+     * return. */
     Arena *const own = arena_child(a);
     json_t **const root = arena_new_of(own, json_t *);
     arena_defer(own, release, root);
     json_error_t why;
     *root = json_loadb(line, size, JSON_REJECT_DUPLICATES, &why);
     const Reader r = {.arena = a, .error = e};
-    const int code = *root ? get_sample(&r, w, *root, out) :
-                             error_set(e, ERR_INVALID, "no sample: column %d: %s", why.column, why.text);
+    const int code =
+        *root ? get_sample(&r, w, *root, out)
+              : error_set(e, ERR_INVALID, "no sample: column %d: %s", why.column, why.text);
     arena_free(own);
     return code;
 }

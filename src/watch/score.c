@@ -40,9 +40,11 @@ void score_add_record(ScoreList *l, const EventRecord *r)
     }
     intmap_put(&l->open, r->id, l->event.len);
     vec_push(l->arena, &l->event,
-             ((ScoreEvent){.event = r->rule->name, .key = r->key ? arena_strdup(l->arena, r->key) : NULL,
+             ((ScoreEvent){.event = r->rule->name,
+                           .key = r->key ? arena_strdup(l->arena, r->key) : NULL,
                            .value = r->ndata > 0 ? value_text(l->arena, &r->data[0]) : NULL,
-                           .start = (double)r->t_start * 1e-6, .end = (double)NAN}));
+                           .start = (double)r->t_start * 1e-6,
+                           .end = (double)NAN}));
 }
 
 /* A member as text, of numbers, truths and texts; NULL: absent, or null. */
@@ -56,13 +58,16 @@ static const char *member_text(Arena *a, const json_t *line, const char *key)
     return json_is_true(v) ? "true" : json_is_false(v) ? "false" : NULL;
 }
 
-static int read_line(ScoreList *l, const char *path, int number, const char *at, size_t size, Error *e)
+static int read_line(ScoreList *l, const char *path, int number, const char *at, size_t size,
+                     Error *e)
 {
     json_error_t why;
     json_t *const line = json_loadb(at, size, 0, &why);
     if (!line)
         return error_set(e, ERR_INVALID, "%s:%d:%d: %s", path, number, why.column, why.text);
-    const json_t *const start = json_object_get(line, "t_start"), *const end = json_object_get(line, "t_end");
+    const json_t *const start = json_object_get(line, "t_start"), *const end =
+                                                                      json_object_get(line,
+                                                                                      "t_end");
     const ScoreEvent got = {
         .event = member_text(l->arena, line, "event"),
         .key = member_text(l->arena, line, "key"),
@@ -72,7 +77,8 @@ static int read_line(ScoreList *l, const char *path, int number, const char *at,
     };
     json_decref(line);
     if (!got.event || isnan(got.start))
-        return error_set(e, ERR_INVALID, "%s:%d: an event needs \"event\" and \"t_start\"", path, number);
+        return error_set(e, ERR_INVALID, "%s:%d: an event needs \"event\" and \"t_start\"", path,
+                         number);
     vec_push(l->arena, &l->event, got);
     return 0;
 }
@@ -98,7 +104,8 @@ int score_read(ScoreList *l, const char *path, Error *e)
 
 static bool fits(const ScoreEvent *t, const ScoreEvent *f, double tolerance)
 {
-    return strcmp(t->event, f->event) == 0 && text_same(t->key, f->key) && fabs(t->start - f->start) <= tolerance + 1e-9 &&
+    return strcmp(t->event, f->event) == 0 && text_same(t->key, f->key) &&
+           fabs(t->start - f->start) <= tolerance + 1e-9 &&
            (!t->value || text_same(t->value, f->value));
 }
 
@@ -117,7 +124,8 @@ static int by_distance(const void *a, const void *b)
 
 static int by_start(const void *a, const void *b)
 {
-    const ScoreEvent *const p = *(const ScoreEvent *const *)a, *const q = *(const ScoreEvent *const *)b;
+    const ScoreEvent *const p = *(const ScoreEvent *const *)a, *const q =
+                                                                   *(const ScoreEvent *const *)b;
     return p->start < q->start ? -1 : p->start > q->start;
 }
 
@@ -173,13 +181,15 @@ Score score_events(Arena *a, const ScoreList *truth, const ScoreList *found, dou
     }
     if (pair.len > 0)
         qsort(pair.at, (size_t)pair.len, sizeof *pair.at, by_distance);
-    bool *const paired = arena_array_of(a, truth->event.len + 1, bool), *const used = arena_array_of(a, found->event.len + 1, bool);
+    bool *const paired = arena_array_of(a, truth->event.len + 1, bool),
+                *const used = arena_array_of(a, found->event.len + 1, bool);
     for (int i = 0; i < pair.len; i++) {
         const Pair *const p = &pair.at[i];
         if (paired[p->truth] || used[p->found])
             continue;
         paired[p->truth] = used[p->found] = true;
-        count_pair(row_of(&s, truth->event.at[p->truth].event), &truth->event.at[p->truth], &found->event.at[p->found]);
+        count_pair(row_of(&s, truth->event.at[p->truth].event), &truth->event.at[p->truth],
+                   &found->event.at[p->found]);
         count_pair(&s.all, &truth->event.at[p->truth], &found->event.at[p->found]);
     }
     for (int k = 0; k < found->event.len; k++)
@@ -196,5 +206,8 @@ Score score_events(Arena *a, const ScoreList *truth, const ScoreList *found, dou
     return s;
 }
 
-double score_precision(const ScoreRow *r) { return r->found > 0 ? (double)r->matched / r->found : 1; }
+double score_precision(const ScoreRow *r)
+{
+    return r->found > 0 ? (double)r->matched / r->found : 1;
+}
 double score_recall(const ScoreRow *r) { return r->truth > 0 ? (double)r->matched / r->truth : 1; }

@@ -1,9 +1,10 @@
 /* How well do events fit the truth? For `lathe watch test`.
  *
- * The truth is a file of lines {"event": "kill", "key": null, "t_start": 12.5, "t_end": 13.1, "value": 3}, times in seconds
- * of media time; key, t_end and value may be absent. An event found fits one of the truth with the same name and key whose start is
- * at most `tolerance` away, each fits one, the nearest first. With a value in the truth the event's first datum must equal it. Events
- * of which the truth never speaks, by name, are left out. */
+ * The truth is a file of lines {"event": "kill", "key": null, "t_start": 12.5, "t_end": 13.1,
+ * "value": 3}, times in seconds of media time; key, t_end and value may be absent. An event found
+ * fits one of the truth with the same name and key whose start is at most `tolerance` away, each
+ * fits one, the nearest first. With a value in the truth the event's first datum must equal it.
+ * Events of which the truth never speaks, by name, are left out. */
 #ifndef LATHE_WATCH_SCORE_H
 #define LATHE_WATCH_SCORE_H
 
@@ -19,7 +20,8 @@ typedef struct ScoreEvent {
 typedef struct ScoreRow { /* of one event's name */
     const char *event;
     int truth, found, matched;
-    double start_error, max_start_error, end_error; /* seconds: mean, greatest; mean of those that have ends */
+    /* seconds: mean, greatest; mean of those that have ends */
+    double start_error, max_start_error, end_error;
     int nend;
 } ScoreRow;
 

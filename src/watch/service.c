@@ -152,7 +152,8 @@ static int read_watch(const char *path, Paths *paths, WatchFile **out, Error *e)
         return code;
     }
     *out = arena_new_of(a, WatchFile);
-    **out = (WatchFile){.arena = a, .watch = j.watch, .digest = watch_digest(j.watch, paths), .refs = 1};
+    **out = (WatchFile){
+        .arena = a, .watch = j.watch, .digest = watch_digest(j.watch, paths), .refs = 1};
     return 0;
 }
 
@@ -205,7 +206,8 @@ static int64_t read_isolate(const Yaml *y, YamlMap *m)
     const YamlNode *const memory = yaml_get(m, "isolate_memory");
     const double bytes = yaml_number(m, "isolate_memory", (double)ISOLATED_MEMORY, 32e6, 1e12);
     if (memory && !isolate)
-        yaml_fail(y, memory->place, "%s: 'isolate_memory' is for what has 'isolate: true'", m->what);
+        yaml_fail(y, memory->place, "%s: 'isolate_memory' is for what has 'isolate: true'",
+                  m->what);
     return isolate ? llrint(bytes) : 0;
 }
 
@@ -227,7 +229,8 @@ static void read_stream(const Yaml *y, const char *name, const YamlNode *node, S
     if (timeout && s->live.video.read_timeout < 100000)
         yaml_fail(y, timeout->place, "%s: 'timeout' must be at least 100ms", m.what);
     s->live.video.isolate = read_isolate(y, &m);
-    s->live.seed = hash_bytes(name, strlen(name), 1); /* streams that went down together come back apart */
+    /* streams that went down together come back apart */
+    s->live.seed = hash_bytes(name, strlen(name), 1);
     if (s->latency < 1000)
         yaml_fail(y, node->place, "%s: 'latency' must be at least 1ms", m.what);
     if (s->offline && !source_is_file(url))
@@ -243,7 +246,8 @@ static void read_streams(const Yaml *y, const YamlNode *node, ServiceJob *j)
     Service *const s = j->service;
     s->nstream = m.node ? m.node->n : 0;
     if (s->nstream > SERVICE_MAX_STREAMS)
-        yaml_fail(y, node->place, "%d streams; at most %d are possible", s->nstream, SERVICE_MAX_STREAMS);
+        yaml_fail(y, node->place, "%d streams; at most %d are possible", s->nstream,
+                  SERVICE_MAX_STREAMS);
     s->stream = arena_array_of(y->ctx->arena, s->nstream + 1, ServiceStream);
     j->watch = arena_array_of(y->ctx->arena, s->nstream + 1, const char *);
     j->place = arena_array_of(y->ctx->arena, s->nstream + 1, Place);
@@ -251,7 +255,9 @@ static void read_streams(const Yaml *y, const YamlNode *node, ServiceJob *j)
         read_stream(y, read_key(y, node->key[i], "the name of a stream"), node->at[i], j, i);
     for (int i = 0; i < s->nstream; i++)
         if (!j->watch[i] && !j->is_watch)
-            yaml_fail(y, j->place[i], "stream '%s': 'watch' is missing, and the file itself is none", s->stream[i].spec.name);
+            yaml_fail(y, j->place[i],
+                      "stream '%s': 'watch' is missing, and the file itself is none",
+                      s->stream[i].spec.name);
 }
 
 /* What people write into a file, without the end of its line. */
@@ -295,21 +301,24 @@ static const char *sink_url(const Yaml *y, YamlMap *m, SinkKind kind)
     return url;
 }
 
-static void read_sink(const Yaml *y, const char *name, const YamlNode *node, Paths *paths, SinkSpec *out)
+static void read_sink(const Yaml *y, const char *name, const YamlNode *node, Paths *paths,
+                      SinkSpec *out)
 {
     const char *kind[sizeof schemes / sizeof *schemes];
     for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
         kind[i] = schemes[i].kind;
     YamlMap m = yaml_map(y, node, arena_printf(y->ctx->arena, "sink '%s'", name));
     yaml_need(&m, "to");
-    *out = (SinkSpec){.name = name, .kind = (SinkKind)yaml_choice(&m, "to", 0, kind, sizeof kind / sizeof *kind)};
+    *out = (SinkSpec){.name = name,
+                      .kind = (SinkKind)yaml_choice(&m, "to", 0, kind, sizeof kind / sizeof *kind)};
     out->url = sink_url(y, &m, out->kind);
     out->secret = out->kind == SINK_WEBHOOK ? read_secret(y, &m, paths) : NULL;
     out->event = yaml_texts(&m, "events", &out->nevent);
     out->min_severity = yaml_int(&m, "min_severity", 0, 0, 10);
     out->timeout = out->kind == SINK_JSONL ? 0 : yaml_duration(&m, "timeout", 5000000);
     if (out->kind != SINK_JSONL && out->timeout < 100000)
-        yaml_fail(y, yaml_get(&m, "timeout")->place, "%s: 'timeout' must be at least 100ms", m.what);
+        yaml_fail(y, yaml_get(&m, "timeout")->place, "%s: 'timeout' must be at least 100ms",
+                  m.what);
     out->give_up = yaml_duration(&m, "give_up", INT64_C(24) * 3600 * 1000000);
     out->rotate = out->kind == SINK_JSONL ? llrint(yaml_number(&m, "rotate", 0, 0, 1e15)) : 0;
     out->unsynced = out->kind == SINK_JSONL && yaml_flag(&m, "unsynced", false);
@@ -323,7 +332,8 @@ static void read_sink(const Yaml *y, const char *name, const YamlNode *node, Pat
     Error e = {0};
     const int code = sink_check(out, &e);
     if (code != 0)
-        fail(y->ctx, code, "%s:%d:%d: %.900s", y->name, node->place.line, node->place.column, e.message);
+        fail(y->ctx, code, "%s:%d:%d: %.900s", y->name, node->place.line, node->place.column,
+             e.message);
 }
 
 static void read_sinks(const Yaml *y, const YamlNode *node, ServiceJob *j)
@@ -335,7 +345,8 @@ static void read_sinks(const Yaml *y, const YamlNode *node, ServiceJob *j)
         yaml_fail(y, node->place, "%d sinks; at most %d are possible", s->nsink, SERVICE_MAX_SINKS);
     SinkSpec *const out = arena_array_of(y->ctx->arena, s->nsink + 1, SinkSpec);
     for (int i = 0; i < s->nsink; i++)
-        read_sink(y, read_key(y, node->key[i], "the name of a sink"), node->at[i], j->paths, &out[i]);
+        read_sink(y, read_key(y, node->key[i], "the name of a sink"), node->at[i], j->paths,
+                  &out[i]);
     s->sink = out;
 }
 
@@ -362,7 +373,8 @@ static const char *read_by(const ServiceJob *j, const char *path)
 {
     const Service *const s = j->service;
     for (int i = 0; i < s->nstream; i++)
-        if (strcmp(s->stream[i].spec.url, path) == 0 || (j->watch[i] && strcmp(j->watch[i], path) == 0))
+        if (strcmp(s->stream[i].spec.url, path) == 0 ||
+            (j->watch[i] && strcmp(j->watch[i], path) == 0))
             return arena_printf(s->arena, "stream '%s'", s->stream[i].spec.name);
     return NULL;
 }
@@ -379,23 +391,28 @@ static void check_written(const Yaml *y, const ServiceJob *j, const YamlNode *si
         w[n++] = (Written){"'store'", s->store, s->at.store};
     for (int i = 0; i < s->nsink; i++)
         if (s->sink[i].kind == SINK_JSONL)
-            w[n++] = (Written){arena_printf(a, "sink '%s'", s->sink[i].name), s->sink[i].url, sinks->at[i]->place};
+            w[n++] = (Written){arena_printf(a, "sink '%s'", s->sink[i].name), s->sink[i].url,
+                               sinks->at[i]->place};
     for (int i = 1; i < n; i++) {
         const char *other = read_by(j, w[i].path);
         for (int k = 0; k < i && !other; k++)
             other = one_file(a, w[i].path, w[k].path) ? w[k].what : NULL;
         if (other && w[i].place.line > 0)
-            yaml_fail(y, w[i].place, "%s: %s has that file already: %s", w[i].what, other, w[i].path);
+            yaml_fail(y, w[i].place, "%s: %s has that file already: %s", w[i].what, other,
+                      w[i].path);
         if (other)
-            fail(y->ctx, ERR_INVALID, "%s: %s: %s has that file already: %s", y->name, w[i].what, other, w[i].path);
+            fail(y->ctx, ERR_INVALID, "%s: %s: %s has that file already: %s", y->name, w[i].what,
+                 other, w[i].path);
     }
 }
 
 /* Pictures go with records, unless there is no room for any. */
 static void read_evidence(const Yaml *y, YamlMap *service, Service *s)
 {
-    const char *const folder = yaml_text(service, "evidence", arena_printf(y->ctx->arena, "%s.evidence", s->path));
-    const double bytes = yaml_number(service, "evidence_bytes", jpeg_can_encode() ? 1e9 : 0, 0, 1e15);
+    const char *const folder =
+        yaml_text(service, "evidence", arena_printf(y->ctx->arena, "%s.evidence", s->path));
+    const double bytes =
+        yaml_number(service, "evidence_bytes", jpeg_can_encode() ? 1e9 : 0, 0, 1e15);
     s->evidence = bytes > 0 ? beside(y, folder) : NULL;
     s->evidence_bytes = llrint(bytes);
 }
@@ -410,15 +427,23 @@ static Place place_of(YamlMap *m, const char *key)
 static const char *read_name(const Yaml *y, YamlMap *m, const char *key, const char *missing)
 {
     const YamlNode *const n = yaml_get(m, key);
-    return n ? beside(y, not_empty(y, n, arena_printf(y->ctx->arena, "'service': '%s'", key))) : missing ? beside(y, missing) : NULL;
+    return n ? beside(y, not_empty(y, n, arena_printf(y->ctx->arena, "'service': '%s'", key)))
+           : missing ? beside(y, missing)
+                     : NULL;
 }
 
 static void read_settings(const Yaml *y, YamlMap *m, Service *s)
 {
-    s->at = (ServicePlaces){.workers = place_of(m, "workers"), .outbox = place_of(m, "outbox"), .evidence = place_of(m, "evidence"),
-                            .store = place_of(m, "store"), .page = place_of(m, "page"), .clips = place_of(m, "clips"),
-                            .clips_bytes = place_of(m, "clips_bytes"), .clips_ring = place_of(m, "clips_ring"),
-                            .clips_pending = place_of(m, "clips_pending"), .page_names = place_of(m, "page_names")};
+    s->at = (ServicePlaces){.workers = place_of(m, "workers"),
+                            .outbox = place_of(m, "outbox"),
+                            .evidence = place_of(m, "evidence"),
+                            .store = place_of(m, "store"),
+                            .page = place_of(m, "page"),
+                            .clips = place_of(m, "clips"),
+                            .clips_bytes = place_of(m, "clips_bytes"),
+                            .clips_ring = place_of(m, "clips_ring"),
+                            .clips_pending = place_of(m, "clips_pending"),
+                            .page_names = place_of(m, "page_names")};
     s->workers = yaml_int(m, "workers", 0, 1, 1024);
     s->outbox = read_name(y, m, "outbox", arena_printf(y->ctx->arena, "%s.outbox", s->path));
     read_evidence(y, m, s);
@@ -426,11 +451,14 @@ static void read_settings(const Yaml *y, YamlMap *m, Service *s)
     s->clips = read_name(y, m, "clips", NULL);
     s->clips_bytes = llrint(yaml_number(m, "clips_bytes", (double)CLIPS_MAX_BYTES, 1e6, 1e15));
     s->clips_ring = llrint(yaml_number(m, "clips_ring", (double)CLIPS_RING_BYTES, 1e5, 1e12));
-    s->clips_pending = llrint(yaml_number(m, "clips_pending", (double)CLIPS_PENDING_BYTES, 1e5, 1e12));
+    s->clips_pending =
+        llrint(yaml_number(m, "clips_pending", (double)CLIPS_PENDING_BYTES, 1e5, 1e12));
     static const char *const of_clips[] = {"clips_bytes", "clips_ring", "clips_pending"};
     for (int i = 0; i < 3 && !s->clips; i++)
         if (yaml_get(m, of_clips[i]))
-            yaml_fail(y, place_of(m, of_clips[i]), "'service': '%s' is of clips, and there is no 'clips', a folder for them", of_clips[i]);
+            yaml_fail(y, place_of(m, of_clips[i]),
+                      "'service': '%s' is of clips, and there is no 'clips', a folder for them",
+                      of_clips[i]);
     s->page = yaml_text(m, "page", NULL);
     s->page_name = yaml_texts(m, "page_names", &s->npage_name);
 }
@@ -440,7 +468,9 @@ static void service_job(Context *ctx, void *arg)
     ServiceJob *const j = arg;
     const Yaml y = yaml_read(ctx, j->service->path);
     YamlMap m = yaml_map(&y, y.root, "the file");
-    static const char *const of_watch[] = {"watch", "model", "region", "signal", "event", "spotlight"}; /* config.h reads these */
+    /* config.h reads these */
+    static const char *const of_watch[] = {"watch",  "model", "region",
+                                           "signal", "event", "spotlight"};
     for (size_t i = 0; i < sizeof of_watch / sizeof *of_watch; i++)
         j->is_watch = yaml_get(&m, of_watch[i]) || j->is_watch;
     const YamlNode *const sinks = j->sinks = yaml_get(&m, "sinks");
@@ -460,7 +490,8 @@ static WatchFile *take_over(WatchFile *f, const Service *before)
 {
     for (int i = -1; before && i < before->nstream; i++) {
         WatchFile *const old = i < 0 ? before->own : before->stream[i].file;
-        if (!old || strcmp(old->watch->path, f->watch->path) != 0 || memcmp(&old->digest, &f->digest, sizeof f->digest) != 0)
+        if (!old || strcmp(old->watch->path, f->watch->path) != 0 ||
+            memcmp(&old->digest, &f->digest, sizeof f->digest) != 0)
             continue;
         watch_file_unref(f);
         return watch_file_ref(old);

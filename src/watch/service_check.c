@@ -47,9 +47,12 @@ static int check_sink(const Service *s, const SinkSpec *sink, const YamlNode *no
     const YamlNode *const events = at >= 0 ? node->at[at] : NULL;
     for (int i = 0; events && i < sink->nevent; i++)
         if (!is_told(s, sink->event[i]))
-            return refuse(s, events->n > i ? events->at[i]->place : events->place,
-                          arena_printf(s->arena, "sink '%s': 'events': no watch of these streams has an event '%s'%s", sink->name,
-                                       sink->event[i], some_events(s)), e);
+            return refuse(
+                s, events->n > i ? events->at[i]->place : events->place,
+                arena_printf(s->arena,
+                             "sink '%s': 'events': no watch of these streams has an event '%s'%s",
+                             sink->name, sink->event[i], some_events(s)),
+                e);
     return 0;
 }
 
@@ -63,9 +66,14 @@ static int check_spotlight(const Service *s, const Place *stream, Error *e)
         if (!spec->watch->spotlight)
             continue;
         if (first && first->offline != spec->offline)
-            return refuse(s, stream[i],
-                          arena_printf(s->arena, "stream '%s': files that are read as fast as can be (offline) and streams that play by the "
-                                       "clock cannot share one spotlight, and '%s' is of the other kind", spec->name, first->name), e);
+            return refuse(
+                s, stream[i],
+                arena_printf(s->arena,
+                             "stream '%s': files that are read as fast as can be (offline) and "
+                             "streams that play by the "
+                             "clock cannot share one spotlight, and '%s' is of the other kind",
+                             spec->name, first->name),
+                e);
         first = first ? first : spec;
     }
     return 0;
@@ -78,8 +86,12 @@ static int check_clips(const Service *s, const Place *stream, Error *e)
         const StreamSpec *const spec = &s->stream[i].spec;
         if (spec->live.video.isolate > 0 && clip_plan_wanted(spec->watch))
             return refuse(s, stream[i],
-                          arena_printf(s->arena, "stream '%s': no clips can be cut of a stream with 'isolate: true', and events of its watch "
-                                       "have a 'clip'", spec->name), e);
+                          arena_printf(s->arena,
+                                       "stream '%s': no clips can be cut of a stream with "
+                                       "'isolate: true', and events of its watch "
+                                       "have a 'clip'",
+                                       spec->name),
+                          e);
     }
     return 0;
 }

@@ -5,8 +5,8 @@
 #include "watch/service.h"
 #include "watch/yaml.h"
 
-/* ERR_INVALID: a sink names what nothing is told of, or streams cannot share their spotlight. `sinks`: the section, NULL:
- * there is none; stream: where each stands. */
+/* ERR_INVALID: a sink names what nothing is told of, or streams cannot share their spotlight.
+ * `sinks`: the section, NULL: there is none; stream: where each stands. */
 int service_check(const Service *s, const YamlNode *sinks, const Place *stream, Error *e);
 
 #endif

@@ -9,7 +9,8 @@
 #include "watch/pattern.h"
 #include "watch/telling.h"
 
-/* A stream as the engine has it. What it needs lives as long as it runs, whatever becomes of the file. */
+/* A stream as the engine has it. What it needs lives as long as it runs, whatever becomes of the
+ * file. */
 typedef struct Running {
     Arena *arena;
     StreamSpec spec;
@@ -59,7 +60,8 @@ static void on_system(void *arg, const SystemRecord *record)
 }
 
 /* The outbox has it. */
-static void told_event(void *arg, const EventRecord *record, int64_t latency, const char *json, size_t size)
+static void told_event(void *arg, const EventRecord *record, int64_t latency, const char *json,
+                       size_t size)
 {
     const ServiceRun *const r = arg;
     Page *const page = r->page;
@@ -85,7 +87,8 @@ static bool behind(void *arg)
     return telling_full(r->telling);
 }
 
-static void on_judged(void *arg, const Watch *w, const Sample *s, const Reading *reading, const Frame *f)
+static void on_judged(void *arg, const Watch *w, const Sample *s, const Reading *reading,
+                      const Frame *f)
 {
     const ServiceRun *const r = arg;
     if (r->store)
@@ -113,9 +116,9 @@ static int find(const ServiceRun *r, const char *name)
 static bool same_stream(const Running *r, const ServiceStream *s)
 {
     const VideoOptions *const x = &r->spec.live.video, *const y = &s->spec.live.video;
-    return r->file == s->file && strcmp(r->spec.url, s->spec.url) == 0 && r->spec.latency == s->spec.latency &&
-           r->spec.offline == s->spec.offline && r->spec.all == s->spec.all && x->keyframes == y->keyframes &&
-           x->isolate == y->isolate &&
+    return r->file == s->file && strcmp(r->spec.url, s->spec.url) == 0 &&
+           r->spec.latency == s->spec.latency && r->spec.offline == s->spec.offline &&
+           r->spec.all == s->spec.all && x->keyframes == y->keyframes && x->isolate == y->isolate &&
            x->open_timeout == y->open_timeout && x->read_timeout == y->read_timeout;
 }
 
@@ -146,7 +149,8 @@ static void free_departed(ServiceRun *r, bool all)
     r->departed.len = n;
 }
 
-/* Store and board know a watch by its address, and records name it: it stays until all of them were told. */
+/* Store and board know a watch by its address, and records name it: it stays until all of them were
+ * told. */
 static void retire(ServiceRun *r, Running *was)
 {
     const Departed d = {*was, telling_mark(r->telling)};
@@ -157,8 +161,8 @@ static void retire(ServiceRun *r, Running *was)
     vec_push(r->arena, &r->departed, d);
 }
 
-/* Those that change between files as fast as can be and the clock begin anew, and could not join a spotlight one by one while the
- * others still go by the other clock: all of them leave first. */
+/* Those that change between files as fast as can be and the clock begin anew, and could not join a
+ * spotlight one by one while the others still go by the other clock: all of them leave first. */
 static bool changes_clock(const Running *r, const StreamSpec *next)
 {
     return r->spec.offline != next->offline && r->spec.watch->spotlight && next->watch->spotlight;
@@ -171,7 +175,8 @@ static void remove_missing(ServiceRun *r, const Service *next, ServiceChange *ou
         Running *const s = &r->running.at[i];
         const StreamSpec *as = NULL;
         for (int k = 0; k < next->nstream && !as; k++)
-            as = strcmp(next->stream[k].spec.name, s->spec.name) == 0 ? &next->stream[k].spec : NULL;
+            as =
+                strcmp(next->stream[k].spec.name, s->spec.name) == 0 ? &next->stream[k].spec : NULL;
         if (as && !changes_clock(s, as)) {
             r->running.at[n++] = *s;
             continue;
@@ -193,7 +198,8 @@ static int bring_in(ServiceRun *r, const ServiceStream *s, ServiceChange *out, E
         return 0;
     }
     Running next = running_new(s);
-    const int code = at >= 0 ? engine_edit(r->engine, &next.spec, e) : engine_add(r->engine, &next.spec, e);
+    const int code =
+        at >= 0 ? engine_edit(r->engine, &next.spec, e) : engine_add(r->engine, &next.spec, e);
     if (code != 0) {
         running_free(&next);
         out->failed++;
@@ -218,7 +224,8 @@ static int apply(ServiceRun *r, const Service *next, ServiceChange *out, Error *
         Error why = {0};
         const int code = bring_in(r, &next->stream[i], out, &why);
         if (code != 0 && first == 0)
-            first = error_set(e, code, "stream '%s': %.900s", next->stream[i].spec.name, why.message);
+            first =
+                error_set(e, code, "stream '%s': %.900s", next->stream[i].spec.name, why.message);
     }
     free_departed(r, false);
     return first;
@@ -249,8 +256,18 @@ static int start_page(ServiceRun *r, Error *e)
 {
     const Service *const s = r->now;
     Page *page = NULL;
-    const int code = page_open(&(PageOptions){.address = s->page, .nname = s->npage_name, .name = s->page_name, .engine = r->engine,
-                                              .board = r->board, .store = r->store, .store_path = s->store, .telling = r->telling, .evidence = s->evidence, .clips = s->clips, .cutting = r->clips}, &page, e);
+    const int code = page_open(&(PageOptions){.address = s->page,
+                                              .nname = s->npage_name,
+                                              .name = s->page_name,
+                                              .engine = r->engine,
+                                              .board = r->board,
+                                              .store = r->store,
+                                              .store_path = s->store,
+                                              .telling = r->telling,
+                                              .evidence = s->evidence,
+                                              .clips = s->clips,
+                                              .cutting = r->clips},
+                               &page, e);
     r->page = page;
     if (code == 0)
         name_sinks(r, s);
@@ -287,24 +304,41 @@ static int start(ServiceRun *r, Error *e)
 {
     int code = read_service(r, &r->now, e);
     if (code == 0 && r->now->nstream == 0)
-        code = error_set(e, ERR_INVALID, "%s: no 'streams' in it: name a video to watch, or add some", r->path);
+        code = error_set(e, ERR_INVALID,
+                         "%s: no 'streams' in it: name a video to watch, or add some", r->path);
     if (code == 0)
         code = start_sinks(r, r->now, e);
     if (code == 0 && r->now->evidence)
-        code = blame(r, r->now->at.evidence, evidence_open(r->now->evidence, r->now->evidence_bytes, &r->evidence, e), e);
+        code = blame(r, r->now->at.evidence,
+                     evidence_open(r->now->evidence, r->now->evidence_bytes, &r->evidence, e), e);
     if (code != 0)
         return code;
     if (r->now->clips)
-        code = blame(r, r->now->at.clips, clips_open(&(ClipsOptions){.folder = r->now->clips, .max_bytes = r->now->clips_bytes, .ring_bytes = r->now->clips_ring,
-                                                                     .pending_bytes = r->now->clips_pending, .told = r->opt.clip, .arg = r->opt.arg},
-                                                     &r->clips, e), e);
+        code = blame(r, r->now->at.clips,
+                     clips_open(&(ClipsOptions){.folder = r->now->clips,
+                                                .max_bytes = r->now->clips_bytes,
+                                                .ring_bytes = r->now->clips_ring,
+                                                .pending_bytes = r->now->clips_pending,
+                                                .told = r->opt.clip,
+                                                .arg = r->opt.arg},
+                                &r->clips, e),
+                     e);
     if (code == 0 && r->now->store)
-        code = blame(r, r->now->at.store, store_open(r->now->store, &(StoreOptions){0}, &r->store, e), e);
+        code = blame(r, r->now->at.store,
+                     store_open(r->now->store, &(StoreOptions){0}, &r->store, e), e);
     if (code != 0)
         return code;
     r->board = r->now->page ? board_new() : NULL;
-    const EngineOptions opt = {.workers = r->now->workers, .evidence = r->evidence, .clips = r->clips, .nets = r->opt.nets, .event = on_event,
-                               .system = on_system, .behind = behind, .sample = r->opt.sample ? on_sample : NULL, .judged = r->store || r->board ? on_judged : NULL, .arg = r};
+    const EngineOptions opt = {.workers = r->now->workers,
+                               .evidence = r->evidence,
+                               .clips = r->clips,
+                               .nets = r->opt.nets,
+                               .event = on_event,
+                               .system = on_system,
+                               .behind = behind,
+                               .sample = r->opt.sample ? on_sample : NULL,
+                               .judged = r->store || r->board ? on_judged : NULL,
+                               .arg = r};
     ServiceChange ignored = {0};
     code = engine_new(&opt, &r->engine, e);
     if (code == 0 && r->now->page)
@@ -349,7 +383,8 @@ static bool same_page_names(const Service *a, const Service *b)
 static int check_fixed(const ServiceRun *r, const Service *next, Error *e)
 {
     const Service *const now = r->now;
-    const struct { const char *name; bool same; Place at; } fixed[] = {
+    const struct { const char *name; bool same; Place at;
+    } fixed[] = {
         {"workers", next->workers == now->workers, next->at.workers},
         {"store", text_same(next->store, now->store), next->at.store},
         {"page", text_same(next->page, now->page), next->at.page},
@@ -359,17 +394,26 @@ static int check_fixed(const ServiceRun *r, const Service *next, Error *e)
         {"clips_ring", next->clips_ring == now->clips_ring, next->at.clips_ring},
         {"clips_pending", next->clips_pending == now->clips_pending, next->at.clips_pending},
         {"outbox", !r->sinks || strcmp(next->outbox, now->outbox) == 0, next->at.outbox},
-        {"evidence", text_same(next->evidence, now->evidence) && next->evidence_bytes == now->evidence_bytes, next->at.evidence},
+        {"evidence",
+         text_same(next->evidence, now->evidence) && next->evidence_bytes == now->evidence_bytes,
+         next->at.evidence},
     };
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
         if (!fixed[i].same && fixed[i].at.line > 0)
-            return blame(r, fixed[i].at, error_set(e, ERR_UNSUPPORTED, "'%s' cannot be changed while it runs: start it again", fixed[i].name), e);
+            return blame(r, fixed[i].at,
+                         error_set(e, ERR_UNSUPPORTED,
+                                   "'%s' cannot be changed while it runs: start it again",
+                                   fixed[i].name),
+                         e);
         else if (!fixed[i].same)
-            return error_set(e, ERR_UNSUPPORTED, "%s: '%s' cannot be changed while it runs: start it again", r->path, fixed[i].name);
+            return error_set(e, ERR_UNSUPPORTED,
+                             "%s: '%s' cannot be changed while it runs: start it again", r->path,
+                             fixed[i].name);
     return 0;
 }
 
-static bool is_among(const Service *s, const SinkSpec *sink, bool (*alike)(const SinkSpec *a, const SinkSpec *b))
+static bool is_among(const Service *s, const SinkSpec *sink,
+                     bool (*alike)(const SinkSpec *a, const SinkSpec *b))
 {
     for (int i = 0; i < s->nsink; i++)
         if (alike(&s->sink[i], sink))
@@ -377,7 +421,10 @@ static bool is_among(const Service *s, const SinkSpec *sink, bool (*alike)(const
     return false;
 }
 
-static bool same_name(const SinkSpec *a, const SinkSpec *b) { return strcmp(a->name, b->name) == 0; }
+static bool same_name(const SinkSpec *a, const SinkSpec *b)
+{
+    return strcmp(a->name, b->name) == 0;
+}
 
 static void count_sinks(const Service *now, const Service *next, ServiceChange *out)
 {
@@ -392,7 +439,8 @@ static void count_sinks(const Service *now, const Service *next, ServiceChange *
 
 static int change_sinks(ServiceRun *r, const Service *next, ServiceChange *out, Error *e)
 {
-    const int code = r->sinks ? sinks_change(r->sinks, next->nsink, next->sink, e) : start_sinks(r, next, e);
+    const int code =
+        r->sinks ? sinks_change(r->sinks, next->nsink, next->sink, e) : start_sinks(r, next, e);
     if (code == 0)
         count_sinks(r->now, next, out);
     return code;
@@ -425,7 +473,10 @@ const Service *service_now(const ServiceRun *r) { return r->now; }
 Sinks *service_sinks(ServiceRun *r) { return r->sinks; }
 Clips *service_clips(ServiceRun *r) { return r->clips; }
 Store *service_store(ServiceRun *r) { return r->store; }
-TellingCounts service_telling(const ServiceRun *r) { return r->telling ? telling_counts(r->telling) : r->told; }
+TellingCounts service_telling(const ServiceRun *r)
+{
+    return r->telling ? telling_counts(r->telling) : r->told;
+}
 int service_port(const ServiceRun *r) { return r->page ? page_port(r->page) : 0; }
 
 const char *service_address(ServiceRun *r)
@@ -433,7 +484,8 @@ const char *service_address(ServiceRun *r)
     const char *const page = r->now->page, *const colon = page ? strrchr(page, ':') : NULL;
     if (!r->page)
         return NULL;
-    return arena_printf(r->arena, "%.*s:%d", colon ? (int)(colon - page) : 9, colon ? page : "127.0.0.1", page_port(r->page));
+    return arena_printf(r->arena, "%.*s:%d", colon ? (int)(colon - page) : 9,
+                        colon ? page : "127.0.0.1", page_port(r->page));
 }
 
 void service_drain(ServiceRun *r, int64_t timeout)

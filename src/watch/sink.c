@@ -48,7 +48,10 @@ static OutboxAdd add_of(Sinks *s, Arena *a, const SinkRecord *r)
         if (sink_wants(s->sink[i], r))
             number[n++] = sink_number(s->sink[i]);
     pthread_mutex_unlock(&s->lock);
-    return (OutboxAdd){.record = r, .key = key_of(r), .n = n, .sink = arena_dup(a, number, (size_t)n * sizeof *number)};
+    return (OutboxAdd){.record = r,
+                       .key = key_of(r),
+                       .n = n,
+                       .sink = arena_dup(a, number, (size_t)n * sizeof *number)};
 }
 
 static int lose(Sinks *s, int n, const Error *why)
@@ -73,8 +76,11 @@ int sinks_add(Sinks *s, int n, const SinkRecord *r, Error *e)
     int nadd = 0, first = 0;
     for (int i = 0; i < n; i++) {
         if (r[i].size > SINK_MAX_RECORD)
-            first = lose(s, 1, (error_set(&why, ERR_INVALID, "a record of %s has %zu bytes; sinks take %d", r[i].event, r[i].size,
-                                          SINK_MAX_RECORD), &why));
+            first =
+                lose(s, 1,
+                     (error_set(&why, ERR_INVALID, "a record of %s has %zu bytes; sinks take %d",
+                                r[i].event, r[i].size, SINK_MAX_RECORD),
+                      &why));
         else
             add[nadd] = add_of(s, a, &r[i]);
         nadd += r[i].size <= SINK_MAX_RECORD && add[nadd].n > 0;
@@ -163,7 +169,8 @@ int sinks_change(Sinks *s, int n, const SinkSpec *spec, Error *e)
     for (int i = 0; i < ngone; i++)
         sink_stop(gone[i]);
     if (ngone > 0)
-        outbox_flush(s->outbox); /* what they delivered is not to be delivered again by who follows them */
+        /* what they delivered is not to be delivered again by who follows them */
+        outbox_flush(s->outbox);
     pthread_mutex_lock(&s->lock);
     s->n = n;
     memcpy(s->sink, sink, (size_t)n * sizeof *sink);
@@ -240,7 +247,8 @@ void sinks_close(Sinks *s, int64_t timeout)
 SinkCounts sinks_counts(Sinks *s, int sink)
 {
     pthread_mutex_lock(&s->lock);
-    const SinkCounts c = sink >= 0 && sink < s->n ? sink_counts_now(s->sink[sink]) : (SinkCounts){0};
+    const SinkCounts c =
+        sink >= 0 && sink < s->n ? sink_counts_now(s->sink[sink]) : (SinkCounts){0};
     pthread_mutex_unlock(&s->lock);
     return c;
 }

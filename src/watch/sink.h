@@ -1,18 +1,21 @@
 /* Where records go: a file, a webhook, MQTT, NATS, by way of an outbox on disk.
  *
- *     record -> outbox (a row for each sink that wants it, committed) -> thread of the sink -> acknowledged -> row gone
+ *     record -> outbox (a row for each sink that wants it, committed) -> thread of the sink ->
+ * acknowledged -> row gone
  *
- * **At least once**: records are on disk before sinks_add returns (what comes while one commit is written goes
- * into the next, together), and leave it when the other side has acknowledged them. After a crash, what was not
- * acknowledged is sent again, the same to the byte.
+ * **At least once**: records are on disk before sinks_add returns (what comes while one commit is
+ * written goes into the next, together), and leave it when the other side has acknowledged them.
+ * After a crash, what was not acknowledged is sent again, the same to the byte.
  *
- * **Order** is kept per key, (stream, event): what follows a record that could not be delivered yet waits for
- * it; other keys do not. Records that tell the state of a stream are one key, whatever their names.
+ * **Order** is kept per key, (stream, event): what follows a record that could not be delivered yet
+ * waits for it; other keys do not. Records that tell the state of a stream are one key, whatever
+ * their names.
  *
- * **Retries**: 0.5 s, doubled up to 60 s, plus up to a quarter by chance, or what Retry-After says (at most an
- * hour); where there is no connection nothing is tried until there is one. What the other side refuses for
- * good (4xx but 408 and 429), or what has failed and is older than `give_up`, goes to the dead letters, which
- * stay in the outbox for people to see: the last SINK_DEAD_KEPT of each sink; all are counted. */
+ * **Retries**: 0.5 s, doubled up to 60 s, plus up to a quarter by chance, or what Retry-After says
+ * (at most an hour); where there is no connection nothing is tried until there is one. What the
+ * other side refuses for good (4xx but 408 and 429), or what has failed and is older than
+ * `give_up`, goes to the dead letters, which stay in the outbox for people to see: the last
+ * SINK_DEAD_KEPT of each sink; all are counted. */
 #ifndef LATHE_WATCH_SINK_H
 #define LATHE_WATCH_SINK_H
 
@@ -37,15 +40,20 @@ typedef struct SinkSpec { /* of the service's file (service.h); copied */
      * nats(s)://[user:password@]host[:port] [/subject.prefix]. Without a prefix: lathe */
     const char *url;
     const char *
-        secret; /* webhook: key of HMAC-SHA256, header X-Lathe-Signature: sha256=HEX of the body. NULL: none */
-    const char *ca;          /* PEM file of who signs the other side's certificate; NULL: those of the system */
+        /* webhook: key of HMAC-SHA256, header X-Lathe-Signature: sha256=HEX of the body. NULL:
+         * none */
+            secret;
+    /* PEM file of who signs the other side's certificate; NULL: those of the system */
+    const char *ca;
     int nevent;
     const char *const *event; /* names, with * as a wild card; none: all */
     int min_severity;
     int64_t timeout;         /* us of one attempt; 0: 5 s */
     int64_t give_up;         /* us after which a record is dead; 0: never */
-    int64_t rotate;          /* bytes of a JSONL file, before which it is renamed and a new one begun; 0: never */
-    bool unsynced;           /* JSONL: acknowledged once written; else once it is on disk (fdatasync) */
+    /* bytes of a JSONL file, before which it is renamed and a new one begun; 0: never */
+    int64_t rotate;
+    /* JSONL: acknowledged once written; else once it is on disk (fdatasync) */
+    bool unsynced;
 } SinkSpec;
 
 bool sink_same(const SinkSpec *a, const SinkSpec *b); /* in everything */
@@ -54,12 +62,15 @@ typedef struct SinkRecord {
     const char *stream, *event;
     uint64_t id;
     int rev, severity;
-    bool state;              /* tells what state the stream is in, or "" all of them: MQTT keeps it (retained) */
-    const char *json; size_t size; /* the record's line, without the newline; at most SINK_MAX_RECORD */
+    /* tells what state the stream is in, or "" all of them: MQTT keeps it (retained) */
+    bool state;
+    /* the record's line, without the newline; at most SINK_MAX_RECORD */
+    const char *json; size_t size;
 } SinkRecord;
 
 typedef struct SinkCounts {
-    int64_t waiting, delivered, attempts, failures; /* attempts of records; failures: those, and connections */
+    /* attempts of records; failures: those, and connections */
+    int64_t waiting, delivered, attempts, failures;
     int64_t dead;        /* dead letters on disk when the sink began, and since */
     int64_t oldest;      /* age of the first that waits, us */
     bool connected;      /* MQTT and NATS: now; others: the last attempt went well */
@@ -67,34 +78,42 @@ typedef struct SinkCounts {
 } SinkCounts;
 
 typedef struct OutboxCounts {
-    int64_t added, failed; /* records: taken, and not taken because the outbox could not be written */
+    /* records: taken, and not taken because the outbox could not be written */
+    int64_t added, failed;
     int64_t
-        rows; /* waiting and dead of sinks that are no more named: they stay, and go on if it comes back */
+        /* waiting and dead of sinks that are no more named: they stay, and go on if it comes
+         * back */
+            rows;
     int64_t bytes;       /* of the files */
     char error[256];     /* the last; "" */
 } OutboxCounts;
 
 typedef struct Sinks Sinks;
 
-/* `path`: of the outbox (SQLite), made if it is not there. ERR_IO: it cannot be read or written, or another
- * process has it; ERR_INVALID: it is damaged or something else, or a spec is wrong; ERR_UNSUPPORTED: this
- * build has no such sink. */
+/* `path`: of the outbox (SQLite), made if it is not there. ERR_IO: it cannot be read or written, or
+ * another process has it; ERR_INVALID: it is damaged or something else, or a spec is wrong;
+ * ERR_UNSUPPORTED: this build has no such sink. */
 int sinks_open(const char *path, int n, const SinkSpec *spec, Sinks **out, Error *e);
-/* Other sinks from now on; those whose spec is the same go on undisturbed. On an error all is as before. */
+/* Other sinks from now on; those whose spec is the same go on undisturbed. On an error all is as
+ * before. */
 int sinks_change(Sinks *s, int n, const SinkSpec *spec, Error *e);
 /* Returns when nothing waits, or the time (us) is over. Nobody adds or changes any more. */
 void sinks_drain(const Sinks *s, int64_t timeout);
-/* Delivers what it can until `timeout` (us), then closes; the rest waits on disk. Nobody else uses `s` any
- * more. */
+/* Delivers what it can until `timeout` (us), then closes; the rest waits on disk. Nobody else uses
+ * `s` any more. */
 void sinks_close(Sinks *s, int64_t timeout);
-/* From any thread: n records, in their order, in one commit. ERR_IO: the outbox cannot be written (disk full),
- * ERR_INVALID: one is too long; what could not be added is lost for the sinks, and counted. */
+/* From any thread: n records, in their order, in one commit. ERR_IO: the outbox cannot be written
+ * (disk full), ERR_INVALID: one is too long; what could not be added is lost for the sinks, and
+ * counted. */
 int sinks_add(Sinks *s, int n, const SinkRecord *r, Error *e);
 typedef struct SinksTrouble {
     int64_t lost;        /* records that were lost so.. */
     char why[256];       /* ..and the last reason; "" */
-    int64_t renewed;     /* times at which the outbox's file had been removed, and was written anew, with all that was in it */
-    bool displaced;      /* another file stands in its place: what waits goes on, but will not survive the process.. */
+    /* times at which the outbox's file had been removed, and was written anew, with all that was in
+     * it */
+    int64_t renewed;
+    /* another file stands in its place: what waits goes on, but will not survive the process.. */
+    bool displaced;
     char displaced_why[256]; /* ..or why it could not be written anew */
 } SinksTrouble;
 SinksTrouble sinks_trouble(Sinks *s); /* quick */

@@ -4,9 +4,10 @@
  *        ^                                             │ the link broke
  *        └──────────── after a while <─────────────────┘
  *
- * Where a link breaks under records, one of them may be what broke it (a message over a broker's limit). So
- * the next link gets one record at a time until something was acknowledged, and a link that breaks under a
- * single record counts as a failure of that record: its key waits, the others go on. */
+ * Where a link breaks under records, one of them may be what broke it (a message over a broker's
+ * limit). So the next link gets one record at a time until something was acknowledged, and a link
+ * that breaks under a single record counts as a failure of that record: its key waits, the others
+ * go on. */
 #include "watch/sink_parts.h"
 
 #include <poll.h>
@@ -20,7 +21,8 @@
 #include "watch/sink_order.h"
 
 enum { WINDOW_MAX = 64, ROWS = 256 };
-static const int64_t RETRY_MIN = 500000, RETRY_MAX = 60000000, RETRY_AFTER_MAX = 3600000000, GRACE = 2000000;
+static const int64_t RETRY_MIN = 500000, RETRY_MAX = 60000000, RETRY_AFTER_MAX = 3600000000,
+                     GRACE = 2000000;
 
 typedef struct Run { /* the thread's own */
     Sink *s;
@@ -41,7 +43,8 @@ typedef struct Run { /* the thread's own */
 void sink_pause(int wake, int fd, int64_t timeout)
 {
     struct pollfd p[] = {{.fd = wake, .events = POLLIN}, {.fd = fd, .events = POLLIN}};
-    const struct timespec t = {.tv_sec = timeout / SINK_SECOND, .tv_nsec = timeout % SINK_SECOND * 1000};
+    const struct timespec t = {.tv_sec = timeout / SINK_SECOND,
+                               .tv_nsec = timeout % SINK_SECOND * 1000};
     uint64_t count;
     if (ppoll(p, fd < 0 ? 1 : 2, &t, NULL) > 0 && (p[0].revents & POLLIN))
         (void)!read(wake, &count, sizeof count);
@@ -64,7 +67,8 @@ static int64_t backoff(Run *r, int n)
 
 /* ---- counting ---- */
 
-static void count(Sink *s, int64_t attempts, int64_t failures, int64_t delivered, int64_t dead, const char *why)
+static void count(Sink *s, int64_t attempts, int64_t failures, int64_t delivered, int64_t dead,
+                  const char *why)
 {
     pthread_mutex_lock(&s->lock);
     s->counts.attempts += attempts;
@@ -146,7 +150,8 @@ static void bury_old(Run *r, const char *why)
 {
     Sink *const s = r->s;
     const int64_t oldest = s->spec.give_up > 0 ? outbox_oldest(s->outbox, s->number) : 0;
-    if (oldest == 0 || oldest >= wall_now() - s->spec.give_up) /* as nearly always, and quickly told */
+    if (oldest == 0 ||
+        oldest >= wall_now() - s->spec.give_up) /* as nearly always, and quickly told */
         return;
     char text[OUTBOX_WHY];
     OutboxRow row[ROWS];
@@ -155,7 +160,8 @@ static void bury_old(Run *r, const char *why)
     snprintf(text, sizeof text, "too old: %.*s", (int)sizeof text - 10, why);
     do {
         outbox_flush(s->outbox); /* or rows would be seen that are settled */
-        if (outbox_before(s->outbox, s->number, wall_now() - s->spec.give_up, ROWS, row, &n, &e) != 0)
+        if (outbox_before(s->outbox, s->number, wall_now() - s->spec.give_up, ROWS, row, &n, &e) !=
+            0)
             return;
         for (int i = 0; i < n; i++) {
             outbox_dead(s->outbox, s->number, row[i].seq, 0, text, &s->stop);
@@ -188,7 +194,8 @@ static void go_away(Run *r, const char *why)
     bury_old(r, why);
 }
 
-/* Verdicts, in the order of sending: within a key a later one is not looked at before the earlier. */
+/* Verdicts, in the order of sending: within a key a later one is not looked at before the
+ * earlier. */
 static void collect(Run *r)
 {
     const int64_t late = machine_now() - r->s->spec.timeout - GRACE;
@@ -279,7 +286,8 @@ static bool send_fresh(Run *r)
         if (!atomic_exchange(&r->s->came, false))
             return false;
         r->at = r->nrow = 0;
-        if (outbox_rows(r->s->outbox, r->s->number, r->order.cursor, ROWS, r->row, &r->nrow, &e) != 0) {
+        if (outbox_rows(r->s->outbox, r->s->number, r->order.cursor, ROWS, r->row, &r->nrow, &e) !=
+            0) {
             atomic_store(&r->s->came, true);
             go_away(r, e.message);
             return false;
@@ -295,8 +303,8 @@ static bool send_fresh(Run *r)
     return !order_fresh(&r->order, row.key, row.seq) || send_row(r, row.key, row.seq);
 }
 
-/* Keys that are behind first, but for a quarter of the window: others must not wait for many that are in
- * trouble. */
+/* Keys that are behind first, but for a quarter of the window: others must not wait for many that
+ * are in trouble. */
 static void fill(Run *r)
 {
     const int window = r->one_by_one ? 1 : r->s->kind->window;
@@ -344,7 +352,9 @@ void *sink_deliver(void *arg)
         count(s, 0, 1, 0, 0, "out of memory: nothing is delivered");
         return NULL;
     }
-    *r = (Run){.s = s, .order.ordered = s->kind->ordered, .random = (uint64_t)wall_now() ^ (uint64_t)(uintptr_t)r};
+    *r = (Run){.s = s,
+               .order.ordered = s->kind->ordered,
+               .random = (uint64_t)wall_now() ^ (uint64_t)(uintptr_t)r};
     while (!atomic_load(&s->stop)) {
         Error e;
         bool broken = false;

@@ -21,8 +21,10 @@ static const SinkLinkKind *const kinds[] = {
     [SINK_NATS] = &sink_nats,
 #endif
 };
-static const char *const kind_names[] = {
-    [SINK_JSONL] = "JSONL", [SINK_WEBHOOK] = "webhooks", [SINK_MQTT] = "MQTT", [SINK_NATS] = "NATS"};
+static const char *const kind_names[] = {[SINK_JSONL] = "JSONL",
+                                         [SINK_WEBHOOK] = "webhooks",
+                                         [SINK_MQTT] = "MQTT",
+                                         [SINK_NATS] = "NATS"};
 
 /* ---- made and ended ---- */
 
@@ -36,8 +38,8 @@ int sink_check(const SinkSpec *spec, Error *e)
     if (spec->name == NULL || spec->name[0] == '\0' || spec->url == NULL || spec->url[0] == '\0')
         return error_set(e, ERR_INVALID, "a sink needs a name and a url");
     if (!sink_built(spec->kind))
-        return error_set(e, ERR_UNSUPPORTED, "sink %s: this program was built without %s", spec->name,
-                         kind_names[spec->kind]);
+        return error_set(e, ERR_UNSUPPORTED, "sink %s: this program was built without %s",
+                         spec->name, kind_names[spec->kind]);
     Error why;
     const int code = kinds[spec->kind]->check(spec, &why);
     return code == 0 ? 0 : error_set(e, code, "sink %s: %.900s", spec->name, why.message);
@@ -58,7 +60,10 @@ static const char *copy(Arena *a, const char *text)
     return text ? arena_strdup(a, text) : NULL;
 }
 
-static int64_t timeout_of(const SinkSpec *s) { return s->timeout > 0 ? s->timeout : 5 * SINK_SECOND; }
+static int64_t timeout_of(const SinkSpec *s)
+{
+    return s->timeout > 0 ? s->timeout : 5 * SINK_SECOND;
+}
 
 typedef struct Copying {
     const SinkSpec *from;
@@ -116,7 +121,8 @@ int sink_start(Sink *s, Error *e)
 {
     const OutboxSums sums = outbox_sums(s->outbox, s->number);
     pthread_mutex_lock(&s->lock);
-    s->counts.waiting = sums.waiting; /* sink_added tells of what comes now, and maybe of the last of these */
+    /* sink_added tells of what comes now, and maybe of the last of these */
+    s->counts.waiting = sums.waiting;
     s->counted = sums.last;
     s->counts.dead = sums.dead;
     pthread_mutex_unlock(&s->lock);
@@ -159,9 +165,11 @@ int sink_number(const Sink *s)
 
 bool sink_same(const SinkSpec *a, const SinkSpec *b)
 {
-    bool same = text_same(a->name, b->name) && a->kind == b->kind && text_same(a->url, b->url) && text_same(a->secret, b->secret) &&
-                text_same(a->ca, b->ca) && a->nevent == b->nevent && a->min_severity == b->min_severity && a->give_up == b->give_up &&
-                timeout_of(a) == timeout_of(b) && a->rotate == b->rotate && a->unsynced == b->unsynced;
+    bool same = text_same(a->name, b->name) && a->kind == b->kind && text_same(a->url, b->url) &&
+                text_same(a->secret, b->secret) && text_same(a->ca, b->ca) &&
+                a->nevent == b->nevent && a->min_severity == b->min_severity &&
+                a->give_up == b->give_up && timeout_of(a) == timeout_of(b) &&
+                a->rotate == b->rotate && a->unsynced == b->unsynced;
     for (int i = 0; i < b->nevent && same; i++)
         same = text_same(a->event[i], b->event[i]);
     return same;

@@ -1,9 +1,9 @@
 /* Records as lines of a file.
  *
- * Each line is one write to a file that was opened for appending, so that who reads along sees whole lines. A
- * line that was cut off, by a full disk, is taken back; one that a crash of the machine cut off is ended, and
- * its record comes again. Lines are acknowledged together, when they are on disk. A file that was renamed or
- * removed is opened anew. */
+ * Each line is one write to a file that was opened for appending, so that who reads along sees
+ * whole lines. A line that was cut off, by a full disk, is taken back; one that a crash of the
+ * machine cut off is ended, and its record comes again. Lines are acknowledged together, when they
+ * are on disk. A file that was renamed or removed is opened anew. */
 #include "watch/sink_link.h"
 
 #include <errno.h>
@@ -122,7 +122,8 @@ static int rotate(Lines *l, Error *e)
     for (int k = 2; file_exists(name) && len < (int)sizeof name; k++)
         len = snprintf(name, sizeof name, "%s.%s-%d", l->spec->url, stamp, k);
     if (len >= (int)sizeof name)
-        return error_set(e, ERR_IO, "%s: its name is too long for another one behind it", l->spec->url);
+        return error_set(e, ERR_IO, "%s: its name is too long for another one behind it",
+                         l->spec->url);
     const int code = sync_lines(l, e);
     if (code != 0)
         return code;
@@ -153,7 +154,8 @@ static int send_line(void *link, SinkItem *item, Error *e)
     const OutboxRecord *const r = item->record;
     const int64_t size = (int64_t)r->size + 1;
     int code = follow(l, e);
-    if (code == 0 && l->regular && l->spec->rotate > 0 && l->size > 0 && l->size + size > l->spec->rotate)
+    if (code == 0 && l->regular && l->spec->rotate > 0 && l->size > 0 &&
+        l->size + size > l->spec->rotate)
         code = rotate(l, e);
     if (code != 0)
         return code;
@@ -187,6 +189,11 @@ static int wait_lines(void *link, int64_t timeout, Error *e)
 }
 
 const SinkLinkKind sink_jsonl = {
-    .window = WINDOW, .ordered = true, .check = check, .open = open_lines, .send = send_line, .wait = wait_lines,
+    .window = WINDOW,
+    .ordered = true,
+    .check = check,
+    .open = open_lines,
+    .send = send_line,
+    .wait = wait_lines,
     .close = close_lines,
 };

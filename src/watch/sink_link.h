@@ -1,10 +1,11 @@
-/* What each kind of sink is to the thread that delivers: a link that takes records and says how it went.
+/* What each kind of sink is to the thread that delivers: a link that takes records and says how it
+ * went.
  *
  *     open ──> send send send ─ wait ─> verdicts ─ send ─ wait ─> ..  ──> close
  *
- * A link belongs to one thread. `send` begins; `wait` goes on with what was begun, until something is settled,
- * the time is up, or `wake` can be read. One that is broken says so by an error and is closed; what was under
- * way is then sent again. */
+ * A link belongs to one thread. `send` begins; `wait` goes on with what was begun, until something
+ * is settled, the time is up, or `wake` can be read. One that is broken says so by an error and is
+ * closed; what was under way is then sent again. */
 #ifndef LATHE_WATCH_SINK_LINK_H
 #define LATHE_WATCH_SINK_LINK_H
 
@@ -36,7 +37,8 @@ typedef struct SinkSite { /* where a link is; lives longer than it */
 
 typedef struct SinkLinkKind {
     int window;            /* records under way at once */
-    bool ordered;          /* several of a key may be: the link keeps their order, and breaks where one fails */
+    /* several of a key may be: the link keeps their order, and breaks where one fails */
+    bool ordered;
     /* Whether url and the rest can be used; takes no time. */
     int (*check)(const SinkSpec *spec, Error *e);
     int (*open)(const SinkSite *site, void **link, Error *e); /* within timeout */

@@ -5,10 +5,11 @@
  *     PREFIX/%/EVENT         what state all of them are in together (overload, spotlight), retained
  *     PREFIX/state           "online", or "offline": retained, also the last will
  *
- * MQTT 5, in which brokers say why they refuse; 3.1.1 where a broker knows no better. A broker acknowledges in
- * the order in which it was sent to, so several records of a key may be under way. The library's own queue and
- * reconnecting are not used: one that broke is closed, and what was not acknowledged goes over the next. Names
- * are percent-encoded where a topic could not hold them (/ + #). */
+ * MQTT 5, in which brokers say why they refuse; 3.1.1 where a broker knows no better. A broker
+ * acknowledges in the order in which it was sent to, so several records of a key may be under way.
+ * The library's own queue and reconnecting are not used: one that broke is closed, and what was not
+ * acknowledged goes over the next. Names are percent-encoded where a topic could not hold them (/ +
+ * #). */
 #include "watch/sink_link.h"
 
 #include <mosquitto.h>
@@ -73,7 +74,8 @@ static int check(const SinkSpec *spec, Error *e)
 
 /* ---- what the library tells ---- */
 
-static void on_connect(struct mosquitto *m, void *arg, int reason, int flags, const mosquitto_property *props)
+static void on_connect(struct mosquitto *m, void *arg, int reason, int flags,
+                       const mosquitto_property *props)
 {
     Broker *const b = arg;
     (void)m, (void)flags, (void)props;
@@ -84,7 +86,8 @@ static void on_connect(struct mosquitto *m, void *arg, int reason, int flags, co
                  reason < 128 ? mosquitto_connack_string(reason) : mosquitto_reason_string(reason));
 }
 
-static void on_disconnect(struct mosquitto *m, void *arg, int reason, const mosquitto_property *props)
+static void on_disconnect(struct mosquitto *m, void *arg, int reason,
+                          const mosquitto_property *props)
 {
     Broker *const b = arg;
     (void)m, (void)props;
@@ -94,7 +97,8 @@ static void on_disconnect(struct mosquitto *m, void *arg, int reason, const mosq
                  reason < 128 ? mosquitto_strerror(reason) : mosquitto_reason_string(reason));
 }
 
-static void on_publish(struct mosquitto *m, void *arg, int mid, int reason, const mosquitto_property *props)
+static void on_publish(struct mosquitto *m, void *arg, int mid, int reason,
+                       const mosquitto_property *props)
 {
     Broker *const b = arg;
     (void)m, (void)props;
@@ -106,7 +110,8 @@ static void on_publish(struct mosquitto *m, void *arg, int mid, int reason, cons
                            reason == MQTT_RC_IMPLEMENTATION_SPECIFIC;
         item->verdict = reason < 128 ? SINK_TAKEN : later ? SINK_AGAIN : SINK_REFUSED;
         if (reason >= 128)
-            snprintf(item->why, sizeof item->why, "the broker refuses: %s", mosquitto_reason_string(reason));
+            snprintf(item->why, sizeof item->why, "the broker refuses: %s",
+                     mosquitto_reason_string(reason));
         memmove(b->item + i, b->item + i + 1, (size_t)(--b->n - i) * sizeof *b->item);
         b->settled++;
         return;
@@ -127,8 +132,9 @@ static int step(Broker *b, int64_t timeout, Error *e)
     const int fd = mosquitto_socket(b->m);
     if (fd < 0 || b->ended)
         return broken(b, MOSQ_ERR_CONN_LOST, e);
-    struct pollfd p[] = {{.fd = b->site->wake, .events = POLLIN},
-                         {.fd = fd, .events = (short)(mosquitto_want_write(b->m) ? POLLIN | POLLOUT : POLLIN)}};
+    struct pollfd p[] = {
+        {.fd = b->site->wake, .events = POLLIN},
+        {.fd = fd, .events = (short)(mosquitto_want_write(b->m) ? POLLIN | POLLOUT : POLLIN)}};
     poll(p, 2, (int)((timeout + 999) / 1000));
     if (p[0].revents)
         sink_pause(b->site->wake, -1, 0); /* read empty */
@@ -233,7 +239,8 @@ static int open_with(const SinkSite *site, int protocol, Broker **out, Error *e)
     const int refused = b->refused;
     close_broker(b);
     *out = NULL;
-    return refused == MQTT_RC_UNSUPPORTED_PROTOCOL_VERSION || refused == CONNACK_REFUSED_PROTOCOL_VERSION
+    return refused == MQTT_RC_UNSUPPORTED_PROTOCOL_VERSION ||
+                   refused == CONNACK_REFUSED_PROTOCOL_VERSION
                ? ERR_UNSUPPORTED
                : code;
 }
@@ -277,10 +284,12 @@ static int send_message(void *link, SinkItem *item, Error *e)
     item->own = (void *)(uintptr_t)b->prefix;
     int code = job_run(a, make_topic, item, e, NULL), mid;
     if (code == 0) {
-        const int bad = mosquitto_publish(b->m, &mid, item->own, (int)r->size, r->json, 1, r->state);
-        if (bad == MOSQ_ERR_OVERSIZE_PACKET || bad == MOSQ_ERR_PAYLOAD_SIZE || bad == MOSQ_ERR_INVAL ||
-            bad == MOSQ_ERR_MALFORMED_UTF8)
-            code = error_set(e, ERR_INVALID, "the broker takes no such message: %s", mosquitto_strerror(bad));
+        const int bad =
+            mosquitto_publish(b->m, &mid, item->own, (int)r->size, r->json, 1, r->state);
+        if (bad == MOSQ_ERR_OVERSIZE_PACKET || bad == MOSQ_ERR_PAYLOAD_SIZE ||
+            bad == MOSQ_ERR_INVAL || bad == MOSQ_ERR_MALFORMED_UTF8)
+            code = error_set(e, ERR_INVALID, "the broker takes no such message: %s",
+                             mosquitto_strerror(bad));
         else if (bad)
             code = broken(b, bad, e);
     }

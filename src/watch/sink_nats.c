@@ -1,15 +1,16 @@
 /* Records to NATS, under PREFIX.STREAM.EVENT, or PREFIX.STREAM.state.
  *
- * Where a JetStream stream takes the subject, a record is taken once that has acknowledged it; Nats-Msg-Id is
- * the event's id and the record's rev, so that JetStream drops what comes twice. Where none does, it is
- * published as it is, and taken once the server has it: who does not listen at that moment misses it. Which of
- * the two is asked of JetStream for each subject, and again after a minute where there was none.
+ * Where a JetStream stream takes the subject, a record is taken once that has acknowledged it;
+ * Nats-Msg-Id is the event's id and the record's rev, so that JetStream drops what comes twice.
+ * Where none does, it is published as it is, and taken once the server has it: who does not listen
+ * at that moment misses it. Which of the two is asked of JetStream for each subject, and again
+ * after a minute where there was none.
  *
  * All answers come to one inbox, INBOX.TOKEN; a token is a question:
  *
- *     who takes this subject?  ──> a stream ──> publish, answer to the inbox ──> its acknowledgement
- *                              ──> none ─────> publish; then a message to our own inbox, which the server
- *                                              sends back when it has dealt with what came before
+ *     who takes this subject?  ──> a stream ──> publish, answer to the inbox ──> its
+ * acknowledgement ──> none ─────> publish; then a message to our own inbox, which the server sends
+ * back when it has dealt with what came before
  *
  * The library's own reconnecting, which buffers in memory, is off. */
 #include "watch/sink_link.h"
@@ -60,7 +61,8 @@ typedef struct Server {
     Inbox *inbox;
     natsConnection *connection;
     natsSubscription *answers;
-    uint64_t tokens;      /* a token is its question's place and this, so that late answers fit none */
+    /* a token is its question's place and this, so that late answers fit none */
+    uint64_t tokens;
     Question question[WINDOW];
     Subject subject[SUBJECTS]; /* by hash; what falls on a taken place takes it over */
 } Server;
@@ -84,7 +86,8 @@ static void read_url(Context *ctx, void *arg)
         r->url.path = "lathe";
     const char *const at = strstr(r->spec->url, "://") + 3;
     const bool tls = strcmp(r->url.scheme, "natss") == 0;
-    r->server = arena_printf(ctx->arena, "%s://%.*s", tls ? "tls" : "nats", (int)strcspn(at, "/"), at);
+    r->server =
+        arena_printf(ctx->arena, "%s://%.*s", tls ? "tls" : "nats", (int)strcspn(at, "/"), at);
 }
 
 static int check(const SinkSpec *spec, Error *e)
@@ -100,8 +103,8 @@ static int broken(const Server *s, natsStatus status, Error *e)
     if (s->connection && natsConnection_GetLastError(s->connection, &last) == NATS_OK)
         last = NULL;
     const char *const text = last && last[0] ? last : nats_GetLastError(NULL);
-    return error_set(e, ERR_IO, "%s: %s%s%.300s", s->host, natsStatus_GetText(status), text && text[0] ? ": " : "",
-                     text ? text : "");
+    return error_set(e, ERR_IO, "%s: %s%s%.300s", s->host, natsStatus_GetText(status),
+                     text && text[0] ? ": " : "", text ? text : "");
 }
 
 static void forget(Question *q)
@@ -111,7 +114,8 @@ static void forget(Question *q)
 }
 
 /* From a thread of the library. More than fit are answers to questions of long ago. */
-static void on_answer(natsConnection *connection, natsSubscription *subscription, natsMsg *m, void *arg)
+static void on_answer(natsConnection *connection, natsSubscription *subscription, natsMsg *m,
+                      void *arg)
 {
     Inbox *const inbox = arg;
     (void)connection, (void)subscription;
@@ -276,8 +280,8 @@ static Subject *subject_at(Server *s, const char *name)
 }
 
 /* With the inbox for the answer. */
-static natsStatus publish(Server *s, const char *subject, const char *reply, const char *at, size_t size,
-                          const char *id)
+static natsStatus publish(Server *s, const char *subject, const char *reply, const char *at,
+                          size_t size, const char *id)
 {
     natsMsg *m = NULL;
     natsStatus bad = natsMsg_Create(&m, subject, reply, at, (int)size);
@@ -304,9 +308,11 @@ static natsStatus proceed(Server *s, Question *q)
         return publish(s, q->subject, reply, r->json, r->size, id);
     if (taker == UNKNOWN) {
         const int len =
-            snprintf(ask, sizeof ask, "{\"subject\":\"%s\"}", q->subject); /* no quotes in it: send_message */
-        return len < (int)sizeof ask ? publish(s, "$JS.API.STREAM.NAMES", reply, ask, (size_t)len, NULL)
-                                     : NATS_INVALID_SUBJECT;
+            /* no quotes in it: send_message */
+            snprintf(ask, sizeof ask, "{\"subject\":\"%s\"}", q->subject);
+        return len < (int)sizeof ask
+                   ? publish(s, "$JS.API.STREAM.NAMES", reply, ask, (size_t)len, NULL)
+                   : NATS_INVALID_SUBJECT;
     }
     const natsStatus bad = publish(s, q->subject, NULL, r->json, r->size, id);
     return bad == NATS_OK ? publish(s, reply, NULL, "", 0, NULL) : bad;
@@ -319,7 +325,8 @@ static Taker taker_of(natsMsg *m)
 {
     if (natsMsg_IsNoResponders(m))
         return NOBODY; /* no JetStream */
-    json_t *const answer = json_loadb(natsMsg_GetData(m), (size_t)natsMsg_GetDataLength(m), 0, NULL);
+    json_t *const answer =
+        json_loadb(natsMsg_GetData(m), (size_t)natsMsg_GetDataLength(m), 0, NULL);
     const json_t *const names = json_object_get(answer, "streams");
     const bool refused = answer == NULL || json_object_get(answer, "error") != NULL;
     const Taker taker = refused ? UNKNOWN : json_array_size(names) > 0 ? STREAM : NOBODY;
@@ -329,14 +336,17 @@ static Taker taker_of(natsMsg *m)
 
 static SinkVerdict acknowledgement(natsMsg *m, SinkItem *item)
 {
-    json_t *const answer = json_loadb(natsMsg_GetData(m), (size_t)natsMsg_GetDataLength(m), 0, NULL);
+    json_t *const answer =
+        json_loadb(natsMsg_GetData(m), (size_t)natsMsg_GetDataLength(m), 0, NULL);
     const json_t *const error = json_object_get(answer, "error");
-    SinkVerdict verdict = answer != NULL && error == NULL && json_is_string(json_object_get(answer, "stream"))
-                              ? SINK_TAKEN
-                              : SINK_AGAIN;
+    SinkVerdict verdict =
+        answer != NULL && error == NULL && json_is_string(json_object_get(answer, "stream"))
+            ? SINK_TAKEN
+            : SINK_AGAIN;
     const char *const text = json_string_value(json_object_get(error, "description"));
     if (verdict != SINK_TAKEN)
-        snprintf(item->why, sizeof item->why, "JetStream: %s", text ? text : "no answer of its kind");
+        snprintf(item->why, sizeof item->why, "JetStream: %s",
+                 text ? text : "no answer of its kind");
     if (json_integer_value(json_object_get(error, "code")) == 400)
         verdict = SINK_REFUSED;
     json_decref(answer);
@@ -362,7 +372,8 @@ static natsStatus take_answer(Server *s, natsMsg *m, bool *settled)
         if (at->taker != UNKNOWN)
             return proceed(s, q);
         q->item->verdict = SINK_AGAIN;
-        snprintf(q->item->why, sizeof q->item->why, "JetStream does not say which stream takes %.80s", q->subject);
+        snprintf(q->item->why, sizeof q->item->why,
+                 "JetStream does not say which stream takes %.80s", q->subject);
     } else if (natsMsg_IsNoResponders(m)) { /* the stream is gone */
         at->taker = UNKNOWN;
         return proceed(s, q);
@@ -449,11 +460,16 @@ static int send_message(void *link, SinkItem *item, Error *e)
         return 0;
     forget(q);
     if (bad == NATS_MAX_PAYLOAD || bad == NATS_INVALID_SUBJECT)
-        return error_set(e, ERR_INVALID, "the server takes no such message: %s", natsStatus_GetText(bad));
+        return error_set(e, ERR_INVALID, "the server takes no such message: %s",
+                         natsStatus_GetText(bad));
     return broken(s, bad, e);
 }
 
 const SinkLinkKind sink_nats = {
-    .window = WINDOW, .check = check, .open = open_server, .send = send_message, .wait = wait_answers,
+    .window = WINDOW,
+    .check = check,
+    .open = open_server,
+    .send = send_message,
+    .wait = wait_answers,
     .close = close_server,
 };

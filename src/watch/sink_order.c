@@ -1,5 +1,5 @@
-/* Keys under way and behind, in a list: there are as many as records under way and keys in trouble, which is
- * few. */
+/* Keys under way and behind, in a list: there are as many as records under way and keys in trouble,
+ * which is few. */
 #include "watch/sink_order.h"
 
 #include <assert.h>

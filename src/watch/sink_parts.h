@@ -1,4 +1,5 @@
-/* Between the files of one sink: what there is of it (sink_each.c), and its thread (sink_delivery.c). */
+/* Between the files of one sink: what there is of it (sink_each.c), and its thread
+ * (sink_delivery.c). */
 #ifndef LATHE_WATCH_SINK_PARTS_H
 #define LATHE_WATCH_SINK_PARTS_H
 

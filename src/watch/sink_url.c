@@ -23,7 +23,8 @@ static const char *decode(Context *ctx, const char *from, size_t n, const char *
             const int high = i + 2 < n ? hex(from[i + 1]) : -1;
             const int low = high >= 0 ? hex(from[i + 2]) : -1;
             if (low < 0 || (high == 0 && low == 0))
-                fail(ctx, ERR_INVALID, "url: a %% in its %s is not followed by two hexadecimal digits", what);
+                fail(ctx, ERR_INVALID,
+                     "url: a %% in its %s is not followed by two hexadecimal digits", what);
             c = (char)(high << 4 | low);
             i += 2;
         }

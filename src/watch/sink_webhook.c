@@ -5,9 +5,9 @@
  *     Idempotency-Key: 0123456789abcdef-2   this record: the same however often it comes
  *     X-Lathe-Signature: sha256=..          HMAC-SHA256 of the body with the secret
  *
- * 2xx: taken. 408, 429, 5xx, 3xx (redirects are not followed: whom they lead to was not asked for), a
- * connection that breaks or says nothing in time: again. Other 4xx: refused. Where no connection can be made,
- * the link is broken. */
+ * 2xx: taken. 408, 429, 5xx, 3xx (redirects are not followed: whom they lead to was not asked for),
+ * a connection that breaks or says nothing in time: again. Other 4xx: refused. Where no connection
+ * can be made, the link is broken. */
 #include "watch/sink_link.h"
 
 #include <curl/curl.h>
@@ -136,7 +136,8 @@ static bool sign(const char *secret, const OutboxRecord *r, char *line, size_t s
 {
     unsigned char mac[EVP_MAX_MD_SIZE];
     unsigned int len = 0;
-    if (HMAC(EVP_sha256(), secret, (int)strlen(secret), (const unsigned char *)r->json, r->size, mac, &len) == NULL)
+    if (HMAC(EVP_sha256(), secret, (int)strlen(secret), (const unsigned char *)r->json, r->size,
+             mac, &len) == NULL)
         return false;
     int at = snprintf(line, size, "X-Lathe-Signature: sha256=");
     for (unsigned int i = 0; i < len; i++)
@@ -151,8 +152,8 @@ static bool set_headers(const Hook *h, Slot *s, const OutboxRecord *r)
     snprintf(key, sizeof key, "Idempotency-Key: %016" PRIx64 "-%d", r->id, r->rev);
     curl_slist_free_all(s->header);
     s->header = NULL;
-    bool good = add_header(s, "Content-Type: application/json") && add_header(s, id) && add_header(s, key) &&
-                add_header(s, "Expect:");
+    bool good = add_header(s, "Content-Type: application/json") && add_header(s, id) &&
+                add_header(s, key) && add_header(s, "Expect:");
     if (good && h->spec->secret)
         good = sign(h->spec->secret, r, signature, sizeof signature) && add_header(s, signature);
     return good;
@@ -202,7 +203,8 @@ static bool is_away(const Hook *h, Slot *s, CURLcode code)
 {
     const bool tls = strncasecmp(h->spec->url, "https:", 6) == 0;
     curl_off_t connected = 0; /* when it was, us; 0: never */
-    curl_easy_getinfo(s->curl, tls ? CURLINFO_APPCONNECT_TIME_T : CURLINFO_CONNECT_TIME_T, &connected);
+    curl_easy_getinfo(s->curl, tls ? CURLINFO_APPCONNECT_TIME_T : CURLINFO_CONNECT_TIME_T,
+                      &connected);
     switch (code) {
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:

@@ -83,7 +83,8 @@ int sound_decoder_send(SoundDecoder *d, const Packet *p, Error *e)
     if (code != 0)
         return code;
     CodecResult r = CODEC_NEEDS;
-    while (codec_send(d->codec, p->av, 0, AVDISCARD_DEFAULT) == CODEC_FULL && r != CODEC_BUSY && r != CODEC_FAILED)
+    while (codec_send(d->codec, p->av, 0, AVDISCARD_DEFAULT) == CODEC_FULL && r != CODEC_BUSY &&
+           r != CODEC_FAILED)
         r = codec_receive(d->codec, d->frame, PATIENCE);
     return r == CODEC_FAILED ? fail_codec(d, e) : 0;
 }
@@ -105,8 +106,8 @@ static bool set_resampler(SoundDecoder *d)
         av_channel_layout_default(&in, f->ch_layout.nb_channels);
     else
         av_channel_layout_copy(&in, &f->ch_layout);
-    const int code = swr_alloc_set_opts2(&d->resample, &mono, AV_SAMPLE_FMT_FLT, SOUND_RATE, &in, f->format,
-                                         f->sample_rate, 0, NULL);
+    const int code = swr_alloc_set_opts2(&d->resample, &mono, AV_SAMPLE_FMT_FLT, SOUND_RATE, &in,
+                                         f->format, f->sample_rate, 0, NULL);
     av_channel_layout_uninit(&in);
     d->rate = f->sample_rate;
     d->format = f->format;
@@ -127,7 +128,8 @@ static bool make_room(SoundDecoder *d, int n)
     return d->sound != NULL;
 }
 
-/* When the sound of this frame begins to come out of the resampler; true: where the one before ended. */
+/* When the sound of this frame begins to come out of the resampler; true: where the one before
+ * ended. */
 static bool follow_time(SoundDecoder *d)
 {
     const int64_t stamp = d->frame->best_effort_timestamp;

@@ -3,10 +3,10 @@
  *     sound_decoder_send(d, &packet, &e)
  *     while (sound_decoder_receive(d, &part)) ...
  *
- * Times are counted, by 16000 a second, from where the sound began: packets' own are rounded and, of live streams, set
- * right now and then. Where a packet's time differs from what was counted by more than SOUND_GAP, something is missing or
- * the clock jumped, and counting begins anew there: the part does not *follow*. Damaged packets are passed over, which
- * leaves such a gap.
+ * Times are counted, by 16000 a second, from where the sound began: packets' own are rounded and,
+ * of live streams, set right now and then. Where a packet's time differs from what was counted by
+ * more than SOUND_GAP, something is missing or the clock jumped, and counting begins anew there:
+ * the part does not *follow*. Damaged packets are passed over, which leaves such a gap.
  *
  * One decoder serves all connections of a stream. It belongs to one thread. */
 #ifndef LATHE_WATCH_SOUND_DECODE_H
@@ -19,11 +19,13 @@
 
 typedef struct SoundDecoder SoundDecoder;
 
-SoundDecoder *sound_decoder_new(Arena *a, const char *name); /* name: for messages. Closed with the arena */
+/* name: for messages. Closed with the arena */
+SoundDecoder *sound_decoder_new(Arena *a, const char *name);
 
-/* The packet stays the caller's; the end of a connection (av NULL) brings out what was held back. Receive all there is
- * before the next one. ERR_UNSUPPORTED: it cannot be decoded, nor can what else comes of this connection; ERR_IO: likewise, a process
- * of its own (codec.h) died; ERR_MEMORY. */
+/* The packet stays the caller's; the end of a connection (av NULL) brings out what was held back.
+ * Receive all there is before the next one. ERR_UNSUPPORTED: it cannot be decoded, nor can what
+ * else comes of this connection; ERR_IO: likewise, a process of its own (codec.h) died;
+ * ERR_MEMORY. */
 int sound_decoder_send(SoundDecoder *d, const Packet *p, Error *e);
 
 typedef struct SoundPart {
@@ -34,7 +36,8 @@ typedef struct SoundPart {
     bool follows;     /* it goes on from the part before */
 } SoundPart;
 
-/* 1: *out; 0: it needs packets; ERR_UNSUPPORTED: this part cannot be made mono of 16 kHz; ERR_MEMORY. */
+/* 1: *out; 0: it needs packets; ERR_UNSUPPORTED: this part cannot be made mono of 16 kHz;
+ * ERR_MEMORY. */
 int sound_decoder_receive(SoundDecoder *d, SoundPart *out, Error *e);
 
 #endif

@@ -34,7 +34,8 @@ struct Source {
     int picture;       /* the next one */
     IsolatedSource isolated; /* with opt.isolate: all but url, name, arena, opt is there */
 
-    int64_t waited;   /* for the next picture, us: in calls of source_read, of which those before gave sound */
+    /* for the next picture, us: in calls of source_read, of which those before gave sound */
+    int64_t waited;
     int64_t deadline; /* us, monotonic; INT64_MAX: none */
     bool late;        /* it passed, or we were stopped: errors that follow come from that */
     SourceFailure failure;
@@ -115,17 +116,20 @@ typedef struct TransportRow {
 /* What a transport needs besides deadlines; what the address says itself goes first. */
 static const TransportRow transport[] = {
     {"rtsp", "rtsp_transport", "tcp", false, false}, /* UDP loses packets on loaded hosts */
-    {"rtsp", "allowed_media_types", "video", false, true}, /* beside sound, times move when reports come */
+    {"rtsp", "allowed_media_types", "video", false,
+     true}, /* beside sound, times move when reports come */
     {"rtsp", "allowed_media_types", "video+audio", false, false},
     {"udp", "buffer_size", "1048576", false, false}, /* of the kernel */
     {"udp", "overrun_nonfatal", "1", false, false},
     {"http", "live_start_index", "-1", true, false}, /* HLS: the newest segment */
-    {"http", "http_persistent", "0", true, false},   /* segments are seen as they are opened (hls_clock.h) .. */
-    {"http", "http_multiple", "0", true, false},     /* .. one after another */
+    {"http", "http_persistent", "0", true,
+     false}, /* segments are seen as they are opened (hls_clock.h) .. */
+    {"http", "http_multiple", "0", true, false}, /* .. one after another */
     {"", "probesize", "1000000", true, false},
 };
 
-static const char *const live_schemes[] = {"rtsp", "rtmp", "srt", "udp", "rtp", "tcp", "rist", "mmst", "mmsh"};
+static const char *const live_schemes[] = {"rtsp", "rtmp", "srt",  "udp", "rtp",
+                                           "tcp",  "rist", "mmst", "mmsh"};
 
 /* "http" is also that of https://, "rtmp" of rtmps:// and rtmpt://. */
 static bool has_scheme(const char *url, const char *scheme)
@@ -143,7 +147,8 @@ static void set_options(const Source *s, AVDictionary **option)
 {
     for (size_t i = 0; i < sizeof transport / sizeof *transport; i++) {
         const TransportRow *const r = &transport[i];
-        if (has_scheme(s->url, r->scheme) && (s->opt.live || !r->live) && (s->opt.sound == SOUND_NOT || !r->mute))
+        if (has_scheme(s->url, r->scheme) && (s->opt.live || !r->live) &&
+            (s->opt.sound == SOUND_NOT || !r->mute))
             av_dict_set(option, r->option, r->value, AV_DICT_DONT_OVERWRITE);
     }
     /* A file can wait, and its sound may begin late. */
@@ -173,26 +178,30 @@ static int open_format(Source *s, Error *e)
     AVDictionary *option = NULL;
     set_options(s, &option);
     arm(s, s->opt.open_timeout);
-    int code = avformat_open_input(&s->format, s->url, NULL, &option); /* frees the context if it fails */
+    /* frees the context if it fails */
+    int code = avformat_open_input(&s->format, s->url, NULL, &option);
     av_dict_free(&option);
     if (code < 0)
-        return av_fail(s, code == AVERROR_INVALIDDATA ? ERR_INVALID : ERR_IO, code, "opening it as video", e);
+        return av_fail(s, code == AVERROR_INVALIDDATA ? ERR_INVALID : ERR_IO, code,
+                       "opening it as video", e);
     code = avformat_find_stream_info(s->format, NULL);
     disarm(s);
     return code < 0 || s->late ? av_fail(s, ERR_INVALID, code, "reading what it holds", e) : 0;
 }
 
-/* Phones write how a picture is to be turned, and leave the turning to the reader: shown x = a x + c y, shown y = b x + d y, with
- * (a, b, c, d) = matrix[0, 1, 3, 4] (libavutil's display.h). */
+/* Phones write how a picture is to be turned, and leave the turning to the reader: shown x = a x +
+ * c y, shown y = b x + d y, with (a, b, c, d) = matrix[0, 1, 3, 4] (libavutil's display.h). */
 static int take_turn(Source *s, const AVStream *stream, Error *e)
 {
     size_t size = 0;
-    const int32_t *const m = (const int32_t *)av_stream_get_side_data(stream, AV_PKT_DATA_DISPLAYMATRIX, &size);
+    const int32_t *const m =
+        (const int32_t *)av_stream_get_side_data(stream, AV_PKT_DATA_DISPLAYMATRIX, &size);
     if (!m || size < 9 * sizeof *m)
         return 0;
     const double a = m[0], b = m[1], c = m[3], d = m[4], small = 0.02;
     const bool swapped = fabs(b) > fabs(a);
-    const double x = swapped ? c : a, y = swapped ? b : d, rest = swapped ? fabs(a) + fabs(d) : fabs(b) + fabs(c);
+    const double x = swapped ? c : a, y = swapped ? b : d,
+                 rest = swapped ? fabs(a) + fabs(d) : fabs(b) + fabs(c);
     const double least = fmin(fabs(x), fabs(y));
     if (a == 0 && b == 0 && c == 0 && d == 0) /* it says nothing */
         return 0;
@@ -200,8 +209,10 @@ static int take_turn(Source *s, const AVStream *stream, Error *e)
     if (rest <= small * least)
         return 0;
     s->failure = SOURCE_BROKEN;
-    return error_set(e, ERR_UNSUPPORTED, "%s: its pictures are to be turned by %.0f degrees: only quarters are possible", s->name,
-                     -av_display_rotation_get(m));
+    return error_set(
+        e, ERR_UNSUPPORTED,
+        "%s: its pictures are to be turned by %.0f degrees: only quarters are possible", s->name,
+        -av_display_rotation_get(m));
 }
 
 /* ---- sound ---- */
@@ -209,7 +220,8 @@ static int take_turn(Source *s, const AVStream *stream, Error *e)
 static void take_sound(Source *s, int index)
 {
     AVStream *const stream = s->format->streams[index];
-    StreamInfo *const info = stream_info_new(stream->codecpar, stream->time_base, (AVRational){0, 1});
+    StreamInfo *const info =
+        stream_info_new(stream->codecpar, stream->time_base, (AVRational){0, 1});
     if (!info)
         return; /* out of memory: there is none */
     info->sound = true;
@@ -313,7 +325,8 @@ int source_connect(Source *s, Error *e)
 {
     if (s->opt.isolate > 0)
         return isolated_connect(&s->isolated, s->url, s->name, &s->opt, e);
-    av_log_set_level(log_level() > 0 ? AV_LOG_WARNING : AV_LOG_QUIET); /* libav would write to stderr */
+    /* libav would write to stderr */
+    av_log_set_level(log_level() > 0 ? AV_LOG_WARNING : AV_LOG_QUIET);
     if (pictures_are(s->url))
         return open_pictures(s, e);
     const int code = open_format(s, e);
@@ -336,12 +349,17 @@ void source_close(Source *s)
 
 /* ---- packets ---- */
 
-static bool is_hls(const Source *s) { return s->hls && strcmp(s->format->iformat->name, "hls") == 0; }
+static bool is_hls(const Source *s)
+{
+    return s->hls && strcmp(s->format->iformat->name, "hls") == 0;
+}
 
 /* A picture of a file of its own may say more than its stream does. */
 static FrameTurn turn_of(const StreamInfo *info, const Packet *p)
 {
-    const FrameTurn t = info->par->codec_id == AV_CODEC_ID_MJPEG ? exif_turn(p->av->data, (size_t)p->av->size) : (FrameTurn){0};
+    const FrameTurn t = info->par->codec_id == AV_CODEC_ID_MJPEG
+                            ? exif_turn(p->av->data, (size_t)p->av->size)
+                            : (FrameTurn){0};
     return t.swapped || t.flip_x || t.flip_y ? t : info->turn;
 }
 
@@ -368,7 +386,8 @@ static void describe(Source *s, StreamInfo *info, Packet *p)
     }
 }
 
-/* Of HLS nothing comes between segments: a playlist that goes on has another one after less than one and a half. */
+/* Of HLS nothing comes between segments: a playlist that goes on has another one after less than
+ * one and a half. */
 static int64_t read_timeout(const Source *s)
 {
     if (!is_hls(s))
@@ -387,7 +406,8 @@ static int read_picture(Source *s, Packet *out, Error *e)
     File f;
     int code = file_read(a, s->pictures.path[s->picture], &f, e);
     *out = (Packet){.av = av_packet_alloc()};
-    if (code == 0 && (!out->av || f.size > INT32_MAX / 2 || av_new_packet(out->av, (int)f.size) < 0))
+    if (code == 0 &&
+        (!out->av || f.size > INT32_MAX / 2 || av_new_packet(out->av, (int)f.size) < 0))
         code = error_set(e, ERR_MEMORY, "%s: out of memory", s->pictures.path[s->picture]);
     if (code == 0) {
         memcpy(out->av->data, f.at, f.size);
@@ -445,11 +465,20 @@ int source_read(Source *s, Packet *out, Error *e)
     return av_fail(s, ERR_IO, code, "reading", e);
 }
 
-SourceFailure source_failure(const Source *s) { return s->opt.isolate > 0 ? s->isolated.failure : s->failure; }
+SourceFailure source_failure(const Source *s)
+{
+    return s->opt.isolate > 0 ? s->isolated.failure : s->failure;
+}
 StreamInfo *source_info(const Source *s) { return s->opt.isolate > 0 ? s->isolated.info : s->info; }
-StreamInfo *source_sound(const Source *s) { return s->opt.isolate > 0 ? s->isolated.sound : s->sound_info; }
+StreamInfo *source_sound(const Source *s)
+{
+    return s->opt.isolate > 0 ? s->isolated.sound : s->sound_info;
+}
 bool source_stored(const Source *s) { return s->opt.isolate > 0 ? s->isolated.stored : s->stored; }
-bool source_bursts(const Source *s) { return s->opt.isolate > 0 ? s->isolated.bursts : !s->stored && is_hls(s); }
+bool source_bursts(const Source *s)
+{
+    return s->opt.isolate > 0 ? s->isolated.bursts : !s->stored && is_hls(s);
+}
 
 int64_t source_duration(const Source *s)
 {

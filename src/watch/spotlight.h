@@ -1,35 +1,37 @@
-/* The spotlight: which one of many streams is worth showing now. It follows the stream with the best score,
- * without nervousness.
+/* The spotlight: which one of many streams is worth showing now. It follows the stream with the
+ * best score, without nervousness.
  *
  *     Spotlight *s = spotlight_new(on_change, arg);
  *     SpotlightSeat *cam1 = spotlight_join(s, "cam1", by);
  *     spotlight_see(s, cam1, t, &(SpotlightVerdict){.require = 1, .scored = true, .score = 91});
  *     spotlight_quiet(s, t_now);       // nobody has anything more to say of what was before
  *
- * **Verdicts.** Of each sample a stream says whether it may be shown (`require`: 1, 0, or -1: unknown) and
- * how worthwhile that is (score, or unknown). What is unknown leaves what was known before as it is;
- * `require` 0 takes the score with it, so that a new round does not begin with the end of the last one.
+ * **Verdicts.** Of each sample a stream says whether it may be shown (`require`: 1, 0, or -1:
+ * unknown) and how worthwhile that is (score, or unknown). What is unknown leaves what was known
+ * before as it is; `require` 0 takes the score with it, so that a new round does not begin with the
+ * end of the last one.
  *
- * **Eligible** at t is a stream whose last known `require` is 1 and that has a score, neither older than
- * `stale`.
+ * **Eligible** at t is a stream whose last known `require` is 1 and that has a score, neither older
+ * than `stale`.
  *
  * **The choice** at an instant t, after all that was said of t:
- *   - is the present stream eligible, it stays, but for one that is better by `margin`, once it was there
- *     for `min_dwell`;
+ *   - is the present stream eligible, it stays, but for one that is better by `margin`, once it was
+ * there for `min_dwell`;
  *   - is it not, or is there none: the best that is eligible, or none.
- * Better: a higher score; of equal ones the first by name (bytes). Another stream is better by the margin
- * if its score is above the present one's, and at least `margin` above. `min_dwell` and `margin` are those
- * of the stream that is there, `stale` is each one's own. Scores of different watches are compared as they
- * are.
+ * Better: a higher score; of equal ones the first by name (bytes). Another stream is better by the
+ * margin if its score is above the present one's, and at least `margin` above. `min_dwell` and
+ * `margin` are those of the stream that is there, `stale` is each one's own. Scores of different
+ * watches are compared as they are.
  *
- * Time is in microseconds, of whatever clock all agree on, and never goes back: what is said of an earlier
- * time than another thing was is taken as said then. What time alone brings (stale, the end of a dwell) is
- * decided at that very microsecond, however late somebody asks. So changes depend on nothing but the
- * verdicts, their times, and names: not on the order of what is said of one instant, nor on questions in
- * between. (Of two verdicts of one stream at one instant the later call counts.)
+ * Time is in microseconds, of whatever clock all agree on, and never goes back: what is said of an
+ * earlier time than another thing was is taken as said then. What time alone brings (stale, the end
+ * of a dwell) is decided at that very microsecond, however late somebody asks. So changes depend on
+ * nothing but the verdicts, their times, and names: not on the order of what is said of one
+ * instant, nor on questions in between. (Of two verdicts of one stream at one instant the later
+ * call counts.)
  *
- * Owner: whoever made it; one thread at a time. Each instant costs a look at all seats. Out of memory: as
- * arenas do. */
+ * Owner: whoever made it; one thread at a time. Each instant costs a look at all seats. Out of
+ * memory: as arenas do. */
 #ifndef LATHE_WATCH_SPOTLIGHT_H
 #define LATHE_WATCH_SPOTLIGHT_H
 
@@ -97,12 +99,15 @@ typedef struct SpotlightRank {
     SpotlightStanding standing;
 } SpotlightRank;
 
-/* All seats as of the last instant that was told, in `a`: the eligible ones first, then by score, then by name. */
+/* All seats as of the last instant that was told, in `a`: the eligible ones first, then by score,
+ * then by name. */
 int spotlight_ranking(const Spotlight *s, Arena *a, const SpotlightRank **out);
-/* Which seat is shown, since when: false if none is. The name lasts until the next call that changes anything. */
+/* Which seat is shown, since when: false if none is. The name lasts until the next call that
+ * changes anything. */
 bool spotlight_shown(const Spotlight *s, const char **name, int64_t *since);
 
-const char *spotlight_cause_text(SpotlightCause c);       /* "first", "better", "require", "stale", "gone" */
+/* "first", "better", "require", "stale", "gone" */
+const char *spotlight_cause_text(SpotlightCause c);
 const char *spotlight_standing_text(SpotlightStanding s); /* "can", "unknown", "may not", "stale" */
 
 #endif

@@ -1,4 +1,5 @@
-/* Workers leave a few words and go on: who decides takes them away under their lock, and sorts and weighs them outside of it. */
+/* Workers leave a few words and go on: who decides takes them away under their lock, and sorts and
+ * weighs them outside of it. */
 #include "watch/spotlight_desk.h"
 
 #include <pthread.h>
@@ -81,7 +82,12 @@ Desk *desk_new(DeskFn fn, void *arg)
 {
     Arena *const a = arena_new();
     Desk *const d = arena_new_of(a, Desk);
-    *d = (Desk){.arena = a, .fn = fn, .arg = arg, .words = arena_new(), .laters = arena_new(), .news = arena_new()};
+    *d = (Desk){.arena = a,
+                .fn = fn,
+                .arg = arg,
+                .words = arena_new(),
+                .laters = arena_new(),
+                .news = arena_new()};
     d->spotlight = spotlight_new(on_change, d);
     pthread_mutex_init(&d->deciding, NULL);
     pthread_mutex_init(&d->lock, NULL);
@@ -172,7 +178,8 @@ static void drain(Desk *d, bool all)
     const Taken came = take_words(d);
     const int64_t before = all ? INT64_MAX : came.before;
     Arena *const a = arena_new();
-    const Word *x = d->later.at, *const x_end = x + d->later.len, *y = came.at, *const y_end = y + came.n;
+    const Word *x = d->later.at, *const x_end = x + d->later.len,
+               *y = came.at, *const y_end = y + came.n;
     VEC(Word) later = {0};
     int64_t upto = d->upto;
     for (const Word *w; (w = next_word(&x, x_end, &y, y_end));) {
@@ -252,10 +259,12 @@ int desk_check(Desk *d, const DeskSeat *seat, const char *stream, bool offline, 
     pthread_mutex_lock(&d->lock);
     const bool fits = offline == d->offline || !competes(d, seat);
     pthread_mutex_unlock(&d->lock);
-    return fits ? 0 : error_set(e, ERR_INVALID,
-                                "stream '%s': files that are read as fast as can be (offline) and streams "
-                                "that play by the clock cannot share one spotlight",
-                                stream);
+    return fits ? 0
+                : error_set(
+                      e, ERR_INVALID,
+                      "stream '%s': files that are read as fast as can be (offline) and streams "
+                      "that play by the clock cannot share one spotlight",
+                      stream);
 }
 
 /* Under `deciding`. The last ones have left, and the next go by another clock. */

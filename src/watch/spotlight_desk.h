@@ -1,15 +1,17 @@
 /* The spotlight of an engine: verdicts come from workers, choices are told from one thread.
  *
- *     streams' steps --desk_see--> verdicts that wait --desk_tick, in the order of their time--> spotlight.h --> told
+ *     streams' steps --desk_see--> verdicts that wait --desk_tick, in the order of their time-->
+ * spotlight.h --> told
  *
- * **By which clock.** Streams that play by the clock (live ones, files at their pace) compete by when they
- * were judged, in steps of DESK_STEP. Files that are read as fast as can be compete as if all had begun at
- * once: by media time, an epoch following the one before without a gap. Their verdicts wait until all that
- * are not over have come as far (who is far ahead is held back), so the choices are the same whenever they are watched, on whatever
- * machine. Both kinds at once are refused.
+ * **By which clock.** Streams that play by the clock (live ones, files at their pace) compete by
+ * when they were judged, in steps of DESK_STEP. Files that are read as fast as can be compete as if
+ * all had begun at once: by media time, an epoch following the one before without a gap. Their
+ * verdicts wait until all that are not over have come as far (who is far ahead is held back), so
+ * the choices are the same whenever they are watched, on whatever machine. Both kinds at once are
+ * refused.
  *
- * A seat belongs to its stream, which calls for it from one thread at a time; desk_tick and desk_end: one
- * thread, the only one that is called back. */
+ * A seat belongs to its stream, which calls for it from one thread at a time; desk_tick and
+ * desk_end: one thread, the only one that is called back. */
 #ifndef LATHE_WATCH_SPOTLIGHT_DESK_H
 #define LATHE_WATCH_SPOTLIGHT_DESK_H
 
@@ -42,9 +44,10 @@ typedef struct DeskSeat DeskSeat;
 /* Offline streams wait for desk_begin: all that stand at the start are to begin at once. */
 Desk *desk_new(DeskFn fn, void *arg);
 void desk_begin(Desk *d);
-/* Streams with and without a clock do not compete: ERR_INVALID. An offline one that joins later begins where the
- * others are. */
-int desk_join(Desk *d, const char *stream, const SpotlightBy *by, bool offline, DeskSeat **out, Error *e);
+/* Streams with and without a clock do not compete: ERR_INVALID. An offline one that joins later
+ * begins where the others are. */
+int desk_join(Desk *d, const char *stream, const SpotlightBy *by, bool offline, DeskSeat **out,
+              Error *e);
 /* Whether a stream could join if this seat (NULL: none) were free. */
 int desk_check(Desk *d, const DeskSeat *seat, const char *stream, bool offline, Error *e);
 /* So much of it waits for slower streams that it had better wait for them, too. */

@@ -1,7 +1,7 @@
 /* Records that wait, and the thread that writes them with the spans that are open (store_spans.c).
  *
- * A span is linked into the store from its first sample until the writer has written its end: so the writer may look at it
- * without the lock that its stream needs, by a copy of its row. */
+ * A span is linked into the store from its first sample until the writer has written its end: so
+ * the writer may look at it without the lock that its stream needs, by a copy of its row. */
 #include "watch/store.h"
 
 #include <stdio.h>
@@ -53,10 +53,18 @@ void store_record(Store *s, const EventRecord *r)
     event_json(&json, r);
     *w = (WaitingRecord){.arena = a, .rev = r->rev, .json = str_text(&json)};
     snprintf(w->id, sizeof w->id, "%016llx", (unsigned long long)r->id);
-    w->row = (SpanRow){.kind = "event", .stream = arena_strdup(a, r->stream), .watch = arena_strdup(a, r->watch->name),
-                       .signal = arena_strdup(a, r->rule->name), .text = record_words(a, r), .epoch = r->epoch, .t0 = r->t_start,
-                       .t1 = r->kind == RECORD_END ? r->t_end : r->t_detect, .wall = r->wall ? r->wall : wall_now(), .n = 1,
-                       .confidence = (double)r->score, .box = r->box};
+    w->row = (SpanRow){.kind = "event",
+                       .stream = arena_strdup(a, r->stream),
+                       .watch = arena_strdup(a, r->watch->name),
+                       .signal = arena_strdup(a, r->rule->name),
+                       .text = record_words(a, r),
+                       .epoch = r->epoch,
+                       .t0 = r->t_start,
+                       .t1 = r->kind == RECORD_END ? r->t_end : r->t_detect,
+                       .wall = r->wall ? r->wall : wall_now(),
+                       .n = 1,
+                       .confidence = (double)r->score,
+                       .box = r->box};
     pthread_mutex_lock(&s->lock);
     const bool room = s->nrecord < RECORDS_MAX;
     if (room) {
@@ -80,7 +88,8 @@ typedef struct SpanJob {
 typedef struct FactJob {
     StreamSpans *of;
     Fact *fact;                      /* NULL: all of the stream go */
-    const char *stream, *key, *text; /* the names stay as long as `of` does, which only the writer takes away */
+    /* the names stay as long as `of` does, which only the writer takes away */
+    const char *stream, *key, *text;
     double number;
 } FactJob;
 
@@ -101,7 +110,8 @@ static void take_spans(Store *s, Batch *b)
             continue;
         SpanJob *const j = &b->span[b->nspan++];
         *j = (SpanJob){p, p->row};
-        j->row.text = arena_strdup(b->arena, p->row.text); /* the names stay as long as the span does */
+        /* the names stay as long as the span does */
+        j->row.text = arena_strdup(b->arena, p->row.text);
         p->dirty = false;
     }
 }
@@ -119,11 +129,13 @@ static bool forget_waits(const Store *s, const char *name, int *n)
     return found;
 }
 
-/* A stream that is over stays until the file has forgotten its facts; of those that come and go meanwhile so many do. */
+/* A stream that is over stays until the file has forgotten its facts; of those that come and go
+ * meanwhile so many do. */
 static bool take_forget(Store *s, StreamSpans *t, Batch *b)
 {
     int n;
-    const bool twice = !t->tried && forget_waits(s, t->name, &n), room = t->tried || twice || n < STORE_FORGETS;
+    const bool twice = !t->tried && forget_waits(s, t->name, &n),
+               room = t->tried || twice || n < STORE_FORGETS;
     if (twice || !room) {
         s->counts.dropped += !room;
         store_end_stream(s, t);
@@ -145,8 +157,13 @@ static void take_facts(Store *s, Batch *b)
         for (int k = 0; k < t->nsignal && !t->over; k++) {
             Fact *const f = &t->fact[k];
             if (f->dirty)
-                b->fact[b->nfact++] = (FactJob){t, f, t->name, t->signal[k],
-                                                f->kind == VALUE_TEXT ? arena_strdup(b->arena, f->text) : NULL, f->number};
+                b->fact[b->nfact++] =
+                    (FactJob){t,
+                              f,
+                              t->name,
+                              t->signal[k],
+                              f->kind == VALUE_TEXT ? arena_strdup(b->arena, f->text) : NULL,
+                              f->number};
             f->dirty = false;
         }
         if (t->over && !take_forget(s, t, b))
@@ -167,7 +184,8 @@ static int write_batch(Store *s, Batch *b, Error *e)
     WaitingRecord *r = b->record;
     for (int i = 0; i < b->nrecord && code == 0; i++, r = r->next)
         code = store_db_record(s->db, r->id, r->rev, &r->row, r->json, e);
-    for (int i = 0; i < b->nfact && code == 0; i++) /* a stream of the same name may have begun meanwhile */
+    for (int i = 0; i < b->nfact && code == 0;
+         i++) /* a stream of the same name may have begun meanwhile */
         code = b->fact[i].fact ? 0 : store_db_forget_facts(s->db, b->fact[i].stream, e);
     for (int i = 0; i < b->nfact && code == 0; i++) {
         const FactJob *const f = &b->fact[i];
@@ -242,7 +260,8 @@ static void forget_rows(Store *s)
     s->counts.renewed++;
 }
 
-/* Called and returns with the lock held. As long as what stands there now is no store, all that comes waits. */
+/* Called and returns with the lock held. As long as what stands there now is no store, all that
+ * comes waits. */
 static void look_after_file(Store *s)
 {
     Error e;

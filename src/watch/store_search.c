@@ -117,12 +117,19 @@ static int add_time(Query *q, const char *name, const char *value)
 {
     double amount = 0;
     char unit = 0, more = 0;
-    const double seconds = sscanf(value, "%lf%c%c", &amount, &unit, &more) == 2 && amount >= 0 && amount < 1e6
-                               ? amount * (unit == 's' ? 1 : unit == 'm' ? 60 : unit == 'h' ? 3600 : unit == 'd' ? 86400 : -1)
-                               : -1;
+    const double seconds =
+        sscanf(value, "%lf%c%c", &amount, &unit, &more) == 2 && amount >= 0 && amount < 1e6
+            ? amount * (unit == 's'   ? 1
+                        : unit == 'm' ? 60
+                        : unit == 'h' ? 3600
+                        : unit == 'd' ? 86400
+                                      : -1)
+            : -1;
     if (!(seconds >= 0))
-        return error_set(q->error, ERR_INVALID, "query: '%s:%s': a time before now, as 10m, 2h or 3d", name, value);
-    str_addf(&q->where, strcmp(name, "since") == 0 ? " AND span.wall + span.t1 - span.t0 >= ?" : " AND span.wall <= ?");
+        return error_set(q->error, ERR_INVALID,
+                         "query: '%s:%s': a time before now, as 10m, 2h or 3d", name, value);
+    str_addf(&q->where, strcmp(name, "since") == 0 ? " AND span.wall + span.t1 - span.t0 >= ?"
+                                                   : " AND span.wall <= ?");
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     return add_value(q, NULL, ((double)now.tv_sec - seconds) * 1e6);
@@ -149,8 +156,10 @@ static bool read_filter(Query *q, const char *token, int *code)
     for (int i = 0; i < 4; i++) {
         if (strlen(name[i]) != n || strncmp(token, name[i], n) != 0)
             continue;
-        *code = i == 3 && !is_kind(colon + 1) ? error_set(q->error, ERR_INVALID, "query: '%s': kinds are text, screen, object and event", token)
-                                              : add_name(q, name[i], colon + 1);
+        *code = i == 3 && !is_kind(colon + 1)
+                    ? error_set(q->error, ERR_INVALID,
+                                "query: '%s': kinds are text, screen, object and event", token)
+                    : add_name(q, name[i], colon + 1);
         return true;
     }
     if (n != 5 || (strncmp(token, "since", n) != 0 && strncmp(token, "until", n) != 0))
@@ -174,11 +183,12 @@ static bool read_facet(Query *q, const char *token, int *code)
     const double number = strtod(value, &end);
     const bool is_number = *value != '\0' && *end == '\0';
     if (*value == '\0' || (!is_number && token[n] != '=')) {
-        *code = error_set(q->error, ERR_INVALID, "query: '%s': compared with what? (alive<20, screen=play)", token);
+        *code = error_set(q->error, ERR_INVALID,
+                          "query: '%s': compared with what? (alive<20, screen=play)", token);
         return true;
     }
-    str_addf(&q->where, " AND span.stream IN (SELECT stream FROM fact WHERE key = ? AND %s %c%s ?)", is_number ? "number" : "text",
-             token[n], equal ? "=" : "");
+    str_addf(&q->where, " AND span.stream IN (SELECT stream FROM fact WHERE key = ? AND %s %c%s ?)",
+             is_number ? "number" : "text", token[n], equal ? "=" : "");
     *code = add_value(q, arena_strndup(q->arena, token, n), 0);
     if (*code == 0)
         *code = add_value(q, is_number ? NULL : value, number);
@@ -217,19 +227,25 @@ static int read_query(Query *q, const char *text)
 static const char *statement(Query *q)
 {
     Str s = str_new(q->arena);
-    const char *const columns = "span.id, span.kind, span.stream, span.watch, span.signal, span.text, span.epoch, span.t0, span.t1, span.wall,"
-                                " span.n, span.confidence, span.x, span.y, span.width, span.height, record.json";
+    const char *const columns =
+        "span.id, span.kind, span.stream, span.watch, span.signal, span.text, span.epoch, span.t0, "
+        "span.t1, span.wall,"
+        " span.n, span.confidence, span.x, span.y, span.width, span.height, record.json";
     const bool words = q->words.len > 0, parts = words && !q->short_word;
     if (words)
-        str_add(&s, "WITH hit (id, score, snippet) AS MATERIALIZED (SELECT rowid, 1000 - bm25(span_words), snippet(span_words, 0, '[', ']', '..', 12)"
+        str_add(&s, "WITH hit (id, score, snippet) AS MATERIALIZED (SELECT rowid, 1000 - "
+                    "bm25(span_words), snippet(span_words, 0, '[', ']', '..', 12)"
                     " FROM span_words WHERE span_words MATCH ?");
     if (parts)
-        str_add(&s, " UNION ALL SELECT rowid, -bm25(span_parts), snippet(span_parts, 0, '[', ']', '..', 40)"
-                    " FROM span_parts WHERE span_parts MATCH ?");
-    str_addf(&s, "%sSELECT %s, %s FROM %s LEFT JOIN record ON record.span = span.id WHERE 1%s", words ? ") " : "", columns,
-             words ? "max(hit.score), hit.snippet" : "0.0, span.text", words ? "hit JOIN span ON span.id = hit.id" : "span",
-             str_text(&q->where));
-    str_add(&s, words ? " GROUP BY span.id ORDER BY max(hit.score) DESC, span.wall DESC LIMIT ?" : " ORDER BY span.wall DESC LIMIT ?");
+        str_add(
+            &s,
+            " UNION ALL SELECT rowid, -bm25(span_parts), snippet(span_parts, 0, '[', ']', '..', 40)"
+            " FROM span_parts WHERE span_parts MATCH ?");
+    str_addf(&s, "%sSELECT %s, %s FROM %s LEFT JOIN record ON record.span = span.id WHERE 1%s",
+             words ? ") " : "", columns, words ? "max(hit.score), hit.snippet" : "0.0, span.text",
+             words ? "hit JOIN span ON span.id = hit.id" : "span", str_text(&q->where));
+    str_add(&s, words ? " GROUP BY span.id ORDER BY max(hit.score) DESC, span.wall DESC LIMIT ?"
+                      : " ORDER BY span.wall DESC LIMIT ?");
     return str_text(&s);
 }
 
@@ -254,8 +270,8 @@ static StoreHit read_hit(Arena *a, sqlite3_stmt *s)
         .wall = sqlite3_column_int64(s, 9),
         .samples = sqlite3_column_int(s, 10),
         .confidence = sqlite3_column_double(s, 11),
-        .box = {(float)sqlite3_column_double(s, 12), (float)sqlite3_column_double(s, 13), (float)sqlite3_column_double(s, 14),
-                (float)sqlite3_column_double(s, 15)},
+        .box = {(float)sqlite3_column_double(s, 12), (float)sqlite3_column_double(s, 13),
+                (float)sqlite3_column_double(s, 14), (float)sqlite3_column_double(s, 15)},
         .record = column_text(a, s, 16),
         .score = sqlite3_column_double(s, 17),
         .snippet = column_text(a, s, 18),
@@ -278,9 +294,11 @@ static void bind(sqlite3_stmt *s, const Query *q, int limit)
     sqlite3_bind_int(s, at, limit);
 }
 
-int store_search(StoreSearch *s, Arena *a, const char *query, int limit, StoreHit **out, int *n, Error *e)
+int store_search(StoreSearch *s, Arena *a, const char *query, int limit, StoreHit **out, int *n,
+                 Error *e)
 {
-    Query q = {.arena = a, .words = str_new(a), .parts = str_new(a), .where = str_new(a), .error = e};
+    Query q = {
+        .arena = a, .words = str_new(a), .parts = str_new(a), .where = str_new(a), .error = e};
     const int code = read_query(&q, query);
     *n = 0;
     if (code != 0)

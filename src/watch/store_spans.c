@@ -1,4 +1,5 @@
-/* Samples become spans: which go on, which end, which begin. Names are copied, as a watch may go before what was seen by it is written. */
+/* Samples become spans: which go on, which end, which begin. Names are copied, as a watch may go
+ * before what was seen by it is written. */
 #include "watch/store.h"
 
 #include <ctype.h>
@@ -58,7 +59,12 @@ static StreamSpans *stream_of(Store *s, const Watch *w, const char *name)
     }
     Arena *const a = arena_new();
     t = arena_new_of(a, StreamSpans);
-    *t = (StreamSpans){.arena = a, .users = 1, .name = arena_strdup(a, name), .watch = arena_strdup(a, w->name), .of = w, .nsignal = w->nsignal};
+    *t = (StreamSpans){.arena = a,
+                       .users = 1,
+                       .name = arena_strdup(a, name),
+                       .watch = arena_strdup(a, w->name),
+                       .of = w,
+                       .nsignal = w->nsignal};
     t->signal = arena_array_of(a, w->nsignal + 1, const char *);
     t->fact = arena_array_of(a, w->nsignal + 1, Fact);
     for (int i = 0; i < w->nsignal; i++)
@@ -72,7 +78,8 @@ static StreamSpans *stream_of(Store *s, const Watch *w, const char *name)
 static float overlap(const Box *a, const Box *b)
 {
     const float x0 = a->x > b->x ? a->x : b->x, y0 = a->y > b->y ? a->y : b->y;
-    const float ax = a->x + a->width, ay = a->y + a->height, bx = b->x + b->width, by = b->y + b->height;
+    const float ax = a->x + a->width, ay = a->y + a->height, bx = b->x + b->width,
+                by = b->y + b->height;
     const float w = (ax < bx ? ax : bx) - x0, h = (ay < by ? ay : by) - y0;
     const float both = w > 0 && h > 0 ? w * h : 0;
     const float all = a->width * a->height + b->width * b->height - both;
@@ -95,7 +102,8 @@ static const char *next_number(const char *text, size_t *size)
     return text;
 }
 
-/* Numbers that differ are no misreading to be smoothed over. (Of words, 1 and 0 may well be l and o.) */
+/* Numbers that differ are no misreading to be smoothed over. (Of words, 1 and 0 may well be l and
+ * o.) */
 static bool same_numbers(const char *a, const char *b)
 {
     size_t na, nb;
@@ -144,13 +152,19 @@ typedef struct Seen { /* one thing in one sample */
 
 static OpenSpan *begin_span(Store *s, StreamSpans *t, const Seen *seen, const Sample *sample)
 {
-    OpenSpan *const p = s->nspan < STORE_WAITING && t->nopen < STORE_OPEN ? heap_alloc(sizeof *p, 64) : NULL;
+    OpenSpan *const p =
+        s->nspan < STORE_WAITING && t->nopen < STORE_OPEN ? heap_alloc(sizeof *p, 64) : NULL;
     if (!p) {
         s->counts.dropped++;
         return NULL;
     }
-    p->row = (SpanRow){.kind = seen->kind, .stream = t->name, .watch = t->watch, .signal = t->signal[seen->signal],
-                       .epoch = sample->epoch, .t0 = sample->t, .wall = sample->wall ? sample->wall : wall_now()};
+    p->row = (SpanRow){.kind = seen->kind,
+                       .stream = t->name,
+                       .watch = t->watch,
+                       .signal = t->signal[seen->signal],
+                       .epoch = sample->epoch,
+                       .t0 = sample->t,
+                       .wall = sample->wall ? sample->wall : wall_now()};
     p->from = t;
     t->users++;
     p->signal = seen->signal;
@@ -184,7 +198,8 @@ static void see(Store *s, StreamSpans *t, const Seen *seen, const Sample *sample
         OpenSpan *const p = t->open[i];
         if (p->signal != seen->signal || p->track != seen->track || p->row.t1 == sample->t)
             continue; /* what was extended by this sample is another line */
-        const bool same = seen->track > 0 || (same_text(seen->text, p->row.text) && (alone || overlap(&seen->box, &p->row.box) > 0.5f));
+        const bool same = seen->track > 0 || (same_text(seen->text, p->row.text) &&
+                                              (alone || overlap(&seen->box, &p->row.box) > 0.5f));
         if (same)
             found = p;
         else if (alone)
@@ -203,11 +218,15 @@ static void see_found(Store *s, StreamSpans *t, const Watch *w, int i, const Sam
     for (int k = 0; k < o->nfound; k++) {
         const Found *const f = &o->found[k];
         if (object ? f->track > 0 : (double)f->score >= w->signal[i].text.min_confidence)
-            see(s, t, &(Seen){object ? "object" : "text", f->label, i, f->track, (double)f->score, f->box}, sample, false);
+            see(s, t,
+                &(Seen){object ? "object" : "text", f->label, i, f->track, (double)f->score,
+                        f->box},
+                sample, false);
     }
 }
 
-static void see_signal(Store *s, StreamSpans *t, const Watch *w, int i, const Sample *sample, const Reading *reading)
+static void see_signal(Store *s, StreamSpans *t, const Watch *w, int i, const Sample *sample,
+                       const Reading *reading)
 {
     const Signal *const g = &w->signal[i];
     const Observation *const o = &sample->at[i];
@@ -217,10 +236,13 @@ static void see_signal(Store *s, StreamSpans *t, const Watch *w, int i, const Sa
         return;
     if (g->kind == SIGNAL_OBJECT || (g->kind == SIGNAL_TEXT && g->text.mode == TEXT_PAGE))
         see_found(s, t, w, i, sample);
-    else if (g->kind == SIGNAL_TEXT && o->text && o->text[0] != '\0' && (double)o->score >= g->text.min_confidence)
+    else if (g->kind == SIGNAL_TEXT && o->text && o->text[0] != '\0' &&
+             (double)o->score >= g->text.min_confidence)
         see(s, t, &(Seen){"text", o->text, i, 0, (double)o->score, box}, sample, true);
-    else if ((g->kind == SIGNAL_SCREEN || g->kind == SIGNAL_CLASS) && reading->value.kind == VALUE_TEXT && reading->value.text[0] != '\0')
-        see(s, t, &(Seen){"screen", reading->value.text, i, 0, (double)o->score, box}, sample, true);
+    else if ((g->kind == SIGNAL_SCREEN || g->kind == SIGNAL_CLASS) &&
+             reading->value.kind == VALUE_TEXT && reading->value.text[0] != '\0')
+        see(s, t, &(Seen){"screen", reading->value.text, i, 0, (double)o->score, box}, sample,
+            true);
 }
 
 static void keep_fact(Fact *f, const RuleValue *v)
@@ -230,7 +252,8 @@ static void keep_fact(Fact *f, const RuleValue *v)
     char text[STORE_FACT_TEXT] = "";
     if (v->kind == VALUE_TEXT)
         text_copy(text, sizeof text, v->text);
-    f->dirty = f->dirty || f->kind != v->kind || f->number != v->number || strcmp(f->text, text) != 0;
+    f->dirty =
+        f->dirty || f->kind != v->kind || f->number != v->number || strcmp(f->text, text) != 0;
     f->kind = v->kind;
     f->number = v->kind == VALUE_TEXT ? 0 : v->number;
     memcpy(f->text, text, sizeof text);

@@ -12,15 +12,19 @@
 #define STORE_VERSION 1
 
 static const char schema[] =
-    "CREATE TABLE span (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, stream TEXT NOT NULL, watch TEXT NOT NULL, signal TEXT NOT NULL,"
-    " text TEXT NOT NULL, epoch INTEGER NOT NULL, t0 INTEGER NOT NULL, t1 INTEGER NOT NULL, wall INTEGER NOT NULL,"
+    "CREATE TABLE span (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, stream TEXT NOT NULL, watch "
+    "TEXT NOT NULL, signal TEXT NOT NULL,"
+    " text TEXT NOT NULL, epoch INTEGER NOT NULL, t0 INTEGER NOT NULL, t1 INTEGER NOT NULL, wall "
+    "INTEGER NOT NULL,"
     " n INTEGER NOT NULL, confidence REAL NOT NULL, x REAL, y REAL, width REAL, height REAL);"
     "CREATE INDEX span_wall ON span (wall);"
     "CREATE INDEX span_stream ON span (stream, wall);"
-    /* words, and their beginnings; then any three letters, which is what misread words still share */
+    /* words, and their beginnings; then any three letters, which is what misread words still
+     * share */
     "CREATE VIRTUAL TABLE span_words USING fts5 (text, content='span', content_rowid='id',"
     " tokenize='unicode61 remove_diacritics 2', prefix='2 3');"
-    "CREATE VIRTUAL TABLE span_parts USING fts5 (text, content='span', content_rowid='id', tokenize='trigram');"
+    "CREATE VIRTUAL TABLE span_parts USING fts5 (text, content='span', content_rowid='id', "
+    "tokenize='trigram');"
     "CREATE TRIGGER span_added AFTER INSERT ON span BEGIN"
     " INSERT INTO span_words (rowid, text) VALUES (new.id, new.text);"
     " INSERT INTO span_parts (rowid, text) VALUES (new.id, new.text); END;"
@@ -32,28 +36,47 @@ static const char schema[] =
     " INSERT INTO span_parts (span_parts, rowid, text) VALUES ('delete', old.id, old.text);"
     " INSERT INTO span_words (rowid, text) VALUES (new.id, new.text);"
     " INSERT INTO span_parts (rowid, text) VALUES (new.id, new.text); END;"
-    "CREATE TABLE record (id TEXT PRIMARY KEY, span INTEGER NOT NULL, rev INTEGER NOT NULL, json TEXT NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE record (id TEXT PRIMARY KEY, span INTEGER NOT NULL, rev INTEGER NOT NULL, json "
+    "TEXT NOT NULL) WITHOUT ROWID;"
     "CREATE INDEX record_span ON record (span);"
-    "CREATE TRIGGER record_gone AFTER DELETE ON span BEGIN DELETE FROM record WHERE span = old.id; END;"
-    "CREATE TABLE fact (stream TEXT NOT NULL, key TEXT NOT NULL, number REAL, text TEXT, wall INTEGER NOT NULL,"
+    "CREATE TRIGGER record_gone AFTER DELETE ON span BEGIN DELETE FROM record WHERE span = old.id; "
+    "END;"
+    "CREATE TABLE fact (stream TEXT NOT NULL, key TEXT NOT NULL, number REAL, text TEXT, wall "
+    "INTEGER NOT NULL,"
     " PRIMARY KEY (stream, key)) WITHOUT ROWID;";
 
-enum { SPAN_ADD, SPAN_CHANGE, RECORD_FIND, RECORD_ADD, FACT_ADD, FACT_FORGET, FACT_FORGET_ALL, TRIM_AGE, TRIM_COUNT, STATEMENTS };
+enum {
+    SPAN_ADD,
+    SPAN_CHANGE,
+    RECORD_FIND,
+    RECORD_ADD,
+    FACT_ADD,
+    FACT_FORGET,
+    FACT_FORGET_ALL,
+    TRIM_AGE,
+    TRIM_COUNT,
+    STATEMENTS
+};
 
 static const char *const statement[STATEMENTS] = {
-    [SPAN_ADD] = "INSERT INTO span (kind, stream, watch, signal, text, epoch, t0, t1, wall, n, confidence, x, y, width, height)"
+    [SPAN_ADD] = "INSERT INTO span (kind, stream, watch, signal, text, epoch, t0, t1, wall, n, "
+                 "confidence, x, y, width, height)"
                  " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
-    [SPAN_CHANGE] = "UPDATE span SET text = ?5, t1 = ?8, n = ?10, confidence = ?11, x = ?12, y = ?13, width = ?14, height = ?15"
+    [SPAN_CHANGE] = "UPDATE span SET text = ?5, t1 = ?8, n = ?10, confidence = ?11, x = ?12, y = "
+                    "?13, width = ?14, height = ?15"
                     " WHERE id = ?16",
     [RECORD_FIND] = "SELECT span, rev FROM record WHERE id = ?1",
     [RECORD_ADD] = "INSERT INTO record (id, span, rev, json) VALUES (?1, ?2, ?3, ?4)"
-                   " ON CONFLICT (id) DO UPDATE SET rev = excluded.rev, json = excluded.json, span = excluded.span",
+                   " ON CONFLICT (id) DO UPDATE SET rev = excluded.rev, json = excluded.json, span "
+                   "= excluded.span",
     [FACT_ADD] = "INSERT INTO fact (stream, key, number, text, wall) VALUES (?1, ?2, ?3, ?4, ?5)"
-                 " ON CONFLICT (stream, key) DO UPDATE SET number = excluded.number, text = excluded.text, wall = excluded.wall",
+                 " ON CONFLICT (stream, key) DO UPDATE SET number = excluded.number, text = "
+                 "excluded.text, wall = excluded.wall",
     [FACT_FORGET] = "DELETE FROM fact WHERE stream = ?1",
     [FACT_FORGET_ALL] = "DELETE FROM fact",
     [TRIM_AGE] = "DELETE FROM span WHERE wall + t1 - t0 < ?1",
-    [TRIM_COUNT] = "DELETE FROM span WHERE id IN (SELECT id FROM span ORDER BY wall LIMIT (SELECT count(*) / 10 + 1 FROM span))",
+    [TRIM_COUNT] = "DELETE FROM span WHERE id IN (SELECT id FROM span ORDER BY wall LIMIT (SELECT "
+                   "count(*) / 10 + 1 FROM span))",
 };
 
 struct StoreDb {
@@ -69,8 +92,10 @@ static int db_fail(const StoreDb *d, Error *e)
     const int code = sqlite3_errcode(d->db);
     const char *const why = sqlite3_errmsg(d->db);
     if (code == SQLITE_CORRUPT || strstr(why, "vtable") || strstr(why, "fts5"))
-        return error_set(e, ERR_INVALID, "%s: damaged (%s): move it away, a new one is made", d->path, why);
-    return error_set(e, code == SQLITE_NOTADB || code == SQLITE_CORRUPT ? ERR_INVALID : ERR_IO, "%s: %s", d->path, sqlite3_errmsg(d->db));
+        return error_set(e, ERR_INVALID, "%s: damaged (%s): move it away, a new one is made",
+                         d->path, why);
+    return error_set(e, code == SQLITE_NOTADB || code == SQLITE_CORRUPT ? ERR_INVALID : ERR_IO,
+                     "%s: %s", d->path, sqlite3_errmsg(d->db));
 }
 
 static int run(const StoreDb *d, const char *sql, Error *e)
@@ -93,7 +118,8 @@ static int read_number(const StoreDb *d, const char *sql, int64_t *out, Error *e
 static int make_tables(StoreDb *d, Error *e)
 {
     char mark[128];
-    snprintf(mark, sizeof mark, "PRAGMA application_id = %d; PRAGMA user_version = %d;", STORE_APPLICATION, STORE_VERSION);
+    snprintf(mark, sizeof mark, "PRAGMA application_id = %d; PRAGMA user_version = %d;",
+             STORE_APPLICATION, STORE_VERSION);
     int code = run(d, "BEGIN IMMEDIATE", e);
     if (code == 0)
         code = run(d, schema, e);
@@ -117,9 +143,11 @@ static int check_tables(StoreDb *d, bool write, Error *e)
     if (tables == 0 && write)
         return make_tables(d, e);
     if (application != STORE_APPLICATION)
-        return error_set(e, ERR_INVALID, "%s: a database, but not one of what was watched", d->path);
+        return error_set(e, ERR_INVALID, "%s: a database, but not one of what was watched",
+                         d->path);
     if (version != STORE_VERSION)
-        return error_set(e, ERR_INVALID, "%s: of version %lld; this program knows %d", d->path, (long long)version, STORE_VERSION);
+        return error_set(e, ERR_INVALID, "%s: of version %lld; this program knows %d", d->path,
+                         (long long)version, STORE_VERSION);
     return 0;
 }
 
@@ -135,13 +163,19 @@ int store_db_open(const char *path, bool write, StoreDb **out, Error *e)
     if (code == 0) {
         sqlite3_busy_timeout(d->db, 5000);
         sqlite3_limit(d->db, SQLITE_LIMIT_LENGTH, 16 << 20);
-        /* removed rows give their pages back a few at a time; of a crash of the system the last second may be lost */
-        code = write ? run(d, "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;", e) : 0;
+        /* removed rows give their pages back a few at a time; of a crash of the system the last
+         * second may be lost */
+        code = write ? run(d,
+                           "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA "
+                           "synchronous = NORMAL;",
+                           e)
+                     : 0;
     }
     if (code == 0)
         code = check_tables(d, write, e);
     for (int i = 0; i < STATEMENTS && code == 0 && write; i++)
-        if (sqlite3_prepare_v3(d->db, statement[i], -1, SQLITE_PREPARE_PERSISTENT, &d->at[i], NULL) != SQLITE_OK)
+        if (sqlite3_prepare_v3(d->db, statement[i], -1, SQLITE_PREPARE_PERSISTENT, &d->at[i],
+                               NULL) != SQLITE_OK)
             code = db_fail(d, e);
     if (code != 0)
         store_db_close(d);
@@ -197,7 +231,10 @@ void store_db_rollback(StoreDb *d) { sqlite3_exec(d->db, "ROLLBACK", NULL, NULL,
 
 /* ---- rows ---- */
 
-static void bind_text(sqlite3_stmt *s, int i, const char *text) { sqlite3_bind_text(s, i, text, -1, SQLITE_STATIC); }
+static void bind_text(sqlite3_stmt *s, int i, const char *text)
+{
+    sqlite3_bind_text(s, i, text, -1, SQLITE_STATIC);
+}
 
 static int finish(const StoreDb *d, sqlite3_stmt *s, Error *e)
 {
@@ -255,7 +292,8 @@ int store_db_record(StoreDb *d, const char *id, int rev, SpanRow *r, const char 
     return finish(d, add, e);
 }
 
-int store_db_fact(StoreDb *d, const char *stream, const char *key, double number, const char *text, int64_t wall, Error *e)
+int store_db_fact(StoreDb *d, const char *stream, const char *key, double number, const char *text,
+                  int64_t wall, Error *e)
 {
     sqlite3_stmt *const s = d->at[FACT_ADD];
     bind_text(s, 1, stream);

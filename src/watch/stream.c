@@ -13,7 +13,11 @@
 
 static JudgeOptions judge_options(const StreamOptions *o, const char *name)
 {
-    return (JudgeOptions){.stream = name, .watch = o->watch, .all = o->record, .sample = o->sample, .event = o->event,
+    return (JudgeOptions){.stream = name,
+                          .watch = o->watch,
+                          .all = o->record,
+                          .sample = o->sample,
+                          .event = o->event,
                           .arg = o->arg};
 }
 
@@ -33,7 +37,8 @@ static void report(const Judge *j, const Watch *w, StreamReport *r)
     snprintf(r->error, sizeof r->error, "%.250s", judge_error(j));
 }
 
-/* The sound of the video, by a reader of its own: pictures may be far ahead of where a file has it. */
+/* The sound of the video, by a reader of its own: pictures may be far ahead of where a file has
+ * it. */
 typedef struct Sound {
     Source *source; /* NULL: nothing is to be heard */
     bool over;
@@ -45,14 +50,17 @@ static int open_sound(const Judge *j, const StreamOptions *opt, Sound *out, Erro
     const Signal *const s = judge_hears(j);
     if (!s)
         return 0;
-    out->source = source_new(opt->url, &(SourceOptions){.open_timeout = SOUND_TIMEOUT, .read_timeout = SOUND_TIMEOUT,
-                                                        .sound = SOUND_NEEDED, .alone = true});
+    out->source = source_new(opt->url, &(SourceOptions){.open_timeout = SOUND_TIMEOUT,
+                                                        .read_timeout = SOUND_TIMEOUT,
+                                                        .sound = SOUND_NEEDED,
+                                                        .alone = true});
     Error why;
     int code = source_connect(out->source, &why);
     if (code == 0 && !source_stored(out->source))
         code = error_set(&why, ERR_UNSUPPORTED, "sound of a live stream comes with its pictures");
     if (code != 0)
-        error_set(e, code, "%s:%d:%d: signal '%s': %.700s", opt->watch->path, s->place.line, s->place.column, s->name, why.message);
+        error_set(e, code, "%s:%d:%d: signal '%s': %.700s", opt->watch->path, s->place.line,
+                  s->place.column, s->name, why.message);
     return code;
 }
 
@@ -77,7 +85,8 @@ static void hear(Judge *j, Sound *sound, const VideoFrame *f)
         read_sound(j, sound);
 }
 
-/* The closest grid that samples can be on: that of the highest rate, if those of the others are parts of it. */
+/* The closest grid that samples can be on: that of the highest rate, if those of the others are
+ * parts of it. */
 static double closest_grid(const Watch *w)
 {
     double most = fmax(w->fps, w->max_fps);
@@ -89,7 +98,8 @@ static double closest_grid(const Watch *w)
     return parts ? 1e6 / most : 0;
 }
 
-static int run(Judge *j, const StreamOptions *opt, Sound *sound, Video *v, StreamReport *r, Error *e)
+static int run(Judge *j, const StreamOptions *opt, Sound *sound, Video *v, StreamReport *r,
+               Error *e)
 {
     int64_t wanted = 0;
     VideoFrame f;
@@ -167,7 +177,8 @@ static int replay_line(Replay *r, int number, const char *line, size_t size, Err
         code = judge_new(r->arena, NULL, &opt, &r->judge, &why);
     }
     if (code == 0 && strcmp(sample.stream, r->name) != 0) /* events of two streams are two files' */
-        code = error_set(&why, ERR_INVALID, "a sample of '%s' among those of '%s': a stream a file", sample.stream, r->name);
+        code = error_set(&why, ERR_INVALID, "a sample of '%s' among those of '%s': a stream a file",
+                         sample.stream, r->name);
     if (code == 0)
         judge_sample(r->judge, &sample);
     else

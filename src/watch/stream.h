@@ -1,4 +1,5 @@
-/* One stream watched: video -> samples -> events, until it ends; and a recording of one. How samples are judged says judge.h. */
+/* One stream watched: video -> samples -> events, until it ends; and a recording of one. How
+ * samples are judged says judge.h. */
 #ifndef LATHE_WATCH_STREAM_H
 #define LATHE_WATCH_STREAM_H
 
@@ -34,7 +35,8 @@ typedef struct StreamReport {
 
 /* Blocks until the video ends. Everything reported is valid also after a failure. */
 int stream_run(ObserveHost *host, const StreamOptions *opt, StreamReport *out, Error *e);
-/* Recorded samples of one stream, a line each, through the rules alone; the stream's name is theirs. */
+/* Recorded samples of one stream, a line each, through the rules alone; the stream's name is
+ * theirs. */
 int stream_replay(const char *path, const StreamOptions *opt, StreamReport *out, Error *e);
 
 #endif

@@ -9,9 +9,11 @@
 const char *system_name(SystemKind k)
 {
     static const char *const name[] = {
-        [SYSTEM_UP] = "stream.up",       [SYSTEM_DOWN] = "stream.down",   [SYSTEM_GAP] = "stream.gap",
-        [SYSTEM_EPOCH] = "stream.epoch", [SYSTEM_MUTE] = "stream.mute",   [SYSTEM_OVERLOAD] = "overload", [SYSTEM_END] = "stream.end",
-        [SYSTEM_SPOTLIGHT] = "spotlight", [SYSTEM_ALIGN_LOST] = "align.lost", [SYSTEM_ALIGN_FOUND] = "align.found",
+        [SYSTEM_UP] = "stream.up",          [SYSTEM_DOWN] = "stream.down",
+        [SYSTEM_GAP] = "stream.gap",        [SYSTEM_EPOCH] = "stream.epoch",
+        [SYSTEM_MUTE] = "stream.mute",      [SYSTEM_OVERLOAD] = "overload",
+        [SYSTEM_END] = "stream.end",        [SYSTEM_SPOTLIGHT] = "spotlight",
+        [SYSTEM_ALIGN_LOST] = "align.lost", [SYSTEM_ALIGN_FOUND] = "align.found",
     };
     return name[k];
 }
@@ -35,7 +37,8 @@ static void add_spotlight(Str *out, const SystemRecord *r)
 
 void system_json(Str *out, const SystemRecord *r)
 {
-    str_addf(out, "{\"v\":1,\"id\":\"%016llx\",\"rev\":0,\"kind\":\"state\",\"stream\":", (unsigned long long)system_id(r));
+    str_addf(out, "{\"v\":1,\"id\":\"%016llx\",\"rev\":0,\"kind\":\"state\",\"stream\":",
+             (unsigned long long)system_id(r));
     json_add_string(out, r->stream);
     str_add(out, ",\"event\":");
     json_add_string(out, system_name(r->kind));

@@ -36,7 +36,10 @@ struct Telling {
 
 /* ---- copies ---- */
 
-static const char *copy_text(Arena *a, const char *text) { return text ? arena_strdup(a, text) : NULL; }
+static const char *copy_text(Arena *a, const char *text)
+{
+    return text ? arena_strdup(a, text) : NULL;
+}
 
 static RuleValue copy_value(Arena *a, const RuleValue *v)
 {
@@ -77,8 +80,13 @@ static Waiting *copy_event(const EventRecord *r, int64_t latency)
     w->latency = latency;
     Str line = str_new(a);
     event_json(&line, r);
-    w->record = (SinkRecord){.stream = w->event.stream, .event = r->rule->name, .id = r->id, .rev = r->rev,
-                             .severity = r->rule->severity, .json = str_text(&line), .size = line.len};
+    w->record = (SinkRecord){.stream = w->event.stream,
+                             .event = r->rule->name,
+                             .id = r->id,
+                             .rev = r->rev,
+                             .severity = r->rule->severity,
+                             .json = str_text(&line),
+                             .size = line.len};
     return w;
 }
 
@@ -93,8 +101,12 @@ static Waiting *copy_system(const SystemRecord *r)
     Str line = str_new(w->arena);
     system_json(&line, r);
     const bool of_all = r->kind == SYSTEM_SPOTLIGHT; /* one key, whichever stream it is on */
-    w->record = (SinkRecord){.stream = of_all ? "" : w->system.stream, .event = system_name(r->kind), .id = system_id(r), .state = true,
-                             .json = str_text(&line), .size = line.len};
+    w->record = (SinkRecord){.stream = of_all ? "" : w->system.stream,
+                             .event = system_name(r->kind),
+                             .id = system_id(r),
+                             .state = true,
+                             .json = str_text(&line),
+                             .size = line.len};
     return w;
 }
 
@@ -163,7 +175,8 @@ static bool is_full(const Telling *t, int n, size_t bytes)
 static void tell_at_once(Telling *t, Waiting *w)
 {
     pthread_mutex_lock(&t->lock);
-    t->added++; /* first, or a mark that is set meanwhile would be passed by this record instead of its own */
+    /* first, or a mark that is set meanwhile would be passed by this record instead of its own */
+    t->added++;
     pthread_mutex_unlock(&t->lock);
     tell(t, w);
     arena_free(w->arena);
@@ -179,7 +192,8 @@ static void add(Telling *t, Waiting *w)
         return;
     }
     pthread_mutex_lock(&t->lock);
-    const bool room = !is_full(t, TELLING_BEYOND * TELLING_RECORDS, (size_t)TELLING_BEYOND * TELLING_BYTES);
+    const bool room =
+        !is_full(t, TELLING_BEYOND * TELLING_RECORDS, (size_t)TELLING_BEYOND * TELLING_BYTES);
     t->counts.full += is_full(t, TELLING_RECORDS, TELLING_BYTES);
     t->counts.dropped += !room;
     if (room) {
@@ -203,7 +217,10 @@ bool telling_full(Telling *t)
     return out;
 }
 
-void telling_event(Telling *t, const EventRecord *r, int64_t latency) { add(t, copy_event(r, latency)); }
+void telling_event(Telling *t, const EventRecord *r, int64_t latency)
+{
+    add(t, copy_event(r, latency));
+}
 void telling_system(Telling *t, const SystemRecord *r) { add(t, copy_system(r)); }
 
 /* ---- the whole ---- */

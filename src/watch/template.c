@@ -59,10 +59,12 @@ Gray gray_transform(Arena *a, const Gray *g, double scale, double degrees)
     for (int y = 0; y < out.height; y++) {
         for (int x = 0; x < out.width; x++) {
             Sum sum = {0};
-            for (int k = 0; k < fine * fine; k++) { /* from the middle of `out` to the middle of g */
+            /* from the middle of `out` to the middle of g */
+            for (int k = 0; k < fine * fine; k++) {
                 const double dx = x + (k % fine + 0.5) / fine - 0.5 * out.width;
                 const double dy = y + (k / fine + 0.5) / fine - 0.5 * out.height;
-                add_sample(g, c * dx + s * dy + 0.5 * g->width, c * dy - s * dx + 0.5 * g->height, &sum);
+                add_sample(g, c * dx + s * dy + 0.5 * g->width, c * dy - s * dx + 0.5 * g->height,
+                           &sum);
             }
             const size_t i = (size_t)y * (size_t)out.width + (size_t)x;
             out.mask[i] = (uint8_t)lrint(sum.mask / (fine * fine));
@@ -85,6 +87,7 @@ bool gray_is_flat(const Gray *g)
 
 NccTemplate *gray_template(Arena *a, const Gray *g)
 {
-    const NccImage luma = {g->width, g->height, g->width, g->luma}, mask = {g->width, g->height, g->width, g->mask};
+    const NccImage luma = {g->width, g->height, g->width, g->luma},
+                   mask = {g->width, g->height, g->width, g->mask};
     return ncc_template(a, &luma, &mask);
 }

@@ -12,8 +12,8 @@ typedef struct Gray { /* rows without padding */
 
 /* A file of Reference. Luma is 0..255 by BT.709's weights, as frame.h makes it of a frame. */
 int gray_read(Arena *a, const char *path, bool mask, Gray *out, Error *e);
-/* By `scale`, then turned clockwise by `degrees` about its middle; large enough for all of it. What lies outside has mask
- * 0. Shrinking takes means, so that small marks do not vanish. */
+/* By `scale`, then turned clockwise by `degrees` about its middle; large enough for all of it. What
+ * lies outside has mask 0. Shrinking takes means, so that small marks do not vanish. */
 Gray gray_transform(Arena *a, const Gray *g, double scale, double degrees);
 /* Nothing in it that a correlation could hold on to (NCC_FLAT). */
 bool gray_is_flat(const Gray *g);

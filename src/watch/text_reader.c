@@ -21,21 +21,24 @@ struct TextReader {
     TextTimes times; /* of text_reader_find and text_reader_line */
 };
 
-int text_reader_open(Arena *a, Infer *infer, const char *detector, const char *recogniser, ModelPrecision precision,
-                     TextReader **out, Error *e)
+int text_reader_open(Arena *a, Infer *infer, const char *detector, const char *recogniser,
+                     ModelPrecision precision, TextReader **out, Error *e)
 {
     TextReader *const r = arena_new_of(a, TextReader);
     r->infer = infer;
     InferShapes lines = line_shapes;
     lines.precision = precision;
-    int code = detector ? infer_open(infer, detector, &(InferShapes){.precision = precision}, &r->det, e) : 0;
+    int code = detector
+                   ? infer_open(infer, detector, &(InferShapes){.precision = precision}, &r->det, e)
+                   : 0;
     if (code == 0)
         code = infer_open(infer, recogniser, &lines, &r->rec, e);
     if (code != 0)
         return code;
     const char *const characters = infer_metadata(r->rec, a, "character");
     if (!characters)
-        return error_set(e, ERR_INVALID, "%s: no recogniser: its metadata has no list 'character'", recogniser);
+        return error_set(e, ERR_INVALID, "%s: no recogniser: its metadata has no list 'character'",
+                         recogniser);
     r->alphabet = ocr_alphabet(a, characters);
     *out = r;
     return 0;
@@ -67,7 +70,8 @@ int text_reader_prepare(TextReader *r, int width, int height, int side, Error *e
     return code == 0 && r->det && width > 0 ? infer_prepare(r->det, h, w, e) : code;
 }
 
-void text_reader_ask_boxes(const TextReader *r, Arena *a, const TextSource *s, int side, bool now, InferRequest *q)
+void text_reader_ask_boxes(const TextReader *r, Arena *a, const TextSource *s, int side, bool now,
+                           InferRequest *q)
 {
     int w, h;
     detector_size(s->width, s->height, side, &w, &h);
@@ -78,13 +82,13 @@ void text_reader_ask_boxes(const TextReader *r, Arena *a, const TextSource *s, i
     s->sample(s->arg, &all, w, h, w, infer_planes(a, r->det, h, w, q));
 }
 
-int text_reader_take_boxes(const TextReader *r, Arena *a, const TextSource *s, const InferRequest *q, OcrBox **box, int *n,
-                           Error *e)
+int text_reader_take_boxes(const TextReader *r, Arena *a, const TextSource *s,
+                           const InferRequest *q, OcrBox **box, int *n, Error *e)
 {
     const InferOutput y = infer_output(q);
     if (!y.values || y.elements != (int64_t)q->width * q->height)
-        return error_set(e, ERR_INVALID, "%s: no text detector: its output is %s", infer_path(r->det),
-                         tensor_describe(a, q->result));
+        return error_set(e, ERR_INVALID, "%s: no text detector: its output is %s",
+                         infer_path(r->det), tensor_describe(a, q->result));
     const OcrDetectOptions opt = OCR_DETECT_DEFAULTS;
     *n = ocr_detect(a, y.values, q->width, q->height, s->width, s->height, &opt, box);
     return 0;
@@ -99,21 +103,24 @@ static int input_width(int line)
     return (line + LINE_WIDTH_STEP - 1) / LINE_WIDTH_STEP * LINE_WIDTH_STEP;
 }
 
-void text_reader_ask_line(const TextReader *r, Arena *a, const TextSource *s, const Quad *box, int min_width, InferRequest *q)
+void text_reader_ask_line(const TextReader *r, Arena *a, const TextSource *s, const Quad *box,
+                          int min_width, InferRequest *q)
 {
     const Quad quad = ocr_text_quad(box);
     int text = ocr_text_width(&quad, TEXT_LINE_HEIGHT);
     text = text < LINE_MAX_WIDTH ? text : LINE_MAX_WIDTH;
     const int width = input_width(text > min_width ? text : min_width);
-    s->sample(s->arg, &quad, text, TEXT_LINE_HEIGHT, width, infer_planes(a, r->rec, TEXT_LINE_HEIGHT, width, q));
+    s->sample(s->arg, &quad, text, TEXT_LINE_HEIGHT, width,
+              infer_planes(a, r->rec, TEXT_LINE_HEIGHT, width, q));
 }
 
-int text_reader_take_line(const TextReader *r, Arena *a, const InferRequest *q, const bool *classes, OcrText *out, Error *e)
+int text_reader_take_line(const TextReader *r, Arena *a, const InferRequest *q, const bool *classes,
+                          OcrText *out, Error *e)
 {
     const InferOutput y = infer_output(q);
     if (!y.values || y.rank != 3 || y.dim[2] != r->alphabet.n)
-        return error_set(e, ERR_INVALID, "%s: no recogniser of %d classes: its output is %s", infer_path(r->rec),
-                         r->alphabet.n, tensor_describe(a, q->result));
+        return error_set(e, ERR_INVALID, "%s: no recogniser of %d classes: its output is %s",
+                         infer_path(r->rec), r->alphabet.n, tensor_describe(a, q->result));
     *out = ocr_text_decode(a, y.values, (int)y.dim[1], &r->alphabet, classes);
     return 0;
 }
@@ -124,7 +131,8 @@ static int answer(TextReader *r, InferRequest *q, Error *e)
     return q->end == INFER_DONE ? 0 : error_set(e, q->code, "%s", q->error);
 }
 
-int text_reader_find(TextReader *r, Arena *a, const TextSource *s, int side, OcrBox **box, int *n, Error *e)
+int text_reader_find(TextReader *r, Arena *a, const TextSource *s, int side, OcrBox **box, int *n,
+                     Error *e)
 {
     InferRequest q = {0};
     Arena *const tmp = arena_new();
@@ -141,8 +149,8 @@ int text_reader_find(TextReader *r, Arena *a, const TextSource *s, int side, Ocr
     return code;
 }
 
-int text_reader_line(TextReader *r, Arena *a, const TextSource *s, const Quad *box, int min_width, const bool *classes,
-                     OcrText *out, Error *e)
+int text_reader_line(TextReader *r, Arena *a, const TextSource *s, const Quad *box, int min_width,
+                     const bool *classes, OcrText *out, Error *e)
 {
     InferRequest q = {0};
     Arena *const tmp = arena_new();
@@ -157,7 +165,8 @@ int text_reader_line(TextReader *r, Arena *a, const TextSource *s, const Quad *b
     return code;
 }
 
-const bool *text_reader_classes(const TextReader *r, Arena *a, const char *charset, const char **unknown)
+const bool *text_reader_classes(const TextReader *r, Arena *a, const char *charset,
+                                const char **unknown)
 {
     bool *const out = arena_array_of(a, r->alphabet.n, bool);
     out[0] = true; /* the blank */

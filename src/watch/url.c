@@ -7,7 +7,8 @@
 
 static const char *behind_scheme(const char *url)
 {
-    const size_t n = strspn(url, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.");
+    const size_t n =
+        strspn(url, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.");
     return n > 0 && strncmp(url + n, "://", 3) == 0 ? url + n + 3 : NULL;
 }
 
@@ -16,8 +17,8 @@ const char *url_shown(Arena *a, const char *url)
     const char *const host = behind_scheme(url);
     if (!host)
         return arena_strdup(a, url);
-    /* An '@' and a '?' in a password should be escaped, but often are not: the last '@' counts, wherever it stands. Where that is
-     * in a path, a part of it stays unseen. */
+    /* An '@' and a '?' in a password should be escaped, but often are not: the last '@' counts,
+     * wherever it stands. Where that is in a path, a part of it stays unseen. */
     const char *const at = strrchr(host, '@');
     const char *const start = at ? at + 1 : host;
     const size_t query = strcspn(start, "?#");

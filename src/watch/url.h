@@ -4,8 +4,8 @@
 
 #include "base/arena.h"
 
-/* As people may see it: without user and password, and without what stands behind '?', which often is a key.
- * "rtsp://me:secret@host/x?token=1" -> "rtsp://host/x?..". */
+/* As people may see it: without user and password, and without what stands behind '?', which often
+ * is a key. "rtsp://me:secret@host/x?token=1" -> "rtsp://host/x?..". */
 const char *url_shown(Arena *a, const char *url);
 
 #endif

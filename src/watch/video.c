@@ -28,7 +28,9 @@ int video_open(const char *url, const VideoOptions *opt, Video **out, Error *e)
     v->name = url_shown(a, url);
     v->grid = opt->grid;
     packets_init(&v->queue, VIDEO_MAX_PACKETS, VIDEO_MAX_BYTES);
-    v->decoder = decoder_new(a, &(DecoderOptions){.name = v->name, .keyframes = opt->keyframes, .threads = opt->threads,
+    v->decoder = decoder_new(a, &(DecoderOptions){.name = v->name,
+                                                  .keyframes = opt->keyframes,
+                                                  .threads = opt->threads,
                                                   .patience = PATIENCE});
     v->source = source_new(url, &(SourceOptions){
         .open_timeout = opt->open_timeout ? opt->open_timeout : 10000000,
@@ -82,14 +84,16 @@ static int read_until(Video *v, int64_t t, Error *e)
 {
     const PacketPlace at = decoder_place(v->decoder);
     int code = 0;
-    while (code == 0 && !v->ended && !packets_full(&v->queue) && packets_reach(&v->queue, &at, t + 1) < 0)
+    while (code == 0 && !v->ended && !packets_full(&v->queue) &&
+           packets_reach(&v->queue, &at, t + 1) < 0)
         code = read_packet(v, e);
     return code;
 }
 
 #define NONE INT64_MAX
 
-/* If the frame for t was sent, at `frame`, and what comes behind it will not be wanted, it comes out now. */
+/* If the frame for t was sent, at `frame`, and what comes behind it will not be wanted, it comes
+ * out now. */
 static int finish(Video *v, int64_t t, int64_t frame, Error *e)
 {
     if (v->grid <= 0)
@@ -106,7 +110,8 @@ static int finish(Video *v, int64_t t, int64_t frame, Error *e)
 static int64_t frame_sent(const Video *v, const Packet *p, int64_t t, int64_t frame)
 {
     const PacketPlace at = decoder_place(v->decoder);
-    const bool known = p->av && p->info == at.info && p->pts != PACKET_NO_TIME && at.origin != PACKET_NO_TIME;
+    const bool known =
+        p->av && p->info == at.info && p->pts != PACKET_NO_TIME && at.origin != PACKET_NO_TIME;
     const int64_t pts = known ? p->pts - at.origin : NONE;
     return pts >= t && pts < frame ? pts : frame;
 }
@@ -154,7 +159,8 @@ int video_sample(Video *v, int64_t t, VideoFrame *out, Error *e)
         decoder_flush(v->decoder);
     DecodedFrame f;
     int64_t frame = NONE;
-    while ((code = next_frame(v, t, &frame, &f, e)) > 0 && f.frame.t < t && decoder_epochs(v->decoder) == epochs)
+    while ((code = next_frame(v, t, &frame, &f, e)) > 0 && f.frame.t < t &&
+           decoder_epochs(v->decoder) == epochs)
         ;
     if (code <= 0)
         return code;

@@ -12,9 +12,10 @@ typedef struct PixelStore { /* planes of pictures with more than 8 bits, cut to 
     size_t size;
 } PixelStore;
 
-/* A view, valid as long as the AVFrame and until the next call with this store. ERR_UNSUPPORTED for other formats of
- * pixels; `name` is for messages. */
-int pixel_store_view(PixelStore *p, const struct AVFrame *f, const char *name, Frame *out, Error *e);
+/* A view, valid as long as the AVFrame and until the next call with this store. ERR_UNSUPPORTED for
+ * other formats of pixels; `name` is for messages. */
+int pixel_store_view(PixelStore *p, const struct AVFrame *f, const char *name, Frame *out,
+                     Error *e);
 void pixel_store_free(PixelStore *p);
 
 #endif

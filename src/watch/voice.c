@@ -71,8 +71,10 @@ static int find_inputs(VoiceModel *m, Inputs *x, Error *e)
         good = x->in[i] != NULL;
     }
     if (code == 0 && !good)
-        code = error_set(e, ERR_UNSUPPORTED, "%s: a model of voice has inputs 'input', 'state' and 'sr', and two outputs",
-                         m->path);
+        code =
+            error_set(e, ERR_UNSUPPORTED,
+                      "%s: a model of voice has inputs 'input', 'state' and 'sr', and two outputs",
+                      m->path);
     arena_free(tmp);
     return code;
 }
@@ -83,7 +85,9 @@ static int compile(VoiceModel *m, const NetHost *nets, Inputs *x, Error *e)
     const OnnxBindValue rate = {"sr", x->rate};
     ModelOptions opt = {.module_only = true, .static_shapes = true, .ninput = x->n, .input = x->in};
     opt.onnx = (OnnxOptions){.nvalue = x->n == 3, .value = &rate};
-    opt.compile = (CompileOptions){.target = target_native(), .threads = nets->threads, .progress = net_progress,
+    opt.compile = (CompileOptions){.target = target_native(),
+                                   .threads = nets->threads,
+                                   .progress = net_progress,
                                    .progress_arg = &told};
     Model model = {0};
     const int code = cache_compile(m->path, &opt, nets->cache, CACHE_LIMIT, &model, e);
@@ -109,8 +113,11 @@ int voice_open(Arena *a, const NetHost *nets, const char *path, VoiceModel **out
     *out = m;
     arena_defer(a, model_free, m);
     if (!m->path)
-        return error_set(e, ERR_IO, "no model of voice: no file %s (make it by `scripts/setup check`, name another folder by "
-                         "LATHE_MODELS, or a file by 'model')", looked);
+        return error_set(e, ERR_IO,
+                         "no model of voice: no file %s (make it by `scripts/setup check`, name "
+                         "another folder by "
+                         "LATHE_MODELS, or a file by 'model')",
+                         looked);
     Inputs x = {0};
     int code = make_inputs(&x, e);
     if (code == 0)

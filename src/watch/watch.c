@@ -33,8 +33,9 @@ int signal_references(const Signal *s, const Reference **out)
 const char *signal_kind_name(SignalKind k)
 {
     static const char *const name[] = {
-        [SIGNAL_TEXT] = "text",   [SIGNAL_ICON] = "icon",     [SIGNAL_SCREEN] = "screen",     [SIGNAL_OBJECT] = "object",
-        [SIGNAL_CLASS] = "class", [SIGNAL_MOTION] = "motion", [SIGNAL_POSITION] = "position", [SIGNAL_AUDIO] = "audio",
+        [SIGNAL_TEXT] = "text",         [SIGNAL_ICON] = "icon",   [SIGNAL_SCREEN] = "screen",
+        [SIGNAL_OBJECT] = "object",     [SIGNAL_CLASS] = "class", [SIGNAL_MOTION] = "motion",
+        [SIGNAL_POSITION] = "position", [SIGNAL_AUDIO] = "audio",
     };
     return name[k];
 }

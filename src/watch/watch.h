@@ -1,9 +1,11 @@
-/* A watch: which parts of a picture are looked at, what is read from them, and what counts as an event.
+/* A watch: which parts of a picture are looked at, what is read from them, and what counts as an
+ * event.
  *
  *     region (where) -> signal (which number, text or label, per sample) -> event (rule over time)
  *
- * Made by config.h from one YAML file, read-only afterwards, shared by all streams that use it; everything lives in one
- * arena. Lists are in the order of the file; ids are indices. Durations are microseconds: nothing is counted in frames. */
+ * Made by config.h from one YAML file, read-only afterwards, shared by all streams that use it;
+ * everything lives in one arena. Lists are in the order of the file; ids are indices. Durations are
+ * microseconds: nothing is counted in frames. */
 #ifndef LATHE_WATCH_WATCH_H
 #define LATHE_WATCH_WATCH_H
 
@@ -26,14 +28,23 @@ typedef struct Region {
 } Region;
 
 typedef enum SignalKind {
-    SIGNAL_TEXT, SIGNAL_ICON, SIGNAL_SCREEN, SIGNAL_OBJECT, SIGNAL_CLASS, SIGNAL_MOTION, SIGNAL_POSITION, SIGNAL_AUDIO
+    SIGNAL_TEXT,
+    SIGNAL_ICON,
+    SIGNAL_SCREEN,
+    SIGNAL_OBJECT,
+    SIGNAL_CLASS,
+    SIGNAL_MOTION,
+    SIGNAL_POSITION,
+    SIGNAL_AUDIO
 } SignalKind;
 
-typedef enum TextMode { TEXT_LINE, TEXT_PAGE } TextMode; /* recogniser alone; detector, then recogniser */
+/* recogniser alone; detector, then recogniser */
+typedef enum TextMode { TEXT_LINE, TEXT_PAGE } TextMode;
 typedef enum TextType { TEXT_STRING, TEXT_INT, TEXT_FLOAT } TextType;
 
-/* Readings that do not fit what came before. A value that moves faster than allowed is held back as a candidate; once
- * `rebaseline_after` candidates agree with each other by the same limits, they are the new base. Infinity: no limit. */
+/* Readings that do not fit what came before. A value that moves faster than allowed is held back as
+ * a candidate; once `rebaseline_after` candidates agree with each other by the same limits, they
+ * are the new base. Infinity: no limit. */
 typedef struct Guard {
     bool given;
     double max_up_per_s, max_down_per_s;
@@ -46,19 +57,22 @@ typedef struct TextSignal {
     TextType type;
     const char *charset;  /* characters the recogniser may give; NULL: all of its own */
     double min_confidence;
-    const char *parse;    /* PCRE2; the first group, or all of the match, is the value. NULL: the whole text */
+    /* PCRE2; the first group, or all of the match, is the value. NULL: the whole text */
+    const char *parse;
     void *pattern;        /* of `parse`, compiled: pcre2_code */
     double min, max;      /* of numbers; readings outside are unknown */
-    int vote;             /* the value that most of the last `vote` readings gave; 1: each as it is */
+    /* the value that most of the last `vote` readings gave; 1: each as it is */
+    int vote;
     int64_t vote_within;
     Guard guard;
 } TextSignal;
 
 typedef enum PictureFit {
     FIT_CENTRE, /* whole, in the middle, the rest filled */
-    FIT_CORNER, /* whole, at the top left: the picture is filled up to a square, and that is resized */
+    FIT_CORNER, /* whole, at the top left: the picture is filled up to a square, and that is resized
+                 */
     FIT_STRETCH, /* to the input's size, whatever its shape */
-    FIT_CROP    /* the middle, as much as has the input's shape */
+    FIT_CROP     /* the middle, as much as has the input's shape */
 } PictureFit;
 
 typedef struct PictureInput { /* what a model is shown */
@@ -66,7 +80,8 @@ typedef struct PictureInput { /* what a model is shown */
     int width, height; /* 0: as the model says */
     int fill;          /* 0 to 255 */
     bool bgr;
-    double mean[3], scale[3]; /* by channel as the model has them: (value - mean) / scale, of 0..255 */
+    /* by channel as the model has them: (value - mean) / scale, of 0..255 */
+    double mean[3], scale[3];
 } PictureInput;
 
 typedef enum IconMethod { ICON_NCC, ICON_EMBED } IconMethod;
@@ -84,15 +99,18 @@ typedef struct IconSignal {
     double on, off;       /* hysteresis of the score */
     /* of ICON_EMBED */
     int nother;
-    const Reference *other; /* what it is not: the score has to lead by `margin` before the best of them */
+    /* what it is not: the score has to lead by `margin` before the best of them */
+    const Reference *other;
     double margin;
-    const char *output;   /* a value inside the model; NULL: its output, of the default model the layer that is meant */
+    /* a value inside the model; NULL: its output, of the default model the layer that is meant */
+    const char *output;
     PictureInput input;
 } IconSignal;
 
 typedef enum ScreenMethod {
     SCREEN_VIEW, /* correlation of small gray views: the default */
-    SCREEN_HASH, /* bits that perceptual hashes share (kernel/picture_hash.h): coarser, and blind to brightness */
+    SCREEN_HASH, /* bits that perceptual hashes share (kernel/picture_hash.h): coarser, and blind to
+                    brightness */
     SCREEN_EMBED /* a model's inner layer */
 } ScreenMethod;
 
@@ -118,11 +136,13 @@ typedef struct ObjectSignal { /* also of SIGNAL_CLASS, without tracking */
     int nlabel;
     const char *const *label; /* with * as a wild card; none: all */
     double min_score;
-    double iou;               /* overlap of boxes that are one object: in a picture, and from one to the next */
+    /* overlap of boxes that are one object: in a picture, and from one to the next */
+    double iou;
     bool by_class;            /* in a picture: only if of one class */
     int narea;
     const Area *area;         /* reference pixels */
-    int64_t confirm, lost;    /* a track is confirmed after being seen for so long, and forgotten after being away so long */
+    /* a track is confirmed after being seen for so long, and forgotten after being away so long */
+    int64_t confirm, lost;
 } ObjectSignal;
 
 typedef struct MotionSignal {
@@ -134,7 +154,9 @@ typedef struct PositionSignal {
     int nref, nrotation;
     const Reference *ref;
     double on;
-    double map[6]; /* x' = map[0] x + map[1] y + map[2], y' = map[3] x + map[4] y + map[5]; from pixels of the region */
+    /* x' = map[0] x + map[1] y + map[2], y' = map[3] x + map[4] y + map[5]; from pixels of the
+     * region */
+    double map[6];
     int narea;
     const Area *area;
 } PositionSignal;
@@ -150,7 +172,8 @@ typedef struct Signal {
     SignalKind kind;
     int region;        /* -1: the whole frame */
     const char *model; /* ONNX file; NULL: the default of its kind, or none */
-    int64_t max_age;   /* a value is reused while its region does not change, so long at most; 0: never */
+    /* a value is reused while its region does not change, so long at most; 0: never */
+    int64_t max_age;
     union {
         TextSignal text;
         IconSignal icon;
@@ -171,10 +194,12 @@ typedef struct EventRule {
     Place place;
     const struct Rule *when;   /* what has to be true */
     const struct Rule *within; /* counts only while this is true; NULL: always */
-    int each;                  /* signal whose objects or lines have an event each; -1: one event for the stream */
+    /* signal whose objects or lines have an event each; -1: one event for the stream */
+    int each;
     bool point;                /* one record where it begins, no end */
     Window confirm, release;
-    int64_t min, max;          /* duration: a shorter one is dropped, a longer one ended ("max"). 0: none */
+    /* duration: a shorter one is dropped, a longer one ended ("max"). 0: none */
+    int64_t min, max;
     int64_t cooldown;          /* after an end, before the next start */
     int64_t merge;             /* a start so soon after an end carries the same event on */
     int limit;                 /* at most so many starts .. ; 0: no limit */
@@ -187,7 +212,7 @@ typedef struct EventRule {
         int64_t pre, post;     /* before its start, behind its end */
         double weight;
     } clip;
-    struct {                   /* sample more densely once it is pending; 0: at the watch's max_fps */
+    struct { /* sample more densely once it is pending; 0: at the watch's max_fps */
         double fps;
         int64_t span;
     } recheck;
@@ -213,16 +238,19 @@ typedef struct SpotlightRule { /* how its streams compete for being shown (spotl
     SpotlightBy by;
 } SpotlightRule;
 
-/* NEWEST and EVERY are one as long as a stream waits for its rules: no sample of the grid is left out. */
+/* NEWEST and EVERY are one as long as a stream waits for its rules: no sample of the grid is left
+ * out. */
 typedef enum SamplePolicy { SAMPLE_NEWEST, SAMPLE_EVERY, SAMPLE_KEYFRAMES } SamplePolicy;
 
 typedef struct Watch {
     const char *name, *path, *dir; /* dir: of the file, where other files' names start */
     int width, height;             /* reference size */
-    double fps, max_fps;           /* samples a second while nothing happens, and while something may */
+    /* samples a second while nothing happens, and while something may */
+    double fps, max_fps;
     SamplePolicy policy;
     int64_t gap;                   /* a silence longer than this is unknown, not false */
-    bool names;                    /* references are names as they are written, with wild cards (config_read_names) */
+    /* references are names as they are written, with wild cards (config_read_names) */
+    bool names;
     Align align;
     const char *recogniser, *detector; /* models of text; NULL: those of the search path */
     ModelPrecision precision;          /* of all models but those of sound */

@@ -1,4 +1,5 @@
-/* libyaml's document -> a tree of our own, with the bounds that hostile files need; typed access. */
+/* libyaml's document -> a tree of our own, with the bounds that hostile files need; typed
+ * access. */
 #include "watch/yaml.h"
 
 #include <ctype.h>
@@ -60,7 +61,8 @@ static void build_map(Builder *b, const yaml_node_t *from, YamlNode *n, int dept
             yaml_fail(b->yaml, key[i]->place, "a key must be a name");
         const int before = strmap_get(&seen, key[i]->text, -1);
         if (before >= 0)
-            yaml_fail(b->yaml, key[i]->place, "'%s' was given in line %d already", key[i]->text, before);
+            yaml_fail(b->yaml, key[i]->place, "'%s' was given in line %d already", key[i]->text,
+                      before);
         strmap_put(&seen, key[i]->text, key[i]->place.line);
         at[i] = build(b, pair[i].value, depth + 1);
     }
@@ -74,7 +76,8 @@ static const YamlNode *build(Builder *b, int index, int depth)
     YamlNode *const n = arena_new_of(b->yaml->ctx->arena, YamlNode);
     n->place = place_of(from);
     if (++b->nodes > YAML_MAX_NODES)
-        yaml_fail(b->yaml, n->place, "more than %d values (aliases count each time)", YAML_MAX_NODES);
+        yaml_fail(b->yaml, n->place, "more than %d values (aliases count each time)",
+                  YAML_MAX_NODES);
     if (depth > YAML_MAX_DEPTH)
         yaml_fail(b->yaml, n->place, "nested deeper than %d", YAML_MAX_DEPTH);
     if (from->type == YAML_SEQUENCE_NODE) {
@@ -107,7 +110,8 @@ static void load(Yaml *y, yaml_parser_t *parser, yaml_document_t *doc)
 static void parse(Yaml *y, Arena *tmp, const char *text, size_t size)
 {
     yaml_parser_t *const parser = arena_new_of(tmp, yaml_parser_t);
-    yaml_document_t *const doc = arena_new_of(tmp, yaml_document_t), *const next = arena_new_of(tmp, yaml_document_t);
+    yaml_document_t *const doc = arena_new_of(tmp, yaml_document_t),
+                           *const next = arena_new_of(tmp, yaml_document_t);
     if (!yaml_parser_initialize(parser))
         fail(y->ctx, ERR_MEMORY, "%s: out of memory", y->name);
     arena_defer(tmp, delete_parser, parser);
@@ -130,11 +134,13 @@ static void parse(Yaml *y, Arena *tmp, const char *text, size_t size)
 /* Whether an anchor, "&name", begins at text[i]; "a && b" has none. */
 static bool begins_anchor(const char *text, size_t size, size_t i)
 {
-    return text[i] == '&' && (i == 0 || strchr(" \t\n[{,", text[i - 1])) && i + 1 < size && isalnum((unsigned char)text[i + 1]);
+    return text[i] == '&' && (i == 0 || strchr(" \t\n[{,", text[i - 1])) && i + 1 < size &&
+           isalnum((unsigned char)text[i + 1]);
 }
 
-/* libyaml takes time by the square of how deep brackets nest, and of how many anchors and directives there are: files
- * with far too many are found before it sees them. Those in texts count, too: nobody writes so many. */
+/* libyaml takes time by the square of how deep brackets nest, and of how many anchors and
+ * directives there are: files with far too many are found before it sees them. Those in texts
+ * count, too: nobody writes so many. */
 static void check_counts(const Yaml *y, const char *text, size_t size)
 {
     Place at = {1, 1};
@@ -207,7 +213,8 @@ const YamlNode *yaml_need(YamlMap *m, const char *key)
 {
     const YamlNode *const n = yaml_get(m, key);
     if (!n)
-        yaml_fail(m->yaml, m->node ? m->node->place : (Place){1, 1}, "%s: '%s' is missing", m->what, key);
+        yaml_fail(m->yaml, m->node ? m->node->place : (Place){1, 1}, "%s: '%s' is missing", m->what,
+                  key);
     return n;
 }
 
@@ -215,7 +222,8 @@ void yaml_done(YamlMap *m)
 {
     for (int i = 0; m->node && i < m->node->n; i++)
         if (!m->taken[i])
-            yaml_fail(m->yaml, m->node->key[i]->place, "%s: unknown key '%s'", m->what, m->node->key[i]->text);
+            yaml_fail(m->yaml, m->node->key[i]->place, "%s: unknown key '%s'", m->what,
+                      m->node->key[i]->text);
 }
 
 /* ---- scalars ---- */
@@ -333,7 +341,8 @@ const char *const *yaml_texts(YamlMap *m, const char *key, int *n)
     *n = node ? node->kind == YAML_LIST ? node->n : 1 : 0;
     const char **const out = arena_array(m->yaml->ctx->arena, (size_t)*n + 1, sizeof *out);
     for (int i = 0; i < *n; i++)
-        out[i] = yaml_node_text(m->yaml, node->kind == YAML_LIST ? node->at[i] : node, key_of(m, key));
+        out[i] =
+            yaml_node_text(m->yaml, node->kind == YAML_LIST ? node->at[i] : node, key_of(m, key));
     return out;
 }
 
@@ -358,6 +367,7 @@ int yaml_number_list(YamlMap *m, const char *key, int max, double *out)
     if (n < 1 || n > max)
         yaml_fail(m->yaml, node->place, "%s must be 1 to %d numbers", key_of(m, key), max);
     for (int i = 0; i < n; i++)
-        out[i] = yaml_node_number(m->yaml, node->kind == YAML_LIST ? node->at[i] : node, key_of(m, key), -1e12, 1e12);
+        out[i] = yaml_node_number(m->yaml, node->kind == YAML_LIST ? node->at[i] : node,
+                                  key_of(m, key), -1e12, 1e12);
     return n;
 }

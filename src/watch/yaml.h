@@ -1,12 +1,14 @@
 /* YAML files as trees, and typed reading of them.
  *
  *     YamlMap m = yaml_map(ctx, node, "sample");
- *     const double fps = yaml_number(&m, "fps", 2, 0.01, 1000);     // a default where the key is absent
- *     yaml_done(&m);                                                // refuses keys that nobody asked for
+ *     const double fps = yaml_number(&m, "fps", 2, 0.01, 1000);     // a default where the key is
+ * absent yaml_done(&m);                                                // refuses keys that nobody
+ * asked for
  *
- * Whatever is wrong fails the job with file, line and column: "royale.yaml:12:9: ...". Parsing is libyaml's; aliases are followed, and what
- * they could blow up is bounded: nodes (YAML_MAX_NODES) and depth (YAML_MAX_DEPTH), and so is what libyaml takes the
- * square of the time for. One document a file. */
+ * Whatever is wrong fails the job with file, line and column: "royale.yaml:12:9: ...". Parsing is
+ * libyaml's; aliases are followed, and what they could blow up is bounded: nodes (YAML_MAX_NODES)
+ * and depth (YAML_MAX_DEPTH), and so is what libyaml takes the square of the time for. One document
+ * a file. */
 #ifndef LATHE_WATCH_YAML_H
 #define LATHE_WATCH_YAML_H
 
@@ -46,7 +48,8 @@ typedef struct Yaml {
 Yaml yaml_read(Context *ctx, const char *path);
 Yaml yaml_parse(Context *ctx, const char *name, const char *text, size_t size);
 
-_Noreturn void yaml_fail(const Yaml *y, Place at, const char *format, ...) __attribute__((format(printf, 3, 4)));
+_Noreturn void yaml_fail(const Yaml *y, Place at, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* A map while its keys are taken. */
 typedef struct YamlMap {
@@ -56,7 +59,8 @@ typedef struct YamlMap {
     bool *taken;
 } YamlMap;
 
-YamlMap yaml_map(const Yaml *y, const YamlNode *node, const char *what); /* node: NULL, or a map, or it fails */
+/* node: NULL, or a map, or it fails */
+YamlMap yaml_map(const Yaml *y, const YamlNode *node, const char *what);
 /* The value of a key, taken; NULL: absent. */
 const YamlNode *yaml_get(YamlMap *m, const char *key);
 const YamlNode *yaml_need(YamlMap *m, const char *key);
@@ -68,8 +72,10 @@ const char *yaml_text(YamlMap *m, const char *key, const char *missing);
 bool yaml_flag(YamlMap *m, const char *key, bool missing);
 int yaml_int(YamlMap *m, const char *key, int missing, int min, int max);
 double yaml_number(YamlMap *m, const char *key, double missing, double min, double max);
-int64_t yaml_duration(YamlMap *m, const char *key, int64_t missing); /* "300ms", "2s", "1.5m", "1h" -> us */
-int yaml_choice(YamlMap *m, const char *key, int missing, const char *const *name, int n); /* index */
+/* "300ms", "2s", "1.5m", "1h" -> us */
+int64_t yaml_duration(YamlMap *m, const char *key, int64_t missing);
+/* index */
+int yaml_choice(YamlMap *m, const char *key, int missing, const char *const *name, int n);
 /* A scalar, or a list of them. n: their number. */
 const char *const *yaml_texts(YamlMap *m, const char *key, int *n);
 /* Exactly n numbers; false if the key is absent. */

@@ -1,4 +1,5 @@
-/* include/lathe.h from outside: a small picture classifier, f32[N,3,H,W] -> f32[N,10], and its memory. */
+/* include/lathe.h from outside: a small picture classifier, f32[N,3,H,W] -> f32[N,10], and its
+ * memory. */
 #include <lathe.h> /* first: it must need nothing before it */
 
 #include "check.h"
@@ -70,7 +71,8 @@ static lathe_session *session(lathe_module *m, int threads)
 static void run_ok(lathe_session *s, const lathe_tensor *x, lathe_tensor *y)
 {
     lathe_error e = {0};
-    if (lathe_set_input(s, 0, x, &e) != 0 || lathe_run(s, &e) != 0 || lathe_get_output(s, 0, y, &e) != 0)
+    if (lathe_set_input(s, 0, x, &e) != 0 || lathe_run(s, &e) != 0 ||
+        lathe_get_output(s, 0, y, &e) != 0)
         FAIL_MSG("%s", e.message);
 }
 
@@ -119,7 +121,8 @@ static void options_fix_sizes(void **state)
     (void)state;
     const lathe_bind bind = {"N", 2};
     const lathe_shape shape = {"x", 4, {-1, -1, 8, 8}};
-    const lathe_options o = {.threads = 1, .target = "avx2", .nbind = 1, .bind = &bind, .nshape = 1, .shape = &shape};
+    const lathe_options o = {
+        .threads = 1, .target = "avx2", .nbind = 1, .bind = &bind, .nshape = 1, .shape = &shape};
     lathe_module *m = compile(&o);
     lathe_port p;
     lathe_error e = {0};
@@ -134,7 +137,8 @@ static void options_fix_sizes(void **state)
     assert_int_equal(lathe_set_input(s, 0, &x, &e), 0);
     assert_int_equal(lathe_run(s, &e), LATHE_INVALID);
     assert_non_null(strstr(e.message, "'x'"));
-    assert_int_equal(lathe_get_output(s, 0, &y, &e), LATHE_INVALID); /* the last run failed: nothing stale */
+    /* the last run failed: nothing stale */
+    assert_int_equal(lathe_get_output(s, 0, &y, &e), LATHE_INVALID);
     run_ok(s, &(lathe_tensor){LATHE_F32, 4, {2, 3, 8, 8}, pixels, sizeof pixels}, &y);
     lathe_session_free(s);
     lathe_module_free(m);
@@ -190,15 +194,16 @@ static void bad_options_are_refused(void **state)
     assert_int_equal(e.code, LATHE_INVALID);
 }
 
-#define REFUSED(expression, says)                                                                                      \
-    do {                                                                                                               \
-        e = (lathe_error){0};                                                                                          \
-        assert_true(expression);                                                                                       \
-        assert_int_equal(e.code, LATHE_INVALID);                                                                       \
-        assert_non_null(strstr(e.message, says));                                                                      \
+#define REFUSED(expression, says)                                                                  \
+    do {                                                                                           \
+        e = (lathe_error){0};                                                                      \
+        assert_true(expression);                                                                   \
+        assert_int_equal(e.code, LATHE_INVALID);                                                   \
+        assert_non_null(strstr(e.message, says));                                                  \
     } while (0)
 
-/* What C lets a caller leave out is refused by every function, in words where there is room for them. */
+/* What C lets a caller leave out is refused by every function, in words where there is room for
+ * them. */
 static void null_is_refused(void **state)
 {
     (void)state;
@@ -227,7 +232,8 @@ static void null_is_refused(void **state)
     run_ok(s, &x, &y);
     REFUSED(lathe_get_output(NULL, 0, &y, &e) == LATHE_INVALID, "no session was given");
     REFUSED(lathe_get_output(s, 0, NULL, &e) == LATHE_INVALID, "no tensor was given");
-    REFUSED(lathe_get_output_named(NULL, "scores", &y, &e) == LATHE_INVALID, "no session was given");
+    REFUSED(lathe_get_output_named(NULL, "scores", &y, &e) == LATHE_INVALID,
+            "no session was given");
     REFUSED(lathe_get_output_named(s, NULL, &y, &e) == LATHE_INVALID, "no name was given");
     assert_int_equal(lathe_find_input(m, NULL), -1);
     assert_int_equal(lathe_find_output(m, NULL), -1);
@@ -262,8 +268,8 @@ static void count_call(void *arg)
     ++*(int *)arg;
 }
 
-/* The bytes of a model; saved and loaded from a file, from memory in place, from memory that must be copied: all give
- * the same, bit for bit. */
+/* The bytes of a model; saved and loaded from a file, from memory in place, from memory that must
+ * be copied: all give the same, bit for bit. */
 static void memory_and_files(void **state)
 {
     (void)state;
@@ -352,17 +358,22 @@ static void bad_inputs_are_refused(void **state)
     assert_int_equal(lathe_set_input_named(s, "x", &x, &e), 0);
     const size_t all = sizeof pixels;
     const lathe_tensor bad[] = {
-        {LATHE_F64, 4, {1, 3, 8, 8}, pixels, all}, {8, 4, {1, 3, 8, 8}, pixels, all},
-        {LATHE_F32, 3, {3, 8, 8}, pixels, all},    {LATHE_F32, 9, {0}, pixels, all},
-        {LATHE_F32, 4, {1, 3, 8, -8}, pixels, all}, {LATHE_F32, 4, {0, INT64_MAX, 8, 8}, pixels, all},
-        {LATHE_F32, 4, {1, 3, 8, 8}, NULL, all},   {LATHE_F32, 4, {1, 3, 8, 8}, pixels, 767},
+        {LATHE_F64, 4, {1, 3, 8, 8}, pixels, all},
+        {8, 4, {1, 3, 8, 8}, pixels, all},
+        {LATHE_F32, 3, {3, 8, 8}, pixels, all},
+        {LATHE_F32, 9, {0}, pixels, all},
+        {LATHE_F32, 4, {1, 3, 8, -8}, pixels, all},
+        {LATHE_F32, 4, {0, INT64_MAX, 8, 8}, pixels, all},
+        {LATHE_F32, 4, {1, 3, 8, 8}, NULL, all},
+        {LATHE_F32, 4, {1, 3, 8, 8}, pixels, 767},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         e.code = 0;
         assert_int_equal(lathe_set_input(s, 0, &bad[i], &e), LATHE_INVALID);
         assert_int_equal(e.code, LATHE_INVALID);
     }
-    assert_int_equal(lathe_run(s, NULL), 0); /* the input that was refused left the one before in place */
+    /* the input that was refused left the one before in place */
+    assert_int_equal(lathe_run(s, NULL), 0);
     assert_int_equal(lathe_get_output(s, 1, &y, &e), LATHE_INVALID);
     assert_int_equal(lathe_get_output_named(s, "x", &y, &e), LATHE_INVALID);
     assert_int_equal(lathe_get_output_named(s, "scores", &y, &e), 0);
@@ -401,12 +412,14 @@ static void given_inputs_come_back(void **state)
 
 /* ---- memory ---- */
 
-/* Shapes change, sides included: the second time round nothing is allocated, and results are the same. */
+/* Shapes change, sides included: the second time round nothing is allocated, and results are the
+ * same. */
 static void second_pass_allocates_nothing(void **state)
 {
     (void)state;
     enum { SHAPES = 7 }; /* more than a session keeps plans for */
-    static const int shape[SHAPES][3] = {{1, 8, 8}, {3, 16, 16}, {2, 5, 16}, {4, 9, 3}, {1, 16, 7}, {4, 16, 16}, {2, 1, 1}};
+    static const int shape[SHAPES][3] = {{1, 8, 8},  {3, 16, 16}, {2, 5, 16}, {4, 9, 3},
+                                         {1, 16, 7}, {4, 16, 16}, {2, 1, 1}};
     float want[SHAPES][10 * MAX_BATCH];
     lathe_module *m = compile(NULL);
     lathe_session *s = session(m, 0);
@@ -441,7 +454,8 @@ static bool attempt(int n, const void *file, size_t size)
     lathe_tensor x = image(1, 8, 8), y;
     allocations = 0;
     fail_at = n;
-    lathe_module *m = file ? lathe_load_memory(file, size, NULL, NULL, &e) : lathe_compile(MODEL, &o, &e);
+    lathe_module *m =
+        file ? lathe_load_memory(file, size, NULL, NULL, &e) : lathe_compile(MODEL, &o, &e);
     lathe_session *s = m ? lathe_session_new(m, 1, &e) : NULL;
     const bool ok = s && lathe_set_input(s, 0, &x, &e) == 0 && lathe_run(s, &e) == 0 &&
                     lathe_get_output(s, 0, &y, &e) == 0;
@@ -497,15 +511,17 @@ static void *call(void *arg)
         const int n = (c->first + k) % MAX_BATCH + 1;
         const lathe_tensor x = {LATHE_F32, 4, {n, 3, 8, 8}, c->x, (size_t)n * 3 * 64 * 4};
         lathe_tensor y;
-        if (lathe_set_input(s, 0, &x, &e) != 0 || lathe_run(s, &e) != 0 || lathe_get_output(s, 0, &y, &e) != 0)
+        if (lathe_set_input(s, 0, &x, &e) != 0 || lathe_run(s, &e) != 0 ||
+            lathe_get_output(s, 0, &y, &e) != 0)
             c->wrong = 1;
         else
             c->wrong = memcmp(y.data, c->want, 40) != 0;
         const lathe_tensor bad = {LATHE_F32, 4, {n, 3 + c->first, 8, 8}, c->x, sizeof pixels};
         char want[32];
         snprintf(want, sizeof want, "dim 1 is %d", 3 + c->first);
-        if (c->first && (lathe_set_input(s, 0, &bad, &e) != 0 || lathe_run(s, &e) != LATHE_INVALID ||
-                         !strstr(e.message, want))) /* its own message */
+        if (c->first &&
+            (lathe_set_input(s, 0, &bad, &e) != 0 || lathe_run(s, &e) != LATHE_INVALID ||
+             !strstr(e.message, want))) /* its own message */
             c->wrong = 1;
     }
     lathe_session_free(s);
@@ -545,7 +561,8 @@ static void allocator_is_taken_back(void **state)
 {
     (void)state;
     const lathe_allocator own = {count_alloc, count_free, NULL};
-    const lathe_allocator *const none[] = {NULL, &(lathe_allocator){.alloc = count_alloc}, &(lathe_allocator){.free = count_free}};
+    const lathe_allocator *const none[] = {NULL, &(lathe_allocator){.alloc = count_alloc},
+                                           &(lathe_allocator){.free = count_free}};
     for (int i = 0; i < 3; i++) {
         lathe_set_allocator(&own);
         int before = allocations;

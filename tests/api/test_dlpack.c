@@ -43,7 +43,11 @@ static void give(Given *g, void *data, const int64_t *shape, const int64_t *stri
     memcpy(g->shape, shape, 4 * sizeof *shape);
     if (stride)
         memcpy(g->stride, stride, 4 * sizeof *stride);
-    const DLTensor d = {.data = data, .device = {1, 0}, .ndim = 4, .dtype = {2, 32, 1}, .shape = g->shape,
+    const DLTensor d = {.data = data,
+                        .device = {1, 0},
+                        .ndim = 4,
+                        .dtype = {2, 32, 1},
+                        .shape = g->shape,
                         .strides = stride ? g->stride : NULL};
     g->managed = (DLManagedTensorVersioned){{1, 0}, g, count_versioned, 0, d};
     g->old = (DLManagedTensor){d, g, count_old};
@@ -59,7 +63,8 @@ static void run(lathe_session *s, float *scores)
     memcpy(scores, y.data, y.bytes);
 }
 
-/* The same picture as NCHW; as NHWC seen through strides; upside down and turned back by a negative stride. */
+/* The same picture as NCHW; as NHWC seen through strides; upside down and turned back by a negative
+ * stride. */
 static void strides_are_honoured(void **state)
 {
     (void)state;
@@ -68,14 +73,16 @@ static void strides_are_honoured(void **state)
     for (int c = 0; c < 3; c++)
         for (int h = 0; h < H; h++)
             for (int w = 0; w < W; w++)
-                nchw[(c * H + h) * W + w] = nhwc[(h * W + w) * 3 + c] = flipped[(c * H + H - 1 - h) * W + w] =
-                    (float)((c * 31 + h * 7 + w * 3) % 17) / 17;
+                nchw[(c * H + h) * W + w] = nhwc[(h * W + w) * 3 + c] =
+                    flipped[(c * H + H - 1 - h) * W + w] =
+                        (float)((c * 31 + h * 7 + w * 3) % 17) / 17;
     lathe_session *s = session();
     lathe_error e;
     const int64_t shape[] = {1, 3, H, W};
     Given plain, odd, transposed, turned;
     give(&plain, nchw, shape, NULL);
-    give(&odd, nchw, shape, (const int64_t[]){12345, H * W, W, 1}); /* the stride of a dim of one means nothing */
+    /* the stride of a dim of one means nothing */
+    give(&odd, nchw, shape, (const int64_t[]){12345, H * W, W, 1});
     give(&transposed, nhwc, shape, (const int64_t[]){3 * H * W, 1, 3 * W, 3});
     give(&turned, flipped, shape, (const int64_t[]){3 * H * W, H * W, -W, 1});
     turned.managed.dl_tensor.byte_offset = (H - 1) * W * sizeof(float);
@@ -120,7 +127,10 @@ static void refused_tensors_stay_with_the_caller(void **state)
         case 3: t->dtype = (DLDataType){0, 4, 1}; break;  /* packed i4 */
         case 4: t->ndim = 9; break;
         case 5: g.managed.version.major = 2; break;
-        case 6: t->dtype = (DLDataType){2, 64, 1}; want = LATHE_INVALID; break; /* not what the model wants */
+        case 6:
+            t->dtype = (DLDataType){2, 64, 1};
+            want = LATHE_INVALID;
+            break; /* not what the model wants */
         case 7: t->data = NULL; want = LATHE_INVALID; break;
         default: want = LATHE_INVALID;
         }

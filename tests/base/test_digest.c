@@ -58,7 +58,8 @@ static void bits_spread(void **state)
     for (int bit = 0; bit < 8 * 96; bit++) {
         bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
         const Digest d = of(bytes, sizeof bytes);
-        flipped += __builtin_popcountll(d.h[0] ^ zero.h[0]) + __builtin_popcountll(d.h[1] ^ zero.h[1]);
+        flipped +=
+            __builtin_popcountll(d.h[0] ^ zero.h[0]) + __builtin_popcountll(d.h[1] ^ zero.h[1]);
         bytes[bit / 8] = 0;
     }
     assert_in_range(flipped, 8 * 96 * 62, 8 * 96 * 66);

@@ -53,7 +53,8 @@ static void test_set(void **state)
     assert_int_equal(e.code, ERR_IO);
     assert_string_equal(e.message, "3");
     assert_int_equal(error_set(NULL, ERR_IO, "x"), ERR_IO);
-    error_set(&e, ERR_IO, "a\tb%cc\x1b[2J\x7f\xc3\xa9", 0x1c); /* a model's names reach terminals; UTF-8 may */
+    /* a model's names reach terminals; UTF-8 may */
+    error_set(&e, ERR_IO, "a\tb%cc\x1b[2J\x7f\xc3\xa9", 0x1c);
     assert_string_equal(e.message, "a b?c?[2J?\xc3\xa9");
     assert_string_equal(error_name(ERR_IO), "IO");
     assert_string_equal(error_name(-999), "unknown error");

@@ -69,7 +69,8 @@ static void expect_text(Arena *a, const char *path, const char *text)
     assert_string_equal((const char *)f.at, text);
 }
 
-/* A link's target is replaced, not the link, whose text is relative to where it lies; it may be there or not. */
+/* A link's target is replaced, not the link, whose text is relative to where it lies; it may be
+ * there or not. */
 static void test_links(void **state)
 {
     (void)state;

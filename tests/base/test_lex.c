@@ -21,7 +21,8 @@ static void walk(Context *ctx, void *arg)
 static void all_kinds(Context *ctx, void *arg)
 {
     (void)arg;
-    const char text[] = "conv.x _a1 # rest <= ignored\n 12 1.5 2e3 7. \"a\\\"\\\\\\n\\x41\" <= -> >> < 0..3 -5 -inf";
+    const char text[] = "conv.x _a1 # rest <= ignored\n 12 1.5 2e3 7. \"a\\\"\\\\\\n\\x41\" <= -> "
+                        ">> < 0..3 -5 -inf";
     Lexer l = lex_new(ctx, "t", text, sizeof text - 1, false);
     assert_string_equal(lex_ident(&l), "conv.x");
     assert_int_equal(l.tok.column, 8);
@@ -97,7 +98,8 @@ static void test_errors(void **state)
     Error e;
     assert_int_equal(job_run(a, wants_int, "x\n  y", &e, NULL), ERR_INVALID);
     assert_string_equal(e.message, "file:2:3: expected an integer, found 'y'");
-    static const char *const bad[] = {"\"abc", "\"a\\q\"", "\"\\x4\"", "\"\\x00\"", "\x80", "99999999999999999999"};
+    static const char *const bad[] = {"\"abc",     "\"a\\q\"", "\"\\x4\"",
+                                      "\"\\x00\"", "\x80",     "99999999999999999999"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         Text t = {bad[i], strlen(bad[i]), false};
         assert_int_equal(job_run(a, walk, &t, &e, NULL), ERR_INVALID);

@@ -39,6 +39,7 @@ static void test_quota(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_each_once), cmocka_unit_test(test_quota)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_each_once),
+                                       cmocka_unit_test(test_quota)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -99,7 +99,8 @@ static inline void kernel_set(Kernel *k, int parent, int reg, Expr value)
 }
 
 /* count 0: a full store */
-static inline void kernel_store(Kernel *k, int parent, int buffer, Expr offset, Expr count, Expr value)
+static inline void kernel_store(Kernel *k, int parent, int buffer, Expr offset, Expr count,
+                                Expr value)
 {
     const int id = loops_stmt(k->l, L_STORE);
     LoopStmt *s = &k->l->stmt.at[id];

@@ -1,5 +1,6 @@
-/* Products y[m, n] = sum a[m, k] * b[k, n] + 1 of any types and extents, for tests of dot instructions: stages, loops, arguments as
- * they lie in memory, and sums in double to compare with. */
+/* Products y[m, n] = sum a[m, k] * b[k, n] + 1 of any types and extents, for tests of dot
+ * instructions: stages, loops, arguments as they lie in memory, and sums in double to compare
+ * with. */
 #ifndef LATHE_TESTS_PRODUCTS_H
 #define LATHE_TESTS_PRODUCTS_H
 
@@ -28,8 +29,9 @@ static inline Stages *make_stages(Context *ctx, const Case *c)
         "input a %s [%d, %d]\n%s b %s [%d, %d]\ntemp acc %s [%d, %d]\noutput y %s [%d, %d]\n"
         "reduce acc (m: %d, n: %d; k: %d) init 0 update %s combine state0 + state2_0\n"
         "map y (m: %d, n: %d) = acc[m, n] + 1\n",
-        c->a, c->m, c->k, c->is_input ? "input" : "const", c->b, c->k, c->n, c->sum, c->m, c->n, c->sum, c->m, c->n,
-        c->m, c->n, c->k, ints ? "state0 + i32(a[m, k])*i32(b[k, n])" : "fma(a[m, k], b[k, n], state0)", c->m, c->n);
+        c->a, c->m, c->k, c->is_input ? "input" : "const", c->b, c->k, c->n, c->sum, c->m, c->n,
+        c->sum, c->m, c->n, c->m, c->n, c->k,
+        ints ? "state0 + i32(a[m, k])*i32(b[k, n])" : "fma(a[m, k], b[k, n], state0)", c->m, c->n);
     return stages_parse(ctx, "test", text, strlen(text));
 }
 
@@ -41,7 +43,8 @@ typedef struct Array {
 } Array;
 
 /* An argument as it lies in memory; what pads it must not be read as a number. */
-static inline Array make_array(Context *ctx, const Loops *l, const Lowered *low, const Stages *s, const char *name)
+static inline Array make_array(Context *ctx, const Loops *l, const Lowered *low, const Stages *s,
+                               const char *name)
 {
     Array a = {.b = &l->buffer.at[low->tensor_buffer[stages_find_tensor(s, name)]]};
     for (int d = 0; d < 2; d++)
@@ -55,7 +58,8 @@ static inline Array make_array(Context *ctx, const Loops *l, const Lowered *low,
 
 static inline uint8_t *element(const Array *a, int64_t i, int64_t j)
 {
-    return a->data + layout_offset(&a->b->layout, 2, a->dim, (int64_t[]){i, j}) * dtype_size(a->b->dtype);
+    return a->data +
+           layout_offset(&a->b->layout, 2, a->dim, (int64_t[]){i, j}) * dtype_size(a->b->dtype);
 }
 
 static inline void fill(const Array *a, uint32_t seed)
@@ -66,7 +70,8 @@ static inline void fill(const Array *a, uint32_t seed)
             const DType t = a->b->dtype;
             const double unit = (double)(seed >> 8) / (1 << 24);
             const double least = t == DT_I16 ? -255 : dtype_lowest(t); /* i16: bytes less bytes */
-            const double v = dtype_is_float(t) ? unit * 4 - 2 : least + floor(unit * (t == DT_I16 ? 511 : 256));
+            const double v =
+                dtype_is_float(t) ? unit * 4 - 2 : least + floor(unit * (t == DT_I16 ? 511 : 256));
             dtype_write(t, element(a, i, j), v, true);
         }
 }
@@ -77,18 +82,21 @@ static inline void check_sums(const Case *c, const Array *a, const Array *b, con
         for (int n = 0; n < c->n; n++) {
             double sum = 1, size = 1;
             for (int k = 0; k < c->k; k++) {
-                const double p = dtype_read(a->b->dtype, element(a, m, k)) * dtype_read(b->b->dtype, element(b, k, n));
+                const double p = dtype_read(a->b->dtype, element(a, m, k)) *
+                                 dtype_read(b->b->dtype, element(b, k, n));
                 sum += p;
                 size += fabs(p);
             }
             const double got = dtype_read(y->b->dtype, element(y, m, n));
             const double bound = dtype_is_float(y->b->dtype) ? (c->k + 2) * 0x1p-24 * size : 0;
             if (!(fabs(got - sum) <= bound))
-                FAIL_MSG("%s %dx%dx%d: y[%d, %d] is %.9g, not %.9g", c->a, c->m, c->n, c->k, m, n, got, sum);
+                FAIL_MSG("%s %dx%dx%d: y[%d, %d] is %.9g, not %.9g", c->a, c->m, c->n, c->k, m, n,
+                         got, sum);
         }
 }
 
-static inline Loops *make_loops(Context *ctx, const Case *c, const Target *t, Stages *s, Lowered *low)
+static inline Loops *make_loops(Context *ctx, const Case *c, const Target *t, Stages *s,
+                                Lowered *low)
 {
     Str why = str_new(ctx->arena);
     const Schedule *sc;
@@ -115,8 +123,8 @@ static inline Loops *make_loops(Context *ctx, const Case *c, const Target *t, St
 }
 
 /* The arguments: a, b and y in array, random values in a and b. */
-static inline void **make_arguments(Context *ctx, const Loops *l, const Lowered *low, const Stages *s, Array *array,
-                                    int64_t **buf_elements)
+static inline void **make_arguments(Context *ctx, const Loops *l, const Lowered *low,
+                                    const Stages *s, Array *array, int64_t **buf_elements)
 {
     static const char *const names[] = {"a", "b", "y"};
     for (int k = 0; k < 3; k++)
@@ -140,12 +148,14 @@ static inline void **make_arguments(Context *ctx, const Loops *l, const Lowered 
     return bufs;
 }
 
-static inline void run_native(Context *ctx, const Loops *l, const CodegenResult *code, void *const *bufs)
+static inline void run_native(Context *ctx, const Loops *l, const CodegenResult *code,
+                              void *const *bufs)
 {
     LoadedImage *image;
     Error e;
     assert_int_equal(image_load(&code->image, &image, &e), ERR_OK);
-    run_phases(l, image, &code->image, bufs, NULL, arena_alloc_aligned(ctx->arena, (size_t)l->scratch_bytes + 64, 64), NULL);
+    run_phases(l, image, &code->image, bufs, NULL,
+               arena_alloc_aligned(ctx->arena, (size_t)l->scratch_bytes + 64, 64), NULL);
     image_unload(image);
 }
 

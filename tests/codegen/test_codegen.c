@@ -59,8 +59,10 @@ static void gemm_tile(Context *ctx, void *arg)
     for (int i = 0; i < ROWS; i++)
         for (int j = 0; j < VECTORS; j++) {
             const Expr at = expr_add(x, expr_muli(x, expr_addi(x, row, i), K), kk);
-            const Expr one = kernel_op1(&k, EX_BROADCAST, DT_F32, LANES, 0, kernel_load(&k, ba, 1, at));
-            const Expr bv = kernel_load(&k, bb, LANES, expr_addi(x, expr_muli(x, kk, N), j * LANES));
+            const Expr one =
+                kernel_op1(&k, EX_BROADCAST, DT_F32, LANES, 0, kernel_load(&k, ba, 1, at));
+            const Expr bv =
+                kernel_load(&k, bb, LANES, expr_addi(x, expr_muli(x, kk, N), j * LANES));
             const Expr fma = kernel_op(&k, EX_FMA, DT_F32, LANES, 0, 3,
                                        (Expr[]){one, bv, kernel_get(&k, reg[i][j])});
             kernel_set(&k, loop, reg[i][j], fma);
@@ -117,9 +119,10 @@ static void masked_part(Context *ctx, void *arg)
                     const int b = kernel_buffer(&k, "b", DT_F32, lanes, true, NULL);
                     for (int i = 0; i < n; i++)
                         ((float *)k.data[a])[i] = (float)(i + 1);
-                    const Expr v = kernel_op(&k, EX_MLOAD, DT_F32, lanes, a, 4,
-                                             (Expr[]){expr_int(k.x, -stride * first), expr_int(k.x, end),
-                                                      expr_int(k.x, first), expr_int(k.x, stride)});
+                    const Expr v =
+                        kernel_op(&k, EX_MLOAD, DT_F32, lanes, a, 4,
+                                  (Expr[]){expr_int(k.x, -stride * first), expr_int(k.x, end),
+                                           expr_int(k.x, first), expr_int(k.x, stride)});
                     kernel_store(&k, k.body, b, kernel_par(&k), 0, v);
                     kernel_check(&k, t, NULL);
                 }
@@ -155,8 +158,9 @@ static void gather_scatter(Context *ctx, void *arg)
         assert_true(((float *)k.data[by])[i] == a[index[i]]);
 }
 
-/* Lanes a few elements apart or backwards are taken from whole vectors: the first and the last element of the array are
- * read, and what lies behind its end is no part of a result. Stores with strides, too. */
+/* Lanes a few elements apart or backwards are taken from whole vectors: the first and the last
+ * element of the array are read, and what lies behind its end is no part of a result. Stores with
+ * strides, too. */
 static void strided(Context *ctx, void *arg)
 {
     static const DType types[] = {DT_F32, DT_F64, DT_I8, DT_F16};
@@ -174,7 +178,8 @@ static void strided(Context *ctx, void *arg)
                 const int y = kernel_buffer(&k, "y", types[ty], 3 * lanes, true, NULL);
                 const int z = kernel_buffer(&k, "z", types[ty], 3 * n, true, NULL);
                 for (int i = 0; i < n; i++)
-                    dtype_write(types[ty], (uint8_t *)k.data[a] + i * dtype_size(types[ty]), i - n / 2, false);
+                    dtype_write(types[ty], (uint8_t *)k.data[a] + i * dtype_size(types[ty]),
+                                i - n / 2, false);
                 memset(k.data[z], 0, (size_t)(3 * n * dtype_size(types[ty])));
                 const Expr par = kernel_par(&k);
                 const int64_t low = stride < 0 ? reach * (lanes - 1) : 0;
@@ -183,34 +188,42 @@ static void strided(Context *ctx, void *arg)
                 const Expr v = kernel_op1(&k, EX_GATHER, dtype_compute(types[ty]), lanes, a,
                                           kernel_op1(&k, EX_RAMP, DT_I64, lanes, stride, from));
                 kernel_store(&k, k.body, y, expr_muli(k.x, par, lanes), 0, v);
-                kernel_store(&k, k.body, z, kernel_op1(&k, EX_RAMP, DT_I64, lanes, stride, to), 0, v);
+                kernel_store(&k, k.body, z, kernel_op1(&k, EX_RAMP, DT_I64, lanes, stride, to), 0,
+                             v);
                 kernel_check(&k, t, NULL);
             }
 }
 
-/* Lanes of which several read one element, or that lie at other known distances, are taken from one load, which ends with the last
- * that any lane reads: par + (first + lane * step) / by, and then times `by`. */
+/* Lanes of which several read one element, or that lie at other known distances, are taken from one
+ * load, which ends with the last that any lane reads: par + (first + lane * step) / by, and then
+ * times `by`. */
 static void near(Context *ctx, void *arg)
 {
     static const DType types[] = {DT_F32, DT_F64, DT_U8, DT_BF16};
     static const struct {
         int lanes, first, step, by, times;
-    } cases[] = {{16, 0, 1, 2, 1}, {8, 0, 1, 2, 1}, {16, 1, 1, 3, 1}, {16, 5, 3, 4, 1}, {7, 0, 1, 4, 1},
-                 {16, 0, 1, 4, 3}, {16, 0, 1, 4, 9}, {4, 0, 1, 8, 1}, {3, 0, 1, 2, 1}};
+    } cases[] = {{16, 0, 1, 2, 1}, {8, 0, 1, 2, 1}, {16, 1, 1, 3, 1},
+                 {16, 5, 3, 4, 1}, {7, 0, 1, 4, 1}, {16, 0, 1, 4, 3},
+                 {16, 0, 1, 4, 9}, {4, 0, 1, 8, 1}, {3, 0, 1, 2, 1}};
     const Target *t = arg;
     for (int ty = 0; ty < 4; ty++)
         for (int c = 0; c < (int)(sizeof cases / sizeof *cases); c++) {
             const int lanes = cases[c].lanes;
-            const int n = 3 + (cases[c].first + cases[c].step * (lanes - 1)) / cases[c].by * cases[c].times; /* par 0..2 */
+            /* par 0..2 */
+            const int n =
+                3 + (cases[c].first + cases[c].step * (lanes - 1)) / cases[c].by * cases[c].times;
             Kernel k = kernel_new(ctx, "near", "i", 3);
             const int a = kernel_buffer(&k, "a", types[ty], n, false, NULL);
             const int y = kernel_buffer(&k, "y", types[ty], 3 * lanes, true, NULL);
             for (int i = 0; i < n; i++)
                 dtype_write(types[ty], (uint8_t *)k.data[a] + i * dtype_size(types[ty]), i, false);
-            const Expr ramp = kernel_op1(&k, EX_RAMP, DT_I64, lanes, cases[c].step, expr_int(k.x, cases[c].first));
-            const Expr by[2] = {ramp, kernel_op1(&k, EX_BROADCAST, DT_I64, lanes, 0, expr_int(k.x, cases[c].by))};
-            const Expr part[2] = {kernel_op(&k, EX_DIV, DT_I64, lanes, 0, 2, by),
-                                  kernel_op1(&k, EX_BROADCAST, DT_I64, lanes, 0, expr_int(k.x, cases[c].times))};
+            const Expr ramp = kernel_op1(&k, EX_RAMP, DT_I64, lanes, cases[c].step,
+                                         expr_int(k.x, cases[c].first));
+            const Expr by[2] = {
+                ramp, kernel_op1(&k, EX_BROADCAST, DT_I64, lanes, 0, expr_int(k.x, cases[c].by))};
+            const Expr part[2] = {
+                kernel_op(&k, EX_DIV, DT_I64, lanes, 0, 2, by),
+                kernel_op1(&k, EX_BROADCAST, DT_I64, lanes, 0, expr_int(k.x, cases[c].times))};
             const Expr all = kernel_op1(&k, EX_BROADCAST, DT_I64, lanes, 0, kernel_par(&k));
             const Expr sum[2] = {all, kernel_op(&k, EX_MUL, DT_I64, lanes, 0, 2, part)};
             const Expr v = kernel_op1(&k, EX_GATHER, dtype_compute(types[ty]), lanes, a,
@@ -264,11 +277,13 @@ static void control(Context *ctx, void *arg)
     l->stmt.at[branch].value = expr_eq(x, expr_modi(x, i, 3), expr_int(x, 1));
     loops_append(l, k.body, branch);
     kernel_store(&k, branch, by, i, 0, old);
-    kernel_store(&k, k.body, ba, i, 0, kernel_op1(&k, EX_NEG, DT_I32, 1, 0, kernel_load(&k, ba, 1, i)));
+    kernel_store(&k, k.body, ba, i, 0,
+                 kernel_op1(&k, EX_NEG, DT_I32, 1, 0, kernel_load(&k, ba, 1, i)));
     /* phase 2: y[q] += a[N-1-q], which phase 1 wrote */
     const Expr q = expr_loop_var(x, "q", expr_int(x, N));
     const int body = loops_stmt(l, L_BLOCK);
-    vec_push(ctx->arena, &l->phase, ((LoopPhase){.par = q, .extent = expr_int(x, N), .body = body}));
+    vec_push(ctx->arena, &l->phase,
+             ((LoopPhase){.par = q, .extent = expr_int(x, N), .body = body}));
     const Expr back = expr_sub(x, expr_int(x, N - 1), q);
     kernel_store(&k, body, by, q, 0,
                  kernel_op2(&k, EX_ADD, DT_I32, 1, kernel_load(&k, by, 1, q),
@@ -332,7 +347,8 @@ static void several(Context *ctx, void *arg)
         Kernel k = kernel_new(ctx, "one", "i", N / 8);
         const int y = kernel_buffer(&k, "y", DT_F32, N, true, NULL);
         const Expr v = expr_float(k.x, DT_F32, 0.1 + i);
-        kernel_store(&k, k.body, y, expr_muli(k.x, kernel_par(&k), 8), 0, kernel_op1(&k, EX_BROADCAST, DT_F32, 8, 0, v));
+        kernel_store(&k, k.body, y, expr_muli(k.x, kernel_par(&k), 8), 0,
+                     kernel_op1(&k, EX_BROADCAST, DT_F32, 8, 0, v));
         l[i] = k.l;
     }
     const CodegenResult r = codegen_compile_all(ctx, KERNELS, l, &t, NULL);
@@ -342,7 +358,9 @@ static void several(Context *ctx, void *arg)
         _Alignas(64) float y[N] = {0};
         void *buf[] = {y};
         const KernelEnv env = {.abi_version = KERNEL_ABI_VERSION};
-        assert_int_equal(image_entry(image, r.image.entry[i].offset)(&env, buf, NULL, NULL, 0, N / 8), 0);
+        assert_int_equal(image_entry(image, r.image.entry[i].offset)(&env, buf, NULL, NULL, 0,
+                                                                     N / 8),
+                         0);
         for (int k = 0; k < N; k++)
             assert_true(y[k] == (float)(0.1 + i));
         for (int k = 0; k < i; k++)

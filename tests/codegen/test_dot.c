@@ -1,6 +1,6 @@
-/* Dot instructions: products of bf16 pairs and of bytes, over all shapes of tails. The expanded loops, run by the
- * interpreter with the instructions' own meaning, against sums in double; code for the targets that have them, the inner
- * loop of it looked at, and run where this CPU can. */
+/* Dot instructions: products of bf16 pairs and of bytes, over all shapes of tails. The expanded
+ * loops, run by the interpreter with the instructions' own meaning, against sums in double; code
+ * for the targets that have them, the inner loop of it looked at, and run where this CPU can. */
 #include "codegen/products.h"
 
 #include <stdio.h>
@@ -44,11 +44,13 @@ static void run_case(Context *ctx, void *arg)
 static void test_bf16(void **state)
 {
     (void)state;
-    static const int shapes[][3] = {{1, 48, 64}, {7, 16, 2},  {8, 96, 128}, {14, 33, 9}, {3, 5, 30},
-                                    {1, 17, 7},  {29, 64, 6}, {16, 31, 11}, {5, 100, 3}, {2, 160, 40}};
+    static const int shapes[][3] = {{1, 48, 64}, {7, 16, 2},  {8, 96, 128}, {14, 33, 9},
+                                    {3, 5, 30},  {1, 17, 7},  {29, 64, 6},  {16, 31, 11},
+                                    {5, 100, 3}, {2, 160, 40}};
     const char *const targets[] = {"avx512-bf16", "amx"};
     for (size_t k = 0; k < sizeof shapes / sizeof shapes[0]; k++) {
-        Case c = {shapes[k][0], shapes[k][1], shapes[k][2], "bf16", "bf16", "f32", NULL, targets[k % 2], false, -1};
+        Case c = {shapes[k][0], shapes[k][1], shapes[k][2],   "bf16", "bf16",
+                  "f32",        NULL,         targets[k % 2], false,  -1};
         run_job(run_case, &c);
     }
     /* An input that does not pay to be copied does not lie in pairs. */
@@ -63,14 +65,17 @@ static void test_lower_targets_have_none(void **state)
     run_job(run_case, &c);
 }
 
-#define BYTE_LINE(n, lay)                                                                                          \
-    "s1 def=default | b: layout " lay " | y: tile m 3 shift, n " n " peel; order m0 n0 m1 n1; parallel m0 n0; "     \
-    "unroll m1; vector n1 | acc: tile k 4 peel; order k0 m0 n0 k1; unroll m0; vector n0; dot k1; at y.n0; scope reg"
+#define BYTE_LINE(n, lay)                                                                          \
+    "s1 def=default | b: layout " lay " | y: tile m 3 shift, n " n                                 \
+    " peel; order m0 n0 m1 n1; parallel m0 n0; "                                                   \
+    "unroll m1; vector n1 | acc: tile k 4 peel; order k0 m0 n0 k1; unroll m0; vector n0; dot k1; " \
+    "at y.n0; scope reg"
 
 static void test_bytes(void **state)
 {
     (void)state;
-    static const char wide[] = BYTE_LINE("32", "1 0 1:32 0:4"), narrow[] = BYTE_LINE("8", "1 0 1:8 0:4");
+    static const char wide[] = BYTE_LINE("32", "1 0 1:32 0:4"),
+                      narrow[] = BYTE_LINE("8", "1 0 1:8 0:4");
     Case cases[] = {
         {6, 64, 16, "u8", "i8", "i32", wide, "avx512-vnni", false, 6},
         {7, 37, 13, "u8", "i8", "i32", wide, "avx512-vnni", false, -1},
@@ -85,11 +90,13 @@ static void test_bytes(void **state)
 static void test_i16(void **state)
 {
     (void)state;
-    static const int shapes[][3] = {{6, 64, 64}, {1, 48, 30}, {13, 37, 9}, {29, 16, 2}, {70, 33, 130}};
+    static const int shapes[][3] = {
+        {6, 64, 64}, {1, 48, 30}, {13, 37, 9}, {29, 16, 2}, {70, 33, 130}};
     static const char *const targets[] = {"avx2", "avx512", "amx"};
     for (size_t k = 0; k < sizeof shapes / sizeof shapes[0]; k++)
         for (int t = 0; t < 3; t++) {
-            Case c = {shapes[k][0], shapes[k][1], shapes[k][2], "i16", "i16", "i32", NULL, targets[t], false, -1};
+            Case c = {shapes[k][0], shapes[k][1], shapes[k][2], "i16", "i16",
+                      "i32",        NULL,         targets[t],   false, -1};
             run_job(run_case, &c);
         }
 }
@@ -116,7 +123,8 @@ static void test_meaning(void **state)
     assert_true(bf16_dot(0x1p-100f, 0, 0x1p-30f, 0, 0) == 0);             /* a subnormal result */
     assert_true(bf16_dot(0x1p-130f, 0, 0x1p100f, 0, 1) == 1);             /* a subnormal factor */
     assert_true(bf16_dot(0, 0, 0, 0, 0x1p-130f) == 0);                    /* a subnormal sum */
-    assert_true(bf16_dot(-0x1p30f, 1, 1, 1, 0x1p30f) == 0);               /* the odd one is lost first */
+    /* the odd one is lost first */
+    assert_true(bf16_dot(-0x1p30f, 1, 1, 1, 0x1p30f) == 0);
     assert_true(bf16_dot(1, -0x1p30f, 1, 1, 0x1p30f) == 1);
     assert_true(isnan(bf16_dot(INFINITY, 0, 0, 0, 0)));
     assert_true(isinf(bf16_dot(0x1p127f, 0, 2, 0, 0)));
@@ -143,11 +151,13 @@ static void look_at_code(Context *ctx, void *arg)
         block += strstr(copy, "vdpbf16ps") != NULL;
         best = block > best ? block : best;
         dots += strstr(copy, "vdpbf16ps") != NULL;
-        broadcasts += strstr(copy, "broadcastss") || strstr(copy, "broadcastd") || strstr(copy, "{1to16}");
+        broadcasts +=
+            strstr(copy, "broadcastss") || strstr(copy, "broadcastd") || strstr(copy, "{1to16}");
         shuffles += strstr(copy, "vpermt2") || strstr(copy, "vpunpck") || strstr(copy, "vpinsrw");
         stack += strstr(copy, "mm") && strstr(copy, "(%rsp)");
     }
-    /* 8 rows, 3 vectors, 4 pairs of k written out; each pair of A is broadcast once for its row, and the 1 that is added */
+    /* 8 rows, 3 vectors, 4 pairs of k written out; each pair of A is broadcast once for its row,
+     * and the 1 that is added */
     assert_int_equal(dots, 96);
     assert_int_equal(best, 96);
     assert_int_equal(broadcasts, 33);
@@ -172,8 +182,12 @@ int main(void)
             printf("# SKIP running code for %s: this CPU has no %s\n", targets[k], missing);
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_meaning), cmocka_unit_test(test_bf16), cmocka_unit_test(test_lower_targets_have_none),
-        cmocka_unit_test(test_bytes),   cmocka_unit_test(test_i16), cmocka_unit_test(test_code),
+        cmocka_unit_test(test_meaning),
+        cmocka_unit_test(test_bf16),
+        cmocka_unit_test(test_lower_targets_have_none),
+        cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_i16),
+        cmocka_unit_test(test_code),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

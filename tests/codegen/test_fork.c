@@ -1,5 +1,5 @@
-/* Children that compile, of a process that is compiling: LLVM has lists of the whole process, and what the parent's other
- * threads had put there is none of the child's. */
+/* Children that compile, of a process that is compiling: LLVM has lists of the whole process, and
+ * what the parent's other threads had put there is none of the child's. */
 #include "check.h"
 
 #include <pthread.h>
@@ -16,9 +16,11 @@ enum { THREADS = 2, FORKS = 12, SECONDS = 60 };
 
 static void compile_job(Context *ctx, void *arg)
 {
-    const char *text = "graph \"small\"\ninput x f32[64,64]\ninput w f32[64,8]\ny = matmul(x, w)\nz = softmax(y)\n"
-                       "t = transpose(z) perm=[1,0]\nv = matmul(t, x)\noutput v\n";
-    const CompileOptions opt = {.target = target_native(), .threads = 2}; /* threads of a child lie on the stacks of others */
+    const char *text =
+        "graph \"small\"\ninput x f32[64,64]\ninput w f32[64,8]\ny = matmul(x, w)\nz = softmax(y)\n"
+        "t = transpose(z) perm=[1,0]\nv = matmul(t, x)\noutput v\n";
+    /* threads of a child lie on the stacks of others */
+    const CompileOptions opt = {.target = target_native(), .threads = 2};
     compile_graph(ctx, graph_parse(ctx, "small", text, strlen(text)), &opt);
     (void)arg;
 }
@@ -113,6 +115,7 @@ static void children_compile(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(fork_waits), cmocka_unit_test(children_compile)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(fork_waits),
+                                       cmocka_unit_test(children_compile)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* The linker on an object with an import and with a variable: refused, by name. The object is made
- * by the system's compiler where there is one; kernels themselves are linked by every other test. */
+ * by the system's compiler where there is one; kernels themselves are linked by every other
+ * test. */
 #include "check.h"
 
 #include <stdio.h>

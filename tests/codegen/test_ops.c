@@ -8,10 +8,17 @@ static const DType types[] = {DT_BOOL, DT_I8,  DT_U8,  DT_I16, DT_U16, DT_I32,
 enum { TYPES = 11, VALUES = 32, PAIRS = VALUES * VALUES };
 
 static const double float_values[VALUES] = {
-    0.0,     -0.0,    1.0,      -1.0,      0.5,        -0.5,          1.5,         2.5,
-    -2.5,    3.0,     -3.75,    127.5,     128.5,      -129.0,        255.6,       32768.5,
-    65536.0, 2147483648.0, -2147483904.0, 4294967296.0, 9.2233720368547758e18, 1.9e19, -1e30, INFINITY,
-    -INFINITY, NAN,   1e-40,    -1e-45,    0x1p-126,   0x1.fffffep127, 8388609.0,  1.0 / 3,
+    0.0,           -0.0,         1.0,
+    -1.0,          0.5,          -0.5,
+    1.5,           2.5,          -2.5,
+    3.0,           -3.75,        127.5,
+    128.5,         -129.0,       255.6,
+    32768.5,       65536.0,      2147483648.0,
+    -2147483904.0, 4294967296.0, 9.2233720368547758e18,
+    1.9e19,        -1e30,        INFINITY,
+    -INFINITY,     NAN,          1e-40,
+    -1e-45,        0x1p-126,     0x1.fffffep127,
+    8388609.0,     1.0 / 3,
 };
 
 static void fill_values(DType t, void *out)
@@ -24,8 +31,9 @@ static void fill_values(DType t, void *out)
         }
         /* Around 0, around the ends, powers of two, and some more. */
         static const int64_t base[VALUES] = {
-            0,  1,  -1, 2,   3,   7,   8,    -2,   -3,   -8,    31,    32,    33,         63, 64, 65,
-            15, 16, 5,  100, 127, 128, -128, -129, 1000, 32767, 32768, 65535, 2147483647, 0,  0,  0,
+            0,    1,    -1,   2,     3,     7,     8,          -2, -3,  -8,  31,
+            32,   33,   63,   64,    65,    15,    16,         5,  100, 127, 128,
+            -128, -129, 1000, 32767, 32768, 65535, 2147483647, 0,  0,   0,
         };
         int64_t v = base[k];
         const int bits = dtype_bits(t);
@@ -68,7 +76,8 @@ static void put_ops(OpTest *o)
 {
     const bool is_float = dtype_is_float(o->t), is_bool = o->t == DT_BOOL;
     Kernel *k = &o->k;
-    static const ExprOp binary[] = {EX_ADD, EX_SUB, EX_MUL, EX_MIN, EX_MAX, EX_LT, EX_LE, EX_EQ, EX_NE};
+    static const ExprOp binary[] = {EX_ADD, EX_SUB, EX_MUL, EX_MIN, EX_MAX,
+                                    EX_LT,  EX_LE,  EX_EQ,  EX_NE};
     static const ExprOp integer[] = {EX_DIV, EX_MOD, EX_TDIV, EX_TMOD, EX_SHL, EX_SHR};
     static const ExprOp bits[] = {EX_AND, EX_OR, EX_XOR};
     static const ExprOp rounding[] = {EX_FLOOR, EX_CEIL, EX_TRUNC, EX_ROUND};
@@ -113,8 +122,8 @@ static void put_constant_divisions(OpTest *o)
         }
 }
 
-/* Floats that are limited before they become bytes, as quantizing does: to the type's range, by less and by more, and with
- * the limits first, where a NaN comes through. */
+/* Floats that are limited before they become bytes, as quantizing does: to the type's range, by
+ * less and by more, and with the limits first, where a NaN comes through. */
 static void put_limited_casts(OpTest *o)
 {
     static const DType to[] = {DT_I8, DT_U8, DT_I16, DT_U16};
@@ -124,9 +133,11 @@ static void put_limited_casts(OpTest *o)
             Expr v = o->a, end[2];
             for (int k = 0; k < 2; k++) {
                 const double limit = k == 0 ? dtype_lowest(to[i]) : dtype_highest(to[i]);
-                end[k] = kernel_op1(&o->k, EX_BROADCAST, o->t, o->lanes, 0, expr_float(o->k.x, o->t, limit + more[j / 2][k]));
+                end[k] = kernel_op1(&o->k, EX_BROADCAST, o->t, o->lanes, 0,
+                                    expr_float(o->k.x, o->t, limit + more[j / 2][k]));
                 const bool first = j & 1;
-                v = kernel_op2(&o->k, k == 0 ? EX_MAX : EX_MIN, o->t, o->lanes, first ? end[k] : v, first ? v : end[k]);
+                v = kernel_op2(&o->k, k == 0 ? EX_MAX : EX_MIN, o->t, o->lanes, first ? end[k] : v,
+                               first ? v : end[k]);
             }
             out(o, to[i], kernel_op1(&o->k, EX_CAST, to[i], o->lanes, 0, v));
         }

@@ -2,9 +2,9 @@
  * 8 and 16 bits and over f32 values around every rounding boundary. */
 #include "kernels.h"
 
-static const DType types[] = {DT_F16,    DT_BF16,   DT_F8E4M3FN, DT_F8E4M3FNUZ, DT_F8E5M2, DT_F8E5M2FNUZ,
-                              DT_F4E2M1, DT_F8E8M0, DT_I4,       DT_U4,         DT_I2,     DT_U2,
-                              DT_BOOL};
+static const DType types[] = {DT_F16,        DT_BF16,   DT_F8E4M3FN, DT_F8E4M3FNUZ, DT_F8E5M2,
+                              DT_F8E5M2FNUZ, DT_F4E2M1, DT_F8E8M0,   DT_I4,         DT_U4,
+                              DT_I2,         DT_U2,     DT_BOOL};
 enum { TYPES = sizeof types / sizeof types[0], VALUES = 1 << 16 };
 
 typedef struct StorageTest {
@@ -54,12 +54,13 @@ static void fill_f32(DType t, float *out)
         const int64_t next = code + 1;
         const double u = dtype_read(t, &code), v = dtype_read(t, &next);
         const float half = (float)((u + v) / 2);
-        const float value[5] = {(float)u, half, nextafterf(half, INFINITY), nextafterf(half, -INFINITY),
-                                (float)-v};
+        const float value[5] = {(float)u, half, nextafterf(half, INFINITY),
+                                nextafterf(half, -INFINITY), (float)-v};
         out[k] = value[k % 5];
     }
-    const float specials[] = {0, -0.0f, INFINITY, -INFINITY, NAN, 3e38f, -3e38f, 1e-45f, -1e-45f, 65519.99f,
-                              65520, 448, 464, 464.01f, 480, 240, 248, 57344, 61440, 61439, 6, 7, -7, 0.25f};
+    const float specials[] = {0,       -0.0f,     INFINITY, -INFINITY, NAN, 3e38f,   -3e38f, 1e-45f,
+                              -1e-45f, 65519.99f, 65520,    448,       464, 464.01f, 480,    240,
+                              248,     57344,     61440,    61439,     6,   7,       -7,     0.25f};
     memcpy(out + VALUES - 64, specials, sizeof specials);
 }
 

@@ -1,6 +1,7 @@
-/* Dot instructions on tiles (AMX), over all shapes of tails. The expanded loops, run by the interpreter with the
- * instructions' own meaning, against sums in double; then the machine code, its tile instructions emulated where this CPU
- * has none (tile_emulator.h), bit for bit against the interpreter; and the instructions of a kernel, counted. */
+/* Dot instructions on tiles (AMX), over all shapes of tails. The expanded loops, run by the
+ * interpreter with the instructions' own meaning, against sums in double; then the machine code,
+ * its tile instructions emulated where this CPU has none (tile_emulator.h), bit for bit against the
+ * interpreter; and the instructions of a kernel, counted. */
 #include "codegen/products.h"
 
 #include <stdio.h>
@@ -11,7 +12,8 @@
 
 static bool is_tile_set(const Loops *l, const LoopStmt *s)
 {
-    return s->op == L_SET && l->reg.at[s->buffer].rows > 0 && expr_node(l->x, s->value)->op == EX_DOT;
+    return s->op == L_SET && l->reg.at[s->buffer].rows > 0 &&
+           expr_node(l->x, s->value)->op == EX_DOT;
 }
 
 static int count_tile_dots(const Loops *l, int stmt)
@@ -23,14 +25,16 @@ static int count_tile_dots(const Loops *l, int stmt)
     return n;
 }
 
-static void compare_native(Context *ctx, const Case *c, const Loops *l, const CodegenResult *code, void **bufs, Array *y)
+static void compare_native(Context *ctx, const Case *c, const Loops *l, const CodegenResult *code,
+                           void **bufs, Array *y)
 {
     const size_t bytes = (size_t)y->elements * 4;
     uint8_t *want = arena_alloc(ctx->arena, bytes);
     memcpy(want, y->data, bytes);
     memset(y->data, 0xff, bytes);
     memset(tile_emulator.count, 0, sizeof tile_emulator.count);
-    tile_emulator_start(); /* after cmocka's handler; where the CPU has tiles, no signal is raised */
+    /* after cmocka's handler; where the CPU has tiles, no signal is raised */
+    tile_emulator_start();
     run_native(ctx, l, code, bufs);
     if (memcmp(y->data, want, bytes) != 0)
         FAIL_MSG("%s.%s %dx%dx%d: code and loops differ", c->a, c->b, c->m, c->n, c->k);
@@ -51,7 +55,8 @@ static void run_on(Context *ctx, const Case *c, const Target *t, bool emulate)
     void **bufs = make_arguments(ctx, l, &low, s, array, &elements);
     loops_interpret(ctx, l, bufs, elements, NULL);
     check_sums(c, &array[0], &array[1], &array[2]);
-    const CodegenResult code = codegen_compile(ctx, l, t, NULL); /* for all of AMX: verified and assembled */
+    /* for all of AMX: verified and assembled */
+    const CodegenResult code = codegen_compile(ctx, l, t, NULL);
     if (target_runs(t, NULL))
         compare_native(ctx, c, l, &code, bufs, &array[2]);
     if (emulate) {
@@ -78,11 +83,14 @@ static void emulate_case(Context *ctx, void *arg)
     run_on(ctx, arg, &t, true);
 }
 
-#define TILE_LINE(lay, group)                                                                                          \
-    "s1 def=default | b: layout " lay " | y: tile m 32 peel, n 32 peel; order m0 n0 m1 n1; parallel m0 n0; vector n1"  \
-    " | acc: tile m 16 peel, n 16 peel, k 16 " group " peel; order k0 m0 n0 m1 n1 k1 k2; unroll m0 n0; dot m1 n1 k1 k2; " \
+#define TILE_LINE(lay, group)                                                                      \
+    "s1 def=default | b: layout " lay                                                              \
+    " | y: tile m 32 peel, n 32 peel; order m0 n0 m1 n1; parallel m0 n0; vector n1"                \
+    " | acc: tile m 16 peel, n 16 peel, k 16 " group                                               \
+    " peel; order k0 m0 n0 m1 n1 k1 k2; unroll m0 n0; dot m1 n1 k1 k2; "                           \
     "at y.n0; scope scratch"
-static const char pairs[] = TILE_LINE("1 0 0:16 1:16 0:2", "2"), flat_pairs[] = TILE_LINE("1 0 1:16 0:2", "2");
+static const char pairs[] = TILE_LINE("1 0 0:16 1:16 0:2", "2"),
+                  flat_pairs[] = TILE_LINE("1 0 1:16 0:2", "2");
 static const char quads[] = TILE_LINE("1 0 0:16 1:16 0:4", "4");
 
 static void run_both(Case c)
@@ -94,13 +102,16 @@ static void run_both(Case c)
 static void test_bf16(void **state)
 {
     (void)state;
-    static const int shapes[][4] = {/* m, n, k, products of tiles written out */
-        {32, 32, 32, 4}, {64, 96, 64, 4}, {16, 16, 32, 1}, {1, 1, 2, 1},  {5, 7, 6, 1},     {33, 16, 32, 3},
-        {17, 19, 34, 8}, {48, 32, 70, 12}, {65, 50, 96, 18}, {32, 32, 30, 4}, {31, 33, 100, 12}, {3, 64, 128, 2},
+    static const int shapes[][4] = {
+        /* m, n, k, products of tiles written out */
+        {32, 32, 32, 4},  {64, 96, 64, 4}, {16, 16, 32, 1},   {1, 1, 2, 1},
+        {5, 7, 6, 1},     {33, 16, 32, 3}, {17, 19, 34, 8},   {48, 32, 70, 12},
+        {65, 50, 96, 18}, {32, 32, 30, 4}, {31, 33, 100, 12}, {3, 64, 128, 2},
     };
     for (size_t k = 0; k < sizeof shapes / sizeof shapes[0]; k++) {
         const int *s = shapes[k];
-        run_both((Case){s[0], s[1], s[2], "bf16", "bf16", "f32", k % 2 ? pairs : flat_pairs, "amx", false, -1});
+        run_both((Case){s[0], s[1], s[2], "bf16", "bf16", "f32", k % 2 ? pairs : flat_pairs, "amx",
+                        false, -1});
     }
 }
 
@@ -120,7 +131,8 @@ static void test_bytes(void **state)
     for (int k = 0; k < 4; k++)
         for (int i = 0; i < 4; i++) {
             const int *s = shapes[(k + i) % 4];
-            run_both((Case){s[0], s[1], s[2], types[k][0], types[k][1], "i32", quads, "amx", false, -1});
+            run_both((Case){s[0], s[1], s[2], types[k][0], types[k][1], "i32", quads, "amx", false,
+                            -1});
         }
 }
 
@@ -128,13 +140,15 @@ static void test_bytes(void **state)
 static void test_chosen(void **state)
 {
     (void)state;
-    static const int shapes[][3] = {{37, 96, 256}, {100, 64, 96}, {49, 34, 128}, {5, 130, 64}, {12, 20, 100}, {64, 48, 72}};
+    static const int shapes[][3] = {{37, 96, 256}, {100, 64, 96}, {49, 34, 128},
+                                    {5, 130, 64},  {12, 20, 100}, {64, 48, 72}};
     for (size_t k = 0; k < sizeof shapes / sizeof shapes[0]; k++) {
         const int *s = shapes[k];
         run_both((Case){s[0], s[1], s[2], "bf16", "bf16", "f32", NULL, "amx", false, -1});
         run_both((Case){s[0], s[1], s[2], "u8", "i8", "i32", NULL, "amx", false, -1});
     }
-    run_both((Case){96, 64, 96, "bf16", "bf16", "f32", NULL, "amx", true, 0}); /* no copy of B pays: it is in L2 */
+    /* no copy of B pays: it is in L2 */
+    run_both((Case){96, 64, 96, "bf16", "bf16", "f32", NULL, "amx", true, 0});
     run_both((Case){2, 64, 96, "bf16", "bf16", "f32", NULL, "amx", false, 0});
     run_both((Case){64, 64, 33, "bf16", "bf16", "f32", NULL, "amx", false, 0});
 }
@@ -160,8 +174,10 @@ static void test_meaning(void **state)
     (void)state;
     const float one[] = {1, 1, 1, 1};
     assert_true(bf16_tile(2, (float[]){1, 2, 3, 4}, (float[]){5, 6, 7, 8}, 1) == 71);
-    assert_true(bf16_tile(1, (float[]){0x1p30f, -0x1p30f}, one, 1) == 1);         /* first among themselves */
-    assert_true(bf16_tile(2, (float[]){0x1p30f, 1, -0x1p30f, 0}, one, 0) == 1);   /* even ones apart from odd ones */
+    /* first among themselves */
+    assert_true(bf16_tile(1, (float[]){0x1p30f, -0x1p30f}, one, 1) == 1);
+    /* even ones apart from odd ones */
+    assert_true(bf16_tile(2, (float[]){0x1p30f, 1, -0x1p30f, 0}, one, 0) == 1);
     assert_true(bf16_tile(1, (float[]){0x1p-100f, 0}, (float[]){0x1p-30f, 0}, 0) == 0);
     assert_true(bf16_tile(1, (float[]){0, 0}, one, 0x1p-130f) == 0);
     assert_true(isnan(bf16_tile(1, (float[]){INFINITY, -INFINITY}, one, 0)));
@@ -189,7 +205,8 @@ static void look_at_code(Context *ctx, void *arg)
     const CodegenOptions options = {.want_assembly = true};
     const char *code = codegen_compile(ctx, l, &t, &options).assembly;
     const bool ints = strcmp(c->sum, "i32") == 0;
-    /* Two by two tiles: each operand is loaded once for two products; accumulators are zero before the loop, stored after it. */
+    /* Two by two tiles: each operand is loaded once for two products; accumulators are zero before
+     * the loop, stored after it. */
     assert_int_equal(count_lines(code, ints ? "tdpbusd" : "tdpbf16ps"), 4);
     assert_int_equal(count_lines(code, "tilezero"), 4);
     assert_int_equal(count_lines(code, "tileloadd"), 4);
@@ -212,10 +229,14 @@ static void test_illegal(void **state)
     (void)state;
     static const char *const lines[] = {
         TILE_LINE("1 0 1:16 0:2", "4"), /* pairs, not quads */
-        "s1 def=default | y: tile m 32 peel, n 32 peel; order m0 n0 m1 n1; parallel m0 n0 | acc: tile m 32 peel, n 16 peel, k 16 2 "
-        "peel; order k0 m0 n0 m1 n1 k1 k2; dot m1 n1 k1 k2; at y.n0; scope scratch", /* too many rows */
-        "s1 def=default | y: tile m 32 peel, n 32 peel; order m0 n0 m1 n1; parallel m0 n0 | acc: tile m 16 peel, n 16 peel, k 16 2 "
-        "peel; order k0 m0 n0 m1 n1 k1 k2; dot m1 n1 k1 k2; at y.n0; scope reg", /* no memory to load from */
+        "s1 def=default | y: tile m 32 peel, n 32 peel; order m0 n0 m1 n1; parallel m0 n0 | acc: "
+        "tile m 32 peel, n 16 peel, k 16 2 "
+        "peel; order k0 m0 n0 m1 n1 k1 k2; dot m1 n1 k1 k2; at y.n0; scope scratch", /* too many
+                                                                                        rows */
+        "s1 def=default | y: tile m 32 peel, n 32 peel; order m0 n0 m1 n1; parallel m0 n0 | acc: "
+        "tile m 16 peel, n 16 peel, k 16 2 "
+        "peel; order k0 m0 n0 m1 n1 k1 k2; dot m1 n1 k1 k2; at y.n0; scope reg", /* no memory to
+                                                                                    load from */
     };
     for (size_t k = 0; k < sizeof lines / sizeof lines[0]; k++) {
         Arena *a = arena_new();

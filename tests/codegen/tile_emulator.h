@@ -1,6 +1,7 @@
-/* Runs code with tile instructions (AMX) and AVX-VNNI on CPUs that have none: each raises SIGILL, whose handler decodes
- * it, does to tiles in memory what it says (Intel SDM, volume 2) and goes on after it. So the machine code itself is run: its addresses,
- * strides, configurations and order. What the hardware would refuse ends the test, with a line that says what.
+/* Runs code with tile instructions (AMX) and AVX-VNNI on CPUs that have none: each raises SIGILL,
+ * whose handler decodes it, does to tiles in memory what it says (Intel SDM, volume 2) and goes on
+ * after it. So the machine code itself is run: its addresses, strides, configurations and order.
+ * What the hardware would refuse ends the test, with a line that says what.
  *
  *     tile_emulator_start();      (one thread; all SIGILL are its own from here on)
  *     .. call code for AMX ..
@@ -16,7 +17,16 @@
 
 #include "loop/intrinsic.h"
 
-enum { TILE_CONFIG, TILE_LOAD, TILE_STORE, TILE_ZERO, TILE_DOT, TILE_RELEASE, TILE_VECTOR_DOT, TILE_KINDS };
+enum {
+    TILE_CONFIG,
+    TILE_LOAD,
+    TILE_STORE,
+    TILE_ZERO,
+    TILE_DOT,
+    TILE_RELEASE,
+    TILE_VECTOR_DOT,
+    TILE_KINDS
+};
 
 typedef struct Tile {
     int rows, bytes; /* of a row; 0: not configured */
@@ -31,7 +41,8 @@ static struct {
 
 _Noreturn static inline void tile_refuse(const char *what)
 {
-    fprintf(stderr, "# the hardware would refuse: %s\n", what); /* the signal came from an instruction, not from anywhere */
+    /* the signal came from an instruction, not from anywhere */
+    fprintf(stderr, "# the hardware would refuse: %s\n", what);
     _Exit(2);
 }
 
@@ -43,7 +54,8 @@ static inline Target tile_emulator_target(void)
         tile_refuse("no target");
     }
     t.amx = true;
-    t.features = "+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+avx,+avx2,+fma,+f16c,+bmi,+bmi2,+lzcnt,+amx-tile,+amx-int8,+amx-bf16";
+    t.features = "+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+avx,+avx2,+fma,+f16c,+bmi,+bmi2,+lzcnt,+"
+                 "amx-tile,+amx-int8,+amx-bf16";
     return t;
 }
 
@@ -69,8 +81,9 @@ typedef struct TileCode {
 
 static inline int64_t tile_register(const ucontext_t *u, int k)
 {
-    static const int order[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
-                                  REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
+    static const int order[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP,
+                                  REG_RSI, REG_RDI, REG_R8,  REG_R9,  REG_R10, REG_R11,
+                                  REG_R12, REG_R13, REG_R14, REG_R15};
     return u->uc_mcontext.gregs[order[k]];
 }
 
@@ -87,7 +100,12 @@ static inline TileCode tile_decode(const ucontext_t *u)
     if (p[0] != 0xc4 || (p[1] & 31) != 2 || (p[2] & 0x80) != 0)
         tile_refuse("no tile instruction");
     const int x = !(p[1] & 0x40) << 3, b = !(p[1] & 0x20) << 3;
-    TileCode c = {.opcode = p[3], .pp = p[2] & 3, .vvvv = ~(p[2] >> 3) & 15, .mod = p[4] >> 6, .reg = p[4] >> 3 & 7, .rm = p[4] & 7};
+    TileCode c = {.opcode = p[3],
+                  .pp = p[2] & 3,
+                  .vvvv = ~(p[2] >> 3) & 15,
+                  .mod = p[4] >> 6,
+                  .reg = p[4] >> 3 & 7,
+                  .rm = p[4] & 7};
     c.wide = p[2] >> 2 & 1;
     const int r = !(p[1] & 0x80) << 3;
     p += 5;
@@ -116,7 +134,8 @@ static inline TileCode tile_decode(const ucontext_t *u)
     return c;
 }
 
-/* ---- vectors: where the kernel has put them (Intel SDM, volume 1, 13.4: the standard format) ---- */
+/* ---- vectors: where the kernel has put them (Intel SDM, volume 1, 13.4: the standard format)
+ * ---- */
 static inline uint8_t *tile_vector(const ucontext_t *u, int k, bool high)
 {
     return (uint8_t *)u->uc_mcontext.fpregs + (high ? 576 : 160) + 16 * k;
@@ -125,7 +144,8 @@ static inline uint8_t *tile_vector(const ucontext_t *u, int k, bool high)
 static inline void tile_vector_dot(const ucontext_t *u, const TileCode *c)
 {
     const Target any = {.vnni = true};
-    const bool pairs = c->opcode == 0x52; /* vpdpwssd, which LLVM makes of vpmaddwd and vpaddd; else vpdpbusd */
+    /* vpdpwssd, which LLVM makes of vpmaddwd and vpaddd; else vpdpbusd */
+    const bool pairs = c->opcode == 0x52;
     const DType ta = pairs ? DT_I16 : DT_U8, tb = pairs ? DT_I16 : DT_I8;
     bool swap;
     const Intrinsic *row = intrinsic_row(intrinsic_find(&any, ta, tb, DT_I32, &swap));
@@ -199,14 +219,17 @@ static inline void tile_dot(const TileCode *c)
     Tile *sum = tile_of(c->reg), *a = tile_of(c->rm), *b = tile_of(c->vvvv);
     if (sum == a || sum == b || a == b)
         tile_refuse("a dot of a tile with itself");
-    if (sum->rows != a->rows || a->bytes % 4 || sum->bytes % 4 || a->bytes / 4 != b->rows || sum->bytes != b->bytes)
+    if (sum->rows != a->rows || a->bytes % 4 || sum->bytes % 4 || a->bytes / 4 != b->rows ||
+        sum->bytes != b->bytes)
         tile_refuse("a dot of tiles that do not fit together");
     Target any = {.amx = true};
-    static const DType types[4][2] = {{DT_U8, DT_U8}, {DT_U8, DT_I8}, {DT_I8, DT_U8}, {DT_I8, DT_I8}};
+    static const DType types[4][2] = {
+        {DT_U8, DT_U8}, {DT_U8, DT_I8}, {DT_I8, DT_U8}, {DT_I8, DT_I8}};
     const bool ints = c->opcode == 0x5e;
     const DType ta = ints ? types[c->pp][0] : DT_BF16, tb = ints ? types[c->pp][1] : DT_BF16;
     const Intrinsic *row = intrinsic_row(intrinsic_find_tile(&any, ta, tb, ints ? DT_I32 : DT_F32));
-    static Scalar va[TILE_ROWS * TILE_ROW_BYTES], vb[TILE_ROWS * TILE_ROW_BYTES], vs[TILE_ROWS * TILE_ROWS];
+    static Scalar va[TILE_ROWS * TILE_ROW_BYTES], vb[TILE_ROWS * TILE_ROW_BYTES],
+        vs[TILE_ROWS * TILE_ROWS];
     const int size = 4 / row->group, columns = sum->bytes / 4, groups = b->rows;
     for (int r = 0; r < a->rows; r++)
         for (int k = 0; k < a->bytes / size; k++) {

@@ -1,5 +1,5 @@
-/* What tests of definition variants need: random tensors, constants of a parsed graph replaced by them, and a compiled module
- * run on so many threads. */
+/* What tests of definition variants need: random tensors, constants of a parsed graph replaced by
+ * them, and a compiled module run on so many threads. */
 #ifndef LATHE_TESTS_RUN_MODULE_H
 #define LATHE_TESTS_RUN_MODULE_H
 

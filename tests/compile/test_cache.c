@@ -47,7 +47,8 @@ static void end(Fixture *f)
     arena_free(f->a);
 }
 
-/* Compiles for these inputs and runs: whether it came from the cache; the first output (up to 16 numbers). */
+/* Compiles for these inputs and runs: whether it came from the cache; the first output (up to 16
+ * numbers). */
 static bool run(Fixture *f, ModelOptions opt, int ninput, Tensor **input, float *out)
 {
     Error e;
@@ -96,7 +97,8 @@ static const char *entry(const Fixture *f, const char *ending)
         if (n < m || strcmp(d->d_name + n - m, ending) != 0)
             continue;
         const char *path = path_join(f->a, f->cache, d->d_name);
-        assert_true(!found || strcmp(found, path) == 0); /* renamed meanwhile, a name may be read twice */
+        /* renamed meanwhile, a name may be read twice */
+        assert_true(!found || strcmp(found, path) == 0);
         found = path;
     }
     if (dir)
@@ -195,7 +197,8 @@ static void weights_are_in_the_key(void **state)
         change_byte(f.model, at);
         assert_false(run(&f, any, 1, &x, b));
     }
-    assert_int_equal(file_write(f.model, file.at, file.size, NULL), 0); /* a new file, the old bytes */
+    /* a new file, the old bytes */
+    assert_int_equal(file_write(f.model, file.at, file.size, NULL), 0);
     assert_true(run(&f, any, 1, &x, b));
     assert_memory_equal(a, b, sizeof a);
     tensor_unref(x);
@@ -228,7 +231,8 @@ static void bound_values_are_in_the_key(void **state)
     (void)state;
     Fixture f = start("bound.onnx");
     Error e;
-    Tensor *in[2] = {tensor_new(DT_F32, 2, (const int64_t[]){2, 3}, &e), tensor_new(DT_I64, 1, (const int64_t[]){1}, &e)};
+    Tensor *in[2] = {tensor_new(DT_F32, 2, (const int64_t[]){2, 3}, &e),
+                     tensor_new(DT_I64, 1, (const int64_t[]){1}, &e)};
     float a[16], out[16];
     for (int i = 0; i < 6; i++)
         ((float *)in[0]->data)[i] = (float)i;
@@ -308,7 +312,8 @@ static void oldest_go(void **state)
     struct stat st;
     assert_int_equal(stat(first, &st), 0);
     f.limit = st.st_size * 5 / 2; /* two of them */
-    const char *left = arena_printf(f.a, "%s.abcdef", first), *foreign = path_join(f.a, f.cache, "notes.txt");
+    const char *left = arena_printf(f.a, "%s.abcdef", first),
+               *foreign = path_join(f.a, f.cache, "notes.txt");
     const struct timespec old[2] = {{1000, 0}, {1000, 0}};
     assert_int_equal(file_write(left, "x", 1, NULL), 0);
     assert_int_equal(file_write(foreign, "x", 1, NULL), 0);

@@ -1,5 +1,5 @@
-/* Casts to types of 16 and 8 bits round once: at the ties of the narrow type and one step of the wide
- * type beside them, compiled, against rounding from the wide value itself. */
+/* Casts to types of 16 and 8 bits round once: at the ties of the narrow type and one step of the
+ * wide type beside them, compiled, against rounding from the wide value itself. */
 #include "check.h"
 
 #include <math.h>
@@ -14,7 +14,8 @@ static void check_floats(DType to, const double *v)
 {
     char text[256];
     snprintf(text, sizeof text,
-             "graph \"cast\"\ninput x f64[%d]\ny = cast(x) to=%d saturate=0\noutput y\n", N, (int)to);
+             "graph \"cast\"\ninput x f64[%d]\ny = cast(x) to=%d saturate=0\noutput y\n", N,
+             (int)to);
     Fixture f = fixture(text);
     Error e;
     Tensor *x = tensor_new(DT_F64, 1, (const int64_t[]){N}, &e);
@@ -36,9 +37,23 @@ static void check_floats(DType to, const double *v)
 /* Around the middle of two neighbours of the narrow type, in steps that f32 does not have. */
 static void floats_of(DType to, double *v)
 {
-    static const double special[] = {0,       -0.0,      INFINITY, -INFINITY, NAN,    1e300, -1e300,
-                                     1e-300,  -1e-320,   0x1p-150, 0x1.8p-134, 65520, 0x1.ffdffffffffffp15,
-                                     0x1.fffffefffffffp127, 0x1.fffffffp127, 0x1.fep127, 0x1.ff00001p127};
+    static const double special[] = {0,
+                                     -0.0,
+                                     INFINITY,
+                                     -INFINITY,
+                                     NAN,
+                                     1e300,
+                                     -1e300,
+                                     1e-300,
+                                     -1e-320,
+                                     0x1p-150,
+                                     0x1.8p-134,
+                                     65520,
+                                     0x1.ffdffffffffffp15,
+                                     0x1.fffffefffffffp127,
+                                     0x1.fffffffp127,
+                                     0x1.fep127,
+                                     0x1.ff00001p127};
     const int n = (int)(sizeof special / sizeof *special);
     const int codes = 1 << (dtype_bits(to) - 1);
     for (int k = 0; k < N; k++) {
@@ -133,6 +148,7 @@ static void test_integers(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_floats), cmocka_unit_test(test_integers)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_floats),
+                                       cmocka_unit_test(test_integers)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

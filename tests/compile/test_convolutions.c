@@ -1,5 +1,6 @@
-/* Convolutions as compiled kernels against the reference executor: transposed ones in all phases, groups of whole
- * vectors and of others; between images whose channels lie in blocks, and between plain ones. */
+/* Convolutions as compiled kernels against the reference executor: transposed ones in all phases,
+ * groups of whole vectors and of others; between images whose channels lie in blocks, and between
+ * plain ones. */
 #include "run_text.h"
 
 #include "op/op.h"
@@ -45,15 +46,18 @@ static void check_text(Arena *a, const char *text, int rank, const int64_t *dims
     tensor_unref(w.in);
 }
 
-/* x (1,16,6,5) -> t = conv (1,C,6,5), which lies in blocks -> y = `op` with w (dims) and a bias of K -> Relu. */
+/* x (1,16,6,5) -> t = conv (1,C,6,5), which lies in blocks -> y = `op` with w (dims) and a bias of
+ * K -> Relu. */
 static void check(int channels, const char *dims, int weights, int outputs, const char *op)
 {
     Arena *a = arena_new();
     const char *text = arena_printf(
         a,
-        "graph \"conv\"\ninput x f32[1,16,6,5]\nconst v f32[%d,16,1,1] = {%s}\nconst w f32[%s] = {%s}\n"
+        "graph \"conv\"\ninput x f32[1,16,6,5]\nconst v f32[%d,16,1,1] = {%s}\nconst w f32[%s] = "
+        "{%s}\n"
         "const b f32[%d] = {%s}\nt = conv(x, v)\nu = %s\nr = relu(u)\ny = add(r, r)\noutput y\n",
-        channels, values(a, channels * 16, 3), dims, values(a, weights, 1), outputs, values(a, outputs, 2), op);
+        channels, values(a, channels * 16, 3), dims, values(a, weights, 1), outputs,
+        values(a, outputs, 2), op);
     check_text(a, text, 4, (const int64_t[]){1, 16, 6, 5});
     arena_free(a);
 }
@@ -66,17 +70,20 @@ static void check_plain(int rank, const char *dims, int weights, const char *op)
                                     "graph \"conv\"\ninput x f32[1,16,%s]\nconst w f32[%s] = {%s}\n"
                                     "u = %s\ny = relu(u)\noutput y\n",
                                     rank == 4 ? "5,20" : "3,4,20", dims, values(a, weights, 1), op);
-    check_text(a, text, rank, rank == 4 ? (const int64_t[]){1, 16, 5, 20} : (const int64_t[]){1, 16, 3, 4, 20});
+    check_text(a, text, rank,
+               rank == 4 ? (const int64_t[]){1, 16, 5, 20} : (const int64_t[]){1, 16, 3, 4, 20});
     arena_free(a);
 }
 
 static void test_transposed(void **state)
 {
     (void)state;
-    check(16, "16,24,4,4", 16 * 24 * 16, 24, "conv_transpose(t, w, b) strides=[2,2] pads=[1,1,1,1]");
+    check(16, "16,24,4,4", 16 * 24 * 16, 24,
+          "conv_transpose(t, w, b) strides=[2,2] pads=[1,1,1,1]");
     check(16, "16,24,2,2", 16 * 24 * 4, 24, "conv_transpose(t, w, b) strides=[2,2]");
     check(8, "8,3,4,4", 8 * 3 * 16, 3, "conv_transpose(t, w, b) strides=[2,2] pads=[1,1,1,1]");
-    check(8, "8,16,3,3", 8 * 16 * 9, 16, "conv_transpose(t, w, b) strides=[2,2] pads=[1,1,1,1] output_padding=[1,1]");
+    check(8, "8,16,3,3", 8 * 16 * 9, 16,
+          "conv_transpose(t, w, b) strides=[2,2] pads=[1,1,1,1] output_padding=[1,1]");
     check(8, "8,16,5,4", 8 * 16 * 20, 16, "conv_transpose(t, w, b) strides=[3,1] pads=[2,0,1,3]");
     check(8, "8,16,3,3", 8 * 16 * 9, 16, "conv_transpose(t, w, b) dilations=[2,1] pads=[1,1,0,1]");
 }
@@ -95,7 +102,8 @@ static void test_groups(void **state)
 static void test_transposed_groups(void **state)
 {
     (void)state;
-    check(16, "16,16,4,4", 16 * 16 * 16, 32, "conv_transpose(t, w, b) group=2 strides=[2,2] pads=[1,1,1,1]");
+    check(16, "16,16,4,4", 16 * 16 * 16, 32,
+          "conv_transpose(t, w, b) group=2 strides=[2,2] pads=[1,1,1,1]");
     check(12, "12,5,3,2", 12 * 5 * 6, 15, "conv_transpose(t, w, b) group=3 strides=[1,2]");
 }
 

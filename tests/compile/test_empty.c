@@ -1,5 +1,6 @@
-/* Open sizes that are 0 when a model runs. The rows are megabytes wide, and an empty input lies on a page that
- * nobody may touch: what loads "element 0" of an empty axis must find memory that is there. */
+/* Open sizes that are 0 when a model runs. The rows are megabytes wide, and an empty input lies on
+ * a page that nobody may touch: what loads "element 0" of an empty axis must find memory that is
+ * there. */
 #include "run_text.h"
 
 #include <stdio.h>
@@ -48,21 +49,33 @@ static const struct {
 } cases[] = {
     {HEAD "y = concat(x, o) axis=0\noutput y\n", WIDE, 2},
     {HEAD "q = concat(x, o) axis=0\ny = neg(q)\noutput y\n", WIDE, -2},
-    {HEAD "const a i64[1] = {0}\nq = concat(o, x) axis=0\ny = reduce_sum(q, a)\noutput y\n", WIDE, 2},
-    {HEAD "t = transpose(x) perm=[1,0]\nu = transpose(o) perm=[1,0]\ny = concat(t, u) axis=1\noutput y\n", WIDE, 2},
+    {HEAD "const a i64[1] = {0}\nq = concat(o, x) axis=0\ny = reduce_sum(q, a)\noutput y\n", WIDE,
+     2},
+    {HEAD "t = transpose(x) perm=[1,0]\nu = transpose(o) perm=[1,0]\ny = concat(t, u) "
+          "axis=1\noutput y\n",
+     WIDE, 2},
     {HEAD "const p i64[4] = {1,0,0,0}\ny = pad(x, p)\noutput y\n", WIDE, 0},
     {HEAD "h = neg(x)\nq = concat(h, o) axis=0\ny = neg(q)\noutput y\n", WIDE, -2},
     /* An empty part at the end of what it is a part of. */
-    {HEAD "h = neg(o)\nconst s i64[1] = {1}\nconst e i64[1] = {9}\nconst a i64[1] = {0}\nv = slice(h, s, e, a)\n"
-          "q = concat(v, o) axis=0\ny = neg(q)\noutput y\n", WIDE, -2},
+    {HEAD "h = neg(o)\nconst s i64[1] = {1}\nconst e i64[1] = {9}\nconst a i64[1] = {0}\nv = "
+          "slice(h, s, e, a)\n"
+          "q = concat(v, o) axis=0\ny = neg(q)\noutput y\n",
+     WIDE, -2},
     /* Nothing is read where nothing is wanted. */
-    {HEAD "const i i64[0] = {}\ng = gather(x, i) axis=0\ny = concat(g, o) axis=0\noutput y\n", WIDE, 2},
-    {HEAD "const p i64[4] = {0,1,0,0}\nq = pad(x, p) mode=\"edge\"\nr = pad(o, p)\nc = concat(q, r) axis=0\n"
-          "const s i64[1] = {1}\nconst e i64[1] = {2000000}\ny = slice(c, s, e, s)\noutput y\n", WIDE, 2},
-    {HEAD "const s i64[2] = {10,-1}\nh = reshape(x, s)\nz = reshape(o, s)\nq = concat(h, z) axis=1\n"
-          "y = neg(q)\noutput y\n", WIDE, -2},
-    {HEAD "const s i64[3] = {0,2,-1}\nh = reshape(x, s)\nz = reshape(o, s)\ny = concat(h, z) axis=0\n"
-          "output y\n", WIDE, 2},
+    {HEAD "const i i64[0] = {}\ng = gather(x, i) axis=0\ny = concat(g, o) axis=0\noutput y\n", WIDE,
+     2},
+    {HEAD "const p i64[4] = {0,1,0,0}\nq = pad(x, p) mode=\"edge\"\nr = pad(o, p)\nc = concat(q, "
+          "r) axis=0\n"
+          "const s i64[1] = {1}\nconst e i64[1] = {2000000}\ny = slice(c, s, e, s)\noutput y\n",
+     WIDE, 2},
+    {HEAD
+     "const s i64[2] = {10,-1}\nh = reshape(x, s)\nz = reshape(o, s)\nq = concat(h, z) axis=1\n"
+     "y = neg(q)\noutput y\n",
+     WIDE, -2},
+    {HEAD
+     "const s i64[3] = {0,2,-1}\nh = reshape(x, s)\nz = reshape(o, s)\ny = concat(h, z) axis=0\n"
+     "output y\n",
+     WIDE, 2},
 };
 
 static void empty_axes(void **state)
@@ -75,7 +88,8 @@ static void empty_axes(void **state)
         assert_int_equal(tensor_elements(y), cases[k].elements);
         for (int64_t i = 0; i < cases[k].elements; i++)
             if (((const float *)y->data)[i] != cases[k].value)
-                FAIL_MSG("%s\n[%d] is %g", cases[k].text, (int)i, (double)((const float *)y->data)[i]);
+                FAIL_MSG("%s\n[%d] is %g", cases[k].text, (int)i,
+                         (double)((const float *)y->data)[i]);
         finish(&f);
     }
 }
@@ -95,10 +109,12 @@ static void reads_from_nothing(void **state)
     for (size_t k = 0; k < sizeof texts / sizeof texts[0]; k++) {
         Fixture f = fixture(texts[k]);
         Error e = {0};
-        Tensor *x = filled(2, (const int64_t[]){0, 7}, 0), *o = filled(2, (const int64_t[]){1, 7}, 0);
+        Tensor *x = filled(2, (const int64_t[]){0, 7}, 0),
+               *o = filled(2, (const int64_t[]){1, 7}, 0);
         assert_int_equal(run_set_input(f.r, 0, x, &e), 0);
         assert_int_equal(run_set_input(f.r, 1, o, &e), 0);
-        if (run_execute(f.r, &e) != ERR_INVALID || !strstr(e.message, "reads from an axis of size 0"))
+        if (run_execute(f.r, &e) != ERR_INVALID ||
+            !strstr(e.message, "reads from an axis of size 0"))
             FAIL_MSG("%s: '%s'", texts[k], e.message);
         tensor_unref(x);
         tensor_unref(o);
@@ -118,11 +134,12 @@ static void no_steps(void **state)
         const int rows = cells[k].gates * 64;
         char text[1024];
         snprintf(text, sizeof text,
-                 "graph \"cell\"\nsym T 0 100\nsym B 0 100000\ninput x f32[T,B,2]\ninput h0 f32[1,B,64]\n%s"
+                 "graph \"cell\"\nsym T 0 100\nsym B 0 100000\ninput x f32[T,B,2]\ninput h0 "
+                 "f32[1,B,64]\n%s"
                  "input w f32[1,%d,2]\ninput r f32[1,%d,64]\n"
                  "y, h%s = %s(x, w, r, _, _, h0%s) \"y\" hidden_size=64\noutput h%s\n",
-                 k == 2 ? "input c0 f32[1,B,64]\n" : "", rows, rows, k == 2 ? ", c" : "", cells[k].op, cells[k].more,
-                 k == 2 ? ", c" : "");
+                 k == 2 ? "input c0 f32[1,B,64]\n" : "", rows, rows, k == 2 ? ", c" : "",
+                 cells[k].op, cells[k].more, k == 2 ? ", c" : "");
         Fixture f = fixture(text);
         void *page = forbidden_page();
         Error e = {0};
@@ -150,6 +167,8 @@ static void no_steps(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(empty_axes), cmocka_unit_test(reads_from_nothing), cmocka_unit_test(no_steps)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(empty_axes),
+                                       cmocka_unit_test(reads_from_nothing),
+                                       cmocka_unit_test(no_steps)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

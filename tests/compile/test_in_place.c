@@ -1,6 +1,6 @@
-/* In place: random chains of layers give the same bits whether their temporaries may be written over each other or not,
- * and a good part of them is. Kept values (CompileOptions.keep_values) are outputs, which nothing replaces: the kernels are
- * the same. */
+/* In place: random chains of layers give the same bits whether their temporaries may be written
+ * over each other or not, and a good part of them is. Kept values (CompileOptions.keep_values) are
+ * outputs, which nothing replaces: the kernels are the same. */
 #include "check.h"
 
 #include "compile/compile.h"
@@ -33,7 +33,8 @@ static Tensor *run_chain(const char *text, bool keep, Tensor *x, int *shared)
     Pool *pool;
     Run *r;
     Error e = {0};
-    if (job_run(a, build_job, &b, &e, NULL) != 0 || module_new(a, b.c.program, &b.c.image, &m, &e) != 0)
+    if (job_run(a, build_job, &b, &e, NULL) != 0 ||
+        module_new(a, b.c.program, &b.c.image, &m, &e) != 0)
         FAIL_MSG("%s\n%s", text, e.message);
     *shared = 0;
     for (int i = 0; i < m->p->nbuffer; i++)
@@ -57,8 +58,8 @@ static Tensor *run_chain(const char *text, bool keep, Tensor *x, int *shared)
     return y;
 }
 
-/* Some layers, each of one or two of the values so far: sums, products, what is read twice, a product of matrices, a
- * transpose. */
+/* Some layers, each of one or two of the values so far: sums, products, what is read twice, a
+ * product of matrices, a transpose. */
 static const char *random_chain(Arena *a, uint64_t *seed, int n)
 {
     enum { LAYERS = 9 };
@@ -66,7 +67,8 @@ static const char *random_chain(Arena *a, uint64_t *seed, int n)
     str_addf(&s, "graph \"chain\"\ninput x f32[%d,%d]\nv0 = softmax(x) \"v0\" axis=1\n", n, n);
     for (int i = 1; i < LAYERS; i++) {
         const int from = (int)(next_random(seed) % (uint32_t)i);
-        const int p = next_random(seed) % 3 ? i - 1 : from, q = (int)(next_random(seed) % (uint32_t)i);
+        const int p = next_random(seed) % 3 ? i - 1 : from,
+                  q = (int)(next_random(seed) % (uint32_t)i);
         const char *const at = i == LAYERS - 1 ? "y" : arena_printf(a, "v%d", i);
         switch (next_random(seed) % 6) {
         case 0:
@@ -76,13 +78,16 @@ static const char *random_chain(Arena *a, uint64_t *seed, int n)
             str_addf(&s, "%s = softmax(v%d) \"%s\" axis=1\n", at, p, at);
             break;
         case 2:
-            str_addf(&s, "m%d = matmul(v%d, v%d) \"m%d\"\n%s = add(m%d, v%d) \"%s\"\n", i, q, q, i, at, i, p, at);
+            str_addf(&s, "m%d = matmul(v%d, v%d) \"m%d\"\n%s = add(m%d, v%d) \"%s\"\n", i, q, q, i,
+                     at, i, p, at);
             break;
         case 3:
-            str_addf(&s, "t%d = transpose(v%d) \"t%d\" perm=[1,0]\n%s = add(t%d, v%d) \"%s\"\n", i, p, i, at, i, p, at);
+            str_addf(&s, "t%d = transpose(v%d) \"t%d\" perm=[1,0]\n%s = add(t%d, v%d) \"%s\"\n", i,
+                     p, i, at, i, p, at);
             break;
         case 4:
-            str_addf(&s, "r%d = reduce_sum(v%d) \"r%d\" keepdims=1\n%s = div(v%d, r%d) \"%s\"\n", i, p, i, at, p, i, at);
+            str_addf(&s, "r%d = reduce_sum(v%d) \"r%d\" keepdims=1\n%s = div(v%d, r%d) \"%s\"\n", i,
+                     p, i, at, p, i, at);
             break;
         default:
             str_addf(&s, "%s = mul(v%d, v%d) \"%s\"\n", at, p, q, at);
@@ -99,13 +104,15 @@ static void test_same_bits(void **state)
     int total = 0;
     for (int round = 0; round < 24; round++) {
         Arena *a = arena_new();
-        const int n = (const int[]){24, 12, 48, 17}[round % 4]; /* of 17, the last tile overlaps the one before: no */
+        /* of 17, the last tile overlaps the one before: no */
+        const int n = (const int[]){24, 12, 48, 17}[round % 4];
         const char *text = random_chain(a, &seed, n);
         Error e;
         int shared, none;
         Tensor *x = tensor_new(DT_F32, 2, (const int64_t[]){n, n}, &e);
         tensor_fill_random(x, (uint64_t)round);
-        Tensor *in_place = run_chain(text, false, x, &shared), *apart = run_chain(text, true, x, &none);
+        Tensor *in_place = run_chain(text, false, x, &shared),
+               *apart = run_chain(text, true, x, &none);
         assert_int_equal(none, 0);
         if (memcmp(in_place->data, apart->data, apart->bytes) != 0)
             FAIL_MSG("%s", text);

@@ -1,6 +1,6 @@
-/* NaN in reductions, compiled for several sizes, against plain loops: ReduceMax, ReduceMin, ArgMax and
- * ArgMin give the NaN (its first place) wherever it stands and whatever the schedule splits; MaxPool
- * passes over it. A row with one is all NaN in a softmax. */
+/* NaN in reductions, compiled for several sizes, against plain loops: ReduceMax, ReduceMin, ArgMax
+ * and ArgMin give the NaN (its first place) wherever it stands and whatever the schedule splits;
+ * MaxPool passes over it. A row with one is all NaN in a softmax. */
 #include "check.h"
 
 #include <math.h>
@@ -70,13 +70,15 @@ static void reductions(void **state)
     for (int s = 0; s < 7; s++) {
         const int n = sizes[s];
         char text[1024];
-        snprintf(text, sizeof text,
-                 "graph \"nan\"\ninput x f32[%d,%d]\nconst zero i64[1] = {0}\nconst one i64[1] = {1}\n"
-                 "a = reduce_max(x, one) keepdims=0\nb = reduce_min(x, one) keepdims=0\n"
-                 "c = arg_max(x) axis=1 keepdims=0\nd = arg_min(x) axis=1 keepdims=0\n"
-                 "e = reduce_max(x, zero) keepdims=0\nf = reduce_min(x) keepdims=0\ng = softmax(x) axis=1\n"
-                 "output a, b, c, d, e, f, g\n",
-                 ROWS, n);
+        snprintf(
+            text, sizeof text,
+            "graph \"nan\"\ninput x f32[%d,%d]\nconst zero i64[1] = {0}\nconst one i64[1] = {1}\n"
+            "a = reduce_max(x, one) keepdims=0\nb = reduce_min(x, one) keepdims=0\n"
+            "c = arg_max(x) axis=1 keepdims=0\nd = arg_min(x) axis=1 keepdims=0\n"
+            "e = reduce_max(x, zero) keepdims=0\nf = reduce_min(x) keepdims=0\ng = softmax(x) "
+            "axis=1\n"
+            "output a, b, c, d, e, f, g\n",
+            ROWS, n);
         Fixture f = fixture(text);
         for (int k = 0; k <= n; k += k < 40 ? 1 : n / 20) {
             Tensor *x = falling(2, (const int64_t[]){ROWS, n});

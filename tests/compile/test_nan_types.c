@@ -1,7 +1,8 @@
-/* NaN in types other than f32, and in the ops that choose among elements, compiled. As NumPy has it, a
- * NaN is the result: of ReduceMax and ReduceMin, ArgMax and ArgMin (its first place), Max, Min, Clip,
- * Relu, and Scatter's max and min. TopK takes it for the largest, as NumPy sorts. MaxPool passes over
- * it, as ONNX's reference does. DynamicQuantizeLinear of a range without bounds gives zeros. */
+/* NaN in types other than f32, and in the ops that choose among elements, compiled. As NumPy has
+ * it, a NaN is the result: of ReduceMax and ReduceMin, ArgMax and ArgMin (its first place), Max,
+ * Min, Clip, Relu, and Scatter's max and min. TopK takes it for the largest, as NumPy sorts.
+ * MaxPool passes over it, as ONNX's reference does. DynamicQuantizeLinear of a range without bounds
+ * gives zeros. */
 #include "check.h"
 
 #include <math.h>
@@ -141,7 +142,8 @@ static void elementwise_of(DType t)
 {
     char text[512];
     snprintf(text, sizeof text,
-             "graph \"nan\"\ninput x %s[%d]\nconst two %s[1] = {2}\nconst lo %s[] = -1.0\nconst hi %s[] = 1.0\n"
+             "graph \"nan\"\ninput x %s[%d]\nconst two %s[1] = {2}\nconst lo %s[] = -1.0\nconst hi "
+             "%s[] = 1.0\n"
              "a = max(x, two)\nb = max(two, x)\nc = min(x, two)\nd = min(two, x)\n"
              "e = clip(x, lo, hi)\nf = relu(x)\ng = max(x, lo, two)\noutput a, b, c, d, e, f, g\n",
              dtype_name(t), N, dtype_name(t), dtype_name(t), dtype_name(t));
@@ -170,18 +172,21 @@ static void test_elementwise(void **state)
 
 /* ---- scatter ---- */
 
-/* Element 0 is NaN before; 1 gets NaN, then a number; 2 a number, then NaN; 3 numbers; 4 nothing. */
+/* Element 0 is NaN before; 1 gets NaN, then a number; 2 a number, then NaN; 3 numbers; 4
+ * nothing. */
 static void scatter_of(DType t)
 {
     char text[1024];
-    snprintf(text, sizeof text,
-             "graph \"nan\"\ninput x %s[5]\nconst i i64[7] = {0, 1, 1, 2, 2, 3, 3}\n"
-             "const j i64[7,1] = {0, 1, 1, 2, 2, 3, 3}\n"
-             "const u %s[7] = {5.0, nan, 5.0, 5.0, nan, -5.0, 5.0}\n"
-             "a = scatter_elements(x, i, u) reduction=\"max\"\nb = scatter_elements(x, i, u) reduction=\"min\"\n"
-             "c = scatter_nd(x, j, u) reduction=\"max\"\nd = scatter_nd(x, j, u) reduction=\"min\"\n"
-             "output a, b, c, d\n",
-             dtype_name(t), dtype_name(t));
+    snprintf(
+        text, sizeof text,
+        "graph \"nan\"\ninput x %s[5]\nconst i i64[7] = {0, 1, 1, 2, 2, 3, 3}\n"
+        "const j i64[7,1] = {0, 1, 1, 2, 2, 3, 3}\n"
+        "const u %s[7] = {5.0, nan, 5.0, 5.0, nan, -5.0, 5.0}\n"
+        "a = scatter_elements(x, i, u) reduction=\"max\"\nb = scatter_elements(x, i, u) "
+        "reduction=\"min\"\n"
+        "c = scatter_nd(x, j, u) reduction=\"max\"\nd = scatter_nd(x, j, u) reduction=\"min\"\n"
+        "output a, b, c, d\n",
+        dtype_name(t), dtype_name(t));
     Fixture f = fixture(text);
     static const double v[] = {NAN, 1, 1, 1, 1};
     static const double most[] = {NAN, NAN, NAN, 5, 1}, least[] = {NAN, NAN, NAN, -5, 1};

@@ -1,5 +1,6 @@
-/* Open counts of rows: one kernel has tiles of several sizes, and a run takes what suits its count. Whatever the count,
- * from none to some tiles, the result is that of plain loops, and nothing is written beyond it. */
+/* Open counts of rows: one kernel has tiles of several sizes, and a run takes what suits its count.
+ * Whatever the count, from none to some tiles, the result is that of plain loops, and nothing is
+ * written beyond it. */
 #include "run_text.h"
 
 #include <math.h>
@@ -32,7 +33,8 @@ static void execute(Fixture *f)
 }
 
 /* y = x . w + b, in batches of x; b by column. */
-static void check_product(const Tensor *x, const Tensor *w, const Tensor *b, const Tensor *y, int64_t rows)
+static void check_product(const Tensor *x, const Tensor *w, const Tensor *b, const Tensor *y,
+                          int64_t rows)
 {
     const float *xs = x->data, *ws = w->data, *bs = b->data, *ys = y->data;
     assert_int_equal(tensor_elements(y), rows * WIDTH);
@@ -44,7 +46,8 @@ static void check_product(const Tensor *x, const Tensor *w, const Tensor *b, con
                 size += fabs((double)xs[i * DEPTH + k] * ws[k * WIDTH + n]);
             }
             if (!(fabs(ys[i * WIDTH + n] - sum) <= 1e-6 * size))
-                FAIL_MSG("%d rows: [%d, %d] is %g, not %g", (int)rows, (int)i, n, (double)ys[i * WIDTH + n], sum);
+                FAIL_MSG("%d rows: [%d, %d] is %g, not %g", (int)rows, (int)i, n,
+                         (double)ys[i * WIDTH + n], sum);
         }
     }
 }
@@ -87,8 +90,9 @@ static void every_count_of_rows(void **state)
 static void batches_of_open_products(void **state)
 {
     (void)state;
-    Fixture f = fixture("graph \"batch\"\nsym B 0 100\nsym M 0 1000\nsym N 0 1000\ninput x f32[B,M,37]\n"
-                        "input w f32[B,37,N]\ny = matmul(x, w)\noutput y\n");
+    Fixture f =
+        fixture("graph \"batch\"\nsym B 0 100\nsym M 0 1000\nsym N 0 1000\ninput x f32[B,M,37]\n"
+                "input w f32[B,37,N]\ny = matmul(x, w)\noutput y\n");
     Tensor *zero = random_tensor(1, (const int64_t[]){WIDTH}, 1);
     memset(zero->data, 0, zero->bytes);
     for (int64_t rows = 0; rows <= MOST_ROWS; rows += rows < 20 ? 1 : 9) {
@@ -105,7 +109,9 @@ static void batches_of_open_products(void **state)
     tensor_unref(zero);
 }
 
-#define MIXED "v = transpose(x) perm=[0,2,1]\ns = matmul(x, v)\np = softmax(s) axis=-1\ny = matmul(p, x)\noutput y\n"
+#define MIXED                                                                                      \
+    "v = transpose(x) perm=[0,2,1]\ns = matmul(x, v)\np = softmax(s) axis=-1\ny = matmul(p, "      \
+    "x)\noutput y\n"
 
 /* The rows are what is summed over, too: as a compile for the number. */
 static void as_compiled_for_the_number(void **state)
@@ -115,7 +121,8 @@ static void as_compiled_for_the_number(void **state)
     Fixture open = fixture("graph \"open\"\nsym M 0 500\ninput x f32[3,M,24]\n" MIXED);
     for (size_t k = 0; k < sizeof counts / sizeof counts[0]; k++) {
         Arena *a = arena_new();
-        Fixture one = fixture(arena_printf(a, "graph \"one\"\ninput x f32[3,%d,24]\n" MIXED, counts[k]));
+        Fixture one =
+            fixture(arena_printf(a, "graph \"one\"\ninput x f32[3,%d,24]\n" MIXED, counts[k]));
         Tensor *x = random_tensor(3, (const int64_t[]){3, counts[k], 24}, k);
         set(&open, 0, x);
         set(&one, 0, x);
@@ -125,7 +132,8 @@ static void as_compiled_for_the_number(void **state)
         assert_int_equal(tensor_elements(y), tensor_elements(want));
         for (int64_t i = 0; i < tensor_elements(y); i++)
             if (!(fabsf(((const float *)y->data)[i] - ((const float *)want->data)[i]) <= 1e-6f))
-                FAIL_MSG("%d rows: [%d] is %g, not %g", counts[k], (int)i, (double)((const float *)y->data)[i],
+                FAIL_MSG("%d rows: [%d] is %g, not %g", counts[k], (int)i,
+                         (double)((const float *)y->data)[i],
                          (double)((const float *)want->data)[i]);
         finish(&one);
         tensor_unref(x);
@@ -134,7 +142,8 @@ static void as_compiled_for_the_number(void **state)
     finish(&open);
 }
 
-/* After the largest size no other takes memory: what one run needs is bounded, whatever ran before. */
+/* After the largest size no other takes memory: what one run needs is bounded, whatever ran
+ * before. */
 static void memory_is_that_of_the_largest(void **state)
 {
     (void)state;

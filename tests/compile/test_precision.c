@@ -1,5 +1,6 @@
-/* Graphs compiled in f32, bf16 and bf16-all, on random weights and inputs: close to f32 but not equal to it, of the same
- * types; weights in half the bytes; what holds no product in f32 bit by bit as it was. */
+/* Graphs compiled in f32, bf16 and bf16-all, on random weights and inputs: close to f32 but not
+ * equal to it, of the same types; weights in half the bytes; what holds no product in f32 bit by
+ * bit as it was. */
 #include "check.h"
 
 #include <math.h>
@@ -15,28 +16,41 @@ typedef struct Case {
 } Case;
 
 static const Case cases[] = {
-    {"rows", "graph \"g\"\ninput x f32[3,64]\ninput w f32[64,96]\ninput w2 f32[96,32]\ninput b f32[96]\n"
-             "h = matmul(x, w)\nhb = add(h, b)\nr = relu(hb)\ny = matmul(r, w2)\nz = matmul(x, w)\noutput y, z\n",
+    {"rows",
+     "graph \"g\"\ninput x f32[3,64]\ninput w f32[64,96]\ninput w2 f32[96,32]\ninput b f32[96]\n"
+     "h = matmul(x, w)\nhb = add(h, b)\nr = relu(hb)\ny = matmul(r, w2)\nz = matmul(x, w)\noutput "
+     "y, z\n",
      0.02, false, true},
-    {"convolutions", "graph \"g\"\ninput x f32[1,16,14,14]\ninput w f32[32,16,1,1]\ninput w2 f32[32,64,3,3]\n"
-                     "input wd f32[32,1,3,3]\n"
-                     "a = conv(x, w)\nb = relu(a)\nd = conv(b, wd) group=32 pads=[1,1,1,1]\nc = concat(d, b) axis=1\n"
-                     "y = conv(c, w2) pads=[1,1,1,1]\ns = add(y, b)\nm = max_pool(s) kernel_shape=[2,2] strides=[2,2]\n"
-                     "output m\n",
+    {"convolutions",
+     "graph \"g\"\ninput x f32[1,16,14,14]\ninput w f32[32,16,1,1]\ninput w2 f32[32,64,3,3]\n"
+     "input wd f32[32,1,3,3]\n"
+     "a = conv(x, w)\nb = relu(a)\nd = conv(b, wd) group=32 pads=[1,1,1,1]\nc = concat(d, b) "
+     "axis=1\n"
+     "y = conv(c, w2) pads=[1,1,1,1]\ns = add(y, b)\nm = max_pool(s) kernel_shape=[2,2] "
+     "strides=[2,2]\n"
+     "output m\n",
      0.03, false, false},
-    {"moved", "graph \"g\"\ninput x f32[6,64]\ninput w f32[32,48]\nconst k i64[1] = 3\nconst to i64[3] = {2, 3, 32}\n"
-              "e = exp(x)\nleft, right = split(e) axis=1 num_outputs=2\nq = reshape(left, to)\np = transpose(q) perm=[1,0,2]\n"
-              "y = matmul(p, w)\nbest, at = top_k(left, k)\nz = mul(right, right)\noutput y, best, z\n",
+    {"moved",
+     "graph \"g\"\ninput x f32[6,64]\ninput w f32[32,48]\nconst k i64[1] = 3\nconst to i64[3] = "
+     "{2, 3, 32}\n"
+     "e = exp(x)\nleft, right = split(e) axis=1 num_outputs=2\nq = reshape(left, to)\np = "
+     "transpose(q) perm=[1,0,2]\n"
+     "y = matmul(p, w)\nbest, at = top_k(left, k)\nz = mul(right, right)\noutput y, best, z\n",
      0.02, false, false},
-    {"resized", "graph \"g\"\ninput x f32[1,32,14,14]\ninput w f32[32,32,1,1]\nconst by f32[4] = {1, 1, 2, 2}\n"
-                "u = resize(x, _, by) mode=\"nearest\" nearest_mode=\"floor\" coordinate_transformation_mode=\"asymmetric\"\n"
-                "y = conv(u, w)\noutput y\n",
+    {"resized",
+     "graph \"g\"\ninput x f32[1,32,14,14]\ninput w f32[32,32,1,1]\nconst by f32[4] = {1, 1, 2, "
+     "2}\n"
+     "u = resize(x, _, by) mode=\"nearest\" nearest_mode=\"floor\" "
+     "coordinate_transformation_mode=\"asymmetric\"\n"
+     "y = conv(u, w)\noutput y\n",
      0.02, false, false},
-    {"recurrent", "graph \"g\"\ninput x f32[9,2,24]\ninput w f32[1,96,24]\ninput wr f32[1,96,32]\n"
-                  "y, h = gru(x, w, wr) hidden_size=32 linear_before_reset=1\noutput y, h\n",
+    {"recurrent",
+     "graph \"g\"\ninput x f32[9,2,24]\ninput w f32[1,96,24]\ninput wr f32[1,96,32]\n"
+     "y, h = gru(x, w, wr) hidden_size=32 linear_before_reset=1\noutput y, h\n",
      0.02, false, true},
-    {"none", "graph \"g\"\ninput x f32[4,64]\ninput w f32[64]\ny = mul(x, w)\ns = softmax(y) axis=1\n"
-             "m = reduce_mean(s) keepdims=0\noutput s, m\n",
+    {"none",
+     "graph \"g\"\ninput x f32[4,64]\ninput w f32[64]\ny = mul(x, w)\ns = softmax(y) axis=1\n"
+     "m = reduce_mean(s) keepdims=0\noutput s, m\n",
      0, true, false},
 };
 
@@ -137,8 +151,8 @@ static void compare(const Case *c, Precision precision, const Result *got, const
     if (!(worst <= c->most) || (worst == 0) != c->unchanged)
         FAIL_MSG("%s in %s: off by %g", c->name, precision_name(precision), worst);
     if (c->halves && !(got->constants < 0.6 * (double)want->constants))
-        FAIL_MSG("%s in %s: %zu bytes of constants, in f32 %zu", c->name, precision_name(precision), got->constants,
-                 want->constants);
+        FAIL_MSG("%s in %s: %zu bytes of constants, in f32 %zu", c->name, precision_name(precision),
+                 got->constants, want->constants);
 }
 
 static void release(Result *r)
@@ -194,6 +208,7 @@ static void kernels_say_what_multiplies(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_precisions), cmocka_unit_test(kernels_say_what_multiplies)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_precisions),
+                                       cmocka_unit_test(kernels_say_what_multiplies)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
-/* LSTM, GRU and RNN as compiled kernels, their weights known: against the reference executor, on one thread and on
- * three the same bits, and with records that schedule_check takes. In bf16 on tiles, which are emulated where this CPU has
- * none, on one thread. */
+/* LSTM, GRU and RNN as compiled kernels, their weights known: against the reference executor, on
+ * one thread and on three the same bits, and with records that schedule_check takes. In bf16 on
+ * tiles, which are emulated where this CPU has none, on one thread. */
 #include "check.h"
 
 #include "compile/compile.h"
@@ -61,9 +61,9 @@ static const char *graph_text(Arena *a, const Cell *c)
         str_addf(&s, "input h0 f32[%s,%d,%d]\n", b, c->directions, c->hidden);
     else if (c->initial)
         str_addf(&s, "input h0 f32[%d,%s,%d]\n", c->directions, b, c->hidden);
-    str_addf(&s, "y, h%s = %s(x, w, r, b, %s, %s) \"y\" hidden_size=%d %s\noutput y, h%s\n", c->gates == 4 ? ", c" : "",
-             c->op, c->lens ? "lens" : "_", c->initial ? "h0" : "_", c->hidden, c->attributes,
-             c->gates == 4 ? ", c" : "");
+    str_addf(&s, "y, h%s = %s(x, w, r, b, %s, %s) \"y\" hidden_size=%d %s\noutput y, h%s\n",
+             c->gates == 4 ? ", c" : "", c->op, c->lens ? "lens" : "_", c->initial ? "h0" : "_",
+             c->hidden, c->attributes, c->gates == 4 ? ", c" : "");
     return str_text(&s);
 }
 
@@ -80,7 +80,8 @@ static void make_inputs(Job *j)
 {
     const Cell *c = j->cell;
     const bool batch_first = strstr(c->attributes, "layout=1");
-    const int64_t rows = c->gates * c->hidden, d = c->directions, outer = batch_first ? c->batch : c->steps,
+    const int64_t rows = c->gates * c->hidden, d = c->directions,
+                  outer = batch_first ? c->batch : c->steps,
                   inner = batch_first ? c->steps : c->batch;
     j->in[j->nin++] = random_tensor(DT_F32, 3, (const int64_t[]){outer, inner, c->inputs}, 1);
     j->in[j->nin++] = random_tensor(DT_F32, 3, (const int64_t[]){d, rows, c->inputs}, 2);
@@ -95,8 +96,10 @@ static void make_inputs(Job *j)
         j->in[j->nin++] = lens;
     }
     if (c->initial)
-        j->in[j->nin++] = random_tensor(
-            DT_F32, 3, (const int64_t[]){batch_first ? c->batch : d, batch_first ? d : c->batch, c->hidden}, 6);
+        j->in[j->nin++] = random_tensor(DT_F32, 3,
+                                        (const int64_t[]){batch_first ? c->batch : d,
+                                                          batch_first ? d : c->batch, c->hidden},
+                                        6);
 }
 
 static void reference_job(Context *ctx, void *arg)
@@ -177,7 +180,8 @@ static void check_cell(const Cell *cell, bool weights_known)
     Run *one, *three;
     Error e = {0};
     make_inputs(&j);
-    if (job_run(own, reference_job, &j, &e, NULL) != 0 || job_run(a, compile_job, &j, &e, NULL) != 0)
+    if (job_run(own, reference_job, &j, &e, NULL) != 0 ||
+        job_run(a, compile_job, &j, &e, NULL) != 0)
         FAIL_MSG("%s\n%s", e.message, j.text);
     assert_int_equal(module_new(a, j.c.program, &j.c.image, &m, &e), 0);
     assert_int_equal(pool_new(3, &pool, &e), 0);
@@ -209,11 +213,14 @@ static void check_on_tiles(const Cell *cell)
     Run *r;
     Error e = {0};
     make_inputs(&j);
-    if (job_run(own, reference_job, &j, &e, NULL) != 0 || job_run(a, compile_job, &j, &e, NULL) != 0)
+    if (job_run(own, reference_job, &j, &e, NULL) != 0 ||
+        job_run(a, compile_job, &j, &e, NULL) != 0)
         FAIL_MSG("%s\n%s", e.message, j.text);
     bool chosen = false;
     for (int k = 0; k < j.c.report->nkernels; k++) {
-        const char *gates = j.c.report->kernel[k].schedule ? strstr(j.c.report->kernel[k].schedule, "gates: tile k 16") : NULL;
+        const char *gates = j.c.report->kernel[k].schedule
+                                ? strstr(j.c.report->kernel[k].schedule, "gates: tile k 16")
+                                : NULL;
         chosen |= gates && strstr(gates, "dot k1 n1 r1 r2; at h.m0; scope scratch");
     }
     if (!chosen)
@@ -259,7 +266,9 @@ int main(void)
     enum { CELLS = sizeof cells / sizeof cells[0] };
     struct CMUnitTest tests[CELLS + 1];
     for (int k = 0; k < CELLS; k++)
-        tests[k] = (struct CMUnitTest){.name = cells[k].op, .test_func = test_cell, .initial_state = (void *)&cells[k]};
-    tests[CELLS] = (struct CMUnitTest)cmocka_unit_test(test_tiles); /* last: it takes a signal over */
+        tests[k] = (struct CMUnitTest){
+            .name = cells[k].op, .test_func = test_cell, .initial_state = (void *)&cells[k]};
+    /* last: it takes a signal over */
+    tests[CELLS] = (struct CMUnitTest)cmocka_unit_test(test_tiles);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

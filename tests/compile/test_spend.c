@@ -1,4 +1,5 @@
-/* Constants that go while they are laid out for the kernels: results stay, what the program reads as it is stays too. */
+/* Constants that go while they are laid out for the kernels: results stay, what the program reads
+ * as it is stays too. */
 #include "run_module.h"
 
 typedef struct Spend {
@@ -7,8 +8,9 @@ typedef struct Spend {
     const Tensor *weight, *table;
 } Spend;
 
-static const char text[] = "graph \"spend\"\ninput x f32[40,96]\nconst w f32[96,80] = 1.0\nconst t f32[7,80] = 2.0\n"
-                           "const i i64[40] = 3\nm = matmul(x, w)\ng = gather(t, i) axis=0\ny = add(m, g)\noutput y\n";
+static const char text[] =
+    "graph \"spend\"\ninput x f32[40,96]\nconst w f32[96,80] = 1.0\nconst t f32[7,80] = 2.0\n"
+    "const i i64[40] = 3\nm = matmul(x, w)\ng = gather(t, i) axis=0\ny = add(m, g)\noutput y\n";
 
 static void compile_job(Context *ctx, void *arg)
 {
@@ -26,7 +28,8 @@ static void compile_job(Context *ctx, void *arg)
         if (strcmp(g->value.at[v].name, "t") == 0)
             s->table = t;
     }
-    const CompileOptions opt = {.target = target_native(), .threads = 2, .spend_constants = s->spend};
+    const CompileOptions opt = {
+        .target = target_native(), .threads = 2, .spend_constants = s->spend};
     s->c = compile_graph(ctx, g, &opt);
 }
 
@@ -70,6 +73,7 @@ static void others_stay(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(constants_go), cmocka_unit_test(others_stay)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(constants_go),
+                                       cmocka_unit_test(others_stay)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
-/* Products of halves as compiled, against plain sums in double: an odd count of rows, batches, rows that are not the last but
- * one dim, columns that no tile divides, what is fused. And the same bits on any number of threads. */
+/* Products of halves as compiled, against plain sums in double: an odd count of rows, batches, rows
+ * that are not the last but one dim, columns that no tile divides, what is fused. And the same bits
+ * on any number of threads. */
 #include "check.h"
 
 #include <math.h>
@@ -17,15 +18,16 @@ typedef struct Case {
 } Case;
 
 static const Case cases[] = {
-    {"", "", 1, 2, 16, 16, false},        {"", "", 1, 1, 32, 32, false},     {"", "", 1, 64, 64, 96, true},
-    {"1,", "", 1, 61, 48, 240, true},     {"3,", "", 3, 25, 32, 80, true},   {"2,3,", "", 6, 14, 34, 22, false},
-    {"", "1,", 1, 37, 64, 48, true},      {"2,", "1,1,", 2, 9, 18, 160, false}, {"", "", 1, 150, 256, 192, true},
-    {"5,", "", 5, 130, 32, 32, false},
+    {"", "", 1, 2, 16, 16, false},    {"", "", 1, 1, 32, 32, false},
+    {"", "", 1, 64, 64, 96, true},    {"1,", "", 1, 61, 48, 240, true},
+    {"3,", "", 3, 25, 32, 80, true},  {"2,3,", "", 6, 14, 34, 22, false},
+    {"", "1,", 1, 37, 64, 48, true},  {"2,", "1,1,", 2, 9, 18, 160, false},
+    {"", "", 1, 150, 256, 192, true}, {"5,", "", 5, 130, 32, 32, false},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
-/* What an output may be off by, in roundings of the largest sum of |x||w| in its two rows: half as much again as was seen on
- * these cases (op/strassen.h). */
+/* What an output may be off by, in roundings of the largest sum of |x||w| in its two rows: half as
+ * much again as was seen on these cases (op/strassen.h). */
 #define MOST 6.0
 
 typedef struct Build {
@@ -44,7 +46,8 @@ static Tensor *summed(const Tensor *w)
         const int64_t q = e / columns / rows, k = e / columns % rows, n = e % columns;
         double sum = 0;
         for (int p = 0; p < 4; p++)
-            sum += (double)strassen_weights[q][p / 2][p % 2] * from[(p / 2 * rows + k) * 2 * columns + p % 2 * columns + n];
+            sum += (double)strassen_weights[q][p / 2][p % 2] *
+                   from[(p / 2 * rows + k) * 2 * columns + p % 2 * columns + n];
         ((float *)u->data)[e] = (float)sum;
     }
     return u;
@@ -56,11 +59,12 @@ static void build_job(Context *ctx, void *arg)
     const Case *c = b->c;
     char *text = arena_printf(
         ctx->arena,
-        "graph \"test\"\nconst w f32[%d,%d] = 0\nconst u f32[%d,%d,%d] = 0\ninput x f32[%s%d,%s%d]\n"
+        "graph \"test\"\nconst w f32[%d,%d] = 0\nconst u f32[%d,%d,%d] = 0\ninput x "
+        "f32[%s%d,%s%d]\n"
         "input b f32[%d]\ninput r f32[%s%d,%s%d]\nm = matmul(x, w, u) strassen=1\n%soutput %s\n",
-        c->sum, c->columns, STRASSEN_PRODUCTS, c->sum / 2, c->columns / 2, c->batch, c->rows, c->behind, c->sum, c->columns,
-        c->batch, c->rows, c->behind, c->columns, c->fused ? "s = add(m, b)\nt = add(s, r)\ny = relu(t)\n" : "",
-        c->fused ? "y" : "m");
+        c->sum, c->columns, STRASSEN_PRODUCTS, c->sum / 2, c->columns / 2, c->batch, c->rows,
+        c->behind, c->sum, c->columns, c->batch, c->rows, c->behind, c->columns,
+        c->fused ? "s = add(m, b)\nt = add(s, r)\ny = relu(t)\n" : "", c->fused ? "y" : "m");
     Graph *g = graph_parse(ctx, "test", text, strlen(text));
     set_constant(g, "w", tensor_ref(b->w));
     set_constant(g, "u", summed(b->w));
@@ -119,19 +123,22 @@ static Tensor *random_rows(const Case *c, int last, uint64_t seed)
 static double check_case(const Case *c)
 {
     Build b = {.c = c, .w = random_tensor(2, (const int64_t[]){c->sum, c->columns}, 1)};
-    Tensor *const in[3] = {random_rows(c, c->sum, 2), random_tensor(1, (const int64_t[]){c->columns}, 3),
+    Tensor *const in[3] = {random_rows(c, c->sum, 2),
+                           random_tensor(1, (const int64_t[]){c->columns}, 3),
                            random_rows(c, c->columns, 4)};
     Arena *a = arena_new();
     Module *module = NULL;
     Error e = {0};
-    if (job_run(a, build_job, &b, &e, NULL) != 0 || module_new(a, b.out.program, &b.out.image, &module, &e) != 0)
+    if (job_run(a, build_job, &b, &e, NULL) != 0 ||
+        module_new(a, b.out.program, &b.out.image, &module, &e) != 0)
         FAIL_MSG("%s", e.message);
     Tensor *y = run_on(module, 1, 3, in), *other = run_on(module, 3, 3, in);
     assert_int_equal(y->bytes, other->bytes);
     assert_memory_equal(y->data, other->data, y->bytes);
     const double error = compare(c, in, b.w, y);
     if (!(error <= MOST))
-        FAIL_MSG("%s%d rows%s, %d, %d columns: off by %.3g roundings", c->batch, c->rows, c->behind, c->sum, c->columns, error);
+        FAIL_MSG("%s%d rows%s, %d, %d columns: off by %.3g roundings", c->batch, c->rows, c->behind,
+                 c->sum, c->columns, error);
     tensor_unref(y);
     tensor_unref(other);
     tensor_unref(b.w);
@@ -153,11 +160,15 @@ static void runs(void **state)
 /* u is computed at compile time however large, and what is compiled does not keep w. */
 static void build_large(Context *ctx, void *arg)
 {
-    static const char text[] = "graph \"test\"\nconst w f32[512,1024] = 0.5\nconst v f32[512,1024] = 0.25\n"
-                               "const c f32[512] = 1\nconst shape i64[2] = {128, 1024}\ninput x f32[1,128,512]\n"
-                               "m = matmul(x, w)\nr = reshape(m, shape)\ny = gemm(r, v, c) transB=1\noutput y\n";
+    static const char text[] =
+        "graph \"test\"\nconst w f32[512,1024] = 0.5\nconst v f32[512,1024] = 0.25\n"
+        "const c f32[512] = 1\nconst shape i64[2] = {128, 1024}\ninput x f32[1,128,512]\n"
+        "m = matmul(x, w)\nr = reshape(m, shape)\ny = gemm(r, v, c) transB=1\noutput y\n";
     Compiled *out = arg;
-    const CompileOptions opt = {.target = target_native(), .threads = 2, .want_text = true, .precision = PRECISION_F32_FAST};
+    const CompileOptions opt = {.target = target_native(),
+                                .threads = 2,
+                                .want_text = true,
+                                .precision = PRECISION_F32_FAST};
     *out = compile_graph(ctx, graph_parse(ctx, "test", text, strlen(text)), &opt);
 }
 

@@ -108,7 +108,8 @@ static void test_model(void **state)
         in[i] = tensor_new(DT_F32, model->in[i].rank, model->in[i].dim, &e);
         tensor_fill_random(in[i], (uint64_t)i + 3);
     }
-    Module *const m[2] = {build(model, 1), build(model, 4)}; /* how it is compiled is no matter either */
+    /* how it is compiled is no matter either */
+    Module *const m[2] = {build(model, 1), build(model, 4)};
     int n = 0;
     for (int k = 0; k < 4; k++)
         n = run_with(model, m[k % 2], counts[k], in, out[k]);

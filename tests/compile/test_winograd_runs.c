@@ -1,5 +1,6 @@
-/* Winograd's convolutions as compiled, against plain loops in double: all tiles, sizes that are no multiple of them,
- * channels that are no multiple of the lanes, borders, images, what is fused. And the same bits on any number of threads. */
+/* Winograd's convolutions as compiled, against plain loops in double: all tiles, sizes that are no
+ * multiple of them, channels that are no multiple of the lanes, borders, images, what is fused. And
+ * the same bits on any number of threads. */
 #include "check.h"
 
 #include <math.h>
@@ -13,28 +14,80 @@ typedef struct Case {
     int images, channels, outputs, height, width; /* of x */
     int top, left, bottom, right;
     bool bias, fused;                             /* a residual added, and Relu */
-    bool same;                                    /* pads by auto_pad, which must come to those given */
+    /* pads by auto_pad, which must come to those given */
+    bool same;
 } Case;
 
 static const Case cases[] = {
-    {.images = 1, .channels = 16, .outputs = 16, .height = 1, .width = 1, .top = 1, .left = 1, .bottom = 1, .right = 1},
+    {.images = 1,
+     .channels = 16,
+     .outputs = 16,
+     .height = 1,
+     .width = 1,
+     .top = 1,
+     .left = 1,
+     .bottom = 1,
+     .right = 1},
     {.images = 1, .channels = 8, .outputs = 32, .height = 3, .width = 3, .bias = true},
-    {.images = 1, .channels = 5, .outputs = 7, .height = 13, .width = 19, .top = 1, .left = 1, .bottom = 1, .right = 1,
+    {.images = 1,
+     .channels = 5,
+     .outputs = 7,
+     .height = 13,
+     .width = 19,
+     .top = 1,
+     .left = 1,
+     .bottom = 1,
+     .right = 1,
      .bias = true},
-    {.images = 1, .channels = 16, .outputs = 64, .height = 7, .width = 7, .top = 1, .left = 1, .bottom = 1, .right = 1,
-     .bias = true, .fused = true, .same = true},
-    {.images = 2, .channels = 32, .outputs = 48, .height = 14, .width = 14, .top = 1, .left = 1, .bottom = 1, .right = 1,
+    {.images = 1,
+     .channels = 16,
+     .outputs = 64,
+     .height = 7,
+     .width = 7,
+     .top = 1,
+     .left = 1,
+     .bottom = 1,
+     .right = 1,
+     .bias = true,
+     .fused = true,
+     .same = true},
+    {.images = 2,
+     .channels = 32,
+     .outputs = 48,
+     .height = 14,
+     .width = 14,
+     .top = 1,
+     .left = 1,
+     .bottom = 1,
+     .right = 1,
      .fused = true},
-    {.images = 1, .channels = 19, .outputs = 33, .height = 57, .width = 30, .top = 0, .left = 1, .bottom = 2, .right = 1,
+    {.images = 1,
+     .channels = 19,
+     .outputs = 33,
+     .height = 57,
+     .width = 30,
+     .top = 0,
+     .left = 1,
+     .bottom = 2,
+     .right = 1,
      .bias = true},
     {.images = 3, .channels = 8, .outputs = 24, .height = 11, .width = 9, .fused = true},
-    {.images = 1, .channels = 64, .outputs = 64, .height = 28, .width = 28, .top = 1, .left = 1, .bottom = 1, .right = 1,
-     .bias = true, .fused = true},
+    {.images = 1,
+     .channels = 64,
+     .outputs = 64,
+     .height = 28,
+     .width = 28,
+     .top = 1,
+     .left = 1,
+     .bottom = 1,
+     .right = 1,
+     .bias = true,
+     .fused = true},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
-/* What an output may be off by, in roundings of the largest sum of |x||w| in its image: half as much again as was seen
- * on these cases (op/winograd.h). */
+/* What an output may be off by, in roundings of the largest sum of |x||w| in its image: half as
+ * much again as was seen on these cases (op/winograd.h). */
 static const double most[] = {[2] = 2, [4] = 8, [6] = 60};
 
 typedef struct Build {
@@ -58,17 +111,20 @@ static Tensor *weight_transform(int m)
 
 static char *conv_text(Arena *a, const Case *c, int m)
 {
-    const int n = m + 2, height = c->height + c->top + c->bottom - 2, width = c->width + c->left + c->right - 2;
-    char *pads = c->same ? "auto_pad=\"SAME_UPPER\""
-                         : arena_printf(a, "pads=[%d,%d,%d,%d]", c->top, c->left, c->bottom, c->right);
-    return arena_printf(
-        a,
-        "graph \"test\"\nconst w f32[%d,%d,3,3] = 0\nconst g f32[3,3,%d,%d] = 0\ninput x f32[%d,%d,%d,%d]\n"
-        "input b f32[%d]\ninput r f32[%d,%d,%d,%d]\n"
-        "u = einsum(w, g) equation=\"kcrs,rsij->kcij\"\nc = conv(x, w, %s, u) winograd=%d %s\n%soutput %s\n",
-        c->outputs, c->channels, n, n, c->images, c->channels, c->height, c->width, c->outputs, c->images, c->outputs,
-        height, width, c->bias ? "b" : "_", m, pads, c->fused ? "s = add(c, r)\ny = relu(s)\n" : "",
-        c->fused ? "y" : "c");
+    const int n = m + 2, height = c->height + c->top + c->bottom - 2,
+              width = c->width + c->left + c->right - 2;
+    char *pads = c->same
+                     ? "auto_pad=\"SAME_UPPER\""
+                     : arena_printf(a, "pads=[%d,%d,%d,%d]", c->top, c->left, c->bottom, c->right);
+    return arena_printf(a,
+                        "graph \"test\"\nconst w f32[%d,%d,3,3] = 0\nconst g f32[3,3,%d,%d] = "
+                        "0\ninput x f32[%d,%d,%d,%d]\n"
+                        "input b f32[%d]\ninput r f32[%d,%d,%d,%d]\n"
+                        "u = einsum(w, g) equation=\"kcrs,rsij->kcij\"\nc = conv(x, w, %s, u) "
+                        "winograd=%d %s\n%soutput %s\n",
+                        c->outputs, c->channels, n, n, c->images, c->channels, c->height, c->width,
+                        c->outputs, c->images, c->outputs, height, width, c->bias ? "b" : "_", m,
+                        pads, c->fused ? "s = add(c, r)\ny = relu(s)\n" : "", c->fused ? "y" : "c");
 }
 
 static void build_job(Context *ctx, void *arg)
@@ -96,7 +152,8 @@ static double conv_at(const Case *c, Tensor *const *in, const Tensor *w, const i
         for (int tap = 0; tap < 9; tap++) {
             const int h = at[2] + tap / 3 - c->top, q = at[3] + tap % 3 - c->left;
             if (h >= 0 && h < c->height && q >= 0 && q < c->width) {
-                const double term = (double)at4(in[0], at[0], ch, h, q) * at4(w, at[1], ch, tap / 3, tap % 3);
+                const double term =
+                    (double)at4(in[0], at[0], ch, h, q) * at4(w, at[1], ch, tap / 3, tap % 3);
                 v += term;
                 *sum += fabs(term);
             }
@@ -105,8 +162,8 @@ static double conv_at(const Case *c, Tensor *const *in, const Tensor *w, const i
     return v;
 }
 
-/* The largest error, in roundings of the largest sum: where its own sum is small, an output still has the errors of
- * its tile. */
+/* The largest error, in roundings of the largest sum: where its own sum is small, an output still
+ * has the errors of its tile. */
 static double compare(const Case *c, Tensor *const *in, const Tensor *w, const Tensor *y)
 {
     double worst = 0, error = 0, largest = 0;
@@ -133,25 +190,29 @@ static double compare(const Case *c, Tensor *const *in, const Tensor *w, const T
 
 static double check_case(const Case *c, int m)
 {
-    Build b = {.c = c, .m = m, .w = random_tensor(4, (const int64_t[]){c->outputs, c->channels, 3, 3}, 1)};
+    Build b = {
+        .c = c, .m = m, .w = random_tensor(4, (const int64_t[]){c->outputs, c->channels, 3, 3}, 1)};
     Tensor *const in[3] = {
         random_tensor(4, (const int64_t[]){c->images, c->channels, c->height, c->width}, 2),
         random_tensor(1, (const int64_t[]){c->outputs}, 3),
-        random_tensor(4, (const int64_t[]){c->images, c->outputs, c->height + c->top + c->bottom - 2,
-                                           c->width + c->left + c->right - 2}, 4),
+        random_tensor(4,
+                      (const int64_t[]){c->images, c->outputs, c->height + c->top + c->bottom - 2,
+                                        c->width + c->left + c->right - 2},
+                      4),
     };
     Arena *a = arena_new();
     Module *module = NULL;
     Error e = {0};
-    if (job_run(a, build_job, &b, &e, NULL) != 0 || module_new(a, b.out.program, &b.out.image, &module, &e) != 0)
+    if (job_run(a, build_job, &b, &e, NULL) != 0 ||
+        module_new(a, b.out.program, &b.out.image, &module, &e) != 0)
         FAIL_MSG("%s", e.message);
     Tensor *y = run_on(module, 1, 3, in), *other = run_on(module, 3, 3, in);
     assert_int_equal(y->bytes, other->bytes);
     assert_memory_equal(y->data, other->data, y->bytes);
     const double error = compare(c, in, b.w, y);
     if (!(error <= most[m]))
-        FAIL_MSG("F(%d,3), %d images, %d -> %d channels, %dx%d: off by %.3g roundings", m, c->images, c->channels,
-                 c->outputs, c->height, c->width, error);
+        FAIL_MSG("F(%d,3), %d images, %d -> %d channels, %dx%d: off by %.3g roundings", m,
+                 c->images, c->channels, c->outputs, c->height, c->width, error);
     tensor_unref(y);
     tensor_unref(other);
     tensor_unref(b.w);
@@ -173,9 +234,10 @@ static void runs(void **state)
 /* u is computed at compile time however large, and what is compiled does not keep w. */
 static void build_large(Context *ctx, void *arg)
 {
-    static const char text[] = "graph \"test\"\nconst w f32[512,256,3,3] = 0.5\nconst v f32[256,512,3,3] = 0.25\n"
-                               "input x f32[1,256,28,28]\n"
-                               "c = conv(x, w) pads=[1,1,1,1]\ny = conv(c, v) pads=[1,1,1,1]\noutput y\n";
+    static const char text[] =
+        "graph \"test\"\nconst w f32[512,256,3,3] = 0.5\nconst v f32[256,512,3,3] = 0.25\n"
+        "input x f32[1,256,28,28]\n"
+        "c = conv(x, w) pads=[1,1,1,1]\ny = conv(c, v) pads=[1,1,1,1]\noutput y\n";
     Compiled *out = arg;
     const CompileOptions opt = {.target = target_native(), .threads = 2, .want_text = true};
     *out = compile_graph(ctx, graph_parse(ctx, "test", text, strlen(text)), &opt);
@@ -198,10 +260,12 @@ static void folded(void **state)
     for (int i = 0; i < c.program->nconst; i++)
         bytes += (int64_t)c.program->constant[i].bytes;
     for (int i = 0; i < c.graph->block.at[0].node.len; i++) {
-        const int64_t m = node_int(&c.graph->node.at[c.graph->block.at[0].node.at[i]], "winograd", 0);
+        const int64_t m =
+            node_int(&c.graph->node.at[c.graph->block.at[0].node.at[i]], "winograd", 0);
         transformed += m > 0 ? (m + 2) * (m + 2) * 512 * 256 * 4 : 0;
     }
-    assert_in_range(bytes, transformed, transformed + transformed / 8); /* panels are filled up; w would be a quarter */
+    /* panels are filled up; w would be a quarter */
+    assert_in_range(bytes, transformed, transformed + transformed / 8);
     arena_free(a);
 }
 

@@ -1,5 +1,5 @@
-/* Fuzz targets: bytes into one entrance of the program. What is to hold: no crash, no hang, no memory
- * beyond a limit, and for text forms that parse(print(x)) prints the same again.
+/* Fuzz targets: bytes into one entrance of the program. What is to hold: no crash, no hang, no
+ * memory beyond a limit, and for text forms that parse(print(x)) prints the same again.
  *
  * A target is one file fuzz_<name>.c and a folder corpus/<name>. In the ordinary test run replay.c
  * feeds it the corpus and reproducible mutations of it; built with -Dfuzz=true (clang) it is a

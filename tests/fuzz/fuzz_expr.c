@@ -1,5 +1,5 @@
-/* Text of one expression. Its first character chooses the type that is wanted: 0 i64, 1 f32, 2 bool, 3 u8.
- * Terms are unique in a pool, so printing and parsing must give the very same term. */
+/* Text of one expression. Its first character chooses the type that is wanted: 0 i64, 1 f32, 2
+ * bool, 3 u8. Terms are unique in a pool, so printing and parsing must give the very same term. */
 #include "fuzz.h"
 
 #include <string.h>
@@ -14,7 +14,8 @@ static const struct {
     const char *name;
     DType type;
     int rank;
-} tensors[] = {{"a", DT_F32, 2}, {"b", DT_I64, 1}, {"c", DT_U8, 0}, {"d", DT_BOOL, 1}, {"h", DT_F16, 3}};
+} tensors[] = {
+    {"a", DT_F32, 2}, {"b", DT_I64, 1}, {"c", DT_U8, 0}, {"d", DT_BOOL, 1}, {"h", DT_F16, 3}};
 static const char *const vars[] = {"N", "M", "i", "j"};
 
 static int find_tensor(void *arg, const char *name, DType *compute, int *rank)
@@ -66,7 +67,8 @@ static void job(Context *ctx, void *arg)
     const ExprNames print = {.tensor = tensor_name};
     Lexer lex = lex_new(ctx, "fuzz", (const char *)in->at + 1, in->size - 1, false);
     const Expr e = expr_parse(x, &lex, &scope, want);
-    if (expr_type(x, e) != want) /* its readers refuse that: bare constants would take the wrong type */
+    if (expr_type(x, e) !=
+        want) /* its readers refuse that: bare constants would take the wrong type */
         return;
     Str text = str_new(ctx->arena);
     expr_print(x, e, &print, &text);

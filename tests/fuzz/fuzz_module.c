@@ -1,11 +1,11 @@
 /* Module files. Two kinds of input, by the first byte:
  *
  *     0      the rest is a module file as it is: damage
- *     other  the rest edits a good one (module 1, 2, ..: see `bases`), eight bytes an edit: section, how, offset (2), value
- *            (4). Then all checksums are made right again: malice
+ *     other  the rest edits a good one (module 1, 2, ..: see `bases`), eight bytes an edit:
+ * section, how, offset (2), value (4). Then all checksums are made right again: malice
  *
- * What loads is verified; what was verified and holds no machine code is run, on small inputs: every step must stay in
- * its buffers. (Code itself is trusted: module_file.h.) */
+ * What loads is verified; what was verified and holds no machine code is run, on small inputs:
+ * every step must stay in its buffers. (Code itself is trusted: module_file.h.) */
 #include "fuzz.h"
 
 #include <string.h>
@@ -25,10 +25,16 @@ enum { MAX_EDITS = 64, RUN_BYTES = 4 << 20, DIM = 3 };
 
 static ProgramBuffer vector(BufferKind kind, int dim)
 {
-    return (ProgramBuffer){.kind = (uint8_t)kind, .dtype = DT_I64, .rank = 1, .dim = {dim}, .parent = -1, .offset = -1};
+    return (ProgramBuffer){.kind = (uint8_t)kind,
+                           .dtype = DT_I64,
+                           .rank = 1,
+                           .dim = {dim},
+                           .parent = -1,
+                           .offset = -1};
 }
 
-/* Every small step: x [N] i64; its elements up to the first zero are added up and appended to a slot. */
+/* Every small step: x [N] i64; its elements up to the first zero are added up and appended to a
+ * slot. */
 static const Program *steps_program(Arena *a)
 {
     ProgramBuilder *b = build_new(a);
@@ -37,7 +43,8 @@ static const Program *steps_program(Arena *a)
     const int len = build_var(b, "len", -1, 0), lv = build_var_value(b, len);
     const int at = build_var(b, "at", -1, 0), av = build_var_value(b, at);
     const int out = build_port(b, "y", vector(BUF_OUTPUT, lv));
-    const int slot = build_buffer(b, vector(BUF_SLOT, lv)), temp = build_buffer(b, vector(BUF_TEMP, n));
+    const int slot = build_buffer(b, vector(BUF_SLOT, lv)),
+              temp = build_buffer(b, vector(BUF_TEMP, n));
     ProgramBuffer view = vector(BUF_VIEW, build_int(b, 1));
     view.parent = slot;
     view.offset = build_mul(b, build_add(b, lv, build_int(b, -1)), build_int(b, 8));
@@ -80,18 +87,55 @@ typedef struct HostCase {
 
 #define PORT(t, r, ...) {.dtype = t, .rank = r, .dim = {__VA_ARGS__}}
 static const HostCase host_cases[] = {
-    {"top_k", 2, 2, 2, {PORT(DT_F32, 2, -1, -1), PORT(DT_I64, 1, 1)}, {PORT(DT_F32, 2, -1, -2), PORT(DT_I64, 2, -1, -2)}, {{1, 1, 1}, {0}}},
+    {"top_k",
+     2,
+     2,
+     2,
+     {PORT(DT_F32, 2, -1, -1), PORT(DT_I64, 1, 1)},
+     {PORT(DT_F32, 2, -1, -2), PORT(DT_I64, 2, -1, -2)},
+     {{1, 1, 1}, {0}}},
     {"non_zero", 1, 1, 1, {PORT(DT_I64, 2, -1, -1)}, {PORT(DT_I64, 2, 2, -2)}, {{0}, {0}}},
-    {"non_max_suppression", 3, 1, 1, {PORT(DT_F32, 3, 1, 3, 4), PORT(DT_F32, 3, 1, 1, 3), PORT(DT_I64, 1, 1)}, {PORT(DT_I64, 2, -2, 3)}, {{0}, {0}}},
-    {"unique", 1, 4, 3, {PORT(DT_I64, 1, -1)}, {PORT(DT_I64, 1, -2), PORT(DT_I64, 1, -2), PORT(DT_I64, 1, -1), PORT(DT_I64, 1, -2)}, {{0, 0, 1}, {0}}},
-    {"compress", 2, 1, 1, {PORT(DT_F32, 2, -1, -1), PORT(DT_BOOL, 1, -1)}, {PORT(DT_F32, 2, -2, -1)}, {{1, 0}, {0}}},
-    {"roi_align", 3, 1, 0, {PORT(DT_F32, 4, 3, 2, -1, -1), PORT(DT_F32, 2, 1, 4), PORT(DT_I64, 1, 1)}, {PORT(DT_F32, 4, 1, 2, 2, 2)}, {{0, 0, 2, 2, 2}, {1}}},
-    {"max_roi_pool", 2, 1, 0, {PORT(DT_F32, 4, 6, 2, -1, -1), PORT(DT_F32, 2, 1, 5)}, {PORT(DT_F32, 4, 1, 2, 2, 2)}, {{2, 2}, {1}}},
+    {"non_max_suppression",
+     3,
+     1,
+     1,
+     {PORT(DT_F32, 3, 1, 3, 4), PORT(DT_F32, 3, 1, 1, 3), PORT(DT_I64, 1, 1)},
+     {PORT(DT_I64, 2, -2, 3)},
+     {{0}, {0}}},
+    {"unique",
+     1,
+     4,
+     3,
+     {PORT(DT_I64, 1, -1)},
+     {PORT(DT_I64, 1, -2), PORT(DT_I64, 1, -2), PORT(DT_I64, 1, -1), PORT(DT_I64, 1, -2)},
+     {{0, 0, 1}, {0}}},
+    {"compress",
+     2,
+     1,
+     1,
+     {PORT(DT_F32, 2, -1, -1), PORT(DT_BOOL, 1, -1)},
+     {PORT(DT_F32, 2, -2, -1)},
+     {{1, 0}, {0}}},
+    {"roi_align",
+     3,
+     1,
+     0,
+     {PORT(DT_F32, 4, 3, 2, -1, -1), PORT(DT_F32, 2, 1, 4), PORT(DT_I64, 1, 1)},
+     {PORT(DT_F32, 4, 1, 2, 2, 2)},
+     {{0, 0, 2, 2, 2}, {1}}},
+    {"max_roi_pool",
+     2,
+     1,
+     0,
+     {PORT(DT_F32, 4, 6, 2, -1, -1), PORT(DT_F32, 2, 1, 5)},
+     {PORT(DT_F32, 4, 1, 2, 2, 2)},
+     {{2, 2}, {1}}},
 };
 enum { HOST_CASES = sizeof host_cases / sizeof *host_cases };
 #undef PORT
 
-/* All open dims are one symbol; each dim from data is a variable of its own, as a routine sets them. */
+/* All open dims are one symbol; each dim from data is a variable of its own, as a routine sets
+ * them. */
 static const Program *host_program(Arena *a, const HostCase *c)
 {
     ProgramBuilder *b = build_new(a);
@@ -111,7 +155,9 @@ static const Program *host_program(Arena *a, const HostCase *c)
                 v = build_var(b, "found", -1, 0);
                 value[nvalue++] = build_var_value(b, v);
             }
-            p.dim[k] = v >= 0 ? build_var_value(b, v) : p.dim[k] == -1 ? build_var_value(b, open) : build_int(b, p.dim[k]);
+            p.dim[k] = v >= 0           ? build_var_value(b, v)
+                       : p.dim[k] == -1 ? build_var_value(b, open)
+                                        : build_int(b, p.dim[k]);
             if (!in && late)
                 var[nvar++] = v;
         }
@@ -165,7 +211,8 @@ static Base make_base(int which)
         Model m;
         target_find("avx2", &opt.compile.target, &e);
         fuzz_check(model_compile(TEST_DIR "/data/control.onnx", &opt, &m, &e) == 0, e.message);
-        fuzz_check(module_save(path, module_program(m.module), &m.image, "avx2", false, &e) == 0, e.message);
+        fuzz_check(module_save(path, module_program(m.module), &m.image, "avx2", false, &e) == 0,
+                   e.message);
         module_unref(m.module);
     } else {
         const Program *p = which == 0 ? steps_program(a) : host_program(a, &host_cases[which - 1]);
@@ -198,7 +245,8 @@ static void seal(uint8_t *at, size_t size)
     const FileSection *data = &h->section[SECTION_DATA];
     for (int k = 0; k < 2; k++) {
         FileSection *f = &h->section[k ? SECTION_CONSTS : SECTION_BLOBS];
-        if (f->offset % 64 || f->offset > size || f->size > size - f->offset || data->offset > size || data->size > size - data->offset)
+        if (f->offset % 64 || f->offset > size || f->size > size - f->offset ||
+            data->offset > size || data->size > size - data->offset)
             continue;
         FileSpan *span = (FileSpan *)(at + f->offset);
         for (size_t i = 0; i < f->size / sizeof *span; i++)
@@ -240,7 +288,8 @@ static bool may_run(const Program *p)
     for (int i = 0; i < p->nstep; i++) {
         const ProgramStep *s = &p->step[i];
         const int32_t *a = p->arg + s->arg;
-        if (s->code == PSTEP_KERNEL || (s->code == PSTEP_JUMP && a[0] <= i) || (s->code == PSTEP_BRANCH && a[1] <= i))
+        if (s->code == PSTEP_KERNEL || (s->code == PSTEP_JUMP && a[0] <= i) ||
+            (s->code == PSTEP_BRANCH && a[1] <= i))
             return false; /* code; or it may never end, as models may */
     }
     return true;
@@ -281,7 +330,10 @@ static int run(Module *m)
     for (int k = 0; k < 2 && code == 0; k++)
         code = run_execute(r, NULL);
     for (int i = 0; i < p->noutput && code == 0; i++) /* to be read by the sanitizer */
-        hash_bytes(run_output(r, i)->data, (size_t)(tensor_elements(run_output(r, i)) * dtype_size(run_output(r, i)->dtype)), 0);
+        hash_bytes(run_output(r, i)->data,
+                   (size_t)(tensor_elements(run_output(r, i)) *
+                            dtype_size(run_output(r, i)->dtype)),
+                   0);
     run_free(r);
     pool_free(pool);
     return code;

@@ -1,4 +1,5 @@
-/* Text of a rule. Its first character chooses what `each` is. What parses must print and parse back to the same. */
+/* Text of a rule. Its first character chooses what `each` is. What parses must print and parse back
+ * to the same. */
 #include "fuzz.h"
 
 #include <string.h>
@@ -32,10 +33,12 @@ static void job(Context *ctx, void *arg)
     Str once = str_new(ctx->arena), again = str_new(ctx->arena);
     rule_print(&once, w, first);
     p.text = str_text(&once);
-    fuzz_check(job_run(ctx->arena, parse, &p, NULL, NULL) == 0 || once.len > 1 << 16, "what is printed is not read");
+    fuzz_check(job_run(ctx->arena, parse, &p, NULL, NULL) == 0 || once.len > 1 << 16,
+               "what is printed is not read");
     rule_print(&again, w, p.rule);
     fuzz_check(strcmp(str_text(&once), str_text(&again)) == 0, "a rule changed by printing");
-    fuzz_check(rule_kind(first) == rule_kind(p.rule) && rule_is_instant(first) == rule_is_instant(p.rule),
+    fuzz_check(rule_kind(first) == rule_kind(p.rule) &&
+                   rule_is_instant(first) == rule_is_instant(p.rule),
                "a rule means another thing");
 }
 

@@ -1,7 +1,7 @@
 /* A record for some stages: the stages' text, a line "---", the record's line.
  *
- * A record that schedule_check takes must print and parse back, lower and expand: an error after the check is a
- * finding as much as a crash is. */
+ * A record that schedule_check takes must print and parse back, lower and expand: an error after
+ * the check is a finding as much as a crash is. */
 #include "fuzz.h"
 
 #include <string.h>
@@ -34,7 +34,8 @@ static void job(Context *ctx, void *arg)
     const Schedule *sc = schedule_parse(ctx, s, line);
     Str printed = str_new(ctx->arena), again = str_new(ctx->arena), why = str_new(ctx->arena);
     Target target;
-    if (target_find("avx2", &target, NULL) != 0 || schedule_check(sc, s, &target, &why) != SCHEDULE_OK)
+    if (target_find("avx2", &target, NULL) != 0 ||
+        schedule_check(sc, s, &target, &why) != SCHEDULE_OK)
         return;
     r->legal = true;
     schedule_print(sc, s, &printed);

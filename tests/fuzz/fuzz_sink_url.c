@@ -12,9 +12,11 @@ static void job(Context *ctx, void *arg)
     static const char special[] = "/+#";
     Str part = str_new(ctx->arena);
     sink_add_part(&part, text, special);
-    fuzz_check(part.len > 0 && strpbrk(str_text(&part), "/+# \n\t") == NULL, "a name leaves its level");
+    fuzz_check(part.len > 0 && strpbrk(str_text(&part), "/+# \n\t") == NULL,
+               "a name leaves its level");
     const SinkUrl u = sink_url(ctx, text);
-    fuzz_check(u.host[0] != '\0' && u.scheme[0] != '\0' && u.port >= 0 && u.port <= 65535, "half an address");
+    fuzz_check(u.host[0] != '\0' && u.scheme[0] != '\0' && u.port >= 0 && u.port <= 65535,
+               "half an address");
     fuzz_check(u.path[0] != '/', "a path that begins with a slash");
 }
 

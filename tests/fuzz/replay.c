@@ -2,7 +2,8 @@
  *
  * Each file gives ROUNDS mutants: a few bytes flipped, set to telling values, cut out, doubled, or
  * replaced by a piece of another file. The sequence is fixed, so that a finding can be repeated;
- * the mutant that is running is kept in memory and written to `crash-mutant` if the target aborts. */
+ * the mutant that is running is kept in memory and written to `crash-mutant` if the target
+ * aborts. */
 #include "fuzz.h"
 
 #include <dirent.h>
@@ -54,7 +55,8 @@ static size_t below(Random *r, size_t n) /* [0, n), n > 0 */
 /* `resize`: may change the size, which formats with lengths inside seldom survive. */
 static size_t mutate_once(Random *r, uint8_t *at, size_t size, const File *other, bool resize)
 {
-    static const uint8_t telling[] = {0, 1, 0x7f, 0x80, 0xff, '\n', '"', '[', ']', '(', ')', '-', '9', ' '};
+    static const uint8_t telling[] = {0,   1,   0x7f, 0x80, 0xff, '\n', '"',
+                                      '[', ']', '(',  ')',  '-',  '9',  ' '};
     if (size == 0)
         return 0;
     const size_t i = below(r, size), n = 1 + below(r, size - i < 32 ? size - i : 32);
@@ -110,13 +112,15 @@ int main(int argc, char **argv)
     for (int k = 0; k < files.len; k++) {
         const File f = files.at[k];
         feed(f.at, f.size);
-        Random r = {hash_bytes(f.at, f.size, 1)}; /* by content: the order of the folder is no matter */
+        /* by content: the order of the folder is no matter */
+        Random r = {hash_bytes(f.at, f.size, 1)};
         for (int round = 0; round < atoi(argv[2]) && f.size <= MAX_SIZE; round++) {
             memcpy(mutant, f.at, f.size);
             size_t size = f.size;
             const bool resize = round % 2 == 0;
             for (size_t n = 1 + below(&r, 3); n > 0; n--)
-                size = mutate_once(&r, mutant, size, &files.at[below(&r, (size_t)files.len)], resize);
+                size =
+                    mutate_once(&r, mutant, size, &files.at[below(&r, (size_t)files.len)], resize);
             alarm(10);
             feed(mutant, size);
             fed++;

@@ -1,4 +1,5 @@
-/* Writes the game's icons as pictures with transparent ground, for tests/models/icons.py: icon-pictures DIR SIDE. */
+/* Writes the game's icons as pictures with transparent ground, for tests/models/icons.py:
+ * icon-pictures DIR SIDE. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -14,7 +15,8 @@ int main(int argc, char **argv)
     int code = 0;
     for (int i = 0; i < ICON_COUNT && code == 0; i++) {
         const Sprite *const s = paint_shapes(a, icon_shape[i], atoi(argv[2]), 0);
-        code = paint_write_png(path_join(a, argv[1], arena_printf(a, "%s.png", icon_name[i])), s, &e);
+        code =
+            paint_write_png(path_join(a, argv[1], arena_printf(a, "%s.png", icon_name[i])), s, &e);
     }
     if (code != 0)
         fprintf(stderr, "%s\n", e.message);

@@ -1,4 +1,5 @@
-/* The bar that tells a frame's number: drawn and read, damaged, and through H.264 at a low bit rate. */
+/* The bar that tells a frame's number: drawn and read, damaged, and through H.264 at a low bit
+ * rate. */
 #include "check.h"
 
 #include <libavutil/log.h>
@@ -24,7 +25,8 @@ static Yuv gray_with(Arena *a, int width, int height, uint32_t number)
 static void there_and_back(void **state)
 {
     (void)state;
-    static const int size[][2] = {{1280, 720}, {640, 360}, {854, 480}, {1920, 1080}, {426, 240}, {160, 90}};
+    static const int size[][2] = {{1280, 720},  {640, 360}, {854, 480},
+                                  {1920, 1080}, {426, 240}, {160, 90}};
     static const uint32_t number[] = {0, 1, 2, 0x555555, 0xaaaaaa, 123456, COUNTER_MAX};
     for (size_t i = 0; i < sizeof size / sizeof *size; i++) {
         for (size_t k = 0; k < sizeof number / sizeof *number; k++) {
@@ -48,7 +50,8 @@ static void damage_is_seen(void **state)
         const Yuv y = gray_with(a, 1280, 720, 0x31c7f2);
         for (int row = 0; row < 16; row++) {
             for (int x = 16 * cell; x < 16 * cell + 16; x++)
-                y.plane[0][row * y.stride[0] + x] = (uint8_t)(251 - y.plane[0][row * y.stride[0] + x]);
+                y.plane[0][row * y.stride[0] + x] =
+                    (uint8_t)(251 - y.plane[0][row * y.stride[0] + x]);
         }
         assert_false(counter_read(y.plane[0], y.stride[0], y.width, y.height, &got));
     }
@@ -72,7 +75,8 @@ static void damage_is_seen(void **state)
     arena_free(a);
 }
 
-/* Every frame of a noisy game at 500 kbit/s tells its number; noise is the worst case for the bits that are left. */
+/* Every frame of a noisy game at 500 kbit/s tells its number; noise is the worst case for the bits
+ * that are left. */
 static void survives_compression(void **state)
 {
     (void)state;

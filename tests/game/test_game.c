@@ -1,5 +1,5 @@
-/* The generated game's frames and files: the same for the same seed, told apart where they must be, and a watch file
- * that parses and names what is there. */
+/* The generated game's frames and files: the same for the same seed, told apart where they must be,
+ * and a watch file that parses and names what is there. */
 #include "check.h"
 
 #include <glob.h>
@@ -59,15 +59,22 @@ static void same_seed_same_frames(void **state)
     assert_false(same(d, frames_of(&font, 0, 900, 30)));
 }
 
-/* In the play each frame differs from the one before below the bar of its number too: the background moves. On a black
- * or white frame nothing does. */
+/* In the play each frame differs from the one before below the bar of its number too: the
+ * background moves. On a black or white frame nothing does. */
 static void frames_move(void **state)
 {
     (void)state;
     Arena *const a = arena_new();
     Error e = {0};
-    const GameOptions o = {.seed = 3, .seconds = 30, .width = 320, .height = 180, .fps_num = 30, .fps_den = 1,
-                           .bitrate = 1000000, .gop = 2, .layout = -1};
+    const GameOptions o = {.seed = 3,
+                           .seconds = 30,
+                           .width = 320,
+                           .height = 180,
+                           .fps_num = 30,
+                           .fps_den = 1,
+                           .bitrate = 1000000,
+                           .gop = 2,
+                           .layout = -1};
     Game *g = NULL;
     assert_int_equal(game_new(a, &o, &g, &e), 0);
     const size_t bar = 320 * 4 * 3, bytes = 320 * 180 * 3 - bar;
@@ -95,7 +102,8 @@ static void all_layouts(void **state)
     }
 }
 
-/* Parts of the HUD that are read do not lie over each other, nor over the bar of the frame's number. */
+/* Parts of the HUD that are read do not lie over each other, nor over the bar of the frame's
+ * number. */
 static void cells_apart(void **state)
 {
     (void)state;
@@ -106,7 +114,8 @@ static void cells_apart(void **state)
         assert_int_equal(look_new(a, 1, k, NULL, &l, &e), 0);
         for (int i = 0; i < CELL_COUNT; i++) {
             const Rect r = l.cell[i];
-            assert_true(r.x >= 0 && r.y >= 0 && r.x + r.width <= LOOK_WIDTH && r.y + r.height <= LOOK_HEIGHT);
+            assert_true(r.x >= 0 && r.y >= 0 && r.x + r.width <= LOOK_WIDTH &&
+                        r.y + r.height <= LOOK_HEIGHT);
             assert_true(r.y >= 16 || r.x >= 576);
             for (int j = 0; j < i; j++) {
                 const Rect q = l.cell[j];
@@ -118,7 +127,8 @@ static void cells_apart(void **state)
     }
 }
 
-/* Correlation of two icons over the first one's opaque pixels, the best of shifts by a few pixels. */
+/* Correlation of two icons over the first one's opaque pixels, the best of shifts by a few
+ * pixels. */
 static double likeness(const Sprite *t, const Sprite *s)
 {
     double best = -1;
@@ -128,9 +138,12 @@ static double likeness(const Sprite *t, const Sprite *s)
         for (int i = 0; i < t->width * t->height; i++) {
             const int u = i % t->width + dx, v = i / t->width + dy;
             const bool in = u >= 0 && v >= 0 && u < s->width && v < s->height;
-            const uint8_t *const p = t->rgba + 4 * i, *const q = in ? s->rgba + 4 * (v * s->width + u) : NULL;
+            const uint8_t *const p = t->rgba + 4 * i, *const q =
+                                                          in ? s->rgba + 4 * (v * s->width + u)
+                                                             : NULL;
             const double m = p[3] / 255., a = (p[0] + p[1] + p[2]) / 3.;
-            const double b = q ? (q[0] + q[1] + q[2]) / 3. * q[3] / 255 + 60. * (255 - q[3]) / 255 : 60;
+            const double b =
+                q ? (q[0] + q[1] + q[2]) / 3. * q[3] / 255 + 60. * (255 - q[3]) / 255 : 60;
             n += m;
             x += m * a;
             y += m * b;
@@ -187,14 +200,16 @@ static void refused(void **state)
 static const yaml_node_t *child(yaml_document_t *d, const yaml_node_t *map, const char *key)
 {
     assert_int_equal(map->type, YAML_MAPPING_NODE);
-    for (const yaml_node_pair_t *p = map->data.mapping.pairs.start; p < map->data.mapping.pairs.top; p++) {
+    for (const yaml_node_pair_t *p = map->data.mapping.pairs.start; p < map->data.mapping.pairs.top;
+         p++) {
         if (strcmp((const char *)yaml_document_get_node(d, p->key)->data.scalar.value, key) == 0)
             return yaml_document_get_node(d, p->value);
     }
     return NULL;
 }
 
-static void check_refs(yaml_document_t *d, const yaml_node_t *n, const char *dir, Arena *a, int *found)
+static void check_refs(yaml_document_t *d, const yaml_node_t *n, const char *dir, Arena *a,
+                       int *found)
 {
     const char *const text = n->type == YAML_SCALAR_NODE ? (const char *)n->data.scalar.value : "";
     if (strncmp(text, "refs/", 5) == 0) {
@@ -204,12 +219,14 @@ static void check_refs(yaml_document_t *d, const yaml_node_t *n, const char *dir
         globfree(&g);
     }
     if (n->type == YAML_MAPPING_NODE) {
-        for (const yaml_node_pair_t *p = n->data.mapping.pairs.start; p < n->data.mapping.pairs.top; p++)
+        for (const yaml_node_pair_t *p = n->data.mapping.pairs.start; p < n->data.mapping.pairs.top;
+             p++)
             check_refs(d, yaml_document_get_node(d, p->value), dir, a, found);
     }
 }
 
-/* The watch file is YAML, has an event for each that the truth tells of, and its pictures are there. */
+/* The watch file is YAML, has an event for each that the truth tells of, and its pictures are
+ * there. */
 static void check_watch(Arena *a, const char *dir, const Script *script)
 {
     File f;
@@ -221,16 +238,19 @@ static void check_watch(Arena *a, const char *dir, const Script *script)
     yaml_parser_set_input_string(&parser, f.at, f.size);
     assert_true(yaml_parser_load(&parser, &d));
     const yaml_node_t *const root = yaml_document_get_root_node(&d);
-    const yaml_node_t *const event = child(&d, root, "event"), *const signal = child(&d, root, "signal");
+    const yaml_node_t *const event = child(&d, root, "event"), *const signal =
+                                                                   child(&d, root, "signal");
     const TruthList truth = truth_new(a, script);
     for (int i = 0; i < truth.len; i++)
         assert_non_null(child(&d, event, truth.at[i].event));
     int found = 0;
     check_refs(&d, signal, dir, a, &found);
     assert_int_equal(found, 3 + 4 + 5);
-    for (const yaml_node_pair_t *p = signal->data.mapping.pairs.start; p < signal->data.mapping.pairs.top; p++) {
+    for (const yaml_node_pair_t *p = signal->data.mapping.pairs.start;
+         p < signal->data.mapping.pairs.top; p++) {
         const yaml_node_t *const region = child(&d, yaml_document_get_node(&d, p->value), "region");
-        assert_non_null(child(&d, child(&d, root, "region"), (const char *)region->data.scalar.value));
+        assert_non_null(child(&d, child(&d, root, "region"),
+                              (const char *)region->data.scalar.value));
     }
     yaml_document_delete(&d);
     yaml_parser_delete(&parser);
@@ -282,8 +302,12 @@ int main(void)
 {
     av_log_set_level(AV_LOG_WARNING); /* libx264 is talkative */
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(same_seed_same_frames), cmocka_unit_test(frames_move), cmocka_unit_test(all_layouts),
-        cmocka_unit_test(cells_apart), cmocka_unit_test(icons_differ), cmocka_unit_test(refused),
+        cmocka_unit_test(same_seed_same_frames),
+        cmocka_unit_test(frames_move),
+        cmocka_unit_test(all_layouts),
+        cmocka_unit_test(cells_apart),
+        cmocka_unit_test(icons_differ),
+        cmocka_unit_test(refused),
         cmocka_unit_test(files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

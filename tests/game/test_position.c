@@ -1,7 +1,9 @@
-/* The arrow on the maps of generated games: what coarse first finds (kernel/ncc_set.h) is what an exhaustive search finds.
+/* The arrow on the maps of generated games: what coarse first finds (kernel/ncc_set.h) is what an
+ * exhaustive search finds.
  *
- * Of 445 samples of eight games as videos of 0.4 to 6 Mbit/s, 480 to 1080 lines, with and without noise, in which the exhaustive search
- * scores what the watch asks for, and 332 of seven others, all were the same to the bit. Here are fewer, painted, under noise. */
+ * Of 445 samples of eight games as videos of 0.4 to 6 Mbit/s, 480 to 1080 lines, with and without
+ * noise, in which the exhaustive search scores what the watch asks for, and 332 of seven others,
+ * all were the same to the bit. Here are fewer, painted, under noise. */
 #include "check.h"
 
 #include <math.h>
@@ -33,7 +35,8 @@ static NccImage map_of(Arena *a, const Game *g)
     uint8_t *const p = arena_array_of(a, w * h, uint8_t);
     for (int j = 0; j < h; j++)
         for (int i = 0; i < w; i++) {
-            const int v = (g->yuv.plane[0][(ptrdiff_t)(y + j) * g->yuv.stride[0] + x + i] - 16) * 255 / 219;
+            const int v =
+                (g->yuv.plane[0][(ptrdiff_t)(y + j) * g->yuv.stride[0] + x + i] - 16) * 255 / 219;
             p[j * w + i] = (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
         }
     return (NccImage){w, h, w, p};
@@ -41,7 +44,9 @@ static NccImage map_of(Arena *a, const Game *g)
 
 static void check_frame(const NccTemplate *const *t, const NccImage *map, Counts *c)
 {
-    void *const scratch = aligned_alloc(64, ((size_t)ncc_set_scratch(t, TURNS, map->width, map->height) + 63) / 64 * 64);
+    void *const scratch =
+        aligned_alloc(64,
+                      ((size_t)ncc_set_scratch(t, TURNS, map->width, map->height) + 63) / 64 * 64);
     const NccSetMatch all = ncc_set_search_all(t, TURNS, map, simd_level(), scratch);
     const NccSetMatch got = ncc_set_search(t, TURNS, map, simd_level(), scratch);
     free(scratch);

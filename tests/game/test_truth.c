@@ -1,5 +1,5 @@
-/* The truth of a game against its script: what is written in the script is told once each, at the right frame, and
- * nothing else is. */
+/* The truth of a game against its script: what is written in the script is told once each, at the
+ * right frame, and nothing else is. */
 #include "check.h"
 
 #include <math.h>
@@ -49,7 +49,8 @@ static void assert_soon(int from, int frame, int late)
         FAIL_MSG("told at frame %d, is so from %d", from, frame);
 }
 
-/* Each step of a number, but for those that begin a match with the value the last one ended with. */
+/* Each step of a number, but for those that begin a match with the value the last one ended
+ * with. */
 static void check_number(const Case *c, const char *event, const Step *step, int n)
 {
     int told = 0;
@@ -116,7 +117,8 @@ static void shields(void **state)
             const Truth *const t = nth(&c, "shield", told++);
             assert_non_null(t);
             assert_soon(t->from, span->at.from, 4);
-            assert_soon(span->at.to, t->last, 8); /* a fade at the end of the play hides the last frames */
+            /* a fade at the end of the play hides the last frames */
+            assert_soon(span->at.to, t->last, 8);
             assert_true(t->last < span->at.to);
         }
         assert_int_equal(count(&c, "shield"), told);
@@ -178,7 +180,8 @@ static void areas(void **state)
     }
 }
 
-/* What is meant to be missed is there: glitches, covers, black and white frames; and is unknown, not false. */
+/* What is meant to be missed is there: glitches, covers, black and white frames; and is unknown,
+ * not false. */
 static void disturbances(void **state)
 {
     (void)state;
@@ -235,22 +238,29 @@ static void lines(void **state)
     Arena *const a = arena_new();
     const Script s = {.fps = 30};
     Truth t[] = {{.event = "match", .from = 30, .last = 44},
-                 {.event = "score_change", .point = true, .from = 31, .last = 31, .change = true, .value = 7, .prev = 3}};
+                 {.event = "score_change",
+                  .point = true,
+                  .from = 31,
+                  .last = 31,
+                  .change = true,
+                  .value = 7,
+                  .prev = 3}};
     const TruthList list = {.at = t, .len = 2};
     Str out = str_new(a);
     truth_print(&out, &s, &list);
-    assert_string_equal(str_text(&out),
-                        "{\"event\":\"match\",\"key\":null,\"t_start\":1.000000,\"t_end\":1.466667,\"value\":null}\n"
-                        "{\"event\":\"score_change\",\"key\":null,\"t_start\":1.033333,\"t_end\":null,\"value\":7,\"prev\":3}\n");
+    assert_string_equal(str_text(&out), "{\"event\":\"match\",\"key\":null,\"t_start\":1.000000,"
+                                        "\"t_end\":1.466667,\"value\":null}\n"
+                                        "{\"event\":\"score_change\",\"key\":null,\"t_start\":1."
+                                        "033333,\"t_end\":null,\"value\":7,\"prev\":3}\n");
     arena_free(a);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(numbers),      cmocka_unit_test(kills),       cmocka_unit_test(shields), cmocka_unit_test(matches),
-        cmocka_unit_test(areas),        cmocka_unit_test(disturbances), cmocka_unit_test(odd_lengths),
-        cmocka_unit_test(lines),
+        cmocka_unit_test(numbers),     cmocka_unit_test(kills), cmocka_unit_test(shields),
+        cmocka_unit_test(matches),     cmocka_unit_test(areas), cmocka_unit_test(disturbances),
+        cmocka_unit_test(odd_lengths), cmocka_unit_test(lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* Weights that stay in the model's file: a graph imported from a file is that from the same bytes in memory, wherever
- * the weights lie in it, and however they are written. */
+/* Weights that stay in the model's file: a graph imported from a file is that from the same bytes
+ * in memory, wherever the weights lie in it, and however they are written. */
 #include "check.h"
 
 #include <unistd.h>
@@ -111,8 +111,9 @@ typedef struct Import {
 static void import_job(Context *ctx, void *arg)
 {
     Import *i = arg;
-    const Graph *g = i->bytes ? onnx_import_bytes(ctx, "m", (const uint8_t *)i->bytes->at, i->bytes->len, NULL)
-                              : onnx_import(ctx, i->path, NULL);
+    const Graph *g =
+        i->bytes ? onnx_import_bytes(ctx, "m", (const uint8_t *)i->bytes->at, i->bytes->len, NULL)
+                 : onnx_import(ctx, i->path, NULL);
     Str text = str_new(ctx->arena);
     graph_print(g, &text); /* with a hash of each constant */
     i->text = str_text(&text);
@@ -121,7 +122,8 @@ static void import_job(Context *ctx, void *arg)
 static void file_is_as_bytes(void **state)
 {
     (void)state;
-    const char *const names[] = {"a", "ab", "abc", "abcd", "abcde"}; /* weights at every address modulo 4 */
+    /* weights at every address modulo 4 */
+    const char *const names[] = {"a", "ab", "abc", "abcd", "abcde"};
     for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
         Arena *a = arena_new();
         Error e = {0};
@@ -131,11 +133,13 @@ static void file_is_as_bytes(void **state)
         assert_true(fd >= 0 && write(fd, model.at, model.len) == (ssize_t)model.len);
         close(fd);
         Import whole = {.bytes = &model}, thin = {.path = path};
-        if (job_run(a, import_job, &whole, &e, NULL) != 0 || job_run(a, import_job, &thin, &e, NULL) != 0)
+        if (job_run(a, import_job, &whole, &e, NULL) != 0 ||
+            job_run(a, import_job, &thin, &e, NULL) != 0)
             FAIL_MSG("%s", e.message);
         unlink(path);
         assert_non_null(strstr(whole.text, "f32[3000]"));
-        const char *const text = strchr(thin.text, '\n'), *const want = strchr(whole.text, '\n'); /* behind the origin */
+        /* behind the origin */
+        const char *const text = strchr(thin.text, '\n'), *const want = strchr(whole.text, '\n');
         assert_string_equal(text, want);
         arena_free(a);
     }
@@ -159,6 +163,7 @@ static void what_is_left_out(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(file_is_as_bytes), cmocka_unit_test(what_is_left_out)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(file_is_as_bytes),
+                                       cmocka_unit_test(what_is_left_out)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

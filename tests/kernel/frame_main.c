@@ -1,9 +1,10 @@
-/* Frames as the kernels see them, for frames.py: reads the planes from stdin, writes the levels (H, W, C) to stdout.
+/* Frames as the kernels see them, for frames.py: reads the planes from stdin, writes the levels (H,
+ * W, C) to stdout.
  *
  *     frame-run FORMAT WIDTH HEIGHT MATRIX FULL X Y W H FILTER OUT_WIDTH OUT_HEIGHT CHANNELS
  *
- * FORMAT, MATRIX and FILTER are numbers of kernel/frame.h; planes follow each other without gaps. Runs plain C and the best
- * this CPU has, and fails if they differ. */
+ * FORMAT, MATRIX and FILTER are numbers of kernel/frame.h; planes follow each other without gaps.
+ * Runs plain C and the best this CPU has, and fails if they differ. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,10 +31,12 @@ static const uint8_t *read_planes(Arena *a, Frame *f)
     return f->plane[0];
 }
 
-static uint8_t *converted(Arena *a, const Frame *f, const FrameBox *box, FrameFilter filter, FrameTensor t, SimdLevel level)
+static uint8_t *converted(Arena *a, const Frame *f, const FrameBox *box, FrameFilter filter,
+                          FrameTensor t, SimdLevel level)
 {
     t.data = arena_alloc(a, (size_t)t.width * (size_t)t.height * (size_t)t.channels);
-    frame_to_tensor(f, box, filter, &t, level, arena_alloc_aligned(a, (size_t)frame_scratch(f, box, filter, &t), 64));
+    frame_to_tensor(f, box, filter, &t, level,
+                    arena_alloc_aligned(a, (size_t)frame_scratch(f, box, filter, &t), 64));
     return t.data;
 }
 
@@ -41,12 +44,19 @@ int main(int argc, char **argv)
 {
     if (argc != 14)
         return 2;
-    Frame f = {.format = (FrameFormat)atoi(argv[1]), .width = atoi(argv[2]), .height = atoi(argv[3]),
-               .matrix = (FrameMatrix)atoi(argv[4]), .full = atoi(argv[5])};
+    Frame f = {.format = (FrameFormat)atoi(argv[1]),
+               .width = atoi(argv[2]),
+               .height = atoi(argv[3]),
+               .matrix = (FrameMatrix)atoi(argv[4]),
+               .full = atoi(argv[5])};
     const FrameBox box = {atof(argv[6]), atof(argv[7]), atof(argv[8]), atof(argv[9])};
     const FrameFilter filter = (FrameFilter)atoi(argv[10]);
-    const FrameTensor t = {.dtype = DT_U8, .order = FRAME_NHWC, .width = atoi(argv[11]), .height = atoi(argv[12]),
-                           .channels = atoi(argv[13]), .scale = {1, 1, 1}};
+    const FrameTensor t = {.dtype = DT_U8,
+                           .order = FRAME_NHWC,
+                           .width = atoi(argv[11]),
+                           .height = atoi(argv[12]),
+                           .channels = atoi(argv[13]),
+                           .scale = {1, 1, 1}};
     Arena *const a = arena_new();
     if (!read_planes(a, &f))
         return 2;

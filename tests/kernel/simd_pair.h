@@ -1,5 +1,5 @@
-/* The names of kernel/simd256.h for vectors of 512 bits made of two of 256: what the wide variants do, on CPUs that have
- * AVX2 only. Written for plainness. */
+/* The names of kernel/simd256.h for vectors of 512 bits made of two of 256: what the wide variants
+ * do, on CPUs that have AVX2 only. Written for plainness. */
 #ifndef LATHE_TESTS_SIMD_PAIR_H
 #define LATHE_TESTS_SIMD_PAIR_H
 
@@ -72,10 +72,11 @@ PAIR void pair_narrow16(uint8_t *p, V v)
 #define v_set32(x) ((V){_mm256_set1_epi32(x), _mm256_set1_epi32(x)})
 #define v_zero() v_set32(0)
 #define v_lane(p, offset, size) (const char *)((p) + (offset) * (size))
-#define v_lanes(p, offset, size)                                                                     \
-    pair_lanes(v_lane(p, (offset)[0], size), v_lane(p, (offset)[1], size), v_lane(p, (offset)[2], size), \
-               v_lane(p, (offset)[3], size))
-#define v_same(p) pair_lanes((const char *)(p), (const char *)(p), (const char *)(p), (const char *)(p))
+#define v_lanes(p, offset, size)                                                                   \
+    pair_lanes(v_lane(p, (offset)[0], size), v_lane(p, (offset)[1], size),                         \
+               v_lane(p, (offset)[2], size), v_lane(p, (offset)[3], size))
+#define v_same(p)                                                                                  \
+    pair_lanes((const char *)(p), (const char *)(p), (const char *)(p), (const char *)(p))
 V2(v_and, _mm256_and_si256)
 V2(v_or, _mm256_or_si256)
 V2(v_shuffle8, _mm256_shuffle_epi8)

@@ -31,7 +31,8 @@ static uint8_t *noise(int width, int height, int step, uint64_t *r)
 
 static Frame gray(const uint8_t *p, int width, int height)
 {
-    return (Frame){.format = FRAME_GRAY, .width = width, .height = height, .plane = {p}, .stride = {width}};
+    return (Frame){
+        .format = FRAME_GRAY, .width = width, .height = height, .plane = {p}, .stride = {width}};
 }
 
 static void known_signatures(void **state)
@@ -62,7 +63,8 @@ static void known_signatures(void **state)
         assert_int_equal(s.cell[i], i % 8 * 10 + 7 - i / 8);
 }
 
-/* Cells are means, of all pixels while they have no more than 16 rows; no pixel outside the frame is read. */
+/* Cells are means, of all pixels while they have no more than 16 rows; no pixel outside the frame
+ * is read. */
 static void means(void **state)
 {
     (void)state;
@@ -74,21 +76,29 @@ static void means(void **state)
         Frame f = gray(p, w, h);
         f.format = rgb ? FRAME_RGB24 : FRAME_NV12;
         f.stride[0] = w * step;
-        const FrameBox box = {below(&r, 2 * w) - w / 2, below(&r, 2 * h) - h / 2, 1 + below(&r, w), 1 + below(&r, h)};
+        const FrameBox box = {below(&r, 2 * w) - w / 2, below(&r, 2 * h) - h / 2, 1 + below(&r, w),
+                              1 + below(&r, h)};
         ChangeSignature s;
         change_signature(&f, &box, &s);
-        const int x0 = (int)fmin(fmax(box.x, 0), w - 1), x1 = (int)fmin(fmax(box.x + box.width, x0 + 1), w);
-        const int y0 = (int)fmin(fmax(box.y, 0), h - 1), y1 = (int)fmin(fmax(box.y + box.height, y0 + 1), h);
-        assert_true(s.columns == x1 - x0 || (s.columns >= 8 && s.columns <= CHANGE_MOST && s.columns < x1 - x0));
-        assert_true(s.rows == y1 - y0 || (s.rows >= 8 && s.rows <= CHANGE_MOST && s.rows < y1 - y0));
+        const int x0 = (int)fmin(fmax(box.x, 0), w - 1),
+                  x1 = (int)fmin(fmax(box.x + box.width, x0 + 1), w);
+        const int y0 = (int)fmin(fmax(box.y, 0), h - 1),
+                  y1 = (int)fmin(fmax(box.y + box.height, y0 + 1), h);
+        assert_true(s.columns == x1 - x0 ||
+                    (s.columns >= 8 && s.columns <= CHANGE_MOST && s.columns < x1 - x0));
+        assert_true(s.rows == y1 - y0 ||
+                    (s.rows >= 8 && s.rows <= CHANGE_MOST && s.rows < y1 - y0));
         for (int c = 0; c < s.columns * s.rows; c++) {
-            const int left = x0 + c % s.columns * (x1 - x0) / s.columns, right = x0 + (c % s.columns + 1) * (x1 - x0) / s.columns;
-            const int top = y0 + c / s.columns * (y1 - y0) / s.rows, under = y0 + (c / s.columns + 1) * (y1 - y0) / s.rows;
+            const int left = x0 + c % s.columns * (x1 - x0) / s.columns,
+                      right = x0 + (c % s.columns + 1) * (x1 - x0) / s.columns;
+            const int top = y0 + c / s.columns * (y1 - y0) / s.rows,
+                      under = y0 + (c / s.columns + 1) * (y1 - y0) / s.rows;
             double sum = 0;
             for (int y = top; y < under; y++)
                 for (int k = left * step; k < right * step; k++)
                     sum += p[y * w * step + k];
-            assert_true(fabs(s.cell[c] - sum / ((double)(right - left) * (under - top) * step)) <= 0.5);
+            assert_true(fabs(s.cell[c] - sum / ((double)(right - left) * (under - top) * step)) <=
+                        0.5);
         }
         free(p);
     }
@@ -106,7 +116,8 @@ static void large_cells(void **state)
     assert_int_equal(s.columns, 32);
     assert_int_equal(s.rows, 32);
     for (int c = 0; c < 1024; c++)
-        assert_in_range(s.cell[c], 127 - 25, 128 + 25); /* of 320 pixels of noise: 4 of 6 deviations */
+        /* of 320 pixels of noise: 4 of 6 deviations */
+        assert_in_range(s.cell[c], 127 - 25, 128 + 25);
     free(p);
 }
 
@@ -178,7 +189,8 @@ static void scene(uint64_t seed, int width, int height, uint8_t *out)
             const double u = (x + 0.5) / width, v = (y + 0.5) / height;
             double level = 110;
             for (int k = 0; k < 6; k++)
-                level += 18 * sin(2 * 3.14159265 * (wave[k][0] * 4 * u + wave[k][1] * 4 * v + wave[k][2]));
+                level += 18 * sin(2 * 3.14159265 *
+                                  (wave[k][0] * 4 * u + wave[k][1] * 4 * v + wave[k][2]));
             level += u > bx && u < bx + 0.3 && v > by && v < by + 0.3 ? 60 : 0;
             out[y * width + x] = (uint8_t)fmin(fmax(level, 0), 255);
         }
@@ -191,8 +203,10 @@ static PictureHash hash_of(uint8_t *p, int width, int height)
     uint8_t small[SIDE * SIDE];
     Frame whole = f;
     whole.full = true;
-    const FrameTensor t = {.data = small, .dtype = DT_U8, .width = SIDE, .height = SIDE, .channels = 1, .scale = {1}};
-    void *const scratch = aligned_alloc(64, (size_t)(frame_scratch(&whole, &all, FRAME_AREA, &t) + 63) / 64 * 64);
+    const FrameTensor t = {
+        .data = small, .dtype = DT_U8, .width = SIDE, .height = SIDE, .channels = 1, .scale = {1}};
+    void *const scratch =
+        aligned_alloc(64, (size_t)(frame_scratch(&whole, &all, FRAME_AREA, &t) + 63) / 64 * 64);
     frame_to_tensor(&whole, &all, FRAME_AREA, &t, SIMD_PLAIN, scratch);
     free(scratch);
     return picture_hash(small);
@@ -274,9 +288,14 @@ static void flat_pictures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(known_signatures), cmocka_unit_test(means),         cmocka_unit_test(large_cells),
-        cmocka_unit_test(differences),      cmocka_unit_test(shares),        cmocka_unit_test(by_definition),
-        cmocka_unit_test(alike),            cmocka_unit_test(flat_pictures),
+        cmocka_unit_test(known_signatures),
+        cmocka_unit_test(means),
+        cmocka_unit_test(large_cells),
+        cmocka_unit_test(differences),
+        cmocka_unit_test(shares),
+        cmocka_unit_test(by_definition),
+        cmocka_unit_test(alike),
+        cmocka_unit_test(flat_pictures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

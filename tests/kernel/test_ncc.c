@@ -1,5 +1,5 @@
-/* Cross-correlation: plain C against the definition in doubles, every variant against plain C to the bit, known places, and
- * what nothing can be said about. */
+/* Cross-correlation: plain C against the definition in doubles, every variant against plain C to
+ * the bit, known places, and what nothing can be said about. */
 #include "check.h"
 
 #include <math.h>
@@ -49,7 +49,10 @@ static NccImage make_image(int width, int height, int kind, uint64_t *r)
     uint8_t *const p = malloc((size_t)stride * (size_t)(height - 1) + (size_t)width);
     for (int i = 0; i < stride * (height - 1) + width; i++) {
         const int v = (int)(next(r) >> 40) & 255;
-        p[i] = (uint8_t)(kind == 0 ? v : kind == 1 ? base + v % 6 : kind == 2 ? (v & 1) * 255 : base);
+        p[i] = (uint8_t)(kind == 0   ? v
+                         : kind == 1 ? base + v % 6
+                         : kind == 2 ? (v & 1) * 255
+                                     : base);
     }
     return (NccImage){.width = width, .height = height, .stride = stride, .at = p};
 }
@@ -72,7 +75,8 @@ static double weight(const NccImage *mask, int x, int y)
 }
 
 /* The score of a place by the formula at the top of ncc.h; NCC_NOTHING where it is flat. */
-static double defined(const NccImage *t, const NccImage *mask, const NccImage *image, int px, int py)
+static double defined(const NccImage *t, const NccImage *mask, const NccImage *image, int px,
+                      int py)
 {
     double m = 0, mi = 0, mt = 0;
     for (int y = 0; y < t->height; y++)
@@ -87,7 +91,8 @@ static double defined(const NccImage *t, const NccImage *mask, const NccImage *i
     double it = 0, ii = 0, tt = 0;
     for (int y = 0; y < t->height; y++)
         for (int x = 0; x < t->width; x++) {
-            const double w = weight(mask, x, y), i = image->at[(py + y) * image->stride + px + x] - mi / m;
+            const double w = weight(mask, x, y),
+                         i = image->at[(py + y) * image->stride + px + x] - mi / m;
             const double v = t->at[y * t->stride + x] - mt / m;
             it += w * i * v;
             ii += w * i * i;
@@ -96,12 +101,14 @@ static double defined(const NccImage *t, const NccImage *mask, const NccImage *i
     return ii < NCC_FLAT * m || tt < NCC_FLAT * m ? (double)NCC_NOTHING : it / sqrt(ii * tt);
 }
 
-static NccMatch searched(const NccTemplate *t, const NccImage *image, const NccVariant *v, bool coarse)
+static NccMatch searched(const NccTemplate *t, const NccImage *image, const NccVariant *v,
+                         bool coarse)
 {
     const size_t size = (size_t)ncc_scratch(t, image->width, image->height);
     uint8_t *const scratch = heap_alloc(size + 64, 64);
     memset(scratch, 0x7f, size + 64); /* what was there before makes no difference */
-    const NccMatch m = coarse ? ncc_coarse_by(t, image, v, scratch) : ncc_search_by(t, image, v, scratch);
+    const NccMatch m =
+        coarse ? ncc_coarse_by(t, image, v, scratch) : ncc_search_by(t, image, v, scratch);
     for (size_t i = 0; i < 64; i++)
         assert_int_equal(scratch[size + i], 0x7f);
     heap_free(scratch);
@@ -119,7 +126,8 @@ static void assert_same(const NccMatch *a, const NccMatch *b)
     assert_memory_equal(&a->dy, &b->dy, sizeof a->dy);
 }
 
-static float *map_of(const NccTemplate *t, const NccImage *image, const NccPlaces *p, const NccVariant *v)
+static float *map_of(const NccTemplate *t, const NccImage *image, const NccPlaces *p,
+                     const NccVariant *v)
 {
     const size_t size = (size_t)ncc_map_scratch(&t->level[0], p->width, p->height);
     char *const scratch = heap_alloc(size, 64);
@@ -129,13 +137,16 @@ static float *map_of(const NccTemplate *t, const NccImage *image, const NccPlace
     return map;
 }
 
-static void check_case(Arena *a, const NccImage *t, const NccImage *mask, const NccImage *image, bool by_definition)
+static void check_case(Arena *a, const NccImage *t, const NccImage *mask, const NccImage *image,
+                       bool by_definition)
 {
     const NccTemplate *const made = ncc_template(a, t, mask);
     const NccPlaces all = {0, 0, image->width - t->width + 1, image->height - t->height + 1};
     const NccVariant *list[4];
     const int n = variants(list);
-    const size_t places = all.width > 0 && all.height > 0 && !made->level[0].flat ? (size_t)all.width * (size_t)all.height : 0;
+    const size_t places = all.width > 0 && all.height > 0 && !made->level[0].flat
+                              ? (size_t)all.width * (size_t)all.height
+                              : 0;
     float *const want = places ? map_of(made, image, &all, NULL) : NULL;
     for (size_t i = 0; i < places && by_definition; i++) {
         const double d = defined(t, mask, image, (int)i % all.width, (int)i / all.width);
@@ -145,11 +156,13 @@ static void check_case(Arena *a, const NccImage *t, const NccImage *mask, const 
         float *const got = places ? map_of(made, image, &all, list[k]) : NULL;
         for (size_t i = 0; i < places; i++)
             if (memcmp(&got[i], &want[i], sizeof *got))
-                FAIL_MSG("variant %d: %dx%d in %dx%d%s, place %zu: %.9g, not %.9g", k, t->width, t->height, image->width,
-                         image->height, mask ? ", masked" : "", i, (double)got[i], (double)want[i]);
+                FAIL_MSG("variant %d: %dx%d in %dx%d%s, place %zu: %.9g, not %.9g", k, t->width,
+                         t->height, image->width, image->height, mask ? ", masked" : "", i,
+                         (double)got[i], (double)want[i]);
         free(got);
         for (int coarse = 0; coarse < 2; coarse++) {
-            const NccMatch fast = searched(made, image, list[k], coarse), plain = searched(made, image, NULL, coarse);
+            const NccMatch fast = searched(made, image, list[k], coarse),
+                           plain = searched(made, image, NULL, coarse);
             assert_same(&fast, &plain);
         }
     }
@@ -165,9 +178,11 @@ static void random_cases(void **state)
         const int kind = (int)(next(&r) % 4);
         const int w = upto(&r, 24), h = upto(&r, 24);
         NccImage t = make_image(w, h, kind, &r), mask = make_image(w, h, i % 4 == 1 ? 2 : 0, &r);
-        NccImage image = make_image(upto(&r, 60), upto(&r, 40), i % 5 ? kind : (int)(next(&r) % 4), &r);
+        NccImage image =
+            make_image(upto(&r, 60), upto(&r, 40), i % 5 ? kind : (int)(next(&r) % 4), &r);
         if (i % 3 == 0 && image.width >= w && image.height >= h)
-            paste(&image, &t, upto(&r, image.width - w + 1) - 1, upto(&r, image.height - h + 1) - 1);
+            paste(&image, &t, upto(&r, image.width - w + 1) - 1,
+                  upto(&r, image.height - h + 1) - 1);
         check_case(a, &t, i % 2 ? &mask : NULL, &image, true);
         free_image(&t);
         free_image(&mask);
@@ -176,14 +191,16 @@ static void random_cases(void **state)
     }
 }
 
-/* The largest template, with the largest sums: black and white, masked and not; sums do not overflow. */
+/* The largest template, with the largest sums: black and white, masked and not; sums do not
+ * overflow. */
 static void largest(void **state)
 {
     (void)state;
     uint64_t r = 11;
     for (int i = 0; i < 2; i++) {
         Arena *const a = arena_new();
-        NccImage t = make_image(512, 512, 2, &r), mask = make_image(512, 512, 0, &r), image = make_image(514, 513, 2, &r);
+        NccImage t = make_image(512, 512, 2, &r), mask = make_image(512, 512, 0, &r),
+                 image = make_image(514, 513, 2, &r);
         uint8_t *const m = (uint8_t *)(uintptr_t)mask.at;
         for (int k = 0; k < 511 * mask.stride + 512; k++)
             m[k] = (uint8_t)(255 - (m[k] & 1));
@@ -233,7 +250,8 @@ static void mask_and_order(void **state)
     (void)state;
     uint64_t r = 9;
     Arena *const a = arena_new();
-    NccImage t = make_image(12, 10, 0, &r), mask = make_image(12, 10, 3, &r), image = make_image(90, 60, 0, &r);
+    NccImage t = make_image(12, 10, 0, &r), mask = make_image(12, 10, 3, &r),
+             image = make_image(90, 60, 0, &r);
     uint8_t *const m = (uint8_t *)(uintptr_t)mask.at;
     for (int y = 0; y < 10; y++)
         for (int x = 0; x < 12; x++)
@@ -261,7 +279,8 @@ static void nothing_to_say(void **state)
     (void)state;
     uint64_t r = 13;
     Arena *const a = arena_new();
-    NccImage t = make_image(16, 16, 0, &r), one = make_image(16, 16, 3, &r), none = make_image(16, 16, 3, &r);
+    NccImage t = make_image(16, 16, 0, &r), one = make_image(16, 16, 3, &r),
+             none = make_image(16, 16, 3, &r);
     memset((uint8_t *)(uintptr_t)none.at, 0, (size_t)(15 * none.stride + 16));
     const NccVariant *list[4];
     const int n = variants(list);
@@ -272,8 +291,10 @@ static void nothing_to_say(void **state)
                 NccImage image = make_image(70, 50, 3, &r);
                 memset((uint8_t *)(uintptr_t)image.at, level, (size_t)(49 * image.stride + 70));
                 assert_true(searched(ncc_template(a, &t, NULL), &image, v, coarse).flat);
-                assert_true(searched(ncc_template(a, &one, NULL), &image, v, coarse).flat); /* a flat template */
-                assert_true(searched(ncc_template(a, &t, &none), &image, v, coarse).flat);  /* nothing of it counts */
+                /* a flat template */
+                assert_true(searched(ncc_template(a, &one, NULL), &image, v, coarse).flat);
+                /* nothing of it counts */
+                assert_true(searched(ncc_template(a, &t, &none), &image, v, coarse).flat);
                 free_image(&image);
             }
             NccImage narrow = make_image(15, 50, 0, &r), low = make_image(50, 15, 0, &r);
@@ -296,8 +317,10 @@ static NccImage blobs(int width, int height, double cx, double cy, int noise, ui
     for (int y = 0; y < height; y++)
         for (int x = 0; x < width; x++) {
             const double dx = x - cx, dy = y - cy;
-            const double v = 40 + 160 * exp(-(dx * dx + dy * dy) / 60) + 40 * exp(-((dx - 8) * (dx - 8) + dy * dy) / 20);
-            p[y * image.stride + x] = (uint8_t)(v + (double)((int)(next(r) >> 40) % (2 * noise + 1) - noise));
+            const double v = 40 + 160 * exp(-(dx * dx + dy * dy) / 60) +
+                             40 * exp(-((dx - 8) * (dx - 8) + dy * dy) / 20);
+            p[y * image.stride + x] =
+                (uint8_t)(v + (double)((int)(next(r) >> 40) % (2 * noise + 1) - noise));
         }
     return image;
 }
@@ -314,7 +337,8 @@ static void coarse(void **state)
         NccImage image = blobs(160, 120, 40 + upto(&r, 80), 40 + upto(&r, 40), 8, &r);
         const NccTemplate *const made = ncc_template(a, &t, NULL);
         assert_int_equal(made->levels, side < 32 ? 2 : 3);
-        const NccMatch exact = searched(made, &image, NULL, false), quick = searched(made, &image, NULL, true);
+        const NccMatch exact = searched(made, &image, NULL, false),
+                       quick = searched(made, &image, NULL, true);
         assert_int_equal(quick.x, exact.x);
         assert_int_equal(quick.y, exact.y);
         assert_memory_equal(&quick.score, &exact.score, sizeof exact.score);
@@ -326,8 +350,8 @@ static void coarse(void **state)
     }
 }
 
-/* Decoys that look the same from far off do not take all the candidates; of equal places the first wins, even where the
- * coarse view likes the second one better. */
+/* Decoys that look the same from far off do not take all the candidates; of equal places the first
+ * wins, even where the coarse view likes the second one better. */
 static void decoys(void **state)
 {
     (void)state;
@@ -338,7 +362,8 @@ static void decoys(void **state)
         uint8_t *const fine = (uint8_t *)(uintptr_t)t.at;
         for (int y = 0; y < 20; y++)
             for (int x = 0; x < 20; x++)
-                fine[y * t.stride + x] = (uint8_t)(fine[y * t.stride + x] + (x & 1 ? 25 : -25)); /* gone at half the size */
+                /* gone at half the size */
+                fine[y * t.stride + x] = (uint8_t)(fine[y * t.stride + x] + (x & 1 ? 25 : -25));
         NccImage image = make_image(200, 100, 3, &r);
         const int target = below(&r, 5);
         for (int k = 0; k < 5; k++)
@@ -384,8 +409,9 @@ static void between_pixels(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(random_cases),   cmocka_unit_test(largest), cmocka_unit_test(known_places),
-        cmocka_unit_test(mask_and_order), cmocka_unit_test(nothing_to_say), cmocka_unit_test(coarse),
+        cmocka_unit_test(random_cases),   cmocka_unit_test(largest),
+        cmocka_unit_test(known_places),   cmocka_unit_test(mask_and_order),
+        cmocka_unit_test(nothing_to_say), cmocka_unit_test(coarse),
         cmocka_unit_test(decoys),         cmocka_unit_test(between_pixels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
-/* Several templates searched for together: as the exhaustive search has it where the picture tells them apart, plain C and
- * vectors to the bit, and what nothing can be said about. Of generated games: tests/game/test_position.c. */
+/* Several templates searched for together: as the exhaustive search has it where the picture tells
+ * them apart, plain C and vectors to the bit, and what nothing can be said about. Of generated
+ * games: tests/game/test_position.c. */
 #include "check.h"
 
 #include <math.h>
@@ -40,10 +41,15 @@ static Set wedges(Arena *a, int side)
 {
     Set s = {.n = TURNS};
     for (int i = 0; i < TURNS; i++) {
-        uint8_t *const luma = arena_array_of(a, side * side, uint8_t), *const mask = arena_array_of(a, side * side, uint8_t);
+        uint8_t *const luma = arena_array_of(a, side * side, uint8_t), *const mask =
+                                                                           arena_array_of(a,
+                                                                                          side *
+                                                                                              side,
+                                                                                          uint8_t);
         for (int k = 0; k < side * side; k++) {
             int m;
-            luma[k] = (uint8_t)wedge(k % side + 0.5 - side / 2.0, k / side + 0.5 - side / 2.0, 2 * M_PI * i / TURNS, &m);
+            luma[k] = (uint8_t)wedge(k % side + 0.5 - side / 2.0, k / side + 0.5 - side / 2.0,
+                                     2 * M_PI * i / TURNS, &m);
             mask[k] = (uint8_t)m;
         }
         const NccImage image = {side, side, side, luma}, weights = {side, side, side, mask};
@@ -70,7 +76,8 @@ static void draw(const NccImage *image, double x, double y, double turn)
     }
 }
 
-typedef NccSetMatch Search(const NccTemplate *const *t, int n, const NccImage *image, SimdLevel level, void *scratch);
+typedef NccSetMatch Search(const NccTemplate *const *t, int n, const NccImage *image,
+                           SimdLevel level, void *scratch);
 
 static NccSetMatch searched(Search *search, const Set *s, const NccImage *image, SimdLevel level)
 {
@@ -105,9 +112,12 @@ static void finds_what_all_find(void **state)
     for (int i = 0; i < 60; i++) {
         Arena *const a = arena_new();
         const Set s = wedges(a, 24);
-        const NccImage image = noise(a, 70 + below(&r, 60), 60 + below(&r, 40), 60, 10 + 60 * (i % 2), &r);
-        const double x = 12 + below(&r, 10 * (image.width - 24)) / 10.0, y = 12 + below(&r, 10 * (image.height - 24)) / 10.0;
-        draw(&image, i % 10 == 1 ? 12 : x, i % 10 == 2 ? image.height - 12 : y, below(&r, 360) * M_PI / 180);
+        const NccImage image =
+            noise(a, 70 + below(&r, 60), 60 + below(&r, 40), 60, 10 + 60 * (i % 2), &r);
+        const double x = 12 + below(&r, 10 * (image.width - 24)) / 10.0,
+                     y = 12 + below(&r, 10 * (image.height - 24)) / 10.0;
+        draw(&image, i % 10 == 1 ? 12 : x, i % 10 == 2 ? image.height - 12 : y,
+             below(&r, 360) * M_PI / 180);
         const NccSetMatch all = searched(ncc_set_search_all, &s, &image, simd_level());
         const NccSetMatch plain = searched(ncc_set_search, &s, &image, SIMD_PLAIN);
         const NccSetMatch fast = searched(ncc_set_search, &s, &image, simd_level());
@@ -118,7 +128,8 @@ static void finds_what_all_find(void **state)
     }
 }
 
-/* Noise that halving takes below what counts as flat at full size still says something; and its score is that of its place. */
+/* Noise that halving takes below what counts as flat at full size still says something; and its
+ * score is that of its place. */
 static void noise_alone(void **state)
 {
     (void)state;
@@ -131,8 +142,10 @@ static void noise_alone(void **state)
         const NccSetMatch got = searched(ncc_set_search, &s, &image, simd_level());
         assert_false(got.match.flat);
         assert_true(got.match.score <= all.match.score && got.match.score > 0.5F * all.match.score);
-        const NccImage at = {24, 24, image.stride, image.at + got.match.y * image.stride + got.match.x};
-        const NccMatch there = searched(ncc_set_search_all, &(Set){{s.t[got.which]}, 1}, &at, SIMD_PLAIN).match;
+        const NccImage at = {24, 24, image.stride,
+                             image.at + got.match.y * image.stride + got.match.x};
+        const NccMatch there =
+            searched(ncc_set_search_all, &(Set){{s.t[got.which]}, 1}, &at, SIMD_PLAIN).match;
         assert_memory_equal(&there.score, &got.match.score, sizeof there.score);
         arena_free(a);
     }
@@ -179,7 +192,10 @@ static void flat(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(finds_what_all_find), cmocka_unit_test(noise_alone), cmocka_unit_test(sizes), cmocka_unit_test(flat),
+        cmocka_unit_test(finds_what_all_find),
+        cmocka_unit_test(noise_alone),
+        cmocka_unit_test(sizes),
+        cmocka_unit_test(flat),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

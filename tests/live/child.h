@@ -1,5 +1,5 @@
-/* Programs that a test starts: they are told things on standard input, say one line when they are ready, and end with
- * us. */
+/* Programs that a test starts: they are told things on standard input, say one line when they are
+ * ready, and end with us. */
 #ifndef LATHE_TESTS_CHILD_H
 #define LATHE_TESTS_CHILD_H
 

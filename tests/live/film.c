@@ -12,8 +12,13 @@ void film_make(const char *path, int width, int height)
     Error e = {0};
     Picture *const p = picture_new(a, width, height);
     const Yuv y = yuv_new(a, width, height);
-    const MovieOptions opt = {.width = width, .height = height, .fps_num = 30, .fps_den = 1, .bitrate = 1500000,
-                              .gop = FILM_GOP, .preset = "superfast"};
+    const MovieOptions opt = {.width = width,
+                              .height = height,
+                              .fps_num = 30,
+                              .fps_den = 1,
+                              .bitrate = 1500000,
+                              .gop = FILM_GOP,
+                              .preset = "superfast"};
     Movie *m = NULL;
     int code = movie_open(a, path, &opt, &m, &e);
     for (int i = 0; code == 0 && i < FILM_FRAMES; i++) {

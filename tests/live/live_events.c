@@ -1,24 +1,30 @@
 /* A generated game (game/game --name game.ts) sent live, and what is told of it.
  *
- *     live_events GAME every.yaml srt                        from its beginning to its end: the events are those of the file
- *     live_events GAME spans.yaml srt --faults 100 SMALL     over and over, with faults: no event is told that is none
- *     .. --others 6 --seconds 50 --csv FILE                  how late six other streams are, with faults and without
+ *     live_events GAME every.yaml srt                        from its beginning to its end: the
+ * events are those of the file live_events GAME spans.yaml srt --faults 100 SMALL     over and
+ * over, with faults: no event is told that is none
+ *     .. --others 6 --seconds 50 --csv FILE                  how late six other streams are, with
+ * faults and without
  *
- * The number in each frame (game/counter.h) says which moment of the game a sample saw, whatever clock the stream has, so that
- * events are compared by the game's own time. First the file is watched, every frame of it that is wanted, and judged against the
- * truth of GAME/events.jsonl. (The watches are variants of the game's, see generated.py.)
+ * The number in each frame (game/counter.h) says which moment of the game a sample saw, whatever
+ * clock the stream has, so that events are compared by the game's own time. First the file is
+ * watched, every frame of it that is wanted, and judged against the truth of GAME/events.jsonl.
+ * (The watches are variants of the game's, see generated.py.)
  *
- * Without faults: precision and recall of the live stream, and what differs from the file: event, key, value, and starts more than
- * one sample apart.
+ * Without faults: precision and recall of the live stream, and what differs from the file: event,
+ * key, value, and starts more than one sample apart.
  *
- * With faults (live/transmit.h; SMALL is the same game in another size): an event is *false* if the game is not, within one sample,
- * as it says. An event under way is told anew after a connection has ended, with the start that was seen: that is right. Beside it
- * others come undisturbed (one, or as many as --others says), each from a server of its own; how long after capture their samples are
- * judged (95 of 100) while there is a fault and while there is none is printed, and asserted by nobody, as it is a time. They take turns,
- * some seconds each, so that what else the machine does is in both. --seconds ends it after so long; --csv adds a line to FILE, --late one
- * for each sample of theirs. With --only stall\ 7\ s (names: live/transmit.c) that is the only fault; with --only none one sees what chance does. Bytes that were changed may decode without an
- * error, to pictures that are smeared up to the next keyframe; where that hit the number it is taken from the picture before, and counted. Returns 1
- * if an event was false, or the stream did not come back. */
+ * With faults (live/transmit.h; SMALL is the same game in another size): an event is *false* if the
+ * game is not, within one sample, as it says. An event under way is told anew after a connection
+ * has ended, with the start that was seen: that is right. Beside it others come undisturbed (one,
+ * or as many as --others says), each from a server of its own; how long after capture their samples
+ * are judged (95 of 100) while there is a fault and while there is none is printed, and asserted by
+ * nobody, as it is a time. They take turns, some seconds each, so that what else the machine does
+ * is in both. --seconds ends it after so long; --csv adds a line to FILE, --late one for each
+ * sample of theirs. With --only stall\ 7\ s (names: live/transmit.c) that is the only fault; with
+ * --only none one sees what chance does. Bytes that were changed may decode without an error, to
+ * pictures that are smeared up to the next keyframe; where that hit the number it is taken from the
+ * picture before, and counted. Returns 1 if an event was false, or the stream did not come back. */
 #include <libavutil/log.h>
 #include <math.h>
 #include <pthread.h>
@@ -43,12 +49,15 @@
 #define STEADY 2.0  /* seconds of samples between faults */
 #define PATIENCE 45 /* seconds within which a stream is to come back */
 #define MOST_OTHERS 16
-#define LATENCY 2000000 /* us: so much that samples are judged on a busy machine, too, and how late they are is seen */
+/* us: so much that samples are judged on a busy machine, too, and how late they are is seen */
+#define LATENCY 2000000
 
 typedef struct Look { /* a sample that was judged */
     int epoch;
     int64_t t;
-    double at;    /* the game's time, seconds; of a picture whose number is damaged by that of the one before; NAN: none is known in its epoch */
+    /* the game's time, seconds; of a picture whose number is damaged by that of the one before;
+     * NAN: none is known in its epoch */
+    double at;
     double wall;  /* when it was judged, time_now() */
     double late;  /* seconds from capture; < 0: not known */
     bool calm;
@@ -76,7 +85,8 @@ typedef struct Run {
     Watched file, live, other;
     bool faulty, calm;
     int events, false_events;
-    int undecided;       /* events that began with a picture whose number is damaged, the first of an epoch */
+    /* events that began with a picture whose number is damaged, the first of an epoch */
+    int undecided;
     Engine *engine;
     const Watch *watch;
     const char *game;
@@ -88,7 +98,9 @@ typedef struct Run {
 
 static Watched *watched(Run *r, const char *stream)
 {
-    return strcmp(stream, "file") == 0 ? &r->file : strcmp(stream, "live") == 0 ? &r->live : &r->other;
+    return strcmp(stream, "file") == 0   ? &r->file
+           : strcmp(stream, "live") == 0 ? &r->live
+                                         : &r->other;
 }
 
 /* ---- what is told ---- */
@@ -102,12 +114,16 @@ static void on_sample(void *arg, const char *stream, const Sample *s, const Fram
     const bool read = counter_read(f->plane[0], (int)f->stride[0], f->width, f->height, &number);
     const Look *const before = w->look.len > 0 ? &w->look.at[w->look.len - 1] : NULL;
     const bool goes_on = before && before->epoch == s->epoch;
-    const double at = read ? number / FPS : goes_on ? before->at + 1e-6 * (double)(s->t - before->t) : NAN;
+    const double at = read      ? number / FPS
+                      : goes_on ? before->at + 1e-6 * (double)(s->t - before->t)
+                                : NAN;
     w->unread += !read;
     w->over |= w->once && before && at < before->at;
     if (!w->over)
-        vec_push(r->told, &w->look, ((Look){s->epoch, s->t, at, time_now(),
-                                            s->clock == CLOCK_RTCP ? 1e-6 * (double)(wall_now() - s->wall) : -1, r->calm}));
+        vec_push(r->told, &w->look,
+                 ((Look){s->epoch, s->t, at, time_now(),
+                         s->clock == CLOCK_RTCP ? 1e-6 * (double)(wall_now() - s->wall) : -1,
+                         r->calm}));
     pthread_mutex_unlock(&r->lock);
 }
 
@@ -135,7 +151,8 @@ static bool shows(const Watched *file, const char *event, double value, double a
         if (strcmp(f->event, event) != 0)
             continue;
         first = first ? first : f;
-        if (fabs(f->from - at) <= SAMPLE && (same_value(f->value, value) || same_value(f->prev, value)))
+        if (fabs(f->from - at) <= SAMPLE &&
+            (same_value(f->value, value) || same_value(f->prev, value)))
             return true;
         before = f->from <= at ? f : before;
     }
@@ -180,8 +197,8 @@ static void on_fault_event(Run *r, const EventRecord *e, const Look *l)
         return;
     }
     r->false_events++;
-    printf("  FALSE: %s %g (before: %g) at %.3f s of the game, epoch %d, %.3f s\n", e->rule->name, number_of(e, 0), number_of(e, 1),
-           l ? l->at : -1.0, e->epoch, 1e-6 * (double)e->t_start);
+    printf("  FALSE: %s %g (before: %g) at %.3f s of the game, epoch %d, %.3f s\n", e->rule->name,
+           number_of(e, 0), number_of(e, 1), l ? l->at : -1.0, e->epoch, 1e-6 * (double)e->t_start);
     fflush(stdout);
 }
 
@@ -193,7 +210,8 @@ static void note(Run *r, Watched *w, const EventRecord *e, const Look *start)
     mapped.t_end = end ? llrint(end->at * 1e6) : -1;
     score_add_record(&w->found, &mapped);
     if (e->kind != RECORD_END)
-        vec_push(r->told, &w->fact, ((Fact){e->rule->name, start->at, start->at, number_of(e, 0), number_of(e, 1)}));
+        vec_push(r->told, &w->fact,
+                 ((Fact){e->rule->name, start->at, start->at, number_of(e, 0), number_of(e, 1)}));
     for (int i = w->fact.len - 1; e->kind == RECORD_END && end && i >= 0; i--) {
         if (strcmp(w->fact.at[i].event, e->rule->name) == 0 && w->fact.at[i].from == start->at) {
             w->fact.at[i].to = end->at;
@@ -220,7 +238,9 @@ static void on_event(void *arg, const EventRecord *e, int64_t latency)
 
 static void nap(double seconds)
 {
-    nanosleep(&(struct timespec){(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)}, NULL);
+    nanosleep(&(struct timespec){(time_t)seconds,
+                                 (long)((seconds - (double)(time_t)seconds) * 1e9)},
+              NULL);
 }
 
 static void must(int code, const Error *e)
@@ -234,7 +254,8 @@ static void must(int code, const Error *e)
 static void add(Run *r, const char *name, const char *url, bool offline)
 {
     Error e;
-    const StreamSpec spec = {.name = name, .url = url, .watch = r->watch, .latency = LATENCY, .offline = offline};
+    const StreamSpec spec = {
+        .name = name, .url = url, .watch = r->watch, .latency = LATENCY, .offline = offline};
     must(engine_add(r->engine, &spec, &e), &e);
 }
 
@@ -246,15 +267,20 @@ static void remove_stream(Run *r, const char *name)
 
 static void print_score(const char *what, const Score *s)
 {
-    printf("  %-5s of %d events %d found, %d too much: precision %.4f, recall %.4f, starts at most %.3f s off\n", what, s->all.truth,
-           s->all.matched, s->nextra, score_precision(&s->all), score_recall(&s->all), s->all.max_start_error);
+    printf("  %-5s of %d events %d found, %d too much: precision %.4f, recall %.4f, starts at most "
+           "%.3f s off\n",
+           what, s->all.truth, s->all.matched, s->nextra, score_precision(&s->all),
+           score_recall(&s->all), s->all.max_start_error);
     for (int i = 0; i < s->nmissed; i++)
-        printf("    missed  %.3f s %s %s\n", s->missed[i]->start, s->missed[i]->event, s->missed[i]->value ? s->missed[i]->value : "");
+        printf("    missed  %.3f s %s %s\n", s->missed[i]->start, s->missed[i]->event,
+               s->missed[i]->value ? s->missed[i]->value : "");
     for (int i = 0; i < s->nextra; i++)
-        printf("    extra   %.3f s %s %s\n", s->extra[i]->start, s->extra[i]->event, s->extra[i]->value ? s->extra[i]->value : "");
+        printf("    extra   %.3f s %s %s\n", s->extra[i]->start, s->extra[i]->event,
+               s->extra[i]->value ? s->extra[i]->value : "");
 }
 
-/* What the watch asks for. What begins with the last samples of the film may be confirmed by those that follow, which the file has not. */
+/* What the watch asks for. What begins with the last samples of the film may be confirmed by those
+ * that follow, which the file has not. */
 static ScoreList asked_for(Run *r, const ScoreList *all)
 {
     const double end = r->file.look.at[r->file.look.len - 1].at - 2 * SAMPLE;
@@ -303,12 +329,15 @@ static bool run_once(Run *r, Transmission *t, const char *film)
     while (!live_over(r) && time_now() - start < 300)
         nap(0.02);
     remove_stream(r, r->live.name);
-    const ScoreList truth = read_truth(r), file = asked_for(r, &r->file.found), live = asked_for(r, &r->live.found);
-    const Score s = score_events(r->arena, &truth, &live, SAMPLE), same = score_events(r->arena, &file, &live, SAMPLE);
+    const ScoreList truth = read_truth(r), file = asked_for(r, &r->file.found),
+                    live = asked_for(r, &r->live.found);
+    const Score s = score_events(r->arena, &truth, &live, SAMPLE),
+                same = score_events(r->arena, &file, &live, SAMPLE);
     print_score(t->name, &s);
     print_score("same", &same);
     if (r->live.look.len > 0)
-        printf("  %d samples from %.3f s of the game on, %lld not readable\n", r->live.look.len, r->live.look.at[0].at, (long long)r->live.unread);
+        printf("  %d samples from %.3f s of the game on, %lld not readable\n", r->live.look.len,
+               r->live.look.at[0].at, (long long)r->live.unread);
     return live_over(r) && same.nmissed == 0 && same.nextra == 0 && r->live.unread == 0;
 }
 
@@ -367,7 +396,8 @@ static void print_pauses(Pauses *p)
     for (int k = 0; k < LIVE_FAULTS; k++) {
         qsort(p[k].pause, (size_t)p[k].n, sizeof *p[k].pause, by_value);
         if (p[k].n > 0)
-            printf("  %-13s %4d  %6.3f  %6.3f\n", live_fault[k].name, p[k].n, p[k].pause[p[k].n / 2], p[k].pause[p[k].n - 1]);
+            printf("  %-13s %4d  %6.3f  %6.3f\n", live_fault[k].name, p[k].n,
+                   p[k].pause[p[k].n / 2], p[k].pause[p[k].n - 1]);
     }
 }
 
@@ -388,8 +418,10 @@ static void print_statuses(Run *r)
     const EngineStatus all = engine_status(r->engine, r->arena);
     for (int i = 0; i < all.nstream; i++) {
         const StreamStatus *const s = &all.stream[i];
-        printf("  %-6s %lld samples wanted, %lld judged, %lld busy, %lld late, %lld rate, %lld lost; %d epochs\n", s->name, (long long)s->wanted,
-               (long long)s->judged, (long long)s->busy, (long long)s->late, (long long)s->rate, (long long)s->lost, s->epoch + 1);
+        printf("  %-6s %lld samples wanted, %lld judged, %lld busy, %lld late, %lld rate, %lld "
+               "lost; %d epochs\n",
+               s->name, (long long)s->wanted, (long long)s->judged, (long long)s->busy,
+               (long long)s->late, (long long)s->rate, (long long)s->lost, s->epoch + 1);
     }
 }
 
@@ -410,12 +442,15 @@ static void report_faults(Run *r, const Transmission *t, int n, Pauses *pauses)
 {
     int quiet, loud;
     const double calm = late_95(r, true, &quiet), fault = late_95(r, false, &loud);
-    printf("%s: %d faults, %d events told, %d of them false, %d undecided; %d samples, %lld with a damaged number\n", t->name, n, r->events,
-           r->false_events, r->undecided, r->live.look.len, (long long)r->live.unread);
+    printf("%s: %d faults, %d events told, %d of them false, %d undecided; %d samples, %lld with a "
+           "damaged number\n",
+           t->name, n, r->events, r->false_events, r->undecided, r->live.look.len,
+           (long long)r->live.unread);
     print_pauses(pauses);
     const double ratio = calm > 0 ? fault / calm : 0;
-    printf("  %d other streams: %.1f ms after capture (95 of 100) without faults (%d samples), %.1f ms with (%d): %.2f times\n", r->others, calm,
-           quiet, fault, loud, ratio);
+    printf("  %d other streams: %.1f ms after capture (95 of 100) without faults (%d samples), "
+           "%.1f ms with (%d): %.2f times\n",
+           r->others, calm, quiet, fault, loud, ratio);
     print_statuses(r);
     if (r->late)
         add_late(r, t->name);
@@ -423,9 +458,10 @@ static void report_faults(Run *r, const Transmission *t, int n, Pauses *pauses)
     if (!f)
         return;
     if (ftell(f) == 0)
-        fprintf(f, "transport,faults,events,false,undecided,others,calm_samples,calm_p95_ms,fault_samples,fault_p95_ms,ratio\n");
-    fprintf(f, "%s,%d,%d,%d,%d,%d,%d,%.1f,%d,%.1f,%.3f\n", t->name, n, r->events, r->false_events, r->undecided, r->others, quiet, calm, loud,
-            fault, ratio);
+        fprintf(f, "transport,faults,events,false,undecided,others,calm_samples,calm_p95_ms,fault_"
+                   "samples,fault_p95_ms,ratio\n");
+    fprintf(f, "%s,%d,%d,%d,%d,%d,%d,%.1f,%d,%.1f,%.3f\n", t->name, n, r->events, r->false_events,
+            r->undecided, r->others, quiet, calm, loud, fault, ratio);
     fclose(f);
 }
 
@@ -515,18 +551,29 @@ static void option(Run *r, int argc, char **argv, int i, uint64_t *seed)
         *seed = strtoull(value, NULL, 10);
 }
 
-static Watched stream_new(Arena *a, const char *name) { return (Watched){.name = name, .found = score_list(a)}; }
+static Watched stream_new(Arena *a, const char *name)
+{
+    return (Watched){.name = name, .found = score_list(a)};
+}
 
 int main(int argc, char **argv)
 {
     Arena *const a = arena_new();
     Transmission t;
     uint64_t seed = 1;
-    Run *const r = &(Run){.arena = a, .lock = PTHREAD_MUTEX_INITIALIZER, .game = argc > 1 ? argv[1] : "", .others = 1, .seconds = INFINITY};
+    Run *const r = &(Run){.arena = a,
+                          .lock = PTHREAD_MUTEX_INITIALIZER,
+                          .game = argc > 1 ? argv[1] : "",
+                          .others = 1,
+                          .seconds = INFINITY};
     for (int i = 4; i + 1 < argc; i++)
         option(r, argc, argv, i, &seed);
-    if (argc < 4 || (r->faults < 1 && argc > 4) || r->others < 0 || r->others > MOST_OTHERS || !transmit_new(argv[3], &t)) {
-        fprintf(stderr, "live_events GAME WATCH.yaml %s [--faults N SMALL] [--others N] [--seconds S] [--csv FILE] [--late FILE] [--only FAULT] [--seed S]\n", transmit_names);
+    if (argc < 4 || (r->faults < 1 && argc > 4) || r->others < 0 || r->others > MOST_OTHERS ||
+        !transmit_new(argv[3], &t)) {
+        fprintf(stderr,
+                "live_events GAME WATCH.yaml %s [--faults N SMALL] [--others N] [--seconds S] "
+                "[--csv FILE] [--late FILE] [--only FAULT] [--seed S]\n",
+                transmit_names);
         return 2;
     }
     av_log_set_level(AV_LOG_QUIET);
@@ -540,7 +587,13 @@ int main(int argc, char **argv)
     r->live = stream_new(told, "live");
     r->other = stream_new(told, "other");
     r->watch = j.watch;
-    must(engine_new(&(EngineOptions){.workers = 2, .nets = &nets, .event = on_event, .sample = on_sample, .arg = r}, &r->engine, &e), &e);
+    must(engine_new(&(EngineOptions){.workers = 2,
+                                     .nets = &nets,
+                                     .event = on_event,
+                                     .sample = on_sample,
+                                     .arg = r},
+                    &r->engine, &e),
+         &e);
     const char *const film[] = {path_join(a, argv[1], "game.ts"), r->small};
     watch_file(r, film[0]);
     const bool good = r->faults > 0 ? run_faults(r, &t, film, seed) : run_once(r, &t, film[0]);

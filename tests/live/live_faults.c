@@ -1,13 +1,14 @@
-/* Faults on live streams, many of them, and how long each takes to get over: what `live` (src/watch/live.h) is judged
- * by.
+/* Faults on live streams, many of them, and how long each takes to get over: what `live`
+ * (src/watch/live.h) is judged by.
  *
  *     live_faults rtsp --faults 100
  *
- * Sends a film whose frames are numbered through the transport (rtsp, rtmp, srt, udp, hls; rtsp_middle: every
- * connection begins in the middle of a group of pictures), with a relay between, and does something wrong again and
- * again, in an order drawn by a seed. For each kind it prints how long after the other side was back frames came
- * again (the longest gap between two frames, less the time that nothing could come), and how many frames were lost.
- * Frames that come out must be the ones their time says: `wrong` has to be 0.
+ * Sends a film whose frames are numbered through the transport (rtsp, rtmp, srt, udp, hls;
+ * rtsp_middle: every connection begins in the middle of a group of pictures), with a relay between,
+ * and does something wrong again and again, in an order drawn by a seed. For each kind it prints
+ * how long after the other side was back frames came again (the longest gap between two frames,
+ * less the time that nothing could come), and how many frames were lost. Frames that come out must
+ * be the ones their time says: `wrong` has to be 0.
  *
  * --csv FILE: the table is added to FILE, too, a line a kind (bench/results/live_faults_*.csv).
  *
@@ -94,8 +95,8 @@ static void check(Run *r, const VideoFrame *f)
         const int64_t expected = (r->number + passed) % FILM_FRAMES;
         if (expected != number || fabs((double)(f->t - r->before) - (double)passed * STEP) > 5000) {
             r->wrong++;
-            printf("  wrong: frame %u at %.3f s, after %lld at %.3f s\n", number, (double)f->t * 1e-6,
-                   (long long)r->number, (double)r->before * 1e-6);
+            printf("  wrong: frame %u at %.3f s, after %lld at %.3f s\n", number,
+                   (double)f->t * 1e-6, (long long)r->number, (double)r->before * 1e-6);
         }
         r->lost += (number - r->number - 1 + FILM_FRAMES) % FILM_FRAMES;
     }
@@ -163,8 +164,8 @@ static bool inject(Run *r, int kind, bool verbose)
     if (verbose || !back) {
         LiveCause cause;
         live_state(r->live, &cause);
-        printf("  %-12s %.3f s%s, last down by %s\n", f->name, r->longest - f->away, back ? "" : " DID NOT COME BACK",
-               live_cause_text(cause));
+        printf("  %-12s %.3f s%s, last down by %s\n", f->name, r->longest - f->away,
+               back ? "" : " DID NOT COME BACK", live_cause_text(cause));
         fflush(stdout);
     }
     return back;
@@ -184,17 +185,19 @@ static void report(Run *r, int n, long before, long after)
            (long long)r->wrong, before, after);
     const LiveCounts c = live_counts(r->live);
     int late = 0;
-    printf("  %lld connections, %lld epochs, down:", (long long)c.connections, (long long)c.video.epochs);
+    printf("  %lld connections, %lld epochs, down:", (long long)c.connections,
+           (long long)c.video.epochs);
     for (int i = 1; i < LIVE_CAUSES; i++)
         printf(" %s %lld", live_cause_text((LiveCause)i), (long long)c.down[i]);
-    printf("; %lld packets damaged\n  fault            n   p50 s   max s   frames lost\n", (long long)c.video.errors);
+    printf("; %lld packets damaged\n  fault            n   p50 s   max s   frames lost\n",
+           (long long)c.video.errors);
     for (int k = 0; k < LIVE_FAULTS; k++) {
         Result *const t = &r->result[k];
         if (t->n == 0)
             continue;
         qsort(t->gap, (size_t)t->n, sizeof *t->gap, by_value);
-        printf("  %-13s %4d  %6.3f  %6.3f  %8lld\n", live_fault[k].name, t->n, t->gap[t->n / 2], t->gap[t->n - 1],
-               (long long)t->lost);
+        printf("  %-13s %4d  %6.3f  %6.3f  %8lld\n", live_fault[k].name, t->n, t->gap[t->n / 2],
+               t->gap[t->n - 1], (long long)t->lost);
         for (int i = 0; i < t->n; i++)
             late += t->gap[i] > 2;
     }
@@ -214,8 +217,8 @@ static void add_csv(const Run *r, const char *path)
     for (int k = 0; k < LIVE_FAULTS; k++) {
         const Result *const t = &r->result[k];
         if (t->n > 0)
-            fprintf(f, "%s,%s,%d,%.3f,%.3f,%lld\n", r->send.name, live_fault[k].name, t->n, t->gap[t->n / 2],
-                    t->gap[t->n - 1], (long long)t->lost);
+            fprintf(f, "%s,%s,%d,%.3f,%.3f,%lld\n", r->send.name, live_fault[k].name, t->n,
+                    t->gap[t->n / 2], t->gap[t->n - 1], (long long)t->lost);
     }
     fclose(f);
 }
@@ -257,7 +260,8 @@ int main(int argc, char **argv)
             csv = argv[i + 1];
     }
     if (argc < 2 || n < 1 || !transmit_new(argv[1], &r->send)) {
-        fprintf(stderr, "live_faults %s [--faults N] [--seed S] [--verbose] [--csv FILE]\n", transmit_names);
+        fprintf(stderr, "live_faults %s [--faults N] [--seed S] [--verbose] [--csv FILE]\n",
+                transmit_names);
         return 2;
     }
     av_log_set_level(AV_LOG_QUIET);

@@ -1,16 +1,16 @@
 /* Stands between a sender and a reader, and hands on what comes, with faults.
  *
  *     relay tcp 8001          connections to the port it prints go on to port 8001 of this machine
- *     relay udp 8001          datagrams likewise; answers find their way back. The faults are the answers'
- *     relay push 8001         likewise, but the stream is what comes to the port it prints
+ *     relay udp 8001          datagrams likewise; answers find their way back. The faults are the
+ * answers' relay push 8001         likewise, but the stream is what comes to the port it prints
  *
  * Commands, a line each, on standard input:
  *
  *     cut S        connections are reset, and refused for S seconds (of UDP: all is lost so long)
- *     stall S      nothing goes through for S seconds; then what was held back (of UDP: what the kernel kept)
- *     garbage N    N bytes of noise go among the stream (of UDP: as datagrams)
- *     corrupt N    of the next N pieces some bytes are changed
- *     lose N       the next N pieces are not handed on (of UDP)
+ *     stall S      nothing goes through for S seconds; then what was held back (of UDP: what the
+ * kernel kept) garbage N    N bytes of noise go among the stream (of UDP: as datagrams) corrupt N
+ * of the next N pieces some bytes are changed lose N       the next N pieces are not handed on (of
+ * UDP)
  *
  * What is to happen to the next pieces happens within 0.3 s, or not at all.
  * It ends with its standard input, or with who started it. */
@@ -31,7 +31,8 @@
 #define PAIRS 16
 #define PIECE 65536
 
-typedef struct Pair { /* a connection: sockets to who came, and to the port we hand on to. UDP has one */
+typedef struct Pair {   /* a connection: sockets to who came, and to the port we hand on to. UDP has
+                           one */
     int client, target; /* -1: none */
 } Pair;
 
@@ -96,12 +97,16 @@ static void hear(Relay *r)
     }
 }
 
-static uint8_t roll(Relay *r) { return (uint8_t)((r->dice = r->dice * 1664525 + 1013904223) >> 24); }
+static uint8_t roll(Relay *r)
+{
+    return (uint8_t)((r->dice = r->dice * 1664525 + 1013904223) >> 24);
+}
 
 static bool deliver(const Relay *r, int to, bool to_client, const uint8_t *at, size_t size)
 {
     if (r->udp) { /* what is lost is lost */
-        const struct sockaddr *const address = to_client ? (const struct sockaddr *)&r->client : NULL;
+        const struct sockaddr *const address =
+            to_client ? (const struct sockaddr *)&r->client : NULL;
         sendto(to, at, size, MSG_NOSIGNAL, address, to_client ? sizeof r->client : 0);
         return true;
     }
@@ -131,7 +136,8 @@ static bool hand_on(Relay *r, int from, int to, bool to_client)
     static uint8_t piece[PIECE];
     struct sockaddr_in who;
     socklen_t size = sizeof who;
-    const int flags = r->udp ? MSG_DONTWAIT : 0; /* poll also tells of errors, which sending may have taken */
+    /* poll also tells of errors, which sending may have taken */
+    const int flags = r->udp ? MSG_DONTWAIT : 0;
     const ssize_t n = recvfrom(from, piece, sizeof piece, flags, (struct sockaddr *)&who, &size);
     if (n <= 0)
         return r->udp;
@@ -194,8 +200,10 @@ static void run(Relay *r)
             accept_one(r);
         for (int i = 0; i < PAIRS; i++) {
             const Pair pair = r->pair[i];
-            if ((p[2 + 2 * i].revents && pair.client >= 0 && !hand_on(r, pair.client, pair.target, false)) ||
-                (p[3 + 2 * i].revents && pair.target >= 0 && !hand_on(r, pair.target, pair.client, true)))
+            if ((p[2 + 2 * i].revents && pair.client >= 0 &&
+                 !hand_on(r, pair.client, pair.target, false)) ||
+                (p[3 + 2 * i].revents && pair.target >= 0 &&
+                 !hand_on(r, pair.target, pair.client, true)))
                 drop_pair(&r->pair[i], false);
         }
     }
@@ -206,10 +214,11 @@ static int open_port(const Relay *r, int *port)
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof at;
     const int fd = socket(AF_INET, (r->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof at) < 0 || (!r->udp && listen(fd, 16) < 0) ||
-        getsockname(fd, (struct sockaddr *)&at, &size) < 0)
+    if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof at) < 0 ||
+        (!r->udp && listen(fd, 16) < 0) || getsockname(fd, (struct sockaddr *)&at, &size) < 0)
         return -1;
-    const int much = 4 << 20; /* whatever else the machine does, nothing is lost but what is meant to be */
+    /* whatever else the machine does, nothing is lost but what is meant to be */
+    const int much = 4 << 20;
     if (r->udp)
         setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &much, sizeof much);
     *port = ntohs(at.sin_port);
@@ -228,8 +237,10 @@ int main(int argc, char **argv)
         return 2;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGPIPE, SIG_IGN);
-    Relay *const r = &(Relay){.udp = strcmp(argv[1], "tcp") != 0, .push = strcmp(argv[1], "push") == 0,
-                                .target = loopback(argv[2]), .dice = 1};
+    Relay *const r = &(Relay){.udp = strcmp(argv[1], "tcp") != 0,
+                              .push = strcmp(argv[1], "push") == 0,
+                              .target = loopback(argv[2]),
+                              .dice = 1};
     for (int i = 0; i < PAIRS; i++)
         r->pair[i] = (Pair){-1, -1};
     int port = 0;

@@ -1,5 +1,5 @@
-/* Sends films over and over as a live stream, through whatever libavformat can write to, and does wrong what it is
- * told to.
+/* Sends films over and over as a live stream, through whatever libavformat can write to, and does
+ * wrong what it is told to.
  *
  *     sender rtmp://127.0.0.1:1935/live/x flv a.ts b.ts
  *
@@ -8,10 +8,11 @@
  *     cut S      the connection is closed; S seconds later it serves again, from a film's beginning
  *     middle S   likewise, but from the middle of a group of pictures
  *     stall S    nothing comes for S seconds; then what was held back, at once
- *     jump S     the stream's clock jumps by S seconds; back only where the format is a transport stream
- *     change     from here on the next film: other size, other parameter sets
+ *     jump S     the stream's clock jumps by S seconds; back only where the format is a transport
+ * stream change     from here on the next film: other size, other parameter sets
  *
- * Servers (rtmp, srt) take one reader at a time. It ends with its standard input, or with who started it. */
+ * Servers (rtmp, srt) take one reader at a time. It ends with its standard input, or with who
+ * started it. */
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
 #include <libavutil/log.h>
@@ -155,7 +156,8 @@ static bool connect_out(Sender *s, AVIOContext *over)
     int code = 0;
     s->out->pb = over;
     if (!over && !(s->out->oformat->flags & AVFMT_NOFILE))
-        code = avio_open2(&s->out->pb, s->url, AVIO_FLAG_WRITE, &s->out->interrupt_callback, &option);
+        code =
+            avio_open2(&s->out->pb, s->url, AVIO_FLAG_WRITE, &s->out->interrupt_callback, &option);
     av_dict_free(&option);
     if (strcmp(s->format, "hls") == 0) {
         av_dict_set(&option, "hls_time", "1", 0);
@@ -186,7 +188,8 @@ static bool send_packet(Sender *s)
     p->pts += s->round + s->jumped;
     p->dts += s->round + s->jumped;
     if (s->changed && f->par->extradata_size > 0) {
-        uint8_t *const extra = av_packet_new_side_data(p, AV_PKT_DATA_NEW_EXTRADATA, (size_t)f->par->extradata_size);
+        uint8_t *const extra =
+            av_packet_new_side_data(p, AV_PKT_DATA_NEW_EXTRADATA, (size_t)f->par->extradata_size);
         memcpy(extra, f->par->extradata, (size_t)f->par->extradata_size);
     }
     s->changed = false;
@@ -207,7 +210,8 @@ static void serve(Sender *s)
 {
     const Film *const f = &s->film[s->now];
     s->next = 0;
-    while (s->middle && s->next < f->n / 2 && (s->next == 0 || !(f->packet[2 * s->next]->flags & AV_PKT_FLAG_KEY)))
+    while (s->middle && s->next < f->n / 2 &&
+           (s->next == 0 || !(f->packet[2 * s->next]->flags & AV_PKT_FLAG_KEY)))
         s->next++;
     s->round = -f->packet[s->next]->dts;
     s->jumped = 100000000 * ++s->served; /* another clock each time, and room to jump back */
@@ -215,7 +219,8 @@ static void serve(Sender *s)
     s->held = 0;
     s->began = time_now();
     while (!s->over && !s->cut) {
-        const double due = s->began + 1e-6 * (double)(s->round + s->film[s->now].packet[s->next]->dts);
+        const double due =
+            s->began + 1e-6 * (double)(s->round + s->film[s->now].packet[s->next]->dts);
         const double until = due > s->held ? due : s->held;
         if (until > time_now())
             listen_for(s, until - time_now());

@@ -1,5 +1,5 @@
-/* A live stream over RTSP from end to end: the sender's clock, and what a server does that is not well. (Many more
- * faults on all transports: live_faults.c.) */
+/* A live stream over RTSP from end to end: the sender's clock, and what a server does that is not
+ * well. (Many more faults on all transports: live_faults.c.) */
 #include "check.h"
 
 #include <libavutil/log.h>
@@ -85,17 +85,20 @@ static void faults(void **state)
     (void)state;
     char change[96];
     snprintf(change, sizeof change, "change@1.2:%s", film[1]);
-    Child server = rtsp_serve(film[0], RTSP_OPTIONS("--wall", "1000000000", "--fault", "jump@0.6:100", "--fault", change,
-                                                    "--fault", "cut@1.8"));
+    Child server =
+        rtsp_serve(film[0], RTSP_OPTIONS("--wall", "1000000000", "--fault", "jump@0.6:100",
+                                         "--fault", change, "--fault", "cut@1.8"));
     Live *l = NULL;
     Error e = {0};
     assert_int_equal(live_open(server.said, &(LiveOptions){0}, &l, &e), 0);
     Seen s = {0};
     watch(l, 3.6, 1e9, &s);
     const LiveCounts c = live_counts(l);
-    if (s.epochs < 4 || s.widths < 4 || s.frames < 60 || s.lost > 0 || s.longest > 2 || c.down[LIVE_CLOSED] < 1)
-        FAIL_MSG("%d epochs, %d sizes, %lld frames, %lld lost, %.2f s without, %lld times closed", s.epochs, s.widths,
-                 (long long)s.frames, (long long)s.lost, s.longest, (long long)c.down[LIVE_CLOSED]);
+    if (s.epochs < 4 || s.widths < 4 || s.frames < 60 || s.lost > 0 || s.longest > 2 ||
+        c.down[LIVE_CLOSED] < 1)
+        FAIL_MSG("%d epochs, %d sizes, %lld frames, %lld lost, %.2f s without, %lld times closed",
+                 s.epochs, s.widths, (long long)s.frames, (long long)s.lost, s.longest,
+                 (long long)c.down[LIVE_CLOSED]);
     live_close(l);
     child_stop(&server);
 }

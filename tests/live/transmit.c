@@ -17,7 +17,8 @@ static int hold_port(int type, int *hold)
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof at;
     const int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
-    if (bind(fd, (struct sockaddr *)&at, sizeof at) != 0 || getsockname(fd, (struct sockaddr *)&at, &size) != 0)
+    if (bind(fd, (struct sockaddr *)&at, sizeof at) != 0 ||
+        getsockname(fd, (struct sockaddr *)&at, &size) != 0)
         abort();
     *hold = fd;
     return ntohs(at.sin_port);
@@ -38,7 +39,8 @@ static void start_relay(Transmission *t, const char *kind, int port)
     t->relay = child_start((const char *const[]){RELAY_PROGRAM, kind, number, NULL}, NULL);
 }
 
-static void start_sender(Transmission *t, const char *url, const char *format, int nfilm, const char *const *film)
+static void start_sender(Transmission *t, const char *url, const char *format, int nfilm,
+                         const char *const *film)
 {
     const char *word[4 + MOST_FILMS] = {SENDER_PROGRAM, url, format};
     assert(nfilm <= MOST_FILMS);
@@ -46,7 +48,8 @@ static void start_sender(Transmission *t, const char *url, const char *format, i
     t->sender = child_start(word, NULL);
 }
 
-/* The server's own faults come in each connection, so long after it begins: between those that the relay makes. */
+/* The server's own faults come in each connection, so long after it begins: between those that the
+ * relay makes. */
 static void start_rtsp(Transmission *t, const char *const *film, bool faults)
 {
     char change[2][512];
@@ -55,11 +58,15 @@ static void start_rtsp(Transmission *t, const char *const *film, bool faults)
     if (faults && !middle) {
         snprintf(change[0], sizeof change[0], "change@11:%s", film[1]);
         snprintf(change[1], sizeof change[1], "change@14:%s", film[0]);
-        t->server = child_start((const char *const[]){RTSP_SERVER, film[0], "--fault", "jump@5:9", "--fault", "jump@8:-30", "--fault",
-                                                      change[0], "--fault", change[1], "--fault", "jump@17:102", "--fault", "loss@20:5",
-                                                      NULL}, NULL);
+        t->server = child_start((const char *const[]){RTSP_SERVER, film[0], "--fault", "jump@5:9",
+                                                      "--fault", "jump@8:-30", "--fault", change[0],
+                                                      "--fault", change[1], "--fault",
+                                                      "jump@17:102", "--fault", "loss@20:5", NULL},
+                                NULL);
     } else {
-        t->server = child_start((const char *const[]){RTSP_SERVER, film[0], middle ? "--middle" : NULL, NULL}, NULL);
+        t->server = child_start((const char *const[]){RTSP_SERVER, film[0],
+                                                      middle ? "--middle" : NULL, NULL},
+                                NULL);
     }
     sscanf(t->server.said, "rtsp://127.0.0.1:%d", &port);
     start_relay(t, "tcp", port);
@@ -121,7 +128,8 @@ bool transmit_new(const char *name, Transmission *out)
     static const struct {
         const char *name;
         char letter;
-    } row[] = {{"rtsp", 'r'}, {"rtsp_middle", 'r'}, {"rtmp", 'm'}, {"srt", 's'}, {"udp", 'u'}, {"hls", 'h'}};
+    } row[] = {{"rtsp", 'r'}, {"rtsp_middle", 'r'}, {"rtmp", 'm'},
+               {"srt", 's'},  {"udp", 'u'},         {"hls", 'h'}};
     *out = (Transmission){.folder = "/tmp/lathe_live_XXXXXX"};
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         if (strcmp(row[i].name, name) == 0) {
@@ -156,7 +164,8 @@ void transmit_stop(Transmission *t)
 
 /* ---- faults ---- */
 
-/* (A playlist with a segment of 102 s tells its reader to come back after 51 s: clocks of HLS do not jump here.) */
+/* (A playlist with a segment of 102 s tells its reader to come back after 51 s: clocks of HLS do
+ * not jump here.) */
 const LiveFault live_fault[LIVE_FAULTS] = {
     {"none", "rmsuh", FAULT_NOBODY, "", 0, 0},
     {"cut", "rmh", FAULT_RELAY, "cut", 0, 0},
@@ -189,6 +198,6 @@ void fault_inject(const Transmission *t, int kind)
 {
     const LiveFault *const f = &live_fault[kind];
     if (f->who != FAULT_NOBODY)
-        child_say(f->who == FAULT_RELAY ? &t->relay : &t->sender, f->amount != 0 || !strchr(f->verb, ' ') ? "%s %g" : "%s", f->verb,
-                  f->amount);
+        child_say(f->who == FAULT_RELAY ? &t->relay : &t->sender,
+                  f->amount != 0 || !strchr(f->verb, ' ') ? "%s %g" : "%s", f->verb, f->amount);
 }

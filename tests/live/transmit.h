@@ -1,4 +1,5 @@
-/* Films sent as live streams through every transport, with a relay between that does wrong what it is told to (relay.c).
+/* Films sent as live streams through every transport, with a relay between that does wrong what it
+ * is told to (relay.c).
  *
  *     Transmission t = transmit_new("rtmp");
  *     transmit_start(&t, 2, film, true);
@@ -6,8 +7,8 @@
  *     fault_inject(&t, fault_draw(&t, &dice));
  *     transmit_stop(&t);
  *
- * RTSP comes from rtsp_server.c, the others from sender.c; HLS is files that an HTTP server hands out. A test that cannot start
- * what it needs ends. */
+ * RTSP comes from rtsp_server.c, the others from sender.c; HLS is files that an HTTP server hands
+ * out. A test that cannot start what it needs ends. */
 #ifndef LATHE_TESTS_TRANSMIT_H
 #define LATHE_TESTS_TRANSMIT_H
 
@@ -24,12 +25,13 @@ typedef struct Transmission {
     Child sender, relay, server; /* pid 0: there is none */
 } Transmission;
 
-/* rtsp, rtsp_middle (every connection begins in the middle of a group of pictures), rtmp, srt, udp, hls. False: no such one. */
+/* rtsp, rtsp_middle (every connection begins in the middle of a group of pictures), rtmp, srt, udp,
+ * hls. False: no such one. */
 bool transmit_new(const char *name, Transmission *out);
 extern const char *const transmit_names; /* "rtsp|rtsp_middle|.." */
-/* film: what is sent, over and over; further ones (two in all where there are `faults`) are what the sender's `change` goes to.
- * faults: RTSP's server makes some of its own, in every connection; other transports when they are told to. Readers of UDP and HLS find the
- * film under way. */
+/* film: what is sent, over and over; further ones (two in all where there are `faults`) are what
+ * the sender's `change` goes to. faults: RTSP's server makes some of its own, in every connection;
+ * other transports when they are told to. Readers of UDP and HLS find the film under way. */
 void transmit_start(Transmission *t, int nfilm, const char *const *film, bool faults);
 void transmit_stop(Transmission *t);
 

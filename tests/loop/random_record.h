@@ -48,17 +48,18 @@ static const RecordGroup record_groups[] = {
              "reduce acc (o: 5, h: 7, v: 5; c: 3, r: 3, s: 3) init 0 "
              "update fma(p[c, h + r, v + s], w[o, c, r, s], state0) combine state0 + state2_0\n"
              "map y (o: 5, h: 7, v: 5) = acc[o, h, v]*2\n"},
-    {"free_conv", "sym H 1 2147483647\nsym W 1 2147483647\n"
-                  "input x f32 [2, H, W]\n"
-                  "const w f32 [5, 2, 3, 3]\n"
-                  "temp p f32 [2, H + 2, W + 2]\n"
-                  "temp acc f32 [5, H, W]\n"
-                  "output y f32 [5, H, W]\n"
-                  "map p (c: 2, h: H + 2, v: W + 2) = select(1 <= h & h < H + 1 & 1 <= v & v < W + 1"
-                  ", x[c, min(max(h - 1, 0), H - 1), min(max(v - 1, 0), W - 1)], 0)\n"
-                  "reduce acc (o: 5, h: H, v: W; c: 2, r: 3, s: 3) init 0 "
-                  "update fma(p[c, h + r, v + s], w[o, c, r, s], state0) combine state0 + state2_0\n"
-                  "map y (o: 5, h: H, v: W) = acc[o, h, v]*2\n"},
+    {"free_conv",
+     "sym H 1 2147483647\nsym W 1 2147483647\n"
+     "input x f32 [2, H, W]\n"
+     "const w f32 [5, 2, 3, 3]\n"
+     "temp p f32 [2, H + 2, W + 2]\n"
+     "temp acc f32 [5, H, W]\n"
+     "output y f32 [5, H, W]\n"
+     "map p (c: 2, h: H + 2, v: W + 2) = select(1 <= h & h < H + 1 & 1 <= v & v < W + 1"
+     ", x[c, min(max(h - 1, 0), H - 1), min(max(v - 1, 0), W - 1)], 0)\n"
+     "reduce acc (o: 5, h: H, v: W; c: 2, r: 3, s: 3) init 0 "
+     "update fma(p[c, h + r, v + s], w[o, c, r, s], state0) combine state0 + state2_0\n"
+     "map y (o: 5, h: H, v: W) = acc[o, h, v]*2\n"},
     {"window", "input x f32 [3, 23]\n"
                "temp d f32 [3, 23]\n"
                "output y f32 [3, 11]\n"
@@ -152,17 +153,18 @@ static const RecordGroup record_groups[] = {
              "tanh(gates[t, 0, j] + x[t, j])\n"
              "scan h (t: T, j: 5) along t = tanh(c[t, j])*tanh(gates[t, 1, j])\n"
              "map y (t: T, j: 5) = h[t, j]*2\n"},
-    {"cells", "sym T 1 500\n"
-              "input x f32 [2, T, 3]\n"
-              "const r f32 [2, 3, 3]\n"
-              "temp g f32 [T, 2, 3]\n"
-              "temp h f32 [T, 2, 3]\n"
-              "output y f32 [T, 2, 3]\n"
-              "reduce g (t: T, d: 2, j: 3; k: 3) init select(d == 0, x[0, t, j], x[1, T - 1 - t, j]) "
-              "update fma(select(t == 0, 0.25, h[max(t - 1, 0), d, k]), r[d, j, k], state0) "
-              "combine state0 + state2_0\n"
-              "scan h (t: T, d: 2, j: 3) along t = tanh(g[t, d, j])\n"
-              "map y (t: T, d: 2, j: 3) = h[t, d, j]*2\n"},
+    {"cells",
+     "sym T 1 500\n"
+     "input x f32 [2, T, 3]\n"
+     "const r f32 [2, 3, 3]\n"
+     "temp g f32 [T, 2, 3]\n"
+     "temp h f32 [T, 2, 3]\n"
+     "output y f32 [T, 2, 3]\n"
+     "reduce g (t: T, d: 2, j: 3; k: 3) init select(d == 0, x[0, t, j], x[1, T - 1 - t, j]) "
+     "update fma(select(t == 0, 0.25, h[max(t - 1, 0), d, k]), r[d, j, k], state0) "
+     "combine state0 + state2_0\n"
+     "scan h (t: T, d: 2, j: 3) along t = tanh(g[t, d, j])\n"
+     "map y (t: T, d: 2, j: 3) = h[t, d, j]*2\n"},
     {"scatter", "sym E 1 500\n"
                 "input x f32 [7, 3]\n"
                 "input u f32 [E, 3]\n"
@@ -352,7 +354,8 @@ static inline void draw_tiles(const Stages *s, const Stage *st, StageSchedule *s
             tile->factor[k] = 1 + (int32_t)below(seed, k ? 3 : 4);
         if (tile->n)
             tile->tail = (TailMode)below(seed, TAIL_MODES);
-        for (int32_t size = tile->factor[0] - 1; tile->n == 1 && tile->tail == TAIL_SHIFT && size > 0; size--)
+        for (int32_t size = tile->factor[0] - 1;
+             tile->n == 1 && tile->tail == TAIL_SHIFT && size > 0; size--)
             if (*seed >> (32 + size) & 1) /* the draws that follow stay as they were */
                 tile->other[tile->nother++] = size;
         if (a < st->naxes && layout_block(layout, a) > 1 && below(seed, 4)) /* or pad is rare */
@@ -374,7 +377,8 @@ static inline void draw_parallel(const Stage *st, StageSchedule *ss, uint64_t *s
 }
 
 /* A constant, if any, and a loop of the stage that this one is computed at. */
-static inline void draw_ahead(const Stages *s, const Stage *st, const Stage *target, StageSchedule *ss, uint64_t *seed)
+static inline void draw_ahead(const Stages *s, const Stage *st, const Stage *target,
+                              StageSchedule *ss, uint64_t *seed)
 {
     for (int t = 0; t < s->tensor.len; t++)
         if (s->tensor.at[t].role == TENSOR_CONST && stage_loads(s, st, t) && below(seed, 2))
@@ -425,8 +429,8 @@ static inline void draw_stage(Context *ctx, const Stages *s, Schedule *sc, int i
     }
 }
 
-/* Scans that earlier stages read, and these stages, run in the steps of the last of them: other records are not
- * legal, so those that might be are drawn more often. */
+/* Scans that earlier stages read, and these stages, run in the steps of the last of them: other
+ * records are not legal, so those that might be are drawn more often. */
 static inline void draw_cycle(const Stages *s, Schedule *sc, Context *ctx, uint64_t *seed)
 {
     int first = s->stage.len, last = -1;
@@ -480,7 +484,9 @@ static inline void draw_cycle(const Stages *s, Schedule *sc, Context *ctx, uint6
         ss->at_stage = s->tensor.at[top->result[0]].name;
         ss->at_loop = ts->order[below(seed, (uint32_t)ts->norder)];
         const bool whole = below(seed, 8) < (kept == 0 ? 4 : kept == 1 ? 7 : 1);
-        ss->scope = st->form == STAGE_SCAN || whole ? SCOPE_ARG : below(seed, 2) ? SCOPE_REG : SCOPE_SCRATCH;
+        ss->scope = st->form == STAGE_SCAN || whole ? SCOPE_ARG
+                    : below(seed, 2)                ? SCOPE_REG
+                                                    : SCOPE_SCRATCH;
         if (ss->scope == SCOPE_ARG && (st->form != STAGE_SCAN || below(seed, 2)))
             ss->at_loop = (LoopRef){0};
         if (ss->scope == SCOPE_ARG && ts->nsteps && ss->at_loop.axis == 0 && below(seed, 2))
@@ -516,8 +522,10 @@ static inline void record_count(Record *r)
         r->in_steps |= ss && ss->nsteps;
         r->ahead |= ss && ss->ahead;
         r->in_result |= ss && ss->in_result;
-        const StageSchedule *at = ss && ss->at_stage ? schedule_find(r->schedule, ss->at_stage) : NULL;
-        r->step_phases |= at && at->nsteps && ss->scope == SCOPE_ARG && ss->at_loop.axis == at->order[at->nsteps - 1].axis;
+        const StageSchedule *at =
+            ss && ss->at_stage ? schedule_find(r->schedule, ss->at_stage) : NULL;
+        r->step_phases |= at && at->nsteps && ss->scope == SCOPE_ARG &&
+                          ss->at_loop.axis == at->order[at->nsteps - 1].axis;
         for (int a = 0; ss && a < st->naxes + st->nreduce; a++) {
             int64_t tile = 1, extent;
             for (int k = 0; k < ss->tile[a].n; k++)
@@ -569,7 +577,8 @@ typedef struct RecordRun { /* arguments of the loops at one binding */
     size_t *bytes;
 } RecordRun;
 
-/* The layout that a buffer has for the tensor as the group gives it: fused dims do not show in memory. */
+/* The layout that a buffer has for the tensor as the group gives it: fused dims do not show in
+ * memory. */
 static inline const Layout *record_layout(const RecordCase *c, int tensor, const LoopBuffer *b)
 {
     const StageTensor *given = &c->stages->tensor.at[tensor];

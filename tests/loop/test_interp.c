@@ -1,7 +1,8 @@
 /* The loop interpreter in both forms, what it refuses, and the text and verifier of loops. */
 #include "../codegen/kernels.h"
 
-/* y (4,6) = transpose of x (6,4) * 2, structured; y has layout 0 1 1:4: its rows are padded to 8. */
+/* y (4,6) = transpose of x (6,4) * 2, structured; y has layout 0 1 1:4: its rows are padded to
+ * 8. */
 static Kernel transpose(Context *ctx)
 {
     Kernel k = kernel_new(ctx, "transpose", "i", 4);

@@ -147,21 +147,22 @@ static void layout_job(Context *ctx, void *arg)
 static void softmax_job(Context *ctx, void *arg)
 {
     (void)arg;
-    Stages *const s = read(ctx, "input x f32 [3, 40]\n"
-                                "temp m f32 [3]\n"
-                                "temp z f32 [3]\n"
-                                "temp h f16 [3, 40]\n"
-                                "output y f32 [3, 40]\n"
-                                "output q u8 [3, 40]\n"
-                                "output best f32 [3]\n"
-                                "output at i64 [3]\n"
-                                "reduce m (i: 3; k: 40) init -inf update max(state0, x[i, k])\n"
-                                "reduce z (i: 3; k: 40) init 0 update state0 + exp(x[i, k] - m[i])\n"
-                                "map h (i: 3, j: 40) = exp(x[i, j] - m[i])/z[i]\n"
-                                "map y (i: 3, j: 40) = h[i, j]*3\n"
-                                "map q (i: 3, j: 40) = u8(round(y[i, j]*100))\n"
-                                "reduce best, at (i: 3; k: 40) init -inf, 0 update"
-                                " max(state0, x[i, k]), select(state0 < x[i, k], k, state1)\n");
+    Stages *const s =
+        read(ctx, "input x f32 [3, 40]\n"
+                  "temp m f32 [3]\n"
+                  "temp z f32 [3]\n"
+                  "temp h f16 [3, 40]\n"
+                  "output y f32 [3, 40]\n"
+                  "output q u8 [3, 40]\n"
+                  "output best f32 [3]\n"
+                  "output at i64 [3]\n"
+                  "reduce m (i: 3; k: 40) init -inf update max(state0, x[i, k])\n"
+                  "reduce z (i: 3; k: 40) init 0 update state0 + exp(x[i, k] - m[i])\n"
+                  "map h (i: 3, j: 40) = exp(x[i, j] - m[i])/z[i]\n"
+                  "map y (i: 3, j: 40) = h[i, j]*3\n"
+                  "map q (i: 3, j: 40) = u8(round(y[i, j]*100))\n"
+                  "reduce best, at (i: 3; k: 40) init -inf, 0 update"
+                  " max(state0, x[i, k]), select(state0 < x[i, k], k, state1)\n");
     Tensor **const t = tensors_for(s, NULL);
     oracle_run(s, NULL, t);
     for (int i = 0; i < 3; i++) {
@@ -282,25 +283,26 @@ static void scatter_job(Context *ctx, void *arg)
 static void symbolic_job(Context *ctx, void *arg)
 {
     (void)arg;
-    Stages *const s = read(ctx, "sym N 1 512\n"
-                                "sym M 1 512\n"
-                                "input shape i64 [4]\n"
-                                "input data f32 [N]\n"
-                                "input which i32 [2]\n"
-                                "temp tail i64 [3]\n"
-                                "output cat i64 [5]\n"
-                                "output count i64 []\n"
-                                "output run i64 [4]\n"
-                                "output put i64 [4]\n"
-                                "output bad f32 [1]\n"
-                                "map tail (i: 3) = shape[i + 1]\n"
-                                "map cat (i: 5) = select(i < 3, tail[i], shape[i64(which[i - 3])])\n"
-                                "reduce count (; k: 4) where 0 < k init 1 update state0*shape[k]\n"
-                                "scan run (t: 4) along t = select(t == 0, 0, run[max(t - 1, 0)]) +"
-                                " shape[t]\n"
-                                "scatter put (i: 2; p: 4) init shape[p] at [i64(which[i])]"
-                                " update state0 + 100\n"
-                                "map bad (i: 1) = data[i]\n");
+    Stages *const s =
+        read(ctx, "sym N 1 512\n"
+                  "sym M 1 512\n"
+                  "input shape i64 [4]\n"
+                  "input data f32 [N]\n"
+                  "input which i32 [2]\n"
+                  "temp tail i64 [3]\n"
+                  "output cat i64 [5]\n"
+                  "output count i64 []\n"
+                  "output run i64 [4]\n"
+                  "output put i64 [4]\n"
+                  "output bad f32 [1]\n"
+                  "map tail (i: 3) = shape[i + 1]\n"
+                  "map cat (i: 5) = select(i < 3, tail[i], shape[i64(which[i - 3])])\n"
+                  "reduce count (; k: 4) where 0 < k init 1 update state0*shape[k]\n"
+                  "scan run (t: 4) along t = select(t == 0, 0, run[max(t - 1, 0)]) +"
+                  " shape[t]\n"
+                  "scatter put (i: 2; p: 4) init shape[p] at [i64(which[i])]"
+                  " update state0 + 100\n"
+                  "map bad (i: 1) = data[i]\n");
     Exprs *const x = s->x;
     const Expr n = x->var.at[symbol(s, "N")].self;
     const Expr m = x->var.at[symbol(s, "M")].self;

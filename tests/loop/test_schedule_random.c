@@ -16,7 +16,9 @@ typedef struct Job {
     Target target;
     uint64_t seed;
     bool legal;
-    int tails[TAIL_MODES], forms[4], fused, split, in_steps, step_phases, open_sizes, ahead, in_result; /* legal records that have them */
+    /* legal records that have them */
+    int tails[TAIL_MODES], forms[4], fused, split, in_steps, step_phases, open_sizes, ahead,
+        in_result;
 } Job;
 
 static void check_loops(Context *ctx, const RecordCase *c, const Record *r, const Lowered *low,
@@ -102,7 +104,8 @@ static void test_all_occur(void **state)
         if (n < 20)
             FAIL_MSG("stage form %d in %d records", k, n);
     }
-    int fused = 0, split = 0, in_steps = 0, step_phases = 0, open_sizes = 0, ahead = 0, in_result = 0;
+    int fused = 0, split = 0, in_steps = 0, step_phases = 0, open_sizes = 0, ahead = 0,
+        in_result = 0;
     for (int g = 0; g < RECORD_GROUPS; g++) {
         fused += job[g].fused;
         split += job[g].split;

@@ -131,17 +131,18 @@ static void builders_job(Context *ctx, void *arg)
     const int w = stage_scatter(s, &u, &base, "w", DT_F32, stages_load(s, z, base.i), target,
                                 stages_load(s, t, u.i), expr_lt(x, u.i[0], expr_int(x, 7)));
     s->tensor.at[w].role = TENSOR_OUTPUT;
-    check_text(s, "sym N 1 100\n"
-                  "input conv_in f32 [N, 5]\n"
-                  "input conv_in_1 f32 []\n"
-                  "temp sum f32 [N]\n"
-                  "temp y f32 [N, 5]\n"
-                  "temp z f32 [N, 5]\n"
-                  "output w f32 [N, 5]\n"
-                  "reduce sum (i: N; r: 5) init 0 update state0 + conv_in[i, r]\n"
-                  "map y (i: N, j: 5) where j < i = conv_in[i, j] - sum[i]\n"
-                  "scan z (i: N, j: 5) along i = z[max(i - 1, 0), j] + y[i, j]\n"
-                  "scatter w (i: N; a: N, b: 5) where i < 7 init z[a, b] at [i, 3] update sum[i]\n");
+    check_text(s,
+               "sym N 1 100\n"
+               "input conv_in f32 [N, 5]\n"
+               "input conv_in_1 f32 []\n"
+               "temp sum f32 [N]\n"
+               "temp y f32 [N, 5]\n"
+               "temp z f32 [N, 5]\n"
+               "output w f32 [N, 5]\n"
+               "reduce sum (i: N; r: 5) init 0 update state0 + conv_in[i, r]\n"
+               "map y (i: N, j: 5) where j < i = conv_in[i, j] - sum[i]\n"
+               "scan z (i: N, j: 5) along i = z[max(i - 1, 0), j] + y[i, j]\n"
+               "scatter w (i: N; a: N, b: 5) where i < 7 init z[a, b] at [i, 3] update sum[i]\n");
 }
 
 static void test_builders(void **state)

@@ -1,5 +1,5 @@
-/* Vector math through code generation: error in units of the last place over all exponents and signs
- * against libm in a wider type, special values, and the interpreter bit for bit.
+/* Vector math through code generation: error in units of the last place over all exponents and
+ * signs against libm in a wider type, special values, and the interpreter bit for bit.
  *
  * LATHE_TEST_VERBOSE=1 prints the largest error of each function and where it is. */
 #include "../codegen/kernels.h"
@@ -34,9 +34,44 @@ static const Function functions[] = {
 enum { FUNCTIONS = sizeof functions / sizeof functions[0], SAMPLES = 1 << 16 };
 
 static const double specials[] = {
-    0.0, -0.0, 1, -1, 0.5, -0.5, 2, -2, 3, -3, INFINITY, -INFINITY, NAN, 1e-45, -1e-45, 1e-40, 0x1p-126,
-    0x1.fffffep127, -0x1.fffffep127, 88.72, 88.73, -87.3, -103.9, -104.1, 89, 709.7, 709.79, -745, -746,
-    710.4, 711, 8.9, 9.1, 20, 1e-10, 100000, 1e15, 1.1e15,
+    0.0,
+    -0.0,
+    1,
+    -1,
+    0.5,
+    -0.5,
+    2,
+    -2,
+    3,
+    -3,
+    INFINITY,
+    -INFINITY,
+    NAN,
+    1e-45,
+    -1e-45,
+    1e-40,
+    0x1p-126,
+    0x1.fffffep127,
+    -0x1.fffffep127,
+    88.72,
+    88.73,
+    -87.3,
+    -103.9,
+    -104.1,
+    89,
+    709.7,
+    709.79,
+    -745,
+    -746,
+    710.4,
+    711,
+    8.9,
+    9.1,
+    20,
+    1e-10,
+    100000,
+    1e15,
+    1.1e15,
 };
 enum { SPECIALS = sizeof specials / sizeof specials[0] };
 
@@ -148,18 +183,37 @@ static void accuracy(Context *ctx, void *arg)
     }
 }
 
-/* The arguments beyond 2^50 that come nearest to a multiple of pi/2 (by continued fractions, f32 first)
- * and other hard ones; neighbours of multiples of pi/2 up to 2^60; each exponent with random digits;
- * small ones in between, so that vectors are mixed. Each with both signs; returns how many. */
+/* The arguments beyond 2^50 that come nearest to a multiple of pi/2 (by continued fractions, f32
+ * first) and other hard ones; neighbours of multiples of pi/2 up to 2^60; each exponent with random
+ * digits; small ones in between, so that vectors are mixed. Each with both signs; returns how
+ * many. */
 static int circular_samples(DType t, void *out, int n)
 {
     static const double hard[] = {
-        0x1.f37c8ap+95,          0x1.f37c8ap+96,          0x1.32ede2p+85,         0x1.13093p+76,
-        0x1.6ac5b262ca1ffp+849,  0x1.6ac5b262ca1ffp+850,  0x1.504cac51f1eafp+131, 0x1.e009c53148be1p+991,
-        0x1.4c96c11134d36p+577,  0x1.cfe482285f8edp+860,  0x1.47d0fep34,          0x1.921fb6p+0,
-        0x1.fffffffffffffp49,    0x1.fffffep49,           0x1p50,                 0x1p63,
-        0x1.fffffffffffffp1023,  0x1.fffffep127,          0x1p1023,               0x1p127,
-        0x1p-1074,               0x1p-149,                1e-310,                 0.0,
+        0x1.f37c8ap+95,
+        0x1.f37c8ap+96,
+        0x1.32ede2p+85,
+        0x1.13093p+76,
+        0x1.6ac5b262ca1ffp+849,
+        0x1.6ac5b262ca1ffp+850,
+        0x1.504cac51f1eafp+131,
+        0x1.e009c53148be1p+991,
+        0x1.4c96c11134d36p+577,
+        0x1.cfe482285f8edp+860,
+        0x1.47d0fep34,
+        0x1.921fb6p+0,
+        0x1.fffffffffffffp49,
+        0x1.fffffep49,
+        0x1p50,
+        0x1p63,
+        0x1.fffffffffffffp1023,
+        0x1.fffffep127,
+        0x1p1023,
+        0x1p127,
+        0x1p-1074,
+        0x1p-149,
+        1e-310,
+        0.0,
     };
     enum { HARD = sizeof hard / sizeof hard[0] };
     const int top = t == DT_F32 ? 127 : 1023;

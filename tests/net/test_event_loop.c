@@ -1,4 +1,5 @@
-/* The event loop: timers in order, posts from threads, sockets that are forgotten while they are told. */
+/* The event loop: timers in order, posts from threads, sockets that are forgotten while they are
+ * told. */
 #include "check.h"
 
 #include <pthread.h>
@@ -36,7 +37,8 @@ static void test_timers(void **state)
     int order[N], n = 0;
     const int64_t now = event_loop_now(l);
     for (int i = 0; i < N; i++) {
-        tick[i] = (Tick){.timer.fire = on_tick, .loop = l, .order = order, .n = &n, .number = i, .last = N - 10};
+        tick[i] = (Tick){
+            .timer.fire = on_tick, .loop = l, .order = order, .n = &n, .number = i, .last = N - 10};
         event_loop_timer(l, &tick[i].timer, now + 1000000 + i);
     }
     for (int i = 0; i < N; i++) /* 0, 37, 24, 11, .. : another order, and another time */
@@ -123,7 +125,8 @@ static void test_forgotten_socket_is_silent(void **state)
     int a[2], b[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, a), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, b), 0);
-    Pair first = {.socket = {a[0], on_pair, false}, .loop = l}, second = {.socket = {b[0], on_pair, false}, .loop = l};
+    Pair first = {.socket = {a[0], on_pair, false}, .loop = l},
+         second = {.socket = {b[0], on_pair, false}, .loop = l};
     first.other = &second;
     second.other = &first;
     assert_int_equal(event_loop_socket(l, &first.socket, LOOP_READ, &e), 0);
@@ -140,7 +143,9 @@ static void test_forgotten_socket_is_silent(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_timers), cmocka_unit_test(test_posts), cmocka_unit_test(test_forgotten_socket_is_silent),
+        cmocka_unit_test(test_timers),
+        cmocka_unit_test(test_posts),
+        cmocka_unit_test(test_forgotten_socket_is_silent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

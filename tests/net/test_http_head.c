@@ -71,11 +71,12 @@ static void test_headers(void **state)
         {"Host: a\r\nConnection: x, close\r\n", 0, 0, false},
         {"Host:a\r\nContent-Length:  12 \r\n", 0, 12, true},
         {"hOST: a\r\ntransfer-ENCODING: Chunked\r\n", 0, -1, true},
-        {"", 400, 0, 0},                                                      /* no Host */
+        {"", 400, 0, 0}, /* no Host */
         {"Host: a\r\nHost: b\r\n", 400, 0, 0},
         {"Host : a\r\n", 400, 0, 0},
         {"Host: a\r\n folded\r\n", 400, 0, 0},
-        {"Host: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n", 400, 0, 0}, /* request smuggling */
+        {"Host: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n", 400, 0,
+         0}, /* request smuggling */
         {"Host: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n", 400, 0, 0},
         {"Host: a\r\nContent-Length: +1\r\n", 400, 0, 0},
         {"Host: a\r\nContent-Length: 1, 1\r\n", 400, 0, 0},
@@ -84,13 +85,14 @@ static void test_headers(void **state)
         {"Host: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", 501, 0, 0},
         {"Host: a\r\nX: \x01\r\n", 400, 0, 0},
         {"Host: a\r\nX\r\n", 400, 0, 0},
-        {"Host: a\r\nX: 1\nY: 2\r\n", 400, 0, 0},                             /* LF alone */
+        {"Host: a\r\nX: 1\nY: 2\r\n", 400, 0, 0}, /* LF alone */
         {"Host: a\r\nExpect: more\r\n", 417, 0, 0},
     };
     for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
         Arena *const a = arena_new();
         HttpHead h;
-        if (parse(a, arena_printf(a, "POST /x HTTP/1.1\r\n%s\r\n", row[i].lines), &h) != row[i].status)
+        if (parse(a, arena_printf(a, "POST /x HTTP/1.1\r\n%s\r\n", row[i].lines), &h) !=
+            row[i].status)
             FAIL_MSG("case %zu: not %d", i, row[i].status);
         if (row[i].status == 0) {
             assert_int_equal(h.length, row[i].length);
@@ -121,7 +123,9 @@ static void test_query(void **state)
     (void)state;
     Arena *const a = arena_new();
     HttpHead h;
-    assert_int_equal(parse(a, "GET /s?q=a+%2bb%26c&n=3&flag&bad=%g1&e= HTTP/1.1\r\nHost: a\r\n\r\n", &h), 0);
+    assert_int_equal(parse(a, "GET /s?q=a+%2bb%26c&n=3&flag&bad=%g1&e= HTTP/1.1\r\nHost: a\r\n\r\n",
+                           &h),
+                     0);
     assert_string_equal(http_query(a, &h, "q"), "a +b&c");
     assert_string_equal(http_query(a, &h, "n"), "3");
     assert_string_equal(http_query(a, &h, "flag"), "");
@@ -158,8 +162,11 @@ static const char *unchunk(Arena *a, const char *text, size_t piece, size_t *use
 static void test_chunks(void **state)
 {
     (void)state;
-    static const char *const good = "5\r\nhello\r\n6;ext=\"x\"\r\n world\r\nA\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n";
-    static const char *const bad[] = {"\r\n", "g\r\n", "5\nhello", "5\r\nhelloX", "fffffffff\r\n", "5\r\nhello\r\n0\r\n\rX", "-1\r\n", "0\r\n\n"};
+    static const char *const good =
+        "5\r\nhello\r\n6;ext=\"x\"\r\n world\r\nA\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n";
+    static const char *const bad[] = {"\r\n",        "g\r\n",         "5\nhello",
+                                      "5\r\nhelloX", "fffffffff\r\n", "5\r\nhello\r\n0\r\n\rX",
+                                      "-1\r\n",      "0\r\n\n"};
     Arena *const a = arena_new();
     for (size_t piece = 1; piece < 70; piece++) {
         size_t used;
@@ -175,8 +182,9 @@ static void test_chunks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_targets), cmocka_unit_test(test_headers), cmocka_unit_test(test_many_headers),
-        cmocka_unit_test(test_query),   cmocka_unit_test(test_chunks),
+        cmocka_unit_test(test_targets),      cmocka_unit_test(test_headers),
+        cmocka_unit_test(test_many_headers), cmocka_unit_test(test_query),
+        cmocka_unit_test(test_chunks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

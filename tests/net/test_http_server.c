@@ -107,7 +107,8 @@ static HttpCounts close_site(Site *s)
 static int dial_from(const Site *s, in_addr_t from)
 {
     const struct sockaddr_in me = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(from)};
-    const struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)http_port(s->server)),
+    const struct sockaddr_in at = {.sin_family = AF_INET,
+                                   .sin_port = htons((uint16_t)http_port(s->server)),
                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     const struct timeval limit = {5, 0};
@@ -161,13 +162,21 @@ static void test_replies(void **state)
     (void)state;
     Site s;
     open_site(&s, (HttpOptions){0});
-    expect(&s, "GET /nothing HTTP/1.1\r\n" END, "404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 30\r\n");
+    expect(&s, "GET /nothing HTTP/1.1\r\n" END,
+           "404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 30\r\n");
     expect(&s, "GET /nothing HTTP/1.1\r\n" END, "\r\n\r\n{\"error\": \"no \\\"such\\\" page\"}\n");
-    expect(&s, "POST /echo HTTP/1.1\r\nContent-Length: 5\r\n" END "hello", "X-Method: POST\r\nConnection: close\r\n\r\nhello");
-    expect(&s, "POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" END "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", "\r\n\r\nabcde");
-    expect(&s, "POST /echo HTTP/1.1\r\nContent-Length: 2\r\nExpect: 100-continue\r\n" END "hi", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK");
+    expect(&s, "POST /echo HTTP/1.1\r\nContent-Length: 5\r\n" END "hello",
+           "X-Method: POST\r\nConnection: close\r\n\r\nhello");
+    expect(&s,
+           "POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" END
+           "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
+           "\r\n\r\nabcde");
+    expect(&s, "POST /echo HTTP/1.1\r\nContent-Length: 2\r\nExpect: 100-continue\r\n" END "hi",
+           "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK");
     expect(&s, "GET /later HTTP/1.1\r\n" END, "\r\n\r\nlate\n");
-    expect(&s, "GET /stream HTTP/1.1\r\n" END, "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n4\r\none \r\n3\r\ntwo\r\n0\r\n\r\n");
+    expect(&s, "GET /stream HTTP/1.1\r\n" END,
+           "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n4\r\none "
+           "\r\n3\r\ntwo\r\n0\r\n\r\n");
     expect(&s, "GET /stream HTTP/1.0\r\n\r\n", "\r\nConnection: close\r\n\r\none two");
     close_site(&s);
     assert_int_equal(s.ended, 8);
@@ -178,15 +187,20 @@ static void test_files_and_ranges(void **state)
     (void)state;
     Site s;
     open_site(&s, (HttpOptions){0});
-    expect(&s, "GET /file HTTP/1.1\r\n" END, "Content-Length: 10\r\nAccept-Ranges: bytes\r\nConnection: close\r\n\r\n0123456789");
-    expect(&s, "GET /file HTTP/1.1\r\nRange: bytes=2-4\r\n" END, "206 Partial Content\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n");
-    expect(&s, "GET /file HTTP/1.1\r\nRange: bytes=2-4\r\n" END, "Content-Range: bytes 2-4/10\r\nConnection: close\r\n\r\n234");
-    expect(&s, "GET /file HTTP/1.1\r\nRange: bytes=7-\r\n" END, "Content-Range: bytes 7-9/10\r\nConnection: close\r\n\r\n789");
+    expect(&s, "GET /file HTTP/1.1\r\n" END,
+           "Content-Length: 10\r\nAccept-Ranges: bytes\r\nConnection: close\r\n\r\n0123456789");
+    expect(&s, "GET /file HTTP/1.1\r\nRange: bytes=2-4\r\n" END,
+           "206 Partial Content\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n");
+    expect(&s, "GET /file HTTP/1.1\r\nRange: bytes=2-4\r\n" END,
+           "Content-Range: bytes 2-4/10\r\nConnection: close\r\n\r\n234");
+    expect(&s, "GET /file HTTP/1.1\r\nRange: bytes=7-\r\n" END,
+           "Content-Range: bytes 7-9/10\r\nConnection: close\r\n\r\n789");
     expect(&s, "GET /file HTTP/1.1\r\nRange: bytes=7-99\r\n" END, "\r\n\r\n789");
     expect(&s, "GET /file HTTP/1.1\r\nRange: bytes=-2\r\n" END, "\r\n\r\n89");
     expect(&s, "GET /file HTTP/1.1\r\nRange: bytes=10-\r\n" END, "416 Range Not Satisfiable");
     expect(&s, "GET /file HTTP/1.1\r\nRange: bytes=-0\r\n" END, "416 Range Not Satisfiable");
-    expect(&s, "GET /file HTTP/1.1\r\nRange: bytes=5-2\r\n" END, "200 OK"); /* not understood: as if it were not there */
+    /* not understood: as if it were not there */
+    expect(&s, "GET /file HTTP/1.1\r\nRange: bytes=5-2\r\n" END, "200 OK");
     expect(&s, "GET /file HTTP/1.1\r\nRange: lines=1-2\r\n" END, "200 OK");
     expect(&s, "GET /file HTTP/1.1\r\nRange: bytes=0-1,3-4\r\n" END, "200 OK");
     expect(&s, "GET /none HTTP/1.1\r\n" END, "404 Not Found");
@@ -206,12 +220,15 @@ static void test_pipeline_and_pieces(void **state)
     open_site(&s, (HttpOptions){0});
     Arena *const a = arena_new();
     const int fd = dial(&s);
-    say(fd, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nonePOST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\ntwo"
+    say(fd, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nonePOST /echo "
+            "HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\ntwo"
             "GET /later HTTP/1.1\r\nHost: a\r\n\r\nGET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
     const char *const got = hear(a, fd, "two\r\n0\r\n\r\n");
-    const char *const one = strstr(got, "\r\n\r\none"), *const two = strstr(got, "\r\n\r\ntwo"), *const late = strstr(got, "late\n");
+    const char *const one = strstr(got, "\r\n\r\none"), *const two = strstr(got, "\r\n\r\ntwo"),
+                      *const late = strstr(got, "late\n");
     assert_true(one && two && late && one < two && two < late);
-    static const char *const slow = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nslow\r\n0\r\n\r\n";
+    static const char *const slow = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
+                                    "chunked\r\n\r\n4\r\nslow\r\n0\r\n\r\n";
     for (size_t i = 0; slow[i] != '\0'; i++) /* the same connection goes on */
         assert_int_equal(send(fd, slow + i, 1, MSG_NOSIGNAL), 1);
     assert_non_null(strstr(hear(a, fd, "slow"), "200 OK"));
@@ -228,7 +245,8 @@ static void test_bounds(void **state)
     open_site(&s, (HttpOptions){.max_body = 10});
     Arena *const a = arena_new();
     expect(&s, "POST /echo HTTP/1.1\r\nContent-Length: 11\r\n" END, "413 Content Too Large");
-    expect(&s, "POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" END "b\r\n01234567890\r\n", "413 Content Too Large");
+    expect(&s, "POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" END "b\r\n01234567890\r\n",
+           "413 Content Too Large");
     expect(&s, "POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" END "x", "400 Bad Request");
     expect(&s, "GET / HTTP/1.1\r\n\r\n", "400 Bad Request");
     Str long_head = str_new(a);
@@ -304,7 +322,8 @@ static void test_too_many_connections(void **state)
     const int eighth = dial(&s); /* all stream: the oldest goes */
     served(a, eighth);
     assert_string_equal(hear(a, stream, NULL), "");
-    close(stream), close(idle), close(slow), close(fourth), close(fifth), close(sixth), close(seventh), close(eighth);
+    close(stream), close(idle), close(slow), close(fourth), close(fifth), close(sixth),
+        close(seventh), close(eighth);
     arena_free(a);
     assert_int_equal(close_site(&s).evicted, 5);
 }
@@ -356,7 +375,8 @@ static void test_gone_and_floods(void **state)
     open_site(&s, (HttpOptions){.max_pending = 100000});
     for (int i = 0; i < 20; i++) { /* asks, and is gone */
         const int fd = dial(&s);
-        say(fd, i % 2 ? "GET /flood HTTP/1.1\r\nHost: a\r\n\r\n" : "GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
+        say(fd, i % 2 ? "GET /flood HTTP/1.1\r\nHost: a\r\n\r\n"
+                      : "GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
         const struct linger hard = {1, 0};
         setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
         close(fd);
@@ -371,12 +391,20 @@ static void test_names(void **state)
     Site s;
     const char *const name[] = {"watch.example"};
     open_site(&s, (HttpOptions){.check_host = true, .nname = 1, .name = name});
-    static const char *const good[] = {"localhost", "localhost:80", "127.0.0.1:8080", "[::1]:80", "Watch.example"};
-    static const char *const bad[] = {"evil.example", "localhost.evil.example", "watch.example.org", "[::1", ""};
+    static const char *const good[] = {"localhost", "localhost:80", "127.0.0.1:8080", "[::1]:80",
+                                       "Watch.example"};
+    static const char *const bad[] = {"evil.example", "localhost.evil.example", "watch.example.org",
+                                      "[::1", ""};
     Arena *const a = arena_new();
     for (size_t i = 0; i < 5; i++) {
-        expect(&s, arena_printf(a, "GET /file HTTP/1.1\r\nConnection: close\r\nHost: %s\r\n\r\n", good[i]), "200 OK");
-        expect(&s, arena_printf(a, "GET /file HTTP/1.1\r\nConnection: close\r\nHost: %s\r\n\r\n", bad[i]), "421 Misdirected");
+        expect(&s,
+               arena_printf(a, "GET /file HTTP/1.1\r\nConnection: close\r\nHost: %s\r\n\r\n",
+                            good[i]),
+               "200 OK");
+        expect(&s,
+               arena_printf(a, "GET /file HTTP/1.1\r\nConnection: close\r\nHost: %s\r\n\r\n",
+                            bad[i]),
+               "421 Misdirected");
     }
     arena_free(a);
     close_site(&s);
@@ -389,8 +417,10 @@ static void test_addresses(void **state)
     Error e;
     HttpServer *other;
     open_site(&s, (HttpOptions){0});
-    assert_int_equal(http_listen(s.loop, &(HttpOptions){.port = http_port(s.server)}, &other, &e), ERR_IO);
-    assert_int_equal(http_listen(s.loop, &(HttpOptions){.host = "nowhere"}, &other, &e), ERR_INVALID);
+    assert_int_equal(http_listen(s.loop, &(HttpOptions){.port = http_port(s.server)}, &other, &e),
+                     ERR_IO);
+    assert_int_equal(http_listen(s.loop, &(HttpOptions){.host = "nowhere"}, &other, &e),
+                     ERR_INVALID);
     assert_int_equal(http_listen(s.loop, &(HttpOptions){.port = 70000}, &other, &e), ERR_INVALID);
     close_site(&s);
 }

@@ -11,10 +11,12 @@ static void test_text(void **state)
     Arena *const a = arena_new();
     Str s = str_new(a);
     metrics_family(&s, "x_total", "counter", "All \\ of\nthem.");
-    metrics_value(&s, "x_total", 2, (MetricLabel[]){{"stream", "a\"b\\c\nd"}, {"kind", "start"}}, 3);
+    metrics_value(&s, "x_total", 2, (MetricLabel[]){{"stream", "a\"b\\c\nd"}, {"kind", "start"}},
+                  3);
     metrics_value(&s, "x_total", 0, NULL, 0.25);
-    assert_string_equal(str_text(&s), "# HELP x_total All \\\\ of\\nthem.\n# TYPE x_total counter\n"
-                                      "x_total{stream=\"a\\\"b\\\\c\\nd\",kind=\"start\"} 3\nx_total 0.25\n");
+    assert_string_equal(str_text(&s),
+                        "# HELP x_total All \\\\ of\\nthem.\n# TYPE x_total counter\n"
+                        "x_total{stream=\"a\\\"b\\\\c\\nd\",kind=\"start\"} 3\nx_total 0.25\n");
     arena_free(a);
 }
 
@@ -30,8 +32,11 @@ static void test_histogram(void **state)
         histogram_add(&h, value[i]);
     Str s = str_new(a);
     metrics_histogram(&s, "t", 1, (MetricLabel[]){{"k", "v"}}, &h);
-    assert_string_equal(str_text(&s), "t_bucket{k=\"v\",le=\"0.1\"} 2\nt_bucket{k=\"v\",le=\"1\"} 3\nt_bucket{k=\"v\",le=\"10\"} 4\n"
-                                      "t_bucket{k=\"v\",le=\"+Inf\"} 5\nt_sum{k=\"v\"} 102.65\nt_count{k=\"v\"} 5\n");
+    assert_string_equal(
+        str_text(&s),
+        "t_bucket{k=\"v\",le=\"0.1\"} 2\nt_bucket{k=\"v\",le=\"1\"} 3\nt_bucket{k=\"v\",le=\"10\"} "
+        "4\n"
+        "t_bucket{k=\"v\",le=\"+Inf\"} 5\nt_sum{k=\"v\"} 102.65\nt_count{k=\"v\"} 5\n");
     assert_int_equal(histogram_count(&h), 5);
     assert_true(histogram_quantile(&h, 0) == 0);
     assert_true(histogram_quantile(&h, 0.6) == 1);
@@ -53,6 +58,8 @@ static void test_quantiles(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_text), cmocka_unit_test(test_histogram), cmocka_unit_test(test_quantiles)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_text),
+                                       cmocka_unit_test(test_histogram),
+                                       cmocka_unit_test(test_quantiles)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

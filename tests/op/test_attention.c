@@ -1,5 +1,5 @@
-/* Attention, LinearAttention, RotaryEmbedding, SwiGLU and CausalConvWithState against plain loops.
- */
+/* Attention, LinearAttention, RotaryEmbedding, SwiGLU and CausalConvWithState against plain
+ * loops. */
 #include "check.h"
 
 #include <math.h>
@@ -190,7 +190,8 @@ static void test_attention(void **state)
 }
 
 /* One query and two keys, scores 1 and 2, values 10 and 20. */
-static double attend(float second, const float *mask, const uint8_t *seen, double unseen, bool nan_is_zero)
+static double attend(float second, const float *mask, const uint8_t *seen, double unseen,
+                     bool nan_is_zero)
 {
     const float q[1] = {1}, k[2] = {1, second}, v[2] = {10, 20};
     NodeTest n = node_test_new();
@@ -222,9 +223,12 @@ static void test_unseen(void **state)
     const float away[2] = {-2e4f, 0};
     const uint8_t first[2] = {1, 0}, none[2] = {0, 0};
     assert_float_equal(attend(2, NULL, first, -1e4, false), 10, 0);
-    assert_float_equal(attend(2, NULL, none, -1e4, false), 15, 1e-5); /* alike, whatever their scores */
-    assert_float_equal(attend(2, away, first, -1e4, false), 20, 0);   /* -1e4 is more than 1 - 2e4 */
-    assert_true(attend(2, NULL, first, 0, false) == ERR_INVALID);     /* an eighth input is not ONNX's */
+    /* alike, whatever their scores */
+    assert_float_equal(attend(2, NULL, none, -1e4, false), 15, 1e-5);
+    /* -1e4 is more than 1 - 2e4 */
+    assert_float_equal(attend(2, away, first, -1e4, false), 20, 0);
+    /* an eighth input is not ONNX's */
+    assert_true(attend(2, NULL, first, 0, false) == ERR_INVALID);
 }
 
 static void test_nan_is_zero(void **state)

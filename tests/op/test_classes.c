@@ -50,8 +50,9 @@ static void test_classes(void **state)
     assert_int_equal(ncontrol, sizeof control / sizeof *control);
 }
 
-/* The class tells the truth: exactly the ops of class S are defined in stages, exactly those of class
- * K have a routine. Constant is a value, which the importer makes of it; nothing remains to run. */
+/* The class tells the truth: exactly the ops of class S are defined in stages, exactly those of
+ * class K have a routine. Constant is a value, which the importer makes of it; nothing remains to
+ * run. */
 static void test_definitions(void **state)
 {
     (void)state;

@@ -195,7 +195,8 @@ static const struct {
      "y f32[1,N]"},
     {"graph \"t\"\ninput x f32[0,6]\nconst s i64[3] = {0, 3, -1}\ny = reshape(x, s)\noutput y\n",
      "y f32[0,3,2]"},
-    {"graph \"t\"\ninput x f32[0,6]\nconst s i64[2] = {3, -1}\ny = reshape(x, s)\noutput y\n", "y f32[3,0]"},
+    {"graph \"t\"\ninput x f32[0,6]\nconst s i64[2] = {3, -1}\ny = reshape(x, s)\noutput y\n",
+     "y f32[3,0]"},
     {"graph \"t\"\nsym N 1 64\ninput x f32[N,4]\ninput z f32[3,4]\ny = concat(x, z) axis=0\noutput "
      "y\n",
      "y f32[N + 3,4]"},
@@ -217,11 +218,13 @@ static const struct {
     {"graph \"t\"\ninput a f32[2]\nconst i f32[1] = {0.0}\ny = gather(a, i)\noutput y\n",
      "i32 or i64", ERR_INVALID},
     {"graph \"t\"\ninput a i32[2]\ny = exp(a)\noutput y\n", "floating point", ERR_INVALID},
-    {"graph \"t\"\ninput a f32[2,0]\nconst i i64[1] = {0}\ny = gather(a, i) axis=1\noutput y\n", "axis of size 0",
-     ERR_INVALID},
-    {"graph \"t\"\ninput a f32[2,0]\nconst p i64[4] = {0,1,0,1}\ny = pad(a, p) mode=\"edge\"\noutput y\n",
+    {"graph \"t\"\ninput a f32[2,0]\nconst i i64[1] = {0}\ny = gather(a, i) axis=1\noutput y\n",
      "axis of size 0", ERR_INVALID},
-    {"graph \"t\"\ninput a f32[3,0]\nconst s i64[3] = {0,0,-1}\ny = reshape(a, s) allowzero=1\noutput y\n",
+    {"graph \"t\"\ninput a f32[2,0]\nconst p i64[4] = {0,1,0,1}\ny = pad(a, p) "
+     "mode=\"edge\"\noutput y\n",
+     "axis of size 0", ERR_INVALID},
+    {"graph \"t\"\ninput a f32[3,0]\nconst s i64[3] = {0,0,-1}\ny = reshape(a, s) "
+     "allowzero=1\noutput y\n",
      "may be any size", ERR_INVALID},
     {"graph \"t\"\ninput a f32[2]\ny = cast(a) to=8\noutput y\n", "string", ERR_UNSUPPORTED},
 };

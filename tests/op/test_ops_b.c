@@ -390,7 +390,8 @@ static void pool_loops(const Shape *s, PoolKind kind, const Tensor *x, Tensor *y
                 for (int64_t r = 0; r < s->kernel[0]; r++)
                     for (int64_t t = 0; t < s->kernel[1]; t++) {
                         int64_t i, j;
-                        const bool inside = (int)position(s, 0, p, r, &i) & (int)position(s, 1, q, t, &j);
+                        const bool inside =
+                            (int)position(s, 0, p, r, &i) & (int)position(s, 1, q, t, &j);
                         count += inside || (kind == POOL_AVERAGE_PADS && i < s->in[0] + s->pad[2] &&
                                             j < s->in[1] + s->pad[3]);
                         if (!inside)

@@ -1,4 +1,5 @@
-/* Strassen's product: the attribute and its input are checked (what is computed: compile/test_strassen_runs.c). */
+/* Strassen's product: the attribute and its input are checked (what is computed:
+ * compile/test_strassen_runs.c). */
 #include "check.h"
 
 #include "op/op.h"
@@ -14,8 +15,11 @@ static void check_infer(const char *u, const char *line, const char *message)
 {
     Arena *a = arena_new();
     Error e = {0};
-    char *text = arena_printf(a, "graph \"test\"\ninput x f32[2,5,8]\ninput w f32[8,6]\ninput v f32[8]\n"
-                              "input wb f32[2,8,6]\ninput odd f32[8,5]\ninput u %s\ny = %s\noutput y\n", u, line);
+    char *text =
+        arena_printf(a,
+                     "graph \"test\"\ninput x f32[2,5,8]\ninput w f32[8,6]\ninput v f32[8]\n"
+                     "input wb f32[2,8,6]\ninput odd f32[8,5]\ninput u %s\ny = %s\noutput y\n",
+                     u, line);
     const int code = job_run(a, infer_job, text, &e, NULL);
     if (message ? code != ERR_INVALID || !strstr(e.message, message) : code != 0)
         FAIL_MSG("%s, u %s: '%s', not '%s'", line, u, e.message, message ? message : "");

@@ -41,7 +41,8 @@ static void matrices(void **state)
                 filter(&w, g, d, y);
                 for (int k = 0; k < m; k++)
                     if (!(fabs(y[k] - (k + tap == at)) < 1e-12))
-                        FAIL_MSG("F(%d,3), tap %d, element %d: output %d is %.17g", m, tap, at, k, y[k]);
+                        FAIL_MSG("F(%d,3), tap %d, element %d: output %d is %.17g", m, tap, at, k,
+                                 y[k]);
             }
         }
     }
@@ -57,9 +58,12 @@ static void check_infer(const char *u, const char *line, const char *message)
 {
     Arena *a = arena_new();
     Error e = {0};
-    char *text = arena_printf(a, "graph \"test\"\ninput x f32[1,8,9,9]\ninput w f32[5,8,3,3]\ninput b f32[5]\n"
-                              "input w1 f32[5,8,1,1]\ninput wg f32[6,4,3,3]\ninput line f32[1,8,9]\ninput wl f32[5,8,3]\n"
-                              "input u %s\ny = %s\noutput y\n", u, line);
+    char *text = arena_printf(
+        a,
+        "graph \"test\"\ninput x f32[1,8,9,9]\ninput w f32[5,8,3,3]\ninput b f32[5]\n"
+        "input w1 f32[5,8,1,1]\ninput wg f32[6,4,3,3]\ninput line f32[1,8,9]\ninput wl f32[5,8,3]\n"
+        "input u %s\ny = %s\noutput y\n",
+        u, line);
     const int code = job_run(a, infer_job, text, &e, NULL);
     if (message ? code != ERR_INVALID || !strstr(e.message, message) : code != 0)
         FAIL_MSG("%s, u %s: '%s', not '%s'", line, u, e.message, message ? message : "");
@@ -80,8 +84,10 @@ static void inference(void **state)
     check_infer("f32[5,8,6,6]", "conv(x, w, b, u) winograd=4294967300", together);
     check_infer("f32[5,8,4,4]", "conv(x, w, b, u) winograd=4", "transformed weights and tile");
     check_infer("f32[5,8,6,4]", "conv(x, w, b, u) winograd=4", "transformed weights and tile");
-    check_infer("f32[4,8,6,6]", "conv(x, w, b, u) winograd=4", "outputs of the transformed weights");
-    check_infer("f32[5,7,6,6]", "conv(x, w, b, u) winograd=4", "channels of the transformed weights");
+    check_infer("f32[4,8,6,6]", "conv(x, w, b, u) winograd=4",
+                "outputs of the transformed weights");
+    check_infer("f32[5,7,6,6]", "conv(x, w, b, u) winograd=4",
+                "channels of the transformed weights");
     check_infer("f32[5,8,36]", "conv(x, w, b, u) winograd=4", kind);
     check_infer("f16[5,8,6,6]", "conv(x, w, b, u) winograd=4", "differ in type");
     check_infer("f32[5,8,6,6]", "conv(x, w, b, u) winograd=4 strides=[2,2]", kind);

@@ -28,7 +28,8 @@ static void test_text(void **state)
     (void)state;
     Arena *a = arena_new();
     Error e = {0};
-    char text[] = "lathe costs 1\ntarget \"a\"\n5.5 \"one\"\n\ntarget \"b\" # another\n7 \"one\"\n1e9 \"two \\\"2\\\"\"";
+    char text[] = "lathe costs 1\ntarget \"a\"\n5.5 \"one\"\n\ntarget \"b\" # another\n7 "
+                  "\"one\"\n1e9 \"two \\\"2\\\"\"";
     assert_int_equal(job_run(a, table_job, text, &e, NULL), 0);
     arena_free(a);
 }
@@ -52,7 +53,8 @@ static void test_damage(void **state)
         {"lathe costs 1\ntarget \"a\"\n1e999 \"x\"\n", "costs:3:1: a time in nanoseconds"},
         {"lathe costs 1\ntarget \"a\"\n5 x\n", "costs:3:3: the description of a node"},
         {"lathe costs 1\ntarget \"a\"\n5 \"x\" 6\n", "costs:3:7: the line should end here"},
-        {"lathe costs 1\ntarget \"a\"\n5 \"x\"\n6 \"x\"\n", "costs:4:3: this node has a cost already"},
+        {"lathe costs 1\ntarget \"a\"\n5 \"x\"\n6 \"x\"\n",
+         "costs:4:3: this node has a cost already"},
         {"lathe costs 1\ntarget \"a\n", "costs:2:8: a string is not closed"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -154,7 +156,9 @@ static void view_job(Context *ctx, void *arg)
     op_infer_graph(g);
     const NodeId concat = g->block.at[0].node.at[0];
     const NodeFacts f = node_facts(g, concat);
-    const NodeForm form[] = {{IMAGE_PLAIN, IMAGE_PLAIN, 0}, {IMAGE_BLOCKED, IMAGE_BLOCKED, 0}, {IMAGE_BLOCKED, IMAGE_PLAIN, 0}};
+    const NodeForm form[] = {{IMAGE_PLAIN, IMAGE_PLAIN, 0},
+                             {IMAGE_BLOCKED, IMAGE_BLOCKED, 0},
+                             {IMAGE_BLOCKED, IMAGE_PLAIN, 0}};
     double ns[3];
     cost_forms(&costs, g, concat, &f, 3, form, ns);
     assert_true(ns[0] == 0 && ns[1] == 0 && ns[2] > 1000);

@@ -1,10 +1,10 @@
 /* Random small graphs: whatever the early passes do, the results stay.
  *
- * Each graph runs on the reference executor before, and after each pass in order. Graphs come in two
- * kinds. Exact ones have elementwise and moving ops on constants that are powers of two and on inputs
- * with NaN, infinities and both zeros: results must not change by a bit (but for which NaN it is).
- * Others have products, normalisations and any constants: results may be rounded differently, by
- * little against the largest number anywhere in the graph. */
+ * Each graph runs on the reference executor before, and after each pass in order. Graphs come in
+ * two kinds. Exact ones have elementwise and moving ops on constants that are powers of two and on
+ * inputs with NaN, infinities and both zeros: results must not change by a bit (but for which NaN
+ * it is). Others have products, normalisations and any constants: results may be rounded
+ * differently, by little against the largest number anywhere in the graph. */
 #include "check.h"
 
 #include <math.h>
@@ -361,7 +361,9 @@ static ValueId tower_product(Random *r, const Tower *t, ValueId x, int64_t k, in
         return done(r, id);
     }
     const bool own = t->form == 2;
-    const ValueId w = constant(r, own ? 4 : 2, own ? (const int64_t[]){2, 3, k, n} : (const int64_t[]){k, n}, false);
+    const ValueId w =
+        constant(r, own ? 4 : 2, own ? (const int64_t[]){2, 3, k, n} : (const int64_t[]){k, n},
+                 false);
     const ValueId y = pair(r, OP_MATMUL, x, w);
     return t->bias ? pair(r, OP_ADD, y, below(r, 2) ? bias : constant(r, 0, NULL, true)) : y;
 }
@@ -483,7 +485,8 @@ static bool same(const Tensor *got, const Tensor *want, double tolerance)
     return true;
 }
 
-/* It says all of a graph, so one that stays the same needs no other run; what a pass does without counting it is seen. */
+/* It says all of a graph, so one that stays the same needs no other run; what a pass does without
+ * counting it is seen. */
 static const char *text_of(const Graph *g)
 {
     Str s = str_new(g->ctx->arena);

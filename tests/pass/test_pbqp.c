@@ -130,7 +130,8 @@ static void test_large_core(void **state)
     }
 }
 
-/* A hundred thousand in a row with connections to the second next; and many that no reduction reaches. */
+/* A hundred thousand in a row with connections to the second next; and many that no reduction
+ * reaches. */
 static void test_size(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* Raised chains mean what they meant: the graphs of the golden tests of the raising passes and of sink_transpose, before
- * and after the pass, on random inputs through the reference executor. */
+/* Raised chains mean what they meant: the graphs of the golden tests of the raising passes and of
+ * sink_transpose, before and after the pass, on random inputs through the reference executor. */
 #include "check.h"
 
 #include <dirent.h>
@@ -109,7 +109,8 @@ static void test_same_results(void **state)
     assert_non_null(d);
     int files = 0, raised = 0;
     for (const struct dirent *f; (f = readdir(d));)
-        if (strncmp(f->d_name, "pass_raise_", 11) == 0 || strncmp(f->d_name, "pass_sink_", 10) == 0) {
+        if (strncmp(f->d_name, "pass_raise_", 11) == 0 ||
+            strncmp(f->d_name, "pass_sink_", 10) == 0) {
             raised += check_file(f->d_name);
             files++;
         }

@@ -1,4 +1,5 @@
-/* Terms of constants: told from others, in graphs that are deep and whose nodes read one value twice. */
+/* Terms of constants: told from others, in graphs that are deep and whose nodes read one value
+ * twice. */
 #include "check.h"
 
 #include "op/op.h"
@@ -35,7 +36,8 @@ static void check_terms(Context *ctx, void *arg)
     assert_false(is_constant_term(g, mixed));
     assert_false(is_constant_term(g, add(g, deep, x)));
     assert_false(is_constant_term(g, add(g, x, deep)));
-    const NodeId sizes = graph_node(g, 0, OP_NON_ZERO, "k", 1, &c, 1, NULL); /* a routine: not folded */
+    /* a routine: not folded */
+    const NodeId sizes = graph_node(g, 0, OP_NON_ZERO, "k", 1, &c, 1, NULL);
     op_infer_node(g, sizes);
     assert_false(is_constant_term(g, g->node.at[sizes].out[0]));
 }

@@ -1,6 +1,6 @@
-/* What the templates choose for a group of one output, checked without running code: the record is legal and says all (it
- * prints and parses), and the loops that it makes compute, by the interpreter, what the oracle computes from the stages. For
- * any target, on any machine. */
+/* What the templates choose for a group of one output, checked without running code: the record is
+ * legal and says all (it prints and parses), and the loops that it makes compute, by the
+ * interpreter, what the oracle computes from the stages. For any target, on any machine. */
 #ifndef LATHE_TESTS_CHOSEN_RECORD_H
 #define LATHE_TESTS_CHOSEN_RECORD_H
 
@@ -9,7 +9,8 @@
 #include "loop/interp.h"
 #include "record/choose.h"
 
-static inline void interpret_chosen(Context *ctx, const RecordCase *c, const Record *r, const Lowered *low, const Loops *l)
+static inline void interpret_chosen(Context *ctx, const RecordCase *c, const Record *r,
+                                    const Lowered *low, const Loops *l)
 {
     Str why = str_new(ctx->arena);
     if (!loops_verify(l, &why))
@@ -51,7 +52,8 @@ static inline int check_chosen(Context *ctx, const char *text, const Target *t, 
     return low.loops->phase.len;
 }
 
-/* Of a CPU that is the same wherever the test runs: target_find has this machine's caches and rates. */
+/* Of a CPU that is the same wherever the test runs: target_find has this machine's caches and
+ * rates. */
 static inline Target chosen_target(const char *name)
 {
     Target t;
@@ -79,15 +81,16 @@ static inline void run_chosen_job(JobFn fn, void *job, const char *name)
 
 #define MAX_CHOSEN_CASES 32
 
-/* A test for each of n cases of `size` bytes, which begin with the name of their target: it names the test. `check` gets
- * the case as its state. */
+/* A test for each of n cases of `size` bytes, which begin with the name of their target: it names
+ * the test. `check` gets the case as its state. */
 static inline int run_chosen_cases(const void *cases, int n, size_t size, CMUnitTestFunction check)
 {
     struct CMUnitTest tests[MAX_CHOSEN_CASES];
     assert_in_range(n, 1, MAX_CHOSEN_CASES);
     for (int k = 0; k < n; k++) {
         const char *const *at = (const char *const *)((const char *)cases + (size_t)k * size);
-        tests[k] = (struct CMUnitTest){.name = *at, .test_func = check, .initial_state = (void *)at};
+        tests[k] =
+            (struct CMUnitTest){.name = *at, .test_func = check, .initial_state = (void *)at};
     }
     return _cmocka_run_group_tests("cases", tests, (size_t)n, NULL, NULL);
 }

@@ -1,14 +1,17 @@
-/* Taps of convolutions that lie in the border are left out (steps `trim`), where a loop outside of the tile says which: what is
- * computed is the same. */
+/* Taps of convolutions that lie in the border are left out (steps `trim`), where a loop outside of
+ * the tile says which: what is computed is the same. */
 #include "record/chosen_record.h"
 
-/* 3x3, 12 channels, H x H with a border of 1 (LAST = H - 1, ABOVE = H + 1, PADDED = H + 2) to Q x Q, taps at P. */
-#define CONV(H, LAST, ABOVE, PADDED, Q, P)                                                                             \
-    "input x f32 [1, 12, " H ", " H "]\nconst w f32 [16, 12, 3, 3]\ntemp pad f32 [1, 12, " PADDED ", " PADDED "]\n"      \
-    "output y f32 [1, 16, " Q ", " Q "]\n"                                                                              \
-    "map pad (i: 1, j: 12, k: " PADDED ", m: " PADDED ") = select(k < " ABOVE " & 0 < k & m < " ABOVE " & 0 < m, "      \
-    "x[i, j, max(min(k - 1, " LAST "), 0), max(min(m - 1, " LAST "), 0)], 0)\n"                                         \
-    "reduce y (n: 1, k: 16, p: " Q ", q: " Q "; c: 12, r: 3, s: 3) init 0 "                                             \
+/* 3x3, 12 channels, H x H with a border of 1 (LAST = H - 1, ABOVE = H + 1, PADDED = H + 2) to Q x
+ * Q, taps at P. */
+#define CONV(H, LAST, ABOVE, PADDED, Q, P)                                                         \
+    "input x f32 [1, 12, " H ", " H "]\nconst w f32 [16, 12, 3, 3]\ntemp pad f32 [1, 12, " PADDED  \
+    ", " PADDED "]\n"                                                                              \
+    "output y f32 [1, 16, " Q ", " Q "]\n"                                                         \
+    "map pad (i: 1, j: 12, k: " PADDED ", m: " PADDED ") = select(k < " ABOVE                      \
+    " & 0 < k & m < " ABOVE " & 0 < m, "                                                           \
+    "x[i, j, max(min(k - 1, " LAST "), 0), max(min(m - 1, " LAST "), 0)], 0)\n"                    \
+    "reduce y (n: 1, k: 16, p: " Q ", q: " Q "; c: 12, r: 3, s: 3) init 0 "                        \
     "update fma(" P ", w[k, c, r, s], state0) combine state0 + state2_0\n"
 
 typedef struct Case {
@@ -20,8 +23,9 @@ static const Case cases[] = {
     {"avx2", CONV("30", "29", "31", "32", "30", "pad[n, c, p + r, q + s]"), 1},
     {"avx2", CONV("7", "6", "8", "9", "5", "pad[n, c, p + r * 2, q + s * 2]"), 1},
     {"avx2", CONV("9", "8", "10", "11", "5", "pad[n, c, p * 2 + r, q * 2 + s]"), 1},
-    {"avx2", CONV("6", "5", "7", "8", "6", "pad[n, c, 2 - r + p, q + 2 - s]"), 1}, /* as transposed ones go */
-    {"avx2", CONV("7", "6", "8", "9", "3", "x[n, c, p + r, q + s]"), 0},           /* no border */
+    {"avx2", CONV("6", "5", "7", "8", "6", "pad[n, c, 2 - r + p, q + 2 - s]"),
+     1},                                                                 /* as transposed ones go */
+    {"avx2", CONV("7", "6", "8", "9", "3", "x[n, c, p + r, q + s]"), 0}, /* no border */
     {"avx512", CONV("30", "29", "31", "32", "30", "pad[n, c, p + r, q + s]"), 1},
 };
 enum { CASES = sizeof cases / sizeof *cases };

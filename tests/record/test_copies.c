@@ -1,5 +1,5 @@
-/* Copies whose pieces lie in another order: the loops run through memory as it is read, and compute, by the
- * interpreter, what the oracle computes. */
+/* Copies whose pieces lie in another order: the loops run through memory as it is read, and
+ * compute, by the interpreter, what the oracle computes. */
 #include "record/chosen_record.h"
 
 typedef struct Case {
@@ -8,21 +8,37 @@ typedef struct Case {
 
 static const Case cases[] = {
     /* heads: rows are read whole */
-    {"avx2", "input x f32 [9, 3, 16]\noutput y f32 [3, 9, 16]\nmap y (h: 3, i: 9, j: 16) = x[i, h, j]\n", "ihjj"},
+    {"avx2",
+     "input x f32 [9, 3, 16]\noutput y f32 [3, 9, 16]\nmap y (h: 3, i: 9, j: 16) = x[i, h, j]\n",
+     "ihjj"},
     {"avx512",
-     "input x f32 [5, 3, 2, 17]\noutput y f32 [2, 3, 5, 17]\nmap y (g: 2, h: 3, i: 5, j: 17) = x[i, h, g, j]\n", "ihgjj"},
+     "input x f32 [5, 3, 2, 17]\noutput y f32 [2, 3, 5, 17]\nmap y (g: 2, h: 3, i: 5, j: 17) = "
+     "x[i, h, g, j]\n",
+     "ihgjj"},
     /* as it lies already: one axis; a repetition, which reads nothing new, is innermost */
-    {"avx2", "input x f32 [4, 3, 16]\noutput y f32 [4, 3, 16]\nmap y (h: 4, i: 3, j: 16) = x[h, i, j]\n", "hh"},
-    {"avx2", "input x f32 [3, 16]\noutput y f32 [4, 3, 16]\nmap y (n: 4, i: 3, j: 16) = x[i, j]\n", "ini"},
+    {"avx2",
+     "input x f32 [4, 3, 16]\noutput y f32 [4, 3, 16]\nmap y (h: 4, i: 3, j: 16) = x[h, i, j]\n",
+     "hh"},
+    {"avx2", "input x f32 [3, 16]\noutput y f32 [4, 3, 16]\nmap y (n: 4, i: 3, j: 16) = x[i, j]\n",
+     "ini"},
     /* rows put together, whose pieces end between two vectors: no lane is loaded on its own */
     {"avx2",
-     "input a f32 [3, 192]\ninput b f32 [3, 96]\ninput c f32 [3, 20]\noutput y f32 [3, 308]\nmap y (i: 3, j: 308) = "
-     "select(j < 192, a[i, min(j, 191)], select(j < 288, b[i, max(min(j - 192, 95), 0)], c[i, max(j - 288, 0)]))\n", "ijj"},
+     "input a f32 [3, 192]\ninput b f32 [3, 96]\ninput c f32 [3, 20]\noutput y f32 [3, 308]\nmap y "
+     "(i: 3, j: 308) = "
+     "select(j < 192, a[i, min(j, 191)], select(j < 288, b[i, max(min(j - 192, 95), 0)], c[i, "
+     "max(j - 288, 0)]))\n",
+     "ijj"},
     {"avx512",
-     "input a f32 [3, 192]\ninput b f32 [3, 96]\ninput c f32 [3, 20]\noutput y f32 [3, 308]\nmap y (i: 3, j: 308) = "
-     "select(j < 192, a[i, min(j, 191)], select(j < 288, b[i, max(min(j - 192, 95), 0)], c[i, max(j - 288, 0)]))\n", "ijj"},
+     "input a f32 [3, 192]\ninput b f32 [3, 96]\ninput c f32 [3, 20]\noutput y f32 [3, 308]\nmap y "
+     "(i: 3, j: 308) = "
+     "select(j < 192, a[i, min(j, 191)], select(j < 288, b[i, max(min(j - 192, 95), 0)], c[i, "
+     "max(j - 288, 0)]))\n",
+     "ijj"},
     /* no copy */
-    {"avx2", "input x f32 [9, 3, 16]\noutput y f32 [3, 9, 16]\nmap y (h: 3, i: 9, j: 16) = x[i, h, j] + 1\n", "hijj"},
+    {"avx2",
+     "input x f32 [9, 3, 16]\noutput y f32 [3, 9, 16]\nmap y (h: 3, i: 9, j: 16) = x[i, h, j] + "
+     "1\n",
+     "hijj"},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 

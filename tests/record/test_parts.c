@@ -1,21 +1,26 @@
-/* Sums over so much that not even one panel of weights stays in L2 are taken in parts, which a second phase adds up: where many
- * rows meet the panels, the parts come out even and the image is plain. Matrices whose rows do not stay in L2 beside a panel are,
- * where reading them again for each panel takes too long: parts of neighbours. */
+/* Sums over so much that not even one panel of weights stays in L2 are taken in parts, which a
+ * second phase adds up: where many rows meet the panels, the parts come out even and the image is
+ * plain. Matrices whose rows do not stay in L2 beside a panel are, where reading them again for
+ * each panel takes too long: parts of neighbours. */
 #include "record/chosen_record.h"
 
-#define CONV(C, Q, K, R)                                                                                               \
-    "input x f32 [1, " C ", " Q " + 4]\nconst w f32 [" K ", " C ", 5]\noutput y f32 [1, " K ", " Q "]\n"                 \
-    "reduce y (n: 1, k: " K ", q: " Q "; c: " C ", r: " R ") init 0 update fma(x[n, c, q + r], w[k, c, r], state0) "     \
+#define CONV(C, Q, K, R)                                                                           \
+    "input x f32 [1, " C ", " Q " + 4]\nconst w f32 [" K ", " C ", 5]\noutput y f32 [1, " K ", " Q \
+    "]\n"                                                                                          \
+    "reduce y (n: 1, k: " K ", q: " Q "; c: " C ", r: " R                                          \
+    ") init 0 update fma(x[n, c, q + r], w[k, c, r], state0) "                                     \
     "combine state0 + state2_0\n"
 /* .. as a transposed convolution reads its weights: the parts' phases and its own */
-#define PHASES                                                                                                         \
-    "input x f32 [1, 16, 261]\nconst w f32 [16, 9, 10]\noutput y f32 [1, 9, 256, 2]\n"                                  \
-    "reduce y (n: 1, k: 9, q: 256, u: 2; c: 16, r: 5) init 0 update fma(x[n, c, q + r], w[c, k, r * 2 + u], state0) "   \
+#define PHASES                                                                                     \
+    "input x f32 [1, 16, 261]\nconst w f32 [16, 9, 10]\noutput y f32 [1, 9, 256, 2]\n"             \
+    "reduce y (n: 1, k: 9, q: 256, u: 2; c: 16, r: 5) init 0 update fma(x[n, c, q + r], w[c, k, "  \
+    "r * 2 + u], state0) "                                                                         \
     "combine state0 + state2_0\n"
 
-#define MATRIX(M, K, N) \
-    "input x f32 [" M ", " K "]\nconst w f32 [" K ", " N "]\noutput y f32 [" M ", " N "]\n" \
-    "reduce y (m: " M ", n: " N "; k: " K ") init 0 update fma(x[m, k], w[k, n], state0) combine state0 + state2_0\n"
+#define MATRIX(M, K, N)                                                                            \
+    "input x f32 [" M ", " K "]\nconst w f32 [" K ", " N "]\noutput y f32 [" M ", " N "]\n"        \
+    "reduce y (m: " M ", n: " N "; k: " K                                                          \
+    ") init 0 update fma(x[m, k], w[k, n], state0) combine state0 + state2_0\n"
 
 typedef struct Case {
     const char *target, *stages;
@@ -25,10 +30,11 @@ typedef struct Case {
 
 static const Case cases[] = {
     {"avx2", CONV("16", "256", "9", "5"), 2, 0, 0},
-    {"avx2", CONV("15", "257", "24", "5"), 2, 0, 0}, /* five parts of three channels; rows left over */
-    {"avx2", CONV("16", "255", "9", "5"), 1, 0, 0},  /* too few rows */
-    {"avx2", CONV("13", "256", "9", "5"), 1, 0, 0},  /* no even parts */
-    {"avx2", CONV("16", "256", "9", "3"), 1, 0, 0},  /* fits L2 */
+    {"avx2", CONV("15", "257", "24", "5"), 2, 0,
+     0}, /* five parts of three channels; rows left over */
+    {"avx2", CONV("16", "255", "9", "5"), 1, 0, 0}, /* too few rows */
+    {"avx2", CONV("13", "256", "9", "5"), 1, 0, 0}, /* no even parts */
+    {"avx2", CONV("16", "256", "9", "3"), 1, 0, 0}, /* fits L2 */
     {"avx512", CONV("16", "256", "17", "5"), 2, 0, 0},
     {"avx2", PHASES, 2, 0, 0},
     {"avx2", MATRIX("24", "1280", "32"), 2, 264 << 10, 1},

@@ -1,15 +1,18 @@
-/* Products by a constant that does not fit L2, or comes from a slow L3. Of few rows: its columns lie in panels of one vector,
- * and a tile reads several of them side by side. Of more: while all rows meet a panel, the next one is fetched. Where the rows do not fit L2 either, blocks
- * of them that do meet all panels one after another, also those of an input, which are then a phase of their own. A tile has no more
- * rows of one set of L1 than stay there. */
+/* Products by a constant that does not fit L2, or comes from a slow L3. Of few rows: its columns
+ * lie in panels of one vector, and a tile reads several of them side by side. Of more: while all
+ * rows meet a panel, the next one is fetched. Where the rows do not fit L2 either, blocks of them
+ * that do meet all panels one after another, also those of an input, which are then a phase of
+ * their own. A tile has no more rows of one set of L1 than stay there. */
 #include "record/chosen_record.h"
 
 #define ROWS(M, K, N) PRODUCT("const", M, K, N)
 #define PRODUCT(ROLE, M, K, N) TYPED("f32", ROLE, M, K, N)
 #define PAIRS(M, K, N) TYPED("bf16", "const", M, K, N)
-#define TYPED(TYPE, ROLE, M, K, N)                                                                                              \
-    "input x " TYPE " [" M ", " K "]\n" ROLE " w " TYPE " [" K ", " N "]\ntemp a f32 [" M ", " N "]\noutput y f32 [" M ", " N "]\n"   \
-    "reduce a (m: " M ", n: " N "; k: " K ") init 0 update fma(x[m, k], w[k, n], state0) combine state0 + state2_0\n"   \
+#define TYPED(TYPE, ROLE, M, K, N)                                                                 \
+    "input x " TYPE " [" M ", " K "]\n" ROLE " w " TYPE " [" K ", " N "]\ntemp a f32 [" M ", " N   \
+    "]\noutput y f32 [" M ", " N "]\n"                                                             \
+    "reduce a (m: " M ", n: " N "; k: " K                                                          \
+    ") init 0 update fma(x[m, k], w[k, n], state0) combine state0 + state2_0\n"                    \
     "map y (m: " M ", n: " N ") = max(a[m, n], 0)\n"
 
 typedef struct Case {
@@ -31,22 +34,29 @@ static const Case cases[] = {
     {"avx2", ROWS("5", "61", "160"), 8, false, 0, false, 0, 0},
     {"avx2", ROWS("13", "61", "168"), 24, true, 0, false, 0, 0},
     {"avx2", ROWS("66", "64", "70"), 24, true, 0, false, 0, 0},
-    {"avx2", ROWS("600", "64", "70"), 24, false, 0, false, 0, 0}, /* the first of so many tiles may wait */
+    {"avx2", ROWS("600", "64", "70"), 24, false, 0, false, 0,
+     0}, /* the first of so many tiles may wait */
     {"avx2", ROWS("64", "48", "480"), 24, true, 8, false, 0, 0},
     {"avx2", PRODUCT("input", "64", "48", "480"), 24, true, 8, true, 0, 0},
-    {"avx2", ROWS("66", "48", "480"), 16, true, 0, false, 0, 0}, /* 11 tiles, of which 7 would fit */
-    {"avx512", ROWS("6", "61", "176"), 16, false, 0, false, 0, 0}, /* one tile */
+    {"avx2", ROWS("66", "48", "480"), 16, true, 0, false, 0,
+     0}, /* 11 tiles, of which 7 would fit */
+    {"avx512", ROWS("6", "61", "176"), 16, false, 0, false, 0, 0},  /* one tile */
     {"avx512", ROWS("12", "61", "176"), 64, false, 0, false, 0, 0}, /* two of 6 by 64 */
     {"avx512", ROWS("14", "1000", "32"), 16, false, 0, false, 14, 0},
-    {"avx512", ROWS("14", "1024", "32"), 32, false, 0, false, 5, 0}, /* rows in one set of L1, of 8 ways */
+    {"avx512", ROWS("14", "1024", "32"), 32, false, 0, false, 5,
+     0}, /* rows in one set of L1, of 8 ways */
     {"avx512", ROWS("1", "61", "176"), 16, false, 0, false, 0, 0},
     {"avx512", ROWS("1", "61", "190"), 64, false, 0, false, 0, 0},
-    {"amx", PAIRS("64", "64", "160"), 16, true, 0, false, 0, 0},  /* as long as A is counted in its own bytes */
-    {"amx", PAIRS("100", "32", "330"), 16, true, 0, false, 0, 0}, /* blocks that are left over fetch nothing */
+    {"amx", PAIRS("64", "64", "160"), 16, true, 0, false, 0,
+     0}, /* as long as A is counted in its own bytes */
+    {"amx", PAIRS("100", "32", "330"), 16, true, 0, false, 0,
+     0}, /* blocks that are left over fetch nothing */
     {"amx", PAIRS("32", "64", "160"), 16, false, 0, false, 0, 0}, /* one block */
-    {"avx2", ROWS("18", "30", "48"), 16, false, 0, false, 0, 0}, /* half of L2: rows first */
-    {"avx2", ROWS("18", "30", "48"), 16, true, 0, false, 0, 8}, /* .. which would wait for all of them */
-    {"avx512", ROWS("16", "61", "176"), 16, false, 0, false, 16, 8}, /* so few that a panel takes as long to come: one tile */
+    {"avx2", ROWS("18", "30", "48"), 16, false, 0, false, 0, 0},  /* half of L2: rows first */
+    {"avx2", ROWS("18", "30", "48"), 16, true, 0, false, 0,
+     8}, /* .. which would wait for all of them */
+    {"avx512", ROWS("16", "61", "176"), 16, false, 0, false, 16,
+     8}, /* so few that a panel takes as long to come: one tile */
 };
 enum { CASES = sizeof cases / sizeof *cases, L2 = 16384 };
 

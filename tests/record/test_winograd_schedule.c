@@ -1,6 +1,6 @@
-/* The template for Winograd's convolutions: it is what is taken, its record is legal and says all (it prints and
- * parses), and the loops that it makes compute, by the interpreter, what the oracle computes from the stages. For two
- * widths of vectors, on any machine. */
+/* The template for Winograd's convolutions: it is what is taken, its record is legal and says all
+ * (it prints and parses), and the loops that it makes compute, by the interpreter, what the oracle
+ * computes from the stages. For two widths of vectors, on any machine. */
 #include "record/chosen_record.h"
 
 #include "compile/compile.h"
@@ -8,15 +8,19 @@
 typedef struct Case {
     const char *target;
     int m, images, channels, outputs, height, width; /* of x, with a border of 1 */
-    bool whole;                                      /* v is a phase of its own: the weights are larger */
-    int block;                                       /* outputs of a task, where they make equal parts for two threads */
+    /* v is a phase of its own: the weights are larger */
+    bool whole;
+    /* outputs of a task, where they make equal parts for two threads */
+    int block;
 } Case;
 
 static const Case cases[] = {
-    {"avx2", 2, 1, 16, 16, 4, 4, true, 0},   {"avx2", 4, 1, 16, 12, 13, 19, false, 0}, {"avx2", 4, 2, 8, 16, 11, 5, true, 0},
-    {"avx2", 6, 1, 8, 8, 26, 14, false, 0},  {"avx2", 4, 1, 7, 11, 9, 9, true, 0},     {"avx512", 2, 1, 16, 16, 7, 7, true, 0},
+    {"avx2", 2, 1, 16, 16, 4, 4, true, 0},      {"avx2", 4, 1, 16, 12, 13, 19, false, 0},
+    {"avx2", 4, 2, 8, 16, 11, 5, true, 0},      {"avx2", 6, 1, 8, 8, 26, 14, false, 0},
+    {"avx2", 4, 1, 7, 11, 9, 9, true, 0},       {"avx512", 2, 1, 16, 16, 7, 7, true, 0},
     {"avx512", 2, 1, 8, 128, 7, 7, true, 32}, /* not 48, 48 and 32 */
-    {"avx512", 4, 1, 16, 32, 27, 27, false, 0}, {"avx512", 4, 1, 17, 19, 6, 10, true, 0}, {"avx512", 6, 1, 16, 16, 13, 31, false, 0},
+    {"avx512", 4, 1, 16, 32, 27, 27, false, 0}, {"avx512", 4, 1, 17, 19, 6, 10, true, 0},
+    {"avx512", 6, 1, 16, 16, 13, 31, false, 0},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
@@ -26,18 +30,20 @@ typedef struct Job {
     const char *stages; /* of the convolution's kernel */
 } Job;
 
-/* The group as the compiler defines it: a constant u, a bias, Relu. For this machine, as it lays u out by running. */
+/* The group as the compiler defines it: a constant u, a bias, Relu. For this machine, as it lays u
+ * out by running. */
 static void compile_job(Context *ctx, void *arg)
 {
     Job *j = arg;
     const Case *c = j->c;
     const int n = c->m + 2;
-    const char *text = arena_printf(
-        ctx->arena,
-        "graph \"test\"\nconst w f32[%d,%d,3,3] = 0.5\nconst u f32[%d,%d,%d,%d] = 0.5\nconst b f32[%d] = 0.5\n"
-        "input x f32[%d,%d,%d,%d]\nc = conv(x, w, b, u) winograd=%d pads=[1,1,1,1]\nr = relu(c)\noutput r\n",
-        c->outputs, c->channels, c->outputs, c->channels, n, n, c->outputs, c->images, c->channels, c->height, c->width,
-        c->m);
+    const char *text = arena_printf(ctx->arena,
+                                    "graph \"test\"\nconst w f32[%d,%d,3,3] = 0.5\nconst u "
+                                    "f32[%d,%d,%d,%d] = 0.5\nconst b f32[%d] = 0.5\n"
+                                    "input x f32[%d,%d,%d,%d]\nc = conv(x, w, b, u) winograd=%d "
+                                    "pads=[1,1,1,1]\nr = relu(c)\noutput r\n",
+                                    c->outputs, c->channels, c->outputs, c->channels, n, n,
+                                    c->outputs, c->images, c->channels, c->height, c->width, c->m);
     const CompileOptions opt = {.target = target_native(), .threads = 1, .want_text = true};
     const Compiled out = compile_graph(ctx, graph_parse(ctx, "test", text, strlen(text)), &opt);
     for (int k = 0; k < out.report->nkernels; k++)
@@ -50,7 +56,9 @@ static void compile_job(Context *ctx, void *arg)
 /* The product of the factors of the output's second parallel axis. */
 static int block_of(Context *ctx, const Job *j)
 {
-    const Schedule *sc = schedule_choose(ctx, stages_parse(ctx, "test", j->stages, strlen(j->stages)), &j->target, NULL);
+    const Schedule *sc =
+        schedule_choose(ctx, stages_parse(ctx, "test", j->stages, strlen(j->stages)), &j->target,
+                        NULL);
     for (int i = 0; i < sc->stage.len; i++) {
         const StageSchedule *ss = &sc->stage.at[i];
         const AxisTile *k = ss->norder > 1 ? &ss->tile[ss->order[1].axis] : NULL;

@@ -8,9 +8,11 @@ static const struct {
     const char *name;
     bool amount; /* is needed */
 } row[FAULT_COUNT] = {
-    [FAULT_STALL] = {"stall", true},     [FAULT_REST] = {"rest", true},    [FAULT_CUT] = {"cut", false},   [FAULT_TEAR] = {"tear", false},
-    [FAULT_END] = {"end", false},        [FAULT_GARBAGE] = {"garbage", true}, [FAULT_CORRUPT] = {"corrupt", true},
-    [FAULT_LOSS] = {"loss", true},       [FAULT_JUMP] = {"jump", true},  [FAULT_CHANGE] = {"change", true},
+    [FAULT_STALL] = {"stall", true},     [FAULT_REST] = {"rest", true},
+    [FAULT_CUT] = {"cut", false},        [FAULT_TEAR] = {"tear", false},
+    [FAULT_END] = {"end", false},        [FAULT_GARBAGE] = {"garbage", true},
+    [FAULT_CORRUPT] = {"corrupt", true}, [FAULT_LOSS] = {"loss", true},
+    [FAULT_JUMP] = {"jump", true},       [FAULT_CHANGE] = {"change", true},
 };
 
 const char *fault_name(FaultKind k)
@@ -22,7 +24,8 @@ int fault_parse(Arena *a, const char *text, Fault *out, Error *e)
 {
     const size_t n = strcspn(text, "@");
     int kind = 0;
-    while (kind < FAULT_COUNT && (strlen(row[kind].name) != n || strncmp(row[kind].name, text, n) != 0))
+    while (kind < FAULT_COUNT &&
+           (strlen(row[kind].name) != n || strncmp(row[kind].name, text, n) != 0))
         kind++;
     if (kind == FAULT_COUNT || text[n] != '@')
         return error_set(e, ERR_INVALID, "'%s' is no fault: stall@3:2, cut@3, ..", text);
@@ -30,7 +33,8 @@ int fault_parse(Arena *a, const char *text, Fault *out, Error *e)
     const double at = strtod(text + n + 1, &end);
     const bool number = end != text + n + 1 && at >= 0 && at < 1e6, more = *end == ':';
     if (!number || (*end != 0 && !more) || row[kind].amount != more)
-        return error_set(e, ERR_INVALID, "'%s': %s@SECONDS%s", text, row[kind].name, row[kind].amount ? ":AMOUNT" : "");
+        return error_set(e, ERR_INVALID, "'%s': %s@SECONDS%s", text, row[kind].name,
+                         row[kind].amount ? ":AMOUNT" : "");
     *out = (Fault){.kind = (FaultKind)kind, .at = (int64_t)(at * 1e6)};
     if (kind == FAULT_CHANGE) {
         Media *const m = arena_new_of(a, Media);

@@ -48,8 +48,9 @@ typedef struct Reader {
 static void add_sound(Arena *a, Media *m, const Reader *r)
 {
     const AVPacket *const p = r->packet;
-    const MediaSound s = {av_rescale_q(p->pts, r->format->streams[r->sound]->time_base, (AVRational){1, 1000000}),
-                          arena_dup(a, p->data, (size_t)p->size), p->size};
+    const MediaSound s = {
+        av_rescale_q(p->pts, r->format->streams[r->sound]->time_base, (AVRational){1, 1000000}),
+        arena_dup(a, p->data, (size_t)p->size), p->size};
     vec_push(a, &m->sound, s);
 }
 
@@ -95,19 +96,22 @@ static int read_packets(Arena *a, Media *m, Reader *r)
 static void open_sound(Arena *a, Media *m, Reader *r)
 {
     r->sound = av_find_best_stream(r->format, AVMEDIA_TYPE_AUDIO, -1, r->stream, NULL, 0);
-    const AVCodecParameters *const par = r->sound >= 0 ? r->format->streams[r->sound]->codecpar : NULL;
+    const AVCodecParameters *const par =
+        r->sound >= 0 ? r->format->streams[r->sound]->codecpar : NULL;
     if (!par || par->codec_id != AV_CODEC_ID_AAC || par->extradata_size < 2) {
         r->sound = -1;
         return;
     }
     m->rate = par->sample_rate;
     m->channels = par->ch_layout.nb_channels;
-    m->config = (Nal){arena_dup(a, par->extradata, (size_t)par->extradata_size), par->extradata_size};
+    m->config =
+        (Nal){arena_dup(a, par->extradata, (size_t)par->extradata_size), par->extradata_size};
 }
 
 static int open_reader(Reader *r, const char *path, Error *e)
 {
-    if (avformat_open_input(&r->format, path, NULL, NULL) < 0 || avformat_find_stream_info(r->format, NULL) < 0)
+    if (avformat_open_input(&r->format, path, NULL, NULL) < 0 ||
+        avformat_find_stream_info(r->format, NULL) < 0)
         return error_set(e, ERR_IO, "%s: cannot be read", path);
     r->stream = av_find_best_stream(r->format, AVMEDIA_TYPE_VIDEO, -1, -1, NULL, 0);
     const AVStream *const s = r->stream >= 0 ? r->format->streams[r->stream] : NULL;
@@ -115,11 +119,13 @@ static int open_reader(Reader *r, const char *path, Error *e)
         return error_set(e, ERR_UNSUPPORTED, "%s: there is no H.264 in it", path);
     const bool annex_b = s->codecpar->extradata_size == 0 || s->codecpar->extradata[0] != 1;
     r->packet = av_packet_alloc();
-    if (!r->packet || av_bsf_alloc(av_bsf_get_by_name(annex_b ? "null" : "h264_mp4toannexb"), &r->filter) < 0)
+    if (!r->packet ||
+        av_bsf_alloc(av_bsf_get_by_name(annex_b ? "null" : "h264_mp4toannexb"), &r->filter) < 0)
         return error_set(e, ERR_MEMORY, "%s: no memory", path);
     avcodec_parameters_copy(r->filter->par_in, s->codecpar);
     r->filter->time_base_in = s->time_base;
-    return av_bsf_init(r->filter) < 0 ? error_set(e, ERR_INVALID, "%s: its H.264 is damaged", path) : 0;
+    return av_bsf_init(r->filter) < 0 ? error_set(e, ERR_INVALID, "%s: its H.264 is damaged", path)
+                                      : 0;
 }
 
 int media_read(Arena *a, const char *path, Media *out, Error *e)

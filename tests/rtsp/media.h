@@ -1,5 +1,5 @@
-/* The H.264 of a video file, in memory, cut into frames and NAL units, and its AAC, if it has any: what the test server
- * sends. */
+/* The H.264 of a video file, in memory, cut into frames and NAL units, and its AAC, if it has any:
+ * what the test server sends. */
 #ifndef LATHE_TESTS_MEDIA_H
 #define LATHE_TESTS_MEDIA_H
 
@@ -39,7 +39,8 @@ typedef struct Media {
 
 /* Files of H.264, with AAC or without; other streams in them are passed over. */
 int media_read(Arena *a, const char *path, Media *out, Error *e);
-/* The frame in the middle of the first group of pictures: a place to begin without what it refers to. */
+/* The frame in the middle of the first group of pictures: a place to begin without what it refers
+ * to. */
 int media_middle(const Media *m);
 
 #endif

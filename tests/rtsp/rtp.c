@@ -20,7 +20,8 @@ uint32_t rtp_time(const Rtp *r, int64_t us)
     return r->base + (uint32_t)(us * r->rate / 1000000);
 }
 
-static bool send_packet(Rtp *r, uint8_t *packet, int size, bool marker, uint32_t time, RtpFn fn, void *arg)
+static bool send_packet(Rtp *r, uint8_t *packet, int size, bool marker, uint32_t time, RtpFn fn,
+                        void *arg)
 {
     packet[0] = 0x80;
     packet[1] = (uint8_t)(r->type | (marker ? 0x80 : 0));

@@ -1,5 +1,5 @@
-/* RTP and RTCP packets of a video: RFC 3550, RFC 6184 (single NAL units and FU-A), and of its sound: RFC 3640 (AAC-hbr,
- * one frame a packet). */
+/* RTP and RTCP packets of a video: RFC 3550, RFC 6184 (single NAL units and FU-A), and of its
+ * sound: RFC 3640 (AAC-hbr, one frame a packet). */
 #ifndef LATHE_TESTS_RTP_H
 #define LATHE_TESTS_RTP_H
 
@@ -25,7 +25,8 @@ uint32_t rtp_time(const Rtp *r, int64_t us);
 bool rtp_frame(Rtp *r, const Media *m, const MediaFrame *f, int64_t us, RtpFn fn, void *arg);
 /* A frame of AAC; those that are too large for a packet are left out. */
 bool rtp_sound(Rtp *r, const MediaSound *f, int64_t us, RtpFn fn, void *arg);
-/* A sender report: what was media time `us` was `wall` (us since 1970). out[28]; returns the size. */
+/* A sender report: what was media time `us` was `wall` (us since 1970). out[28]; returns the
+ * size. */
 int rtp_report(const Rtp *r, int64_t us, int64_t wall, uint8_t *out);
 
 #endif

@@ -1,10 +1,10 @@
-/* A small RTSP server for tests: sends the H.264 of a file, and its AAC to who asks for it, over and over, with faults on
- * demand.
+/* A small RTSP server for tests: sends the H.264 of a file, and its AAC to who asks for it, over
+ * and over, with faults on demand.
  *
  *     rtsp_server game.mp4 --port 8554 --fault stall@3:2 --fault cut@8
  *
- * Prints its address on one line when it is ready (--port 0: any free one), and serves until it is ended. Loopback
- * only. */
+ * Prints its address on one line when it is ready (--port 0: any free one), and serves until it is
+ * ended. Loopback only. */
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -21,12 +21,15 @@ static const char usage[] =
     "rtsp_server FILE [OPTIONS]\n"
     "\n"
     "    --port N        0: any that is free (0)\n"
-    "    --fault F       stall@3:2, rest@3:2, cut@3, tear@3, end@3, garbage@3:500, corrupt@3:20, loss@3:20,\n"
-    "                    jump@3:-7, change@3:FILE; each in every connection, so many seconds after PLAY\n"
-"    --late S        sound comes S seconds after the pictures it belongs to (0)\n"
+    "    --fault F       stall@3:2, rest@3:2, cut@3, tear@3, end@3, garbage@3:500, corrupt@3:20, "
+    "loss@3:20,\n"
+    "                    jump@3:-7, change@3:FILE; each in every connection, so many seconds after "
+    "PLAY\n"
+    "    --late S        sound comes S seconds after the pictures it belongs to (0)\n"
     "    --middle        begins in the middle of a group of pictures\n"
     "    --speed N       times as fast as life (1)\n"
-    "    --wall S        seconds since 1970 that sender reports give to media time 0 (the machine's clock)\n"
+    "    --wall S        seconds since 1970 that sender reports give to media time 0 (the "
+    "machine's clock)\n"
     "    --refuse N      the first N connections are reset at once (0)\n"
     "    --verbose       tells what happens\n";
 
@@ -57,7 +60,8 @@ static int listen_at(Server *s)
     const int yes = 1;
     s->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     setsockopt(s->listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    if (s->listener < 0 || bind(s->listener, (struct sockaddr *)&at, sizeof at) < 0 || listen(s->listener, 16) < 0 ||
+    if (s->listener < 0 || bind(s->listener, (struct sockaddr *)&at, sizeof at) < 0 ||
+        listen(s->listener, 16) < 0 ||
         getsockname(s->listener, (struct sockaddr *)&at, &size) < 0) {
         perror("rtsp_server");
         return 1;

@@ -1,5 +1,5 @@
-/* The dialogue and the sending: see session.h. One thread a connection: it waits for requests until the next frame is
- * due. */
+/* The dialogue and the sending: see session.h. One thread a connection: it waits for requests until
+ * the next frame is due. */
 #include "rtsp/session.h"
 
 #include <errno.h>
@@ -125,8 +125,8 @@ static void reset(Session *s)
 static void happen(Session *s, const Fault *f)
 {
     if (s->opt->verbose)
-        fprintf(stderr, "rtsp_server: connection %d: %s at %.3f s\n", s->number, fault_name(f->kind),
-                (double)f->at * 1e-6);
+        fprintf(stderr, "rtsp_server: connection %d: %s at %.3f s\n", s->number,
+                fault_name(f->kind), (double)f->at * 1e-6);
     switch (f->kind) {
     case FAULT_STALL: s->held = time_now() + f->amount; break;
     case FAULT_REST: s->started += f->amount; break;
@@ -190,7 +190,8 @@ static void send_sound(Session *s)
 
 static void send_frame(Session *s)
 {
-    while (s->fault < s->opt->nfault && s->opt->fault[s->fault].at <= s->begin + s->media->frame.at[s->frame].dts) {
+    while (s->fault < s->opt->nfault &&
+           s->opt->fault[s->fault].at <= s->begin + s->media->frame.at[s->frame].dts) {
         happen(s, &s->opt->fault[s->fault++]);
         if (s->over || due(s) > time_now())
             return;
@@ -227,10 +228,12 @@ static const char *base64(Arena *a, Nal nal)
 
 static const char *description(Arena *a, const Media *m)
 {
-    return arena_printf(a, "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=test\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\na=control:*\r\n"
-                           "m=video 0 RTP/AVP %d\r\na=rtpmap:%d H264/90000\r\n"
-                           "a=fmtp:%d packetization-mode=1;sprop-parameter-sets=%s,%s\r\na=control:trackID=0\r\n",
-                        RTP_TYPE, RTP_TYPE, RTP_TYPE, base64(a, m->sps), base64(a, m->pps));
+    return arena_printf(
+        a,
+        "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=test\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\na=control:*\r\n"
+        "m=video 0 RTP/AVP %d\r\na=rtpmap:%d H264/90000\r\n"
+        "a=fmtp:%d packetization-mode=1;sprop-parameter-sets=%s,%s\r\na=control:trackID=0\r\n",
+        RTP_TYPE, RTP_TYPE, RTP_TYPE, base64(a, m->sps), base64(a, m->pps));
 }
 
 static const char *sound_description(Arena *a, const Media *m)
@@ -238,17 +241,22 @@ static const char *sound_description(Arena *a, const Media *m)
     Str config = str_new(a);
     for (int i = 0; i < m->config.size; i++)
         str_addf(&config, "%02x", m->config.at[i]);
-    return arena_printf(a, "m=audio 0 RTP/AVP %d\r\na=rtpmap:%d mpeg4-generic/%d/%d\r\n"
-                           "a=fmtp:%d profile-level-id=1;mode=AAC-hbr;sizelength=13;indexlength=3;indexdeltalength=3;config=%s\r\n"
-                           "a=control:trackID=1\r\n",
-                        RTP_SOUND_TYPE, RTP_SOUND_TYPE, m->rate, m->channels, RTP_SOUND_TYPE, str_text(&config));
+    return arena_printf(a,
+                        "m=audio 0 RTP/AVP %d\r\na=rtpmap:%d mpeg4-generic/%d/%d\r\n"
+                        "a=fmtp:%d "
+                        "profile-level-id=1;mode=AAC-hbr;sizelength=13;indexlength=3;"
+                        "indexdeltalength=3;config=%s\r\n"
+                        "a=control:trackID=1\r\n",
+                        RTP_SOUND_TYPE, RTP_SOUND_TYPE, m->rate, m->channels, RTP_SOUND_TYPE,
+                        str_text(&config));
 }
 
 /* The value of a header, cut at the end of its line; NULL: it is not there. */
 static const char *header(Arena *a, const char *request, const char *name)
 {
     const size_t n = strlen(name);
-    for (const char *line = strstr(request, "\r\n"); line && line[2]; line = strstr(line + 2, "\r\n")) {
+    for (const char *line = strstr(request, "\r\n"); line && line[2];
+         line = strstr(line + 2, "\r\n")) {
         if (strncasecmp(line + 2, name, n) == 0 && line[2 + n] == ':') {
             const char *const value = line + 3 + n + strspn(line + 3 + n, " ");
             return arena_strndup(a, value, strcspn(value, "\r"));
@@ -267,7 +275,8 @@ static void play(Session *s)
     s->frame = s->opt->middle ? media_middle(s->media) : 0;
     s->begin = s->sound_begin = -s->media->frame.at[s->frame].dts;
     s->sound = 0;
-    while (s->sound < s->media->sound.len - 1 && s->sound_begin + s->media->sound.at[s->sound].pts < 0)
+    while (s->sound < s->media->sound.len - 1 &&
+           s->sound_begin + s->media->sound.at[s->sound].pts < 0)
         s->sound++;
 }
 
@@ -285,15 +294,18 @@ static void setup(Session *s, const char *url, const char *transport, Str *out)
     *channel = about_sound(url) ? 2 : 0;
     if (pair)
         sscanf(pair, "interleaved=%3d", channel);
-    str_addf(out, "Transport: RTP/AVP/TCP;unicast;interleaved=%d-%d\r\nSession: %08x;timeout=60\r\n", *channel, *channel + 1,
-             s->rtp.ssrc);
+    str_addf(out,
+             "Transport: RTP/AVP/TCP;unicast;interleaved=%d-%d\r\nSession: %08x;timeout=60\r\n",
+             *channel, *channel + 1, s->rtp.ssrc);
 }
 
 static void describe_play(const Session *s, const char *url, Str *out)
 {
     const int n = (int)strcspn(url, " ");
-    str_addf(out, "Session: %08x\r\nRange: npt=0.000-\r\nRTP-Info: url=%.*s/trackID=0;seq=%u;rtptime=%u", s->rtp.ssrc, n, url,
-             s->rtp.sequence, rtp_time(&s->rtp, s->begin + s->media->frame.at[s->frame].pts));
+    str_addf(out,
+             "Session: %08x\r\nRange: npt=0.000-\r\nRTP-Info: url=%.*s/trackID=0;seq=%u;rtptime=%u",
+             s->rtp.ssrc, n, url, s->rtp.sequence,
+             rtp_time(&s->rtp, s->begin + s->media->frame.at[s->frame].pts));
     if (has_sound(s))
         str_addf(out, ",url=%.*s/trackID=1;seq=%u;rtptime=%u", n, url, s->sound_rtp.sequence,
                  rtp_time(&s->sound_rtp, s->begin + s->media->frame.at[s->frame].pts));
@@ -305,7 +317,8 @@ static void answer(Session *s, const char *request)
     Arena *const a = arena_new();
     const char *const method = arena_strndup(a, request, strcspn(request, " "));
     const char *const rest = request + strcspn(request, " "), *const url = rest + strspn(rest, " ");
-    const char *const cseq = header(a, request, "CSeq"), *const transport = header(a, request, "Transport");
+    const char *const cseq = header(a, request, "CSeq"), *const transport =
+                                                             header(a, request, "Transport");
     Str out = str_new(a);
     const char *status = "200 OK", *body = "";
     bool begin = false;
@@ -328,15 +341,17 @@ static void answer(Session *s, const char *request)
     else if (strcmp(method, "GET_PARAMETER") != 0)
         status = "501 Not Implemented";
     const char *const type = body[0] ? "Content-Type: application/sdp\r\n" : "";
-    const char *const reply = arena_printf(a, "RTSP/1.0 %s\r\nCSeq: %s\r\n%s%sContent-Length: %zu\r\n\r\n%s", status,
-                                           cseq ? cseq : "0", str_text(&out), type, strlen(body), body);
+    const char *const reply =
+        arena_printf(a, "RTSP/1.0 %s\r\nCSeq: %s\r\n%s%sContent-Length: %zu\r\n\r\n%s", status,
+                     cseq ? cseq : "0", str_text(&out), type, strlen(body), body);
     const bool over = s->over;
     send_all(s, reply, strlen(reply));
     s->over |= over;
     arena_free(a);
 }
 
-/* Takes whole messages off the front of what was read: requests, and what the other side reports by RTCP. */
+/* Takes whole messages off the front of what was read: requests, and what the other side reports by
+ * RTCP. */
 static void take_messages(Session *s)
 {
     for (;;) {
@@ -381,7 +396,10 @@ void session_run(const SessionOptions *opt, int fd, int number)
     s->rtp = (Rtp){.ssrc = (uint32_t)dice_next(&s->dice), .base = (uint32_t)dice_next(&s->dice),
                    .sequence = (uint16_t)dice_next(&s->dice), .type = RTP_TYPE, .rate = RTP_RATE};
     s->sound_channel = -1;
-    s->sound_rtp = (Rtp){.ssrc = s->rtp.ssrc + 1, .base = ~s->rtp.base, .type = RTP_SOUND_TYPE, .rate = opt->media->rate};
+    s->sound_rtp = (Rtp){.ssrc = s->rtp.ssrc + 1,
+                         .base = ~s->rtp.base,
+                         .type = RTP_SOUND_TYPE,
+                         .rate = opt->media->rate};
     const struct timeval patience = {.tv_sec = 5};
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     while (!s->over) {

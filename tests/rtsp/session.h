@@ -8,10 +8,13 @@
 
 typedef struct SessionOptions {
     const Media *media;
-    double late;     /* seconds that sound comes after the pictures it belongs to; below 0: before */
+    /* seconds that sound comes after the pictures it belongs to; below 0: before */
+    double late;
     bool middle;     /* begin in the middle of a group of pictures */
     double speed;    /* 1: as fast as life */
-    int64_t wall;    /* us since 1970 that sender reports give to media time 0; 0: the clock of the machine at PLAY */
+    /* us since 1970 that sender reports give to media time 0; 0: the clock of the machine at
+     * PLAY */
+    int64_t wall;
     int nfault;
     const Fault *fault; /* in the order of their time */
     bool verbose;    /* a line to stderr for what happens */

@@ -1,5 +1,5 @@
-/* The test server, seen through libavformat: frames arrive whole and in order, clocks are as chosen, and each fault
- * does what it says. */
+/* The test server, seen through libavformat: frames arrive whole and in order, clocks are as
+ * chosen, and each fault does what it says. */
 #include "check.h"
 
 #include <libavcodec/avcodec.h>
@@ -28,8 +28,13 @@ static void make_film(const char *path, int width, int height)
     Error e = {0};
     Picture *const p = picture_new(a, width, height);
     const Yuv y = yuv_new(a, width, height);
-    const MovieOptions opt = {.width = width, .height = height, .fps_num = 30, .fps_den = 1, .bitrate = 3000000,
-                              .gop = 30, .preset = "superfast"};
+    const MovieOptions opt = {.width = width,
+                              .height = height,
+                              .fps_num = 30,
+                              .fps_den = 1,
+                              .bitrate = 3000000,
+                              .gop = 30,
+                              .preset = "superfast"};
     Movie *m = NULL;
     assert_int_equal(movie_open(a, path, &opt, &m, &e), 0);
     for (int i = 0; i < FRAMES; i++) {
@@ -75,8 +80,8 @@ typedef struct Seen {
 
 static int on_time(void *arg) { return time_now() > *(double *)arg; }
 
-static void decode(AVCodecContext *c, const AVPacket *packet, AVFrame *f, const AVStream *stream, double start,
-                   Seen *out)
+static void decode(AVCodecContext *c, const AVPacket *packet, AVFrame *f, const AVStream *stream,
+                   double start, Seen *out)
 {
     avcodec_send_packet(c, packet);
     while (out->n < MOST && avcodec_receive_frame(c, f) == 0) {
@@ -201,7 +206,8 @@ static void endings(void **state)
         Seen *const s = test_malloc(sizeof *s);
         serve(RTSP_OPTIONS("--speed", "8", "--fault", fault[i]), 100, s);
         assert_true(s->error < 0);
-        /* libavcodec may keep the last ones; a connection that is reset takes with it what a slow client has not read */
+        /* libavcodec may keep the last ones; a connection that is reset takes with it what a slow
+         * client has not read */
         assert_in_range(s->n, strncmp(fault[i], "tear", 4) == 0 ? 1 : 25, 33);
         test_free(s);
     }
@@ -287,8 +293,8 @@ int main(void)
     av_log_set_level(AV_LOG_QUIET); /* damage is what is tested */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frames_in_order), cmocka_unit_test(two_at_once), cmocka_unit_test(stall),
-        cmocka_unit_test(endings), cmocka_unit_test(damage), cmocka_unit_test(jump), cmocka_unit_test(other_size),
-        cmocka_unit_test(middle), cmocka_unit_test(refusal),
+        cmocka_unit_test(endings),         cmocka_unit_test(damage),      cmocka_unit_test(jump),
+        cmocka_unit_test(other_size),      cmocka_unit_test(middle),      cmocka_unit_test(refusal),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

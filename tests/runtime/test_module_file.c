@@ -13,7 +13,8 @@ static const Program *copy_program(Arena *a)
 {
     ProgramBuilder *b = build_new(a);
     const int n = build_var_value(b, build_var(b, "N", 0, 0));
-    ProgramBuffer x = {.kind = BUF_INPUT, .dtype = DT_F32, .rank = 1, .dim = {n}, .parent = -1, .offset = -1};
+    ProgramBuffer x = {
+        .kind = BUF_INPUT, .dtype = DT_F32, .rank = 1, .dim = {n}, .parent = -1, .offset = -1};
     const int in = build_port(b, "x", x);
     x.kind = BUF_OUTPUT;
     const int out = build_port(b, "y", x);

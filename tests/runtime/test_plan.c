@@ -1,5 +1,5 @@
-/* The memory plan: nothing that lives at once overlaps, no plan is below its bound, and none is worse than placing the
- * largest first, which is done here again in a plain way. */
+/* The memory plan: nothing that lives at once overlaps, no plan is below its bound, and none is
+ * worse than placing the largest first, which is done here again in a plain way. */
 #include "check.h"
 
 #include "runtime/plan.h"
@@ -40,7 +40,8 @@ static int64_t largest_first(const Case *c)
                 b = k;
         at[b] = 0;
         for (int k = 0; k < c->n; k++) {
-            if (!placed[k] || !live_at_once(c, b, k) || at[b] >= at[k] + up(c->bytes[k]) || at[k] >= at[b] + up(c->bytes[b]))
+            if (!placed[k] || !live_at_once(c, b, k) || at[b] >= at[k] + up(c->bytes[k]) ||
+                at[k] >= at[b] + up(c->bytes[b]))
                 continue;
             at[b] = at[k] + up(c->bytes[k]);
             k = -1; /* look again at all of them */
@@ -68,10 +69,12 @@ static PlanSize check_plan(const Case *c)
     const PlanSize size = plan(c, offset);
     for (int a = 0; a < c->n; a++) {
         int64_t live = 0;
-        assert_true(offset[a] >= 0 && offset[a] % PLAN_ALIGN == 0 && offset[a] + up(c->bytes[a]) <= size.slab);
+        assert_true(offset[a] >= 0 && offset[a] % PLAN_ALIGN == 0 &&
+                    offset[a] + up(c->bytes[a]) <= size.slab);
         for (int b = 0; b < c->n; b++) {
             if (b != a && live_at_once(c, a, b))
-                assert_true(offset[a] >= offset[b] + c->bytes[b] || offset[b] >= offset[a] + c->bytes[a]);
+                assert_true(offset[a] >= offset[b] + c->bytes[b] ||
+                            offset[b] >= offset[a] + c->bytes[a]);
             if (c->life[b].first <= c->life[a].first && c->life[b].last >= c->life[a].first)
                 live += up(c->bytes[b]);
         }
@@ -108,7 +111,8 @@ static void order_matters(void **state)
         Case c = {.n = 2 + (int)(next_random(&seed) % (MOST - 2))};
         for (int i = 0; i < c.n; i++) {
             const int first = (int)(next_random(&seed) % 40);
-            const int length = next_random(&seed) % 4 == 0 ? (int)(next_random(&seed) % 30) : (int)(next_random(&seed) % 4);
+            const int length = next_random(&seed) % 4 == 0 ? (int)(next_random(&seed) % 30)
+                                                           : (int)(next_random(&seed) % 4);
             c.life[i] = (Lifetime){first, first + length, i};
             c.bytes[i] = 1 + (int64_t)(next_random(&seed) % 5000);
         }
@@ -116,7 +120,9 @@ static void order_matters(void **state)
         const int64_t plain = largest_first(&c);
         assert_true(size.slab <= plain);
         better += size.slab < plain;
-        worst = (double)size.slab / (double)size.bound > worst ? (double)size.slab / (double)size.bound : worst;
+        worst = (double)size.slab / (double)size.bound > worst
+                    ? (double)size.slab / (double)size.bound
+                    : worst;
     }
     assert_true(better > 100);
     assert_true(worst < 1.3);
@@ -145,7 +151,8 @@ static void unused_have_no_place(void **state)
     assert_int_equal(size.slab + size.bound + size.naive, 0);
 }
 
-/* x -> a -> b -> y, each element by element: all lie in one place, unless something else needs what is replaced. */
+/* x -> a -> b -> y, each element by element: all lie in one place, unless something else needs what
+ * is replaced. */
 static void in_place(void **state)
 {
     enum { X, A, B, Y, BUFFERS };
@@ -153,7 +160,8 @@ static void in_place(void **state)
                                   0, 1, 1, 0, 0, A, B, /* step 1: b = f(a) */
                                   0, 2, 1, 0, 0, A, B, B, /* b = f(a, b) */
                                   0, 1, 1, 0, 0, B, Y};
-    ProgramStep step[] = {{.code = PSTEP_KERNEL, .narg = 7, .arg = 0}, {.code = PSTEP_KERNEL, .narg = 7, .arg = 7},
+    ProgramStep step[] = {{.code = PSTEP_KERNEL, .narg = 7, .arg = 0},
+                          {.code = PSTEP_KERNEL, .narg = 7, .arg = 7},
                           {.code = PSTEP_KERNEL, .narg = 7, .arg = 22}};
     ProgramBuffer buffer[BUFFERS];
     const int64_t bytes[BUFFERS] = {100, 100, 100, 100};

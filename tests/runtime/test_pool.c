@@ -189,7 +189,8 @@ static int check_pinned(void *arg, int worker, int64_t begin, int64_t end)
 {
     cpu_set_t set;
     (void)begin, (void)end;
-    if (worker > 0 && pthread_getaffinity_np(pthread_self(), sizeof set, &set) == 0 && CPU_COUNT(&set) != 1)
+    if (worker > 0 && pthread_getaffinity_np(pthread_self(), sizeof set, &set) == 0 &&
+        CPU_COUNT(&set) != 1)
         atomic_fetch_add((atomic_int *)arg, 1);
     usleep(1000); /* so that others get parts */
     return 0;
@@ -275,7 +276,8 @@ static void child_goes_on(void **state)
         alarm(20); /* rather than hang */
         bool ok = parts(p) == 1;
 #ifndef __SANITIZE_THREAD__ /* which refuses threads there */
-        ok &= pool_acquire(&fresh, &e) == 0 && fresh != p && parts(fresh) == (pool_threads(fresh) < 8 ? pool_threads(fresh) : 8);
+        ok &= pool_acquire(&fresh, &e) == 0 && fresh != p &&
+              parts(fresh) == (pool_threads(fresh) < 8 ? pool_threads(fresh) : 8);
         pool_release(fresh);
 #endif
         pool_release(p);

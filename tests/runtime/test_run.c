@@ -7,8 +7,8 @@
 #include "runtime/run.h"
 
 /* y[i] = x[i] + 1 over syms[0] elements in blocks of 16 */
-static int KERNEL_CALL add_one(const KernelEnv *env, void *const *bufs, const int64_t *syms, void *scratch,
-                               int64_t begin, int64_t end)
+static int KERNEL_CALL add_one(const KernelEnv *env, void *const *bufs, const int64_t *syms,
+                               void *scratch, int64_t begin, int64_t end)
 {
     (void)env;
     (void)scratch;
@@ -38,7 +38,12 @@ static Chain chain_start(void)
 
 static ProgramBuffer vector(BufferKind kind, int dim)
 {
-    return (ProgramBuffer){.kind = (uint8_t)kind, .dtype = DT_F32, .rank = 1, .dim = {dim}, .parent = -1, .offset = -1};
+    return (ProgramBuffer){.kind = (uint8_t)kind,
+                           .dtype = DT_F32,
+                           .rank = 1,
+                           .dim = {dim},
+                           .parent = -1,
+                           .offset = -1};
 }
 
 static void kernel_step(Chain *c, int kernel, int from, int to)
@@ -53,7 +58,8 @@ static Module *chain_of(int length, KernelPhase phase)
     Chain c = chain_start();
     int at = build_port(c.b, "x", vector(BUF_INPUT, c.n));
     const int out = build_port(c.b, "y", vector(BUF_OUTPUT, c.n));
-    const int kernel = build_kernel(c.b, (ProgramKernel){.name = "add_one", .nphase = 1, .scratch_bytes = 8});
+    const int kernel =
+        build_kernel(c.b, (ProgramKernel){.name = "add_one", .nphase = 1, .scratch_bytes = 8});
     for (int i = 0; i < length; i++) {
         const int to = i == length - 1 ? out : build_buffer(c.b, vector(BUF_TEMP, c.n));
         kernel_step(&c, kernel, at, to);
@@ -168,7 +174,8 @@ static Module *loop_module(void)
     ProgramBuilder *b = c.b;
     const int x = build_port(b, "x", vector(BUF_INPUT, c.n));
     const int out = build_port(b, "y", vector(BUF_OUTPUT, c.n));
-    const int state = build_buffer(b, vector(BUF_TEMP, c.n)), next = build_buffer(b, vector(BUF_TEMP, c.n));
+    const int state = build_buffer(b, vector(BUF_TEMP, c.n)),
+              next = build_buffer(b, vector(BUF_TEMP, c.n));
     const int other = build_buffer(b, vector(BUF_TEMP, c.n)); /* must not be laid over `state` */
     const int kernel = build_kernel(b, (ProgramKernel){.name = "add_one", .nphase = 1});
     const int i = build_var(b, "i", -1, 0), iv = build_var_value(b, i);
@@ -216,12 +223,18 @@ static void sizes_from_data(void **state)
     ProgramBuilder *b = c.b;
     const int x = build_port(b, "x", vector(BUF_INPUT, c.n));
     const int var = build_var(b, "count", -1, 0), count = build_var_value(b, var);
-    ProgramBuffer found = {.kind = BUF_SLOT, .dtype = DT_I64, .rank = 2, .dim = {build_int(b, 1), count}, .parent = -1, .offset = -1};
+    ProgramBuffer found = {.kind = BUF_SLOT,
+                           .dtype = DT_I64,
+                           .rank = 2,
+                           .dim = {build_int(b, 1), count},
+                           .parent = -1,
+                           .offset = -1};
     const int slot = build_buffer(b, found);
     found.kind = BUF_OUTPUT;
     const int out = build_port(b, "y", found);
     const HostArgs args = {{0}, {0}};
-    const int32_t call[] = {build_text(b, "non_zero"), build_blob(b, &args, sizeof args), 1, 1, 2, x, slot, -1, var};
+    const int32_t call[] = {
+        build_text(b, "non_zero"), build_blob(b, &args, sizeof args), 1, 1, 2, x, slot, -1, var};
     build_step(b, PSTEP_EXTERN, 9, call);
     build_step(b, PSTEP_EVAL, 1, &var);
     build_step(b, PSTEP_ALLOC, 1, &out);
@@ -282,7 +295,8 @@ static void damage_is_found(void **state)
     (void)state;
     Chain c = chain_start();
     const int x = build_port(c.b, "x", vector(BUF_INPUT, c.n));
-    const int t = build_buffer(c.b, vector(BUF_TEMP, c.n)), out = build_port(c.b, "y", vector(BUF_OUTPUT, c.n));
+    const int t = build_buffer(c.b, vector(BUF_TEMP, c.n)),
+              out = build_port(c.b, "y", vector(BUF_OUTPUT, c.n));
     const int kernel = build_kernel(c.b, (ProgramKernel){.name = "add_one", .nphase = 1});
     kernel_step(&c, kernel, x, t);
     kernel_step(&c, kernel, t, out);
@@ -306,8 +320,8 @@ static void damage_is_found(void **state)
 }
 
 /* As add_one, but one element too many. */
-static int KERNEL_CALL adds_beyond(const KernelEnv *env, void *const *bufs, const int64_t *syms, void *scratch,
-                                   int64_t begin, int64_t end)
+static int KERNEL_CALL adds_beyond(const KernelEnv *env, void *const *bufs, const int64_t *syms,
+                                   void *scratch, int64_t begin, int64_t end)
 {
     add_one(env, bufs, syms, scratch, begin, end);
     if (syms[0] > 20)
@@ -330,7 +344,8 @@ static void guards_find_damage(void **state)
         Tensor *x = ramp(21);
         assert_int_equal(run_set_input(r, 0, x, &e), 0);
         assert_int_equal(run_execute(r, &e), bad ? ERR_INTERNAL : 0);
-        assert_string_equal(e.message, bad ? "'add_one' wrote 1 bytes after operand 1 (84 bytes)" : "");
+        assert_string_equal(e.message,
+                            bad ? "'add_one' wrote 1 bytes after operand 1 (84 bytes)" : "");
         tensor_unref(x);
         run_free(r);
         pool_free(pool);

@@ -12,7 +12,13 @@ static inline uint64_t random_next(uint64_t *state)
     return z ^ z >> 31;
 }
 
-static inline int64_t random_below(uint64_t *state, int64_t n) { return (int64_t)(random_next(state) % (uint64_t)n); }
-static inline double random_unit(uint64_t *state) { return (double)(random_next(state) >> 11) * 0x1p-53; }
+static inline int64_t random_below(uint64_t *state, int64_t n)
+{
+    return (int64_t)(random_next(state) % (uint64_t)n);
+}
+static inline double random_unit(uint64_t *state)
+{
+    return (double)(random_next(state) >> 11) * 0x1p-53;
+}
 
 #endif

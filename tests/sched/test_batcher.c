@@ -54,7 +54,8 @@ static void a_profile_follows_what_is_measured(void **state)
     for (int i = 0; i < 200; i++)
         batch_profile_add(&p, 1, 0.005); /* the machine has become faster */
     assert_in_range(batch_profile_time(&p, 1), 5000, 5010);
-    assert_in_range(batch_profile_time(&p, 8), 35000, 38000); /* by the square root of that, as long as it is not seen */
+    /* by the square root of that, as long as it is not seen */
+    assert_in_range(batch_profile_time(&p, 8), 35000, 38000);
     for (int i = 0; i < 400; i++) {
         batch_profile_add(&p, 3, 0.011);
         batch_profile_add(&p, 8, 0.026);
@@ -144,7 +145,8 @@ static void sizes_are_tried(void **state)
             assert_int_equal(s.step.n, first[i]);
         else
             others += s.step.n != 8;
-        batch_profile_add(&s.profile, s.step.n, s.step.n == 8 ? 0.001 * 8 : 0.002 * s.step.n); /* 8 is best */
+        /* 8 is best */
+        batch_profile_add(&s.profile, s.step.n, s.step.n == 8 ? 0.001 * 8 : 0.002 * s.step.n);
         Request *rest = NULL;
         batcher_clear(s.b, &rest);
         for (int k = s.step.n; k < 16; k++, rest = rest->next)
@@ -183,7 +185,8 @@ static void late_ones_are_given_up(void **state)
     (void)state;
     Set s = set_up(16, 10, 1);
     s.b = batcher_new(s.arena, &s.profile);
-    Request a = {.deadline = 40 * MS}, b = {.deadline = 30 * MS}, c = {.deadline = 60 * MS}, gone = {.deadline = 35 * MS};
+    Request a = {.deadline = 40 * MS}, b = {.deadline = 30 * MS}, c = {.deadline = 60 * MS},
+            gone = {.deadline = 35 * MS};
     batcher_add(s.b, &a);
     batcher_add(s.b, &b);
     batcher_add(s.b, &c);
@@ -199,8 +202,8 @@ static void late_ones_are_given_up(void **state)
     arena_free(s.arena);
 }
 
-/* Requests so urgent that only one is in time would cost most of the time: after one was lost, a large batch of
- * others goes first. */
+/* Requests so urgent that only one is in time would cost most of the time: after one was lost, a
+ * large batch of others goes first. */
 static void overload_prefers_large_batches(void **state)
 {
     (void)state;
@@ -248,7 +251,8 @@ static void undated_ones_come_last(void **state)
     (void)state;
     Set s = set_up(4, 1, 1);
     s.b = batcher_new(s.arena, &s.profile);
-    Request late = {.deadline = -1}, any = {.deadline = INT64_MAX, .source = 1}, dated = {.deadline = 50 * MS, .source = 2};
+    Request late = {.deadline = -1}, any = {.deadline = INT64_MAX, .source = 1},
+            dated = {.deadline = 50 * MS, .source = 2};
     batcher_add(s.b, &late);
     batcher_add(s.b, &any);
     batcher_add(s.b, &dated);
@@ -311,12 +315,14 @@ static void check_step(Walk *w, int64_t now, bool idle, const BatcherStep *s)
         assert_true(is_earliest(w->all, s));
     const int64_t waiting = batcher_counts(w->b).waiting;
     assert_int_equal(waiting, w->left);
-    assert_true(s->n > 0 || waiting == 0 || (!idle && s->wake > now)); /* never idle while something waits */
+    /* never idle while something waits */
+    assert_true(s->n > 0 || waiting == 0 || (!idle && s->wake > now));
     assert_true((s->wake == INT64_MAX) == (waiting == 0));
     if (s->n == 0 && waiting > 0) { /* what is held back is in time, even in company */
         for (int i = 0; i < REQUESTS; i++)
             if (w->all[i].added && w->all[i].given == 0)
-                assert_true(w->all[i].r.deadline >= s->wake + batch_profile_time(&w->profile, (int)waiting + 1));
+                assert_true(w->all[i].r.deadline >=
+                            s->wake + batch_profile_time(&w->profile, (int)waiting + 1));
     }
 }
 
@@ -325,7 +331,8 @@ static void walk(uint64_t seed)
     static Walk w;
     memset(&w, 0, sizeof w);
     Arena *const a = arena_new();
-    w.profile = profile_of(1 + (int)random_below(&seed, 20), (double)random_below(&seed, 10), 0.5 + random_unit(&seed) * 5);
+    w.profile = profile_of(1 + (int)random_below(&seed, 20), (double)random_below(&seed, 10),
+                           0.5 + random_unit(&seed) * 5);
     w.b = batcher_new(a, &w.profile);
     w.strained_until = INT64_MIN;
     const int64_t gap = 1 + random_below(&seed, 12 * MS), slack = 1 + random_below(&seed, 200 * MS);

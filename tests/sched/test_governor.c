@@ -181,7 +181,8 @@ static void what_one_pays_the_others_have(void **state)
     near(s[0].credit, GOVERNOR_CREDIT);
 }
 
-/* Keyframes every fourth point, of one stream after the other; from one to the next points become dearer. One has none. */
+/* Keyframes every fourth point, of one stream after the other; from one to the next points become
+ * dearer. One has none. */
 static void waits_for_what_is_cheap(void **state)
 {
     (void)state;
@@ -202,7 +203,8 @@ static void waits_for_what_is_cheap(void **state)
             governor_close(&g, &s[i], true);
         }
     }
-    print_message("%d of %d were cheap; who has none had %d, another %d\n", cheap, all, had[0], had[1]);
+    print_message("%d of %d were cheap; who has none had %d, another %d\n", cheap, all, had[0],
+                  had[1]);
     assert_int_equal(all, 4 * 4000);
     assert_true(cheap > 0.85 * all);
     for (int i = 0; i < N; i++)

@@ -1,14 +1,17 @@
-/* Streams that have to be decoded, the governor, and two workers, for five minutes of a virtual clock: from what can just be
- * done to five times that.
+/* Streams that have to be decoded, the governor, and two workers, for five minutes of a virtual
+ * clock: from what can just be done to five times that.
  *
- * A stream wants two samples a second. What it costs is as measured with 720p30 on a machine of 2026: a keyframe 10.5 ms to
- * decode, what follows 26 ms a second of it as it comes, 30 ms if it was left and is taken up from memory; a sample 13.5 ms besides;
- * each frame that comes 20 us. Workers decode a little of one and of another, most urgent first; what turns out late
- * then was decoded for nothing. Pictures are dearer at times, for all streams at once. All have the same irregular keyframes, just behind a
- * point mostly, one stream a little after the other, so that what they ask for comes in bursts.
+ * A stream wants two samples a second. What it costs is as measured with 720p30 on a machine of
+ * 2026: a keyframe 10.5 ms to decode, what follows 26 ms a second of it as it comes, 30 ms if it
+ * was left and is taken up from memory; a sample 13.5 ms besides; each frame that comes 20 us.
+ * Workers decode a little of one and of another, most urgent first; what turns out late then was
+ * decoded for nothing. Pictures are dearer at times, for all streams at once. All have the same
+ * irregular keyframes, just behind a point mostly, one stream a little after the other, so that
+ * what they ask for comes in bursts.
  *
- * (A governor that decided at once, by credit and window, did 63 to 69 a second with these costs at 36 to 60 streams; and live, where
- * the machine was others' for a part, 42 to 52 at 108. Without these costs it did all in the simulation.) */
+ * (A governor that decided at once, by credit and window, did 63 to 69 a second with these costs at
+ * 36 to 60 streams; and live, where the machine was others' for a part, 42 to 52 at 108. Without
+ * these costs it did all in the simulation.) */
 #include "check.h"
 
 #include <math.h>
@@ -22,7 +25,8 @@
 #define LATENCY 300   /* ms */
 #define PATIENCE 150  /* ms: so long a sample waits for its turn */
 #define STEP 500      /* ms from sample to sample */
-#define BEHIND 400    /* ms behind which a point is passed over while the sample before is under way */
+/* ms behind which a point is passed over while the sample before is under way */
+#define BEHIND 400
 #define MOST_DEAR 4.0
 
 #define KEY 10.5      /* ms of a worker's time, as all of these: a keyframe */
@@ -32,7 +36,8 @@
 #define WAKE 0.6      /* a second of a stream, whether it is decoded or not */
 #define CAPACITY 72.0 /* samples a second of streams that are wholly decoded */
 
-static const int spacing[] = {2000, 2000, 433, 2000, 1367, 900, 2000, 2000, 1100, 500, 2000, 2000, 1600, 700, 2000, 2000, 1000};
+static const int spacing[] = {2000, 2000, 433,  2000, 1367, 900,  2000, 2000, 1100,
+                              500,  2000, 2000, 1600, 700,  2000, 2000, 1000};
 
 typedef struct Stream {
     GovernorShare share;    /* first */
@@ -92,7 +97,8 @@ static void start_sample(const Simulation *m, Stream *s, const Way *w, int64_t t
 {
     const bool overload = m->governor.factor < 1;
     const int64_t to = !overload ? s->point : w->key ? w->start : t;
-    s->left = overload ? COLD * (double)(to - w->start) + (w->from_key ? KEY : 0) : GOES_ON * (double)(to - s->last);
+    s->left = overload ? COLD * (double)(to - w->start) + (w->from_key ? KEY : 0)
+                       : GOES_ON * (double)(to - s->last);
     s->arrival = m->now;
     s->last = to;
     s->point = s->point > to ? s->point + STEP : to / STEP * STEP + STEP;
@@ -198,7 +204,8 @@ static Stream *next_work(Simulation *m, int worker)
 static void work(Simulation *m, int worker)
 {
     const bool steals = m->now % 30000 < 3000;
-    double time = (1 - WAKE * 1e-3 * m->streams / WORKERS) * (1 - (steals ? m->stolen : 0)) / (1 + m->wave * sin((double)m->now / 5000));
+    double time = (1 - WAKE * 1e-3 * m->streams / WORKERS) * (1 - (steals ? m->stolen : 0)) /
+                  (1 + m->wave * sin((double)m->now / 5000));
     bool any = false;
     while (time > 0) {
         Stream *const s = next_work(m, worker);
@@ -263,7 +270,8 @@ static double unfairness(const Simulation *m)
 
 static Simulation sim; /* of the test that runs */
 
-/* Of the streams every `sparse`th has keyframes eight seconds apart; 0: none. Returns samples a second. */
+/* Of the streams every `sparse`th has keyframes eight seconds apart; 0: none. Returns samples a
+ * second. */
 static double run(int streams, int sparse, double wave, double stolen, double unfair)
 {
     sim = (Simulation){.streams = streams, .wave = wave, .stolen = stolen};
@@ -272,8 +280,10 @@ static double run(int streams, int sparse, double wave, double stolen, double un
     simulate(&sim);
     const double seconds = MINUTES * 60.0, rate = (double)sim.judged / seconds;
     const double busy = (sim.busy - sim.spent) / seconds / WORKERS;
-    print_message("%d streams: %.1f a second, workers busy %.3f, within %.2f of each other, %lld ms at most, factor %.2f, window %.1f\n",
-                  streams, rate, busy, unfairness(&sim), (long long)sim.worst, sim.governor.factor, sim.governor.window);
+    print_message("%d streams: %.1f a second, workers busy %.3f, within %.2f of each other, %lld "
+                  "ms at most, factor %.2f, window %.1f\n",
+                  streams, rate, busy, unfairness(&sim), (long long)sim.worst, sim.governor.factor,
+                  sim.governor.window);
     int64_t late = 0;
     double credits = sim.governor.pot;
     for (int i = 0; i < streams; i++) {

@@ -1,8 +1,9 @@
-/* Streams, a batcher, workers and the governor for ten minutes of a virtual clock, at loads below, at and above what
- * can be done.
+/* Streams, a batcher, workers and the governor for ten minutes of a virtual clock, at loads below,
+ * at and above what can be done.
  *
- * A stream wants samples at its own rate, one at a time, each within 300 ms; half of that it waits for its turn. A batch
- * takes up to a fifth more or less than the profile says, by chance; the profile learns. */
+ * A stream wants samples at its own rate, one at a time, each within 300 ms; half of that it waits
+ * for its turn. A batch takes up to a fifth more or less than the profile says, by chance; the
+ * profile learns. */
 #include "check.h"
 
 #include <stddef.h>
@@ -76,7 +77,8 @@ static void end_batch(Simulation *s, int worker)
 static void begin_sample(Simulation *s, Stream *st)
 {
     st->asked = 0;
-    st->r = (Request){.arrival = s->now, .deadline = s->now + LATENCY, .source = (int)(st - s->stream)};
+    st->r =
+        (Request){.arrival = s->now, .deadline = s->now + LATENCY, .source = (int)(st - s->stream)};
     st->under_way = true;
     batcher_add(s->b, &st->r);
 }
@@ -121,7 +123,8 @@ static void want_samples(Simulation *s)
             want_sample(s, st);
         if (st->asked > 0 && st->asked + PATIENCE <= s->now)
             leave_out(s, st);
-        const int64_t at = st->asked > 0 && st->asked + PATIENCE < st->next ? st->asked + PATIENCE : st->next;
+        const int64_t at =
+            st->asked > 0 && st->asked + PATIENCE < st->next ? st->asked + PATIENCE : st->next;
         s->next_sample = s->next_sample < at ? s->next_sample : at;
     }
 }
@@ -193,10 +196,12 @@ static void shares(const Simulation *s, double *least, double *most)
     *most = 0;
     for (int i = 0; i < STREAMS; i++) {
         const Stream *const st = &s->stream[i];
-        const double share = (double)st->judged / (double)(st->wanted - st->under_way - (st->asked > 0));
+        const double share =
+            (double)st->judged / (double)(st->wanted - st->under_way - (st->asked > 0));
         *least = share < *least ? share : *least;
         *most = share > *most ? share : *most;
-        assert_int_equal(st->wanted, st->judged + st->late + st->busy + st->skipped + st->under_way + (st->asked > 0));
+        assert_int_equal(st->wanted, st->judged + st->late + st->busy + st->skipped +
+                                         st->under_way + (st->asked > 0));
     }
 }
 
@@ -210,13 +215,16 @@ static void check(double fixed, double each, double load, bool idle, double enou
     shares(&s, &least, &most);
     const double full = capacity(&s), rate = (double)s.done / 600;
     const double due = load < 1 ? load : 1;
-    print_message("l(n) = %.1f + %.1f n ms, load %.1f%s: %.1f of %.1f a second (%.1f %%), judged of wanted %.3f to %.3f,"
-                  " longest %.0f ms\n", fixed * 1e3, each * 1e3, load, idle ? "" : ", others wait", rate, full, 100 * rate / full,
-                  least, most, (double)s.longest[9] * 1e-3);
+    print_message("l(n) = %.1f + %.1f n ms, load %.1f%s: %.1f of %.1f a second (%.1f %%), judged "
+                  "of wanted %.3f to %.3f,"
+                  " longest %.0f ms\n",
+                  fixed * 1e3, each * 1e3, load, idle ? "" : ", others wait", rate, full,
+                  100 * rate / full, least, most, (double)s.longest[9] * 1e-3);
     assert_true(rate >= enough * due * full);
     assert_true(load > 0.9 || least > 0.999);
     assert_true(most / least < even);
-    for (int m = 0; m < 10; m++) /* in time, but for batches that take longer than the profile says: 1.2 where it says 0.8 */
+    for (int m = 0; m < 10; m++) /* in time, but for batches that take longer than the profile
+                                    says: 1.2 where it says 0.8 */
         assert_true(s.longest[m] < LATENCY * 15 / 10);
     arena_free(s.arena);
 }
@@ -241,7 +249,8 @@ static void three_times_the_capacity(void **state)
     check(0, 0.004, 3, true, 0.95, 1.1);      /* batches save nothing */
     check(0.002, 0.004, 3, true, 0.95, 1.1);
     check(0.020, 0.002, 3, false, 0.95, 1.1); /* batches save most */
-    check(0.001, 0.030, 3, true, 0.95, 1.15); /* a request takes a tenth of the time there is for it */
+    /* a request takes a tenth of the time there is for it */
+    check(0.001, 0.030, 3, true, 0.95, 1.15);
 }
 
 /* ---- one source floods, and nobody governs ---- */
@@ -250,14 +259,16 @@ static void a_flood_takes_from_itself(void **state)
 {
     (void)state;
     Arena *const a = arena_new();
-    BatchProfile profile = {.max = 8, .seconds = {[1] = 0.005, [2] = 0.009, [4] = 0.017, [8] = 0.033}};
+    BatchProfile profile = {.max = 8,
+                            .seconds = {[1] = 0.005, [2] = 0.009, [4] = 0.017, [8] = 0.033}};
     Batcher *const b = batcher_new(a, &profile);
     enum { OTHERS = 10, FLOOD = 200 };
     static Request other[OTHERS], flood[FLOOD];
     bool waits[OTHERS] = {0}, floods[FLOOD] = {0};
     int64_t wanted = 0, done = 0, flooded = 0;
     for (int64_t now = 0; now < 60 * SECOND;) {
-        for (int i = 0; i < OTHERS; i++) { /* four a second and source: a sixth of what can be done */
+        /* four a second and source: a sixth of what can be done */
+        for (int i = 0; i < OTHERS; i++) {
             if (waits[i] || (now / 250000) == (other[i].arrival - 1) / 250000)
                 continue;
             other[i] = (Request){.arrival = now + 1, .deadline = now + LATENCY, .source = i};
@@ -283,7 +294,8 @@ static void a_flood_takes_from_itself(void **state)
         }
         now += s.n > 0 ? batch_profile_time(&profile, s.n) : 1000;
     }
-    print_message("others: %lld of %lld, the flood %lld\n", (long long)done, (long long)wanted, (long long)flooded);
+    print_message("others: %lld of %lld, the flood %lld\n", (long long)done, (long long)wanted,
+                  (long long)flooded);
     assert_true(done >= wanted * 98 / 100);
     assert_true(done + flooded >= 60 * 8 / 0.033 * 0.95);
     arena_free(a);

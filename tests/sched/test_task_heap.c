@@ -12,7 +12,8 @@ static bool comes_first(const TaskHeap *h, const Task *all)
         const Task *const t = &all[i];
         if (t->state == TASK_RESTS || t == h->first)
             continue;
-        const int64_t a = h->by_ready ? t->ready : t->deadline, b = h->by_ready ? h->first->ready : h->first->deadline;
+        const int64_t a = h->by_ready ? t->ready : t->deadline,
+                      b = h->by_ready ? h->first->ready : h->first->deadline;
         if (a < b || (a == b && t->order < h->first->order))
             return false;
     }
@@ -26,7 +27,8 @@ static void random_steps(bool by_ready, uint64_t seed)
     int in = 0;
     uint64_t order = 0;
     for (int step = 0; step < 4000; step++) {
-        Task *const t = random_next(&seed) % 4 == 0 && h.first ? h.first : &all[random_below(&seed, N)];
+        Task *const t =
+            random_next(&seed) % 4 == 0 && h.first ? h.first : &all[random_below(&seed, N)];
         if (t->state == TASK_RESTS) {
             t->deadline = random_below(&seed, 40);
             t->ready = random_below(&seed, 40);

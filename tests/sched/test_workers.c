@@ -81,7 +81,8 @@ static void not_before_ready(void **state)
     assert_memory_equal(log.who, expected, sizeof expected);
     for (int i = 0; i < 3; i++) {
         assert_true(log.when[i] >= now + after[expected[i]]);
-        assert_true(log.when[i] < now + after[expected[i]] + 5000000); /* and not only when something else wakes workers */
+        /* and not only when something else wakes workers */
+        assert_true(log.when[i] < now + after[expected[i]] + 5000000);
     }
     workers_submit(w, &t[0].task, machine_now() + 9000000, machine_now() + 9000000);
     workers_submit(w, &t[0].task, machine_now() + 9000000, 0); /* the earlier `ready` */
@@ -236,7 +237,8 @@ static void *submit_many(void *arg)
         Counted *const c = &s->task[random_below(&s->seed, TASKS)];
         const int64_t kind = random_below(&s->seed, 10), now = machine_now();
         atomic_fetch_add(&c->value, 1);
-        workers_submit(s->w, &c->task, now + random_below(&s->seed, 1000), kind < 3 ? now + random_below(&s->seed, 3000) : 0);
+        workers_submit(s->w, &c->task, now + random_below(&s->seed, 1000),
+                       kind < 3 ? now + random_below(&s->seed, 3000) : 0);
         if (kind == 9) {
             workers_cancel(s->w, &c->task);
             workers_submit(s->w, &c->task, now, 0); /* what another had submitted is lost with it */

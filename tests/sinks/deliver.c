@@ -1,7 +1,8 @@
 /* A process that delivers, to be killed: deliver OUTBOX FIRST N [KIND URL]..
  *
- * Adds records FIRST..N-1, from two threads (the second those of the last key), and says the number of each on
- * a line of its own once the outbox has it. Then waits until all sinks have had all, and says "end". */
+ * Adds records FIRST..N-1, from two threads (the second those of the last key), and says the number
+ * of each on a line of its own once the outbox has it. Then waits until all sinks have had all, and
+ * says "end". */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,7 +51,8 @@ int main(int argc, char **argv)
     SinkSpec spec[SINKS];
     int n = 0;
     for (int i = 4; i + 1 < argc && n < SINKS; i += 2, n++)
-        spec[n] = (SinkSpec){.name = argv[i], .kind = kind_of(argv[i]), .url = argv[i + 1], .timeout = 1000000};
+        spec[n] = (SinkSpec){
+            .name = argv[i], .kind = kind_of(argv[i]), .url = argv[i + 1], .timeout = 1000000};
     Sinks *s;
     Error e;
     if (argc < 4 || sinks_open(argv[1], n, spec, &s, &e) != 0) {

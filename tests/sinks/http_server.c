@@ -90,17 +90,19 @@ static bool answer(const Connection *c, const HttpReply *reply)
 {
     char text[512], extra[300] = "";
     if (reply->delay_ms > 0) {
-        const struct timespec t = {.tv_sec = reply->delay_ms / 1000, .tv_nsec = reply->delay_ms % 1000 * 1000000L};
+        const struct timespec t = {.tv_sec = reply->delay_ms / 1000,
+                                   .tv_nsec = reply->delay_ms % 1000 * 1000000L};
         nanosleep(&t, NULL);
     }
     if (reply->retry_after > 0)
         snprintf(extra, sizeof extra, "Retry-After: %d\r\n", reply->retry_after);
     if (reply->location)
         snprintf(extra, sizeof extra, "Location: %s\r\n", reply->location);
-    const int size = reply->garbage
-                         ? snprintf(text, sizeof text, "\x16\x03\x01 this is not HTTP\r\n\r\n")
-                         : snprintf(text, sizeof text, "HTTP/1.1 %d Said\r\nContent-Length: 2\r\n%s%s\r\nok",
-                                    reply->status, extra, reply->close ? "Connection: close\r\n" : "");
+    const int size =
+        reply->garbage
+            ? snprintf(text, sizeof text, "\x16\x03\x01 this is not HTTP\r\n\r\n")
+            : snprintf(text, sizeof text, "HTTP/1.1 %d Said\r\nContent-Length: 2\r\n%s%s\r\nok",
+                       reply->status, extra, reply->close ? "Connection: close\r\n" : "");
     const bool said =
         (reply->status > 0 || reply->garbage) && put(c, text, (size_t)size) == size;
     return said && !reply->close && !reply->garbage;
@@ -119,7 +121,8 @@ static void *serve(void *arg)
         SSL_set_fd(c->tls, c->fd);
         more = SSL_accept(c->tls) == 1;
     }
-    while (more && (r = (HttpRequest){.connection = c->number}, n = read_request(c, &r, &head)) >= 0) {
+    while (more &&
+           (r = (HttpRequest){.connection = c->number}, n = read_request(c, &r, &head)) >= 0) {
         char *const body = strndup(c->at + head, (size_t)n);
         r.body = body;
         r.size = (size_t)n;
@@ -153,7 +156,8 @@ static void take(HttpServer *s, int fd)
         close(fd);
         return;
     }
-    *c = (Connection){.server = s, .fd = fd, .slot = slot, .number = ++s->total, .at = heap_alloc(LARGEST, 8)};
+    *c = (Connection){
+        .server = s, .fd = fd, .slot = slot, .number = ++s->total, .at = heap_alloc(LARGEST, 8)};
     s->fd[slot] = fd;
     s->open++;
     pthread_t thread;
@@ -173,8 +177,9 @@ static void *accepting(void *arg)
 static HttpServer *start(int port, SSL_CTX *tls, HttpFn fn, void *arg)
 {
     HttpServer *const s = heap_alloc(sizeof *s, 8);
-    struct sockaddr_in at = {
-        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof at;
     const int yes = 1;
     *s = (HttpServer){.tls = tls, .fn = fn, .arg = arg};

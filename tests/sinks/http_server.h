@@ -1,4 +1,5 @@
-/* A small HTTP/1.1 server with faults, for tests of webhooks. A thread for each connection; loopback only. */
+/* A small HTTP/1.1 server with faults, for tests of webhooks. A thread for each connection;
+ * loopback only. */
 #ifndef LATHE_TESTS_HTTP_SERVER_H
 #define LATHE_TESTS_HTTP_SERVER_H
 

@@ -48,7 +48,8 @@ static void on_state(Listener *l, const struct mosquitto_message *m)
         return;
     l->nstate += i == l->nstate;
     snprintf(l->state[i].topic, sizeof l->state[i].topic, "%s", m->topic);
-    snprintf(l->state[i].text, sizeof l->state[i].text, "%.*s", m->payloadlen, (const char *)m->payload);
+    snprintf(l->state[i].text, sizeof l->state[i].text, "%.*s", m->payloadlen,
+             (const char *)m->payload);
     l->state[i].retained = m->retain;
 }
 
@@ -58,7 +59,8 @@ static void on_message(struct mosquitto *mosq, void *arg, const struct mosquitto
     (void)mosq;
     const size_t n = strlen(m->topic);
     pthread_mutex_lock(&l->lock);
-    if ((n >= 6 && strcmp(m->topic + n - 6, "/state") == 0) || strncmp(m->topic, "lathe/%/", 8) == 0) {
+    if ((n >= 6 && strcmp(m->topic + n - 6, "/state") == 0) ||
+        strncmp(m->topic, "lathe/%/", 8) == 0) {
         on_state(l, m);
     } else {
         char text[RECORD_TEXT], name[64], topic[128];

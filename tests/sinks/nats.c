@@ -11,7 +11,8 @@ pid_t nats_run(int port, bool jetstream, const char *option)
 {
     char number[16];
     snprintf(number, sizeof number, "%d", port);
-    const char *argv[16] = {"nats-server", "-a", "127.0.0.1", "-p", number, "-sd", scratch_path("nats")};
+    const char *argv[16] = {"nats-server", "-a",  "127.0.0.1",         "-p",
+                            number,        "-sd", scratch_path("nats")};
     int n = 7;
     if (jetstream)
         argv[n++] = "-js";
@@ -34,8 +35,9 @@ void ear_open(Ear *ear, int port, Arrivals *a)
     *ear = (Ear){.arrivals = a};
     assert_int_equal(natsConnection_ConnectTo(&ear->connection, url), NATS_OK);
     if (a) {
-        assert_int_equal(
-            natsConnection_Subscribe(&ear->subscription, ear->connection, "lathe.>", on_message, a), NATS_OK);
+        assert_int_equal(natsConnection_Subscribe(&ear->subscription, ear->connection, "lathe.>",
+                                                  on_message, a),
+                         NATS_OK);
         assert_int_equal(natsConnection_Flush(ear->connection), NATS_OK);
     }
 }

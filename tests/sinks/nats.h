@@ -19,7 +19,8 @@ typedef struct Ear { /* a connection of the test's own */
 /* `a`: takes what comes under lathe.>, from now on; NULL: nothing is listened to. */
 void ear_open(Ear *ear, int port, Arrivals *a);
 void ear_close(Ear *ear);
-/* A stream of lathe.>, in files; `max`: messages it holds, refusing what comes then (-1: no bound). */
+/* A stream of lathe.>, in files; `max`: messages it holds, refusing what comes then (-1: no
+ * bound). */
 void ear_make_stream(Ear *ear, int64_t max);
 void ear_change_stream(Ear *ear, int64_t max);
 /* All that is in the stream goes to `a`, in its order. */

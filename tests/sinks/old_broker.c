@@ -1,4 +1,5 @@
-/* A broker of MQTT 3.1.1 (OASIS, 2014): CONNECT, PUBLISH, PINGREQ, DISCONNECT; one connection at a time. */
+/* A broker of MQTT 3.1.1 (OASIS, 2014): CONNECT, PUBLISH, PINGREQ, DISCONNECT; one connection at a
+ * time. */
 #include "sinks/old_broker.h"
 
 #include <arpa/inet.h>

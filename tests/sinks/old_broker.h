@@ -1,4 +1,5 @@
-/* A broker that knows MQTT 3.1.1 alone: what comes is taken into `a` and acknowledged; MQTT 5 is refused as 3.1.1 says. */
+/* A broker that knows MQTT 3.1.1 alone: what comes is taken into `a` and acknowledged; MQTT 5 is
+ * refused as 3.1.1 says. */
 #ifndef LATHE_TESTS_OLD_BROKER_H
 #define LATHE_TESTS_OLD_BROKER_H
 

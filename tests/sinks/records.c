@@ -16,10 +16,11 @@ SinkRecord record_make(int i, char *text, char *name)
     char *const event = name + 32;
     snprintf(name, 32, "s%d", key);
     snprintf(event, 32, "kill_%d", key);
-    const int size = snprintf(text, RECORD_TEXT,
-                              "{\"v\":1,\"id\":\"%016llx\",\"rev\":%d,\"n\":%d,\"stream\":\"%s\",\"event\":"
-                              "\"%s\",\"text\":\"%0*d\"}",
-                              (unsigned long long)id, i % 3, i, name, event, 1 + i * 7 % 200, i);
+    const int size =
+        snprintf(text, RECORD_TEXT,
+                 "{\"v\":1,\"id\":\"%016llx\",\"rev\":%d,\"n\":%d,\"stream\":\"%s\",\"event\":"
+                 "\"%s\",\"text\":\"%0*d\"}",
+                 (unsigned long long)id, i % 3, i, name, event, 1 + i * 7 % 200, i);
     return (SinkRecord){.stream = name,
                         .event = event,
                         .id = id,
@@ -134,7 +135,8 @@ const char *arrivals_wrong(Arrivals *a, const bool *sent, int n, int *twice)
         if (sent[i] && a->times[i] == 0)
             snprintf(text, sizeof text, "record %d is lost", i), wrong = text;
         if (a->times[i] > 0 && a->first[i] < *before)
-            snprintf(text, sizeof text, "record %d came before one of its key that is older", i), wrong = text;
+            snprintf(text, sizeof text, "record %d came before one of its key that is older", i),
+                wrong = text;
         if (a->times[i] > 0)
             *before = a->first[i];
     }

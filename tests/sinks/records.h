@@ -1,7 +1,8 @@
 /* Numbered records for tests of sinks, and what arrived of them.
  *
- * Record i belongs to key i % KEYS, a stream and event of its own; its text is a function of i alone, so that
- * what arrives can be compared with what was sent, and what arrives twice with itself. */
+ * Record i belongs to key i % KEYS, a stream and event of its own; its text is a function of i
+ * alone, so that what arrives can be compared with what was sent, and what arrives twice with
+ * itself. */
 #ifndef LATHE_TESTS_RECORDS_H
 #define LATHE_TESTS_RECORDS_H
 
@@ -31,8 +32,8 @@ int arrivals_take(Arrivals *a, const char *text, size_t size);
 void arrivals_read(Arrivals *a, const char *path);
 /* Until records first..first+n-1 are there; false: not in time (s). */
 bool arrivals_wait(Arrivals *a, int first, int n, double seconds);
-/* All of sent[0..n) came, nothing else, and each key's came first in their order; *twice: how many came more
- * than once. The message says what is wrong; NULL: nothing. */
+/* All of sent[0..n) came, nothing else, and each key's came first in their order; *twice: how many
+ * came more than once. The message says what is wrong; NULL: nothing. */
 const char *arrivals_wrong(Arrivals *a, const bool *sent, int n, int *twice);
 
 #endif

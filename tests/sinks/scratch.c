@@ -44,7 +44,8 @@ void scratch_certificate(const char *name)
 {
     char command[1024];
     snprintf(command, sizeof command,
-             "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=%s -addext "
+             "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
+             "-subj /CN=%s -addext "
              "subjectAltName=DNS:%s -keyout %s/%s.key -out %s/%s.pem 2>/dev/null",
              name, name, folder, name, folder, name);
     assert_int_equal(system(command), 0);

@@ -9,7 +9,8 @@ int scratch_make(void **state);
 int scratch_remove(void **state);
 /* Of a file in it; valid until the eighth call after. */
 const char *scratch_path(const char *name);
-/* A certificate for the host `name`, that vouches for itself: NAME.pem and NAME.key in the folder (openssl's command). */
+/* A certificate for the host `name`, that vouches for itself: NAME.pem and NAME.key in the folder
+ * (openssl's command). */
 void scratch_certificate(const char *name);
 /* On the folder's outbox; they must be right. */
 Sinks *scratch_sinks(int n, const SinkSpec *spec);

@@ -186,7 +186,8 @@ static void test_who_wants_what(void **state)
 static void test_change(void **state)
 {
     (void)state;
-    SinkSpec spec[] = {lines("a", scratch_path("a")), lines("b", scratch_path("b")), lines("c", "/proc/none/c")};
+    SinkSpec spec[] = {lines("a", scratch_path("a")), lines("b", scratch_path("b")),
+                       lines("c", "/proc/none/c")};
     Sinks *s = scratch_sinks(3, spec);
     Error e = {0};
     scratch_add(s, 0, 30);
@@ -282,9 +283,10 @@ static void test_large_record(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_lines),     TEST(test_rotates),        TEST(test_moved_away), TEST(test_torn_line),
-        TEST(test_full_disk), TEST(test_who_wants_what), TEST(test_change),     TEST(test_comes_back),
-        TEST(test_refused),   TEST(test_large_record),
+        TEST(test_lines),        TEST(test_rotates),    TEST(test_moved_away),
+        TEST(test_torn_line),    TEST(test_full_disk),  TEST(test_who_wants_what),
+        TEST(test_change),       TEST(test_comes_back), TEST(test_refused),
+        TEST(test_large_record),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

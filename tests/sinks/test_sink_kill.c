@@ -1,6 +1,6 @@
-/* A process that delivers to four sinks is killed at random moments, over and over, while the webhook fails by
- * chance and connections break: each record that the outbox took arrives everywhere; what arrives twice is the
- * same; each key is in order.
+/* A process that delivers to four sinks is killed at random moments, over and over, while the
+ * webhook fails by chance and connections break: each record that the outbox took arrives
+ * everywhere; what arrives twice is the same; each key is in order.
  *
  *     test_sink_kill [AWAY]     and all sinks away for AWAY seconds in the middle (2) */
 #include "check.h"
@@ -65,7 +65,10 @@ static HttpReply on_request(void *arg, const HttpRequest *r)
 static void begin(World *w)
 {
     *w = (World){.random = 7,
-                 .hook = arrivals_new(), .mqtt = arrivals_new(), .stream = arrivals_new(), .lines = arrivals_new()};
+                 .hook = arrivals_new(),
+                 .mqtt = arrivals_new(),
+                 .stream = arrivals_new(),
+                 .lines = arrivals_new()};
     pthread_mutex_init(&w->lock, NULL);
     w->http = http_start(0, on_request, w);
     w->http_port = http_port(w->http);
@@ -113,8 +116,9 @@ static pid_t deliver(const World *w, int n, int *out)
     const pid_t pid = fork();
     if (pid == 0) {
         dup2(pipes[1], 1);
-        const char *const argv[] = {SINK_DELIVER, w->outbox, first, last, "jsonl", w->url[0], "webhook", w->url[1],
-                                    "mqtt", w->url[2], "nats", w->url[3], NULL};
+        const char *const argv[] = {SINK_DELIVER, w->outbox, first,     last,   "jsonl",
+                                    w->url[0],    "webhook", w->url[1], "mqtt", w->url[2],
+                                    "nats",       w->url[3], NULL};
         execv(argv[0], (char *const *)(uintptr_t)argv);
         _exit(127);
     }
@@ -138,7 +142,8 @@ static bool hear(World *w, int fd, int n)
         }
     }
     fclose(f);
-    w->next += n; /* what it did not come to, or did not come to say, is never sent again: it may arrive or not */
+    /* what it did not come to, or did not come to say, is never sent again: it may arrive or not */
+    w->next += n;
     return over;
 }
 
@@ -205,8 +210,8 @@ static void test_kill(void **state)
     assert_true(sent > KILLS * EACH / 4); /* it was not always killed before it began */
     assert_true(sent < w.next);
     print_message("%d records; more than once: %d lines, %d webhooks, %d MQTT, %d NATS\n", sent,
-                  checked(&w, w.lines, "lines"), checked(&w, w.hook, "webhook"), checked(&w, w.mqtt, "MQTT"),
-                  checked(&w, w.stream, "NATS"));
+                  checked(&w, w.lines, "lines"), checked(&w, w.hook, "webhook"),
+                  checked(&w, w.mqtt, "MQTT"), checked(&w, w.stream, "NATS"));
     assert_false(listener_wrong_topic(w.listener));
     end(&w);
 }
@@ -222,6 +227,7 @@ int main(int argc, char **argv)
 {
     if (argc > 1)
         away_seconds = atof(argv[1]);
-    const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(test_kill, scratch_make, scratch_remove)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_kill, scratch_make, scratch_remove)};
     return cmocka_run_group_tests(tests, NULL, close_library);
 }

@@ -52,7 +52,8 @@ static int all_there(Broker *b, int n)
 static void state_is(Broker *b, const char *topic, const char *want)
 {
     bool retained;
-    for (int i = 0; i < 300 && strcmp(listener_state(b->listener, topic, &retained), want) != 0; i++)
+    for (int i = 0; i < 300 && strcmp(listener_state(b->listener, topic, &retained), want) != 0;
+         i++)
         usleep(10000);
     assert_string_equal(listener_state(b->listener, topic, &retained), want);
 }
@@ -93,8 +94,15 @@ static void test_states(void **state)
     }
     for (int i = 0; i < 2; i++) { /* of all streams together: neither hides the other */
         const char *const event = i ? "spotlight" : "overload";
-        assert_int_equal(sinks_add(s, 1, &(SinkRecord){.stream = "", .event = event, .id = (uint64_t)i, .state = true, .json = event,
-                                                    .size = strlen(event)}, &e), 0);
+        assert_int_equal(sinks_add(s, 1,
+                                   &(SinkRecord){.stream = "",
+                                                 .event = event,
+                                                 .id = (uint64_t)i,
+                                                 .state = true,
+                                                 .json = event,
+                                                 .size = strlen(event)},
+                                   &e),
+                         0);
     }
     sinks_close(s, 5000000);
     listener_free(b.listener);
@@ -233,7 +241,8 @@ static void fails(const SinkSpec *spec, const char *why)
 {
     Sinks *const s = scratch_sinks(1, spec);
     SinkCounts c = {0};
-    for (int i = 0; i < 1500 && strstr(c.error, why) == NULL; i++) { /* a busy machine may be late first */
+    /* a busy machine may be late first */
+    for (int i = 0; i < 1500 && strstr(c.error, why) == NULL; i++) {
         usleep(10000);
         c = sinks_counts(s, 0);
     }
@@ -261,9 +270,11 @@ static void test_tls(void **state)
     scratch_certificate("elsewhere");
     scratch_certificate("localhost");
     const int plain = port_free(), other = port_free(), good = port_free();
-    snprintf(more, sizeof more, "listener %d 127.0.0.1\ncertfile %s\nkeyfile %s\nlistener %d 127.0.0.1\ncertfile %s\nkeyfile %s\n",
-             other, scratch_path("elsewhere.pem"), scratch_path("elsewhere.key"), good, scratch_path("localhost.pem"),
-             scratch_path("localhost.key"));
+    snprintf(more, sizeof more,
+             "listener %d 127.0.0.1\ncertfile %s\nkeyfile %s\nlistener %d 127.0.0.1\ncertfile "
+             "%s\nkeyfile %s\n",
+             other, scratch_path("elsewhere.pem"), scratch_path("elsewhere.key"), good,
+             scratch_path("localhost.pem"), scratch_path("localhost.key"));
     const pid_t pid = mosquitto_run(plain, more);
     SinkSpec spec = {.name = "mqtt", .kind = SINK_MQTT, .url = url, .timeout = 2000000};
     snprintf(url, sizeof url, "mqtts://localhost:%d", other);
@@ -298,7 +309,8 @@ static void test_forbidden(void **state)
     for (int i = 0; i < 500 && sinks_counts(s, 0).waiting > 0; i++)
         usleep(10000);
     const SinkCounts c = sinks_counts(s, 0);
-    assert_int_equal(c.dead, 4); /* refused by name; mosquitto 2.0.11 may end the connection besides */
+    /* refused by name; mosquitto 2.0.11 may end the connection besides */
+    assert_int_equal(c.dead, 4);
     assert_int_equal(c.waiting, 0);
     sinks_close(s, 0);
     end(&b);
@@ -332,8 +344,10 @@ static void test_old_broker(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_forbidden), TEST(test_delivers), TEST(test_states), TEST(test_away), TEST(test_breaks), TEST(test_broker_restarts),
-        TEST(test_too_large), TEST(test_password), TEST(test_old_broker), TEST(test_tls),
+        TEST(test_forbidden), TEST(test_delivers), TEST(test_states),
+        TEST(test_away),      TEST(test_breaks),   TEST(test_broker_restarts),
+        TEST(test_too_large), TEST(test_password), TEST(test_old_broker),
+        TEST(test_tls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

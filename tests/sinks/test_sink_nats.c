@@ -205,7 +205,8 @@ static void fails(const SinkSpec *spec, const char *why)
 {
     Sinks *const s = scratch_sinks(1, spec);
     SinkCounts c = {0};
-    for (int i = 0; i < 1500 && strstr(c.error, why) == NULL; i++) { /* a busy machine may be late first */
+    /* a busy machine may be late first */
+    for (int i = 0; i < 1500 && strstr(c.error, why) == NULL; i++) {
         usleep(10000);
         c = sinks_counts(s, 0);
     }
@@ -227,8 +228,8 @@ static void test_tls(void **state)
         scratch_certificate(names[i]);
         snprintf(file, sizeof file, "nats%d.conf", i);
         FILE *const f = fopen(scratch_path(file), "w");
-        fprintf(f, "tls {cert_file: \"%s/%s.pem\", key_file: \"%s/%s.key\"}\n", scratch_path("."), names[i], scratch_path("."),
-                names[i]);
+        fprintf(f, "tls {cert_file: \"%s/%s.pem\", key_file: \"%s/%s.key\"}\n", scratch_path("."),
+                names[i], scratch_path("."), names[i]);
         fclose(f);
         snprintf(option[i], sizeof option[i], "--config=%s", scratch_path(file));
         const int port = port_free();
@@ -261,8 +262,8 @@ static int close_library(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_breaks), TEST(test_plain), TEST(test_no_stream), TEST(test_stream),TEST(test_server_restarts),
-        TEST(test_full_stream), TEST(test_too_large), TEST(test_tls),
+        TEST(test_breaks),          TEST(test_plain),       TEST(test_no_stream), TEST(test_stream),
+        TEST(test_server_restarts), TEST(test_full_stream), TEST(test_too_large), TEST(test_tls),
     };
     return cmocka_run_group_tests(tests, NULL, close_library);
 }

@@ -83,7 +83,8 @@ static void end(Hook *h)
 
 static SinkSpec spec_of(const Hook *h)
 {
-    return (SinkSpec){.name = "hook", .kind = SINK_WEBHOOK, .url = h->url, .secret = "secret", .timeout = 500000};
+    return (SinkSpec){
+        .name = "hook", .kind = SINK_WEBHOOK, .url = h->url, .secret = "secret", .timeout = 500000};
 }
 
 static void test_delivers(void **state)
@@ -254,7 +255,8 @@ static void fails(const SinkSpec *spec, const char *why)
 {
     Sinks *const s = scratch_sinks(1, spec);
     SinkCounts c = {0};
-    for (int i = 0; i < 1500 && strstr(c.error, why) == NULL; i++) { /* a busy machine may be late first */
+    /* a busy machine may be late first */
+    for (int i = 0; i < 1500 && strstr(c.error, why) == NULL; i++) {
         usleep(10000);
         c = sinks_counts(s, 0);
     }
@@ -282,13 +284,15 @@ static void test_tls(void **state)
     http_stop(h.server);
     scratch_certificate("elsewhere");
     scratch_certificate("localhost");
-    h.server = https_start(0, scratch_path("elsewhere.pem"), scratch_path("elsewhere.key"), on_request, &h);
+    h.server = https_start(0, scratch_path("elsewhere.pem"), scratch_path("elsewhere.key"),
+                           on_request, &h);
     snprintf(url, sizeof url, "https://localhost:%d/hook?a=b", http_port(h.server));
     fails(&spec, "certificate"); /* nobody vouches for it */
     spec.ca = scratch_path("elsewhere.pem");
     fails(&spec, "host name"); /* it is another's */
     http_stop(h.server);
-    h.server = https_start(0, scratch_path("localhost.pem"), scratch_path("localhost.key"), on_request, &h);
+    h.server = https_start(0, scratch_path("localhost.pem"), scratch_path("localhost.key"),
+                           on_request, &h);
     snprintf(url, sizeof url, "https://localhost:%d/hook?a=b", http_port(h.server));
     spec.ca = scratch_path("localhost.pem");
     sinks_close(scratch_sinks(1, &spec), 10000000);

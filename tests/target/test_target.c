@@ -5,12 +5,14 @@
 
 #include "target/target.h"
 
-/* The first test, as the system forgets no asking: once tiles are a process's, it may have no signal stack of 8 KiB. */
+/* The first test, as the system forgets no asking: once tiles are a process's, it may have no
+ * signal stack of 8 KiB. */
 static void tiles_are_asked_for_by_who_runs_them(void **state)
 {
     (void)state;
     static char memory[8192];
-    const stack_t small = {.ss_sp = memory, .ss_size = sizeof memory}, none = {.ss_flags = SS_DISABLE};
+    const stack_t small = {.ss_sp = memory, .ss_size = sizeof memory},
+                  none = {.ss_flags = SS_DISABLE};
     Target t;
     assert_int_equal(target_find("avx2", &t, NULL), ERR_OK);
     assert_true(target_runs(&t, NULL));

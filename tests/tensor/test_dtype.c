@@ -128,7 +128,9 @@ static void test_rounding(void **state)
                 assert_int_equal(code_of(t, v, false), nearest(t, v));
         }
         /* Beyond the largest value: saturate, or infinity, or NaN. */
-        const double over = code_of(t, most * 4, false) == nearest(t, most) ? most : value(t, code_of(t, most * 4, false));
+        const double over = code_of(t, most * 4, false) == nearest(t, most)
+                                ? most
+                                : value(t, code_of(t, most * 4, false));
         assert_true(value(t, code_of(t, most * 4, true)) == most);
         assert_true(value(t, code_of(t, INFINITY, true)) == most);
         if (t == DT_F8E5M2)

@@ -26,7 +26,8 @@ static Layout layout_of(Arena *a, const char *text)
 static void test_text(void **state)
 {
     (void)state;
-    static const char *const good[] = {"plain", "0 1 2 3 1:8", "1 0 1:16", "0 1 0:4 1:8 0:2", "0", "1:2 0 1"};
+    static const char *const good[] = {"plain",           "0 1 2 3 1:8", "1 0 1:16",
+                                       "0 1 0:4 1:8 0:2", "0",           "1:2 0 1"};
     Arena *a = arena_new();
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         const Layout l = layout_of(a, good[i]);
@@ -36,7 +37,17 @@ static void test_text(void **state)
         const Layout again = layout_of(a, str_text(&s));
         assert_true(layout_equal(&l, &again));
     }
-    static const char *const bad[] = {"", "0 0", "0:4", "0:4 1", "0:4 0 0:2 0", "0 2", "0 1:8", "9", "0 0:1", "0 0:x", "0 1 2 3 4 5 6 7 0:2 1:2 2:2 3:2 4:2"};
+    static const char *const bad[] = {"",
+                                      "0 0",
+                                      "0:4",
+                                      "0:4 1",
+                                      "0:4 0 0:2 0",
+                                      "0 2",
+                                      "0 1:8",
+                                      "9",
+                                      "0 0:1",
+                                      "0 0:x",
+                                      "0 1 2 3 4 5 6 7 0:2 1:2 2:2 3:2 4:2"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         Case c = {.text = bad[i]};
         assert_int_equal(job_run(a, parse, &c, NULL, NULL), ERR_INVALID);
@@ -67,8 +78,9 @@ static void test_known_offsets(void **state)
 static void test_bijection(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"plain", "2 0 1", "0 1 2 1:4", "0 2 1 0:2 1:4 0:3", "1 2 0 2:5 2:2",
-                                         "1:2 2:3 0 1 2", "2:2 1 2:3 0 1:4 2"};
+    static const char *const texts[] = {
+        "plain",         "2 0 1",         "0 1 2 1:4",        "0 2 1 0:2 1:4 0:3",
+        "1 2 0 2:5 2:2", "1:2 2:3 0 1 2", "2:2 1 2:3 0 1:4 2"};
     static const int64_t shapes[][3] = {{4, 8, 6}, {5, 7, 3}, {1, 1, 1}, {7, 13, 11}};
     Arena *a = arena_new();
     for (size_t t = 0; t < sizeof texts / sizeof texts[0]; t++) {

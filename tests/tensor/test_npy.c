@@ -35,7 +35,8 @@ static void test_round_trip(void **state)
 }
 
 /* A file as numpy.save writes it, spelt out. */
-static int read_text(const char *version, const char *header, const void *data, size_t size, Tensor **out)
+static int read_text(const char *version, const char *header, const void *data, size_t size,
+                     Tensor **out)
 {
     char file[512];
     const size_t len = strlen(header), wide = version[0] > 1 ? 4 : 2;
@@ -56,8 +57,10 @@ static void test_foreign(void **state)
     (void)state;
     Tensor *t;
     const int16_t column[] = {1, 4, 2, 5, 3, 6}; /* (2,3), Fortran order */
-    assert_int_equal(read_text("\x01\x00", "{'descr': '<i2', 'fortran_order': True, 'shape': (2, 3), }\n",
-                               column, sizeof column, &t), 0);
+    assert_int_equal(read_text("\x01\x00",
+                               "{'descr': '<i2', 'fortran_order': True, 'shape': (2, 3), }\n",
+                               column, sizeof column, &t),
+                     0);
     for (int i = 0; i < 6; i++)
         assert_int_equal(((int16_t *)t->data)[i], i + 1);
     tensor_unref(t);

@@ -1,5 +1,5 @@
-/* Checking layers: a right program passes, and an error that is put into one value is named where it was put, though
- * what comes after it is wrong as well. */
+/* Checking layers: a right program passes, and an error that is put into one value is named where
+ * it was put, though what comes after it is wrong as well. */
 #include "check.h"
 
 #include <math.h>
@@ -44,10 +44,13 @@ static void build_job(Context *ctx, void *arg)
 /* Compiles, runs on random inputs, and takes all values. */
 static Layers layers_new(bool unfused)
 {
-    Layers l = {.arena = arena_new(), .opt = {.target = target_native(), .threads = 2, .keep_values = true, .unfused = unfused}};
+    Layers l = {
+        .arena = arena_new(),
+        .opt = {.target = target_native(), .threads = 2, .keep_values = true, .unfused = unfused}};
     Error e = {0};
     Arena *a = arena_new();
-    if (job_run(a, build_job, &l, &e, NULL) != 0 || module_new(a, l.c.program, &l.c.image, &l.m, &e) != 0)
+    if (job_run(a, build_job, &l, &e, NULL) != 0 ||
+        module_new(a, l.c.program, &l.c.image, &l.m, &e) != 0)
         FAIL_MSG("%s", e.message);
     Pool *pool;
     Run *r;
@@ -118,7 +121,8 @@ static void right_layers(void **state)
             assert_int_equal(r.n, 8);
             assert_string_equal(r.layer[0].node, "first");
             assert_int_equal(r.layer[0].checked, 2 * 16 * 7 * 7);
-            assert_true(r.layer[0].max_abs > 0 && r.layer[0].worst > 0); /* f32 and double do differ */
+            /* f32 and double do differ */
+            assert_true(r.layer[0].max_abs > 0 && r.layer[0].worst > 0);
         }
         layers_free(&l);
     }

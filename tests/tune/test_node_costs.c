@@ -1,5 +1,5 @@
-/* A table that is measured: every form that choosing weighs is in it, once; it is read back as it was printed, and what
- * is chosen by it costs no more, by it, than what estimates choose. */
+/* A table that is measured: every form that choosing weighs is in it, once; it is read back as it
+ * was printed, and what is chosen by it costs no more, by it, than what estimates choose. */
 #include "check.h"
 
 #include <math.h>
@@ -10,15 +10,17 @@
 #include "pass/image_layouts.h"
 #include "tune/node_costs.h"
 
-/* A border, a depthwise convolution, a stride, a residual sum, a concat, and 12 channels, which fill no blocks. */
-static const char text[] = "graph \"g\"\n"
-                           "input x f32[1,3,18,18]\n"
-                           "const w f32[16,3,3,3] = 0.125\nconst v f32[16,16,3,3] = 0.0625\nconst d f32[16,1,3,3] = 0.25\n"
-                           "const u f32[12,32,1,1] = 0.0625\n"
-                           "a = conv(x, w) pads=[1,1,1,1]\nb = relu(a)\nc = conv(b, v) pads=[1,1,1,1]\ne = add(c, b)\n"
-                           "f = conv(e, d) group=16 strides=[2,2] pads=[1,1,1,1]\n"
-                           "g = max_pool(e) kernel_shape=[2,2] strides=[2,2]\nh = concat(f, g) axis=1\ni = conv(h, u)\n"
-                           "j = reduce_mean(i)\noutput j\n";
+/* A border, a depthwise convolution, a stride, a residual sum, a concat, and 12 channels, which
+ * fill no blocks. */
+static const char text[] =
+    "graph \"g\"\n"
+    "input x f32[1,3,18,18]\n"
+    "const w f32[16,3,3,3] = 0.125\nconst v f32[16,16,3,3] = 0.0625\nconst d f32[16,1,3,3] = 0.25\n"
+    "const u f32[12,32,1,1] = 0.0625\n"
+    "a = conv(x, w) pads=[1,1,1,1]\nb = relu(a)\nc = conv(b, v) pads=[1,1,1,1]\ne = add(c, b)\n"
+    "f = conv(e, d) group=16 strides=[2,2] pads=[1,1,1,1]\n"
+    "g = max_pool(e) kernel_shape=[2,2] strides=[2,2]\nh = concat(f, g) axis=1\ni = conv(h, u)\n"
+    "j = reduce_mean(i)\noutput j\n";
 
 typedef struct Counted {
     const Graph *g;
@@ -81,11 +83,14 @@ static void test_table_is_complete(void **state)
     Error e = {0};
     Counted c = {0};
     assert_int_equal(job_run(a, early_job, &c, &e, NULL), 0);
-    NodeCostOptions opt = {.compile = {.target = target_native(), .threads = 1}, .rounds = 2, .progress = count_step,
+    NodeCostOptions opt = {.compile = {.target = target_native(), .threads = 1},
+                           .rounds = 2,
+                           .progress = count_step,
                            .progress_arg = &c.steps};
     NodeCostResult first, second;
     assert_int_equal(node_costs_measure(c.g, &opt, c.table, &first, &e), 0);
-    assert_true(first.measured == c.table->row.len && first.measured > 20 && first.known == 0 && first.failed == 0);
+    assert_true(first.measured == c.table->row.len && first.measured > 20 && first.known == 0 &&
+                first.failed == 0);
     assert_true(c.steps > 4);
     assert_true(first.chosen_ns > 0 && first.chosen_ns <= first.estimated_ns * (1 + 1e-12));
     assert_int_equal(job_run(a, candidates_job, &c, &e, NULL), 0);

@@ -13,12 +13,55 @@
 /* An EXIF segment that says so, with another tag before it. */
 static size_t segment(uint8_t out[64], bool little, int orientation)
 {
-    const uint8_t in_order[] = {0xff, 0xe1, 0, 42,  'E', 'x', 'i', 'f', 0, 0, 'M', 'M', 0, '*', 0, 0, 0, 8, 0, 2,
-                                0x01, 0x0f, 0, 2,   0,   0,   0,   1,   'L', 0, 0,   0,
-                                0x01, 0x12, 0, 3,   0,   0,   0,   1,   0, (uint8_t)orientation, 0, 0};
-    const uint8_t swapped[] = {0xff, 0xe1, 0, 42,  'E', 'x', 'i', 'f', 0, 0, 'I', 'I', '*', 0, 8, 0, 0, 0, 2, 0,
-                               0x0f, 0x01, 2, 0,   1,   0,   0,   0,   'L', 0, 0, 0,
-                               0x12, 0x01, 3, 0,   1,   0,   0,   0,   (uint8_t)orientation, 0, 0, 0};
+    const uint8_t in_order[] = {
+        0xff, 0xe1, 0, 42, 'E',  'x',  'i',  'f',  0, 0, 'M', 'M', 0, '*',
+        0,    0,    0, 8,  0,    2,    0x01, 0x0f, 0, 2, 0,   0,   0, 1,
+        'L',  0,    0, 0,  0x01, 0x12, 0,    3,    0, 0, 0,   1,   0, (uint8_t)orientation,
+        0,    0};
+    const uint8_t swapped[] = {0xff,
+                               0xe1,
+                               0,
+                               42,
+                               'E',
+                               'x',
+                               'i',
+                               'f',
+                               0,
+                               0,
+                               'I',
+                               'I',
+                               '*',
+                               0,
+                               8,
+                               0,
+                               0,
+                               0,
+                               2,
+                               0,
+                               0x0f,
+                               0x01,
+                               2,
+                               0,
+                               1,
+                               0,
+                               0,
+                               0,
+                               'L',
+                               0,
+                               0,
+                               0,
+                               0x12,
+                               0x01,
+                               3,
+                               0,
+                               1,
+                               0,
+                               0,
+                               0,
+                               (uint8_t)orientation,
+                               0,
+                               0,
+                               0};
     memcpy(out, little ? swapped : in_order, sizeof in_order);
     return sizeof in_order;
 }
@@ -70,15 +113,17 @@ static void write_jpeg(const char *path, int orientation)
     Error e;
     uint8_t exif[64];
     assert_int_equal(jpeg_encode(a, p, 95, &jpeg, &size, &e), 0);
-    const FilePart part[] = {{jpeg, 2}, {exif, segment(exif, false, orientation)}, {jpeg + 2, size - 2}};
+    const FilePart part[] = {
+        {jpeg, 2}, {exif, segment(exif, false, orientation)}, {jpeg + 2, size - 2}};
     assert_int_equal(file_write_parts(path, 3, part, false, &e), 0);
     arena_free(a);
 }
 
 /* Grays of the quarters as shown: top left, top right, bottom left, bottom right. */
-static const int shown[9][4] = {[1] = {40, 100, 160, 220}, [2] = {100, 40, 220, 160}, [3] = {220, 160, 100, 40},
-                                [4] = {160, 220, 40, 100}, [5] = {40, 160, 100, 220}, [6] = {160, 40, 220, 100},
-                                [7] = {220, 100, 160, 40}, [8] = {100, 220, 40, 160}};
+static const int shown[9][4] = {
+    [1] = {40, 100, 160, 220}, [2] = {100, 40, 220, 160}, [3] = {220, 160, 100, 40},
+    [4] = {160, 220, 40, 100}, [5] = {40, 160, 100, 220}, [6] = {160, 40, 220, 100},
+    [7] = {220, 100, 160, 40}, [8] = {100, 220, 40, 160}};
 
 static void check_quarters(const uint8_t *rgb, int width, int height, int orientation)
 {
@@ -88,7 +133,8 @@ static void check_quarters(const uint8_t *rgb, int width, int height, int orient
         const int x = width / 4 + q % 2 * width / 2, y = height / 4 + q / 2 * height / 2;
         const int got = rgb[(y * width + x) * 3];
         if (abs(got - shown[orientation][q]) > 4)
-            FAIL_MSG("orientation %d, quarter %d: %d instead of %d", orientation, q, got, shown[orientation][q]);
+            FAIL_MSG("orientation %d, quarter %d: %d instead of %d", orientation, q, got,
+                     shown[orientation][q]);
     }
 }
 
@@ -130,9 +176,15 @@ static void folders(void **state)
             const Frame *const p = &f.picture;
             uint8_t rgb[64 * 32 * 3], scratch[1 << 16];
             const FrameBox all = {0, 0, p->width, p->height};
-            const FrameTensor out = {.data = rgb, .dtype = DT_U8, .order = FRAME_NHWC, .width = p->width, .height = p->height,
-                                     .channels = 3, .scale = {1, 1, 1}};
-            assert_true(frame_scratch(p, &all, FRAME_BILINEAR, &out) < (int64_t)sizeof scratch - 64);
+            const FrameTensor out = {.data = rgb,
+                                     .dtype = DT_U8,
+                                     .order = FRAME_NHWC,
+                                     .width = p->width,
+                                     .height = p->height,
+                                     .channels = 3,
+                                     .scale = {1, 1, 1}};
+            assert_true(frame_scratch(p, &all, FRAME_BILINEAR, &out) <
+                        (int64_t)sizeof scratch - 64);
             uint8_t *const aligned = scratch + (64 - (uintptr_t)scratch % 64) % 64;
             frame_to_tensor(p, &all, FRAME_BILINEAR, &out, simd_level(), aligned);
             check_quarters(rgb, p->width, p->height, o);
@@ -149,7 +201,7 @@ int main(int argc, char **argv)
 {
     if (isolated_asked(argc, argv))
         return isolated_main(argc, argv);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(says), cmocka_unit_test(damaged), cmocka_unit_test(references),
-                                       cmocka_unit_test(folders)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(says), cmocka_unit_test(damaged),
+                                       cmocka_unit_test(references), cmocka_unit_test(folders)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,7 +43,8 @@ static void a_straight_line_of_text(void **state)
     paint(map, 40, 30, 40, 10, 0, 0.9f); /* x 20..60, y 25..35 */
     OcrBox *box;
     assert_int_equal(detect(a, map, &box), 1);
-    /* The widening makes it 41 x 11; d = 41 * 11 * 1.6 / (2 * 52) = 6.94; the source is twice as large. */
+    /* The widening makes it 41 x 11; d = 41 * 11 * 1.6 / (2 * 52) = 6.94; the source is twice as
+     * large. */
     assert_near(box[0].quad.corner[0].x, (20 - 6.94f) * 2, 1);
     assert_near(box[0].quad.corner[0].y, (25 - 6.94f) * 2, 1);
     assert_near(box[0].quad.corner[2].x, (61 + 6.94f) * 2, 1);
@@ -111,7 +112,8 @@ static void smallest_rectangle(void **state)
     Point diamond[] = {{0, 5}, {5, 0}, {10, 5}, {5, 10}, {5, 5}};
     const Quad q = min_area_rectangle(diamond, 5);
     const Point *const c = q.corner;
-    const float w = hypotf(c[1].x - c[0].x, c[1].y - c[0].y), h = hypotf(c[3].x - c[0].x, c[3].y - c[0].y);
+    const float w = hypotf(c[1].x - c[0].x, c[1].y - c[0].y),
+                h = hypotf(c[3].x - c[0].x, c[3].y - c[0].y);
     assert_near(w * h, 50, 1e-3f);
     Point line[] = {{0, 0}, {4, 0}, {2, 0}};
     const Quad flat = min_area_rectangle(line, 3);

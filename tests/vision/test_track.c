@@ -1,4 +1,5 @@
-/* The tracker on scenes whose truth is known: the same scene gives the same tracks at every rate of samples. */
+/* The tracker on scenes whose truth is known: the same scene gives the same tracks at every rate of
+ * samples. */
 #include "check.h"
 
 #include <math.h>
@@ -20,8 +21,12 @@ static Tracker *tracker(Arena *a)
 
 static TrackSeen box(double cx, double cy, double side)
 {
-    return (TrackSeen){.x = (float)(cx - side / 2), .y = (float)(cy - side / 2), .width = (float)side, .height = (float)side,
-                       .score = 0.9f, .label = 1};
+    return (TrackSeen){.x = (float)(cx - side / 2),
+                       .y = (float)(cy - side / 2),
+                       .width = (float)side,
+                       .height = (float)side,
+                       .score = 0.9f,
+                       .label = 1};
 }
 
 /* ---- scenes by hand ---- */
@@ -36,8 +41,10 @@ static void two_cross(void **state)
         int64_t left = 0, right = 0;
         for (int i = 0; i <= 8 * rates[r]; i++) {
             const double s = (double)i / rates[r];
-            const TrackSeen seen[] = {box(100 + 60 * s, 200 + 4 * s, 60), box(580 - 60 * s, 230 + 4 * s, 60)};
-            const bool merged = fabs((double)(seen[0].x - seen[1].x)) < 15; /* the detector gives one for both */
+            const TrackSeen seen[] = {box(100 + 60 * s, 200 + 4 * s, 60),
+                                      box(580 - 60 * s, 230 + 4 * s, 60)};
+            /* the detector gives one for both */
+            const bool merged = fabs((double)(seen[0].x - seen[1].x)) < 15;
             int64_t track[2];
             tracker_step(t, (int64_t)(s * 1e6), seen, merged ? 1 : 2, track);
             if (s > 0.9 && s < 1.1) {
@@ -54,7 +61,8 @@ static void two_cross(void **state)
     }
 }
 
-/* What is seen for less than `confirm`, however often, is nobody, takes no number, and is not away afterwards. */
+/* What is seen for less than `confirm`, however often, is nobody, takes no number, and is not away
+ * afterwards. */
 static void flicker(void **state)
 {
     (void)state;
@@ -209,7 +217,8 @@ static double dice(uint64_t *s)
 
 static void place(const Thing *k, double now, double *x, double *y)
 {
-    const double life = now - k->from, sway = 0.2 * k->width * sin(2 * life); /* as who walks sways */
+    /* as who walks sways */
+    const double life = now - k->from, sway = 0.2 * k->width * sin(2 * life);
     *x = k->x + k->vx * life + sway;
     *y = k->y + k->vy * life + sway;
 }
@@ -235,10 +244,19 @@ static bool like_one(const Thing *a, const Thing *b)
 
 static Thing thing_new(uint64_t *seed)
 {
-    const double side = 40 + 60 * dice(seed), from = (SECONDS - 12) * dice(seed), angle = 6.2832 * dice(seed);
-    const double speed = side * (0.2 + 0.8 * dice(seed)), long_for = 4 + 8 * dice(seed), hidden = from + 2 + dice(seed) * (long_for - 3);
-    return (Thing){.from = from, .to = from + long_for, .x = 1280 * dice(seed), .y = 720 * dice(seed), .vx = speed * cos(angle),
-                   .vy = speed * sin(angle), .width = side, .height = side * (1 + dice(seed)), .hidden_from = hidden,
+    const double side = 40 + 60 * dice(seed), from = (SECONDS - 12) * dice(seed),
+                 angle = 6.2832 * dice(seed);
+    const double speed = side * (0.2 + 0.8 * dice(seed)), long_for = 4 + 8 * dice(seed),
+                 hidden = from + 2 + dice(seed) * (long_for - 3);
+    return (Thing){.from = from,
+                   .to = from + long_for,
+                   .x = 1280 * dice(seed),
+                   .y = 720 * dice(seed),
+                   .vx = speed * cos(angle),
+                   .vy = speed * sin(angle),
+                   .width = side,
+                   .height = side * (1 + dice(seed)),
+                   .hidden_from = hidden,
                    .hidden_to = hidden + 0.8 * dice(seed)};
 }
 
@@ -263,8 +281,8 @@ static double iou(const TrackSeen *p, const TrackSeen *q)
     return w > 0 && h > 0 ? w * h / (both - w * h) : 0;
 }
 
-/* What a detector sees: a tenth is missed, an eighth is hardly seen, places are a little off, and what overlaps is one. `of`: which
- * thing each is; -1: none, a flash. */
+/* What a detector sees: a tenth is missed, an eighth is hardly seen, places are a little off, and
+ * what overlaps is one. `of`: which thing each is; -1: none, a flash. */
 static int look(const Scene *s, double now, uint64_t *seed, TrackSeen *seen, int *of)
 {
     int n = 0;
@@ -272,7 +290,8 @@ static int look(const Scene *s, double now, uint64_t *seed, TrackSeen *seen, int
         const Thing *const k = &s->thing[i];
         double x, y;
         place(k, now, &x, &y);
-        if (now < k->from || now > k->to || (now > k->hidden_from && now < k->hidden_to) || dice(seed) < 0.1)
+        if (now < k->from || now > k->to || (now > k->hidden_from && now < k->hidden_to) ||
+            dice(seed) < 0.1)
             continue;
         const double off = 0.03 * k->width;
         TrackSeen b = {.x = (float)(x + off * (2 * dice(seed) - 1)),
@@ -290,7 +309,8 @@ static int look(const Scene *s, double now, uint64_t *seed, TrackSeen *seen, int
     }
     if (dice(seed) < 0.05) {
         of[n] = -1;
-        seen[n++] = (TrackSeen){(float)(1200 * dice(seed)), (float)(700 * dice(seed)), 60, 60, 0.7f, 1};
+        seen[n++] =
+            (TrackSeen){(float)(1200 * dice(seed)), (float)(700 * dice(seed)), 60, 60, 0.7f, 1};
     }
     return n;
 }
@@ -348,21 +368,26 @@ static void the_same_counts_at_every_rate(void **state)
             all.flashes += t.flashes;
             other += t.tracks != THINGS;
         }
-        print_message("%2d a second: %d things, %d found, %d tracks, %d switches, %d flashes; %d of %d scenes with another "
-                      "count\n", rates[r], SCENES * THINGS, all.things, all.tracks, all.switches, all.flashes, other, SCENES);
-        /* Each is one track, but where two that look alike meet; at two a second some are hardly seen twice running, and flashes may
-         * follow each other. */
+        print_message("%2d a second: %d things, %d found, %d tracks, %d switches, %d flashes; %d "
+                      "of %d scenes with another "
+                      "count\n",
+                      rates[r], SCENES * THINGS, all.things, all.tracks, all.switches, all.flashes,
+                      other, SCENES);
+        /* Each is one track, but where two that look alike meet; at two a second some are hardly
+         * seen twice running, and flashes may follow each other. */
         const int may = rates[r] == 2 ? SCENES / 10 : SCENES / 20;
-        assert_true(other <= may && abs(all.tracks - SCENES * THINGS) <= may && all.switches <= 2 * may && all.flashes <= may / 3);
+        assert_true(other <= may && abs(all.tracks - SCENES * THINGS) <= may &&
+                    all.switches <= 2 * may && all.flashes <= may / 3);
     }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(two_cross), cmocka_unit_test(flicker), cmocka_unit_test(durations), cmocka_unit_test(numbers),
-        cmocka_unit_test(hardly_seen), cmocka_unit_test(labels_and_doubles), cmocka_unit_test(many),
-        cmocka_unit_test(the_same_counts_at_every_rate),
+        cmocka_unit_test(two_cross),   cmocka_unit_test(flicker),
+        cmocka_unit_test(durations),   cmocka_unit_test(numbers),
+        cmocka_unit_test(hardly_seen), cmocka_unit_test(labels_and_doubles),
+        cmocka_unit_test(many),        cmocka_unit_test(the_same_counts_at_every_rate),
     };
     return cmocka_run_group_tests_name("track", tests, NULL, NULL);
 }

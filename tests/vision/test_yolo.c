@@ -15,7 +15,8 @@ static float dice(void)
     return (float)(seed >> 40) / 16777216.0f;
 }
 
-static const YoloOptions plain = {.min_score = 0.25f, .iou = 0.45f, .scale_x = 1, .scale_y = 1, .width = 320, .height = 320};
+static const YoloOptions plain = {
+    .min_score = 0.25f, .iou = 0.45f, .scale_x = 1, .scale_y = 1, .width = 320, .height = 320};
 
 /* ---- the plain reading ---- */
 
@@ -45,8 +46,10 @@ static int reference(const float *at, const YoloShape *s, const YoloOptions *o, 
         const float score = value(at, s, i, first + best) * (first == 5 ? value(at, s, i, 4) : 1);
         if (score < o->min_score)
             continue;
-        const double cx = value(at, s, i, 0), cy = value(at, s, i, 1), w = value(at, s, i, 2), h = value(at, s, i, 3);
-        double x0 = (cx - w / 2) * o->scale_x + o->shift_x, y0 = (cy - h / 2) * o->scale_y + o->shift_y;
+        const double cx = value(at, s, i, 0), cy = value(at, s, i, 1), w = value(at, s, i, 2),
+                     h = value(at, s, i, 3);
+        double x0 = (cx - w / 2) * o->scale_x + o->shift_x,
+               y0 = (cy - h / 2) * o->scale_y + o->shift_y;
         double x1 = x0 + w * o->scale_x, y1 = y0 + h * o->scale_y;
         if (o->keep_size) {
             x1 += fmax(0, -x0);
@@ -57,7 +60,8 @@ static int reference(const float *at, const YoloShape *s, const YoloOptions *o, 
         x1 = fmin(x1, o->width);
         y1 = fmin(y1, o->height);
         if (x1 > x0 && y1 > y0)
-            all[n++] = (YoloBox){(float)x0, (float)y0, (float)(x1 - x0), (float)(y1 - y0), score, best};
+            all[n++] =
+                (YoloBox){(float)x0, (float)y0, (float)(x1 - x0), (float)(y1 - y0), score, best};
     }
     for (;;) {
         int best = -1;
@@ -68,7 +72,8 @@ static int reference(const float *at, const YoloShape *s, const YoloOptions *o, 
             break;
         bool alone = true;
         for (int k = 0; k < kept && alone; k++)
-            alone = (o->by_class && out[k].label != all[best].label) || iou_of(&out[k], &all[best]) <= o->iou;
+            alone = (o->by_class && out[k].label != all[best].label) ||
+                    iou_of(&out[k], &all[best]) <= o->iou;
         if (alone)
             out[kept++] = all[best];
         all[best].score = -1;
@@ -85,8 +90,12 @@ static float *fill(const YoloShape *s)
     float *const at = calloc((size_t)width * (size_t)s->places, sizeof *at);
     for (int i = 0; i < s->places; i++)
         for (int k = 0; k < width; k++) {
-            const float v = k < 2 ? 340 * dice() - 10 : k < 4 ? 20 + 80 * dice() : dice() < 0.3f / (float)s->classes ? dice() : 0.2f * dice();
-            at[s->head == YOLO_V8 ? k * s->places + i : i * width + k] = k == 4 && s->head == YOLO_V5 ? dice() : v;
+            const float v = k < 2                               ? 340 * dice() - 10
+                            : k < 4                             ? 20 + 80 * dice()
+                            : dice() < 0.3f / (float)s->classes ? dice()
+                                                                : 0.2f * dice();
+            at[s->head == YOLO_V8 ? k * s->places + i : i * width + k] =
+                k == 4 && s->head == YOLO_V5 ? dice() : v;
         }
     return at;
 }
@@ -97,8 +106,15 @@ static void heads(void **state)
     const int places[] = {1, 7, 84, 500, 2100}, classes[] = {1, 2, 18, 80};
     for (int trial = 0; trial < 240; trial++) {
         const YoloShape s = {(YoloHead)(trial % 3), places[trial % 5], classes[trial / 5 % 4]};
-        const YoloOptions o = {.min_score = 0.25f, .iou = 0.3f + 0.4f * dice(), .by_class = trial % 2, .scale_x = 1 + (double)dice(),
-                               .scale_y = 2, .shift_x = -20.5, .shift_y = 3, .width = 400, .height = 333,
+        const YoloOptions o = {.min_score = 0.25f,
+                               .iou = 0.3f + 0.4f * dice(),
+                               .by_class = trial % 2,
+                               .scale_x = 1 + (double)dice(),
+                               .scale_y = 2,
+                               .shift_x = -20.5,
+                               .shift_y = 3,
+                               .width = 400,
+                               .height = 333,
                                .keep_size = trial % 7 == 0};
         float *const at = fill(&s);
         YoloBox *const want = calloc((size_t)s.places + 1, sizeof *want), *got;
@@ -111,7 +127,8 @@ static void heads(void **state)
             FAIL_MSG("trial %d: %d boxes, %d wanted", trial, n, m);
         for (int i = 0; i < n; i++) {
             assert_true(got[i].score == want[i].score && got[i].label == want[i].label);
-            assert_true(fabsf(got[i].x - want[i].x) < 1e-3f && fabsf(got[i].height - want[i].height) < 1e-3f);
+            assert_true(fabsf(got[i].x - want[i].x) < 1e-3f &&
+                        fabsf(got[i].height - want[i].height) < 1e-3f);
         }
         arena_free(a);
         free(want);
@@ -163,7 +180,8 @@ static void numbers_that_are_none(void **state)
 static void end_to_end(void **state)
 {
     (void)state;
-    const float at[] = {10, 20, 110, 220, 0.9f, 3, 12, 22, 112, 222, 0.8f, 3, 0, 0, 5, 5, 0.1f, 0, -50, -50, 50, 1000, 0.95f, 1};
+    const float at[] = {10, 20, 110, 220, 0.9f, 3, 12,  22,  112, 222,  0.8f,  3,
+                        0,  0,  5,   5,   0.1f, 0, -50, -50, 50,  1000, 0.95f, 1};
     char why[1024];
     int n;
     YoloBox b = {0};
@@ -217,7 +235,8 @@ static void shapes(void **state)
         YoloShape s;
         assert_int_equal(yolo_shape(row[i].rank, row[i].dim, row[i].nlabel, &s), row[i].good);
         if (row[i].good)
-            assert_true(s.head == row[i].s.head && s.places == row[i].s.places && s.classes == row[i].s.classes);
+            assert_true(s.head == row[i].s.head && s.places == row[i].s.places &&
+                        s.classes == row[i].s.classes);
     }
 }
 
@@ -225,7 +244,8 @@ static void labels(void **state)
 {
     (void)state;
     Arena *const a = arena_new();
-    static const struct { const char *text, *want; } row[] = {
+    static const struct { const char *text, *want;
+    } row[] = {
         {"{0: 'person', 1: \"driver's seat\"}", "person|driver's seat"},
         {"{\"1\": \"b\", \"0\": \"a\"}", "a|b"},
         {"{2: 'c'}", "||c"},
@@ -233,8 +253,19 @@ static void labels(void **state)
         {" [ \"a\\\"b\" ] \n", "a\"b"},
         {"a\r\nb\n\nc", "a|b||c"},
         {"n01440764 tench, Tinca tinca\n", "n01440764 tench, Tinca tinca"},
-        {"", NULL}, {"{}", NULL}, {"[]", NULL}, {"{0: 'a'", NULL}, {"{0: 'a", NULL}, {"{0 'a'}", NULL}, {"{99999999999: 'a'}", NULL},
-        {"{'x': 'a'}", NULL}, {"['a' 'b']", NULL}, {"[a]", NULL}, {"{0: 'a'} x", NULL}, {"{-1: 'a'}", NULL}, {"{\"0: 'a'}", NULL},
+        {"", NULL},
+        {"{}", NULL},
+        {"[]", NULL},
+        {"{0: 'a'", NULL},
+        {"{0: 'a", NULL},
+        {"{0 'a'}", NULL},
+        {"{99999999999: 'a'}", NULL},
+        {"{'x': 'a'}", NULL},
+        {"['a' 'b']", NULL},
+        {"[a]", NULL},
+        {"{0: 'a'} x", NULL},
+        {"{-1: 'a'}", NULL},
+        {"{\"0: 'a'}", NULL},
     };
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         int n;
@@ -253,8 +284,9 @@ static void labels(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(heads), cmocka_unit_test(numbers_that_are_none), cmocka_unit_test(end_to_end),
-        cmocka_unit_test(all_sure), cmocka_unit_test(shapes), cmocka_unit_test(labels),
+        cmocka_unit_test(heads),      cmocka_unit_test(numbers_that_are_none),
+        cmocka_unit_test(end_to_end), cmocka_unit_test(all_sure),
+        cmocka_unit_test(shapes),     cmocka_unit_test(labels),
     };
     return cmocka_run_group_tests_name("yolo", tests, NULL, NULL);
 }

@@ -14,7 +14,19 @@
 #include "watch/rule.h"
 
 enum {
-    ALIVE, TITLE, FEED, SKULL, BADGE, SCREEN, CLASS, UNSAFE, ACTIVITY, PLAYER, VOICE, TEMPERATURE, BY_HAND_SIGNALS,
+    ALIVE,
+    TITLE,
+    FEED,
+    SKULL,
+    BADGE,
+    SCREEN,
+    CLASS,
+    UNSAFE,
+    ACTIVITY,
+    PLAYER,
+    VOICE,
+    TEMPERATURE,
+    BY_HAND_SIGNALS,
     BY_HAND_EVENTS = 16
 };
 
@@ -32,7 +44,8 @@ static inline TextSignal text_by_hand(TextMode mode, TextType type)
 static inline Signal *signals_by_hand(Arena *a)
 {
     static const char *const labels[] = {"*_EXPOSED", "KNIFE"};
-    static const double square[] = {0, 0, 100, 0, 100, 100, 0, 100}, corner[] = {100, 100, 200, 100, 200, 200};
+    static const double square[] = {0, 0, 100, 0, 100, 100, 0, 100},
+                        corner[] = {100, 100, 200, 100, 200, 200};
     static const Area areas[] = {{"base", 4, square}, {"hill", 3, corner}};
     const Signal made[BY_HAND_SIGNALS] = {
         [ALIVE] = {.name = "alive",
@@ -47,13 +60,22 @@ static inline Signal *signals_by_hand(Arena *a)
                   .kind = SIGNAL_TEXT,
                   .region = 1,
                   .text = text_by_hand(TEXT_PAGE, TEXT_STRING)},
-        [SKULL] = {.name = "skull", .kind = SIGNAL_ICON, .region = 1, .icon = {.on = 0.8, .off = 0.7}},
-        [BADGE] = {.name = "badge", .kind = SIGNAL_ICON, .region = -1, .icon = {.on = 0.5, .off = 0.5}},
+        [SKULL] = {.name = "skull",
+                   .kind = SIGNAL_ICON,
+                   .region = 1,
+                   .icon = {.on = 0.8, .off = 0.7}},
+        [BADGE] = {.name = "badge",
+                   .kind = SIGNAL_ICON,
+                   .region = -1,
+                   .icon = {.on = 0.5, .off = 0.5}},
         [SCREEN] = {.name = "screen",
                     .kind = SIGNAL_SCREEN,
                     .region = -1,
                     .screen = {.unknown_below = 0.6, .margin = 0.1}},
-        [CLASS] = {.name = "class", .kind = SIGNAL_CLASS, .region = -1, .object = {.min_score = 0.5}},
+        [CLASS] = {.name = "class",
+                   .kind = SIGNAL_CLASS,
+                   .region = -1,
+                   .object = {.min_score = 0.5}},
         [UNSAFE] = {.name = "unsafe",
                     .kind = SIGNAL_OBJECT,
                     .region = -1,
@@ -84,8 +106,17 @@ static inline Watch *watch_by_hand(Context *ctx)
     static const Region region[] = {{"alive", {1180, 196, 60, 26}}, {"feed", {20, 420, 420, 160}}};
     Watch *const w = arena_new_of(ctx->arena, Watch);
     *w = (Watch){
-        .name = "royale", .path = "royale.yaml", .dir = ".", .width = 1280, .height = 720, .fps = 2, .max_fps = 10,
-        .gap = 2000000, .nregion = 2, .region = region, .nsignal = BY_HAND_SIGNALS,
+        .name = "royale",
+        .path = "royale.yaml",
+        .dir = ".",
+        .width = 1280,
+        .height = 720,
+        .fps = 2,
+        .max_fps = 10,
+        .gap = 2000000,
+        .nregion = 2,
+        .region = region,
+        .nsignal = BY_HAND_SIGNALS,
         .signal = signals_by_hand(ctx->arena),
         .event = arena_array_of(ctx->arena, BY_HAND_EVENTS, EventRule),
     };

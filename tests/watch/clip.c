@@ -47,7 +47,8 @@ static void hand_on_parameters(Writer *w)
     const size_t size = (size_t)w->codec->extradata_size;
     w->other = false;
     if (size > 0)
-        memcpy(av_packet_new_side_data(w->packet, AV_PKT_DATA_NEW_EXTRADATA, size), w->codec->extradata, size);
+        memcpy(av_packet_new_side_data(w->packet, AV_PKT_DATA_NEW_EXTRADATA, size),
+               w->codec->extradata, size);
 }
 
 static void write_packets(Writer *w)
@@ -113,8 +114,11 @@ void clip_write(const char *path, const ClipOptions *o)
     w.stream->time_base = w.codec->time_base;
     w.stream->avg_frame_rate = w.codec->framerate;
     if (o->quarters || o->mirrored) {
-        int32_t *const matrix = (int32_t *)av_stream_new_side_data(w.stream, AV_PKT_DATA_DISPLAYMATRIX, 9 * sizeof *matrix);
-        av_display_rotation_set(matrix, 90 * o->quarters); /* clockwise, though av_display_rotation_get is not */
+        int32_t *const matrix =
+            (int32_t *)av_stream_new_side_data(w.stream, AV_PKT_DATA_DISPLAYMATRIX,
+                                               9 * sizeof *matrix);
+        /* clockwise, though av_display_rotation_get is not */
+        av_display_rotation_set(matrix, 90 * o->quarters);
         av_display_matrix_flip(matrix, o->mirrored, 0);
     }
     code = avio_open(&w.format->pb, path, AVIO_FLAG_WRITE);
@@ -154,7 +158,8 @@ void clip_empty(const char *path)
     while (at + 4 < n && memcmp(text + at, "mdat", 4) != 0)
         at++;
     assert(at >= 4 && n < sizeof text);
-    const size_t box = (size_t)text[at - 4] << 24 | (size_t)text[at - 3] << 16 | (size_t)text[at - 2] << 8 | text[at - 1];
+    const size_t box = (size_t)text[at - 4] << 24 | (size_t)text[at - 3] << 16 |
+                       (size_t)text[at - 2] << 8 | text[at - 1];
     memset(text + at + 4, 0, box - 8);
     rewind(f);
     const size_t written = fwrite(text, 1, n, f);

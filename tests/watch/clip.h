@@ -18,12 +18,14 @@ typedef struct ClipOptions {
     int64_t start;                 /* .. and its time, in frames */
     int quarters;                  /* to be shown turned clockwise so often .. */
     bool mirrored;                 /* .. and then mirrored left to right */
-    int resize_at;                 /* from this frame on pictures are twice as wide and high (of FLV and TS). 0: never */
+    /* from this frame on pictures are twice as wide and high (of FLV and TS). 0: never */
+    int resize_at;
 } ClipOptions;
 
 /* Container by the name of the file; the codec is H.264. */
 void clip_write(const char *path, const ClipOptions *o);
-/* An MP4 that was written, its pictures all zeros: as a download that reserved its room, and got no further than the index. */
+/* An MP4 that was written, its pictures all zeros: as a download that reserved its room, and got no
+ * further than the index. */
 void clip_empty(const char *path);
 /* The number in a frame, however it is to be turned. */
 int clip_number(const Frame *f);

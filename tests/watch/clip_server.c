@@ -13,7 +13,8 @@ static bool send_slowly(const Server *s, int to, size_t from, size_t until)
     for (size_t sent = from; sent < until && !atomic_load(&s->over);) {
         const size_t due = from + (size_t)((time_now() - start) * s->rate) + 188;
         if (due > sent) {
-            const ssize_t n = send(to, s->file.at + sent, (due < until ? due : until) - sent, MSG_NOSIGNAL);
+            const ssize_t n =
+                send(to, s->file.at + sent, (due < until ? due : until) - sent, MSG_NOSIGNAL);
             if (n <= 0)
                 return false;
             sent += (size_t)n;
@@ -38,7 +39,8 @@ static void noise(const Server *s, int to)
     do
         for (size_t i = 0; i < sizeof packet; i++)
             packet[i] = (uint8_t)((dice = dice * 1664525 + 1013904223) >> 24);
-    while (!atomic_load(&s->over) && send(to, packet, sizeof packet, MSG_NOSIGNAL) > 0 && usleep(500) == 0);
+    while (!atomic_load(&s->over) && send(to, packet, sizeof packet, MSG_NOSIGNAL) > 0 &&
+           usleep(500) == 0);
 }
 
 /* More than libav looks at before it gives up. */

@@ -43,15 +43,16 @@ typedef struct EngineBench {
 } EngineBench;
 
 /* Bits of the frame's number: one changes every 32 frames, one every 8. */
-#define BENCH_WATCH(policy) \
-    "watch: {name: clip, reference_size: [64, 48], sample: {fps: 5, max_fps: 5, policy: " policy "}, gap: 1s}\n" \
-    "region: {slow: [16, 16, 16, 16], fast: [48, 0, 16, 16]}\n" \
-    "signal:\n" \
-    "  slow: {from: motion, region: slow, threshold: 40, min_area: 0.5}\n" \
-    "  fast: {from: motion, region: fast, threshold: 40, min_area: 0.5}\n" \
-    "event:\n" \
-    "  flip: {when: slow, emit: point}\n" \
-    "  still: {when: \"!slow\", confirm: [2, 2]}\n" \
+#define BENCH_WATCH(policy)                                                                        \
+    "watch: {name: clip, reference_size: [64, 48], sample: {fps: 5, max_fps: 5, policy: " policy   \
+    "}, gap: 1s}\n"                                                                                \
+    "region: {slow: [16, 16, 16, 16], fast: [48, 0, 16, 16]}\n"                                    \
+    "signal:\n"                                                                                    \
+    "  slow: {from: motion, region: slow, threshold: 40, min_area: 0.5}\n"                         \
+    "  fast: {from: motion, region: fast, threshold: 40, min_area: 0.5}\n"                         \
+    "event:\n"                                                                                     \
+    "  flip: {when: slow, emit: point}\n"                                                          \
+    "  still: {when: \"!slow\", confirm: [2, 2]}\n"                                                \
     "  blink: {when: fast}\n"
 
 /* Whatever else the machine has to do, no sample is left out. */
@@ -90,7 +91,8 @@ static inline void bench_system(void *arg, const SystemRecord *r)
         b->factor = r->value < b->factor ? r->value : b->factor;
     } else {
         Told *const t = bench_told(b, r->stream);
-        str_addf(&t->system, "%s%s%s|", system_name(r->kind), r->cause ? "/" : "", r->cause ? r->cause : "");
+        str_addf(&t->system, "%s%s%s|", system_name(r->kind), r->cause ? "/" : "",
+                 r->cause ? r->cause : "");
     }
     pthread_mutex_unlock(&b->lock);
 }
@@ -124,8 +126,14 @@ static inline EngineBench bench_new(void)
 static inline void bench_start(EngineBench *b, int workers)
 {
     Error e;
-    const EngineOptions opt = {.workers = workers, .nets = &b->nets, .clips = b->clips, .event = bench_event, .system = bench_system,
-                               .behind = b->behind, .sample = bench_sample, .arg = b};
+    const EngineOptions opt = {.workers = workers,
+                               .nets = &b->nets,
+                               .clips = b->clips,
+                               .event = bench_event,
+                               .system = bench_system,
+                               .behind = b->behind,
+                               .sample = bench_sample,
+                               .arg = b};
     if (engine_new(&opt, &b->engine, &e) != 0)
         FAIL_MSG("%s", e.message);
 }
@@ -175,7 +183,9 @@ static inline void bench_add(EngineBench *b, const StreamSpec *spec)
 
 static inline void bench_sleep(double seconds)
 {
-    nanosleep(&(struct timespec){(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)}, NULL);
+    nanosleep(&(struct timespec){(time_t)seconds,
+                                 (long)((seconds - (double)(time_t)seconds) * 1e9)},
+              NULL);
 }
 
 /* Each sample that was wanted has one fate. */
@@ -214,13 +224,15 @@ static inline void bench_record(void *arg, const EventRecord *r)
 }
 
 /* What stream_run says of the same video. */
-static inline const char *bench_offline(EngineBench *b, const char *name, const char *url, const Watch *w, int64_t *samples)
+static inline const char *bench_offline(EngineBench *b, const char *name, const char *url,
+                                        const Watch *w, int64_t *samples)
 {
     Str out = str_new(b->arena);
     StreamReport report;
     Error e;
     Arena *const a = arena_new();
-    const StreamOptions opt = {.name = name, .url = url, .watch = w, .event = bench_record, .arg = &out};
+    const StreamOptions opt = {
+        .name = name, .url = url, .watch = w, .event = bench_record, .arg = &out};
     if (stream_run(observe_host_new(a, &b->nets, NULL), &opt, &report, &e) != 0)
         FAIL_MSG("%s", e.message);
     arena_free(a);

@@ -1,12 +1,12 @@
 /* Samples for tests: a line of text each, and the records that come of them as text.
  *
  *     Feed f = feed_new(ctx, w);
- *     feed(&f, "0.5 alive=9 screen=play skull=0.9");   // seconds, then signals: what is not named is skipped
- *     feed(&f, "1 alive=? unsafe=3:KNIFE:0.8");        // ?: unknown; track:label:score, more behind commas
- * An underscore of a text is a space.
+ *     feed(&f, "0.5 alive=9 screen=play skull=0.9");   // seconds, then signals: what is not named
+ * is skipped feed(&f, "1 alive=? unsafe=3:KNIFE:0.8");        // ?: unknown; track:label:score,
+ * more behind commas An underscore of a text is a space.
  *
- *     feed_records(&f)                                  // "start low 0.5 0.5|end low 0.5 2|"
- */
+ *     feed_records(&f)                                  // "start low 0.5 0.5|end low 0.5
+ * 2|" */
 #ifndef LATHE_TESTS_WATCH_FEED_H
 #define LATHE_TESTS_WATCH_FEED_H
 
@@ -30,7 +30,8 @@ static inline void feed_record(void *arg, const EventRecord *r)
 {
     static const char *const kind[] = {"start", "end", "point"};
     Feed *const f = arg;
-    str_addf(&f->lines, "%s %s%s%s ", kind[r->kind], r->rule->name, r->key ? "/" : "", r->key ? r->key : "");
+    str_addf(&f->lines, "%s %s%s%s ", kind[r->kind], r->rule->name, r->key ? "/" : "",
+             r->key ? r->key : "");
     json_add_seconds(&f->lines, r->t_start);
     if (r->kind == RECORD_END) {
         str_addc(&f->lines, '-');
@@ -65,7 +66,9 @@ static inline void feed_init(Feed *f, Context *ctx, const Watch *w)
 
 static inline double feed_double(const char *text)
 {
-    return strcmp(text, "nan") == 0 ? (double)NAN : strcmp(text, "inf") == 0 ? (double)INFINITY : atof(text);
+    return strcmp(text, "nan") == 0   ? (double)NAN
+           : strcmp(text, "inf") == 0 ? (double)INFINITY
+                                      : atof(text);
 }
 
 /* track:label:score[:x], behind commas; "-": nothing. */
@@ -74,14 +77,17 @@ static inline void feed_found(Feed *f, const Signal *s, Observation *o, char *te
     Found *const found = arena_array_of(f->ctx->arena, 300, Found);
     o->found = found;
     char *save;
-    for (char *one = strtok_r(text, ",", &save); one && strcmp(one, "-") != 0; one = strtok_r(NULL, ",", &save)) {
+    for (char *one = strtok_r(text, ",", &save); one && strcmp(one, "-") != 0;
+         one = strtok_r(NULL, ",", &save)) {
         char label[1000] = "", score[20] = "0.9";
         long long track = 0;
         float x = 10;
         sscanf(one, "%lld:%999[^:]:%19[^:]:%f", &track, label, score, &x);
         for (char *c = label; *c && s->kind == SIGNAL_TEXT; c++)
             *c = *c == '_' ? ' ' : *c;
-        found[o->nfound++] = (Found){.box = {x, 20, 30, 40}, .score = (float)feed_double(score), .track = track,
+        found[o->nfound++] = (Found){.box = {x, 20, 30, 40},
+                                     .score = (float)feed_double(score),
+                                     .track = track,
                                      .label = arena_strdup(f->ctx->arena, label)};
     }
 }

@@ -48,8 +48,10 @@ Box game_icons_shield(const GameIcons *g)
 {
     const Look *const l = &g->game->look;
     const Rect r = l->cell[CELL_STATES];
-    const float x = r.x + 4 + 47 * (float)l->shield_slot + (44 - l->icon) / 2, y = r.y + (r.height - l->icon) / 2;
-    return (Box){floorf(x / 2) - 1, floorf(y / 2) - 1, ceilf(l->icon / 2) + 2, ceilf(l->icon / 2) + 2};
+    const float x = r.x + 4 + 47 * (float)l->shield_slot + (44 - l->icon) / 2,
+                y = r.y + (r.height - l->icon) / 2;
+    return (Box){floorf(x / 2) - 1, floorf(y / 2) - 1, ceilf(l->icon / 2) + 2,
+                 ceilf(l->icon / 2) + 2};
 }
 
 static Box box_of(Rect r) { return (Box){r.x, r.y, r.width, r.height}; }

@@ -1,5 +1,5 @@
-/* A generated game of 640 x 360 in a folder, and where its icons are: what the truth says, without the names of game/,
- * which src/watch has, too. */
+/* A generated game of 640 x 360 in a folder, and where its icons are: what the truth says, without
+ * the names of game/, which src/watch has, too. */
 #ifndef LATHE_TESTS_WATCH_GAME_ICONS_H
 #define LATHE_TESTS_WATCH_GAME_ICONS_H
 

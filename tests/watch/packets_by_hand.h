@@ -18,7 +18,11 @@ static inline StreamInfo *hand_info(enum AVMediaType type)
 /* With a reference to `info` of its own. */
 static inline Packet hand_packet(StreamInfo *info, int64_t dts, int64_t arrival, bool key, int size)
 {
-    Packet p = {.av = av_packet_alloc(), .info = stream_info_ref(info), .pts = dts, .dts = dts, .arrival = arrival};
+    Packet p = {.av = av_packet_alloc(),
+                .info = stream_info_ref(info),
+                .pts = dts,
+                .dts = dts,
+                .arrival = arrival};
     av_new_packet(p.av, size);
     p.av->pts = p.av->dts = dts;
     p.av->flags = key ? AV_PKT_FLAG_KEY : 0;

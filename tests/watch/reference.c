@@ -11,18 +11,35 @@
 
 static RuleWindows windows_of(const Ref *r, const EventRule *e)
 {
-    return (RuleWindows){.confirm = e->confirm, .release = e->release, .confirm_span = span_of(r, e->confirm.m),
-                         .release_span = span_of(r, e->release.m), .gap = r->w->gap};
+    return (RuleWindows){.confirm = e->confirm,
+                         .release = e->release,
+                         .confirm_span = span_of(r, e->confirm.m),
+                         .release_span = span_of(r, e->release.m),
+                         .gap = r->w->gap};
 }
 
 static void tell(Ref *r, int event, Key *key, RecordKind kind, int64_t detect, int64_t end)
 {
     const EventRule *const e = &r->w->event[event];
     EventRecord out = {
-        .kind = kind, .id = key->id, .rev = key->rev, .stream = r->stream, .watch = r->w, .rule = e, .key = key->name,
-        .epoch = r->s[r->now].epoch, .t_start = key->start, .t_detect = detect, .t_end = end, .wall = key->wall,
-        .clock = key->clock, .reason = kind == RECORD_END ? key->reason : NULL, .score = key->best.score,
-        .frame = key->best.frame, .box = key->best.box, .ndata = e->ndata,
+        .kind = kind,
+        .id = key->id,
+        .rev = key->rev,
+        .stream = r->stream,
+        .watch = r->w,
+        .rule = e,
+        .key = key->name,
+        .epoch = r->s[r->now].epoch,
+        .t_start = key->start,
+        .t_detect = detect,
+        .t_end = end,
+        .wall = key->wall,
+        .clock = key->clock,
+        .reason = kind == RECORD_END ? key->reason : NULL,
+        .score = key->best.score,
+        .frame = key->best.frame,
+        .box = key->best.box,
+        .ndata = e->ndata,
     };
     memcpy(out.data, key->data, sizeof out.data);
     event_json(&r->out, &out);
@@ -105,7 +122,8 @@ static void begin(Ref *r, int event, Key *key, int k)
         end(r, event, key, NULL, time_of(r, k), k + 1);
 }
 
-/* Time of the oldest true sample that is on its way to be confirmed, as of the last known sample. */
+/* Time of the oldest true sample that is on its way to be confirmed, as of the last known
+ * sample. */
 static int64_t pending_since(const Ref *r, const EventRule *e, const Key *key, int k)
 {
     int64_t first;
@@ -121,7 +139,8 @@ static int64_t pending_since(const Ref *r, const EventRule *e, const Key *key, i
 static bool is_final(const Ref *r, const EventRule *e, const Key *key, int k, int64_t t)
 {
     const int64_t first = pending_since(r, e, key, k);
-    const bool may_join = key->state == SHORT || (first != NO_TIME && first - key->last_true < e->merge);
+    const bool may_join =
+        key->state == SHORT || (first != NO_TIME && first - key->last_true < e->merge);
     return key->held && t - key->last_true >= e->merge && !may_join;
 }
 
@@ -134,8 +153,8 @@ static void step_idle(Ref *r, int event, Key *key, int k)
         end_final(r, event, key, key->last_true);
     const int64_t not_before = key->held ? NO_TIME : key->cool;
     int64_t first;
-    const int n =
-        ref_window(r, key->at, key->from, k, e->confirm.m, span_of(r, e->confirm.m), 1, not_before, &first);
+    const int n = ref_window(r, key->at, key->from, k, e->confirm.m, span_of(r, e->confirm.m), 1,
+                             not_before, &first);
     if (here->truth != 1 || time_of(r, k) < not_before || (!instant && n < e->confirm.n))
         return;
     key->run_start = instant ? here->begin != NO_TIME ? here->begin : time_of(r, k) : first;
@@ -144,7 +163,8 @@ static void step_idle(Ref *r, int event, Key *key, int k)
     key->run_wall = r->s[k].wall ? r->s[k].wall - (time_of(r, k) - key->run_start) : 0;
     key->run_best = *here;
     for (int j = k; j >= key->from && !instant; j--) /* the earliest of the best */
-        if (key->at[j].truth == 1 && time_of(r, j) >= first && key->at[j].score >= key->run_best.score)
+        if (key->at[j].truth == 1 && time_of(r, j) >= first &&
+            key->at[j].score >= key->run_best.score)
             key->run_best = key->at[j];
     key->state = SHORT;
     key->from = k + 1;
@@ -174,8 +194,9 @@ static void step_key(Ref *r, int event, Key *key, int k)
         key->last_true = t;
         key->best = best(&key->best, here);
         take_data(r, event, key, k);
-    } else if (here->truth == 0 && ref_window(r, key->at, key->from, k, e->release.m,
-                                                span_of(r, e->release.m), 0, NO_TIME, &first) >= e->release.n) {
+    } else if (here->truth == 0 &&
+               ref_window(r, key->at, key->from, k, e->release.m, span_of(r, e->release.m), 0,
+                          NO_TIME, &first) >= e->release.n) {
         if (key->state == ACTIVE) {
             end(r, event, key, NULL, t, k + 1);
         } else {
@@ -195,12 +216,14 @@ static int64_t due_of(const Ref *r, const EventRule *e, const Key *key, int k, i
     *what = 0;
     bool something = key->state != IDLE;
     for (int j = key->from; j < k; j++)
-        something = something || (key->at[j].truth >= 0 && (key->held || time_of(r, j) >= key->cool));
+        something =
+            something || (key->at[j].truth >= 0 && (key->held || time_of(r, j) >= key->cool));
     if (key->known != NO_TIME && something && t > key->known + r->w->gap) {
         due = key->known + r->w->gap;
         *what = 1;
     }
-    if (e->max > 0 && !is_point(e) && key->state == ACTIVE && t > key->start + e->max && key->start + e->max < due) {
+    if (e->max > 0 && !is_point(e) && key->state == ACTIVE && t > key->start + e->max &&
+        key->start + e->max < due) {
         due = key->start + e->max;
         *what = 2;
     }
@@ -238,7 +261,8 @@ static void between(Ref *r, int k)
         for (int i = 0; i < r->w->nevent; i++)
             for (int j = 0; j < r->event[i].nkey; j++) {
                 int w;
-                const int64_t due = due_of(r, &r->w->event[i], &r->event[i].key[j], k, time_of(r, k), &w);
+                const int64_t due =
+                    due_of(r, &r->w->event[i], &r->event[i].key[j], k, time_of(r, k), &w);
                 if (due >= first)
                     continue;
                 first = due;
@@ -312,7 +336,8 @@ static void step_event(Ref *r, int event, int k)
     const EventRule *const e = &r->w->event[event];
     const RuleWindows by = windows_of(r, e);
     History *const h = &r->event[event];
-    const RuleValue none = value_unknown(), *const list = e->each >= 0 ? &r->seen[e->each][k].v : &none;
+    const RuleValue none = value_unknown(), *const list =
+                                                e->each >= 0 ? &r->seen[e->each][k].v : &none;
     r->stepping = event;
     h->nstart = 0;
     for (int i = 0; list->kind == VALUE_LIST && i < list->n; i++) {
@@ -329,8 +354,9 @@ static void step_event(Ref *r, int event, int k)
     for (int j = 0; j < h->nkey; j++) {
         Key *const key = &h->key[j];
         const RuleResult when = ref_value(r, e->when, &by, key, k, e->when->root, NULL);
-        const RuleResult within =
-            e->within ? ref_value(r, e->within, &by, key, k, e->within->root, NULL) : plain(value_truth(true));
+        const RuleResult within = e->within
+                                      ? ref_value(r, e->within, &by, key, k, e->within->root, NULL)
+                                      : plain(value_truth(true));
         const RuleResult both = ref_and(when, within);
         key->at[k] = hit_of(r, e, key, k);
         key->at[k].truth = value_condition(&both.value);
@@ -392,17 +418,27 @@ static void step_spotlight(Ref *r, int k)
     const RuleWindows by = rule_windows(r->w, (Window){1, 1}, (Window){1, 1});
     r->stepping = r->w->nevent;
     const RuleValue score = ref_value(r, rule->score, &by, &key, k, rule->score->root, NULL).value;
-    SpotlightVerdict v = {.require = 1, .scored = score.kind != VALUE_UNKNOWN, .score = score.number};
+    SpotlightVerdict v = {
+        .require = 1, .scored = score.kind != VALUE_UNKNOWN, .score = score.number};
     if (rule->require) {
-        const RuleValue require = ref_value(r, rule->require, &by, &key, k, rule->require->root, NULL).value;
+        const RuleValue require =
+            ref_value(r, rule->require, &by, &key, k, rule->require->root, NULL).value;
         v.require = value_condition(&require);
     }
     verdict_text(&r->verdicts, &v);
 }
 
-const char *reference_records(Arena *a, const Watch *w, const char *stream, const Sample *s, int n, const char **verdicts)
+const char *reference_records(Arena *a, const Watch *w, const char *stream, const Sample *s, int n,
+                              const char **verdicts)
 {
-    Ref r = {.a = a, .w = w, .stream = stream, .s = s, .n = n, .m = matcher_new(a), .out = str_new(a), .verdicts = str_new(a)};
+    Ref r = {.a = a,
+             .w = w,
+             .stream = stream,
+             .s = s,
+             .n = n,
+             .m = matcher_new(a),
+             .out = str_new(a),
+             .verdicts = str_new(a)};
     r.seen = arena_array_of(a, w->nsignal, Seen *);
     for (int i = 0; i < w->nsignal; i++)
         r.seen[i] = arena_array_of(a, n, Seen);

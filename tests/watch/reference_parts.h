@@ -79,14 +79,14 @@ Seen ref_see(const Ref *r, int signal, int k);
 /* Lines of text need what came before, and guards other signals: fills r->seen. */
 void ref_see_line(Ref *r, int signal, int k);
 /* Of a rule's node at sample k; `element`: what count looks at. */
-RuleResult ref_value(const Ref *r, const Rule *rule, const RuleWindows *by, const Key *key, int k, int node,
-                     const Found *element);
+RuleResult ref_value(const Ref *r, const Rule *rule, const RuleWindows *by, const Key *key, int k,
+                     int node, const Found *element);
 RuleResult ref_and(RuleResult a, RuleResult b);
 /* The one object of `each`; NULL: it is not there. */
 const Found *ref_item(const Ref *r, const Rule *rule, const Key *key, int k);
-/* The window at sample k of a condition: how many of the last m known samples from `from` on, but not before a time, are
- * `want`; and the first of them. */
-int ref_window(const Ref *r, const Hit *at, int from, int k, int m, int64_t span, int want, int64_t not_before,
-               int64_t *first);
+/* The window at sample k of a condition: how many of the last m known samples from `from` on, but
+ * not before a time, are `want`; and the first of them. */
+int ref_window(const Ref *r, const Hit *at, int from, int k, int m, int64_t span, int want,
+               int64_t not_before, int64_t *first);
 
 #endif

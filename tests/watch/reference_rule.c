@@ -1,4 +1,5 @@
-/* Reference interpreter of watches: readings and rules, by looking through the samples from the start. */
+/* Reference interpreter of watches: readings and rules, by looking through the samples from the
+ * start. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,7 +29,10 @@ static RuleValue raw_line(const Ref *r, const TextSignal *d, const Observation *
     return *text && !*end && v >= d->min && v <= d->max ? value_number(v) : value_unknown();
 }
 
-static bool same(const RuleValue *a, const RuleValue *b) { return a->kind == b->kind && value_equal(a, b); }
+static bool same(const RuleValue *a, const RuleValue *b)
+{
+    return a->kind == b->kind && value_equal(a, b);
+}
 
 /* The value that most of the last readings gave. */
 static RuleValue voted(const Ref *r, const TextSignal *d, const RuleValue *raw, int k)
@@ -59,7 +63,8 @@ static bool follows(const Guard *g, double from, double to, double s)
                    : isinf(g->max_down_per_s) || -by <= g->max_down_per_s * s;
 }
 
-/* Which of the values from the epoch's first sample to k are let through: looked at from the start. */
+/* Which of the values from the epoch's first sample to k are let through: looked at from the
+ * start. */
 static bool guard_passes(const Ref *r, const Guard *g, const RuleValue *v, const bool *reset, int k)
 {
     int base = -1, chain = 0, last = -1;
@@ -164,7 +169,9 @@ Seen ref_see(const Ref *r, int signal, int k)
 void ref_see_line(Ref *r, int signal, int k)
 {
     const TextSignal *const d = &r->w->signal[signal].text;
-    RuleValue *const raw = arena_array_of(r->a, r->n, RuleValue), *const v = arena_array_of(r->a, r->n, RuleValue);
+    RuleValue *const raw = arena_array_of(r->a, r->n, RuleValue), *const v =
+                                                                      arena_array_of(r->a, r->n,
+                                                                                     RuleValue);
     bool *const reset = arena_array_of(r->a, r->n, bool);
     const RuleWindows once = rule_windows(r->w, (Window){1, 1}, (Window){1, 1});
     const Key all = {.first = r->epoch_first};
@@ -173,7 +180,8 @@ void ref_see_line(Ref *r, int signal, int k)
         if (raw[j].kind != VALUE_UNKNOWN)
             v[j] = voted(r, d, raw, j);
         if (d->guard.given && d->guard.reset_on) {
-            const RuleResult c = ref_value(r, d->guard.reset_on, &once, &all, j, d->guard.reset_on->root, NULL);
+            const RuleResult c =
+                ref_value(r, d->guard.reset_on, &once, &all, j, d->guard.reset_on->root, NULL);
             reset[j] = value_condition(&c.value) == 1;
         }
     }
@@ -222,7 +230,9 @@ static RuleValue of_signal(const Ref *r, const RuleNode *n, int k)
     switch (n->field) {
     case FIELD_VALUE: return s->v;
     case FIELD_SCORE: return s->scored ? value_number(s->raw) : value_unknown();
-    case FIELD_AGE: return known ? secs(time_of(r, k) - time_of(r, value_since(r, n->index, k))) : value_unknown();
+    case FIELD_AGE:
+        return known ? secs(time_of(r, k) - time_of(r, value_since(r, n->index, k)))
+                     : value_unknown();
     case FIELD_PREV: return known ? value_before(r, n->index, k) : value_unknown();
     default: abort();
     }
@@ -256,7 +266,8 @@ static RuleValue of_item(const Ref *r, const Rule *rule, const RuleNode *n, cons
         return value_truth(f != NULL);
     if (!f)
         return value_unknown();
-    return n->field == FIELD_AGE ? secs(time_of(r, k) - time_of(r, key->first)) : of_found(f, n->field);
+    return n->field == FIELD_AGE ? secs(time_of(r, k) - time_of(r, key->first))
+                                 : of_found(f, n->field);
 }
 
 /* Events further up are ahead. */
@@ -289,15 +300,16 @@ int ref_window(const Ref *r, const Hit *at, int from, int k, int m, int64_t span
     return sum;
 }
 
-/* What a condition does at each sample: confirmed true (1), confirmed false (0), neither yet (-1). */
+/* What a condition does at each sample: confirmed true (1), confirmed false (0), neither yet
+ * (-1). */
 typedef struct Turns {
     bool began, rose;
     int64_t begin;
     bool unknown;
 } Turns;
 
-static Turns turns_at(const Ref *r, const Rule *rule, const RuleWindows *by, const Key *key, int k, int node,
-                      bool holds_false)
+static Turns turns_at(const Ref *r, const Rule *rule, const RuleWindows *by, const Key *key, int k,
+                      int node, bool holds_false)
 {
     const bool instant = rule->at[node].instant || rule->at[node].op == RULE_EVENT;
     Hit *const at = calloc((size_t)k + 1, sizeof *at);
@@ -315,7 +327,8 @@ static Turns turns_at(const Ref *r, const Rule *rule, const RuleWindows *by, con
         if (at[j].truth < 0)
             continue;
         known = time_of(r, j);
-        const int trues = ref_window(r, at, from, j, by->confirm.m, by->confirm_span, 1, NO_TIME, &first);
+        const int trues =
+            ref_window(r, at, from, j, by->confirm.m, by->confirm_span, 1, NO_TIME, &first);
         if (state != 1 && at[j].truth == 1 && (instant || trues >= by->confirm.n)) {
             out.began = true;
             out.rose = state == 0;
@@ -324,7 +337,8 @@ static Turns turns_at(const Ref *r, const Rule *rule, const RuleWindows *by, con
             from = j + 1;
             continue;
         }
-        const int falses = ref_window(r, at, from, j, by->release.m, by->release_span, 0, NO_TIME, &first);
+        const int falses =
+            ref_window(r, at, from, j, by->release.m, by->release_span, 0, NO_TIME, &first);
         if ((state == 1 || (state == -1 && holds_false)) && at[j].truth == 0 &&
             (instant || falses >= by->release.n)) {
             state = 0;
@@ -342,7 +356,8 @@ typedef struct Confirmed {
     int64_t begin;
 } Confirmed;
 
-static Confirmed confirmed_at(const Ref *r, const Rule *rule, const RuleWindows *by, const Key *key, int k, int node)
+static Confirmed confirmed_at(const Ref *r, const Rule *rule, const RuleWindows *by, const Key *key,
+                              int k, int node)
 {
     Confirmed out = {0};
     RuleValue *const v = calloc((size_t)k + 1, sizeof *v);
@@ -360,7 +375,8 @@ static Confirmed confirmed_at(const Ref *r, const Rule *rule, const RuleWindows 
             continue;
         known = time_of(r, j);
         int n = 0, equal = 0, first = j;
-        for (int i = j; i >= from && n < by->confirm.m && known - time_of(r, i) <= by->confirm_span; i--) {
+        for (int i = j; i >= from && n < by->confirm.m && known - time_of(r, i) <= by->confirm_span;
+             i--) {
             n += v[i].kind != VALUE_UNKNOWN;
             if (v[i].kind != VALUE_UNKNOWN && same(&v[i], &v[j])) {
                 equal++;
@@ -381,8 +397,8 @@ static Confirmed confirmed_at(const Ref *r, const Rule *rule, const RuleWindows 
 }
 
 /* Begins of an argument of seq and rate at sample j. */
-static int begins_at(const Ref *r, const Rule *rule, const RuleWindows *by, const Key *key, int j, int node,
-                     int64_t *out, bool *unknown)
+static int begins_at(const Ref *r, const Rule *rule, const RuleWindows *by, const Key *key, int j,
+                     int node, int64_t *out, bool *unknown)
 {
     const RuleNode *const n = &rule->at[node];
     int count = 0;
@@ -402,8 +418,8 @@ static int begins_at(const Ref *r, const Rule *rule, const RuleWindows *by, cons
 }
 
 /* Rule 8: each b takes the oldest a that fits and is free, whichever of the two is found later. */
-static RuleResult sequence_at(const Ref *r, const Rule *rule, const RuleWindows *by, const Key *key, int k,
-                              const RuleNode *n)
+static RuleResult sequence_at(const Ref *r, const Rule *rule, const RuleWindows *by, const Key *key,
+                              int k, const RuleNode *n)
 {
     struct { int64_t t; bool used; } all[2][512];
     int count[2] = {0};
@@ -413,13 +429,15 @@ static RuleResult sequence_at(const Ref *r, const Rule *rule, const RuleWindows 
         fired = false;
         for (int side = 0; side < 2; side++) {
             int64_t t[MAX_KEYS];
-            const int n_begin = begins_at(r, rule, by, key, j, side ? n->b : n->a, t, &unknown[side]);
+            const int n_begin =
+                begins_at(r, rule, by, key, j, side ? n->b : n->a, t, &unknown[side]);
             for (int i = 0; i < n_begin; i++) {
                 const int mine = count[side]++, other = 1 - side;
                 all[side][mine].t = t[i];
                 all[side][mine].used = false;
                 for (int p = 0; p < count[other] && !all[side][mine].used; p++) {
-                    const int64_t a = side ? all[other][p].t : t[i], b = side ? t[i] : all[other][p].t;
+                    const int64_t a = side ? all[other][p].t : t[i],
+                                  b = side ? t[i] : all[other][p].t;
                     if (all[other][p].used || b <= a || (double)(b - a) > rint(n->number * 1e6))
                         continue;
                     all[other][p].used = all[side][mine].used = fired = true;
@@ -433,8 +451,8 @@ static RuleResult sequence_at(const Ref *r, const Rule *rule, const RuleWindows 
     return (RuleResult){value_truth(fired), fired ? begin : NO_TIME};
 }
 
-static RuleValue rate_at(const Ref *r, const Rule *rule, const RuleWindows *by, const Key *key, int k,
-                         const RuleNode *n)
+static RuleValue rate_at(const Ref *r, const Rule *rule, const RuleWindows *by, const Key *key,
+                         int k, const RuleNode *n)
 {
     int sum = 0;
     for (int j = key->first; j <= k; j++) {
@@ -447,15 +465,16 @@ static RuleValue rate_at(const Ref *r, const Rule *rule, const RuleWindows *by, 
     return value_number(sum / n->number);
 }
 
-static RuleResult remembering(const Ref *r, const Rule *rule, const RuleWindows *by, const Key *key, int k,
-                              const RuleNode *n)
+static RuleResult remembering(const Ref *r, const Rule *rule, const RuleWindows *by, const Key *key,
+                              int k, const RuleNode *n)
 {
     if (n->op == RULE_CHANGED) {
         const Confirmed c = confirmed_at(r, rule, by, key, k, n->a);
         if (n->field == FIELD_PREV)
             return plain(c.before);
         if (n->field == FIELD_DELTA)
-            return plain(c.before.kind ? value_number(c.now.number - c.before.number) : value_unknown());
+            return plain(c.before.kind ? value_number(c.now.number - c.before.number)
+                                       : value_unknown());
         if (!c.fired && c.unknown)
             return plain(value_unknown());
         return (RuleResult){value_truth(c.fired), c.fired ? c.begin : NO_TIME};
@@ -466,7 +485,8 @@ static RuleResult remembering(const Ref *r, const Rule *rule, const RuleWindows 
             return plain(value_unknown());
         return (RuleResult){value_truth(t.rose), t.rose ? t.begin : NO_TIME};
     }
-    return n->op == RULE_SEQ ? sequence_at(r, rule, by, key, k, n) : plain(rate_at(r, rule, by, key, k, n));
+    return n->op == RULE_SEQ ? sequence_at(r, rule, by, key, k, n)
+                             : plain(rate_at(r, rule, by, key, k, n));
 }
 
 /* Kleene's tables, by the least and the greatest of false < unknown < true. */
@@ -487,8 +507,8 @@ static RuleResult logic(RuleOp op, RuleResult a, RuleResult b)
     return (RuleResult){value_truth(true), begin == INT64_MAX ? NO_TIME : begin};
 }
 
-static RuleValue counted(const Ref *r, const Rule *rule, const RuleWindows *by, const Key *key, int k,
-                         const RuleNode *n, const RuleValue *list)
+static RuleValue counted(const Ref *r, const Rule *rule, const RuleWindows *by, const Key *key,
+                         int k, const RuleNode *n, const RuleValue *list)
 {
     if (list->kind == VALUE_UNKNOWN || n->b < 0)
         return list->kind == VALUE_UNKNOWN ? *list : value_number(list->n);
@@ -522,8 +542,8 @@ static RuleValue compared(const RuleNode *n, const RuleValue *a, const RuleValue
     }
 }
 
-RuleResult ref_value(const Ref *r, const Rule *rule, const RuleWindows *by, const Key *key, int k, int node,
-                            const Found *element)
+RuleResult ref_value(const Ref *r, const Rule *rule, const RuleWindows *by, const Key *key, int k,
+                     int node, const Found *element)
 {
     const RuleNode *const n = &rule->at[node];
     if (n->memory >= 0)
@@ -541,7 +561,8 @@ RuleResult ref_value(const Ref *r, const Rule *rule, const RuleWindows *by, cons
     const RuleResult a = ref_value(r, rule, by, key, k, n->a, element);
     if (n->op == RULE_COUNT)
         return plain(counted(r, rule, by, key, k, n, &a.value));
-    const RuleResult b = n->b >= 0 ? ref_value(r, rule, by, key, k, n->b, element) : plain(value_number(0));
+    const RuleResult b =
+        n->b >= 0 ? ref_value(r, rule, by, key, k, n->b, element) : plain(value_number(0));
     if (n->op == RULE_AND || n->op == RULE_OR)
         return logic(n->op, a, b);
     if (a.value.kind == VALUE_UNKNOWN || b.value.kind == VALUE_UNKNOWN)

@@ -18,7 +18,8 @@ static inline const Sound *sound_tone(Arena *a, double seconds)
     *s = (Sound){.rate = 48000, .n = (int)(seconds * 48000)};
     s->at = arena_array_of(a, s->n, float);
     for (int i = 0; i < s->n; i++)
-        s->at[i] = i / 48000 % 2 == 1 ? 0.5f * sinf(6.2831853f * 440 * (float)(i % 48000) / 48000) : 0;
+        s->at[i] =
+            i / 48000 % 2 == 1 ? 0.5f * sinf(6.2831853f * 440 * (float)(i % 48000) / 48000) : 0;
     return s;
 }
 
@@ -27,8 +28,14 @@ static inline void sound_clip_write(const char *path, const SoundClip *o)
     Arena *const a = arena_new();
     Movie *m;
     Error e = {0};
-    const MovieOptions opt = {.width = 64, .height = 48, .fps_num = SOUND_CLIP_FPS, .fps_den = 1, .bitrate = 200000, .gop = 25,
-                              .preset = "ultrafast", .sound = o->sound};
+    const MovieOptions opt = {.width = 64,
+                              .height = 48,
+                              .fps_num = SOUND_CLIP_FPS,
+                              .fps_den = 1,
+                              .bitrate = 200000,
+                              .gop = 25,
+                              .preset = "ultrafast",
+                              .sound = o->sound};
     int code = movie_open(a, path, &opt, &m, &e);
     const Yuv y = yuv_new(a, 64, 48);
     for (int i = 0; i < (int)(o->seconds * SOUND_CLIP_FPS) && code == 0; i++) {

@@ -1,5 +1,5 @@
-/* Where the reference picture lies in frames: what is rendered there by a known shift and scale is found there, what is not
- * is lost, and regions follow. */
+/* Where the reference picture lies in frames: what is rendered there by a known shift and scale is
+ * found there, what is not is lost, and regions follow. */
 #include "check.h"
 
 #include <math.h>
@@ -40,14 +40,20 @@ static double noise(double x, double y, uint32_t s)
     const double i = floor(x / 6), j = floor(y / 6), u = x / 6 - i, v = y / 6 - j;
     double sum = 0;
     for (int k = 0; k < 4; k++)
-        sum += (k % 2 ? u : 1 - u) * (k / 2 ? v : 1 - v) *
-               (hash((uint32_t)((int)i + k % 2 + 1000), (uint32_t)((int)j + k / 2 + 1000) + s * 7919) % 200);
+        sum +=
+            (k % 2 ? u : 1 - u) * (k / 2 ? v : 1 - v) *
+            (hash((uint32_t)((int)i + k % 2 + 1000), (uint32_t)((int)j + k / 2 + 1000) + s * 7919) %
+             200);
     return 28 + sum;
 }
 
-static bool in(const int *box, double x, double y) { return x >= box[0] && y >= box[1] && x < box[0] + box[2] && y < box[1] + box[3]; }
+static bool in(const int *box, double x, double y)
+{
+    return x >= box[0] && y >= box[1] && x < box[0] + box[2] && y < box[1] + box[3];
+}
 
-/* The reference picture: anchors and an icon, which stand still, before what does not. hidden: a bit for each anchor. */
+/* The reference picture: anchors and an icon, which stand still, before what does not. hidden: a
+ * bit for each anchor. */
 static double reference(double x, double y, uint32_t moment, unsigned hidden)
 {
     for (int k = 0; k < ANCHORS; k++)
@@ -62,21 +68,29 @@ typedef struct Scene {
 } Scene;
 
 /* Four samples a pixel each way. */
-static Scene render(Arena *a, int width, int height, const FramePlace *p, uint32_t moment, unsigned hidden)
+static Scene render(Arena *a, int width, int height, const FramePlace *p, uint32_t moment,
+                    unsigned hidden)
 {
-    Scene s = {.luma = arena_alloc(a, (size_t)(width * height)), .chroma = arena_alloc(a, (size_t)(width * height))};
+    Scene s = {.luma = arena_alloc(a, (size_t)(width * height)),
+               .chroma = arena_alloc(a, (size_t)(width * height))};
     memset(s.chroma, 128, (size_t)(width * height));
     for (int j = 0; j < height; j++)
         for (int i = 0; i < width; i++) {
             double sum = 0;
             for (int k = 0; k < 9; k++) {
-                const double x = (i + (k % 3 + 0.5) / 3 - p->shift_x) / p->scale_x, y = (j + (k / 3 + 0.5) / 3 - p->shift_y) / p->scale_y;
-                sum += x >= 0 && y >= 0 && x < WIDTH && y < HEIGHT ? reference(x, y, moment, hidden) : 16;
+                const double x = (i + (k % 3 + 0.5) / 3 - p->shift_x) / p->scale_x,
+                             y = (j + (k / 3 + 0.5) / 3 - p->shift_y) / p->scale_y;
+                sum += x >= 0 && y >= 0 && x < WIDTH && y < HEIGHT ? reference(x, y, moment, hidden)
+                                                                   : 16;
             }
-            const int v = (int)lrint(16 + sum / 9 * 219 / 255) + (int)(hash((uint32_t)(i + j * width), moment) % 5) - 2;
+            const int v = (int)lrint(16 + sum / 9 * 219 / 255) +
+                          (int)(hash((uint32_t)(i + j * width), moment) % 5) - 2;
             s.luma[j * width + i] = (uint8_t)(v < 16 ? 16 : v > 235 ? 235 : v);
         }
-    s.frame = (Frame){.format = FRAME_I420, .width = width, .height = height, .plane = {s.luma, s.chroma, s.chroma},
+    s.frame = (Frame){.format = FRAME_I420,
+                      .width = width,
+                      .height = height,
+                      .plane = {s.luma, s.chroma, s.chroma},
                       .stride = {width, (width + 1) / 2, (width + 1) / 2}};
     return s;
 }
@@ -88,7 +102,8 @@ static void write_box(const char *name, const int *box)
     Error e;
     for (int y = 0; y < box[3]; y++)
         for (int x = 0; x < box[2]; x++)
-            memset(p->rgb + 3 * (y * box[2] + x), (int)lrint(reference(box[0] + x + 0.5, box[1] + y + 0.5, 0, 0)), 3);
+            memset(p->rgb + 3 * (y * box[2] + x),
+                   (int)lrint(reference(box[0] + x + 0.5, box[1] + y + 0.5, 0, 0)), 3);
     assert_int_equal(picture_write_png(arena_printf(a, "%s/%s.png", folder, name), p, &e), 0);
     arena_free(a);
 }
@@ -101,15 +116,18 @@ typedef struct Parse {
 static void parse(Context *ctx, void *arg)
 {
     Parse *const p = arg;
-    p->watch = config_parse(ctx, arena_printf(ctx->arena, "%s/w.yaml", folder), p->text, strlen(p->text));
+    p->watch =
+        config_parse(ctx, arena_printf(ctx->arena, "%s/w.yaml", folder), p->text, strlen(p->text));
 }
 
 static const Watch *watch_of(Arena *a, int anchors, const char *more)
 {
     Str s = str_new(a);
-    str_add(&s, "watch: {reference_size: [320, 180]}\nregion: {r: [190, 90, 50, 50]}\nsignal: {i: {from: icon, region: r, template: icon.png}}\nalign: {anchors: [");
+    str_add(&s, "watch: {reference_size: [320, 180]}\nregion: {r: [190, 90, 50, 50]}\nsignal: {i: "
+                "{from: icon, region: r, template: icon.png}}\nalign: {anchors: [");
     for (int k = 0; k < anchors; k++)
-        str_addf(&s, "%s{template: a%d.png, at: [%d, %d]}", k ? ", " : "", k, anchor_at[k][0], anchor_at[k][1]);
+        str_addf(&s, "%s{template: a%d.png, at: [%d, %d]}", k ? ", " : "", k, anchor_at[k][0],
+                 anchor_at[k][1]);
     str_addf(&s, "], %s}\n", more);
     Parse p = {.text = str_text(&s)};
     Error e;
@@ -133,17 +151,22 @@ static double error_of(const FramePlace *p, const FramePlace *q)
     double most = 0;
     for (int i = 0; i < 4; i++) {
         const double x = i % 2 * WIDTH, y = i / 2 * HEIGHT;
-        most = fmax(most, hypot(x * (p->scale_x - q->scale_x) + p->shift_x - q->shift_x, y * (p->scale_y - q->scale_y) + p->shift_y - q->shift_y) /
+        most = fmax(most, hypot(x * (p->scale_x - q->scale_x) + p->shift_x - q->shift_x,
+                                y * (p->scale_y - q->scale_y) + p->shift_y - q->shift_y) /
                               q->scale_x);
     }
     return most;
 }
 
-/* By `scale` about the middle of the frame, then shifted by (dx, dy) reference pixels; whole in it, or stretched over it. */
-static FramePlace place_about(int width, int height, bool stretched, double scale, double dx, double dy)
+/* By `scale` about the middle of the frame, then shifted by (dx, dy) reference pixels; whole in it,
+ * or stretched over it. */
+static FramePlace place_about(int width, int height, bool stretched, double scale, double dx,
+                              double dy)
 {
-    const double x = (double)width / WIDTH, y = (double)height / HEIGHT, bx = stretched ? x : fmin(x, y), by = stretched ? y : fmin(x, y);
-    return (FramePlace){bx * scale, by * scale, 0.5 * width - 0.5 * bx * scale * WIDTH + bx * dx, 0.5 * height - 0.5 * by * scale * HEIGHT + by * dy};
+    const double x = (double)width / WIDTH, y = (double)height / HEIGHT,
+                 bx = stretched ? x : fmin(x, y), by = stretched ? y : fmin(x, y);
+    return (FramePlace){bx * scale, by * scale, 0.5 * width - 0.5 * bx * scale * WIDTH + bx * dx,
+                        0.5 * height - 0.5 * by * scale * HEIGHT + by * dy};
 }
 
 /* ---- tests ---- */
@@ -151,22 +174,27 @@ static FramePlace place_about(int width, int height, bool stretched, double scal
 static void found_where_it_is(void **state)
 {
     (void)state;
-    static const int size[][3] = {{320, 180, 1}, {480, 270, 1}, {320, 240, 0}, {320, 240, 1}, {400, 180, 0}, {240, 136, 1}};
+    static const int size[][3] = {{320, 180, 1}, {480, 270, 1}, {320, 240, 0},
+                                  {320, 240, 1}, {400, 180, 0}, {240, 136, 1}};
     double worst = 0;
     for (int round = 0; round < 36; round++) {
         Arena *const a = arena_new();
         const int *const s = size[round % 6];
         Aligner *const g = aligner(a, watch_of(a, ANCHORS, "search: 16"));
-        const FramePlace p = place_about(s[0], s[1], s[2], round < 6 ? 1 : dice(0.82, 1.02), round < 6 ? 0 : dice(-12, 12), round < 6 ? 0 : dice(-12, 12));
-        const Scene f = render(a, s[0], s[1], &p, (uint32_t)round, round % 5 == 4 ? 1u << round % 3 : 0);
+        const FramePlace p =
+            place_about(s[0], s[1], s[2], round < 6 ? 1 : dice(0.82, 1.02),
+                        round < 6 ? 0 : dice(-12, 12), round < 6 ? 0 : dice(-12, 12));
+        const Scene f =
+            render(a, s[0], s[1], &p, (uint32_t)round, round % 5 == 4 ? 1u << round % 3 : 0);
         align_look(g, &f.frame, 0);
         const FramePlace got = align_place(g, &f.frame);
         if (!align_found(g))
-            FAIL_MSG("round %d, %d x %d: not found: %g %g %g %g", round, s[0], s[1], p.scale_x, p.scale_y, p.shift_x, p.shift_y);
+            FAIL_MSG("round %d, %d x %d: not found: %g %g %g %g", round, s[0], s[1], p.scale_x,
+                     p.scale_y, p.shift_x, p.shift_y);
         worst = fmax(worst, error_of(&got, &p));
         if (error_of(&got, &p) > 1)
-            FAIL_MSG("round %d, %d x %d: %.2f pixels off: %g %g instead of %g %g", round, s[0], s[1], error_of(&got, &p), got.scale_x, got.shift_x,
-                     p.scale_x, p.shift_x);
+            FAIL_MSG("round %d, %d x %d: %.2f pixels off: %g %g instead of %g %g", round, s[0],
+                     s[1], error_of(&got, &p), got.scale_x, got.shift_x, p.scale_x, p.shift_x);
         assert_false(align_look(g, &f.frame, 500000)); /* as before */
         arena_free(a);
     }
@@ -178,13 +206,17 @@ static void one_anchor(void **state)
     (void)state;
     for (int round = 0; round < 6; round++) {
         Arena *const a = arena_new();
-        Aligner *const g = aligner(a, watch_of(a, 1, round < 3 ? "scales: [1, 1]" : "scales: [0.9, 1.1]"));
-        const FramePlace p = place_about(640, 360, true, round < 3 ? 1 : dice(0.92, 1.05), dice(-15, 15), dice(-15, 15));
+        Aligner *const g =
+            aligner(a, watch_of(a, 1, round < 3 ? "scales: [1, 1]" : "scales: [0.9, 1.1]"));
+        const FramePlace p = place_about(640, 360, true, round < 3 ? 1 : dice(0.92, 1.05),
+                                         dice(-15, 15), dice(-15, 15));
         const Scene f = render(a, 640, 360, &p, (uint32_t)round, 6);
         assert_true(align_look(g, &f.frame, 0) && align_found(g));
         const FramePlace got = align_place(g, &f.frame);
-        const double x = anchor_at[0][0] + 20, y = anchor_at[0][1] + 15; /* its scale is told roughly, its place is not */
-        assert_true(hypot(x * (got.scale_x - p.scale_x) + got.shift_x - p.shift_x, y * (got.scale_y - p.scale_y) + got.shift_y - p.shift_y) < 1);
+        /* its scale is told roughly, its place is not */
+        const double x = anchor_at[0][0] + 20, y = anchor_at[0][1] + 15;
+        assert_true(hypot(x * (got.scale_x - p.scale_x) + got.shift_x - p.shift_x,
+                          y * (got.scale_y - p.scale_y) + got.shift_y - p.shift_y) < 1);
         if (fabs(got.scale_x / p.scale_x - 1) > (round < 3 ? 1e-9 : 0.02))
             FAIL_MSG("round %d: scale %g instead of %g", round, got.scale_x, p.scale_x);
         arena_free(a);
@@ -214,9 +246,11 @@ static void lost_and_found(void **state)
     (void)state;
     Arena *const a = arena_new();
     Aligner *const g = aligner(a, watch_of(a, ANCHORS, "search: 16, hold: 3s"));
-    const FramePlace p = place_about(320, 180, true, 0.95, 3, -4), q = place_about(320, 180, true, 1, -9, 5);
-    const Scene with = render(a, 320, 180, &p, 1, 0), without = render(a, 320, 180, &p, 2, 7), half = render(a, 320, 180, &p, 3, 4),
-                two = render(a, 320, 180, &p, 3, 6), after = render(a, 320, 180, &q, 4, 0);
+    const FramePlace p = place_about(320, 180, true, 0.95, 3, -4),
+                     q = place_about(320, 180, true, 1, -9, 5);
+    const Scene with = render(a, 320, 180, &p, 1, 0), without = render(a, 320, 180, &p, 2, 7),
+                half = render(a, 320, 180, &p, 3, 4), two = render(a, 320, 180, &p, 3, 6),
+                after = render(a, 320, 180, &q, 4, 0);
     assert_true(align_look(g, &without.frame, 0));
     assert_false(align_found(g));
     const FramePlace whole = align_place(g, &without.frame);
@@ -229,7 +263,8 @@ static void lost_and_found(void **state)
     assert_true(align_found(g));
     const FramePlace held = align_place(g, &with.frame);
     for (int64_t t = 2000000; t <= 4500000; t += 500000) {
-        assert_false(align_look(g, t % 1000000 ? &two.frame : &without.frame, t)); /* one is not; kept for three seconds */
+        /* one is not; kept for three seconds */
+        assert_false(align_look(g, t % 1000000 ? &two.frame : &without.frame, t));
         assert_true(align_found(g));
     }
     const FramePlace still = align_place(g, &with.frame);
@@ -272,7 +307,8 @@ static void regions_follow(void **state)
             continue;
         }
         assert_true(seen.score > 0.9f && !seen.reused);
-        assert_true(fabsf(seen.found[0].box.x - 200) < 1.2f && fabsf(seen.found[0].box.y - 100) < 1.2f);
+        assert_true(fabsf(seen.found[0].box.x - 200) < 1.2f &&
+                    fabsf(seen.found[0].box.y - 100) < 1.2f);
     }
     arena_free(a);
 }
@@ -289,7 +325,8 @@ static void refused(void **state)
         {"align: {anchors: [{template: a0.png}]}\n", "'at' is missing"},
         {"align: {anchors: [{template: none.png, at: [1, 2]}]}\n", "no file"},
         {"align: {anchors: [{template: a0.png, at: [1280, 2]}]}\n", "top left"},
-        {"align: {anchors: [{template: a0.png, at: [1, 2]}], scales: [1.1, 1]}\n", "least, greatest"},
+        {"align: {anchors: [{template: a0.png, at: [1, 2]}], scales: [1.1, 1]}\n",
+         "least, greatest"},
         {"align: {anchors: [{template: a0.png, at: [1, 2]}], search: 1000}\n", "search"},
         {"align: {anchors: [{template: a0.png, at: [1, 2]}], more: 1}\n", "more"},
     };
@@ -316,8 +353,9 @@ static void refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(found_where_it_is), cmocka_unit_test(one_anchor),     cmocka_unit_test(followed),
-        cmocka_unit_test(lost_and_found),    cmocka_unit_test(regions_follow), cmocka_unit_test(refused),
+        cmocka_unit_test(found_where_it_is), cmocka_unit_test(one_anchor),
+        cmocka_unit_test(followed),          cmocka_unit_test(lost_and_found),
+        cmocka_unit_test(regions_follow),    cmocka_unit_test(refused),
     };
     Error e;
     snprintf(folder, sizeof folder, "/tmp/lathe_align_%d", (int)getpid());

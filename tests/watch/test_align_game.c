@@ -1,5 +1,5 @@
-/* A generated game that is shifted, smaller, letterboxed or of other pixels gives the events of the plain one, by anchors
- * that are learnt from it. */
+/* A generated game that is shifted, smaller, letterboxed or of other pixels gives the events of the
+ * plain one, by anchors that are learnt from it. */
 #include "check.h"
 
 #include <math.h>
@@ -30,7 +30,8 @@ typedef struct Run {
 static void on_event(void *arg, const EventRecord *r)
 {
     Run *const run = arg;
-    vec_push(run->arena, &run->seen, ((Seen){r->rule->name, r->kind, r->kind == RECORD_END ? r->t_end : r->t_start}));
+    vec_push(run->arena, &run->seen,
+             ((Seen){r->rule->name, r->kind, r->kind == RECORD_END ? r->t_end : r->t_start}));
 }
 
 /* ---- the watch ---- */
@@ -50,7 +51,8 @@ static char *plain_text(Arena *a, const char *dir)
     assert_int_equal(file_read(a, path_join(a, dir, "game.yaml"), &f, &e), 0);
     char *const text = arena_strdup(a, (const char *)f.at);
     cut_out(text, "  alive: {from", "  skull: {");
-    static const char *const event[] = {"  final_ten:", "  alive_change:", "  score_change:", "  win:"};
+    static const char *const event[] = {
+        "  final_ten:", "  alive_change:", "  score_change:", "  win:"};
     for (int i = 0; i < 4; i++) {
         char *const line = strstr(text, event[i]), *const next = strchr(line, '\n') + 1;
         memmove(line, next, strlen(next) + 1);
@@ -61,8 +63,13 @@ static char *plain_text(Arena *a, const char *dir)
 
 static LearnItem anchor(Arena *a, const char *dir, int number, Box b, int64_t from, int64_t last)
 {
-    return (LearnItem){.name = "anchor", .to = arena_printf(a, "%s/refs/anchor%d.png", dir, number), .box = b, .region = b, .from = from,
-                       .last = last, .signal = {.kind = SIGNAL_ICON}};
+    return (LearnItem){.name = "anchor",
+                       .to = arena_printf(a, "%s/refs/anchor%d.png", dir, number),
+                       .box = b,
+                       .region = b,
+                       .from = from,
+                       .last = last,
+                       .signal = {.kind = SIGNAL_ICON}};
 }
 
 /* With anchors: the map, and both ends of the band. */
@@ -73,19 +80,27 @@ static const char *aligned_text(Arena *a, const GameIcons *g, const char *dir)
     Error e;
     LearnResult r[3];
     game_icons_play(g, &from, &last);
-    const int64_t t0 = (int64_t)(from + 20) * 1000000 / GAME_ICONS_FPS, t1 = (int64_t)(last - 20) * 1000000 / GAME_ICONS_FPS;
+    const int64_t t0 = (int64_t)(from + 20) * 1000000 / GAME_ICONS_FPS,
+                  t1 = (int64_t)(last - 20) * 1000000 / GAME_ICONS_FPS;
     const Box map = game_icons_map(g), band = game_icons_band(g);
-    const LearnItem item[3] = {anchor(a, dir, 0, map, t0, t1), anchor(a, dir, 1, (Box){band.x, band.y, 40, band.height}, t0, t1),
-                               anchor(a, dir, 2, (Box){band.x + band.width - 40, band.y, 40, band.height}, t0, t1)};
+    const LearnItem item[3] = {
+        anchor(a, dir, 0, map, t0, t1),
+        anchor(a, dir, 1, (Box){band.x, band.y, 40, band.height}, t0, t1),
+        anchor(a, dir, 2, (Box){band.x + band.width - 40, band.y, 40, band.height}, t0, t1)};
     Arena *const tmp = arena_new();
-    const LearnOptions opt = {.url = path_join(a, dir, "game.mp4"), .width = 1280, .height = 720, .nitem = 3, .item = item};
+    const LearnOptions opt = {.url = path_join(a, dir, "game.mp4"),
+                              .width = 1280,
+                              .height = 720,
+                              .nitem = 3,
+                              .item = item};
     if (learn_run(a, observe_host_new(tmp, &nets, NULL), &opt, r, &e) != 0)
         FAIL_MSG("%s", e.message);
     arena_free(tmp);
     Str out = str_new(a);
     str_add(&out, "align: {hold: 60s, anchors: [");
     for (int i = 0; i < 3; i++)
-        str_addf(&out, "%s{template: refs/anchor%d.png, at: [%g, %g]}", i ? ", " : "", i, (double)r[i].box.x, (double)r[i].box.y);
+        str_addf(&out, "%s{template: refs/anchor%d.png, at: [%g, %g]}", i ? ", " : "", i,
+                 (double)r[i].box.x, (double)r[i].box.y);
     str_addf(&out, "]}\n%s", plain_text(a, dir));
     return str_text(&out);
 }
@@ -111,13 +126,25 @@ typedef struct Shape { /* the game as a part of a larger picture */
 static Frame placed(Arena *a, const uint8_t *rgb, const Shape *s)
 {
     uint8_t *const out = arena_alloc(a, (size_t)(s->width * s->height * 3)); /* black around it */
-    const Frame from = {.format = FRAME_RGB24, .width = GAME_ICONS_WIDTH, .height = GAME_ICONS_HEIGHT, .plane = {rgb},
-                        .stride = {GAME_ICONS_WIDTH * 3}, .full = true, .matrix = FRAME_BT709};
+    const Frame from = {.format = FRAME_RGB24,
+                        .width = GAME_ICONS_WIDTH,
+                        .height = GAME_ICONS_HEIGHT,
+                        .plane = {rgb},
+                        .stride = {GAME_ICONS_WIDTH * 3},
+                        .full = true,
+                        .matrix = FRAME_BT709};
     const FrameBox all = {0, 0, GAME_ICONS_WIDTH, GAME_ICONS_HEIGHT};
-    const FrameTensor t = {.data = out + (s->y * s->width + s->x) * 3, .dtype = DT_U8, .order = FRAME_NHWC, .width = s->inner_width,
-                           .height = s->inner_height, .channels = 3, .row = (int64_t)s->width * 3, .scale = {1, 1, 1}};
+    const FrameTensor t = {.data = out + (s->y * s->width + s->x) * 3,
+                           .dtype = DT_U8,
+                           .order = FRAME_NHWC,
+                           .width = s->inner_width,
+                           .height = s->inner_height,
+                           .channels = 3,
+                           .row = (int64_t)s->width * 3,
+                           .scale = {1, 1, 1}};
     const FrameFilter filter = s->inner_width < GAME_ICONS_WIDTH ? FRAME_AREA : FRAME_BILINEAR;
-    frame_to_tensor(&from, &all, filter, &t, simd_level(), arena_alloc_aligned(a, (size_t)frame_scratch(&from, &all, filter, &t), 64));
+    frame_to_tensor(&from, &all, filter, &t, simd_level(),
+                    arena_alloc_aligned(a, (size_t)frame_scratch(&from, &all, filter, &t), 64));
     Frame f = from;
     f.width = s->width;
     f.height = s->height;
@@ -145,7 +172,9 @@ static Run judge_game(GameIcons *g, const char *dir, const char *text, const Sha
         if (i >= GAME_ICONS_SECONDS * GAME_ICONS_FPS)
             break;
         Arena *const tmp = arena_new();
-        const VideoFrame f = {.picture = placed(tmp, game_icons_frame(g, i), s), .t = (int64_t)i * 1000000 / GAME_ICONS_FPS, .number = i};
+        const VideoFrame f = {.picture = placed(tmp, game_icons_frame(g, i), s),
+                              .t = (int64_t)i * 1000000 / GAME_ICONS_FPS,
+                              .number = i};
         judge_frame(j, &f);
         wanted = grid_next(f.t, judge_step(j));
         arena_free(tmp);
@@ -181,8 +210,9 @@ static void games(void **state)
     const char *const dir = arena_printf(a, "/tmp/lathe_align_game_%d", (int)getpid());
     GameIcons *const g = game_icons_make(a, dir, 31, 0);
     static const Shape shape[] = {
-        {"plain", 640, 360, 0, 0, 640, 360},        {"shifted", 664, 374, 20, 4, 640, 360},   {"smaller", 640, 360, 50, 30, 560, 315},
-        {"letterboxed", 640, 480, 0, 60, 640, 360}, {"stretched", 800, 360, 0, 0, 800, 360},
+        {"plain", 640, 360, 0, 0, 640, 360},     {"shifted", 664, 374, 20, 4, 640, 360},
+        {"smaller", 640, 360, 50, 30, 560, 315}, {"letterboxed", 640, 480, 0, 60, 640, 360},
+        {"stretched", 800, 360, 0, 0, 800, 360},
     };
     const char *const plain = plain_text(a, dir), *const aligned = aligned_text(a, g, dir);
     Run truth = judge_game(g, dir, plain, &shape[0]);
@@ -190,8 +220,8 @@ static void games(void **state)
     for (size_t i = 0; i < sizeof shape / sizeof *shape; i++) {
         Run run = judge_game(g, dir, aligned, &shape[i]);
         const int missed = differences(&truth, &run), more = differences(&run, &truth);
-        fprintf(stderr, "%s: %d records, %d missed, %d too much; lost in %lld samples\n", shape[i].name, run.seen.len, missed, more,
-                (long long)run.lost);
+        fprintf(stderr, "%s: %d records, %d missed, %d too much; lost in %lld samples\n",
+                shape[i].name, run.seen.len, missed, more, (long long)run.lost);
         assert_true(missed == 0 && more == 0);
         arena_free(run.arena);
     }

@@ -33,12 +33,15 @@ static void playlists(void **state)
     (void)state;
     Arena *const a = arena_new();
     HlsPlaylist p;
-    assert_true(hls_playlist_parse(a, "#EXTM3U\r\n#EXT-X-TARGETDURATION:2\r\n"
-                                      "#EXTINF:2.0,title\r\na.ts?x=1\r\n"
-                                      "#EXT-X-PROGRAM-DATE-TIME:1970-01-01T00:01:00Z\r\n#EXTINF:1.5,\r\n/b/b.ts\r\n"
-                                      "#EXTINF:2,\r\n\r\nc.ts\r\n"
-                                      "#EXT-X-DISCONTINUITY-SEQUENCE:3\r\n#EXT-X-DISCONTINUITY\r\n#EXTINF:2,\r\nd.ts\r\n"
-                                      "#EXT-X-ENDLIST", &p));
+    assert_true(hls_playlist_parse(
+        a,
+        "#EXTM3U\r\n#EXT-X-TARGETDURATION:2\r\n"
+        "#EXTINF:2.0,title\r\na.ts?x=1\r\n"
+        "#EXT-X-PROGRAM-DATE-TIME:1970-01-01T00:01:00Z\r\n#EXTINF:1.5,\r\n/b/b.ts\r\n"
+        "#EXTINF:2,\r\n\r\nc.ts\r\n"
+        "#EXT-X-DISCONTINUITY-SEQUENCE:3\r\n#EXT-X-DISCONTINUITY\r\n#EXTINF:2,\r\nd.ts\r\n"
+        "#EXT-X-ENDLIST",
+        &p));
     assert_int_equal(p.nsegment, 4);
     assert_int_equal(p.target, 2000000);
     assert_true(p.ended);

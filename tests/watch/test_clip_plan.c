@@ -1,4 +1,5 @@
-/* Which clips events make: the same parts as highlights of a stored video, though nobody knows what comes. */
+/* Which clips events make: the same parts as highlights of a stored video, though nobody knows what
+ * comes. */
 #include "check.h"
 
 #include <stdlib.h>
@@ -34,14 +35,21 @@ static Bench bench(void)
     return b;
 }
 
-static EventRecord record(const Bench *b, RecordKind kind, const char *event, uint64_t id, int64_t start, int64_t end)
+static EventRecord record(const Bench *b, RecordKind kind, const char *event, uint64_t id,
+                          int64_t start, int64_t end)
 {
-    return (EventRecord){.kind = kind, .id = id, .stream = "s", .watch = b->watch, .rule = &b->watch->event[watch_find_event(b->watch, event)],
-                         .t_start = start, .t_end = end};
+    return (EventRecord){.kind = kind,
+                         .id = id,
+                         .stream = "s",
+                         .watch = b->watch,
+                         .rule = &b->watch->event[watch_find_event(b->watch, event)],
+                         .t_start = start,
+                         .t_end = end};
 }
 
 /* What the record's clip is called; "": none. *part: what began or became longer. */
-static const char *tell(Bench *b, RecordKind kind, const char *event, uint64_t id, int64_t start, int64_t end, ClipPart **part)
+static const char *tell(Bench *b, RecordKind kind, const char *event, uint64_t id, int64_t start,
+                        int64_t end, ClipPart **part)
 {
     ClipPart *ignored;
     const EventRecord r = record(b, kind, event, id, start, end);
@@ -63,11 +71,13 @@ static void test_names(void **state)
     Bench b = bench();
     assert_string_equal(tell(&b, RECORD_START, "none", 1, 0, -1, NULL), "");
     assert_null(clip_plan_part(b.plan, 0));
-    assert_string_equal(tell(&b, RECORD_POINT, "kill", 0xabc, 10 * SECOND, -1, NULL), "20251122T012206.437Z-cam_1___-kill-0000000000000abc");
+    assert_string_equal(tell(&b, RECORD_POINT, "kill", 0xabc, 10 * SECOND, -1, NULL),
+                        "20251122T012206.437Z-cam_1___-kill-0000000000000abc");
     EventRecord r = record(&b, RECORD_POINT, "kill", 0xdef, 50 * SECOND, -1);
     ClipPart *part;
     r.wall = b.now + 5 * SECOND; /* its own time, if it has one */
-    assert_string_equal(clip_plan_record(b.plan, &r, b.now, &part), "20251122T012211.437Z-cam_1___-kill-0000000000000def");
+    assert_string_equal(clip_plan_record(b.plan, &r, b.now, &part),
+                        "20251122T012211.437Z-cam_1___-kill-0000000000000def");
     assert_true(clip_plan_wanted(b.watch));
     assert_int_equal(clip_plan_reach(b.watch), (5 + 4 + 1) * SECOND);
     arena_free(b.arena);
@@ -80,25 +90,30 @@ static void test_joins(void **state)
     ClipPart *part, *other;
     const char *const name = tell(&b, RECORD_POINT, "kill", 1, 10 * SECOND, -1, &part);
     expect_part(part, 7 * SECOND, 12 * SECOND, 1);
-    assert_string_equal(tell(&b, RECORD_POINT, "kill", 2, 14 * SECOND, -1, &other), name); /* 11 to 16 */
+    /* 11 to 16 */
+    assert_string_equal(tell(&b, RECORD_POINT, "kill", 2, 14 * SECOND, -1, &other), name);
     assert_ptr_equal(part, other);
     expect_part(part, 7 * SECOND, 16 * SECOND, 2);
-    assert_string_equal(tell(&b, RECORD_START, "round", 3, 11 * SECOND, -1, NULL), name); /* told late: it begins before */
+    /* told late: it begins before */
+    assert_string_equal(tell(&b, RECORD_START, "round", 3, 11 * SECOND, -1, NULL), name);
     expect_part(part, 6 * SECOND, 126 * SECOND, 3);
     assert_string_equal(tell(&b, RECORD_END, "round", 3, 11 * SECOND, 20 * SECOND, &other), name);
     assert_null(other);
     expect_part(part, 6 * SECOND, 21 * SECOND, 3);
-    const char *const next = tell(&b, RECORD_POINT, "kill", 4, 25 * SECOND, -1, &other); /* from 22 on */
+    /* from 22 on */
+    const char *const next = tell(&b, RECORD_POINT, "kill", 4, 25 * SECOND, -1, &other);
     assert_string_not_equal(next, name);
     expect_part(other, 22 * SECOND, 27 * SECOND, 1);
-    clip_plan_seen(b.plan, 0, 30 * SECOND); /* a round may still be told that began at 26, and is shown from 21 on */
+    /* a round may still be told that began at 26, and is shown from 21 on */
+    clip_plan_seen(b.plan, 0, 30 * SECOND);
     assert_false(part->over);
     clip_plan_seen(b.plan, 0, 31 * SECOND);
     assert_true(part->over && !other->over);
     clip_plan_take(b.plan, part);
     arena_free(part->arena);
     assert_ptr_equal(clip_plan_part(b.plan, 0), other);
-    assert_string_equal(tell(&b, RECORD_POINT, "kill", 5, 19 * SECOND, -1, &part), name); /* what is gone shows it */
+    /* what is gone shows it */
+    assert_string_equal(tell(&b, RECORD_POINT, "kill", 5, 19 * SECOND, -1, &part), name);
     assert_null(part);
     clip_plan_end(b.plan);
     assert_true(other->over);
@@ -170,14 +185,20 @@ static Random random_moments(const Watch *w)
     int64_t key[40][2];
     for (int i = 0; i < r.n; i++) {
         const int64_t t = rand() % 600000 * INT64_C(1000);
-        key[i][0] = t + rand() % 1000 * INT64_C(900); /* confirm: [1, 1] at 2 a second: within a second */
+        /* confirm: [1, 1] at 2 a second: within a second */
+        key[i][0] = t + rand() % 1000 * INT64_C(900);
         key[i][1] = t;
     }
     qsort(key, (size_t)r.n, sizeof key[0], by_told);
     const EventRule *const kill = &w->event[watch_find_event(w, "kill")];
     for (int i = 0; i < r.n; i++) {
         r.told[i] = key[i][0];
-        r.m[i] = (Moment){.event = "kill", .t_start = key[i][1], .t_end = key[i][1], .pre = kill->clip.pre, .post = kill->clip.post, .weight = 1};
+        r.m[i] = (Moment){.event = "kill",
+                          .t_start = key[i][1],
+                          .t_end = key[i][1],
+                          .pre = kill->clip.pre,
+                          .post = kill->clip.post,
+                          .weight = 1};
     }
     return r;
 }
@@ -193,12 +214,14 @@ static void test_as_highlights(void **state)
         VEC(Highlight) made = {0};
         for (int i = 0; i <= r.n; i++) {
             const int64_t now = i < r.n ? r.told[i] : INT64_C(1) << 50;
-            for (int64_t t = i > 0 ? r.told[i - 1] : 0; t < now; t = t + SECOND < now ? t + SECOND : now) {
+            for (int64_t t = i > 0 ? r.told[i - 1] : 0; t < now;
+                 t = t + SECOND < now ? t + SECOND : now) {
                 clip_plan_seen(b.plan, 0, t); /* in between, as often as frames come */
                 if (i == r.n)
                     clip_plan_end(b.plan);
                 for (ClipPart *p; (p = clip_plan_part(b.plan, 0)) != NULL && p->over;) {
-                    vec_push(b.arena, &made, ((Highlight){.from = p->from, .to = p->to, .n = p->nevent}));
+                    vec_push(b.arena, &made,
+                             ((Highlight){.from = p->from, .to = p->to, .n = p->nevent}));
                     clip_plan_take(b.plan, p);
                     arena_free(p->arena);
                 }
@@ -206,7 +229,9 @@ static void test_as_highlights(void **state)
                     break;
             }
             if (i < r.n)
-                assert_string_not_equal(tell(&b, RECORD_POINT, "kill", (uint64_t)i + 1, r.m[i].t_start, -1, NULL), "");
+                assert_string_not_equal(tell(&b, RECORD_POINT, "kill", (uint64_t)i + 1,
+                                             r.m[i].t_start, -1, NULL),
+                                        "");
         }
         const Highlight *h;
         const int n = highlights(b.arena, r.n, r.m, r.n, CLIP_LONGEST, &h);
@@ -236,7 +261,9 @@ static void test_as_highlights(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_names), cmocka_unit_test(test_joins), cmocka_unit_test(test_long_ones),
-                                       cmocka_unit_test(test_epochs), cmocka_unit_test(test_as_highlights)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_names), cmocka_unit_test(test_joins),
+                                       cmocka_unit_test(test_long_ones),
+                                       cmocka_unit_test(test_epochs),
+                                       cmocka_unit_test(test_as_highlights)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

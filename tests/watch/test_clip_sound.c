@@ -62,7 +62,9 @@ static Heard listen(const char *path)
     int64_t origin = INT64_MAX;
     SoundDecoder *const d = sound_decoder_new(a, path);
     for (int round = 0; round < 2; round++) { /* when the first picture is, then what is heard */
-        Source *const s = source_new(path, &(SourceOptions){.open_timeout = 5000000, .read_timeout = 5000000, .sound = SOUND_NEEDED});
+        Source *const s = source_new(path, &(SourceOptions){.open_timeout = 5000000,
+                                                            .read_timeout = 5000000,
+                                                            .sound = SOUND_NEEDED});
         if (source_connect(s, &e) != 0)
             FAIL_MSG("%s", e.message);
         for (; source_read(s, &p, &e) > 0; packet_free(&p)) {
@@ -84,8 +86,8 @@ static Heard listen(const char *path)
 static void expect(const char *path, int pictures, double on, double off)
 {
     const Heard h = listen(path);
-    print_message("%s: %d pictures, sound from %.3f to %.3f s, a tone from %.3f to %.3f s\n", strrchr(path, '/') + 1, h.pictures, h.begins, h.ends,
-                  h.on, h.off);
+    print_message("%s: %d pictures, sound from %.3f to %.3f s, a tone from %.3f to %.3f s\n",
+                  strrchr(path, '/') + 1, h.pictures, h.begins, h.ends, h.on, h.off);
     assert_int_equal(h.pictures, pictures);
     if (fabs(h.on - on) > 0.05 || fabs(h.off - off) > 0.05)
         FAIL_MSG("%s: the tone should be from %.3f to %.3f s", path, on, off);
@@ -105,10 +107,12 @@ static void test_file(void **state)
     static const char *const name[] = {"a.mp4", "a.ts"};
     Arena *const a = arena_new();
     for (int i = 0; i < 2; i++) {
-        const char *const in = make(a, name[i]), *const out = arena_printf(a, "%s/cut-of-%s.mp4", dir, name[i]);
+        const char *const in = make(a, name[i]), *const out = arena_printf(a, "%s/cut-of-%s.mp4",
+                                                                           dir, name[i]);
         CutReport r;
         Error e;
-        const CutPart part = {.from = 600000, .to = 2800000, .at = 600000, .mode = CUT_EXACT, .path = out};
+        const CutPart part = {
+            .from = 600000, .to = 2800000, .at = 600000, .mode = CUT_EXACT, .path = out};
         if (cut_file(in, &part, &r, &e) != 0)
             FAIL_MSG("%s", e.message);
         assert_string_equal(r.note, "");
@@ -123,16 +127,22 @@ static void test_live(void **state)
     (void)state;
     Arena *const a = arena_new();
     const char *const in = make(a, "live.ts");
-    const Watch *const w = bench_parse(a, "watch: {name: w, sample: {fps: 5, max_fps: 5}}\n"
-                                          "signal: {a: {from: motion}}\n"
-                                          "event: {kill: {when: a, emit: point, clip: {pre: 1s, post: 800ms}}}\n");
+    const Watch *const w =
+        bench_parse(a, "watch: {name: w, sample: {fps: 5, max_fps: 5}}\n"
+                       "signal: {a: {from: motion}}\n"
+                       "event: {kill: {when: a, emit: point, clip: {pre: 1s, post: 800ms}}}\n");
     Clips *clips;
     Error e;
     Packet p;
-    assert_int_equal(clips_open(&(ClipsOptions){.folder = arena_printf(a, "%s/clips", dir)}, &clips, &e), 0);
+    assert_int_equal(clips_open(&(ClipsOptions){.folder = arena_printf(a, "%s/clips", dir)}, &clips,
+                                &e),
+                     0);
     ClipStream *const stream = clip_stream_new(clips, "cam", "udp://somewhere", w);
     assert_true(clip_stream_keeps(stream));
-    Source *const s = source_new(in, &(SourceOptions){.open_timeout = 5000000, .read_timeout = 5000000, .sound = SOUND_WANTED, .connection = 3});
+    Source *const s = source_new(in, &(SourceOptions){.open_timeout = 5000000,
+                                                      .read_timeout = 5000000,
+                                                      .sound = SOUND_WANTED,
+                                                      .connection = 3});
     assert_int_equal(source_connect(s, &e), 0);
     int64_t origin = PACKET_NO_TIME, now = (int64_t)(time_now() * 1e6);
     const char *path = NULL;
@@ -142,18 +152,25 @@ static void test_live(void **state)
         if (packet_sound(&p))
             continue;
         origin = origin == PACKET_NO_TIME ? p.pts : origin;
-        const LiveFrame f = {.frame = {.t = p.pts - origin, .origin = origin}, .arrival = p.arrival};
+        const LiveFrame f = {.frame = {.t = p.pts - origin, .origin = origin},
+                             .arrival = p.arrival};
         if (i % 5 == 0)
             clip_stream_frame(stream, &f);
         if (++i == 70) {
-            const EventRecord r = {.kind = RECORD_POINT, .id = 1, .stream = "cam", .watch = w, .rule = &w->event[0], .t_start = 2600000};
+            const EventRecord r = {.kind = RECORD_POINT,
+                                   .id = 1,
+                                   .stream = "cam",
+                                   .watch = w,
+                                   .rule = &w->event[0],
+                                   .t_start = 2600000};
             path = arena_strdup(a, clip_stream_record(stream, &r));
         }
     }
     source_close(s);
     clip_stream_free(stream);
     clips_close(clips, 10000000);
-    expect(arena_printf(a, "%s/%s", dir, path), 45, 0, 0.4); /* 1.6 to 3.4 s: the end of one, the beginning of another */
+    /* 1.6 to 3.4 s: the end of one, the beginning of another */
+    expect(arena_printf(a, "%s/%s", dir, path), 45, 0, 0.4);
     arena_free(a);
 }
 

@@ -1,4 +1,5 @@
-/* Clips of streams: just the pictures asked for, whatever comes; memory and disk in bounds; nothing half written. */
+/* Clips of streams: just the pictures asked for, whatever comes; memory and disk in bounds; nothing
+ * half written. */
 #include "check.h"
 
 #include <dirent.h>
@@ -97,20 +98,29 @@ typedef struct Tell {
 
 static const char *tell(Bench *b, const Tell *t)
 {
-    const EventRecord r = {.kind = t->kind, .id = t->id, .stream = "cam", .watch = b->watch, .rule = &b->watch->event[watch_find_event(b->watch, t->event)],
-                           .epoch = b->epoch, .t_start = (int64_t)t->start * FRAME, .t_end = (int64_t)t->end * FRAME,
-                           .wall = INT64_C(1763774526000000) + (int64_t)t->start * FRAME, .clock = CLOCK_ARRIVAL};
+    const EventRecord r = {.kind = t->kind,
+                           .id = t->id,
+                           .stream = "cam",
+                           .watch = b->watch,
+                           .rule = &b->watch->event[watch_find_event(b->watch, t->event)],
+                           .epoch = b->epoch,
+                           .t_start = (int64_t)t->start * FRAME,
+                           .t_end = (int64_t)t->end * FRAME,
+                           .wall = INT64_C(1763774526000000) + (int64_t)t->start * FRAME,
+                           .clock = CLOCK_ARRIVAL};
     const char *const path = clip_stream_record(b->stream, &r);
     return path ? arena_strdup(b->arena, path) : NULL;
 }
 
 typedef void (*Damage)(Packet *p, int i);
 
-/* The film as one connection, a picture each 40 ms, a sample each 5 pictures; records in between. */
+/* The film as one connection, a picture each 40 ms, a sample each 5 pictures; records in
+ * between. */
 static void play(Bench *b, int ntell, const Tell *t, Damage damage)
 {
     Error e;
-    Source *const s = source_new(b->film, &(SourceOptions){.open_timeout = 5000000, .read_timeout = 5000000});
+    Source *const s =
+        source_new(b->film, &(SourceOptions){.open_timeout = 5000000, .read_timeout = 5000000});
     Packet p;
     int64_t origin = PACKET_NO_TIME;
     assert_int_equal(source_connect(s, &e), 0);
@@ -122,7 +132,9 @@ static void play(Bench *b, int ntell, const Tell *t, Damage damage)
         if (p.av)
             clip_stream_packet(b->stream, &p);
         packet_free(&p);
-        const LiveFrame f = {.frame = {.t = i * (int64_t)FRAME, .epoch = b->epoch, .origin = origin}, .arrival = b->arrival};
+        const LiveFrame f = {
+            .frame = {.t = i * (int64_t)FRAME, .epoch = b->epoch, .origin = origin},
+            .arrival = b->arrival};
         if (i % 5 == 0)
             clip_stream_frame(b->stream, &f);
         for (; told < ntell && t[told].at == i; told++)
@@ -172,8 +184,10 @@ static const char *list_of(const Bench *b, int i)
 static void test_live(void **state)
 {
     (void)state;
-    static const ClipOptions kind[] = {{.frames = 300, .fps = 25, .gop = 12}, {.frames = 300, .fps = 25, .gop = 25, .bframes = 2, .start = 9000},
-                                       {.frames = 300, .fps = 25, .gop = 1}};
+    static const ClipOptions kind[] = {
+        {.frames = 300, .fps = 25, .gop = 12},
+        {.frames = 300, .fps = 25, .gop = 25, .bframes = 2, .start = 9000},
+        {.frames = 300, .fps = 25, .gop = 1}};
     static const Tell t[] = {
         {RECORD_POINT, "kill", 1, 35, 33, 0},    /* 23 to 38 */
         {RECORD_POINT, "none", 2, 35, 33, 0},
@@ -198,9 +212,12 @@ static void test_live(void **state)
 static void test_what_is_told(void **state)
 {
     (void)state;
-    static const Tell t[] = {{RECORD_START, "round", 3, 60, 56, 0}, {RECORD_POINT, "kill", 4, 70, 69, 0}, {RECORD_END, "round", 3, 110, 56, 103}};
+    static const Tell t[] = {{RECORD_START, "round", 3, 60, 56, 0},
+                             {RECORD_POINT, "kill", 4, 70, 69, 0},
+                             {RECORD_END, "round", 3, 110, 56, 103}};
     Bench *const b = bench_open(NULL, NULL);
-    assert_string_equal(tell(b, &(Tell){RECORD_POINT, "kill", 1, 0, 2, 0}), "clips/20251122T012206.080Z-cam-kill-0000000000000001.mp4");
+    assert_string_equal(tell(b, &(Tell){RECORD_POINT, "kill", 1, 0, 2, 0}),
+                        "clips/20251122T012206.080Z-cam-kill-0000000000000001.mp4");
     assert_null(tell(b, &(Tell){RECORD_POINT, "none", 2, 0, 2, 0}));
     b->epoch = 1; /* nothing of the first one came */
     clip_write(b->film, &(ClipOptions){.frames = 150, .fps = 25, .gop = 12});
@@ -209,15 +226,22 @@ static void test_what_is_told(void **state)
     assert_int_equal(c.written, 1);
     assert_int_equal(c.failures, 1);
     assert_non_null(strstr(c.error, "there are no packets to cut from"));
-    assert_string_equal(list_of(b, 0),
-                        "{\"v\":1,\"clip\":\"20251122T012208.240Z-cam-round-0000000000000003.mp4\",\"stream\":\"cam\",\"epoch\":1,\"t_start\":2.04,"
-                        "\"duration\":2.2,\"wall\":\"2025-11-22T01:22:08.040000Z\",\"clock\":\"arrival\",\"note\":null,\"events\":[\n"
-                        "{\"id\":\"0000000000000003\",\"event\":\"round\",\"key\":null,\"t_start\":2.24,\"t_end\":4.12,\"at\":0.2,"
-                        "\"wall\":\"2025-11-22T01:22:08.240000Z\",\"severity\":0,\"weight\":2},\n"
-                        "{\"id\":\"0000000000000004\",\"event\":\"kill\",\"key\":null,\"t_start\":2.76,\"t_end\":2.76,\"at\":0.72,"
-                        "\"wall\":\"2025-11-22T01:22:08.760000Z\",\"severity\":0,\"weight\":1}],\"more\":0}\n");
+    assert_string_equal(
+        list_of(b, 0),
+        "{\"v\":1,\"clip\":\"20251122T012208.240Z-cam-round-0000000000000003.mp4\",\"stream\":"
+        "\"cam\",\"epoch\":1,\"t_start\":2.04,"
+        "\"duration\":2.2,\"wall\":\"2025-11-22T01:22:08.040000Z\",\"clock\":\"arrival\",\"note\":"
+        "null,\"events\":[\n"
+        "{\"id\":\"0000000000000003\",\"event\":\"round\",\"key\":null,\"t_start\":2.24,\"t_end\":"
+        "4.12,\"at\":0.2,"
+        "\"wall\":\"2025-11-22T01:22:08.240000Z\",\"severity\":0,\"weight\":2},\n"
+        "{\"id\":\"0000000000000004\",\"event\":\"kill\",\"key\":null,\"t_start\":2.76,\"t_end\":2."
+        "76,\"at\":0.72,"
+        "\"wall\":\"2025-11-22T01:22:08.760000Z\",\"severity\":0,\"weight\":1}],\"more\":0}\n");
     assert_non_null(strstr(b->told, "clips: made the folder"));
-    assert_non_null(strstr(b->told, "clip clips/20251122T012208.240Z-cam-round-0000000000000003.mp4: 2.2 s, 2 events\n"));
+    assert_non_null(strstr(
+        b->told,
+        "clip clips/20251122T012208.240Z-cam-round-0000000000000003.mp4: 2.2 s, 2 events\n"));
     bench_shut(b);
 }
 
@@ -228,16 +252,21 @@ static void test_connections(void **state)
     Bench *const b = bench_open(NULL, NULL);
     clip_write(b->film, &(ClipOptions){.frames = 60, .fps = 25, .gop = 12, .start = 50});
     play(b, 1, &(Tell){RECORD_POINT, "kill", 1, 59, 58, 0}, NULL); /* 48 to 63 */
-    clip_write(b->film, &(ClipOptions){.frames = 60, .fps = 25, .gop = 12, .first = 200, .start = 100}); /* its time goes on */
+    /* its time goes on */
+    clip_write(b->film,
+               &(ClipOptions){.frames = 60, .fps = 25, .gop = 12, .first = 200, .start = 100});
     play(b, 1, &(Tell){RECORD_POINT, "kill", 2, 6, 3, 0}, NULL); /* -7 to 8 */
-    clip_write(b->film, &(ClipOptions){.frames = 60, .fps = 25, .gop = 12, .first = 300, .start = 50}); /* or goes back */
+    /* or goes back */
+    clip_write(b->film,
+               &(ClipOptions){.frames = 60, .fps = 25, .gop = 12, .first = 300, .start = 50});
     play(b, 1, &(Tell){RECORD_POINT, "kill", 3, 20, 20, 0}, NULL);
     const ClipsCounts c = finish(b);
     assert_int_equal(c.written, 3);
     assert_int_equal(c.failures, 0);
     const char *path[3];
     assert_int_equal(list(b, ".mp4", path, 3), 3);
-    expect_clips(b, 3, (const char *const[]){"200-207 ", "310-324 ", "48-59 "}); /* in the order of wall */
+    /* in the order of wall */
+    expect_clips(b, 3, (const char *const[]){"200-207 ", "310-324 ", "48-59 "});
     bench_shut(b);
 }
 
@@ -250,22 +279,26 @@ static void test_sizes(void **state)
     play(b, 2, t, NULL);
     assert_int_equal(finish(b).shortened, 1);
     expect_clips(b, 2, (const char *const[]){"45-56 ", "120-134 "});
-    assert_non_null(strstr(list_of(b, 0), "\"note\":\"ends 0.120 s earlier: pictures of 64x48 become 128x96 there\""));
+    assert_non_null(strstr(
+        list_of(b, 0), "\"note\":\"ends 0.120 s earlier: pictures of 64x48 become 128x96 there\""));
     bench_shut(b);
 }
 
-/* What is not in the ring any more cannot be shown; what is asked for beyond the memory of all is not kept. */
+/* What is not in the ring any more cannot be shown; what is asked for beyond the memory of all is
+ * not kept. */
 static void test_memory(void **state)
 {
     (void)state;
-    const Tell t[] = {{RECORD_START, "round", 1, 100, 95, 0}, {RECORD_END, "round", 1, 299, 95, 290}};
+    const Tell t[] = {{RECORD_START, "round", 1, 100, 95, 0},
+                      {RECORD_END, "round", 1, 299, 95, 290}};
     Bench *b = bench_open(&(ClipsOptions){.ring_bytes = 6 * 1000, .pending_bytes = 20000}, NULL);
     clip_write(b->film, &(ClipOptions){.frames = 300, .fps = 25, .gop = 5});
     play(b, 2, t, NULL);
     ClipsCounts c = finish(b);
     assert_int_equal(c.written, 1);
     assert_int_equal(c.shortened, 1);
-    assert_non_null(strstr(list_of(b, 0), "ends early: parts that wait take all the memory they may (clips_pending)"));
+    assert_non_null(strstr(
+        list_of(b, 0), "ends early: parts that wait take all the memory they may (clips_pending)"));
     const char *path[1];
     assert_int_equal(list(b, ".mp4", path, 1), 1);
     int first, last;
@@ -274,7 +307,8 @@ static void test_memory(void **state)
     bench_shut(b);
     b = bench_open(NULL, NULL);
     clip_write(b->film, &(ClipOptions){.frames = 300, .fps = 25, .gop = 5});
-    clip_stream_watch(b->stream, bench_parse(b->arena, BENCH_WATCH("every"))); /* no clips: nothing is kept */
+    /* no clips: nothing is kept */
+    clip_stream_watch(b->stream, bench_parse(b->arena, BENCH_WATCH("every")));
     play(b, 0, NULL, NULL);
     assert_int_equal(clips_counts(b->clips).ring_bytes, 0);
     clip_stream_watch(b->stream, b->watch);
@@ -285,7 +319,8 @@ static void test_memory(void **state)
     bench_shut(b);
 }
 
-/* GOPs that are larger than what is kept: there is nothing to begin a clip with, which is told and counted. */
+/* GOPs that are larger than what is kept: there is nothing to begin a clip with, which is told and
+ * counted. */
 static void test_no_keyframe(void **state)
 {
     (void)state;
@@ -318,7 +353,8 @@ static void lose(Packet *p, int i)
         packet_free(p);
 }
 
-/* Some of its pictures come out, those that were lost do not, and what is damaged hurts nothing else. */
+/* Some of its pictures come out, those that were lost do not, and what is damaged hurts nothing
+ * else. */
 static void test_damage(void **state)
 {
     (void)state;
@@ -330,7 +366,8 @@ static void test_damage(void **state)
     assert_int_equal(c.written, 2);
     const char *path[2];
     assert_int_equal(list(b, ".mp4", path, 2), 2);
-    assert_true(str_ends(clip_shown(b->arena, path[0]), "40-44 ")); /* from a keyframe on they are whole */
+    /* from a keyframe on they are whole */
+    assert_true(str_ends(clip_shown(b->arena, path[0]), "40-44 "));
     assert_string_equal(clip_shown(b->arena, path[1]), "109-123 ");
     bench_shut(b);
     b = bench_open(NULL, NULL);
@@ -347,7 +384,8 @@ static void first_has_no_time(Packet *p, int i)
         p->pts = p->dts = PACKET_NO_TIME;
 }
 
-/* RTSP's first packet may have no time: nothing is kept up to the next keyframe, while events begin already. */
+/* RTSP's first packet may have no time: nothing is kept up to the next keyframe, while events begin
+ * already. */
 static void test_late_keyframe(void **state)
 {
     (void)state;
@@ -372,7 +410,8 @@ static void test_files(void **state)
     assert_non_null(tell(b, &(Tell){RECORD_POINT, "kill", 1, 0, 60, 0}));
     assert_non_null(tell(b, &(Tell){RECORD_POINT, "kill", 2, 0, 64, 0}));
     b->epoch = 1;
-    assert_null(tell(b, &(Tell){RECORD_POINT, "kill", 3, 0, 20, 0})); /* where in the file that is, nobody knows */
+    /* where in the file that is, nobody knows */
+    assert_null(tell(b, &(Tell){RECORD_POINT, "kill", 3, 0, 20, 0}));
     const ClipsCounts c = finish(b);
     assert_int_equal(c.dropped, 1);
     expect_clips(b, 1, (const char *const[]){"50-68 "});
@@ -385,7 +424,9 @@ static void test_files(void **state)
 static void write_text(const Bench *b, const char *name, const char *text)
 {
     Error e;
-    assert_int_equal(file_write(arena_printf(b->arena, "%s/%s", b->folder, name), text, strlen(text), &e), 0);
+    assert_int_equal(file_write(arena_printf(b->arena, "%s/%s", b->folder, name), text,
+                                strlen(text), &e),
+                     0);
 }
 
 static void reopen(Bench *b, int64_t max_bytes)
@@ -393,7 +434,12 @@ static void reopen(Bench *b, int64_t max_bytes)
     Error e;
     clip_stream_free(b->stream);
     clips_close(b->clips, 0);
-    assert_int_equal(clips_open(&(ClipsOptions){.folder = b->folder, .max_bytes = max_bytes, .told = on_told, .arg = b}, &b->clips, &e), 0);
+    assert_int_equal(clips_open(&(ClipsOptions){.folder = b->folder,
+                                                .max_bytes = max_bytes,
+                                                .told = on_told,
+                                                .arg = b},
+                                &b->clips, &e),
+                     0);
     b->stream = clip_stream_new(b->clips, "cam", "udp://somewhere", b->watch);
 }
 
@@ -434,9 +480,15 @@ static void test_refused_folders(void **state)
     Clips *c;
     Error e;
     write_text(b, "file", "");
-    assert_int_equal(clips_open(&(ClipsOptions){.folder = arena_printf(b->arena, "%s/file", b->folder)}, &c, &e), ERR_INVALID);
+    assert_int_equal(clips_open(&(ClipsOptions){.folder =
+                                                    arena_printf(b->arena, "%s/file", b->folder)},
+                                &c, &e),
+                     ERR_INVALID);
     assert_non_null(strstr(e.message, "file: is no folder"));
-    assert_int_equal(clips_open(&(ClipsOptions){.folder = arena_printf(b->arena, "%s/file/x", b->folder)}, &c, &e), ERR_IO);
+    assert_int_equal(clips_open(&(ClipsOptions){.folder =
+                                                    arena_printf(b->arena, "%s/file/x", b->folder)},
+                                &c, &e),
+                     ERR_IO);
     assert_int_equal(clips_open(&(ClipsOptions){.folder = ""}, &c, &e), ERR_INVALID);
     bench_shut(b);
 }
@@ -457,13 +509,16 @@ static void test_full_disk(void **state)
     signal(SIGXFSZ, SIG_IGN);
     struct rlimit before;
     getrlimit(RLIMIT_FSIZE, &before);
-    setrlimit(RLIMIT_FSIZE, &(struct rlimit){1000, before.rlim_max}); /* writing fails in the middle */
+    /* writing fails in the middle */
+    setrlimit(RLIMIT_FSIZE, &(struct rlimit){1000, before.rlim_max});
     play(b, 2, t, NULL);
     c = finish(b);
     setrlimit(RLIMIT_FSIZE, &before);
     assert_int_equal(c.failures, 2);
     const char *path[1];
-    assert_int_equal(list(b, ".mp4", path, 1) + list(b, ".part", path, 1) + list(b, ".json", path, 1), 0);
+    assert_int_equal(list(b, ".mp4", path, 1) + list(b, ".part", path, 1) +
+                         list(b, ".json", path, 1),
+                     0);
     bench_shut(b);
 }
 
@@ -473,7 +528,8 @@ static void test_full_disk(void **state)
 static void cut_for_ever(Bench *b)
 {
     for (int i = 0;; i++) {
-        const Tell t[] = {{RECORD_START, "round", (uint64_t)(2 * i + 1), 10, 10, 0}, {RECORD_END, "round", (uint64_t)(2 * i + 1), 295, 10, 290}};
+        const Tell t[] = {{RECORD_START, "round", (uint64_t)(2 * i + 1), 10, 10, 0},
+                          {RECORD_END, "round", (uint64_t)(2 * i + 1), 295, 10, 290}};
         play(b, 2, t, NULL);
         while (clips_counts(b->clips).pending > 1)
             bench_sleep(0.001);
@@ -545,10 +601,20 @@ static void test_close(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_live),   cmocka_unit_test(test_what_is_told),    cmocka_unit_test(test_connections),
-        cmocka_unit_test(test_sizes),  cmocka_unit_test(test_memory),          cmocka_unit_test(test_no_keyframe), cmocka_unit_test(test_damage), cmocka_unit_test(test_late_keyframe),
-        cmocka_unit_test(test_files),  cmocka_unit_test(test_folder),          cmocka_unit_test(test_refused_folders),
-        cmocka_unit_test(test_full_disk), cmocka_unit_test(test_kill),         cmocka_unit_test(test_close),
+        cmocka_unit_test(test_live),
+        cmocka_unit_test(test_what_is_told),
+        cmocka_unit_test(test_connections),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_no_keyframe),
+        cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_late_keyframe),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_folder),
+        cmocka_unit_test(test_refused_folders),
+        cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_kill),
+        cmocka_unit_test(test_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

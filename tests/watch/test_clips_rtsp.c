@@ -1,5 +1,5 @@
-/* Clips of live streams from end to end: an RTSP server, with and without faults; every record of an event names a clip, and that shows the
- * pictures around it, by the numbers burned into them. */
+/* Clips of live streams from end to end: an RTSP server, with and without faults; every record of
+ * an event names a clip, and that shows the pictures around it, by the numbers burned into them. */
 #include "check.h"
 
 #include <sys/stat.h>
@@ -14,7 +14,8 @@
 
 /* A bit of the frame's number changes every 32 frames. */
 static const char watch_text[] =
-    "watch: {name: clip, reference_size: [64, 48], sample: {fps: 5, max_fps: 5, policy: every}, gap: 1s}\n"
+    "watch: {name: clip, reference_size: [64, 48], sample: {fps: 5, max_fps: 5, policy: every}, "
+    "gap: 1s}\n"
     "region: {slow: [16, 16, 16, 16]}\n"
     "signal: {slow: {from: motion, region: slow, threshold: 40, min_area: 0.5}}\n"
     "event: {flip: {when: slow, emit: point, clip: {pre: 200ms, post: 200ms}}}\n";
@@ -68,10 +69,12 @@ static Clipped look_at(EngineBench *b, const char *stream)
         if (!file_exists(path))
             FAIL_MSG("%s: %s is not there", stream, path);
         const char *const shown = clip_shown(b->arena, path);
-        if (sscanf(shown, "%d-%d %n", &first, &last, &n) != 2 || (shown[n] != '\0' && strcmp(stream, "loss") != 0))
+        if (sscanf(shown, "%d-%d %n", &first, &last, &n) != 2 ||
+            (shown[n] != '\0' && strcmp(stream, "loss") != 0))
             FAIL_MSG("%s: %s shows %s", stream, path, shown);
         /* the other film counts from 0 again; behind a jump time does */
-        const bool counted = strcmp(stream, "change") != 0 && (strcmp(stream, "jump") != 0 || strstr(record, "\"epoch\":0,"));
+        const bool counted = strcmp(stream, "change") != 0 &&
+                             (strcmp(stream, "jump") != 0 || strstr(record, "\"epoch\":0,"));
         const int middle = counted ? (int)(start * FPS + 0.5) : first + AROUND;
         if (shown[n] == '\0' && first == middle - AROUND && last == middle + AROUND - 1)
             out.exact++;
@@ -80,7 +83,8 @@ static Clipped look_at(EngineBench *b, const char *stream)
         else
             FAIL_MSG("%s: %s, of %.3f s, shows %s", stream, path, start, shown);
     }
-    print_message("%-8s %d events, %d clips as asked for, %d shorter\n", stream, out.events, out.exact, out.shorter);
+    print_message("%-8s %d events, %d clips as asked for, %d shorter\n", stream, out.events,
+                  out.exact, out.shorter);
     return out;
 }
 
@@ -89,8 +93,10 @@ static void test_streams(void **state)
     (void)state;
     char change[100];
     snprintf(change, sizeof change, "change@3.1:%s", large);
-    const struct { const char *name, *fault; int exact; } cases[] = {
-        {"good", NULL, 6}, {"cut", "cut@3.2", 2}, {"change", change, 3}, {"jump", "jump@3:-1", 2}, {"loss", "loss@3:40", 3},
+    const struct { const char *name, *fault; int exact;
+    } cases[] = {
+        {"good", NULL, 6},        {"cut", "cut@3.2", 2},    {"change", change, 3},
+        {"jump", "jump@3:-1", 2}, {"loss", "loss@3:40", 3},
     };
     enum { CASES = sizeof cases / sizeof *cases };
     Child server[CASES];
@@ -102,7 +108,11 @@ static void test_streams(void **state)
     bench_start(&b, 2);
     for (int i = 0; i < CASES; i++) {
         server[i] = rtsp_serve_fault(film, cases[i].fault);
-        bench_add(&b, &(StreamSpec){.name = cases[i].name, .url = server[i].said, .watch = w, .latency = 300000, .live.video.read_timeout = 3000000});
+        bench_add(&b, &(StreamSpec){.name = cases[i].name,
+                                    .url = server[i].said,
+                                    .watch = w,
+                                    .latency = 300000,
+                                    .live.video.read_timeout = 3000000});
     }
     bench_sleep(10);
     engine_free(b.engine);

@@ -45,9 +45,12 @@ static void expect(const char *path, const char *want, const char *what)
 static int64_t at(int frame) { return frame * 40000; }
 
 /* Exactly, around its first picture. */
-static int cut_exactly(const char *video, int64_t from, int64_t to, const char *path, CutReport *out, Error *e)
+static int cut_exactly(const char *video, int64_t from, int64_t to, const char *path,
+                       CutReport *out, Error *e)
 {
-    return cut_file(video, &(CutPart){.from = from, .to = to, .at = from, .mode = CUT_EXACT, .path = path}, out, e);
+    return cut_file(video,
+                    &(CutPart){.from = from, .to = to, .at = from, .mode = CUT_EXACT, .path = path},
+                    out, e);
 }
 
 static void cut_and_expect(const Place *p, int from, int to, CutMode mode, const char *what)
@@ -56,7 +59,10 @@ static void cut_and_expect(const Place *p, int from, int to, CutMode mode, const
     Error e;
     char want[40], name[80];
     snprintf(name, sizeof name, "%s from %d to %d", what, from, to);
-    if (cut_file(p->in, &(CutPart){.from = at(from), .to = at(to), .at = at(from), .mode = mode, .path = p->out}, &r, &e) != 0)
+    if (cut_file(p->in,
+                 &(CutPart){
+                     .from = at(from), .to = at(to), .at = at(from), .mode = mode, .path = p->out},
+                 &r, &e) != 0)
         FAIL_MSG("%s: %s", name, e.message);
     snprintf(want, sizeof want, "%d-%d ", from, to - 1);
     expect(p->out, want, name);
@@ -71,9 +77,12 @@ static void test_exact_parts(void **state)
 {
     (void)state;
     const Place p = place_new();
-    static const ClipOptions kind[] = {{.frames = 100, .fps = 25, .gop = 10}, {.frames = 100, .fps = 25, .gop = 12, .bframes = 2},
-                                       {.frames = 100, .fps = 25, .gop = 1}, {.frames = 100, .fps = 25, .gop = 250, .bframes = 3}};
-    static const int part[][2] = {{0, 10}, {0, 1}, {3, 4}, {3, 9}, {5, 30}, {10, 20}, {11, 13}, {9, 25}, {47, 100}, {99, 100}, {24, 60}};
+    static const ClipOptions kind[] = {{.frames = 100, .fps = 25, .gop = 10},
+                                       {.frames = 100, .fps = 25, .gop = 12, .bframes = 2},
+                                       {.frames = 100, .fps = 25, .gop = 1},
+                                       {.frames = 100, .fps = 25, .gop = 250, .bframes = 3}};
+    static const int part[][2] = {{0, 10},  {0, 1},  {3, 4},    {3, 9},    {5, 30}, {10, 20},
+                                  {11, 13}, {9, 25}, {47, 100}, {99, 100}, {24, 60}};
     for (size_t k = 0; k < sizeof kind / sizeof kind[0]; k++) {
         clip_write(p.in, &kind[k]);
         for (size_t i = 0; i < sizeof part / sizeof part[0]; i++) {
@@ -94,7 +103,10 @@ static void test_copied_parts(void **state)
     Error e;
     clip_write(p.in, &(ClipOptions){.frames = 100, .fps = 25, .gop = 10});
     cut_and_expect(&p, 10, 20, CUT_COPY, "at a keyframe");
-    assert_int_equal(cut_file(p.in, &(CutPart){.from = at(13), .to = at(25), .at = at(13), .path = p.out}, &r, &e), 0);
+    assert_int_equal(cut_file(p.in,
+                              &(CutPart){.from = at(13), .to = at(25), .at = at(13), .path = p.out},
+                              &r, &e),
+                     0);
     assert_int_equal(r.copied, 15);
     assert_int_equal(r.encoded, 0);
     assert_int_equal(r.duration, at(12));
@@ -118,14 +130,19 @@ static void test_transport_streams(void **state)
     (void)state;
     Place p = place_new();
     snprintf(p.in, sizeof p.in, "%s/in.ts", p.dir);
-    clip_write(p.in, &(ClipOptions){.frames = 60, .fps = 25, .gop = 10, .bframes = 2, .start = 1000});
+    clip_write(p.in,
+               &(ClipOptions){.frames = 60, .fps = 25, .gop = 10, .bframes = 2, .start = 1000});
     cut_and_expect(&p, 4, 33, CUT_EXACT, "transport stream");
     place_free(&p);
 }
 
-static int cut_list(int n, const Packet *const *list, int64_t from, int64_t to, const char *path, CutReport *out, Error *e)
+static int cut_list(int n, const Packet *const *list, int64_t from, int64_t to, const char *path,
+                    CutReport *out, Error *e)
 {
-    return cut_packets(n, list, &(CutPart){.from = from, .to = to, .at = from, .mode = CUT_EXACT, .path = path}, out, e);
+    return cut_packets(n, list,
+                       &(CutPart){
+                           .from = from, .to = to, .at = from, .mode = CUT_EXACT, .path = path},
+                       out, e);
 }
 
 /* What waits in a queue of a live stream. */
@@ -139,7 +156,8 @@ static void test_packets(void **state)
     Error e;
     CutReport r;
     int n = 0;
-    Source *const s = source_new(p.in, &(SourceOptions){.open_timeout = 5000000, .read_timeout = 5000000});
+    Source *const s =
+        source_new(p.in, &(SourceOptions){.open_timeout = 5000000, .read_timeout = 5000000});
     assert_int_equal(source_connect(s, &e), 0);
     while (n < 60 && source_read(s, &packet[n], &e) > 0)
         list[n] = &packet[n], n++;
@@ -160,7 +178,10 @@ static void test_resized(void **state)
 {
     (void)state;
     /* FLV tells of the change once: who seeks behind it never hears of it */
-    static const struct { const char *name; int bframes, parts; } kind[] = {{"in.ts", 0, 7}, {"in.ts", 2, 7}, {"in.flv", 0, 5}};
+    static const struct {
+        const char *name;
+        int bframes, parts;
+    } kind[] = {{"in.ts", 0, 7}, {"in.ts", 2, 7}, {"in.flv", 0, 5}};
     static const struct { int from, to, at; const char *want, *note; } part[] = {
         {20, 50, 20, "20-36 ", "ends 0.520 s earlier: pictures of 64x48 become 128x96 there"},
         {20, 50, 36, "20-36 ", "ends"},
@@ -173,12 +194,20 @@ static void test_resized(void **state)
     for (int k = 0; k < 3; k++) {
         Place p = place_new();
         snprintf(p.in, sizeof p.in, "%s/%s", p.dir, kind[k].name);
-        clip_write(p.in, &(ClipOptions){.frames = 60, .fps = 25, .gop = 10, .bframes = kind[k].bframes, .resize_at = 37});
+        clip_write(p.in, &(ClipOptions){.frames = 60,
+                                        .fps = 25,
+                                        .gop = 10,
+                                        .bframes = kind[k].bframes,
+                                        .resize_at = 37});
         for (int i = 0; i < kind[k].parts; i++)
             for (int mode = CUT_COPY; mode <= CUT_EXACT; mode++) {
                 CutReport r;
                 Error e;
-                const CutPart one = {.from = at(part[i].from), .to = at(part[i].to), .at = at(part[i].at), .mode = mode, .path = p.out};
+                const CutPart one = {.from = at(part[i].from),
+                                     .to = at(part[i].to),
+                                     .at = at(part[i].at),
+                                     .mode = mode,
+                                     .path = p.out};
                 if (cut_file(p.in, &one, &r, &e) != 0)
                     FAIL_MSG("%s from %d: %s", kind[k].name, part[i].from, e.message);
                 if (mode == CUT_EXACT)
@@ -187,7 +216,8 @@ static void test_resized(void **state)
                     FAIL_MSG("%s from %d: the note is %s", kind[k].name, part[i].from, r.note);
                 AVFormatContext *f = NULL;
                 assert_true(avformat_open_input(&f, p.out, NULL, NULL) >= 0);
-                assert_int_equal(f->streams[0]->codecpar->width, strcmp(part[i].want, "37") > 0 ? 128 : 64);
+                assert_int_equal(f->streams[0]->codecpar->width,
+                                 strcmp(part[i].want, "37") > 0 ? 128 : 64);
                 avformat_close_input(&f);
             }
         place_free(&p);
@@ -211,7 +241,8 @@ static void expect_turned(const char *path, FrameTurn want)
 static void test_turned(void **state)
 {
     (void)state;
-    static const FrameTurn turn[] = {{true, true, false}, {false, true, true}, {true, false, true}, {true, false, false}};
+    static const FrameTurn turn[] = {
+        {true, true, false}, {false, true, true}, {true, false, true}, {true, false, false}};
     for (int i = 0; i < 4; i++) {
         const Place p = place_new();
         Packet packet[40];
@@ -219,12 +250,17 @@ static void test_turned(void **state)
         Error e;
         CutReport r;
         int n = 0;
-        clip_write(p.in, &(ClipOptions){.frames = 40, .fps = 25, .gop = 10, .quarters = i < 3 ? i + 1 : 1, .mirrored = i == 3});
+        clip_write(p.in, &(ClipOptions){.frames = 40,
+                                        .fps = 25,
+                                        .gop = 10,
+                                        .quarters = i < 3 ? i + 1 : 1,
+                                        .mirrored = i == 3});
         expect_turned(p.in, turn[i]);
         assert_int_equal(cut_exactly(p.in, at(3), at(24), p.out, &r, &e), 0);
         expect_turned(p.out, turn[i]);
         expect(p.out, "3-23 ", "turned");
-        Source *const s = source_new(p.in, &(SourceOptions){.open_timeout = 5000000, .read_timeout = 5000000});
+        Source *const s =
+            source_new(p.in, &(SourceOptions){.open_timeout = 5000000, .read_timeout = 5000000});
         assert_int_equal(source_connect(s, &e), 0);
         while (n < 40 && source_read(s, &packet[n], &e) > 0)
             list[n] = &packet[n], n++;
@@ -258,12 +294,15 @@ static void test_reel(void **state)
     assert_true(avformat_open_input(&f, p.reel, NULL, NULL) >= 0);
     assert_int_equal(f->nb_chapters, 2);
     assert_string_equal(av_dict_get(f->chapters[1]->metadata, "title", NULL, 0)->value, "a loss");
-    assert_in_range(av_rescale_q(f->chapters[1]->start, f->chapters[1]->time_base, (AVRational){1, 1000}), 799, 801);
+    assert_in_range(av_rescale_q(f->chapters[1]->start, f->chapters[1]->time_base,
+                                 (AVRational){1, 1000}),
+                    799, 801);
     avformat_close_input(&f);
     assert_int_equal(cut_reel(0, part, p.reel, &r, &e), ERR_INVALID);
     clip_write(p.in, &(ClipOptions){.frames = 20, .fps = 25, .gop = 10});
     const ReelPart odd[] = {{p.out, NULL}, {p.in, NULL}};
-    assert_int_equal(cut_reel(2, odd, p.reel, &r, &e), ERR_INVALID); /* no B-frames: other parameter sets */
+    /* no B-frames: other parameter sets */
+    assert_int_equal(cut_reel(2, odd, p.reel, &r, &e), ERR_INVALID);
     place_free(&p);
 }
 
@@ -273,7 +312,8 @@ static int by_time(const void *x, const void *y)
     return (a > b) - (a < b);
 }
 
-/* Pictures follow each other as in the parts: none has the time of another, also where one part goes over into the next. */
+/* Pictures follow each other as in the parts: none has the time of another, also where one part
+ * goes over into the next. */
 static void expect_even(const char *path, int frames, const char *what)
 {
     AVFormatContext *f = NULL;
@@ -290,7 +330,8 @@ static void expect_even(const char *path, int frames, const char *what)
     qsort(pts, (size_t)n, sizeof *pts, by_time);
     for (int i = 1; i < n; i++)
         if (pts[i] - pts[i - 1] < 39000 || pts[i] - pts[i - 1] > 41000)
-            FAIL_MSG("%s: pictures %d and %d are at %lld and %lld us", what, i - 1, i, (long long)pts[i - 1], (long long)pts[i]);
+            FAIL_MSG("%s: pictures %d and %d are at %lld and %lld us", what, i - 1, i,
+                     (long long)pts[i - 1], (long long)pts[i]);
     av_packet_free(&p);
     avformat_close_input(&f);
 }
@@ -301,16 +342,19 @@ static void test_even_reels(void **state)
     const Place p = place_new();
     CutReport r;
     Error e;
-    static const int part[][4] = {{50, 70, 5, 30}, {3, 9, 47, 49}, {10, 11, 12, 13}, {0, 12, 12, 24}, {1, 60, 30, 100}};
+    static const int part[][4] = {
+        {50, 70, 5, 30}, {3, 9, 47, 49}, {10, 11, 12, 13}, {0, 12, 12, 24}, {1, 60, 30, 100}};
     for (int bframes = 0; bframes < 4; bframes++) {
         clip_write(p.in, &(ClipOptions){.frames = 100, .fps = 25, .gop = 12, .bframes = bframes});
         for (int i = 0; i < 5; i++) {
             assert_int_equal(cut_exactly(p.in, at(part[i][0]), at(part[i][1]), p.out, &r, &e), 0);
-            assert_int_equal(cut_exactly(p.in, at(part[i][2]), at(part[i][3]), p.second, &r, &e), 0);
+            assert_int_equal(cut_exactly(p.in, at(part[i][2]), at(part[i][3]), p.second, &r, &e),
+                             0);
             char what[40];
             snprintf(what, sizeof what, "%d B, %d and %d", bframes, part[i][0], part[i][2]);
             const ReelPart both[] = {{p.out, "a"}, {p.second, "b"}};
-            if (cut_reel(2, both, p.reel, &r, &e) == 0) /* a part that is encoded anew as a whole has other parameter sets */
+            if (cut_reel(2, both, p.reel, &r, &e) ==
+                0) /* a part that is encoded anew as a whole has other parameter sets */
                 expect_even(p.reel, part[i][1] - part[i][0] + part[i][3] - part[i][2], what);
         }
     }
@@ -338,9 +382,15 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exact_parts), cmocka_unit_test(test_copied_parts), cmocka_unit_test(test_transport_streams),
-        cmocka_unit_test(test_packets),     cmocka_unit_test(test_resized),    cmocka_unit_test(test_reel),       cmocka_unit_test(test_turned),
-        cmocka_unit_test(test_even_reels),         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_exact_parts),
+        cmocka_unit_test(test_copied_parts),
+        cmocka_unit_test(test_transport_streams),
+        cmocka_unit_test(test_packets),
+        cmocka_unit_test(test_resized),
+        cmocka_unit_test(test_reel),
+        cmocka_unit_test(test_turned),
+        cmocka_unit_test(test_even_reels),
+        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* Packets into frames when packets are not what they should be: times that are wrong once, damage, holes. */
+/* Packets into frames when packets are not what they should be: times that are wrong once, damage,
+ * holes. */
 #include "check.h"
 
 #include <stdio.h>
@@ -23,7 +24,8 @@ static Clip *clip_read(const ClipOptions *o)
     clip_write(path, o);
     Clip *const c = test_calloc(1, sizeof *c);
     c->arena = arena_new();
-    Source *const s = source_new(path, &(SourceOptions){.open_timeout = 5000000, .read_timeout = 5000000});
+    Source *const s =
+        source_new(path, &(SourceOptions){.open_timeout = 5000000, .read_timeout = 5000000});
     Error e = {0};
     assert_int_equal(source_connect(s, &e), 0);
     while (c->n < FRAMES && source_read(s, &c->packet[c->n], &e) == 1) {
@@ -66,7 +68,8 @@ static void take_frames(Decoder *d, Seen *s)
 static DecoderCounts decode(Clip *c, Seen *out)
 {
     *out = (Seen){0};
-    Decoder *const d = decoder_new(c->arena, &(DecoderOptions){.name = "clip", .keyframes = false, .threads = 1});
+    Decoder *const d =
+        decoder_new(c->arena, &(DecoderOptions){.name = "clip", .keyframes = false, .threads = 1});
     for (int i = 0; i < c->n; i++)
         for (DecoderTake take = DECODER_FRAMES_FIRST; take == DECODER_FRAMES_FIRST;) {
             Error e;
@@ -140,7 +143,8 @@ static void damage(void **state)
 
 static uint32_t roll(uint32_t *dice) { return (*dice = *dice * 1664525 + 1013904223) >> 8; }
 
-/* Bytes changed at random: whatever libav makes of it, nothing comes twice, or at another's time. */
+/* Bytes changed at random: whatever libav makes of it, nothing comes twice, or at another's
+ * time. */
 static void noise(void **state)
 {
     (void)state;
@@ -183,8 +187,9 @@ static void a_hole(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(one_wrong_time), cmocka_unit_test(a_clock_that_jumps), cmocka_unit_test(damage),
-        cmocka_unit_test(noise), cmocka_unit_test(a_hole),
+        cmocka_unit_test(one_wrong_time), cmocka_unit_test(a_clock_that_jumps),
+        cmocka_unit_test(damage),         cmocka_unit_test(noise),
+        cmocka_unit_test(a_hole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* What a sample hears, against packets made by hand: pieces of 20 ms, loud or not, at any time of any connection. */
+/* What a sample hears, against packets made by hand: pieces of 20 ms, loud or not, at any time of
+ * any connection. */
 #include "check.h"
 
 #include <libavutil/log.h>
@@ -62,7 +63,8 @@ static void tear_down(Bench *b)
 
 static void give(Bench *b, StreamInfo *info, double at, bool loud, int samples)
 {
-    Packet p = {.av = av_packet_alloc(), .info = stream_info_ref(info), .pts = (int64_t)llround(at * 1e6)};
+    Packet p = {
+        .av = av_packet_alloc(), .info = stream_info_ref(info), .pts = (int64_t)llround(at * 1e6)};
     assert_int_equal(av_new_packet(p.av, samples * 2), 0);
     for (int i = 0; i < samples; i++)
         ((int16_t *)(void *)p.av->data)[i] = loud ? (int16_t)(i % 2 ? 16000 : -16000) : 0;
@@ -88,7 +90,9 @@ static void end(Bench *b, int connection)
 static const VideoFrame *frame(Bench *b, int connection, int epoch, double origin, double t)
 {
     VideoFrame *const f = arena_new_of(b->arena, VideoFrame);
-    *f = (VideoFrame){.connection = connection, .epoch = epoch, .origin = (int64_t)llround(origin * 1e6),
+    *f = (VideoFrame){.connection = connection,
+                      .epoch = epoch,
+                      .origin = (int64_t)llround(origin * 1e6),
                       .t = (int64_t)llround(t * 1e6)};
     return f;
 }
@@ -100,8 +104,8 @@ static void check(Bench *b, const VideoFrame *f, const char *want)
     const bool whole = ear_until(b->ear, f, &h);
     const char *const got = h.unknown ? h.unknown : h.probability > 0.5f ? "loud" : "quiet";
     if (strcmp(got, want) != 0)
-        FAIL_MSG("connection %d, epoch %d, at %lld us: %s instead of %s", f->connection, f->epoch, (long long)(f->origin + f->t),
-                 got, want);
+        FAIL_MSG("connection %d, epoch %d, at %lld us: %s instead of %s", f->connection, f->epoch,
+                 (long long)(f->origin + f->t), got, want);
     assert_int_equal(whole, strcmp(want, "late") != 0);
     ear_judged(b->ear);
 }
@@ -181,7 +185,8 @@ static void connections(void **state)
     check(b, frame(b, 1, 0, 0, 0.5), "quiet");
     sound(b, 2, 100, 102, true); /* sound is ahead of the pictures */
     check(b, frame(b, 1, 0, 0, 0.9), "quiet");
-    check(b, frame(b, 1, 0, 0, 1.5), "quiet"); /* nothing more comes of the first one: what there was of it */
+    /* nothing more comes of the first one: what there was of it */
+    check(b, frame(b, 1, 0, 0, 1.5), "quiet");
     check(b, frame(b, 1, 0, 0, 1.7), "no sound");
     check(b, frame(b, 2, 1, 100, 0.5), "loud");
     check(b, frame(b, 3, 2, 7, 0.1), "late"); /* the pictures are ahead of the sound */
@@ -246,7 +251,8 @@ static void one_clock_alone(void **state)
     b = set_up();
     sound(b, 1, 20, 50, true);
     check(b, frame(b, 1, 0, 20, 5), "loud");
-    check(b, frame(b, 1, 1, 18, 0), "no sound"); /* what is to come went by: ten seconds of it are passed over */
+    /* what is to come went by: ten seconds of it are passed over */
+    check(b, frame(b, 1, 1, 18, 0), "no sound");
     check(b, frame(b, 1, 1, 18, 5), "no sound");
     check(b, frame(b, 1, 1, 18, 19), "loud");
     tear_down(b);
@@ -280,7 +286,8 @@ static void sound_that_cannot_be_decoded(void **state)
     tear_down(b);
 }
 
-/* Whether sound comes in time, early, or in pieces of any size, the same is heard where all is there. */
+/* Whether sound comes in time, early, or in pieces of any size, the same is heard where all is
+ * there. */
 static void order_does_not_matter(void **state)
 {
     (void)state;
@@ -291,7 +298,10 @@ static void order_does_not_matter(void **state)
         for (int i = 0; i < 40; i++) {
             const double t = 0.05 + 0.25 * i;
             Heard h;
-            for (const double until = way == 0 ? t : way == 1 ? 11 : t + 0.013 * (i % 7); at < until; at += 0.02)
+            for (const double until = way == 0   ? t
+                                      : way == 1 ? 11
+                                                 : t + 0.013 * (i % 7);
+                 at < until; at += 0.02)
                 give(b, b->info[0], at, (int)(at * 3) % 3 == 1, PIECE_SAMPLES);
             while (!ear_until(b->ear, frame(b, 1, 0, 0, t), &h)) {
                 give(b, b->info[0], at, (int)(at * 3) % 3 == 1, PIECE_SAMPLES);
@@ -310,11 +320,16 @@ static void order_does_not_matter(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(all_since_the_sample_before), cmocka_unit_test(nothing_is_lost),
-        cmocka_unit_test(the_end),                     cmocka_unit_test(a_gap),
-        cmocka_unit_test(connections),                 cmocka_unit_test(a_connection_without),
-        cmocka_unit_test(clocks_that_go_back),         cmocka_unit_test(one_clock_alone),
-        cmocka_unit_test(a_clock_that_jumps_ahead),    cmocka_unit_test(sound_that_cannot_be_decoded),
+        cmocka_unit_test(all_since_the_sample_before),
+        cmocka_unit_test(nothing_is_lost),
+        cmocka_unit_test(the_end),
+        cmocka_unit_test(a_gap),
+        cmocka_unit_test(connections),
+        cmocka_unit_test(a_connection_without),
+        cmocka_unit_test(clocks_that_go_back),
+        cmocka_unit_test(one_clock_alone),
+        cmocka_unit_test(a_clock_that_jumps_ahead),
+        cmocka_unit_test(sound_that_cannot_be_decoded),
         cmocka_unit_test(order_does_not_matter),
     };
     av_log_set_level(AV_LOG_QUIET);

@@ -1,5 +1,5 @@
-/* Many streams in one engine: the same events as one stream at leisure; streams come, go and change while others lose nothing;
- * each sample that was wanted has one fate. */
+/* Many streams in one engine: the same events as one stream at leisure; streams come, go and change
+ * while others lose nothing; each sample that was wanted has one fate. */
 #include "check.h"
 
 #include <stdatomic.h>
@@ -49,7 +49,10 @@ static void run_files(bool offline, int n)
     const Watch *const w = bench_parse(b.arena, bench_watch);
     bench_start(&b, 2);
     for (int i = 0; i < n; i++)
-        bench_add(&b, &(StreamSpec){.name = name_of(&b, i), .url = clip, .watch = w, .offline = offline,
+        bench_add(&b, &(StreamSpec){.name = name_of(&b, i),
+                                    .url = clip,
+                                    .watch = w,
+                                    .offline = offline,
                                     .latency = 1000000});
     bench_wait(&b, 30);
     for (int i = 0; i < n; i++)
@@ -80,22 +83,30 @@ static bool behind(void *arg)
     return atomic_load(&is_behind);
 }
 
-/* Who is told cannot follow: streams with something to tell wait for that, and nobody else does, not who asks how things are. */
+/* Who is told cannot follow: streams with something to tell wait for that, and nobody else does,
+ * not who asks how things are. */
 static void test_behind(void **state)
 {
     (void)state;
     EngineBench b = bench_new();
     b.behind = behind;
-    const Watch *const w = bench_parse(b.arena, bench_watch), *const quiet = bench_parse(b.arena,
-        "watch: {name: quiet, reference_size: [64, 48], sample: {fps: 5, max_fps: 5, policy: every}}\n"
-        "signal: {any: {from: motion}}\n"
-        "event: {never: {when: \"any && !any\"}}\n");
+    const Watch *const w = bench_parse(b.arena, bench_watch),
+                       *const quiet =
+                           bench_parse(b.arena, "watch: {name: quiet, reference_size: [64, 48], "
+                                                "sample: {fps: 5, max_fps: 5, policy: every}}\n"
+                                                "signal: {any: {from: motion}}\n"
+                                                "event: {never: {when: \"any && !any\"}}\n");
     atomic_store(&is_behind, true);
     bench_start(&b, 2);
     for (int i = 0; i < 3; i++)
-        bench_add(&b, &(StreamSpec){.name = name_of(&b, i), .url = clip, .watch = i < 2 ? w : quiet, .offline = true, .all = true});
+        bench_add(&b, &(StreamSpec){.name = name_of(&b, i),
+                                    .url = clip,
+                                    .watch = i < 2 ? w : quiet,
+                                    .offline = true,
+                                    .all = true});
     int64_t judged = 0;
-    for (int i = 0; i < 500 && judged < 10; i++, bench_sleep(0.02)) /* they wait, and can be asked */
+    for (int i = 0; i < 500 && judged < 10;
+         i++, bench_sleep(0.02)) /* they wait, and can be asked */
         judged = bench_status(&b, "s2").judged;
     assert_int_equal(judged, 10);
     bench_sleep(0.1);
@@ -137,7 +148,8 @@ static void test_keyframes(void **state)
     EngineBench b = bench_new();
     const Watch *const w = bench_parse(b.arena, bench_watch);
     bench_start(&b, 2);
-    StreamSpec spec = {.name = "k", .url = clip, .watch = w, .offline = true, .live.video.keyframes = true};
+    StreamSpec spec = {
+        .name = "k", .url = clip, .watch = w, .offline = true, .live.video.keyframes = true};
     bench_add(&b, &spec);
     bench_wait(&b, 10);
     const StreamStatus s = bench_status(&b, "k");
@@ -157,7 +169,8 @@ static void check_undisturbed(EngineBench *b, const char *name)
         assert_int_equal(t->number[i], i * 6);
 }
 
-/* Streams come, go, and change: the others lose no sample, the one that changes keeps its connection. */
+/* Streams come, go, and change: the others lose no sample, the one that changes keeps its
+ * connection. */
 static void test_changes(void **state)
 {
     (void)state;
@@ -183,7 +196,9 @@ static void test_changes(void **state)
     bench_sleep(0.4);
     assert_int_equal(engine_remove(b.engine, "comes", &e), 0);
     assert_int_equal(engine_remove(b.engine, "comes", &e), ERR_INVALID);
-    assert_int_equal(engine_edit(b.engine, &(StreamSpec){.name = "comes", .url = clip, .watch = w}, &e), ERR_INVALID);
+    assert_int_equal(engine_edit(b.engine, &(StreamSpec){.name = "comes", .url = clip, .watch = w},
+                                 &e),
+                     ERR_INVALID);
     bench_wait(&b, 10);
     check_events(&b, "stays", w);
     check_undisturbed(&b, "stays");
@@ -199,7 +214,8 @@ static void test_changes(void **state)
     bench_close(&b);
 }
 
-/* An anchor that stands in the second half of the clip: the corner of the block of its number's sixth bit. */
+/* An anchor that stands in the second half of the clip: the corner of the block of its number's
+ * sixth bit. */
 static void test_anchors(void **state)
 {
     (void)state;
@@ -240,7 +256,8 @@ static void test_other_source(void **state)
     spec.offline = true;
     assert_int_equal(engine_edit(b.engine, &spec, &e), 0);
     bench_wait(&b, 10);
-    assert_string_equal(bench_told(&b, "s")->system.at, "stream.up|stream.end/stopped|stream.up|stream.end/ended|");
+    assert_string_equal(bench_told(&b, "s")->system.at,
+                        "stream.up|stream.end/stopped|stream.up|stream.end/ended|");
     assert_int_equal(bench_status(&b, "s").judged, 4);
     bench_close(&b);
 }
@@ -269,8 +286,10 @@ static void test_bad_sources(void **state)
     EngineBench b = bench_new();
     const Watch *const w = bench_parse(b.arena, bench_watch);
     bench_start(&b, 2);
-    bench_add(&b, &(StreamSpec){.name = "refused", .url = "rtsp://me:secret@127.0.0.1:1/x", .watch = w});
-    bench_add(&b, &(StreamSpec){.name = "none", .url = "/nonexistent.mp4", .watch = w, .offline = true});
+    bench_add(&b, &(StreamSpec){
+                      .name = "refused", .url = "rtsp://me:secret@127.0.0.1:1/x", .watch = w});
+    bench_add(&b, &(StreamSpec){
+                      .name = "none", .url = "/nonexistent.mp4", .watch = w, .offline = true});
     bench_add(&b, &(StreamSpec){.name = "good", .url = clip, .watch = w, .offline = true});
     for (int i = 0; i < 500 && engine_running(b.engine) > 1; i++)
         bench_sleep(0.01);
@@ -294,11 +313,18 @@ static void test_bad_watch(void **state)
     setenv("LATHE_MODELS", "/nonexistent", 1);
     EngineBench b = bench_new();
     const Watch *const w = bench_parse(b.arena, bench_watch);
-    const Watch *const bad = bench_parse(b.arena, "signal: {a: {from: text}}\nevent: {x: {when: \"a == 'b'\"}}\n");
+    const Watch *const bad =
+        bench_parse(b.arena, "signal: {a: {from: text}}\nevent: {x: {when: \"a == 'b'\"}}\n");
     bench_start(&b, 2);
     bench_add(&b, &(StreamSpec){.name = "good", .url = clip, .watch = w, .offline = true});
-    assert_int_equal(engine_add(b.engine, &(StreamSpec){.name = "bad", .url = clip, .watch = bad}, &e), ERR_IO);
-    assert_int_equal(engine_edit(b.engine, &(StreamSpec){.name = "good", .url = clip, .watch = bad, .offline = true}, &e), ERR_IO);
+    assert_int_equal(engine_add(b.engine, &(StreamSpec){.name = "bad", .url = clip, .watch = bad},
+                                &e),
+                     ERR_IO);
+    assert_int_equal(engine_edit(b.engine,
+                                 &(StreamSpec){
+                                     .name = "good", .url = clip, .watch = bad, .offline = true},
+                                 &e),
+                     ERR_IO);
     bench_wait(&b, 10);
     check_events(&b, "good", w);
     assert_int_equal(engine_status(b.engine, b.arena).nstream, 1);
@@ -308,9 +334,11 @@ static void test_bad_watch(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_offline),      cmocka_unit_test(test_paced), cmocka_unit_test(test_behind), cmocka_unit_test(test_edit_refused), cmocka_unit_test(test_keyframes),
-        cmocka_unit_test(test_changes),      cmocka_unit_test(test_anchors), cmocka_unit_test(test_other_source),
-        cmocka_unit_test(test_stop),         cmocka_unit_test(test_bad_sources),
+        cmocka_unit_test(test_offline),   cmocka_unit_test(test_paced),
+        cmocka_unit_test(test_behind),    cmocka_unit_test(test_edit_refused),
+        cmocka_unit_test(test_keyframes), cmocka_unit_test(test_changes),
+        cmocka_unit_test(test_anchors),   cmocka_unit_test(test_other_source),
+        cmocka_unit_test(test_stop),      cmocka_unit_test(test_bad_sources),
         cmocka_unit_test(test_bad_watch),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -1,11 +1,12 @@
-/* More to do than can be done: rates go down evenly, latency stays bounded, each sample has one fate; and where the load is
- * gone, all is done again. */
+/* More to do than can be done: rates go down evenly, latency stays bounded, each sample has one
+ * fate; and where the load is gone, all is done again. */
 #include "check.h"
 
 #include "engine_bench.h"
 
 #define STREAMS 8
-#define WORK 100000 /* us a sample: eight streams of five a second on two workers, twice what can be done */
+/* us a sample: eight streams of five a second on two workers, twice what can be done */
+#define WORK 100000
 
 #define GOP 5
 
@@ -30,7 +31,10 @@ static int tear_down(void **state)
 static void add_streams(EngineBench *b, const Watch *w, int n, int64_t latency)
 {
     for (int i = 0; i < n; i++)
-        bench_add(b, &(StreamSpec){.name = arena_printf(b->arena, "s%d", i), .url = clip, .watch = w, .latency = latency});
+        bench_add(b, &(StreamSpec){.name = arena_printf(b->arena, "s%d", i),
+                                   .url = clip,
+                                   .watch = w,
+                                   .latency = latency});
 }
 
 /* Share of samples that are keyframes. */
@@ -77,14 +81,16 @@ static void test_overload(void **state)
     pthread_mutex_lock(&b.lock);
     const double factor = b.factor;
     pthread_mutex_unlock(&b.lock);
-    print_message("judged %lld of %d that can be, %lld to %lld a stream, factor down to %.2f\n", (long long)sum,
-                  (int)(2 * 12e6 / WORK), (long long)least, (long long)most, factor);
+    print_message("judged %lld of %d that can be, %lld to %lld a stream, factor down to %.2f\n",
+                  (long long)sum, (int)(2 * 12e6 / WORK), (long long)least, (long long)most,
+                  factor);
     assert_true(factor < 0.8);
     const double keys = keyframes(&b); /* these cost least: they stand for the points behind them */
     print_message("%.0f %% are keyframes\n", 100 * keys);
     assert_true(keys > 0.3); /* a fifth by chance */
     assert_true((double)sum >= 0.8 * 2 * 12e6 / WORK);
-    assert_true((double)most <= 1.2 * (double)least + 1); /* a sample more or less at the edges of the time that is counted */
+    /* a sample more or less at the edges of the time that is counted */
+    assert_true((double)most <= 1.2 * (double)least + 1);
     for (int i = 0; i < STREAMS; i++) {
         const StreamStatus s = bench_status(&b, arena_printf(b.arena, "s%d", i));
         assert_true(s.latency_p95 < 0.6);
@@ -120,10 +126,11 @@ static void test_every(void **state)
     (void)state;
     EngineBench b = bench_new();
     const Watch *const w = bench_parse(b.arena, BENCH_WATCH("newest"));
-    const Watch *const every = bench_parse(b.arena,
-        "watch: {name: every, reference_size: [64, 48], sample: {fps: 15, max_fps: 15, policy: every}}\n"
-        "signal: {any: {from: motion}}\n"
-        "event: {moves: {when: any}}\n");
+    const Watch *const every =
+        bench_parse(b.arena, "watch: {name: every, reference_size: [64, 48], sample: {fps: 15, "
+                             "max_fps: 15, policy: every}}\n"
+                             "signal: {any: {from: motion}}\n"
+                             "event: {moves: {when: any}}\n");
     bench_start(&b, 1);
     bench_set_work(&b, 100000); /* fifteen a second cannot be done, ten can */
     bench_add(&b, &(StreamSpec){.name = "every", .url = clip, .watch = every});
@@ -146,6 +153,8 @@ static void test_every(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_overload), cmocka_unit_test(test_not_silent), cmocka_unit_test(test_every)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_overload),
+                                       cmocka_unit_test(test_not_silent),
+                                       cmocka_unit_test(test_every)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

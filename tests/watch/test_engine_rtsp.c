@@ -1,5 +1,5 @@
-/* Live streams in one engine, each with another fault: every sample has one fate, what happened is told, and the stream that
- * has no fault loses nothing by the others'. */
+/* Live streams in one engine, each with another fault: every sample has one fate, what happened is
+ * told, and the stream that has no fault loses nothing by the others'. */
 #include "check.h"
 
 #include "base/file.h"
@@ -33,7 +33,10 @@ static const struct {
 } cases[] = {
     {"good", NULL, {"stream.up|"}, false},
     {"stall", "stall@2:2.5", {"stream.up|", "stream.gap|"}, true},
-    {"rest", "rest@2:2.5", {"stream.up|", "stream.gap|", "stream.epoch|"}, true} /* it is late from then on */,
+    {"rest",
+     "rest@2:2.5",
+     {"stream.up|", "stream.gap|", "stream.epoch|"},
+     true} /* it is late from then on */,
     {"cut", "cut@2", {"stream.up|", "stream.down/", "stream.up|"}, true},
     {"tear", "tear@2", {"stream.up|", "stream.down/", "stream.up|"}, true},
     {"end", "end@2", {"stream.up|", "stream.down/", "stream.up|"}, true},
@@ -59,7 +62,8 @@ static const char *not_told(const char *text, const char *const *told)
 static bool was_told(EngineBench *b, int i)
 {
     pthread_mutex_lock(&b->lock);
-    const bool out = not_told(str_text(&bench_told(b, cases[i].name)->system), cases[i].told) == NULL;
+    const bool out =
+        not_told(str_text(&bench_told(b, cases[i].name)->system), cases[i].told) == NULL;
     pthread_mutex_unlock(&b->lock);
     return out;
 }
@@ -87,30 +91,37 @@ static void test_faults(void **state)
     StreamStatus status[CASES];
     double start[CASES];
     EngineBench b = bench_new();
-    const Watch *const newest = bench_parse(b.arena, BENCH_WATCH("newest")), *const every = bench_parse(b.arena, bench_watch);
+    const Watch *const newest = bench_parse(b.arena, BENCH_WATCH("newest")),
+                       *const every = bench_parse(b.arena, bench_watch);
     bench_start(&b, 2);
     for (int i = 0; i < CASES; i++) {
         server[i] = rtsp_serve_fault(clip, cases[i].fault);
         start[i] = time_now();
-        bench_add(&b, &(StreamSpec){.name = cases[i].name, .url = server[i].said, .watch = i == 0 ? every : newest,
-                                    .latency = 300000, .live.video.read_timeout = 3000000});
+        bench_add(&b, &(StreamSpec){.name = cases[i].name,
+                                    .url = server[i].said,
+                                    .watch = i == 0 ? every : newest,
+                                    .latency = 300000,
+                                    .live.video.read_timeout = 3000000});
     }
     wait_for_all(&b);
     for (int i = 0; i < CASES; i++) {
         StreamStatus *const s = &status[i];
         *s = bench_status(&b, cases[i].name); /* checks its counts */
-        print_message("%-8s %3lld wanted, %lld judged, %lld busy, %lld late, %lld rate, %lld lost\n", cases[i].name,
-                      (long long)s->wanted, (long long)s->judged, (long long)s->busy, (long long)s->late, (long long)s->rate,
-                      (long long)s->lost);
+        print_message(
+            "%-8s %3lld wanted, %lld judged, %lld busy, %lld late, %lld rate, %lld lost\n",
+            cases[i].name, (long long)s->wanted, (long long)s->judged, (long long)s->busy,
+            (long long)s->late, (long long)s->rate, (long long)s->lost);
         const double all = 5 * (time_now() - start[i]); /* since it was added */
-        assert_true((double)s->wanted <= all + 2 * (s->epoch + 1)); /* an epoch begins and ends anywhere */
+        /* an epoch begins and ends anywhere */
+        assert_true((double)s->wanted <= all + 2 * (s->epoch + 1));
         assert_true(s->judged >= 6);
         assert_true(!cases[i].lost || s->lost > 0);
     }
     engine_free(b.engine);
     b.engine = NULL;
     for (int i = 0; i < CASES; i++) {
-        const char *const text = str_text(&bench_told(&b, cases[i].name)->system), *const missing = not_told(text, cases[i].told);
+        const char *const text = str_text(&bench_told(&b, cases[i].name)->system),
+                          *const missing = not_told(text, cases[i].told);
         if (missing)
             FAIL_MSG("%s: no '%s' in its place in %s", cases[i].name, missing, text);
     }

@@ -1,5 +1,6 @@
-/* Sound in an engine: of a file the same to the bit as where one file is watched; of streams as soon as it comes, and
- * unknown, with the reason, where it does not. The model of voice is loudness; clips beep in every other second. */
+/* Sound in an engine: of a file the same to the bit as where one file is watched; of streams as
+ * soon as it comes, and unknown, with the reason, where it does not. The model of voice is
+ * loudness; clips beep in every other second. */
 #include "check.h"
 
 #include <arpa/inet.h>
@@ -41,25 +42,33 @@ typedef struct Told { /* of all streams of an engine, or of one run */
 
 static char folder[64];
 
-static const char *in_folder(Arena *a, const char *name) { return arena_printf(a, "%s/%s", folder, name); }
+static const char *in_folder(Arena *a, const char *name)
+{
+    return arena_printf(a, "%s/%s", folder, name);
+}
 
 static void read_watch(Context *ctx, void *arg)
 {
     const Watch **const w = arg;
-    const char *const text = arena_printf(ctx->arena, "watch: {name: s, reference_size: [64, 48], sample: {fps: 5, max_fps: 5, "
-                                          "policy: every}, gap: 1s}\nregion: {all: [0, 0, 64, 48]}\nsignal:\n"
-                                          "  beep: {from: audio, model: %s/data/loud.onnx, on: 0.6, off: 0.4}\n"
-                                          "  moves: {from: motion, region: all, threshold: 40, min_area: 0.5}\n"
-                                          "event:\n  beeps: {when: beep}\n  moved: {when: moves}\n", TEST_DIR);
+    const char *const text =
+        arena_printf(ctx->arena,
+                     "watch: {name: s, reference_size: [64, 48], sample: {fps: 5, max_fps: 5, "
+                     "policy: every}, gap: 1s}\nregion: {all: [0, 0, 64, 48]}\nsignal:\n"
+                     "  beep: {from: audio, model: %s/data/loud.onnx, on: 0.6, off: 0.4}\n"
+                     "  moves: {from: motion, region: all, threshold: 40, min_area: 0.5}\n"
+                     "event:\n  beeps: {when: beep}\n  moved: {when: moves}\n",
+                     TEST_DIR);
     *w = config_parse(ctx, "s.yaml", text, strlen(text));
 }
 
 static void read_mute(Context *ctx, void *arg)
 {
     const Watch **const w = arg;
-    static const char text[] = "watch: {name: s, reference_size: [64, 48], sample: {fps: 5, max_fps: 5, policy: every}, gap: 1s}\n"
+    static const char text[] = "watch: {name: s, reference_size: [64, 48], sample: {fps: 5, "
+                               "max_fps: 5, policy: every}, gap: 1s}\n"
                                "region: {all: [0, 0, 64, 48]}\nsignal:\n"
-                               "  moves: {from: motion, region: all, threshold: 40, min_area: 0.5}\nevent:\n  moved: {when: moves}\n";
+                               "  moves: {from: motion, region: all, threshold: 40, min_area: "
+                               "0.5}\nevent:\n  moved: {when: moves}\n";
     *w = config_parse(ctx, "m.yaml", text, sizeof text - 1);
 }
 
@@ -82,7 +91,8 @@ static void tell(Told *t, const Sample *s)
     Heard *const h = &t->heard[t->n++];
     *h = (Heard){.t = s->t, .epoch = s->epoch, .score = o->score};
     if (o->state != OBSERVE_SEEN)
-        snprintf(h->unknown, sizeof h->unknown, "%s", o->state == OBSERVE_UNKNOWN ? o->reason : "skipped");
+        snprintf(h->unknown, sizeof h->unknown, "%s",
+                 o->state == OBSERVE_UNKNOWN ? o->reason : "skipped");
     pthread_mutex_unlock(&t->lock);
 }
 
@@ -109,7 +119,8 @@ static void on_system(void *arg, const SystemRecord *r)
 {
     Told *const t = arg;
     pthread_mutex_lock(&t->lock);
-    str_addf(&t->system, "%s%s%s|", system_name(r->kind), r->cause ? "/" : "", r->cause ? r->cause : "");
+    str_addf(&t->system, "%s%s%s|", system_name(r->kind), r->cause ? "/" : "",
+             r->cause ? r->cause : "");
     pthread_mutex_unlock(&t->lock);
 }
 
@@ -125,12 +136,19 @@ static Bench bench_new(void)
     Bench b = {.arena = arena_new()};
     Error e;
     b.told = arena_new_of(b.arena, Told);
-    *b.told = (Told){.arena = b.arena, .samples = str_new(b.arena), .system = str_new(b.arena), .watch = parse(b.arena, read_watch)};
+    *b.told = (Told){.arena = b.arena,
+                     .samples = str_new(b.arena),
+                     .system = str_new(b.arena),
+                     .watch = parse(b.arena, read_watch)};
     pthread_mutex_init(&b.told->lock, NULL);
     b.nets = arena_new_of(b.arena, NetHost);
     *b.nets = (NetHost){.threads = 1};
     assert_int_equal(pool_new(1, &b.nets->pool, &e), 0);
-    const EngineOptions opt = {.workers = 2, .nets = b.nets, .system = on_system, .sample = on_engine_sample, .arg = b.told};
+    const EngineOptions opt = {.workers = 2,
+                               .nets = b.nets,
+                               .system = on_system,
+                               .sample = on_engine_sample,
+                               .arg = b.told};
     if (engine_new(&opt, &b.engine, &e) != 0)
         FAIL_MSG("%s", e.message);
     return b;
@@ -176,7 +194,12 @@ static Told *alone(const Bench *b, const char *name, const char *url)
     StreamReport report;
     Error e;
     Arena *const a = arena_new();
-    const StreamOptions opt = {.name = name, .url = url, .watch = t->watch, .sample = on_sample, .event = on_event, .arg = t};
+    const StreamOptions opt = {.name = name,
+                               .url = url,
+                               .watch = t->watch,
+                               .sample = on_sample,
+                               .event = on_event,
+                               .arg = t};
     if (stream_run(observe_host_new(a, b->nets, NULL), &opt, &report, &e) != 0)
         FAIL_MSG("%s", e.message);
     arena_free(a);
@@ -184,7 +207,8 @@ static Told *alone(const Bench *b, const char *name, const char *url)
     return t;
 }
 
-/* A beep is heard in the odd seconds: samples well inside one or the other, from this one on. Returns how many were heard. */
+/* A beep is heard in the odd seconds: samples well inside one or the other, from this one on.
+ * Returns how many were heard. */
 static int check_beeps(const Told *t, int from, int n, int epoch)
 {
     int heard = 0;
@@ -211,11 +235,16 @@ static void check_file(const char *suffix, bool offline)
     Told *const want = alone(&b, "s", path);
     assert_int_equal(want->n, SECONDS * 5);
     assert_true(check_beeps(want, 0, want->n, 0) >= SECONDS * 5 - 2);
-    bench_add(&b, &(StreamSpec){.name = "s", .url = path, .watch = b.told->watch, .offline = offline, .live.max_bytes = 6000});
+    bench_add(&b, &(StreamSpec){.name = "s",
+                                .url = path,
+                                .watch = b.told->watch,
+                                .offline = offline,
+                                .live.max_bytes = 6000});
     bench_wait(&b, 20);
     bench_stop(&b);
     if (strcmp(str_text(&b.told->samples), str_text(&want->samples)) != 0)
-        FAIL_MSG("%s: alone:\n%s\nin an engine:\n%s", path, str_text(&want->samples), str_text(&b.told->samples));
+        FAIL_MSG("%s: alone:\n%s\nin an engine:\n%s", path, str_text(&want->samples),
+                 str_text(&b.told->samples));
     assert_null(strstr(str_text(&b.told->system), "stream.mute"));
     bench_close(&b);
 }
@@ -344,13 +373,15 @@ static void a_stream_is_heard(void **state)
     const char *const path = in_folder(b.arena, "live.ts");
     sound_clip_write(path, &(SoundClip){SECONDS, sound_tone(b.arena, SECONDS)});
     const Server s = serve(path, SECONDS);
-    bench_add(&b, &(StreamSpec){.name = "s", .url = s.url, .watch = b.told->watch, .latency = 1000000});
+    bench_add(&b,
+              &(StreamSpec){.name = "s", .url = s.url, .watch = b.told->watch, .latency = 1000000});
     wait_for_samples(&b, SECONDS * 5 + 12, 20);
     bench_stop(&b);
     end_server(&s);
-    const int first = check_beeps(b.told, 0, b.told->n, 0), second = check_beeps(b.told, 0, b.told->n, 1);
-    print_message("heard %d and %d of %d; %d late, %d without\n", first, second, b.told->n, count_unknown(b.told, "late"),
-                  count_unknown(b.told, "no sound"));
+    const int first = check_beeps(b.told, 0, b.told->n, 0),
+              second = check_beeps(b.told, 0, b.told->n, 1);
+    print_message("heard %d and %d of %d; %d late, %d without\n", first, second, b.told->n,
+                  count_unknown(b.told, "late"), count_unknown(b.told, "no sound"));
     assert_true(first >= SECONDS * 5 - 6);
     assert_true(second >= 6);
     assert_null(strstr(str_text(&b.told->system), "stream.mute"));
@@ -365,7 +396,8 @@ static void a_stream_without_sound(void **state)
     const char *const path = in_folder(b.arena, "still.ts");
     sound_clip_write(path, &(SoundClip){1.6, NULL});
     const Server s = serve(path, 1.6);
-    bench_add(&b, &(StreamSpec){.name = "s", .url = s.url, .watch = b.told->watch, .latency = 300000});
+    bench_add(&b,
+              &(StreamSpec){.name = "s", .url = s.url, .watch = b.told->watch, .latency = 300000});
     wait_for_samples(&b, 14, 20);
     const EngineStatus status = engine_status(b.engine, b.arena);
     assert_int_equal(status.nstream, 1);
@@ -384,14 +416,16 @@ static void a_stream_without_sound(void **state)
 static const struct {
     const char *option, *value;
     int64_t latency;
-    int first, second; /* samples that are heard at least, of 30: of the first epoch, of the second */
+    /* samples that are heard at least, of 30: of the first epoch, of the second */
+    int first, second;
     bool late;         /* nothing is heard */
 } rtsp[] = {
     {NULL, NULL, 1000000, 25, 0, false},
     {"--late", "0.3", 1000000, 25, 0, false},
     {"--late", "-0.5", 1000000, 25, 0, false},
     {"--late", "0.7", 400000, 0, 0, true},
-    {"--fault", "jump@2:-1", 1000000, 25, 0, false}, /* beside sound, reports put a clock right that jumps */
+    {"--fault", "jump@2:-1", 1000000, 25, 0,
+     false}, /* beside sound, reports put a clock right that jumps */
     {"--fault", "jump@2:20", 1000000, 25, 0, false},
     {"--fault", "cut@2", 1000000, 7, 8, false},
 };
@@ -400,9 +434,11 @@ static const struct {
 static void check_rtsp(Bench *b, int i)
 {
     Told *const t = b->told;
-    const int first = check_beeps(t, 0, t->n, 0), second = check_beeps(t, 0, t->n, 1), late = count_unknown(t, "late");
-    print_message("%s %s: heard %d and %d of %d; %d late, %d without\n", rtsp[i].option ? rtsp[i].option : "",
-                  rtsp[i].option ? rtsp[i].value : "well", first, second, t->n, late, count_unknown(t, "no sound"));
+    const int first = check_beeps(t, 0, t->n, 0), second = check_beeps(t, 0, t->n, 1),
+              late = count_unknown(t, "late");
+    print_message("%s %s: heard %d and %d of %d; %d late, %d without\n",
+                  rtsp[i].option ? rtsp[i].option : "", rtsp[i].option ? rtsp[i].value : "well",
+                  first, second, t->n, late, count_unknown(t, "no sound"));
     assert_true(first >= rtsp[i].first && second >= rtsp[i].second);
     assert_true(!rtsp[i].late || (first + second == 0 && late >= 25));
 }
@@ -420,7 +456,10 @@ static void streams_of_rtsp(void **state)
             sound_clip_write(path, &(SoundClip){SECONDS, sound_tone(b[0].arena, SECONDS)});
         }
         server[i] = rtsp_serve(path, RTSP_OPTIONS(rtsp[i].option, rtsp[i].value));
-        bench_add(&b[i], &(StreamSpec){.name = "s", .url = server[i].said, .watch = b[i].told->watch, .latency = rtsp[i].latency});
+        bench_add(&b[i], &(StreamSpec){.name = "s",
+                                       .url = server[i].said,
+                                       .watch = b[i].told->watch,
+                                       .latency = rtsp[i].latency});
     }
     for (int i = 0; i < RTSP; i++)
         wait_for_samples(&b[i], 30, 20);
@@ -467,7 +506,8 @@ static void edits(void **state)
     end_server(&s);
     assert_true(check_beeps(b.told, 0, before, 0) >= 3);
     assert_true(check_beeps(b.told, after, b.told->n, 0) >= 3);
-    assert_null(strstr(str_text(&b.told->system), "stream.end/stopped|stream.up")); /* its connection stayed */
+    /* its connection stayed */
+    assert_null(strstr(str_text(&b.told->system), "stream.end/stopped|stream.up"));
     bench_close(&b);
 }
 
@@ -508,7 +548,8 @@ static int remove_folder(void **state)
 {
     (void)state;
     Arena *const a = arena_new();
-    static const char *const name[] = {"clip.mp4", "clip.mkv", "clip.ts", "clip.flv", "mute.mp4", "live.ts", "still.ts", "edit.ts"};
+    static const char *const name[] = {"clip.mp4", "clip.mkv", "clip.ts",  "clip.flv",
+                                       "mute.mp4", "live.ts",  "still.ts", "edit.ts"};
     for (size_t i = 0; i < sizeof name / sizeof *name; i++)
         unlink(in_folder(a, name[i]));
     arena_free(a);

@@ -1,10 +1,12 @@
-/* The engine's laws, each by a case that can be followed by hand. The same laws on random watches: test_event_random.c. */
+/* The engine's laws, each by a case that can be followed by hand. The same laws on random watches:
+ * test_event_random.c. */
 #include "check.h"
 
 #include "feed.h"
 #include "watch/reading.h"
 
-/* An event whose condition is the icon `badge`: 1 true, 0 false, ? unknown; a character a half second. */
+/* An event whose condition is the icon `badge`: 1 true, 0 false, ? unknown; a character a half
+ * second. */
 static const char *run_flags(Context *ctx, const EventRule *like, const char *flags)
 {
     Watch *const w = watch_by_hand(ctx);
@@ -18,7 +20,10 @@ static const char *run_flags(Context *ctx, const EventRule *like, const char *fl
     feed_init(&f, ctx, w);
     for (int i = 0; flags[i]; i++) {
         char line[60];
-        snprintf(line, sizeof line, "%g badge=%s", i * 0.5, flags[i] == '?' ? "?" : flags[i] == '1' ? "1" : "0");
+        snprintf(line, sizeof line, "%g badge=%s", i * 0.5,
+                 flags[i] == '?'   ? "?"
+                 : flags[i] == '1' ? "1"
+                                   : "0");
         if (flags[i] != ' ') /* no sample at all */
             feed(&f, line);
     }
@@ -48,8 +53,10 @@ static void windows(Context *ctx)
     /* the flicker law, both ways */
     check_flags(ctx, two, "0100100100", "");
     check_flags(ctx, two, "11011011", "start e 0@0.5|end e 0-3.5@3.5 stopped|");
-    /* windows start anew: neither do the trues before the end count for the next, nor the falses before the start */
-    check_flags(ctx, (EventRule){.confirm = {2, 5}, .release = {2, 2}}, "1100010", "start e 0@0.5|end e 0-0.5@1.5|");
+    /* windows start anew: neither do the trues before the end count for the next, nor the falses
+     * before the start */
+    check_flags(ctx, (EventRule){.confirm = {2, 5}, .release = {2, 2}}, "1100010",
+                "start e 0@0.5|end e 0-0.5@1.5|");
     check_flags(ctx, (EventRule){.confirm = {1, 1}, .release = {3, 5}}, "0000100",
                 "start e 2@2|end e 2-2@3 stopped|");
     /* a window forgets after m * 2 / fps seconds: 3 of them here, samples each half second */
@@ -68,7 +75,8 @@ static void unknowns(Context *ctx)
     check_flags(ctx, two, "11?????", "start e 0@0.5|end e 0-0.5@2.5 lost|");
     check_flags(ctx, two, "11    ?", "start e 0@0.5|end e 0-0.5@2.5 lost|");
     check_flags(ctx, two, "11    1", "start e 0@0.5|end e 0-0.5@2.5 lost|");
-    check_flags(ctx, two, "11    11", "start e 0@0.5|end e 0-0.5@2.5 lost|start e 3@3.5|end e 3-3.5@3.5 stopped|");
+    check_flags(ctx, two, "11    11",
+                "start e 0@0.5|end e 0-0.5@2.5 lost|start e 3@3.5|end e 3-3.5@3.5 stopped|");
     check_flags(ctx, two, "11   1", "start e 0@0.5|end e 0-2.5@2.5 stopped|");
     check_flags(ctx, (EventRule){.confirm = {2, 4}}, "1     1", "");
 }
@@ -76,7 +84,8 @@ static void unknowns(Context *ctx)
 static void durations(Context *ctx)
 {
     check_flags(ctx, (EventRule){.min = 1000000}, "0110111100", "start e 2@3|end e 2-3.5@4|");
-    check_flags(ctx, (EventRule){.min = 1000000, .release = {2, 2}}, "010100", "start e 0.5@1.5|end e 0.5-1.5@2.5|");
+    check_flags(ctx, (EventRule){.min = 1000000, .release = {2, 2}}, "010100",
+                "start e 0.5@1.5|end e 0.5-1.5@2.5|");
     check_flags(ctx, (EventRule){.max = 1000000}, "01111110110",
                 "start e 0.5@0.5|end e 0.5-1.5@1.5 max|start e 4@4|end e 4-4.5@5|");
     check_flags(ctx, (EventRule){.max = 1000000}, "0110", "start e 0.5@0.5|end e 0.5-1@1.5|");
@@ -93,17 +102,20 @@ static void durations(Context *ctx)
     check_flags(ctx, (EventRule){.merge = 1500000}, "1     1",
                 "start e 0@0|end e 0-0@2 lost|start e 3@3|end e 3-3@3 stopped|");
     /* what may still join holds the end back; a run too short for that lets it go */
-    check_flags(ctx, (EventRule){.merge = 1500000, .confirm = {2, 2}}, "11011", "start e 0@0.5|end e 0-2@2 stopped|");
-    check_flags(ctx, (EventRule){.merge = 1500000, .confirm = {2, 2}}, "1101000", "start e 0@0.5|end e 0-0.5@1|");
+    check_flags(ctx, (EventRule){.merge = 1500000, .confirm = {2, 2}}, "11011",
+                "start e 0@0.5|end e 0-2@2 stopped|");
+    check_flags(ctx, (EventRule){.merge = 1500000, .confirm = {2, 2}}, "1101000",
+                "start e 0@0.5|end e 0-0.5@1|");
     check_flags(ctx, (EventRule){.merge = 1500000, .cooldown = 3000000}, "10100011111",
                 "start e 0@0|end e 0-1@1.5|start e 4@4|end e 4-5@5 stopped|");
     /* what could have joined falls out of the window: the trues behind it are in the cooldown */
-    check_flags(ctx, (EventRule){.merge = 1500000, .cooldown = 3000000, .confirm = {2, 2}}, "110101111",
-                "start e 0@0.5|end e 0-0.5@1|start e 3.5@4|end e 3.5-4@4 stopped|");
+    check_flags(ctx, (EventRule){.merge = 1500000, .cooldown = 3000000, .confirm = {2, 2}},
+                "110101111", "start e 0@0.5|end e 0-0.5@1|start e 3.5@4|end e 3.5-4@4 stopped|");
     check_flags(ctx, (EventRule){.limit = 2, .limit_per = 3000000}, "1010101010",
                 "start e 0@0|end e 0-0@0.5|start e 1@1|end e 1-1@1.5|start e 3@3|end e 3-3@3.5|"
                 "start e 4@4|end e 4-4@4.5|");
-    check_flags(ctx, (EventRule){.point = true, .release = {2, 2}}, "0101001", "point e 0.5@0.5|point e 3@3|");
+    check_flags(ctx, (EventRule){.point = true, .release = {2, 2}}, "0101001",
+                "point e 0.5@0.5|point e 3@3|");
 }
 
 static void epochs(Context *ctx)
@@ -149,12 +161,13 @@ static void quiet(Context *ctx)
         events_stop(f.events);
         records[asked] = str_text(&f.json);
         if (!asked)
-            assert_string_equal(feed_records(&f), "start late 0@0|start long 0@0|start held 0@0|end long "
-                                                  "0-2.5@2.5 max|"
-                                                  "end late 0-0.9@2.9 lost|end held 0-1@3 lost|"
-                                                  "start late 5@5|start long 5@5|start held 5@5|end late 5-5@5 "
-                                                  "stopped|"
-                                                  "end long 5-5@5 stopped|end held 5-5@5 stopped|");
+            assert_string_equal(feed_records(&f),
+                                "start late 0@0|start long 0@0|start held 0@0|end long "
+                                "0-2.5@2.5 max|"
+                                "end late 0-0.9@2.9 lost|end held 0-1@3 lost|"
+                                "start late 5@5|start long 5@5|start held 5@5|end late 5-5@5 "
+                                "stopped|"
+                                "end long 5-5@5 stopped|end held 5-5@5 stopped|");
     }
     assert_string_equal(records[0], records[1]);
 }
@@ -186,7 +199,8 @@ static void functions(Context *ctx)
     assert_string_equal(feed_records(&f), "");
 }
 
-/* An instant began where its run began: of || the earlier one, of && the later; of seq where b did, though a was told last. */
+/* An instant began where its run began: of || the earlier one, of && the later; of seq where b did,
+ * though a was told last. */
 static void instants_are_back_dated(Context *ctx)
 {
     Watch *const w = watch_by_hand(ctx);
@@ -203,7 +217,9 @@ static void instants_are_back_dated(Context *ctx)
     feed(&f, "1 alive=7 badge=0 skull=1 voice=0");
     feed(&f, "1.5 alive=5 badge=1 skull=1 voice=1");
     feed(&f, "2 alive=7 badge=1 skull=1 voice=1");
-    assert_string_equal(feed_records(&f), "point or 1@2|point ro 1@2|point and 1.5@2|start slow 1@2|point seq 1.5@2|");
+    assert_string_equal(
+        feed_records(&f),
+        "point or 1@2|point ro 1@2|point and 1.5@2|start slow 1@2|point seq 1.5@2|");
 }
 
 /* `changed` and `rises` after a silence know no old state. */
@@ -239,14 +255,16 @@ static void keys(Context *ctx)
     add_event(ctx, w, "any", "weapon && weapon.age > 1s");
     Feed f;
     feed_init(&f, ctx, w);
-    feed(&f, "0 unsafe=2:KNIFE:0.9,1:KNIFE:0.55,0:KNIFE:0.9 feed=0:a_killed_b,0:hello,0:a_killed_b");
+    feed(&f,
+         "0 unsafe=2:KNIFE:0.9,1:KNIFE:0.55,0:KNIFE:0.9 feed=0:a_killed_b,0:hello,0:a_killed_b");
     feed(&f, "0.5 unsafe=2:KNIFE:0.9,7:BELLY_EXPOSED:0.7 feed=-");
     feed(&f, "1 unsafe=7:BELLY_EXPOSED:0.7 feed=0:a_killed_b");
     feed(&f, "1.5 unsafe=- feed=?");
-    assert_string_equal(feed_records(&f), "point line/a killed b 0@0|start weapon/2 0@0.5 KNIFE|end weapon/2 "
-                                          "0-0.5@1 KNIFE|"
-                                          "start weapon/7 0.5@1 BELLY_EXPOSED|point line/a killed b 1@1|"
-                                          "end weapon/7 0.5-1@1.5 BELLY_EXPOSED|");
+    assert_string_equal(feed_records(&f),
+                        "point line/a killed b 0@0|start weapon/2 0@0.5 KNIFE|end weapon/2 "
+                        "0-0.5@1 KNIFE|"
+                        "start weapon/7 0.5@1 BELLY_EXPOSED|point line/a killed b 1@1|"
+                        "end weapon/7 0.5-1@1.5 BELLY_EXPOSED|");
     feed(&f, "2 unsafe=?");
     feed(&f, "2.5 unsafe=2:KNIFE:0.9");
     feed(&f, "3 unsafe=2:KNIFE:0.9");
@@ -293,21 +311,24 @@ static void record_fields(Context *ctx)
     s.wall = 1795000000250000;
     s.clock = CLOCK_RTCP;
     events_sample(f.events, &s);
-    Sample next = feed_sample(&f, "1.5 skull=0.85 alive=8@0.7 title=it's_\"ok\" unsafe=4:KNIFE:0.5");
+    Sample next =
+        feed_sample(&f, "1.5 skull=0.85 alive=8@0.7 title=it's_\"ok\" unsafe=4:KNIFE:0.5");
     next.wall = 1795000000500000;
     next.clock = CLOCK_RTCP;
     events_sample(f.events, &next);
     feed(&f, "1.75 skull=0.1");
-    static const char *const same = "\"kind\":\"%s\",\"stream\":\"s1\",\"watch\":\"royale\",\"event\":\"e\","
-                                    "\"key\":null,\"epoch\":0,\"t_start\":1.25,"
-                                    "\"t_detect\":%s,\"t_end\":%s,\"wall\":\"2026-11-18T11:06:40.250000Z\","
-                                    "\"clock\":\"rtcp\",\"reason\":null,"
-                                    "\"severity\":3,\"score\":0.75,\"frame\":0,\"box\":[20,420,420,160],"
-                                    "\"data\":{\"alive\":8,\"title\":\"it's \\\"ok\\\"\","
-                                    "\"unsafe\":[{\"label\":\"KNIFE\",\"score\":0.5,\"box\":[10,20,30,40],"
-                                    "\"track\":4}],\"skull\":true}}\n";
+    static const char *const same =
+        "\"kind\":\"%s\",\"stream\":\"s1\",\"watch\":\"royale\",\"event\":\"e\","
+        "\"key\":null,\"epoch\":0,\"t_start\":1.25,"
+        "\"t_detect\":%s,\"t_end\":%s,\"wall\":\"2026-11-18T11:06:40.250000Z\","
+        "\"clock\":\"rtcp\",\"reason\":null,"
+        "\"severity\":3,\"score\":0.75,\"frame\":0,\"box\":[20,420,420,160],"
+        "\"data\":{\"alive\":8,\"title\":\"it's \\\"ok\\\"\","
+        "\"unsafe\":[{\"label\":\"KNIFE\",\"score\":0.5,\"box\":[10,20,30,40],"
+        "\"track\":4}],\"skull\":true}}\n";
     Str want = str_new(ctx->arena);
-    str_add(&want, "{\"v\":1,\"id\":\"660db5ac46efcf09\",\"rev\":0,"); /* ids are stable across versions */
+    /* ids are stable across versions */
+    str_add(&want, "{\"v\":1,\"id\":\"660db5ac46efcf09\",\"rev\":0,");
     str_addf(&want, same, "start", "1.5", "null");
     str_add(&want, "{\"v\":1,\"id\":\"660db5ac46efcf09\",\"rev\":1,");
     str_addf(&want, same, "end", "1.75", "1.5");
@@ -330,10 +351,11 @@ CASE(record_fields)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_windows), cmocka_unit_test(test_unknowns), cmocka_unit_test(test_durations),
-        cmocka_unit_test(test_epochs), cmocka_unit_test(test_quiet), cmocka_unit_test(test_functions),
-        cmocka_unit_test(test_forgets), cmocka_unit_test(test_instants_are_back_dated), cmocka_unit_test(test_keys),
-        cmocka_unit_test(test_too_many_keys),
+        cmocka_unit_test(test_windows),       cmocka_unit_test(test_unknowns),
+        cmocka_unit_test(test_durations),     cmocka_unit_test(test_epochs),
+        cmocka_unit_test(test_quiet),         cmocka_unit_test(test_functions),
+        cmocka_unit_test(test_forgets),       cmocka_unit_test(test_instants_are_back_dated),
+        cmocka_unit_test(test_keys),          cmocka_unit_test(test_too_many_keys),
         cmocka_unit_test(test_record_fields),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

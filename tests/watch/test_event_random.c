@@ -1,5 +1,5 @@
-/* Random watches over random samples: the engine tells what the reference interpreter tells, to the letter.
- * Then once more with questions in between, and once more by way of the samples' JSON. */
+/* Random watches over random samples: the engine tells what the reference interpreter tells, to the
+ * letter. Then once more with questions in between, and once more by way of the samples' JSON. */
 #include "check.h"
 
 #include <stdio.h>
@@ -36,15 +36,17 @@ static void add_condition(World *r, Str *out, int depth);
 
 static void add_number(World *r, Str *out)
 {
-    static const char *const leaf[] = {"alive",     "alive",      "3",           "2.5",
-                                       "alive.age", "alive.prev", "skull.score", "count(unsafe, score > 0.7)"};
+    static const char *const leaf[] = {
+        "alive",     "alive",      "3",           "2.5",
+        "alive.age", "alive.prev", "skull.score", "count(unsafe, score > 0.7)"};
     str_add(out, pick(r, leaf, r->each ? 7 : 8)); /* `unsafe` is no list there */
 }
 
 static void add_leaf(World *r, Str *out)
 {
     static const char *const leaf[] = {
-        "badge", "skull", "badge", "skull", "screen == 'play'", "screen != 'lobby'", "skull.age > 0.6s"};
+        "badge",           "skull", "badge", "skull", "screen == 'play'", "screen != 'lobby'",
+        "skull.age > 0.6s"};
     static const char *const item[] = {"unsafe", "unsafe.score > 0.7", "unsafe.age > 1s",
                                        "unsafe.label == 'KNIFE'", "unsafe.x < 20"};
     static const char *const relation[] = {"<", "<=", ">", ">=", "==", "!="};
@@ -80,7 +82,8 @@ static void add_function(World *r, Str *out, int depth)
     }
     const char last = str_text(out)[out->len - 2];
     add_condition(r, out, depth - 1);
-    str_add(out, last == 's' ? ")" : last == 'e' ? ", 4s) > 0.3" : ", 3s)"); /* ris(e)s, rat(e, seq(.., */
+    /* ris(e)s, rat(e, seq(.., */
+    str_add(out, last == 's' ? ")" : last == 'e' ? ", 4s) > 0.3" : ", 3s)");
 }
 
 static void add_condition(World *r, Str *out, int depth)
@@ -124,9 +127,10 @@ static int64_t random_time(World *r, uint32_t odds, uint32_t most)
 
 static void random_event(World *r, EventRule *e)
 {
-    static const char *const data[] = {"alive",  "screen",     "changed(alive).prev", "changed(alive).delta",
-                                       "e0.age", "alive.prev", "rate(badge, 2s)",     "changed(screen).prev",
-                                       "badge"};
+    static const char *const data[] = {
+        "alive",  "screen",     "changed(alive).prev", "changed(alive).delta",
+        "e0.age", "alive.prev", "rate(badge, 2s)",     "changed(screen).prev",
+        "badge"};
     e->each = below(r, 4) ? -1 : UNSAFE;
     e->when = random_rule(r, 2, e->each);
     e->within = below(r, 4) ? NULL : random_rule(r, 1, e->each);
@@ -192,10 +196,13 @@ static void random_watch(World *r)
     alive->vote_within = 1500000;
     alive->max = 8;
     if (below(r, 3) == 0)
-        alive->guard = (Guard){.given = true, .max_up_per_s = below(r, 2) ? (double)INFINITY : 2, .max_down_per_s = 4,
+        alive->guard = (Guard){.given = true,
+                               .max_up_per_s = below(r, 2) ? (double)INFINITY : 2,
+                               .max_down_per_s = 4,
                                .rebaseline_after = 2 + (int)below(r, 2)};
     if (alive->guard.given && below(r, 2))
-        alive->guard.reset_on = rule_by_hand(r->ctx, r->w, below(r, 2) ? "screen == 'lobby'" : "rises(badge)", -1);
+        alive->guard.reset_on =
+            rule_by_hand(r->ctx, r->w, below(r, 2) ? "screen == 'lobby'" : "rises(badge)", -1);
     for (int i = 0; i < 3; i++)
         name_event(r->w, i == 0 ? "e0" : i == 1 ? "e1" : "e2");
     for (int i = 0; i < 3; i++)
@@ -225,8 +232,10 @@ static Observation random_seen(World *r, int signal, const Observation *before)
         return o;
     Found *const found = arena_array_of(r->ctx->arena, 4, Found);
     for (uint32_t n = below(r, 4); n > 0; n--)
-        found[o.nfound++] = (Found){.box = {(float)below(r, 40), 5, 10, 12}, .score = scores[below(r, 8)],
-                                    .label = pick(r, labels, 3), .track = below(r, 4)};
+        found[o.nfound++] = (Found){.box = {(float)below(r, 40), 5, 10, 12},
+                                    .score = scores[below(r, 8)],
+                                    .label = pick(r, labels, 3),
+                                    .track = below(r, 4)};
     for (int i = 0; i < o.nfound; i++) /* a track is seen once */
         for (int k = 0; k < i; k++)
             if (found[k].track == found[i].track)
@@ -237,7 +246,8 @@ static Observation random_seen(World *r, int signal, const Observation *before)
 
 static void random_samples(World *r, Sample *out)
 {
-    static const int64_t steps[] = {100000, 250000, 500000, 500000, 500000, 500000, 1000000, 0, 1700000, 4500000};
+    static const int64_t steps[] = {100000, 250000,  500000, 500000,  500000,
+                                    500000, 1000000, 0,      1700000, 4500000};
     static const int used[] = {ALIVE, BADGE, SKULL, SCREEN, UNSAFE};
     int64_t t = 0;
     int epoch = 0;
@@ -252,9 +262,15 @@ static void random_samples(World *r, Sample *out)
         for (int i = 0; i < 5; i++) {
             at[used[i]] = random_seen(r, used[i], &before[used[i]]);
             if (below(r, 8) == 0)
-                at[used[i]] = (Observation){.state = below(r, 2) ? OBSERVE_UNKNOWN : OBSERVE_SKIPPED};
+                at[used[i]] =
+                    (Observation){.state = below(r, 2) ? OBSERVE_UNKNOWN : OBSERVE_SKIPPED};
         }
-        out[k] = (Sample){.stream = "s1", .epoch = epoch, .t = t, .frame = k, .at = at, .clock = CLOCK_PDT,
+        out[k] = (Sample){.stream = "s1",
+                          .epoch = epoch,
+                          .t = t,
+                          .frame = k,
+                          .at = at,
+                          .clock = CLOCK_PDT,
                           .wall = 1700000000000000 + t + (int64_t)below(r, 3)};
         before = at;
     }
@@ -294,12 +310,13 @@ static void show_watch(const Watch *w)
 {
     for (int i = 0; i < w->nevent; i++) {
         const EventRule *const e = &w->event[i];
-        print_error("%s: when %s; within %s; each %d confirm %d/%d release %d/%d min %g max %g merge %g "
-                    "cooldown %g limit %d/%g%s\n",
-                    e->name, rule_text(e->when), e->within ? rule_text(e->within) : "-", e->each, e->confirm.n,
-                    e->confirm.m, e->release.n, e->release.m, (double)e->min / 1e6, (double)e->max / 1e6,
-                    (double)e->merge / 1e6, (double)e->cooldown / 1e6, e->limit, (double)e->limit_per / 1e6,
-                    e->point ? " point" : "");
+        print_error(
+            "%s: when %s; within %s; each %d confirm %d/%d release %d/%d min %g max %g merge %g "
+            "cooldown %g limit %d/%g%s\n",
+            e->name, rule_text(e->when), e->within ? rule_text(e->within) : "-", e->each,
+            e->confirm.n, e->confirm.m, e->release.n, e->release.m, (double)e->min / 1e6,
+            (double)e->max / 1e6, (double)e->merge / 1e6, (double)e->cooldown / 1e6, e->limit,
+            (double)e->limit_per / 1e6, e->point ? " point" : "");
         for (int k = 0; k < e->ndata; k++)
             print_error("    data %s\n", rule_text(e->data[k]));
     }
@@ -334,8 +351,10 @@ static void compare_verdicts(const World *r, const Sample *s, const char *want, 
     assert_true(none.require == -1 && !none.scored);
     if (strcmp(str_text(&got), want) != 0) {
         show_watch(r->w);
-        FAIL_MSG("seed %llu: score %s, require %s\n engine\n%s reference\n%s", (unsigned long long)r->seed, rule_text(r->w->spotlight->score),
-                 r->w->spotlight->require ? rule_text(r->w->spotlight->require) : "-", str_text(&got), want);
+        FAIL_MSG("seed %llu: score %s, require %s\n engine\n%s reference\n%s",
+                 (unsigned long long)r->seed, rule_text(r->w->spotlight->score),
+                 r->w->spotlight->require ? rule_text(r->w->spotlight->require) : "-",
+                 str_text(&got), want);
     }
 }
 
@@ -346,7 +365,8 @@ static void compare(Context *ctx, void *arg)
     Sample s[SAMPLES], again[SAMPLES];
     random_watch(&r);
     random_samples(&r, s);
-    const char *verdicts, *const want = reference_records(ctx->arena, r.w, "s1", s, SAMPLES, &verdicts);
+    const char *verdicts, *const want =
+                              reference_records(ctx->arena, r.w, "s1", s, SAMPLES, &verdicts);
     const char *const got = engine_records(&r, s, false);
     if (strcmp(got, want) != 0) {
         show_watch(r.w);
@@ -358,8 +378,8 @@ static void compare(Context *ctx, void *arg)
         size_t same = 0, line = 0;
         for (; got[same] && got[same] == want[same]; same++)
             line = got[same] == '\n' ? same + 1 : line;
-        FAIL_MSG("seed %llu, first difference\n engine    %.600s\n reference %.600s", (unsigned long long)job->seed,
-                 got + line, want + line);
+        FAIL_MSG("seed %llu, first difference\n engine    %.600s\n reference %.600s",
+                 (unsigned long long)job->seed, got + line, want + line);
     }
     assert_string_equal(engine_records(&r, s, true), want);
     replay(&r, s, again);
@@ -369,7 +389,8 @@ static void compare(Context *ctx, void *arg)
     job->totals->watches_with += want[0] != 0;
     for (const char *c = want; *c; c++)
         job->totals->records += *c == '\n';
-    static const char *const kind[] = {"\"kind\":\"start\"", "\"lost\"", "\"max\"", "\"kind\":\"point\""};
+    static const char *const kind[] = {"\"kind\":\"start\"", "\"lost\"", "\"max\"",
+                                       "\"kind\":\"point\""};
     for (int i = 0; i < 4; i++)
         for (const char *c = want; (c = strstr(c, kind[i])) != NULL; c++)
             job->totals->kinds[i]++;
@@ -380,7 +401,8 @@ static void as_the_reference(void **state)
     (void)state;
     Totals totals = {0};
     const char *const first = getenv("SEED"), *const count = getenv("COUNT");
-    const uint64_t from = first ? strtoull(first, NULL, 10) : 1, n = count ? strtoull(count, NULL, 10) : WATCHES;
+    const uint64_t from = first ? strtoull(first, NULL, 10) : 1,
+                   n = count ? strtoull(count, NULL, 10) : WATCHES;
     for (uint64_t seed = from; seed < from + n; seed++) {
         Arena *const a = arena_new();
         Error e;
@@ -389,12 +411,16 @@ static void as_the_reference(void **state)
             FAIL_MSG("seed %llu: %s", (unsigned long long)seed, e.message);
         arena_free(a);
     }
-    print_message("%ld records of %ld watches: %ld starts, %ld points, %ld lost, %ld by max\n", totals.records,
-                  totals.watches_with, totals.kinds[0], totals.kinds[3], totals.kinds[1], totals.kinds[2]);
-    print_message("verdicts: %ld scores, %ld unknown; required: %ld unknown, %ld no, %ld yes\n", totals.scored, totals.unscored,
-                  totals.required[0], totals.required[1], totals.required[2]);
-    assert_true(first || (totals.scored > 1000 && totals.unscored > 1000 && totals.required[0] > 400 && totals.required[1] > 400));
-    assert_true(first || (totals.watches_with > WATCHES / 2 && totals.kinds[1] > 100 && totals.kinds[2] > 100));
+    print_message("%ld records of %ld watches: %ld starts, %ld points, %ld lost, %ld by max\n",
+                  totals.records, totals.watches_with, totals.kinds[0], totals.kinds[3],
+                  totals.kinds[1], totals.kinds[2]);
+    print_message("verdicts: %ld scores, %ld unknown; required: %ld unknown, %ld no, %ld yes\n",
+                  totals.scored, totals.unscored, totals.required[0], totals.required[1],
+                  totals.required[2]);
+    assert_true(first || (totals.scored > 1000 && totals.unscored > 1000 &&
+                          totals.required[0] > 400 && totals.required[1] > 400));
+    assert_true(first || (totals.watches_with > WATCHES / 2 && totals.kinds[1] > 100 &&
+                          totals.kinds[2] > 100));
 }
 
 /* ---- best samples ---- */
@@ -423,7 +449,8 @@ static bool is_held(const Keeper *k, const Held *one)
 {
     for (int i = 0; i < k->n; i++) {
         const Held *const h = &k->held[i];
-        if (h->event == one->event && h->epoch == one->epoch && h->key == one->key && h->t == one->t)
+        if (h->event == one->event && h->epoch == one->epoch && h->key == one->key &&
+            h->t == one->t)
             return true;
     }
     return false;
@@ -435,8 +462,8 @@ static void ask_for_best(void *arg, const EventRecord *r)
     const Held want = {(int)(r->rule - k->w->event), r->epoch, key_hash(r->key), r->t_best};
     const bool here = k->t == r->t_best && k->epoch == r->epoch;
     if (!here && !is_held(k, &want))
-        FAIL_MSG("seed %llu: the best sample of %s, at %lld, was not to be kept", (unsigned long long)k->seed, r->rule->name,
-                 (long long)r->t_best);
+        FAIL_MSG("seed %llu: the best sample of %s, at %lld, was not to be kept",
+                 (unsigned long long)k->seed, r->rule->name, (long long)r->t_best);
     k->records++;
     k->early += !here;
 }
@@ -495,6 +522,7 @@ static void best_is_named_before(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(as_the_reference), cmocka_unit_test(best_is_named_before)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(as_the_reference),
+                                       cmocka_unit_test(best_is_named_before)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* What users of other analysers complained of, and what the engine promises those who run it: bounded memory, how often to
- * look. */
+/* What users of other analysers complained of, and what the engine promises those who run it:
+ * bounded memory, how often to look. */
 #include "check.h"
 
 #include "feed.h"
@@ -57,7 +57,8 @@ static void complaint_unconfirmed_tracks_have_no_events(Context *ctx)
     feed_init(&f, ctx, w);
     for (int i = 0; i < 20; i++) {
         char line[80];
-        snprintf(line, sizeof line, "%g unsafe=0:KNIFE:0.9,0:KNIFE:0.8%s", i * 0.1, i >= 10 ? ",5:KNIFE:0.9" : "");
+        snprintf(line, sizeof line, "%g unsafe=0:KNIFE:0.9,0:KNIFE:0.8%s", i * 0.1,
+                 i >= 10 ? ",5:KNIFE:0.9" : "");
         feed(&f, line);
     }
     assert_string_equal(feed_records(&f), "start seen/5 1@1|");
@@ -95,7 +96,8 @@ static void complaint_no_floods(Context *ctx)
 {
     Watch *const w = watch_by_hand(ctx);
     EventRule *const cool = add_event(ctx, w, "cool", "badge"), *const limited =
-                                                                    add_event(ctx, w, "limited", "badge");
+                                                                    add_event(ctx, w, "limited",
+                                                                              "badge");
     cool->cooldown = 30000000;
     limited->limit = 20;
     limited->limit_per = 3600000000;
@@ -127,7 +129,8 @@ static void complaint_streaks(Context *ctx)
         seed = seed * 6364136223846793005u + 1442695040888963407u;
         const bool false_alarm = (seed >> 33) % 100 < 6, real = i >= 3000 && i < 3020;
         char line[60];
-        snprintf(line, sizeof line, "%g unsafe=%s", i * 0.2, false_alarm || real ? "1:KNIFE:0.9" : "-");
+        snprintf(line, sizeof line, "%g unsafe=%s", i * 0.2,
+                 false_alarm || real ? "1:KNIFE:0.9" : "-");
         feed(&f, line);
     }
     const char *const got = feed_records(&f);
@@ -167,8 +170,9 @@ static void kleene(Context *ctx)
 static void unknown_operators(Context *ctx)
 {
     static const char *const rules[] = {
-        "title =~ '^(a+)+$'", "alive / 0 > 1", "alive / 0 <= 1", "1e300 * 1e300 > alive", "alive.prev > 0",
-        "changed(alive).delta == 0", "skull.x > 0", "unsafe.score > 0", "count(feed, text =~ '^(a+)+$') > 0",
+        "title =~ '^(a+)+$'",    "alive / 0 > 1",    "alive / 0 <= 1",
+        "1e300 * 1e300 > alive", "alive.prev > 0",   "changed(alive).delta == 0",
+        "skull.x > 0",           "unsafe.score > 0", "count(feed, text =~ '^(a+)+$') > 0",
     };
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         Watch *const w = watch_by_hand(ctx);
@@ -176,14 +180,16 @@ static void unknown_operators(Context *ctx)
         add_event(ctx, w, "no", arena_printf(ctx->arena, "!(%s)", rules[i]));
         Feed f;
         feed_init(&f, ctx, w);
-        feed(&f, "0 alive=5 skull=0.9 unsafe=- title=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa! "
+        feed(&f, "0 alive=5 skull=0.9 unsafe=- "
+                 "title=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa! "
                  "feed=0:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!");
         if (strcmp(feed_records(&f), "") != 0)
             FAIL_MSG("%s is known", rules[i]);
     }
 }
 
-/* Two engines side by side, however their samples are mixed, tell what each tells alone; ids depend on the stream. */
+/* Two engines side by side, however their samples are mixed, tell what each tells alone; ids depend
+ * on the stream. */
 static void no_shared_state(Context *ctx)
 {
     Watch *const w = watch_by_hand(ctx);
@@ -192,8 +198,9 @@ static void no_shared_state(Context *ctx)
     feed_init(&alone, ctx, w);
     feed_init(&first, ctx, w);
     feed_init(&second, ctx, w);
-    static const char *const line[] = {"0 badge=1 alive=2", "0.5 badge=1 alive=5", "1 badge=? alive=7",
-                                       "1.5 badge=0 alive=2", "2 alive=1 badge=1"};
+    static const char *const line[] = {"0 badge=1 alive=2", "0.5 badge=1 alive=5",
+                                       "1 badge=? alive=7", "1.5 badge=0 alive=2",
+                                       "2 alive=1 badge=1"};
     for (int i = 0; i < 5; i++)
         feed(&alone, line[i]);
     for (int i = 0; i < 5; i++) {
@@ -221,7 +228,8 @@ static void constant_memory(Context *ctx)
     signal_of(w, ALIVE)->text.guard =
         (Guard){.given = true, .max_up_per_s = 5, .max_down_per_s = 5, .rebaseline_after = 3};
     set_pattern(ctx, signal_of(w, TITLE), "t(.*)");
-    EventRule *const e = add_event(ctx, w, "e", "seq(badge, skull, 3s) || changed(title) || rate(badge, 10s) > 0.4");
+    EventRule *const e =
+        add_event(ctx, w, "e", "seq(badge, skull, 3s) || changed(title) || rate(badge, 10s) > 0.4");
     e->merge = 700000;
     add_data(ctx, w, e, "title");
     add_data(ctx, w, e, "unsafe");
@@ -243,15 +251,17 @@ static void constant_memory(Context *ctx)
         char title[20], text[20];
         snprintf(title, sizeof title, "t%u", x >> 20 & 3);
         snprintf(text, sizeof text, "%u", x >> 5 & 255);
-        const Found found[2] = {{.box = {1, 2, 3, 4}, .score = 0.9f, .label = "KNIFE", .track = 1 + i / 3},
-                                {.box = {1, 2, 3, 4}, .score = 0.9f, .label = text}};
+        const Found found[2] = {
+            {.box = {1, 2, 3, 4}, .score = 0.9f, .label = "KNIFE", .track = 1 + i / 3},
+            {.box = {1, 2, 3, 4}, .score = 0.9f, .label = text}};
         at[BADGE] = (Observation){.state = OBSERVE_SEEN, .score = (float)(x & 1)};
         at[SKULL] = (Observation){.state = OBSERVE_SEEN, .score = (float)(x >> 1 & 1)};
         at[TITLE] = (Observation){.state = OBSERVE_SEEN, .score = 0.9f, .text = title};
         at[ALIVE] = (Observation){.state = OBSERVE_SEEN, .score = 0.9f, .text = text};
         at[UNSAFE] = (Observation){.state = OBSERVE_SEEN, .nfound = 1, .found = found};
         at[FEED] = (Observation){.state = OBSERVE_SEEN, .nfound = 1, .found = found + 1};
-        const Sample s = {.stream = "s1", .epoch = i / 30000, .t = i * INT64_C(100000), .frame = i, .at = at};
+        const Sample s = {
+            .stream = "s1", .epoch = i / 30000, .t = i * INT64_C(100000), .frame = i, .at = at};
         events_sample(v, &s);
     }
     events_stop(v);
@@ -274,10 +284,12 @@ static void rates(Context *ctx)
     recheck->recheck.span = 2000000;
     Feed f;
     feed_init(&f, ctx, w);
-    static const struct { const char *line; double want; } row[] = {
-        {"0 badge=0 skull=0", 2}, {"0.5 badge=1 skull=0", 10}, {"0.6 badge=1 skull=0", 2}, {"1 badge=0 skull=0", 10},
-        {"1.1 badge=1 skull=0", 10}, {"1.2 badge=0 skull=0", 2}, {"2 badge=0 skull=1", 5}, {"2.2 badge=0 skull=0", 5},
-        {"3 badge=0 skull=0", 5}, {"4 badge=0 skull=0", 2},
+    static const struct { const char *line; double want;
+    } row[] = {
+        {"0 badge=0 skull=0", 2},  {"0.5 badge=1 skull=0", 10}, {"0.6 badge=1 skull=0", 2},
+        {"1 badge=0 skull=0", 10}, {"1.1 badge=1 skull=0", 10}, {"1.2 badge=0 skull=0", 2},
+        {"2 badge=0 skull=1", 5},  {"2.2 badge=0 skull=0", 5},  {"3 badge=0 skull=0", 5},
+        {"4 badge=0 skull=0", 2},
     };
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         feed(&f, row[i].line);
@@ -286,11 +298,11 @@ static void rates(Context *ctx)
     }
 }
 
-#define CASES(X)                                                                                               \
-    X(complaint_flicker_is_no_crossing)                                                                     \
-    X(complaint_unconfirmed_tracks_have_no_events) X(complaint_durations_are_seconds)                    \
-        X(complaint_no_floods) X(complaint_streaks) X(kleene) X(unknown_operators) X(no_shared_state)    \
-            X(constant_memory) X(rates)
+#define CASES(X)                                                                                   \
+    X(complaint_flicker_is_no_crossing)                                                            \
+    X(complaint_unconfirmed_tracks_have_no_events)                                                 \
+    X(complaint_durations_are_seconds) X(complaint_no_floods) X(complaint_streaks) X(kleene)       \
+        X(unknown_operators) X(no_shared_state) X(constant_memory) X(rates)
 #define CASE(name) static void test_##name(void **state) { (void)state; in_case(name); }
 CASES(CASE)
 #define ROW(name) cmocka_unit_test(test_##name),

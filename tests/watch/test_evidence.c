@@ -68,9 +68,13 @@ static void begin(Scene *s, Context *ctx, Watch *w, int64_t bytes)
     s->memory = arena_new();
     s->hold = evidence_hold_new(s->memory, s->evidence, w);
     s->events = events_new(ctx->arena, w, "s1", on_record, s);
-    s->frame = (Frame){.format = FRAME_I420, .width = WIDTH, .height = HEIGHT, .full = true,
-                       .plane = {s->pixels, s->pixels + WIDTH * HEIGHT, s->pixels + WIDTH * HEIGHT * 5 / 4},
-                       .stride = {WIDTH, WIDTH / 2, WIDTH / 2}};
+    s->frame = (Frame){
+        .format = FRAME_I420,
+        .width = WIDTH,
+        .height = HEIGHT,
+        .full = true,
+        .plane = {s->pixels, s->pixels + WIDTH * HEIGHT, s->pixels + WIDTH * HEIGHT * 5 / 4},
+        .stride = {WIDTH, WIDTH / 2, WIDTH / 2}};
     memset(s->pixels, 128, sizeof s->pixels);
 }
 
@@ -197,7 +201,8 @@ static void box_is_cut(Context *ctx)
     end(s);
 }
 
-/* No place: the whole frame, shrunk; and a rule that no sample's frame was handed over for has none. */
+/* No place: the whole frame, shrunk; and a rule that no sample's frame was handed over for has
+ * none. */
 static void whole_frame(Context *ctx)
 {
     Watch *const w = watch_by_hand(ctx);
@@ -218,7 +223,8 @@ static void whole_frame(Context *ctx)
     assert_int_equal(p->width, EVIDENCE_SIDE);
     assert_int_equal(p->height, 270);
     shows(s, 0, 77);
-    const Sample off = feed_sample(&s->feed, "1 screen=play"), on = feed_sample(&s->feed, "2 screen=menu");
+    const Sample off = feed_sample(&s->feed, "1 screen=play"),
+                 on = feed_sample(&s->feed, "2 screen=menu");
     events_sample(s->events, &off);
     events_sample(s->events, &on);
     assert_string_equal(s->name[2], "none");
@@ -267,7 +273,8 @@ static void bounded(Context *ctx)
     assert_int_equal(evidence_counts(s->evidence).files, c.files);
     assert_int_equal(evidence_counts(s->evidence).bytes, c.bytes);
     end(s);
-    const struct timespec later[2] = {{.tv_sec = 4000000000}, {.tv_sec = 4000000000}}; /* clocks of files are coarse */
+    /* clocks of files are coarse */
+    const struct timespec later[2] = {{.tv_sec = 4000000000}, {.tv_sec = 4000000000}};
     assert_int_equal(utimensat(AT_FDCWD, path, later, 0), 0);
     begin(s, ctx, w, 1); /* the newest stays */
     assert_int_equal(files_in_folder(), 1);

@@ -18,7 +18,8 @@ static void expect(int n, const Moment *m, int top, double most, const char *wan
     Str s = str_new(a);
     const int found = highlights(a, n, m, top, S(most), &h);
     for (int i = 0; i < found; i++)
-        str_addf(&s, "%s %g-%g %d|", h[i].event, (double)h[i].from * 1e-6, (double)h[i].to * 1e-6, h[i].n);
+        str_addf(&s, "%s %g-%g %d|", h[i].event, (double)h[i].from * 1e-6, (double)h[i].to * 1e-6,
+                 h[i].n);
     assert_string_equal(str_text(&s), want);
     arena_free(a);
 }
@@ -26,7 +27,8 @@ static void expect(int n, const Moment *m, int top, double most, const char *wan
 static void test_parts(void **state)
 {
     (void)state;
-    const Moment m[] = {at("kill", 30, 30, 1), at("win", 100, 110, 5), at("kill", 60, 60, 1), at("kill", 64, 64, 1), at("kill", 2, 2, 1)};
+    const Moment m[] = {at("kill", 30, 30, 1), at("win", 100, 110, 5), at("kill", 60, 60, 1),
+                        at("kill", 64, 64, 1), at("kill", 2, 2, 1)};
     expect(5, m, 9, 60, "win 95-112 1|kill 55-66 2|kill 25-32 1|kill 0-4 1|");
     expect(5, m, 2, 60, "win 95-112 1|kill 55-66 2|");
     expect(0, m, 2, 60, "");
@@ -37,7 +39,8 @@ static void test_parts(void **state)
 static void test_others_have_their_turn(void **state)
 {
     (void)state;
-    const Moment m[] = {at("kill", 100, 100, 3), at("kill", 200, 200, 3), at("kill", 300, 300, 3), at("chest", 400, 400, 2)};
+    const Moment m[] = {at("kill", 100, 100, 3), at("kill", 200, 200, 3), at("kill", 300, 300, 3),
+                        at("chest", 400, 400, 2)};
     expect(4, m, 3, 60, "kill 195-202 1|chest 395-402 1|kill 295-302 1|");
 }
 
@@ -59,7 +62,8 @@ static void test_random(void **state)
         const int n = rand() % 40, top = rand() % 12;
         for (int i = 0; i < n; i++) {
             const double t = rand() % 600;
-            m[i] = (Moment){name[rand() % 3], S(t), S(t + rand() % 20), S(rand() % 10), S(1 + rand() % 10), rand() % 5};
+            m[i] = (Moment){name[rand() % 3],   S(t),      S(t + rand() % 20), S(rand() % 10),
+                            S(1 + rand() % 10), rand() % 5};
         }
         const Highlight *h;
         const int found = highlights(a, n, m, top, S(25), &h);
@@ -75,7 +79,8 @@ static void test_random(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_parts), cmocka_unit_test(test_others_have_their_turn),
-                                       cmocka_unit_test(test_weights_that_are_none), cmocka_unit_test(test_random)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_parts), cmocka_unit_test(test_others_have_their_turn),
+        cmocka_unit_test(test_weights_that_are_none), cmocka_unit_test(test_random)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

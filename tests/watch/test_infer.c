@@ -1,5 +1,5 @@
-/* Models shared in batches: the same to the bit as alone, with workers and without; what comes too late, is
- * withdrawn, fails. */
+/* Models shared in batches: the same to the bit as alone, with workers and without; what comes too
+ * late, is withdrawn, fails. */
 #include "check.h"
 
 #include <pthread.h>
@@ -22,7 +22,10 @@ typedef struct Set {
     InferModel *model;
 } Set;
 
-static const char *data(Arena *a, const char *name) { return arena_printf(a, "%s/data/%s.onnx", TEST_DIR, name); }
+static const char *data(Arena *a, const char *name)
+{
+    return arena_printf(a, "%s/data/%s.onnx", TEST_DIR, name);
+}
 
 static const InferShapes in_f32 = {.open_width = true, .width = {96}, .precision = MODEL_F32};
 
@@ -64,7 +67,10 @@ typedef struct Asked {
 /* Widths 96, 128 and 160, of which the first has a module of its own. */
 static void fill(Asked *x, InferModel *m, int i)
 {
-    *x = (Asked){.q = {.model = m, .height = 48, .width = i % 3 == 2 ? 128 + i % 2 * 32 : 96, .planes = x->planes}};
+    *x = (Asked){.q = {.model = m,
+                       .height = 48,
+                       .width = i % 3 == 2 ? 128 + i % 2 * 32 : 96,
+                       .planes = x->planes}};
     uint32_t seed = 99u + (uint32_t)i;
     for (int k = 0; k < 3 * 48 * x->q.width; k++) {
         seed = seed * 1664525 + 1013904223;
@@ -152,7 +158,8 @@ static void the_same_in_batches(void **state)
     check_without_workers("classify", true);
 }
 
-/* One model in f32 and in bf16 is two; the second is about the first, and the same in whatever batch. */
+/* One model in f32 and in bf16 is two; the second is about the first, and the same in whatever
+ * batch. */
 static void a_precision_is_a_model_of_its_own(void **state)
 {
     (void)state;
@@ -223,7 +230,8 @@ static void *post_some(void *arg)
 {
     const Poster *const p = arg;
     for (int i = p->first; i < MANY; i += p->step) {
-        p->x[i].q.r = (Request){.arrival = machine_now(), .deadline = machine_now() + 60000000, .source = p->first};
+        p->x[i].q.r = (Request){
+            .arrival = machine_now(), .deadline = machine_now() + 60000000, .source = p->first};
         infer_post(&p->x[i].q);
     }
     return NULL;
@@ -235,7 +243,8 @@ static void the_same_on_workers(void **state)
     Set *const one = set_up(0, "read_lines"), *const s = set_up(3, "read_lines");
     const Asked *const expected = alone(one);
     Error e;
-    assert_int_equal(infer_prepare(s->model, 48, 96, &e), 0); /* the other widths are compiled when they are asked */
+    /* the other widths are compiled when they are asked */
+    assert_int_equal(infer_prepare(s->model, 48, 96, &e), 0);
     for (int round = 0; round < 4; round++) {
         Asked *const x = many(s);
         atomic_int ended = 0;
@@ -270,7 +279,8 @@ static void late_and_withdrawn(void **state)
     blocker_start(&b, s->workers);
     Asked *const x = many(s);
     atomic_int ended = 0;
-    const int64_t now = machine_now(), deadline[] = {now - 1, now + 60000000, now + 60000000, INT64_MAX};
+    const int64_t now = machine_now(),
+                  deadline[] = {now - 1, now + 60000000, now + 60000000, INT64_MAX};
     for (int i = 0; i < 4; i++) {
         fill(&x[i], s->model, 3 * i); /* of one width */
         x[i].ended = &ended;
@@ -320,8 +330,12 @@ static void failures_are_told(void **state)
     Error e;
     assert_true(infer_prepare(s->model, 48, 96, &e) != 0); /* and again */
     InferModel *other;
-    assert_int_equal(infer_open(s->infer, data(s->arena, "image_bytes"), &(InferShapes){0}, &other, &e), ERR_UNSUPPORTED);
-    assert_int_equal(infer_open(s->infer, data(s->arena, "not_there"), &(InferShapes){0}, &other, &e), ERR_IO);
+    assert_int_equal(infer_open(s->infer, data(s->arena, "image_bytes"), &(InferShapes){0}, &other,
+                                &e),
+                     ERR_UNSUPPORTED);
+    assert_int_equal(infer_open(s->infer, data(s->arena, "not_there"), &(InferShapes){0}, &other,
+                                &e),
+                     ERR_IO);
     tear_down(s);
 }
 
@@ -332,7 +346,8 @@ static void the_nearest_size(void **state)
     Set *const s = set_up(1, "classify");
     InferModel *m;
     Error e;
-    assert_int_equal(infer_open(s->infer, data(s->arena, "classify"), &(InferShapes){0}, &m, &e), 0);
+    assert_int_equal(infer_open(s->infer, data(s->arena, "classify"), &(InferShapes){0}, &m, &e),
+                     0);
     int height = 48, width = 96;
     infer_size_now(m, &height, &width); /* nothing is there yet */
     assert_true(height == 48 && width == 96);
@@ -340,7 +355,8 @@ static void the_nearest_size(void **state)
     assert_int_equal(infer_prepare(m, 64, 128, &e), 0);
     height = 50, width = 104;
     infer_size_now(m, &height, &width);
-    assert_true((height == 48 && width == 96) || (height == 50 && width == 104)); /* compiled meanwhile */
+    /* compiled meanwhile */
+    assert_true((height == 48 && width == 96) || (height == 50 && width == 104));
     assert_int_equal(infer_prepare(m, 50, 104, &e), 0); /* waits for what was begun */
     height = 50, width = 104;
     infer_size_now(m, &height, &width);
@@ -359,7 +375,8 @@ static void slow_compiles(void **state)
     (void)state;
     char line[256] = "";
     const NetHost nets = {.slow = keep_line, .slow_arg = line};
-    NetCompile c = {.nets = &nets, .path = "rec.onnx", .height = 48, .width = 320, .begun = time_now() - 0.5};
+    NetCompile c = {
+        .nets = &nets, .path = "rec.onnx", .height = 48, .width = 320, .begun = time_now() - 0.5};
     net_progress(&c, "compiling", 1, 3);
     assert_string_equal(line, "");
     c.begun -= 1;
@@ -373,7 +390,9 @@ static void slow_compiles(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(slow_compiles), cmocka_unit_test(the_nearest_size), cmocka_unit_test(the_same_in_batches),
+        cmocka_unit_test(slow_compiles),
+        cmocka_unit_test(the_nearest_size),
+        cmocka_unit_test(the_same_in_batches),
         cmocka_unit_test(a_precision_is_a_model_of_its_own),
         cmocka_unit_test(what_mixes_pictures_runs_one_by_one),
         cmocka_unit_test(the_same_on_workers),

@@ -1,5 +1,6 @@
-/* libav in processes of its own: what happens to those, and what they may say. (That frames are the same is in test_live.c, test_video.c
- * and test_live_sound.c, which run with "isolated" as well.) */
+/* libav in processes of its own: what happens to those, and what they may say. (That frames are the
+ * same is in test_live.c, test_video.c and test_live_sound.c, which run with "isolated" as
+ * well.) */
 #include "check.h"
 
 #include <dirent.h>
@@ -44,7 +45,8 @@ static bool has_role(int pid, IsolatedRole role)
     if (f)
         fclose(f);
     const char *const command = line + strlen(line) + 1;
-    return n > 0 && strcmp(command, ISOLATED_COMMAND) == 0 && atoi(command + strlen(command) + 1) == (int)role;
+    return n > 0 && strcmp(command, ISOLATED_COMMAND) == 0 &&
+           atoi(command + strlen(command) + 1) == (int)role;
 }
 
 /* How many children of this role there are, and the last of them. */
@@ -55,7 +57,8 @@ static int children(IsolatedRole role, int *out)
     char state;
     for (struct dirent *e; (e = readdir(d));) {
         const int pid = atoi(e->d_name);
-        if (pid <= 0 || !look_at(pid, &state, &parent) || parent != getpid() || !has_role(pid, role))
+        if (pid <= 0 || !look_at(pid, &state, &parent) || parent != getpid() ||
+            !has_role(pid, role))
             continue;
         *out = pid;
         n++;
@@ -104,10 +107,12 @@ static bool frame_within(Live *l, int64_t wanted, double seconds, LiveFrame *out
 /* A child that gets this signal is noticed in time; the stream goes on in another epoch. */
 static void check_signal(IsolatedRole role, int signal, double within)
 {
-    Server *const s = clip_server_start(&(ClipOptions){.frames = 500, .fps = 25, .gop = 10}, 2, MANNERS(SERVE));
+    Server *const s =
+        clip_server_start(&(ClipOptions){.frames = 500, .fps = 25, .gop = 10}, 2, MANNERS(SERVE));
     Live *l;
     Error e;
-    const LiveOptions opt = {.video = {.isolate = ISOLATED_MEMORY, .read_timeout = 300000}, .retry_min = 50000};
+    const LiveOptions opt = {.video = {.isolate = ISOLATED_MEMORY, .read_timeout = 300000},
+                             .retry_min = 50000};
     assert_int_equal(live_open(s->url, &opt, &l, &e), 0);
     LiveFrame f;
     assert_true(frame_within(l, 0, 20, &f));
@@ -180,7 +185,8 @@ static void killed_in_a_file(void **state)
 
 /* ---- what is hostile ---- */
 
-/* Containers whose bytes were changed at random: whatever libav makes of them, this process goes on, and every call ends. */
+/* Containers whose bytes were changed at random: whatever libav makes of them, this process goes
+ * on, and every call ends. */
 static void mutations(void **state)
 {
     (void)state;
@@ -191,7 +197,8 @@ static void mutations(void **state)
     for (int i = 0; i < 25; i++) {
         File f;
         Error e;
-        clip_write(temporary(suffix[i % 5]), &(ClipOptions){.frames = 30, .fps = 25, .gop = 10, .bframes = i % 2});
+        clip_write(temporary(suffix[i % 5]),
+                   &(ClipOptions){.frames = 30, .fps = 25, .gop = 10, .bframes = i % 2});
         assert_int_equal(file_read(a, path, &f, &e), 0);
         uint8_t *const bytes = arena_alloc(a, f.size);
         memcpy(bytes, f.at, f.size);
@@ -257,7 +264,9 @@ static void memory_is_limited(void **state)
             code = video_sample(v, 0, &f, &e);
         if (i == 0 && code != 1)
             FAIL_MSG("%s", e.message);
-        assert_true(code == 1 ? f.picture.width == 8192 && f.picture.plane[0][8192 * 4095 + 8191] == 128 : true);
+        assert_true(code == 1
+                        ? f.picture.width == 8192 && f.picture.plane[0][8192 * 4095 + 8191] == 128
+                        : true);
         assert_true((code == 1) == (i == 0));
         video_close(v);
     }
@@ -324,7 +333,8 @@ static void messages_come_over(void **state)
     wire_free(&w);
 }
 
-/* Any bytes at all: read to the end of the message and no further (sanitizers look), and nothing that cannot be comes of it. */
+/* Any bytes at all: read to the end of the message and no further (sanitizers look), and nothing
+ * that cannot be comes of it. */
 static void messages_are_checked(void **state)
 {
     (void)state;
@@ -353,7 +363,8 @@ static void messages_are_checked(void **state)
         int64_t number;
         const bool good = wire_get_frame(&in, g, i % 2, &number);
         if (good && i % 2 == 0)
-            assert_true(g->width >= 1 && g->width <= 16384 && g->height >= 1 && frame_bytes(g, false) < INT32_MAX);
+            assert_true(g->width >= 1 && g->width <= 16384 && g->height >= 1 &&
+                        frame_bytes(g, false) < INT32_MAX);
         StreamInfo *const t = good ? wire_get_info(&in) : NULL;
         if (t)
             assert_true(t->time_base.num > 0 && t->time_base.den > 0);
@@ -362,7 +373,8 @@ static void messages_are_checked(void **state)
         test_free(bytes);
         wire_free(&w);
     }
-    const uint8_t too_long[WIRE_HEAD] = {1, 0, 0, 0, 255, 255, 255, 255}, too_short[WIRE_HEAD] = {1, 0, 0, 0, 7, 0, 0, 0};
+    const uint8_t too_long[WIRE_HEAD] = {1, 0, 0, 0, 255, 255, 255, 255},
+                  too_short[WIRE_HEAD] = {1, 0, 0, 0, 7, 0, 0, 0};
     assert_int_equal(wire_size(too_long), 0);
     assert_int_equal(wire_size(too_short), 0);
 }

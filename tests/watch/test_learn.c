@@ -1,5 +1,5 @@
-/* Learning references: masks of what stays the same, thresholds from scores, what people write, and frames that are cut at
- * the right time. (With icons of the generated game: test_learn_game.c) */
+/* Learning references: masks of what stays the same, thresholds from scores, what people write, and
+ * frames that are cut at the right time. (With icons of the generated game: test_learn_game.c) */
 #include "check.h"
 
 #include <math.h>
@@ -29,7 +29,8 @@ static bool in_disc(int x, int y) { return (x - 18) * (x - 18) + (y - 22) * (y -
 
 static uint8_t clamp(int v) { return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v); }
 
-/* A disc of two colours before a background that is another in each frame; a few frames are covered. */
+/* A disc of two colours before a background that is another in each frame; a few frames are
+ * covered. */
 static void paint(Picture *p, int number, int noise, bool still)
 {
     for (int y = 0; y < SIDE; y++)
@@ -37,8 +38,11 @@ static void paint(Picture *p, int number, int noise, bool still)
             uint8_t *const c = p->rgb + 3 * (y * SIDE + x);
             const int shade = in_disc(x, y) ? (x < 18 ? 200 : 90) : 30 + (int)dice(200);
             for (int k = 0; k < 3; k++)
-                c[k] = clamp(number % 8 == 3 ? 15 : !still && in_disc(x, y) ? (int)dice(255)
-                             : shade + (k == 0 ? 20 : 0) + (noise ? (int)dice((uint32_t)(2 * noise + 1)) - noise : 0));
+                c[k] = clamp(number % 8 == 3 ? 15
+                             : !still && in_disc(x, y)
+                                 ? (int)dice(255)
+                                 : shade + (k == 0 ? 20 : 0) +
+                                       (noise ? (int)dice((uint32_t)(2 * noise + 1)) - noise : 0));
         }
 }
 
@@ -65,7 +69,8 @@ static void masks(void **state)
                 const int i = y * SIDE + x;
                 wrong += in_disc(x, y) != (m.alpha[i] > 127);
                 if (in_disc(x, y))
-                    assert_in_range(m.picture->rgb[3 * i + 1] + 4, x < 18 ? 200 : 90, (x < 18 ? 200 : 90) + 8);
+                    assert_in_range(m.picture->rgb[3 * i + 1] + 4, x < 18 ? 200 : 90,
+                                    (x < 18 ? 200 : 90) + 8);
             }
         assert_true(wrong <= 12); /* along its edge */
         assert_in_range(m.left, 5, 8);
@@ -87,27 +92,35 @@ static void nothing_still(void **state)
 
 /* ---- thresholds ---- */
 
-static SampleScore at(int64_t t, SampleShows shows, double score) { return (SampleScore){t, shows, (float)score}; }
+static SampleScore at(int64_t t, SampleShows shows, double score)
+{
+    return (SampleScore){t, shows, (float)score};
+}
 
 static void thresholds(void **state)
 {
     (void)state;
     Arena *const a = arena_new();
-    const SampleScore s[] = {at(0, SHOWS_OPEN, -1), at(1, SHOWS_OPEN, 0.2), at(2, SHOWS_IT, 0.98), at(3, SHOWS_IT, 0.96),
-                             at(4, SHOWS_OPEN, 0.9), at(5, SHOWS_NOT, 0.55), at(6, SHOWS_OPEN, 0.62), at(7, SHOWS_OPEN, 0.93),
+    const SampleScore s[] = {at(0, SHOWS_OPEN, -1),   at(1, SHOWS_OPEN, 0.2),
+                             at(2, SHOWS_IT, 0.98),   at(3, SHOWS_IT, 0.96),
+                             at(4, SHOWS_OPEN, 0.9),  at(5, SHOWS_NOT, 0.55),
+                             at(6, SHOWS_OPEN, 0.62), at(7, SHOWS_OPEN, 0.93),
                              at(8, SHOWS_OPEN, 0.95), at(9, SHOWS_OPEN, 0.3)};
     const Separation g = separate_scores(a, 10, s);
     assert_true(g.parts);
     assert_true(g.low == 0.62f && g.high == 0.9f);
     assert_true(g.on == 0.79 && g.off == 0.72);
     assert_int_equal(g.with.n, 2);
-    assert_true(g.with.least == 0.96f && g.with.least_at == 3 && g.without.best == 0.55f && g.without.best_at == 5);
+    assert_true(g.with.least == 0.96f && g.with.least_at == 3 && g.without.best == 0.55f &&
+                g.without.best_at == 5);
     assert_int_equal(g.above.n, 3);
     assert_int_equal(g.below.n, 4);
     assert_int_equal(g.nseen, 2);
-    assert_true(g.seen[0].from == 4 && g.seen[0].to == 4 && g.seen[1].from == 7 && g.seen[1].to == 8);
+    assert_true(g.seen[0].from == 4 && g.seen[0].to == 4 && g.seen[1].from == 7 &&
+                g.seen[1].to == 8);
     /* what is absent scores as high as what is there */
-    const SampleScore bad[] = {at(0, SHOWS_IT, 0.8), at(1, SHOWS_NOT, 0.85), at(2, SHOWS_OPEN, 0.3)};
+    const SampleScore bad[] = {at(0, SHOWS_IT, 0.8), at(1, SHOWS_NOT, 0.85),
+                               at(2, SHOWS_OPEN, 0.3)};
     assert_false(separate_scores(a, 3, bad).parts);
     /* no gap at all */
     SampleScore even[100];
@@ -118,7 +131,8 @@ static void thresholds(void **state)
     for (int i = 0; i < 100; i++)
         even[i] = at(i, i < 40 ? SHOWS_IT : SHOWS_OPEN, i == 7 ? 0.1 : 0.95);
     const Separation always = separate_scores(a, 100, even);
-    assert_true(always.parts && always.low == SEPARATE_FLOOR && always.high == 0.95f && always.below.n == 0);
+    assert_true(always.parts && always.low == SEPARATE_FLOOR && always.high == 0.95f &&
+                always.below.n == 0);
     arena_free(a);
 }
 
@@ -131,7 +145,11 @@ static void widest_gap(void **state)
         SampleScore s[30];
         const int n = 2 + (int)dice(28);
         for (int i = 0; i < n; i++)
-            s[i] = at(i, i == 0 ? SHOWS_IT : dice(5) == 0 ? SHOWS_NOT : SHOWS_OPEN, dice(1000) * 1e-3);
+            s[i] = at(i,
+                      i == 0         ? SHOWS_IT
+                      : dice(5) == 0 ? SHOWS_NOT
+                                     : SHOWS_OPEN,
+                      dice(1000) * 1e-3);
         s[0].score = 0.6f + (float)dice(400) * 1e-3f;
         const Separation g = separate_scores(a, n, s);
         float low = SEPARATE_FLOOR, best = 0;
@@ -155,13 +173,14 @@ static void widest_gap(void **state)
 
 /* ---- what people write ---- */
 
-static const char watch_text[] = "watch: {reference_size: [320, 180]}\n"
-                                 "region: {feed: [10, 20, 100, 60], odd: [1.5, 2, 40, 40]}\n"
-                                 "signal:\n"
-                                 "  skull: {from: icon, region: feed, template: refs/skull.png}\n"
-                                 "  badge: {from: icon, region: feed, method: embed, refs: [old.png, refs/badge*.png]}\n"
-                                 "  screen: {from: screen, classes: {lobby: refs/l*.png, play: [refs/play?.png]}}\n"
-                                 "  moves: {from: motion}\n";
+static const char watch_text[] =
+    "watch: {reference_size: [320, 180]}\n"
+    "region: {feed: [10, 20, 100, 60], odd: [1.5, 2, 40, 40]}\n"
+    "signal:\n"
+    "  skull: {from: icon, region: feed, template: refs/skull.png}\n"
+    "  badge: {from: icon, region: feed, method: embed, refs: [old.png, refs/badge*.png]}\n"
+    "  screen: {from: screen, classes: {lobby: refs/l*.png, play: [refs/play?.png]}}\n"
+    "  moves: {from: motion}\n";
 
 typedef struct PlanJob {
     LearnAsk ask;
@@ -213,12 +232,19 @@ static void plans(void **state)
 {
     (void)state;
     Arena *const a = arena_new();
-    const LearnItem *i = must_plan(a, (LearnAsk){.to = "x.png", .at = "1:02.5", .box = "10, 20,30,40"});
-    assert_true(i->judged && i->from == 62500000 && i->last == i->from && i->signal.kind == SIGNAL_ICON);
+    const LearnItem *i =
+        must_plan(a, (LearnAsk){.to = "x.png", .at = "1:02.5", .box = "10, 20,30,40"});
+    assert_true(i->judged && i->from == 62500000 && i->last == i->from &&
+                i->signal.kind == SIGNAL_ICON);
     is_box(i->box, 10, 20, 30, 40);
     is_box(i->region, 0, 0, 64, 84);
-    i = must_plan(a, (LearnAsk){.to = "x.png", .over = "12..20.5s", .box = "10,20,30,40", .region = "0,0,50,60", .absent = "1s..2s,1m..1:30"});
-    assert_true(i->from == 12000000 && i->last == 20500000 && i->nabsent == 2 && i->absent[1].from == 60000000 && i->absent[1].to == 90000000);
+    i = must_plan(a, (LearnAsk){.to = "x.png",
+                                .over = "12..20.5s",
+                                .box = "10,20,30,40",
+                                .region = "0,0,50,60",
+                                .absent = "1s..2s,1m..1:30"});
+    assert_true(i->from == 12000000 && i->last == 20500000 && i->nabsent == 2 &&
+                i->absent[1].from == 60000000 && i->absent[1].to == 90000000);
     is_box(i->region, 0, 0, 50, 60);
     i = must_plan(a, (LearnAsk){.to = "x.png", .at = "0"});
     assert_false(i->judged);
@@ -269,7 +295,8 @@ static void refused(void **state)
         {{.at = "1", .signal = "moves"}, "compares with no pictures"},
         {{.at = "1", .signal = "skull", .box = "1,2,3,4", .region = "0,0,9,9"}, "says that"},
         {{.at = "1", .signal = "skull", .box = "1,2,3,4", .label = "a"}, "for screens"},
-        {{.at = "1", .signal = "skull", .box = "1,2,3,4", .to = "/tmp/refs/other.png"}, "reads /tmp/refs/skull.png"},
+        {{.at = "1", .signal = "skull", .box = "1,2,3,4", .to = "/tmp/refs/other.png"},
+         "reads /tmp/refs/skull.png"},
         {{.at = "1", .signal = "screen"}, "lobby, play"},
         {{.at = "1", .signal = "screen", .label = "menu"}, "lobby, play"},
         {{.at = "1", .signal = "screen", .label = "play"}, "by --to"},
@@ -292,7 +319,10 @@ static int number_of(Arena *a, const char *path)
     uint8_t *alpha;
     assert_int_equal(picture_read_alpha(a, path, &p, &alpha, &e), 0);
     assert_true(p->width == CLIP_WIDTH && p->height == CLIP_HEIGHT && alpha[0] == 255);
-    Frame f = {.width = CLIP_WIDTH, .height = CLIP_HEIGHT, .plane = {arena_alloc(a, CLIP_WIDTH * CLIP_HEIGHT)}, .stride = {CLIP_WIDTH}};
+    Frame f = {.width = CLIP_WIDTH,
+               .height = CLIP_HEIGHT,
+               .plane = {arena_alloc(a, CLIP_WIDTH * CLIP_HEIGHT)},
+               .stride = {CLIP_WIDTH}};
     for (int i = 0; i < CLIP_WIDTH * CLIP_HEIGHT; i++)
         ((uint8_t *)f.plane[0])[i] = p->rgb[3 * i];
     return clip_number(&f);
@@ -302,7 +332,8 @@ static int learn(Arena *a, int n, const LearnItem *item, LearnResult *out, Error
 {
     static const NetHost nets = {.threads = 1};
     Arena *const tmp = arena_new();
-    const int code = learn_run(a, observe_host_new(tmp, &nets, NULL), &(LearnOptions){.url = CLIP, .nitem = n, .item = item}, out, e);
+    const int code = learn_run(a, observe_host_new(tmp, &nets, NULL),
+                               &(LearnOptions){.url = CLIP, .nitem = n, .item = item}, out, e);
     arena_free(tmp);
     return code;
 }
@@ -313,14 +344,19 @@ static void right_frames(void **state)
     Arena *const a = arena_new();
     Error e = {0};
     enum { N = 6 };
-    static const int64_t t[N] = {39960000, 0, 12040000, 12040000, 1, 27000000}; /* not in order; steps over ten seconds */
+    /* not in order; steps over ten seconds */
+    static const int64_t t[N] = {39960000, 0, 12040000, 12040000, 1, 27000000};
     static const int want[N] = {999, 0, 301, 301, 1, 675};
     LearnItem item[N];
     LearnResult r[N];
     clip_write(CLIP, &(ClipOptions){.frames = 1000, .fps = 25, .gop = 50, .bframes = 2});
     for (int i = 0; i < N; i++)
-        item[i] = (LearnItem){.name = "it", .to = arena_printf(a, "/tmp/lathe_learn_%d/%d.png", (int)getpid(), i), .from = t[i], .last = t[i],
-                              .box = {0, 0, CLIP_WIDTH, CLIP_HEIGHT}, .region = {0, 0, CLIP_WIDTH, CLIP_HEIGHT}};
+        item[i] = (LearnItem){.name = "it",
+                              .to = arena_printf(a, "/tmp/lathe_learn_%d/%d.png", (int)getpid(), i),
+                              .from = t[i],
+                              .last = t[i],
+                              .box = {0, 0, CLIP_WIDTH, CLIP_HEIGHT},
+                              .region = {0, 0, CLIP_WIDTH, CLIP_HEIGHT}};
     if (learn(a, N, item, r, &e) != 0)
         FAIL_MSG("%s", e.message);
     for (int i = 0; i < N; i++) {
@@ -347,8 +383,10 @@ static void right_frames(void **state)
         {{.from = 0, .last = 0, .box = {60, 0, 8, 8}}, "outside the picture of 64 x 48"},
         {{.from = 0, .last = 0, .box = {0, 0.5f, 8, 8}}, "whole pixels"},
         {{.from = 0, .last = 100000, .box = {0, 0, 8, 8}}, "frames from 0.000 s to 0.100 s: 3"},
-        {{.from = 0, .last = 0, .judged = true, .box = {0, 0, 8, 8}, .region = {0, 0, 64, 48}}, "one colour"},
-        {{.from = 0, .last = 0, .judged = true, .box = {0, 0, 8, 8}, .region = {4, 0, 60, 48}}, "outside the region"},
+        {{.from = 0, .last = 0, .judged = true, .box = {0, 0, 8, 8}, .region = {0, 0, 64, 48}},
+         "one colour"},
+        {{.from = 0, .last = 0, .judged = true, .box = {0, 0, 8, 8}, .region = {4, 0, 60, 48}},
+         "outside the region"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) { /* the good one is not written either */
         LearnItem two[2] = {item[1], bad[i].item};
@@ -367,8 +405,10 @@ static void right_frames(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(masks),   cmocka_unit_test(nothing_still), cmocka_unit_test(thresholds),   cmocka_unit_test(widest_gap),
-        cmocka_unit_test(plans),   cmocka_unit_test(refused),       cmocka_unit_test(right_frames),
+        cmocka_unit_test(masks),        cmocka_unit_test(nothing_still),
+        cmocka_unit_test(thresholds),   cmocka_unit_test(widest_gap),
+        cmocka_unit_test(plans),        cmocka_unit_test(refused),
+        cmocka_unit_test(right_frames),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

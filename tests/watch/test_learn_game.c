@@ -1,4 +1,5 @@
-/* References that are learnt from the generated game, whose truth is known, find what the drawn ones find. */
+/* References that are learnt from the generated game, whose truth is known, find what the drawn
+ * ones find. */
 #include "check.h"
 
 #include <math.h>
@@ -29,11 +30,17 @@ static LearnSpan longest(const Made *m, bool skull, int want)
         }
     }
     assert_true(best > 20);
-    return (LearnSpan){(int64_t)(end - best + 2) * 1000000 / GAME_ICONS_FPS, (int64_t)(end - 1) * 1000000 / GAME_ICONS_FPS};
+    return (LearnSpan){(int64_t)(end - best + 2) * 1000000 / GAME_ICONS_FPS,
+                       (int64_t)(end - 1) * 1000000 / GAME_ICONS_FPS};
 }
 
 static const double one = 1;
-static Signal icon(const char *name) { return (Signal){.name = name, .kind = SIGNAL_ICON, .icon = {.nscale = 1, .scale = &one, .mask = true, .on = 0.8, .off = 0.7}}; }
+static Signal icon(const char *name)
+{
+    return (Signal){.name = name,
+                    .kind = SIGNAL_ICON,
+                    .icon = {.nscale = 1, .scale = &one, .mask = true, .on = 0.8, .off = 0.7}};
+}
 
 typedef struct Seer { /* one icon, looked for in all frames at two a second */
     Arena *arena;
@@ -61,8 +68,17 @@ static Seer *seer_new(const Made *m, const char *path, double scale, Box region)
     s->signal.icon.nref = 1;
     s->signal.icon.ref = &s->ref;
     s->signal.icon.scale = sizes;
-    s->watch = (Watch){.name = "w", .path = "w", .dir = ".", .width = GAME_ICONS_WIDTH, .height = GAME_ICONS_HEIGHT, .fps = 2, .max_fps = 2, .nregion = 1,
-                       .nsignal = 1, .region = &s->region, .signal = &s->signal};
+    s->watch = (Watch){.name = "w",
+                       .path = "w",
+                       .dir = ".",
+                       .width = GAME_ICONS_WIDTH,
+                       .height = GAME_ICONS_HEIGHT,
+                       .fps = 2,
+                       .max_fps = 2,
+                       .nregion = 1,
+                       .nsignal = 1,
+                       .region = &s->region,
+                       .signal = &s->signal};
     if (observer_new(a, observe_host_new(a, &nets, NULL), &s->watch, &s->observer, &e) != 0 ||
         video_open(path_join(a, m->dir, "game.mp4"), &(VideoOptions){0}, &s->video, &e) != 0)
         FAIL_MSG("%s", e.message);
@@ -89,7 +105,8 @@ typedef struct Quality {
     int right, wrong, missed;
 } Quality;
 
-static Quality quality(const Made *m, bool skull, const char *path, double scale, Box region, double on)
+static Quality quality(const Made *m, bool skull, const char *path, double scale, Box region,
+                       double on)
 {
     Quality q = {0};
     Seer *const s = seer_new(m, path, scale, region);
@@ -117,7 +134,8 @@ static Box found_box(const Made *m, const char *drawn, Box region, int64_t *t)
     Box best = {0};
     float score = -1;
     for (int64_t at = 0; seer_next(seer, at, &f, &o); at += 100000) {
-        if (game_icons_shown(m->game, true, (int)f.number) != 1 || o.state != OBSERVE_SEEN || o.score <= score)
+        if (game_icons_shown(m->game, true, (int)f.number) != 1 || o.state != OBSERVE_SEEN ||
+            o.score <= score)
             continue;
         score = o.score;
         best = o.found[0].box;
@@ -133,14 +151,17 @@ static void check(const Made *m, bool skull, const LearnItem *item, const char *
     LearnResult r;
     Arena *const a = arena_new();
     const char *const video = path_join(a, m->dir, "game.mp4");
-    if (learn_run(a, observe_host_new(a, &nets, NULL), &(LearnOptions){.url = video, .nitem = 1, .item = item}, &r, &e) != 0)
+    if (learn_run(a, observe_host_new(a, &nets, NULL),
+                  &(LearnOptions){.url = video, .nitem = 1, .item = item}, &r, &e) != 0)
         FAIL_MSG("%s", e.message);
     assert_true(r.judged.parts);
     const Quality learnt = quality(m, skull, item->to, 1, item->region, r.judged.on);
     const Quality old = quality(m, skull, drawn, 0.5, item->region, 0.8);
-    fprintf(stderr, "%s: learnt (on %.2f, %.0f %% opaque): %d right, %d wrong, %d missed; drawn: %d right, %d wrong, %d missed\n",
-            skull ? "skull" : "shield", r.judged.on, (double)r.opaque * 100, learnt.right, learnt.wrong, learnt.missed, old.right,
-            old.wrong, old.missed);
+    fprintf(stderr,
+            "%s: learnt (on %.2f, %.0f %% opaque): %d right, %d wrong, %d missed; drawn: %d right, "
+            "%d wrong, %d missed\n",
+            skull ? "skull" : "shield", r.judged.on, (double)r.opaque * 100, learnt.right,
+            learnt.wrong, learnt.missed, old.right, old.wrong, old.missed);
     assert_true(learnt.right > 10);
     assert_true(learnt.wrong <= old.wrong && learnt.missed <= old.missed);
     arena_free(a);
@@ -152,9 +173,16 @@ static void one_game(uint64_t seed, double noise)
     const char *const dir = arena_printf(a, "/tmp/lathe_learn_game_%d", (int)getpid());
     const Made m = {a, dir, game_icons_make(a, dir, seed, noise)};
     const LearnSpan with = longest(&m, false, 1), without = longest(&m, false, 0);
-    LearnItem item = {.name = "shield", .to = path_join(a, dir, "learnt/shield.png"), .judged = true, .signal = icon("shield"),
-                      .region = game_icons_region(m.game, false), .box = game_icons_shield(m.game), .from = with.from,
-                      .last = with.to, .nabsent = 1, .absent = &without};
+    LearnItem item = {.name = "shield",
+                      .to = path_join(a, dir, "learnt/shield.png"),
+                      .judged = true,
+                      .signal = icon("shield"),
+                      .region = game_icons_region(m.game, false),
+                      .box = game_icons_shield(m.game),
+                      .from = with.from,
+                      .last = with.to,
+                      .nabsent = 1,
+                      .absent = &without};
     check(&m, false, &item, path_join(a, dir, "refs/shield.png"));
     const char *const drawn = path_join(a, dir, "refs/skull.png");
     item.name = "skull";

@@ -1,4 +1,5 @@
-/* Live sources: frames as of a file, connections that go and come back, other sides that misbehave in every way. */
+/* Live sources: frames as of a file, connections that go and come back, other sides that misbehave
+ * in every way. */
 #include "check.h"
 
 #include <arpa/inet.h>
@@ -39,7 +40,10 @@ static void ring(void *arg)
     pthread_mutex_unlock(&b->lock);
 }
 
-static Bell bell_new(void) { return (Bell){.lock = PTHREAD_MUTEX_INITIALIZER, .rung = PTHREAD_COND_INITIALIZER}; }
+static Bell bell_new(void)
+{
+    return (Bell){.lock = PTHREAD_MUTEX_INITIALIZER, .rung = PTHREAD_COND_INITIALIZER};
+}
 
 static void listen_to(Bell *b, double seconds)
 {
@@ -120,8 +124,9 @@ static void check_samples(const ClipOptions *o, int64_t step, bool paced)
         assert_int_equal(r, LIVE_FRAME);
         const int64_t want = (t * o->fps + 999999) / 1000000; /* rounded up */
         if (clip_number(&f.frame.picture) != (int)want)
-            FAIL_MSG("gop %d, %d b-frames, step %lld: at %lld us frame %d instead of %lld", o->gop, o->bframes,
-                     (long long)step, (long long)t, clip_number(&f.frame.picture), (long long)want);
+            FAIL_MSG("gop %d, %d b-frames, step %lld: at %lld us frame %d instead of %lld", o->gop,
+                     o->bframes, (long long)step, (long long)t, clip_number(&f.frame.picture),
+                     (long long)want);
         assert_int_equal(f.frame.clock, CLOCK_MEDIA);
         n++;
     }
@@ -187,11 +192,13 @@ static void file_without_pictures(void **state)
 
 /* ---- connections, and what goes wrong with them ---- */
 
-/* Each connection is an epoch whose frames begin anew; after all there is to tell, the counts say what happened. */
+/* Each connection is an epoch whose frames begin anew; after all there is to tell, the counts say
+ * what happened. */
 static void connections_that_end(void **state)
 {
     (void)state;
-    Server *const s = clip_server_start(&(ClipOptions){.frames = 60, .fps = 25, .gop = 10}, 4, MANNERS(CUT, SERVE, REFUSE, SERVE));
+    Server *const s = clip_server_start(&(ClipOptions){.frames = 60, .fps = 25, .gop = 10}, 4,
+                                        MANNERS(CUT, SERVE, REFUSE, SERVE));
     Viewer *const v = open_live(s->url, (LiveOptions){.retry_min = 50000});
     LiveFrame f;
     int64_t t = 0;
@@ -227,12 +234,13 @@ static void connections_that_end(void **state)
     clip_server_stop(s);
 }
 
-/* Connections that give rubbish, between two that are well, make the second one no slower to begin: what libav looked at before it began
- * arrives at once, and is a quarter of a second, not two. */
+/* Connections that give rubbish, between two that are well, make the second one no slower to begin:
+ * what libav looked at before it began arrives at once, and is a quarter of a second, not two. */
 static void damage_that_passes(void **state)
 {
     (void)state;
-    Server *const s = clip_server_start(&(ClipOptions){.frames = 40, .fps = 10, .gop = 5}, 2, MANNERS(CUT, RUBBISH, RUBBISH, SERVE));
+    Server *const s = clip_server_start(&(ClipOptions){.frames = 40, .fps = 10, .gop = 5}, 2,
+                                        MANNERS(CUT, RUBBISH, RUBBISH, SERVE));
     Viewer *const v = open_live(s->url, (LiveOptions){.retry_min = 50000});
     LiveFrame f = {0};
     for (int64_t t = 0; f.frame.epoch == 0; t = f.frame.t + 1)
@@ -241,12 +249,14 @@ static void damage_that_passes(void **state)
     const int64_t began = f.arrival;
     assert_int_equal(next(v, 1500000, false, 8, &f), LIVE_FRAME);
     if (f.arrival - began < 300000)
-        FAIL_MSG("1.5 s of a stream that is twice as fast as life arrived within %lld us", (long long)(f.arrival - began));
+        FAIL_MSG("1.5 s of a stream that is twice as fast as life arrived within %lld us",
+                 (long long)(f.arrival - began));
     close_live(v);
     clip_server_stop(s);
 }
 
-/* A server that accepts and says nothing, one that stops in the middle, noise, nobody: each has its cause. */
+/* A server that accepts and says nothing, one that stops in the middle, noise, nobody: each has its
+ * cause. */
 static void other_sides(void **state)
 {
     (void)state;
@@ -254,12 +264,14 @@ static void other_sides(void **state)
         Manner manner;
         LiveCause cause;
         bool frames;
-    } row[] = {{SILENT, LIVE_SILENT, false}, {HEAD, LIVE_SILENT, true}, {REFUSE, LIVE_CLOSED, false}};
+    } row[] = {
+        {SILENT, LIVE_SILENT, false}, {HEAD, LIVE_SILENT, true}, {REFUSE, LIVE_CLOSED, false}};
     enum { N = sizeof row / sizeof *row };
     Server *s[N];
     Viewer *v[N];
     for (int i = 0; i < N; i++) {
-        s[i] = clip_server_start(&(ClipOptions){.frames = 50, .fps = 25, .gop = 10}, 8, 1, &row[i].manner);
+        s[i] = clip_server_start(&(ClipOptions){.frames = 50, .fps = 25, .gop = 10}, 8, 1,
+                                 &row[i].manner);
         v[i] = open_live(s[i]->url,
                          (LiveOptions){.video = {.open_timeout = 300000, .read_timeout = 300000},
                                        .retry_min = 50000});
@@ -286,11 +298,13 @@ static void other_sides(void **state)
 static void nobody_there(void **state)
 {
     (void)state;
-    Viewer *const v = open_live("tcp://127.0.0.1:9/", (LiveOptions){.retry_min = 20000, .retry_max = 100000});
+    Viewer *const v =
+        open_live("tcp://127.0.0.1:9/", (LiveOptions){.retry_min = 20000, .retry_max = 100000});
     LiveFrame f;
     assert_int_equal(next(v, 0, false, 0.5, &f), LIVE_NOTHING);
     const LiveCounts c = live_counts(v->live);
-    assert_in_range(c.down[LIVE_REFUSED], 4, 12); /* 20, 40, 80, 100, 100 .. ms and up to a quarter */
+    /* 20, 40, 80, 100, 100 .. ms and up to a quarter */
+    assert_in_range(c.down[LIVE_REFUSED], 4, 12);
     close_live(v);
 }
 
@@ -299,7 +313,8 @@ static void closing_protocols(void **state)
 {
     (void)state;
     static const char *const scheme[] = {"http", "https", "rtsp", "rtmp", "tcp", "srt", "udp"};
-    Server *const s = clip_server_start(&(ClipOptions){.frames = 10, .fps = 25, .gop = 10}, 8, MANNERS(SILENT));
+    Server *const s =
+        clip_server_start(&(ClipOptions){.frames = 10, .fps = 25, .gop = 10}, 8, MANNERS(SILENT));
     for (size_t i = 0; i < sizeof scheme / sizeof *scheme; i++) {
         char url[96];
         snprintf(url, sizeof url, "%s%s/x", scheme[i], strchr(s->url, ':'));
@@ -317,7 +332,8 @@ static void closing(void **state)
     (void)state;
     static const Manner manner[] = {SILENT, HEAD, NOISE, REFUSE, SERVE};
     for (size_t i = 0; i < sizeof manner / sizeof *manner; i++) {
-        Server *const s = clip_server_start(&(ClipOptions){.frames = 50, .fps = 25, .gop = 10}, 8, 1, &manner[i]);
+        Server *const s =
+            clip_server_start(&(ClipOptions){.frames = 50, .fps = 25, .gop = 10}, 8, 1, &manner[i]);
         Viewer *const v = open_live(s->url, (LiveOptions){0});
         usleep(150000);
         close_live(v);
@@ -330,7 +346,8 @@ static void frozen(void **state)
 {
     (void)state;
     /* 200 frames of which only the first is a keyframe; it is cut off */
-    Server *const s = clip_server_start(&(ClipOptions){.frames = 200, .fps = 25, .gop = 250}, 2, MANNERS(SERVE));
+    Server *const s =
+        clip_server_start(&(ClipOptions){.frames = 200, .fps = 25, .gop = 250}, 2, MANNERS(SERVE));
     memset((uint8_t *)s->file.at + 564, 0xff, 188 * 6);
     Viewer *const v = open_live(s->url, (LiveOptions){.frame_timeout = 300000, .retry_min = 50000});
     LiveFrame f;
@@ -339,8 +356,9 @@ static void frozen(void **state)
         r = next(v, 0, false, 0.1, &f);
     const LiveCounts c = live_counts(v->live);
     if (r == LIVE_FRAME || c.down[LIVE_FROZEN] < 1)
-        FAIL_MSG("%d, frozen %lld times, %lld packets, %lld errors", r, (long long)c.down[LIVE_FROZEN],
-                 (long long)c.video.packets, (long long)c.video.errors);
+        FAIL_MSG("%d, frozen %lld times, %lld packets, %lld errors", r,
+                 (long long)c.down[LIVE_FROZEN], (long long)c.video.packets,
+                 (long long)c.video.errors);
     close_live(v);
     clip_server_stop(s);
 }
@@ -351,7 +369,8 @@ static void frozen(void **state)
 static void newest_frame(void **state)
 {
     (void)state;
-    Server *const s = clip_server_start(&(ClipOptions){.frames = 100, .fps = 25, .gop = 10}, 0, MANNERS(FLOOD));
+    Server *const s =
+        clip_server_start(&(ClipOptions){.frames = 100, .fps = 25, .gop = 10}, 0, MANNERS(FLOOD));
     Viewer *const v = open_live(s->url, (LiveOptions){0});
     LiveFrame f;
     assert_int_equal(next(v, 0, true, 5, &f), LIVE_FRAME);
@@ -368,12 +387,13 @@ static void newest_frame(void **state)
     clip_server_stop(s);
 }
 
-/* A ring that is full throws its oldest away, up to a keyframe: what comes out is whole, and what is missing is
- * counted. */
+/* A ring that is full throws its oldest away, up to a keyframe: what comes out is whole, and what
+ * is missing is counted. */
 static void full_ring(void **state)
 {
     (void)state;
-    Server *const s = clip_server_start(&(ClipOptions){.frames = 200, .fps = 25, .gop = 10}, 0, MANNERS(FLOOD));
+    Server *const s =
+        clip_server_start(&(ClipOptions){.frames = 200, .fps = 25, .gop = 10}, 0, MANNERS(FLOOD));
     Viewer *const v = open_live(s->url, (LiveOptions){.max_bytes = 20000});
     usleep(300000); /* nobody looks */
     LiveFrame f;
@@ -400,7 +420,9 @@ static void ahead(void **state)
         int gop, least, most; /* frames decoded by the time the frame at 1.5 s is there */
     } row[] = {{250, 37, 39}, {10, 2, 24}};
     for (size_t i = 0; i < 2; i++) {
-        Server *const s = clip_server_start(&(ClipOptions){.frames = 100, .fps = 25, .gop = row[i].gop}, 4, MANNERS(SERVE));
+        Server *const s =
+            clip_server_start(&(ClipOptions){.frames = 100, .fps = 25, .gop = row[i].gop}, 4,
+                              MANNERS(SERVE));
         Viewer *const v = open_live(s->url, (LiveOptions){0});
         LiveFrame f;
         assert_int_equal(next(v, 0, false, 5, &f), LIVE_FRAME);
@@ -409,7 +431,8 @@ static void ahead(void **state)
         int backlog = 0;
         while (!live_due(v->live, wanted, &arrival)) {
             listen_to(&v->bell, 0.05);
-            while (!live_due(v->live, wanted, &arrival) && live_frame(v->live, wanted, false, &f) == LIVE_MORE)
+            while (!live_due(v->live, wanted, &arrival) &&
+                   live_frame(v->live, wanted, false, &f) == LIVE_MORE)
                 ;
         }
         const int64_t before = live_counts(v->live).video.decoded;
@@ -418,7 +441,8 @@ static void ahead(void **state)
         const int64_t decoded = live_counts(v->live).video.decoded;
         backlog = (int)(decoded - before);
         if (decoded < row[i].least || decoded > row[i].most || (i == 0 && backlog > 4))
-            FAIL_MSG("gop %d: %lld frames decoded, %d of them late", row[i].gop, (long long)decoded, backlog);
+            FAIL_MSG("gop %d: %lld frames decoded, %d of them late", row[i].gop, (long long)decoded,
+                     backlog);
         close_live(v);
         clip_server_stop(s);
     }

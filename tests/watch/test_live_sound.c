@@ -1,4 +1,5 @@
-/* Sound beside the pictures of a live source: it comes whole and in order, on their clock, and changes nothing for them. */
+/* Sound beside the pictures of a live source: it comes whole and in order, on their clock, and
+ * changes nothing for them. */
 #include "check.h"
 
 #include <libavformat/avformat.h>
@@ -38,7 +39,10 @@ static void hear(Arena *a, Live *l, Seen *s)
     bool stuck;
     while (live_sound(l, &p, &stuck)) {
         vec_push(a, &s->size, p.av ? p.av->size : 0);
-        const Packet about = {.pts = p.pts, .dts = p.dts, .arrival = p.av != NULL, .clock = (SampleClock)p.info->connection};
+        const Packet about = {.pts = p.pts,
+                              .dts = p.dts,
+                              .arrival = p.av != NULL,
+                              .clock = (SampleClock)p.info->connection};
         vec_push(a, &s->sound, about);
         if (p.av)
             assert_true(packet_sound(&p));
@@ -118,7 +122,8 @@ static void check_file(const char *suffix)
     write_clip(suffix, true);
     Arena *const a = arena_new();
     const Seen mute = look(a, &(LiveOptions){0});
-    const Seen s = look(a, &(LiveOptions){.video.sound = SOUND_NEEDED, .hear = true, .max_bytes = 4000});
+    const Seen s =
+        look(a, &(LiveOptions){.video.sound = SOUND_NEEDED, .hear = true, .max_bytes = 4000});
     assert_int_equal(s.state, LIVE_ENDED);
     assert_int_equal(mute.frame.len, SECONDS * SOUND_CLIP_FPS);
     assert_int_equal(mute.counts.sound, 0);
@@ -135,7 +140,8 @@ static void check_file(const char *suffix)
         got += s.size.at[i];
         assert_int_equal(s.sound.at[i].clock, s.frame.at[0].connection);
         if (i > 0)
-            assert_in_range(s.sound.at[i].pts - s.sound.at[i - 1].pts, 20000, 23000); /* 1024 of 48000 */
+            /* 1024 of 48000 */
+            assert_in_range(s.sound.at[i].pts - s.sound.at[i - 1].pts, 20000, 23000);
     }
     assert_int_equal(got, bytes);
     const int64_t end = s.sound.at[n - 1].pts - s.frame.at[0].origin;

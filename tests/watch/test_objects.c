@@ -1,4 +1,5 @@
-/* Objects from detections to events: tracks, what is out of sight, areas and lines, at several rates of samples. */
+/* Objects from detections to events: tracks, what is out of sight, areas and lines, at several
+ * rates of samples. */
 #include "check.h"
 
 #include "feed.h"
@@ -8,12 +9,19 @@ static const int rates[] = {2, 5, 10, 25};
 /* A street to the left of x = 100, a yard to its right; an object's foot is at (x + 15, 60). */
 static Watch *watch_objects(Context *ctx)
 {
-    static const double left[] = {0, 0, 100, 0, 100, 100, 0, 100}, right[] = {100, 0, 1280, 0, 1280, 100, 100, 100};
+    static const double left[] = {0, 0, 100, 0, 100, 100, 0, 100},
+                        right[] = {100, 0, 1280, 0, 1280, 100, 100, 100};
     static const Area area[] = {{"street", 4, left}, {"yard", 4, right}};
     static const char *const label[] = {"man"};
     Watch *const w = watch_by_hand(ctx);
-    signal_of(w, UNSAFE)->object = (ObjectSignal){.nlabel = 1, .label = label, .min_score = 0.5, .iou = 0.45, .confirm = 500000,
-                                                  .lost = 1500000, .narea = 2, .area = area};
+    signal_of(w, UNSAFE)->object = (ObjectSignal){.nlabel = 1,
+                                                  .label = label,
+                                                  .min_score = 0.5,
+                                                  .iou = 0.45,
+                                                  .confirm = 500000,
+                                                  .lost = 1500000,
+                                                  .narea = 2,
+                                                  .area = area};
     return w;
 }
 
@@ -30,7 +38,8 @@ static void show(Feed *f, double s, const char *objects)
     feed(f, arena_printf(f->ctx->arena, "%.6f unsafe=%s", s, objects));
 }
 
-/* Confirmed tracks alone count: a flash is no object, another label neither, nor what is hardly seen. */
+/* Confirmed tracks alone count: a flash is no object, another label neither, nor what is hardly
+ * seen. */
 static void confirmed_ones_count(Context *ctx)
 {
     for (int r = 0; r < 4; r++) {
@@ -43,7 +52,9 @@ static void confirmed_ones_count(Context *ctx)
         for (int i = 0; i <= 6 * rates[r]; i++) {
             const double s = (double)i / rates[r];
             const bool flash = fmod(s, 3) < 0.3;
-            show(&f, s, flash ? "-1:man:0.9,-1:man:0.8:400,-1:dog:0.9:600,-1:man:0.3:800" : "-1:man:0.9,-1:dog:0.9:600,-1:man:0.3:800");
+            show(&f, s,
+                 flash ? "-1:man:0.9,-1:man:0.8:400,-1:dog:0.9:600,-1:man:0.3:800"
+                       : "-1:man:0.9,-1:dog:0.9:600,-1:man:0.3:800");
         }
         const char *const got = feed_records(&f);
         const double at = ceil(0.5 * rates[r] - 1e-9) / rates[r];
@@ -59,7 +70,8 @@ static void confirmed_ones_count(Context *ctx)
     }
 }
 
-/* 28: one event an object, whatever is missed in between; it ends where the object was seen last. */
+/* 28: one event an object, whatever is missed in between; it ends where the object was seen
+ * last. */
 static void out_of_sight_is_unknown(Context *ctx)
 {
     for (int r = 0; r < 4; r++) {
@@ -72,22 +84,31 @@ static void out_of_sight_is_unknown(Context *ctx)
             const double s = (double)i / rates[r];
             seed = (seed * 1103 + 12345) % 65536;
             const bool missed = (seed % 10 == 0 && s > 1) || (s > 3.2 && s < 4.3);
-            show(&f, s, s > 8 || (missed && s != 8) ? "-" : arena_printf(ctx->arena, "-1:man:0.9:%g", 10 + 8 * s));
+            show(&f, s,
+                 s > 8 || (missed && s != 8)
+                     ? "-"
+                     : arena_printf(ctx->arena, "-1:man:0.9:%g", 10 + 8 * s));
         }
         const char *const got = feed_records(&f), *const end = strstr(got, "end man/1 ");
-        assert_true(strncmp(got, "start man/1 ", 12) == 0 && end && strstr(end, "-8@") && !strstr(got, "man/2"));
+        assert_true(strncmp(got, "start man/1 ", 12) == 0 && end && strstr(end, "-8@") &&
+                    !strstr(got, "man/2"));
         assert_null(strstr(end, "lost")); /* it is known to be gone */
     }
 }
 
-/* 25: a line is crossed once, in its direction; a step back for a sample, or to and fro on the line, counts in none. */
+/* 25: a line is crossed once, in its direction; a step back for a sample, or to and fro on the
+ * line, counts in none. */
 static void lines_are_crossed_once(Context *ctx)
 {
     for (int r = 0; r < 4; r++) {
         Watch *const w = watch_objects(ctx);
         const Window two = {2, 2};
-        EventRule *const in = add_each(ctx, w, "in", "changed(unsafe.area) && changed(unsafe.area).prev == 'street' && unsafe.area == 'yard'");
-        EventRule *const out = add_each(ctx, w, "out", "changed(unsafe.area) && changed(unsafe.area).prev == 'yard' && unsafe.area == 'street'");
+        EventRule *const in = add_each(ctx, w, "in",
+                                       "changed(unsafe.area) && changed(unsafe.area).prev == "
+                                       "'street' && unsafe.area == 'yard'");
+        EventRule *const out = add_each(ctx, w, "out",
+                                        "changed(unsafe.area) && changed(unsafe.area).prev == "
+                                        "'yard' && unsafe.area == 'street'");
         in->confirm = in->release = out->confirm = out->release = two;
         Feed f;
         feed_init(&f, ctx, w);
@@ -139,7 +160,8 @@ static void epochs_and_silence(Context *ctx)
         show(&f, i * 0.5, "-1:man:0.9");
     for (int i = 0; i < 4; i++) /* longer than the gap: nobody knows who this is */
         show(&f, 10 + i * 0.5, "-1:man:0.9");
-    assert_string_equal(feed_records(&f), "start man/1 0.5@0.5|end man/1 0.5-1.5@3.5 lost|start man/2 10.5@10.5|");
+    assert_string_equal(feed_records(&f),
+                        "start man/1 0.5@0.5|end man/1 0.5-1.5@3.5 lost|start man/2 10.5@10.5|");
     f.epoch++;
     for (int i = 0; i < 4; i++)
         show(&f, i * 0.5, "-1:man:0.9");
@@ -160,7 +182,10 @@ static void hostile_boxes(Context *ctx)
 static void written_and_read(Context *ctx)
 {
     Watch *const w = watch_objects(ctx);
-    const Found found[] = {{.box = {1, 2, 3, 4}, .score = 0.5f, .label = "man", .track = TRACK_OPEN}, {.track = 0}, {.track = 3}};
+    const Found found[] = {
+        {.box = {1, 2, 3, 4}, .score = 0.5f, .label = "man", .track = TRACK_OPEN},
+        {.track = 0},
+        {.track = 3}};
     Observation *const at = arena_array_of(ctx->arena, w->nsignal, Observation);
     at[UNSAFE] = (Observation){.state = OBSERVE_SEEN, .nfound = 3, .found = found};
     const Sample s = {.stream = "s", .at = at};
@@ -189,15 +214,17 @@ static void refusals(Context *ctx)
     Error e;
     Watch *const w = watch_objects(ctx);
     signal_of(w, UNSAFE)->object.narea = 0;
-    static const char *const bad[] = {"unsafe.area == 'yard'", "count(unsafe, area == 'yard') > 0", "feed.area == 'x'"};
+    static const char *const bad[] = {"unsafe.area == 'yard'", "count(unsafe, area == 'yard') > 0",
+                                      "feed.area == 'x'"};
     for (int i = 0; i < 3; i++)
         assert_int_equal(job_run(ctx->arena, parse, &(Parse){w, bad[i]}, &e, NULL), ERR_INVALID);
 }
 
 #define CASE(name) static void test_##name(void **state) { (void)state; in_case(name); }
-#define CASES(X)                                                                                                       \
-    X(confirmed_ones_count) X(out_of_sight_is_unknown) X(lines_are_crossed_once) X(areas_count) X(tracked_elsewhere)        \
-    X(epochs_and_silence) X(hostile_boxes) X(written_and_read) X(refusals)
+#define CASES(X)                                                                                   \
+    X(confirmed_ones_count)                                                                        \
+    X(out_of_sight_is_unknown) X(lines_are_crossed_once) X(areas_count) X(tracked_elsewhere)       \
+        X(epochs_and_silence) X(hostile_boxes) X(written_and_read) X(refusals)
 CASES(CASE)
 
 int main(void)

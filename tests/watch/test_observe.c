@@ -1,5 +1,5 @@
-/* Looks in rounds, many streams at once on workers: the same observations to the bit as one after another; looks
- * that come too late or are cancelled leave no trace. */
+/* Looks in rounds, many streams at once on workers: the same observations to the bit as one after
+ * another; looks that come too late or are cancelled leave no trace. */
 #include "check.h"
 
 #include <pthread.h>
@@ -17,16 +17,17 @@
 #define STREAMS 5
 #define FRAMES 12
 
-static const char text[] = "watch: {name: w, reference_size: [320, 180], sample: {fps: 2}}\n"
-                           "model: {recogniser: read_lines.onnx, detector: find_lines.onnx}\n"
-                           "region: {a: [10, 10, 60, 24], b: [100, 8, 120, 24], page: [0, 60, 320, 120]}\n"
-                           "signal:\n"
-                           "  first: {from: text, region: a, charset: \"0123456789\"}\n"
-                           "  second: {from: text, region: b}\n"
-                           "  lines: {from: text, region: page, mode: page, min_conf: 0}\n"
-                           "  moves: {from: motion, region: page}\n"
-                           "  what: {from: class, region: page, model: classify.onnx}\n"
-                           "event: {any: {when: \"moves\"}}\n";
+static const char text[] =
+    "watch: {name: w, reference_size: [320, 180], sample: {fps: 2}}\n"
+    "model: {recogniser: read_lines.onnx, detector: find_lines.onnx}\n"
+    "region: {a: [10, 10, 60, 24], b: [100, 8, 120, 24], page: [0, 60, 320, 120]}\n"
+    "signal:\n"
+    "  first: {from: text, region: a, charset: \"0123456789\"}\n"
+    "  second: {from: text, region: b}\n"
+    "  lines: {from: text, region: page, mode: page, min_conf: 0}\n"
+    "  moves: {from: motion, region: page}\n"
+    "  what: {from: class, region: page, model: classify.onnx}\n"
+    "event: {any: {when: \"moves\"}}\n";
 
 typedef struct WatchJob {
     const Watch *watch;
@@ -62,7 +63,8 @@ static void bar(Picture *p, int x, int y, int w, int h, int shade)
 
 static void paint(Picture *p, int stream, int number)
 {
-    uint32_t seed = (uint32_t)(stream * 1000 + number / 2 * 2); /* the second of two is like the first.. */
+    /* the second of two is like the first.. */
+    uint32_t seed = (uint32_t)(stream * 1000 + number / 2 * 2);
     memset(p->luma, 20, sizeof p->luma);
     memset(p->chroma, 128, sizeof p->chroma);
     for (int i = 0; i < 30; i++) {
@@ -75,7 +77,10 @@ static void paint(Picture *p, int stream, int number)
     }
     if (number % 2 == 1)
         bar(p, 0, 170, 100 + number * 5, 8, 235); /* ..but for its page */
-    p->frame = (Frame){.format = FRAME_I420, .width = WIDTH, .height = HEIGHT, .plane = {p->luma, p->chroma, p->chroma},
+    p->frame = (Frame){.format = FRAME_I420,
+                       .width = WIDTH,
+                       .height = HEIGHT,
+                       .plane = {p->luma, p->chroma, p->chroma},
                        .stride = {WIDTH, WIDTH / 2, WIDTH / 2}};
 }
 
@@ -153,7 +158,8 @@ static const char **expected(Set *s)
             assert_string_equal(observer_error(o, signal), "");
     }
     assert_int_equal(kinds, STREAMS * FRAMES);
-    assert_true(texts > STREAMS && found > 2 * STREAMS * FRAMES && reused > 0); /* there is something to tell apart */
+    /* there is something to tell apart */
+    assert_true(texts > STREAMS && found > 2 * STREAMS * FRAMES && reused > 0);
     return out;
 }
 
@@ -184,9 +190,11 @@ static void step(Task *t, int worker)
     while (r->number < FRAMES) {
         if (!r->looks)
             paint(&r->picture, r->stream, r->number);
-        const ObserverAsk ask = {.deadline = INT64_MAX, .source = r->stream, .ready = wake, .arg = r};
+        const ObserverAsk ask = {
+            .deadline = INT64_MAX, .source = r->stream, .ready = wake, .arg = r};
         const bool over = r->looks ? observer_advance(r->o)
-                                   : observer_begin(r->o, &r->picture.frame, r->number * 500000, r->set->need, &ask);
+                                   : observer_begin(r->o, &r->picture.frame, r->number * 500000,
+                                                    r->set->need, &ask);
         r->looks = !over;
         if (!over)
             return;
@@ -206,7 +214,8 @@ static void the_same_in_rounds(void **state)
     const char *const *const all = expected(one);
     Runner *const r = arena_array_of(s->arena, STREAMS, Runner);
     for (int i = 0; i < STREAMS; i++) {
-        r[i] = (Runner){.task.run = step, .set = s, .o = observer(s), .stream = i, .arena = arena_new()};
+        r[i] = (Runner){
+            .task.run = step, .set = s, .o = observer(s), .stream = i, .arena = arena_new()};
         wake(&r[i]);
     }
     for (int i = 0; i < STREAMS; i++) {
@@ -257,7 +266,8 @@ static void what_comes_too_late_leaves_no_trace(void **state)
         paint(&p, 3, 2 * k);
         observer_look(plain, &p.frame, 2 * k * 500000, one->need, at);
         assert_false(at[2].reused);
-        assert_null(look(s, o, 2 * k, 1)); /* the same picture, for what it shows must not be known then */
+        /* the same picture, for what it shows must not be known then */
+        assert_null(look(s, o, 2 * k, 1));
         assert_string_equal(look(s, o, 2 * k, INT64_MAX), say(one->arena, one->watch, 2 * k, at));
     }
     tear_down(s);
@@ -280,7 +290,8 @@ static void a_look_is_cancelled(void **state)
             blocker_start(&b, s->workers);
         paint(&p, 3, 2 * k + 2);
         const ObserverAsk ask = {.deadline = INT64_MAX, .source = 1, .ready = count, .arg = &ready};
-        const bool over = observer_begin(o, &p.frame, k, s->need, &ask); /* models may be as quick as that */
+        /* models may be as quick as that */
+        const bool over = observer_begin(o, &p.frame, k, s->need, &ask);
         assert_true(!over || k % 2 == 1);
         usleep(k * 300u);
         observer_cancel(o);

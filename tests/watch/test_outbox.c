@@ -1,4 +1,5 @@
-/* The outbox: what is in it survives, a full disk is told and got over, what is no outbox is refused. */
+/* The outbox: what is in it survives, a full disk is told and got over, what is no outbox is
+ * refused. */
 #include "check.h"
 
 #include <dirent.h>
@@ -69,8 +70,12 @@ static int add(Outbox *o, uint64_t id, uint64_t key, int n, const int *sink, Err
 {
     char json[64];
     snprintf(json, sizeof json, "{\"id\":%d}", (int)id);
-    const SinkRecord r = {
-        .stream = "s\xc3\xa4", .event = "kill", .id = id, .rev = 3, .json = json, .size = strlen(json)};
+    const SinkRecord r = {.stream = "s\xc3\xa4",
+                          .event = "kill",
+                          .id = id,
+                          .rev = 3,
+                          .json = json,
+                          .size = strlen(json)};
     return outbox_add(o, 1, &(OutboxAdd){.record = &r, .key = key, .n = n, .sink = sink}, e);
 }
 
@@ -156,9 +161,11 @@ static void test_dead_are_bounded(void **state)
     char text[512];
     sqlite3 *db;
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    snprintf(text, sizeof text, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<%d)"
+    snprintf(text, sizeof text,
+             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<%d)"
              " INSERT INTO record SELECT i, i, 0, 's', 'e', 0, 1, '{}', 1 FROM n;"
-             " INSERT INTO dead SELECT %d, seq, 1, 1, 'why' FROM record", SINK_DEAD_KEPT + 500, sink);
+             " INSERT INTO dead SELECT %d, seq, 1, 1, 'why' FROM record",
+             SINK_DEAD_KEPT + 500, sink);
     assert_int_equal(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
     sqlite3_close(db);
     o = opened(NULL);
@@ -264,7 +271,8 @@ static void test_removed(void **state)
     outbox_close(o);
 }
 
-/* What somebody put there is left alone, and records go on; once it is away the outbox has its name again. */
+/* What somebody put there is left alone, and records go on; once it is away the outbox has its name
+ * again. */
 static void test_displaced(void **state)
 {
     (void)state;
@@ -327,8 +335,8 @@ static void test_not_an_outbox(void **state)
     snprintf(path, sizeof path, "%s/outbox", folder);
 }
 
-/* Bytes are not what was written. Where a page begins that is seen at once; within texts it may not be, and
- * does no harm. */
+/* Bytes are not what was written. Where a page begins that is seen at once; within texts it may not
+ * be, and does no harm. */
 static void test_damaged(void **state)
 {
     (void)state;
@@ -342,9 +350,9 @@ static void test_damaged(void **state)
         const off_t size = lseek(fd, 0, SEEK_END);
         char junk[256];
         memset(junk, 0xa5, sizeof junk);
-        assert_int_equal(
-            pwrite(fd, junk, sizeof junk, place % 2 ? size * place / 16 : place / 2 % (size / 4096) * 4096),
-            sizeof junk);
+        assert_int_equal(pwrite(fd, junk, sizeof junk,
+                                place % 2 ? size * place / 16 : place / 2 % (size / 4096) * 4096),
+                         sizeof junk);
         close(fd);
         Error e = {0};
         const int code = outbox_open(path, ignore, NULL, &o, &e);
@@ -404,7 +412,8 @@ static void *adding(void *arg)
 {
     const Adder *const a = arg;
     for (int i = 0; i < EACH; i++)
-        if (add(a->o, (uint64_t)(a->number * EACH + i), (uint64_t)a->number, 1, &a->sink, NULL) != 0)
+        if (add(a->o, (uint64_t)(a->number * EACH + i), (uint64_t)a->number, 1, &a->sink, NULL) !=
+            0)
             return arg;
     return NULL;
 }

@@ -1,4 +1,5 @@
-/* The ring of a live stream: what it holds is bounded, begins with a keyframe, goes back far enough, and is not copied. */
+/* The ring of a live stream: what it holds is bounded, begins with a keyframe, goes back far
+ * enough, and is not copied. */
 #include "check.h"
 
 #include <stdlib.h>
@@ -44,7 +45,10 @@ static int push(Bench *b, StreamInfo *info, int64_t dts, int64_t arrival, bool k
     return n;
 }
 
-static void push_picture(Bench *b, int i, int gop) { push(b, b->info, i * (int64_t)STEP, i * (int64_t)STEP, i % gop == 0, 1000); }
+static void push_picture(Bench *b, int i, int gop)
+{
+    push(b, b->info, i * (int64_t)STEP, i * (int64_t)STEP, i % gop == 0, 1000);
+}
 
 /* Whole GOPs, just as many as reach back for `span`. */
 static void test_span(void **state)
@@ -86,7 +90,8 @@ static void test_room(void **state)
     b = bench_new(INT64_MAX, 7900000);
     for (int i = 0; i < 1000; i++)
         push(&b, b.info, i * (int64_t)STEP, i, i % 50 == 0, 15000 - 256);
-    const int64_t kept = ring_at(&b.ring, b.ring.n - 1)->packet.dts - ring_at(&b.ring, 0)->packet.dts;
+    const int64_t kept =
+        ring_at(&b.ring, b.ring.n - 1)->packet.dts - ring_at(&b.ring, 0)->packet.dts;
     assert_in_range(kept, 18 * 1000000, 22 * 1000000);
     bench_free(&b);
 }
@@ -124,15 +129,18 @@ static void test_runs(void **state)
     push_picture(&b, 11, 5);
     assert_int_equal(b.runs.run, 1);
     assert_int_equal(b.ring.n, 12);
-    assert_int_equal(push(&b, b.info, 5000000000, 12 * STEP, true, 10), 0); /* a jump: two of them */
+    /* a jump: two of them */
+    assert_int_equal(push(&b, b.info, 5000000000, 12 * STEP, true, 10), 0);
     assert_int_equal(push(&b, b.info, 5000000000 + STEP, 13 * STEP, false, 10), 2);
     assert_int_equal(b.runs.run, 2);
     assert_int_equal(ring_run_of(&b.ring, 12 * STEP), 2);
-    assert_int_equal(push(&b, b.info, 0, 14 * STEP, true, 10), 0); /* damage after damage: neither goes on */
+    /* damage after damage: neither goes on */
+    assert_int_equal(push(&b, b.info, 0, 14 * STEP, true, 10), 0);
     assert_int_equal(push(&b, b.info, 7000000000, 15 * STEP, true, 10), 0);
     assert_int_equal(push(&b, b.info, 5000000000 + 4 * STEP, 16 * STEP, false, 10), 1);
     assert_int_equal(b.runs.run, 2);
-    StreamInfo *const other = hand_info(AVMEDIA_TYPE_VIDEO); /* another connection that goes on in time */
+    /* another connection that goes on in time */
+    StreamInfo *const other = hand_info(AVMEDIA_TYPE_VIDEO);
     assert_int_equal(push(&b, other, 5000000000 + 5 * STEP, 17 * STEP, true, 10), 1);
     assert_int_equal(b.runs.run, 3);
     Packet end = {.info = stream_info_ref(other)};
@@ -156,7 +164,8 @@ static void test_random(void **state)
         int64_t t = 0, oldest = -1; /* oldest: number of the first that was kept */
         for (int i = 0; i < 400; i++) {
             t += rand() % 60 == 0 ? 60000000 : STEP;
-            push(&b, rand() % 3 ? b.info : b.sound, t, i * (int64_t)STEP, rand() % gop == 0, rand() % 2000);
+            push(&b, rand() % 3 ? b.info : b.sound, t, i * (int64_t)STEP, rand() % gop == 0,
+                 rand() % 2000);
             const PacketRing *const r = &b.ring;
             assert_in_range(r->bytes, 0, most);
             int64_t bytes = 0;
@@ -173,7 +182,9 @@ static void test_random(void **state)
             for (int k = 0; k < r->n; k++)
                 last = packet_sound(&ring_at(r, k)->packet) ? last : ring_at(r, k);
             /* shorter than asked for only as long as nothing went, or for want of room */
-            const int64_t back = first->run == last->run ? last->packet.dts - first->packet.dts : last->packet.arrival - first->packet.arrival;
+            const int64_t back = first->run == last->run
+                                     ? last->packet.dts - first->packet.dts
+                                     : last->packet.arrival - first->packet.arrival;
             assert_true(back >= span || first->number == oldest || r->evicted > 0);
             whole += back >= span && r->evicted == 0;
         }
@@ -184,7 +195,8 @@ static void test_random(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_span), cmocka_unit_test(test_room), cmocka_unit_test(test_references),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_span), cmocka_unit_test(test_room),
+                                       cmocka_unit_test(test_references),
                                        cmocka_unit_test(test_runs), cmocka_unit_test(test_random)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,15 +21,20 @@ typedef struct Site {
     int port;
 } Site;
 
-static const char watch_text[] = "watch: {name: clip, reference_size: [64, 48], sample: {fps: 5, max_fps: 5, policy: every}}\n"
-                                 "region: {bit: [48, 0, 16, 16]} # as drawn\n"
-                                 "signal: {bit: {from: motion, region: bit, threshold: 40, min_area: 0.5}}\n"
-                                 "event: {blink: {when: bit}}\n"
-                                 "spotlight: {score: 3 + 4.5}\n";
-static const char service_text[] = "streams: {one: {url: clip.mp4, watch: watch.yaml}}\n"
-                                   "service: {page: \"127.0.0.1:0\", page_names: [watch.example], store: seen.db, clips: clips}\n";
+static const char watch_text[] =
+    "watch: {name: clip, reference_size: [64, 48], sample: {fps: 5, max_fps: 5, policy: every}}\n"
+    "region: {bit: [48, 0, 16, 16]} # as drawn\n"
+    "signal: {bit: {from: motion, region: bit, threshold: 40, min_area: 0.5}}\n"
+    "event: {blink: {when: bit}}\n"
+    "spotlight: {score: 3 + 4.5}\n";
+static const char service_text[] =
+    "streams: {one: {url: clip.mp4, watch: watch.yaml}}\n"
+    "service: {page: \"127.0.0.1:0\", page_names: [watch.example], store: seen.db, clips: clips}\n";
 
-static const char *in_dir(Arena *a, const char *name) { return arena_printf(a, "%s/%s", dir, name); }
+static const char *in_dir(Arena *a, const char *name)
+{
+    return arena_printf(a, "%s/%s", dir, name);
+}
 
 static void write_text(Arena *a, const char *name, const char *text)
 {
@@ -47,10 +52,12 @@ static void open_site(Site *s)
     write_text(s->arena, "service.yaml", service_text);
     assert_int_equal(file_make_dirs(in_dir(s->arena, "clips"), &e), 0);
     write_text(s->arena, "clips/win.mp4", "no video, but a file");
-    clip_write(in_dir(s->arena, "clip.mp4"), &(ClipOptions){.frames = 15 * 60, .fps = 15, .gop = 5});
+    clip_write(in_dir(s->arena, "clip.mp4"),
+               &(ClipOptions){.frames = 15 * 60, .fps = 15, .gop = 5});
     s->nets = (NetHost){.threads = 1};
     assert_int_equal(pool_new(1, &s->nets.pool, &e), 0);
-    if (service_start(in_dir(s->arena, "service.yaml"), &(ServiceOptions){.nets = &s->nets}, &s->run, &e) != 0)
+    if (service_start(in_dir(s->arena, "service.yaml"), &(ServiceOptions){.nets = &s->nets},
+                      &s->run, &e) != 0)
         FAIL_MSG("%s", e.message);
     s->port = service_port(s->run);
 }
@@ -67,7 +74,9 @@ static void close_site(Site *s)
 
 static int dial(const Site *s)
 {
-    const struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)s->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const struct sockaddr_in at = {.sin_family = AF_INET,
+                                   .sin_port = htons((uint16_t)s->port),
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     const struct timeval limit = {20, 0};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
@@ -86,18 +95,24 @@ static const char *hear(Arena *a, int fd, const char *end)
     return str_text(&s);
 }
 
-static const char *ask_with(const Site *s, const char *method, const char *path, const char *headers, const char *body)
+static const char *ask_with(const Site *s, const char *method, const char *path,
+                            const char *headers, const char *body)
 {
     const int fd = dial(s);
-    const char *const text = arena_printf(s->arena, "%s %s HTTP/1.1\r\nConnection: close\r\n%sContent-Length: %zu\r\n\r\n%s", method, path,
-                                          headers, strlen(body), body);
+    const char *const text =
+        arena_printf(s->arena,
+                     "%s %s HTTP/1.1\r\nConnection: close\r\n%sContent-Length: %zu\r\n\r\n%s",
+                     method, path, headers, strlen(body), body);
     assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
     const char *const got = hear(s->arena, fd, NULL);
     close(fd);
     return got;
 }
 
-static const char *ask(const Site *s, const char *path) { return ask_with(s, "GET", path, "Host: 127.0.0.1\r\n", ""); }
+static const char *ask(const Site *s, const char *path)
+{
+    return ask_with(s, "GET", path, "Host: 127.0.0.1\r\n", "");
+}
 
 static void expect(const char *reply, const char *part)
 {
@@ -115,7 +130,10 @@ static json_t *json_of(const char *reply)
     return j;
 }
 
-static void wait_ms(int ms) { nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000L}, NULL); }
+static void wait_ms(int ms)
+{
+    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000L}, NULL);
+}
 
 /* Until the stream has a sample; its picture of the state is the caller's. */
 static json_t *streams(const Site *s)
@@ -138,8 +156,13 @@ static void test_streams(void **state)
     const char *name, *region, *kind;
     double x, w, place[4];
     int width;
-    assert_int_equal(json_unpack(j, "{s:[{s:s, s:[i,i], s:[F,F,F,F], s:[{s:s, s:s, s:[F,F,F,F]}]}]}", "streams", "name", &name, "size", &width, &(int){0},
-                                 "place", &place[0], &place[1], &place[2], &place[3], "signals", "kind", &kind, "region", &region, "box", &x, &(double){0}, &w, &(double){0}), 0);
+    assert_int_equal(json_unpack(j,
+                                 "{s:[{s:s, s:[i,i], s:[F,F,F,F], s:[{s:s, s:s, s:[F,F,F,F]}]}]}",
+                                 "streams", "name", &name, "size", &width, &(int){0}, "place",
+                                 &place[0], &place[1], &place[2], &place[3], "signals", "kind",
+                                 &kind, "region", &region, "box", &x, &(double){0}, &w,
+                                 &(double){0}),
+                     0);
     assert_string_equal(name, "one");
     assert_string_equal(kind, "motion");
     assert_string_equal(region, "bit");
@@ -158,8 +181,15 @@ static void test_own_files(void **state)
     expect(ask(s, "/nothing"), "404 Not Found");
     expect(ask(s, "/clips/win.mp4"), "no video, but a file");
     expect(ask(s, "/api/clips"), "{\"name\":\"win.mp4\",\"bytes\":20");
-    static const char *const bad[] = {"/clips/../watch.yaml", "/clips/%2e%2e/watch.yaml", "/clips/..%2fwatch.yaml", "/clips/", "/clips/.x",
-                                      "/evidence/x.jpg", "/clips/sub%2fwin.mp4", "/snapshot/none.jpg", "/snapshot/one"};
+    static const char *const bad[] = {"/clips/../watch.yaml",
+                                      "/clips/%2e%2e/watch.yaml",
+                                      "/clips/..%2fwatch.yaml",
+                                      "/clips/",
+                                      "/clips/.x",
+                                      "/evidence/x.jpg",
+                                      "/clips/sub%2fwin.mp4",
+                                      "/snapshot/none.jpg",
+                                      "/snapshot/one"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         expect(ask(s, bad[i]), "404 Not Found");
     expect(ask_with(s, "GET", "/", "Host: evil.example\r\n", ""), "421 Misdirected");
@@ -171,7 +201,8 @@ static void test_picture(void **state)
 {
     const Site *const s = *state;
     json_decref(streams(s));
-    const char *got = ask(s, "/snapshot/one.jpg"); /* nobody has asked before: from now on it is kept */
+    /* nobody has asked before: from now on it is kept */
+    const char *got = ask(s, "/snapshot/one.jpg");
     for (int i = 0; i < 100 && !strstr(got, "200 OK"); i++, wait_ms(50))
         got = ask(s, "/snapshot/one.jpg");
     expect(got, "Content-Type: image/jpeg");
@@ -191,7 +222,8 @@ static void test_live(void **state)
     expect(got, "\"event\":\"blink\"");
     close(fd);
     const int again = dial(s); /* what it has already does not come again */
-    static const char resume[] = "GET /api/live HTTP/1.1\r\nHost: 127.0.0.1\r\nLast-Event-ID: 1\r\n\r\n";
+    static const char resume[] =
+        "GET /api/live HTTP/1.1\r\nHost: 127.0.0.1\r\nLast-Event-ID: 1\r\n\r\n";
     assert_int_equal(send(again, resume, strlen(resume), MSG_NOSIGNAL), strlen(resume));
     const char *const rest = hear(s->arena, again, "\"event\":\"blink\"");
     expect(rest, "id: 2\n");
@@ -218,7 +250,8 @@ static void check_metrics(Arena *a, const char *text)
 {
     char *save, family[128] = "";
     int n = 0;
-    for (char *line = strtok_r(arena_strdup(a, text), "\n", &save); line; line = strtok_r(NULL, "\n", &save), n++) {
+    for (char *line = strtok_r(arena_strdup(a, text), "\n", &save); line;
+         line = strtok_r(NULL, "\n", &save), n++) {
         if (str_starts(line, "# TYPE ")) {
             sscanf(line, "# TYPE %127s", family);
             continue;
@@ -257,7 +290,8 @@ static void test_spotlight(void **state)
     const char *got = ask(s, "/api/spotlight");
     for (int i = 0; i < 100 && !strstr(got, "\"shown\":\"one\""); i++, wait_ms(50))
         got = ask(s, "/api/spotlight");
-    expect(got, "\"changes\":1,\"streams\":1,\"rank\":[{\"stream\":\"one\",\"score\":7.5,\"standing\":\"can\",\"shown\":true}]}");
+    expect(got, "\"changes\":1,\"streams\":1,\"rank\":[{\"stream\":\"one\",\"score\":7.5,"
+                "\"standing\":\"can\",\"shown\":true}]}");
     got = ask(s, "/metrics");
     expect(got, "\nlathe_watch_spotlight{stream=\"one\"} 1\n");
     expect(got, "\nlathe_watch_spotlight_score{stream=\"one\"} 7.5\n");
@@ -265,27 +299,45 @@ static void test_spotlight(void **state)
     const int fd = dial(s);
     static const char request[] = "GET /api/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
     assert_int_equal(send(fd, request, strlen(request), MSG_NOSIGNAL), strlen(request));
-    expect(hear(s->arena, fd, "\"event\":\"spotlight\""), "\"stream\":\"one\",\"event\":\"spotlight\"");
+    expect(hear(s->arena, fd, "\"event\":\"spotlight\""),
+           "\"stream\":\"one\",\"event\":\"spotlight\"");
     close(fd);
 }
 
 static void test_region_is_for_this_page(void **state)
 {
     const Site *const s = *state;
-    static const char body[] = "{\"stream\": \"one\", \"region\": \"bit\", \"box\": [16, 16, 16, 16]}";
-    expect(ask_with(s, "POST", "/api/region", "Host: 127.0.0.1\r\nContent-Type: application/json\r\n", body), "403 Forbidden");
-    expect(ask_with(s, "POST", "/api/region", "Host: 127.0.0.1\r\nOrigin: http://evil.example\r\nContent-Type: application/json\r\n", body), "403 Forbidden");
-    expect(ask_with(s, "POST", "/api/region", "Host: 127.0.0.1\r\nOrigin: http://127.0.0.1\r\nContent-Type: text/plain\r\n", body), "403 Forbidden");
-    static const char *const bad[] = {"", "{}", "[1]", "{\"stream\": \"one\", \"region\": \"bit\", \"box\": [1, 2, 3]}",
-                                      "{\"stream\": \"one\", \"region\": \"bit\", \"box\": [-1, 0, 3, 3]}",
-                                      "{\"stream\": \"one\", \"region\": \"bit\", \"box\": [1, 2, 3, 4, 5]}",
-                                      "{\"stream\": \"one\", \"region\": \"bit\", \"box\": [0, 0, 0, 3]}",
-                                      "{\"stream\": \"one\", \"region\": \"bit\", \"box\": [60, 0, 16, 16]}",
-                                      "{\"stream\": \"one\", \"region\": \"a b\", \"box\": [0, 0, 16, 16]}"};
+    static const char body[] =
+        "{\"stream\": \"one\", \"region\": \"bit\", \"box\": [16, 16, 16, 16]}";
+    expect(ask_with(s, "POST", "/api/region",
+                    "Host: 127.0.0.1\r\nContent-Type: application/json\r\n", body),
+           "403 Forbidden");
+    expect(
+        ask_with(
+            s, "POST", "/api/region",
+            "Host: 127.0.0.1\r\nOrigin: http://evil.example\r\nContent-Type: application/json\r\n",
+            body),
+        "403 Forbidden");
+    expect(ask_with(s, "POST", "/api/region",
+                    "Host: 127.0.0.1\r\nOrigin: http://127.0.0.1\r\nContent-Type: text/plain\r\n",
+                    body),
+           "403 Forbidden");
+    static const char *const bad[] = {
+        "",
+        "{}",
+        "[1]",
+        "{\"stream\": \"one\", \"region\": \"bit\", \"box\": [1, 2, 3]}",
+        "{\"stream\": \"one\", \"region\": \"bit\", \"box\": [-1, 0, 3, 3]}",
+        "{\"stream\": \"one\", \"region\": \"bit\", \"box\": [1, 2, 3, 4, 5]}",
+        "{\"stream\": \"one\", \"region\": \"bit\", \"box\": [0, 0, 0, 3]}",
+        "{\"stream\": \"one\", \"region\": \"bit\", \"box\": [60, 0, 16, 16]}",
+        "{\"stream\": \"one\", \"region\": \"a b\", \"box\": [0, 0, 16, 16]}"};
     json_decref(streams(s));
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         expect(ask_with(s, "POST", "/api/region", HERE, bad[i]), "400 Bad Request");
-    expect(ask_with(s, "POST", "/api/region", HERE, "{\"stream\": \"two\", \"region\": \"bit\", \"box\": [0, 0, 9, 9]}"), "404 Not Found");
+    expect(ask_with(s, "POST", "/api/region", HERE,
+                    "{\"stream\": \"two\", \"region\": \"bit\", \"box\": [0, 0, 9, 9]}"),
+           "404 Not Found");
     File f;
     Error e;
     assert_int_equal(file_read(s->arena, in_dir(s->arena, "watch.yaml"), &f, &e), 0);
@@ -296,7 +348,9 @@ static void test_region_is_saved_and_watched(void **state)
 {
     const Site *const s = *state;
     json_decref(streams(s));
-    expect(ask_with(s, "POST", "/api/region", HERE, "{\"stream\": \"one\", \"region\": \"bit\", \"box\": [16, 16, 20, 16]}"), "200 OK");
+    expect(ask_with(s, "POST", "/api/region", HERE,
+                    "{\"stream\": \"one\", \"region\": \"bit\", \"box\": [16, 16, 20, 16]}"),
+           "200 OK");
     File f;
     Error e;
     assert_int_equal(file_read(s->arena, in_dir(s->arena, "watch.yaml"), &f, &e), 0);
@@ -305,12 +359,15 @@ static void test_region_is_saved_and_watched(void **state)
     ServiceChange c;
     assert_int_equal(service_reload(s->run, &c, &e), 0);
     assert_int_equal(c.edited, 1);
-    expect(ask(s, "/clips/win.mp4"), "no video, but a file"); /* the configuration that named the folder is gone */
+    /* the configuration that named the folder is gone */
+    expect(ask(s, "/clips/win.mp4"), "no video, but a file");
     json_decref(json_of(ask(s, "/api/search?q=blink")));
     expect(ask(s, "/api/search?q=blink"), "200 OK");
     json_t *const j = streams(s);
     double x, w;
-    assert_int_equal(json_unpack(j, "{s:[{s:[{s:[F,F,F,F]}]}]}", "streams", "signals", "box", &x, &(double){0}, &w, &(double){0}), 0);
+    assert_int_equal(json_unpack(j, "{s:[{s:[{s:[F,F,F,F]}]}]}", "streams", "signals", "box", &x,
+                                 &(double){0}, &w, &(double){0}),
+                     0);
     assert_true(x == 16 && w == 20);
     json_decref(j);
 }
@@ -320,13 +377,27 @@ static void test_addresses(void **state)
     const Site *const s = *state;
     ServiceRun *r;
     Error e;
-    static const char *const bad[] = {"here", "127.0.0.1", "127.0.0.1:x", "127.0.0.1:99999", "nowhere.example:80", ":"};
+    static const char *const bad[] = {
+        "here", "127.0.0.1", "127.0.0.1:x", "127.0.0.1:99999", "nowhere.example:80", ":"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        write_text(s->arena, "other.yaml", arena_printf(s->arena, "streams: {one: {url: clip.mp4, watch: watch.yaml}}\nservice: {page: \"%s\"}\n", bad[i]));
-        assert_int_equal(service_start(in_dir(s->arena, "other.yaml"), &(ServiceOptions){.nets = &s->nets}, &r, &e), ERR_INVALID);
+        write_text(
+            s->arena, "other.yaml",
+            arena_printf(
+                s->arena,
+                "streams: {one: {url: clip.mp4, watch: watch.yaml}}\nservice: {page: \"%s\"}\n",
+                bad[i]));
+        assert_int_equal(service_start(in_dir(s->arena, "other.yaml"),
+                                       &(ServiceOptions){.nets = &s->nets}, &r, &e),
+                         ERR_INVALID);
     }
-    write_text(s->arena, "other.yaml", arena_printf(s->arena, "streams: {one: {url: clip.mp4, watch: watch.yaml}}\nservice: {page: \"%d\"}\n", s->port));
-    assert_int_equal(service_start(in_dir(s->arena, "other.yaml"), &(ServiceOptions){.nets = &s->nets}, &r, &e), ERR_IO);
+    write_text(s->arena, "other.yaml",
+               arena_printf(
+                   s->arena,
+                   "streams: {one: {url: clip.mp4, watch: watch.yaml}}\nservice: {page: \"%d\"}\n",
+                   s->port));
+    assert_int_equal(service_start(in_dir(s->arena, "other.yaml"),
+                                   &(ServiceOptions){.nets = &s->nets}, &r, &e),
+                     ERR_IO);
 }
 
 static int set_up(void **state)
@@ -346,10 +417,16 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_streams),  cmocka_unit_test(test_own_files), cmocka_unit_test(test_picture),
-        cmocka_unit_test(test_live),     cmocka_unit_test(test_search),    cmocka_unit_test(test_metrics),
+        cmocka_unit_test(test_streams),
+        cmocka_unit_test(test_own_files),
+        cmocka_unit_test(test_picture),
+        cmocka_unit_test(test_live),
+        cmocka_unit_test(test_search),
+        cmocka_unit_test(test_metrics),
         cmocka_unit_test(test_spotlight),
-        cmocka_unit_test(test_region_is_for_this_page), cmocka_unit_test(test_region_is_saved_and_watched), cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_region_is_for_this_page),
+        cmocka_unit_test(test_region_is_saved_and_watched),
+        cmocka_unit_test(test_addresses),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -91,9 +91,12 @@ static void lines(Context *ctx)
                        {"1 temperature=1e999", "?no number"},
                        {"1 temperature=.5", "0.5"},
                        {NULL, NULL}});
-    check_rows(ctx, w, TITLE, (Row[]){
-        {"0 title=Game_over", "'Game over'"}, {"1 title=@0", "''"}, {"1 title=x@0.1", "?confidence"},
-        {"1 title=\xff", "'\xef\xbf\xbd'"}, {NULL, NULL}});
+    check_rows(ctx, w, TITLE,
+               (Row[]){{"0 title=Game_over", "'Game over'"},
+                       {"1 title=@0", "''"},
+                       {"1 title=x@0.1", "?confidence"},
+                       {"1 title=\xff", "'\xef\xbf\xbd'"},
+                       {NULL, NULL}});
 }
 
 static void parsed(Context *ctx)
@@ -109,16 +112,20 @@ static void parsed(Context *ctx)
     set_pattern(ctx, signal_of(w, ALIVE), "\\d+"); /* no group: all of it */
     check_rows(ctx, w, ALIVE, (Row[]){{"0 alive=x12y", "12"}, {NULL, NULL}});
     set_pattern(ctx, signal_of(w, TITLE), "a(b)?");
-    check_rows(
-        ctx, w, TITLE,
-        (Row[]){{"0 title=xaby", "'b'"}, {"1 title=xay", "?pattern"}, {"1 title=", "?pattern"}, {NULL, NULL}});
+    check_rows(ctx, w, TITLE,
+               (Row[]){{"0 title=xaby", "'b'"},
+                       {"1 title=xay", "?pattern"},
+                       {"1 title=", "?pattern"},
+                       {NULL, NULL}});
     set_pattern(ctx, signal_of(w, TITLE), "^(a+)+$");
     check_rows(
         ctx, w, TITLE,
-        (Row[]){{"0 title=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!", "?pattern"
-                                                                                                      " limit"},
-                {"1 title=aa", "'aa'"},
-                {NULL, NULL}});
+        (Row[]){
+            {"0 title=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!",
+             "?pattern"
+             " limit"},
+            {"1 title=aa", "'aa'"},
+            {NULL, NULL}});
 }
 
 static void long_texts(Context *ctx)
@@ -162,7 +169,8 @@ static void guards(Context *ctx)
 {
     const Watch *const w = watch_by_hand(ctx);
     TextSignal *const d = &signal_of(w, ALIVE)->text;
-    d->guard = (Guard){.given = true, .max_up_per_s = 0, .max_down_per_s = 20, .rebaseline_after = 3};
+    d->guard =
+        (Guard){.given = true, .max_up_per_s = 0, .max_down_per_s = 20, .rebaseline_after = 3};
     check_rows(ctx, w, ALIVE,
                (Row[]){{"0 alive=50", "50"},
                        {"1 alive=40", "40"},
@@ -180,7 +188,10 @@ static void guards(Context *ctx)
                        {NULL, NULL}});
     d->guard.max_up_per_s = (double)INFINITY;
     check_rows(ctx, w, ALIVE,
-               (Row[]){{"0 alive=1", "1"}, {"0 alive=100", "100"}, {"0 alive=99", "?guard"}, {NULL, NULL}});
+               (Row[]){{"0 alive=1", "1"},
+                       {"0 alive=100", "100"},
+                       {"0 alive=99", "?guard"},
+                       {NULL, NULL}});
     d->guard.max_up_per_s = 0;
     d->guard.reset_on = rule_by_hand(ctx, w, "screen == 'lobby'", -1);
     check_rows(ctx, w, ALIVE,
@@ -198,7 +209,8 @@ static void complaint_guard_is_stuck(Context *ctx)
 {
     const Watch *const w = watch_by_hand(ctx);
     signal_of(w, TEMPERATURE)->text.guard =
-        (Guard){.given = true, .max_up_per_s = 1, .max_down_per_s = 0, .rebaseline_after = 5}; /* a water meter */
+        /* a water meter */
+        (Guard){.given = true, .max_up_per_s = 1, .max_down_per_s = 0, .rebaseline_after = 5};
     check_rows(ctx, w, TEMPERATURE,
                (Row[]){{"0 temperature=9999", "9999"},
                        {"60 temperature=120.1", "?guard"},
@@ -216,15 +228,24 @@ static void complaint_guard_is_stuck(Context *ctx)
 static void complaint_nan_is_no_match(Context *ctx)
 {
     const Watch *const w = watch_by_hand(ctx);
-    check_rows(ctx, w, SKULL, (Row[]){{"0 skull=nan", "?score"}, {"1 skull=inf", "?score"}, {"2 skull=0.9", "true"},
-                                      {"3 skull=nan", "?score"}, {"3 skull=?", "?black"}, {NULL, NULL}});
-    check_rows(ctx, w, ACTIVITY, (Row[]){{"0 activity=inf", "?score"}, {"1 activity=0.5", "true"}, {NULL, NULL}});
-    check_rows(
-        ctx, w, VOICE,
-        (Row[]){{"0 voice=inf", "?score"}, {"1 voice=nan", "?score"}, {"2 voice=0", "false"}, {NULL, NULL}});
+    check_rows(ctx, w, SKULL,
+               (Row[]){{"0 skull=nan", "?score"},
+                       {"1 skull=inf", "?score"},
+                       {"2 skull=0.9", "true"},
+                       {"3 skull=nan", "?score"},
+                       {"3 skull=?", "?black"},
+                       {NULL, NULL}});
+    check_rows(ctx, w, ACTIVITY,
+               (Row[]){{"0 activity=inf", "?score"}, {"1 activity=0.5", "true"}, {NULL, NULL}});
+    check_rows(ctx, w, VOICE,
+               (Row[]){{"0 voice=inf", "?score"},
+                       {"1 voice=nan", "?score"},
+                       {"2 voice=0", "false"},
+                       {NULL, NULL}});
     check_rows(ctx, w, PLAYER, (Row[]){{"0 player=inf", "?score"}, {NULL, NULL}});
     check_rows(ctx, w, SCREEN,
-               (Row[]){{"0 screen=play@inf", "?score"}, {"1 screen=play@nan", "?score"}, {NULL, NULL}});
+               (Row[]){
+                   {"0 screen=play@inf", "?score"}, {"1 screen=play@nan", "?score"}, {NULL, NULL}});
     check_rows(ctx, w, UNSAFE,
                (Row[]){{"0 unsafe=1:KNIFE:nan", "?score"},
                        {"1 unsafe=1:KNIFE:0.9,2:KNIFE:inf", "?score"},
@@ -235,11 +256,17 @@ static void complaint_nan_is_no_match(Context *ctx)
 static void hysteresis(Context *ctx)
 {
     const Watch *const w = watch_by_hand(ctx); /* on 0.8, off 0.7 */
-    check_rows(ctx, w, SKULL, (Row[]){
-        {"0 skull=0.75", "false"}, {"0.5 skull=0.8", "true"}, {"1 skull=0.75", "true"}, {"1.5 skull=?", "?black"},
-        {"2 skull=0.71", "true"}, {"2.5 skull=0.69", "false"}, {"3 skull=0.75", "false"}, {"3.5 skull=0.9", "true"},
-        {"6 skull=0.75", "false"}, /* after the gap nothing is left of it */
-        {NULL, NULL}});
+    check_rows(ctx, w, SKULL,
+               (Row[]){{"0 skull=0.75", "false"},
+                       {"0.5 skull=0.8", "true"},
+                       {"1 skull=0.75", "true"},
+                       {"1.5 skull=?", "?black"},
+                       {"2 skull=0.71", "true"},
+                       {"2.5 skull=0.69", "false"},
+                       {"3 skull=0.75", "false"},
+                       {"3.5 skull=0.9", "true"},
+                       {"6 skull=0.75", "false"}, /* after the gap nothing is left of it */
+                       {NULL, NULL}});
 }
 
 static void sounds(Context *ctx)
@@ -288,20 +315,26 @@ static void screens(Context *ctx)
     static const char *const labels[] = {"cat", "d*g"};
     signal_of(w, CLASS)->object.label = labels;
     signal_of(w, CLASS)->object.nlabel = 2;
-    check_rows(ctx, w, CLASS, (Row[]){{"0 class=cat", "'cat'"}, {"1 class=dog", "'dog'"}, {"2 class=horse", "''"},
-                                      {"3 class=cat@0.4", "?score"}, {NULL, NULL}});
+    check_rows(ctx, w, CLASS,
+               (Row[]){{"0 class=cat", "'cat'"},
+                       {"1 class=dog", "'dog'"},
+                       {"2 class=horse", "''"},
+                       {"3 class=cat@0.4", "?score"},
+                       {NULL, NULL}});
 }
 
 static void lists(Context *ctx)
 {
     const Watch *const w = watch_by_hand(ctx);
     check_rows(ctx, w, UNSAFE,
-               (Row[]){{"0 unsafe=0:KNIFE:0.9,1:SPOON:0.9,2:FEET_EXPOSED:0.5,3:KNIFE:0.49", "KNIFE,FEET_"
-                                                                                            "EXPOSED"},
+               (Row[]){{"0 unsafe=0:KNIFE:0.9,1:SPOON:0.9,2:FEET_EXPOSED:0.5,3:KNIFE:0.49",
+                        "KNIFE,FEET_"
+                        "EXPOSED"},
                        {"1 unsafe=-", ""},
                        {"2 unsafe=?", "?black"},
                        {NULL, NULL}});
-    check_rows(ctx, w, FEED, (Row[]){{"0 feed=0:one,0:two:0.2,0:three", "one,three"}, {NULL, NULL}});
+    check_rows(ctx, w, FEED,
+               (Row[]){{"0 feed=0:one,0:two:0.2,0:three", "one,three"}, {NULL, NULL}});
     Reader r;
     reader_init(&r, ctx, w, FEED);
     const Reading *const now = next(&r, "0 feed=0:one:0.6,0:two:0.8");
@@ -329,9 +362,10 @@ static void places(Context *ctx)
     const Watch *const w = watch_by_hand(ctx);
     Reader r;
     reader_init(&r, ctx, w, PLAYER);
-    static const struct { double score, x, y; int want; const char *area; } row[] = {
-        {0.9, 50, 50, 1, "base"}, {0.9, 150, 120, 1, "hill"}, {0.9, 120, 190, 1, ""}, {0.9, -5, 3, 1, ""},
-        {0.5, 50, 50, 0, NULL}, {0.9, (double)NAN, 3, -1, NULL},
+    static const struct { double score, x, y; int want; const char *area;
+    } row[] = {
+        {0.9, 50, 50, 1, "base"}, {0.9, 150, 120, 1, "hill"}, {0.9, 120, 190, 1, ""},
+        {0.9, -5, 3, 1, ""},      {0.5, 50, 50, 0, NULL},     {0.9, (double)NAN, 3, -1, NULL},
     };
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         Sample s = feed_sample(&r.feed, "0 player=1");
@@ -341,7 +375,8 @@ static void places(Context *ctx)
         o->y = row[i].y;
         readings_sample(r.readings, &s, NULL);
         const Reading *const now = &readings_now(r.readings)[PLAYER];
-        assert_int_equal(now->value.kind == VALUE_UNKNOWN ? -1 : (int)now->value.number, row[i].want);
+        assert_int_equal(now->value.kind == VALUE_UNKNOWN ? -1 : (int)now->value.number,
+                         row[i].want);
         assert_int_equal(now->placed, row[i].area != NULL);
         if (row[i].area)
             assert_string_equal(now->area, row[i].area);
@@ -352,15 +387,19 @@ static void ages(Context *ctx)
 {
     Reader r;
     reader_init(&r, ctx, watch_by_hand(ctx), ALIVE);
-    static const struct { const char *line; double since, prev; } row[] = {
-        {"1 alive=5", 1, -1}, {"2 alive=5", 1, -1}, {"3 alive=7", 3, 5}, {"4 alive=?", 3, 5}, {"5 alive=7", 3, 5},
-        {"5.5 alive=8", 5.5, 7}, {"8 alive=8", 8, 7}, /* unknown for longer than the gap: since then */
+    static const struct { const char *line; double since, prev;
+    } row[] = {
+        {"1 alive=5", 1, -1}, {"2 alive=5", 1, -1},    {"3 alive=7", 3, 5}, {"4 alive=?", 3, 5},
+        {"5 alive=7", 3, 5},  {"5.5 alive=8", 5.5, 7}, {"8 alive=8", 8, 7}, /* unknown for longer
+                                                                               than the gap: since
+                                                                               then */
     };
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         const Reading *const now = next(&r, row[i].line);
         assert_true((double)now->since == row[i].since * 1e6);
         if (now->value.kind != VALUE_UNKNOWN)
-            assert_true(row[i].prev < 0 ? now->prev.kind == VALUE_UNKNOWN : now->prev.number == row[i].prev);
+            assert_true(row[i].prev < 0 ? now->prev.kind == VALUE_UNKNOWN
+                                        : now->prev.number == row[i].prev);
     }
     readings_reset(r.readings);
     assert_int_equal(next(&r, "1 alive=9")->prev.kind, VALUE_UNKNOWN);
@@ -369,10 +408,20 @@ static void ages(Context *ctx)
 static void wild_cards(void **state)
 {
     (void)state;
-    static const struct { const char *pattern, *label; bool want; } row[] = {
-        {"a", "a", true}, {"a", "b", false}, {"*", "", true}, {"*", "x", true}, {"*_EXPOSED", "FEET_EXPOSED", true},
-        {"*_EXPOSED", "FEET_EXPOSED_", false}, {"a*b*c", "axxbxbc", true}, {"a*b*c", "axxbxb", false}, {"", "", true},
-        {"", "a", false}, {"a**", "a", true}, {"*a*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false},
+    static const struct { const char *pattern, *label; bool want;
+    } row[] = {
+        {"a", "a", true},
+        {"a", "b", false},
+        {"*", "", true},
+        {"*", "x", true},
+        {"*_EXPOSED", "FEET_EXPOSED", true},
+        {"*_EXPOSED", "FEET_EXPOSED_", false},
+        {"a*b*c", "axxbxbc", true},
+        {"a*b*c", "axxbxb", false},
+        {"", "", true},
+        {"", "a", false},
+        {"a**", "a", true},
+        {"*a*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false},
     };
     for (size_t i = 0; i < sizeof row / sizeof *row; i++)
         assert_int_equal(label_matches(row[i].pattern, row[i].label), row[i].want);

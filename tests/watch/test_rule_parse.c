@@ -1,4 +1,5 @@
-/* The language of rules: what is read and how it prints, every refusal with its place, types, needs. */
+/* The language of rules: what is read and how it prints, every refusal with its place, types,
+ * needs. */
 #include "check.h"
 
 #include <stdio.h>
@@ -24,7 +25,8 @@ static void job(Context *ctx, void *arg)
     name_event(w, "final_ten");
     name_event(w, "kill");
     const Rule *const r =
-        (t->condition ? rule_parse_condition : rule_parse)(ctx, w, "royale.yaml", t->at, t->text, t->each);
+        (t->condition ? rule_parse_condition : rule_parse)(ctx, w, "royale.yaml", t->at, t->text,
+                                                           t->each);
     Str out = str_new(ctx->arena), again = str_new(ctx->arena);
     rule_print(&out, w, r);
     rule_print(&again, w, rule_parse(ctx, w, "printed", (Place){1, 1}, str_text(&out), t->each));
@@ -49,11 +51,13 @@ static Try try_of(const char *text, int each)
     return (Try){.text = text, .at = {12, 9}, .each = each};
 }
 
-static const struct { int each; const char *text, *want; } printed[] = {
+static const struct { int each; const char *text, *want;
+} printed[] = {
     {-1, "alive <= 10", "(alive <= 10)"},
     {-1, "skull", "skull"},
     {-1, " screen == 'play'\n && alive<=10 ", "((screen == 'play') && (alive <= 10))"},
-    {-1, "seq(alive <= 2, screen == \"victory\", 20s)", "seq((alive <= 2), (screen == 'victory'), 20s)"},
+    {-1, "seq(alive <= 2, screen == \"victory\", 20s)",
+     "seq((alive <= 2), (screen == 'victory'), 20s)"},
     /* precedence */
     {-1, "skull || badge && voice", "(skull || (badge && voice))"},
     {-1, "skull && badge || voice", "((skull && badge) || voice)"},
@@ -80,7 +84,11 @@ static const struct { int each; const char *text, *want; } printed[] = {
     {-1, "feed ~ 'victory'", "(feed ~ 'victory'/0)"},
     {-1, "unsafe =~ 'KNIFE'", "(unsafe =~ 'KNIFE')"},
     {-1, "feed.text =~ 'a'", "(feed.text =~ 'a')"},
-    {-1, "screen ~ 'Gl\xc3\xbc" "ck'/1", "(screen ~ 'Gl\xc3\xbc" "ck'/1)"},
+    {-1,
+     "screen ~ 'Gl\xc3\xbc"
+     "ck'/1",
+     "(screen ~ 'Gl\xc3\xbc"
+     "ck'/1)"},
     /* fields, events */
     {-1, "alive.prev - alive >= 5", "((alive.prev - alive) >= 5)"},
     {-1, "skull.score > 0.9 && skull.x < 5", "((skull.score > 0.9) && (skull.x < 5))"},
@@ -89,7 +97,8 @@ static const struct { int each; const char *text, *want; } printed[] = {
     {-1, "final_ten && final_ten.age > 5s", "(final_ten && (final_ten.age > 5s))"},
     {-1, "unsafe.score > 0.9", "(unsafe.score > 0.9)"},
     /* functions */
-    {-1, "changed(alive) && changed(alive).delta < -5", "(changed(alive) && (changed(alive).delta < (-5)))"},
+    {-1, "changed(alive) && changed(alive).delta < -5",
+     "(changed(alive) && (changed(alive).delta < (-5)))"},
     {-1, "changed(title).prev == 'x'", "(changed(title).prev == 'x')"},
     {-1, "changed(alive > 5)", "changed((alive > 5))"},
     {-1, "rises(skull && badge)", "rises((skull && badge))"},
@@ -105,8 +114,10 @@ static const struct { int each; const char *text, *want; } printed[] = {
     {-1, "unsafe", "unsafe"},
     {-1, "!unsafe && feed", "((!unsafe) && feed)"},
     /* the one object of `each` */
-    {UNSAFE, "unsafe.label == 'KNIFE' && unsafe.age > 1s", "((unsafe.label == 'KNIFE') && (unsafe.age > 1s))"},
-    {UNSAFE, "unsafe && unsafe.width * unsafe.height > 100", "(unsafe && ((unsafe.width * unsafe.height) > 100))"},
+    {UNSAFE, "unsafe.label == 'KNIFE' && unsafe.age > 1s",
+     "((unsafe.label == 'KNIFE') && (unsafe.age > 1s))"},
+    {UNSAFE, "unsafe && unsafe.width * unsafe.height > 100",
+     "(unsafe && ((unsafe.width * unsafe.height) > 100))"},
     {FEED, "feed.text ~ 'a'", "(feed.text ~ 'a'/0)"},
     {UNSAFE, "changed(unsafe.label)", "changed(unsafe.label)"},
 };
@@ -118,7 +129,8 @@ static void prints(void **state)
         Try t = try_of(printed[i].text, printed[i].each);
         const Error e = run(&t);
         if (e.code != 0 || strcmp(t.printed, printed[i].want) != 0)
-            FAIL_MSG("%s\n  gives  %s%s\n  wanted %s", t.text, e.message, t.printed, printed[i].want);
+            FAIL_MSG("%s\n  gives  %s%s\n  wanted %s", t.text, e.message, t.printed,
+                     printed[i].want);
     }
 }
 
@@ -153,7 +165,8 @@ static const struct { int each; const char *text, *want;
     {UNSAFE, "unsafe.prev > 1",
      "12:16: 'unsafe' has no field 'prev'; it has .score .age .text .label .x .y .width .height"},
     {-1, "unsafe.label == 'a'", "12:16: 'unsafe' has no field 'label'; it has .score"},
-    {-1, "falls(skull)", "12:9: there is no function 'falls': changed, rises, count, seq and rate are all"},
+    {-1, "falls(skull)",
+     "12:9: there is no function 'falls': changed, rises, count, seq and rate are all"},
     {-1, "count(unsafe, area == 'base') > 1", "12:23: there is no signal or event 'area'"},
     {-1, "count(unsafe, age > 1) > 1", "12:23: there is no signal or event 'age'"},
     /* types */
@@ -179,7 +192,8 @@ static const struct { int each; const char *text, *want;
     {-1, "count(alive) > 1", "12:15: count wants a list, of objects or lines; this is a number"},
     {UNSAFE, "count(unsafe) > 1",
      "12:15: count wants a list, of objects or lines; this is one of them: true or false"},
-    {-1, "count(unsafe, score) > 1", "12:23: this is a number where something true or false is wanted"},
+    {-1, "count(unsafe, score) > 1",
+     "12:23: this is a number where something true or false is wanted"},
     {-1, "count(unsafe, rises(skull)) > 1",
      "12:23: what count asks of each cannot hold changed, rises, seq or rate"},
     {-1, "changed(unsafe)", "12:17: changed wants one value; this is a list"},
@@ -188,7 +202,8 @@ static const struct { int each; const char *text, *want;
     {-1, "seq(skull, badge)", "12:25: expected ',', found ')'"},
     {-1, "seq(skull, badge, 20)", "12:27: seq wants a duration here, as 20s; found '20'"},
     {-1, "seq(skull, badge, 0s)", "12:27: seq wants a duration here, as 20s; found '0s'"},
-    {-1, "seq(skull, alive, 5s)", "12:20: this is a number where something true or false is wanted"},
+    {-1, "seq(skull, alive, 5s)",
+     "12:20: this is a number where something true or false is wanted"},
     {-1, "rate(kill) > 1", "12:18: expected ',', found ')'"},
     {-1, "rate(kill, alive) > 1", "12:20: rate wants a duration here, as 20s; found 'alive'"},
 };
@@ -215,20 +230,25 @@ static void read_config(Context *ctx, void *arg)
 static void places_in_files(void **state)
 {
     (void)state;
-    static const struct { const char *event, *want; } row[] = {
+    static const struct { const char *event, *want;
+    } row[] = {
         {"{when: \"skull > 1\"}", "w.yaml:5:20: true or false is compared with a number"},
         {"{when: 'a && wrong'}", "w.yaml:5:19: there is no signal or event 'wrong'"},
         {"{when: wrong}", "w.yaml:5:13: there is no signal or event 'wrong'"},
         {"{when: alive}", "w.yaml:5:13: this is a number where something true or false is wanted"},
-        {"{when: alive > 1, within: alive}", "w.yaml:5:32: this is a number where something true or false is wanted"},
+        {"{when: alive > 1, within: alive}",
+         "w.yaml:5:32: this is a number where something true or false is wanted"},
         {"{when: alive > 1, data: [alive, 'alive.x']}",
          "w.yaml:5:45: 'alive' has no field 'x'; it has .prev .score .age"},
-        {"{when: alive > 1, limit: 10001/h}", "w.yaml:5:31: event 'a': 'limit': at most 10000 starts can be counted"},
+        {"{when: alive > 1, limit: 10001/h}",
+         "w.yaml:5:31: event 'a': 'limit': at most 10000 starts can be counted"},
     };
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         char text[300];
-        snprintf(text, sizeof text,
-                 "signal:\n  alive: {from: text, type: int}\n  skull: {from: motion}\nevent:\n  a: %s\n", row[i].event);
+        snprintf(
+            text, sizeof text,
+            "signal:\n  alive: {from: text, type: int}\n  skull: {from: motion}\nevent:\n  a: %s\n",
+            row[i].event);
         Arena *const a = arena_new();
         Error e;
         job_run(a, read_config, text, &e, NULL);
@@ -245,10 +265,12 @@ static void conditions_alone(void **state)
     assert_int_equal(run(&number).code, 0);
     assert_int_equal(number.kind, VALUE_NUMBER);
     number.condition = text.condition = list.condition = true;
-    assert_string_equal(run(&number).message, "royale.yaml:12:9: this is a number where something true or "
-                                              "false is wanted");
-    assert_string_equal(run(&text).message, "royale.yaml:12:9: this is a text where something true or false is "
-                                            "wanted");
+    assert_string_equal(run(&number).message,
+                        "royale.yaml:12:9: this is a number where something true or "
+                        "false is wanted");
+    assert_string_equal(run(&text).message,
+                        "royale.yaml:12:9: this is a text where something true or false is "
+                        "wanted");
     assert_int_equal(run(&list).code, 0);
     assert_int_equal(list.kind, VALUE_LIST);
 }
@@ -280,7 +302,9 @@ static void instants(void **state)
 static void needs(void **state)
 {
     (void)state;
-    Try t = try_of("screen == 'play' && count(unsafe, score > 0.5) > 1 || changed(alive).delta > 3 || kill", -1);
+    Try t = try_of(
+        "screen == 'play' && count(unsafe, score > 0.5) > 1 || changed(alive).delta > 3 || kill",
+        -1);
     assert_int_equal(run(&t).code, 0);
     for (int i = 0; i < BY_HAND_SIGNALS; i++)
         assert_int_equal(t.need[i], i == SCREEN || i == UNSAFE || i == ALIVE);
@@ -288,14 +312,16 @@ static void needs(void **state)
 
 static char *repeat(const char *head, const char *part, int n, const char *tail)
 {
-    char *const out = calloc(strlen(head) + strlen(part) * (size_t)n + strlen(tail) + 1, 1), *p = stpcpy(out, head);
+    char *const out = calloc(strlen(head) + strlen(part) * (size_t)n + strlen(tail) + 1, 1),
+                *p = stpcpy(out, head);
     for (int i = 0; i < n; i++)
         p = stpcpy(p, part);
     stpcpy(p, tail);
     return out;
 }
 
-/* Long and deep text is refused before it can take the stack; what is as long as allowed is read again as printed. */
+/* Long and deep text is refused before it can take the stack; what is as long as allowed is read
+ * again as printed. */
 static void bounds(void **state)
 {
     (void)state;
@@ -340,7 +366,8 @@ static void patterns(void **state)
     char text[200];
     memset(text, 'a', sizeof text - 2);
     strcpy(text + sizeof text - 2, "!");
-    static const char *const slow[] = {"^(a+)+$", "^(a|aa)+$", "(a(?1)?)+$", "^(([a-z])+.)+[A-Z]([a-z])+$"};
+    static const char *const slow[] = {"^(a+)+$", "^(a|aa)+$", "(a(?1)?)+$",
+                                       "^(([a-z])+.)+[A-Z]([a-z])+$"};
     for (size_t i = 0; i < sizeof slow / sizeof *slow; i++) {
         const void *const code = pattern_compile(a, slow[i], &why, &where);
         assert_non_null(code);
@@ -415,8 +442,8 @@ static void clean_copies(void **state)
     assert_int_equal(text_copy(out, sizeof out, "abcdef\xc3\xa4"), 6); /* not half a character */
     assert_int_equal(text_copy(out, sizeof out, "a\xff" "b"), 5);
     assert_string_equal(out, "a\xef\xbf\xbd" "b");
-    static const char *const bad[] = {"\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe0\x80\x80",
-                                      "\xc3",     "\x80",         "\xf8\x88"};
+    static const char *const bad[] = {
+        "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe0\x80\x80", "\xc3", "\x80", "\xf8\x88"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(utf8_size(bad[i]), 0);
     assert_int_equal(utf8_size("\xf0\x9f\x98\x80"), 4);
@@ -425,10 +452,11 @@ static void clean_copies(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(prints),   cmocka_unit_test(refuses),    cmocka_unit_test(conditions_alone),
-        cmocka_unit_test(places_in_files),
-        cmocka_unit_test(instants), cmocka_unit_test(needs),      cmocka_unit_test(bounds),
-        cmocka_unit_test(patterns), cmocka_unit_test(near_texts), cmocka_unit_test(clean_copies),
+        cmocka_unit_test(prints),           cmocka_unit_test(refuses),
+        cmocka_unit_test(conditions_alone), cmocka_unit_test(places_in_files),
+        cmocka_unit_test(instants),         cmocka_unit_test(needs),
+        cmocka_unit_test(bounds),           cmocka_unit_test(patterns),
+        cmocka_unit_test(near_texts),       cmocka_unit_test(clean_copies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,20 +38,28 @@ static void prints(void **state)
 {
     (void)state;
     static const char *const rows[][2] = {
-        {"{\"v\":1,\"t_us\":7,\"signals\":{}}", "{\"v\":1,\"stream\":null,\"epoch\":0,\"t_us\":7,\"frame\":-1,"
-                                                "\"clock\":\"media\",\"signals\":{}}"},
-        {"{\"v\":1,\"t_us\":7,\"frame\":0,\"epoch\":3,\"clock\":\"pdt\",\"wall_us\":5,\"stream\":\"a\\\"b\","
+        {"{\"v\":1,\"t_us\":7,\"signals\":{}}",
+         "{\"v\":1,\"stream\":null,\"epoch\":0,\"t_us\":7,\"frame\":-1,"
+         "\"clock\":\"media\",\"signals\":{}}"},
+        {"{\"v\":1,\"t_us\":7,\"frame\":0,\"epoch\":3,\"clock\":\"pdt\",\"wall_us\":5,\"stream\":"
+         "\"a\\\"b\","
          "\"other\":[1],\"signals\":"
-         "{\"nobody\":{\"score\":1},\"skull\":{\"score\":0.1,\"found\":[{\"score\":0.5,\"box\":[1,2,3,4.5]}]},"
+         "{\"nobody\":{\"score\":1},\"skull\":{\"score\":0.1,\"found\":[{\"score\":0.5,\"box\":[1,"
+         "2,3,4.5]}]},"
          "\"alive\":{\"unknown\":null}}}",
-         "{\"v\":1,\"stream\":\"a\\\"b\",\"epoch\":3,\"t_us\":7,\"frame\":0,\"wall_us\":5,\"clock\":\"pdt\","
+         "{\"v\":1,\"stream\":\"a\\\"b\",\"epoch\":3,\"t_us\":7,\"frame\":0,\"wall_us\":5,"
+         "\"clock\":\"pdt\","
          "\"signals\":"
-         "{\"alive\":{\"unknown\":null},\"skull\":{\"score\":0.1,\"found\":[{\"box\":[1,2,3,4.5],\"score\":0.5}"
+         "{\"alive\":{\"unknown\":null},\"skull\":{\"score\":0.1,\"found\":[{\"box\":[1,2,3,4.5],"
+         "\"score\":0.5}"
          "]}}}"},
-        {"{\"v\":1,\"t_us\":7,\"signals\":{\"voice\":{\"score\":\"nan\",\"second\":\"-inf\",\"x\":1e300,\"y\":-"
+        {"{\"v\":1,\"t_us\":7,\"signals\":{\"voice\":{\"score\":\"nan\",\"second\":\"-inf\",\"x\":"
+         "1e300,\"y\":-"
          "0.0,\"reused\":true,\"text\":\"\"}}}",
-         "{\"v\":1,\"stream\":null,\"epoch\":0,\"t_us\":7,\"frame\":-1,\"clock\":\"media\",\"signals\":"
-         "{\"voice\":{\"score\":\"nan\",\"second\":\"-inf\",\"x\":1e+300,\"y\":-0.0,\"text\":\"\",\"reused\":"
+         "{\"v\":1,\"stream\":null,\"epoch\":0,\"t_us\":7,\"frame\":-1,\"clock\":\"media\","
+         "\"signals\":"
+         "{\"voice\":{\"score\":\"nan\",\"second\":\"-inf\",\"x\":1e+300,\"y\":-0.0,\"text\":\"\","
+         "\"reused\":"
          "true}}}"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -76,28 +84,39 @@ static void refuses(void **state)
         {"{}", "no sample of version 1 (\"v\":1)"},
         {"{\"v\":2,\"t_us\":7,\"signals\":{}}", "no sample of version 1 (\"v\":1)"},
         {"{\"v\":1,\"signals\":{}}", "no sample: 't_us' is missing"},
-        {"{\"v\":1,\"t_us\":1.5,\"signals\":{}}", "no sample: 't_us' must be a whole number, and not so large"},
-        {"{\"v\":1,\"t_us\":99999999999999999,\"signals\":{}}", "no sample: 't_us' must be a whole number, and "
-                                                                "not so large"},
-        {"{\"v\":1,\"t_us\":1,\"epoch\":-1,\"signals\":{}}", "no sample: 'epoch' must be a whole number, and "
-                                                             "not so large"},
+        {"{\"v\":1,\"t_us\":1.5,\"signals\":{}}",
+         "no sample: 't_us' must be a whole number, and not so large"},
+        {"{\"v\":1,\"t_us\":99999999999999999,\"signals\":{}}",
+         "no sample: 't_us' must be a whole number, and "
+         "not so large"},
+        {"{\"v\":1,\"t_us\":1,\"epoch\":-1,\"signals\":{}}",
+         "no sample: 'epoch' must be a whole number, and "
+         "not so large"},
         {"{\"v\":1,\"t_us\":1}", "no sample: 'signals' must be a map"},
-        {"{\"v\":1,\"t_us\":1,\"clock\":\"sun\",\"signals\":{}}", "no sample: 'clock' must be media, rtcp, pdt "
-                                                                  "or arrival"},
+        {"{\"v\":1,\"t_us\":1,\"clock\":\"sun\",\"signals\":{}}",
+         "no sample: 'clock' must be media, rtcp, pdt "
+         "or arrival"},
         {"{\"v\":1,\"t_us\":1,\"stream\":5,\"signals\":{}}", "no sample: 'stream' must be a text"},
         {"{\"v\":1,\"t_us\":1,\"signals\":{\"alive\":5}}", "no sample: 'alive' must be a map"},
-        {"{\"v\":1,\"t_us\":1,\"signals\":{\"alive\":{\"score\":\"x\"}}}", "no sample: 'score' must be a "
-                                                                           "number"},
-        {"{\"v\":1,\"t_us\":1,\"signals\":{\"alive\":{\"score\":1e200}}}", "no sample: 'score' is too large"},
-        {"{\"v\":1,\"t_us\":1,\"signals\":{\"alive\":{\"text\":1}}}", "no sample: 'text' must be a text"},
-        {"{\"v\":1,\"t_us\":1,\"signals\":{\"alive\":{\"found\":{}}}}", "no sample: 'found' must be a list"},
-        {"{\"v\":1,\"t_us\":1,\"signals\":{\"alive\":{\"found\":[1]}}}", "no sample: 'found' must be a list of "
-                                                                         "maps"},
-        {"{\"v\":1,\"t_us\":1,\"signals\":{\"alive\":{\"found\":[{}]}}}", "no sample: 'box' must be [x, y, "
-                                                                          "width, height]"},
-        {"{\"v\":1,\"t_us\":1,\"signals\":{\"alive\":{\"found\":[{\"box\":[1,2,3]}]}}}", "no sample: 'box' "
-                                                                                         "must be [x, y, "
-                                                                                         "width, height]"},
+        {"{\"v\":1,\"t_us\":1,\"signals\":{\"alive\":{\"score\":\"x\"}}}",
+         "no sample: 'score' must be a "
+         "number"},
+        {"{\"v\":1,\"t_us\":1,\"signals\":{\"alive\":{\"score\":1e200}}}",
+         "no sample: 'score' is too large"},
+        {"{\"v\":1,\"t_us\":1,\"signals\":{\"alive\":{\"text\":1}}}",
+         "no sample: 'text' must be a text"},
+        {"{\"v\":1,\"t_us\":1,\"signals\":{\"alive\":{\"found\":{}}}}",
+         "no sample: 'found' must be a list"},
+        {"{\"v\":1,\"t_us\":1,\"signals\":{\"alive\":{\"found\":[1]}}}",
+         "no sample: 'found' must be a list of "
+         "maps"},
+        {"{\"v\":1,\"t_us\":1,\"signals\":{\"alive\":{\"found\":[{}]}}}",
+         "no sample: 'box' must be [x, y, "
+         "width, height]"},
+        {"{\"v\":1,\"t_us\":1,\"signals\":{\"alive\":{\"found\":[{\"box\":[1,2,3]}]}}}",
+         "no sample: 'box' "
+         "must be [x, y, "
+         "width, height]"},
         {"{\"v\":1,\"v\":1}", "no sample: column 10: duplicate object key near '\"v\"'"},
         {"{\"v\":1,\"t_us\":1,\"signals\":{\"alive\":{\"text\":\"\xff\"}}}", NULL},
         {"{\"v\":1,\"t_us\":1,\"signals\":{\"alive\":{\"text\":\"a\\u0000b\"}}}", NULL},
@@ -149,9 +168,12 @@ static void times(Context *ctx)
         json_add_seconds(&out, row[i].us);
         assert_string_equal(str_text(&out), row[i].want);
     }
-    static const struct { int64_t us; const char *want; } wall[] = {
-        {1, "\"1970-01-01T00:00:00.000001Z\""}, {-1, "\"1969-12-31T23:59:59.999999Z\""},
-        {951782400000000, "\"2000-02-29T00:00:00.000000Z\""}, {4107542400000000, "\"2100-03-01T00:00:00.000000Z\""},
+    static const struct { int64_t us; const char *want;
+    } wall[] = {
+        {1, "\"1970-01-01T00:00:00.000001Z\""},
+        {-1, "\"1969-12-31T23:59:59.999999Z\""},
+        {951782400000000, "\"2000-02-29T00:00:00.000000Z\""},
+        {4107542400000000, "\"2100-03-01T00:00:00.000000Z\""},
         {1767225599500000, "\"2025-12-31T23:59:59.500000Z\""},
     };
     for (size_t i = 0; i < sizeof wall / sizeof *wall; i++) {

@@ -16,9 +16,11 @@ static int64_t total(const SampleGrid *g)
     return n;
 }
 
-static int64_t give(SampleGrid *g, int epoch, int64_t t, int64_t number, int64_t arrival, FramesMissed m)
+static int64_t give(SampleGrid *g, int epoch, int64_t t, int64_t number, int64_t arrival,
+                    FramesMissed m)
 {
-    return grid_frame(g, &(VideoFrame){.epoch = epoch, .t = t, .number = number}, arrival, &m, STEP);
+    return grid_frame(g, &(VideoFrame){.epoch = epoch, .t = t, .number = number}, arrival, &m,
+                      STEP);
 }
 
 /* A frame for each point, judged at once. */
@@ -193,16 +195,19 @@ static void test_random(void **state)
             grid_quiet(&g, g.point + rand() % (3 * S), STEP);
         assert_int_equal(g.wanted, g.point / (int64_t)STEP);
         const int64_t t = g.point + (rand() % 4 ? rand() % 33333 : rand() % (5 * S));
-        give(&g, 0, t, t * 30 / S, 100 * S + t, (FramesMissed){.waited = rand() % 2, .lost = rand() % 5 == 0});
+        give(&g, 0, t, t * 30 / S, 100 * S + t,
+             (FramesMissed){.waited = rand() % 2, .lost = rand() % 5 == 0});
     }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_grid),      cmocka_unit_test(test_busy), cmocka_unit_test(test_pull), cmocka_unit_test(test_lost),
+        cmocka_unit_test(test_grid),      cmocka_unit_test(test_busy),
+        cmocka_unit_test(test_pull),      cmocka_unit_test(test_lost),
         cmocka_unit_test(test_jump),      cmocka_unit_test(test_few_frames),
-        cmocka_unit_test(test_keyframes), cmocka_unit_test(test_rate), cmocka_unit_test(test_random),
+        cmocka_unit_test(test_keyframes), cmocka_unit_test(test_rate),
+        cmocka_unit_test(test_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

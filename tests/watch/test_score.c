@@ -32,7 +32,8 @@ static void all_found(void **state)
 {
     (void)state;
     Arena *const a = arena_new();
-    const char *const list = "{\"event\":\"kill\",\"t_start\":1.5}\n{\"event\":\"area\",\"key\":\"dam\",\"t_start\":2,\"t_end\":5,\"value\":3}\n";
+    const char *const list = "{\"event\":\"kill\",\"t_start\":1.5}\n{\"event\":\"area\",\"key\":"
+                             "\"dam\",\"t_start\":2,\"t_end\":5,\"value\":3}\n";
     const Score s = score(a, list, list, 0);
     assert_int_equal(s.nrow, 2);
     assert_int_equal(s.all.matched, 2);
@@ -42,28 +43,34 @@ static void all_found(void **state)
     arena_free(a);
 }
 
-/* The one at 1.4 is nearer to 1.5 than to 1.0, which then has none; name, key and value must be the same. */
+/* The one at 1.4 is nearer to 1.5 than to 1.0, which then has none; name, key and value must be the
+ * same. */
 static void pairs(void **state)
 {
     (void)state;
     Arena *const a = arena_new();
-    Score s = score(a, "{\"event\":\"kill\",\"t_start\":1.0}\n{\"event\":\"kill\",\"t_start\":1.5}\n",
-                    "{\"event\":\"kill\",\"t_start\":1.4}\n", 0.5);
+    Score s =
+        score(a, "{\"event\":\"kill\",\"t_start\":1.0}\n{\"event\":\"kill\",\"t_start\":1.5}\n",
+              "{\"event\":\"kill\",\"t_start\":1.4}\n", 0.5);
     assert_int_equal(s.all.matched, 1);
     assert_int_equal(s.nmissed, 1);
     assert_true(s.missed[0]->start == 1.0);
     assert_true(fabs(s.all.start_error - 0.1) < 1e-12);
-    s = score(a, "{\"event\":\"n\",\"t_start\":1,\"value\":89}\n", "{\"event\":\"n\",\"t_start\":1,\"value\":88}\n", 0.5);
+    s = score(a, "{\"event\":\"n\",\"t_start\":1,\"value\":89}\n",
+              "{\"event\":\"n\",\"t_start\":1,\"value\":88}\n", 0.5);
     assert_int_equal(s.all.matched, 0);
     assert_int_equal(s.nmissed, 1);
     assert_int_equal(s.nextra, 1);
-    s = score(a, "{\"event\":\"n\",\"t_start\":1,\"key\":\"a\"}\n", "{\"event\":\"n\",\"t_start\":1}\n", 0.5);
+    s = score(a, "{\"event\":\"n\",\"t_start\":1,\"key\":\"a\"}\n",
+              "{\"event\":\"n\",\"t_start\":1}\n", 0.5);
     assert_int_equal(s.all.matched, 0);
     s = score(a, "{\"event\":\"n\",\"t_start\":1}\n", "{\"event\":\"n\",\"t_start\":1.51}\n", 0.5);
     assert_int_equal(s.all.matched, 0);
     /* twice the same is once too much; of names that the truth never says nothing is said */
     s = score(a, "{\"event\":\"n\",\"t_start\":1}\n",
-              "{\"event\":\"n\",\"t_start\":1.1}\n{\"event\":\"n\",\"t_start\":1.2}\n{\"event\":\"m\",\"t_start\":1}\n", 0.5);
+              "{\"event\":\"n\",\"t_start\":1.1}\n{\"event\":\"n\",\"t_start\":1.2}\n{\"event\":"
+              "\"m\",\"t_start\":1}\n",
+              0.5);
     assert_int_equal(s.all.found, 2);
     assert_int_equal(s.nextra, 1);
     assert_true(s.extra[0]->start == 1.2);
@@ -83,7 +90,8 @@ static void nothing(void **state)
 static void bad_files(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"{\"event\":\"x\"}\n", "\n\n[1]\n", "{\"event\":\n", "\xff\xfe\n", "{\"t_start\":1}"};
+    static const char *const bad[] = {"{\"event\":\"x\"}\n", "\n\n[1]\n", "{\"event\":\n",
+                                      "\xff\xfe\n", "{\"t_start\":1}"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         Arena *const a = arena_new();
         ScoreList l = score_list(a);

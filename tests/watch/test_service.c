@@ -1,4 +1,5 @@
-/* Services: what is wrong in their files is named with its place; what changes while they run touches nothing else. */
+/* Services: what is wrong in their files is named with its place; what changes while they run
+ * touches nothing else. */
 #include "check.h"
 
 #include <stdarg.h>
@@ -30,7 +31,10 @@ static int tear_down(void **state)
     return system(command);
 }
 
-static const char *in_dir(Arena *a, const char *name) { return arena_printf(a, "%s/%s", dir, name); }
+static const char *in_dir(Arena *a, const char *name)
+{
+    return arena_printf(a, "%s/%s", dir, name);
+}
 
 static void write_text(const char *name, const char *text)
 {
@@ -40,8 +44,10 @@ static void write_text(const char *name, const char *text)
     arena_free(a);
 }
 
-#define WATCH_HEAD "watch: {name: clip, reference_size: [64, 48], sample: {fps: 5, max_fps: 5, policy: every}}\n"
-#define WATCH_REST "signal: {bit: {from: motion, region: bit, threshold: 40}}\nevent: {blink: {when: bit}}\n"
+#define WATCH_HEAD                                                                                 \
+    "watch: {name: clip, reference_size: [64, 48], sample: {fps: 5, max_fps: 5, policy: every}}\n"
+#define WATCH_REST                                                                                 \
+    "signal: {bit: {from: motion, region: bit, threshold: 40}}\nevent: {blink: {when: bit}}\n"
 #define WATCH WATCH_HEAD "region: {bit: [48, 0, 16, 16]}\n" WATCH_REST
 #define OTHER_WATCH WATCH_HEAD "region: {bit: [16, 16, 16, 16]}\n" WATCH_REST
 
@@ -63,14 +69,19 @@ static void test_read(void **state)
     Error e;
     write_text("watch.yaml", WATCH);
     write_text("key.txt", "tell nobody\nmore\n");
-    if (try_read(WATCH "streams:\n"
-                       "  a: {url: \"rtsp://me:secret@host/x\", watch: watch.yaml, latency: 500ms, keyframes: true, timeout: 2s}\n"
-                       "  b: {url: clip.mp4, offline: true}\n"
-                       "  c: {url: clip.mp4, watch: watch.yaml, isolate: true, isolate_memory: 5e8}\n"
-                       "sinks:\n"
-                       "  all: {to: jsonl, path: all.jsonl, rotate: 1000000}\n"
-                       "  hook: {to: webhook, url: \"https://h/x\", secret_file: key.txt, events: [\"bli*\", blink], min_severity: 2}\n"
-                       "service: {workers: 3, outbox: box.db, evidence: ev, evidence_bytes: 5000000, clips: cl, clips_bytes: 6e9, clips_ring: 15000000}\n", &s, &e) != 0)
+    if (try_read(WATCH
+                 "streams:\n"
+                 "  a: {url: \"rtsp://me:secret@host/x\", watch: watch.yaml, latency: 500ms, "
+                 "keyframes: true, timeout: 2s}\n"
+                 "  b: {url: clip.mp4, offline: true}\n"
+                 "  c: {url: clip.mp4, watch: watch.yaml, isolate: true, isolate_memory: 5e8}\n"
+                 "sinks:\n"
+                 "  all: {to: jsonl, path: all.jsonl, rotate: 1000000}\n"
+                 "  hook: {to: webhook, url: \"https://h/x\", secret_file: key.txt, events: "
+                 "[\"bli*\", blink], min_severity: 2}\n"
+                 "service: {workers: 3, outbox: box.db, evidence: ev, evidence_bytes: 5000000, "
+                 "clips: cl, clips_bytes: 6e9, clips_ring: 15000000}\n",
+                 &s, &e) != 0)
         FAIL_MSG("%s", e.message);
     assert_int_equal(s->nstream, 3);
     const StreamSpec *const a = &s->stream[0].spec, *const b = &s->stream[1].spec;
@@ -98,54 +109,84 @@ static void test_read(void **state)
     assert_true(str_ends(s->evidence, "/ev"));
     assert_int_equal(s->evidence_bytes, 5000000);
     assert_true(str_ends(s->clips, "/cl"));
-    assert_true(s->clips_bytes == INT64_C(6000000000) && s->clips_ring == 15000000 && s->clips_pending == CLIPS_PENDING_BYTES);
+    assert_true(s->clips_bytes == INT64_C(6000000000) && s->clips_ring == 15000000 &&
+                s->clips_pending == CLIPS_PENDING_BYTES);
     service_free(s);
 }
 
 static void test_refused(void **state)
 {
     (void)state;
-    static const struct { const char *text, *error; } cases[] = {
+    static const struct { const char *text, *error;
+    } cases[] = {
         {"streams: {a: {url: x.mp4}}\n", ":1:14: stream 'a': 'watch' is missing"},
         {"streams: {a: {watch: watch.yaml}}\n", ":1:14: stream 'a': 'url' is missing"},
-        {"streams:\n  a: {url: x.mp4, watch: watch.yaml, speed: 2}\n", ":2:38: stream 'a': unknown key 'speed'"},
-        {"streams:\n  a: {url: x.mp4, watch: watch.yaml, latency: soon}\n", ":2:47: stream 'a': 'latency' must be a duration"},
-        {"streams:\n  a: {url: x.mp4, watch: watch.yaml, latency: 0s}\n", "'latency' must be at least 1ms"},
-        {"streams:\n  a: {url: x.mp4, watch: watch.yaml, timeout: 1ms}\n", "'timeout' must be at least 100ms"},
-        {"streams:\n  a: {url: \"rtsp://h/x\", watch: watch.yaml, offline: true}\n", "'offline' is for files"},
-        {"streams:\n  a: {url: x.mp4, watch: watch.yaml, isolate: yes}\n", "'isolate' must be true or false"},
-        {"streams:\n  a: {url: x.mp4, watch: watch.yaml, isolate_memory: 1e9}\n", "'isolate_memory' is for what has 'isolate: true'"},
-        {"streams:\n  a: {url: x.mp4, watch: watch.yaml, isolate: true, isolate_memory: 1000}\n", "'isolate_memory'"},
+        {"streams:\n  a: {url: x.mp4, watch: watch.yaml, speed: 2}\n",
+         ":2:38: stream 'a': unknown key 'speed'"},
+        {"streams:\n  a: {url: x.mp4, watch: watch.yaml, latency: soon}\n",
+         ":2:47: stream 'a': 'latency' must be a duration"},
+        {"streams:\n  a: {url: x.mp4, watch: watch.yaml, latency: 0s}\n",
+         "'latency' must be at least 1ms"},
+        {"streams:\n  a: {url: x.mp4, watch: watch.yaml, timeout: 1ms}\n",
+         "'timeout' must be at least 100ms"},
+        {"streams:\n  a: {url: \"rtsp://h/x\", watch: watch.yaml, offline: true}\n",
+         "'offline' is for files"},
+        {"streams:\n  a: {url: x.mp4, watch: watch.yaml, isolate: yes}\n",
+         "'isolate' must be true or false"},
+        {"streams:\n  a: {url: x.mp4, watch: watch.yaml, isolate_memory: 1e9}\n",
+         "'isolate_memory' is for what has 'isolate: true'"},
+        {"streams:\n  a: {url: x.mp4, watch: watch.yaml, isolate: true, isolate_memory: 1000}\n",
+         "'isolate_memory'"},
         {"streams:\n  a: {url: x.mp4, watch: none.yaml}\n", "none.yaml"},
         {"streams:\n  a: {url: x.mp4, watch: bad.yaml}\n", "bad.yaml:1:"},
         {"sinks: {a: {path: x}}\n", "sink 'a': 'to' is missing"},
         {"sinks: {a: {to: fax}}\n", ":1:17: sink 'a': 'to' must be jsonl, webhook, mqtt or nats"},
-        {"sinks: {a: {to: webhook, url: \"ftp://x\"}}\n", "sink 'a': 'url' must be like https://host/path"},
+        {"sinks: {a: {to: webhook, url: \"ftp://x\"}}\n",
+         "sink 'a': 'url' must be like https://host/path"},
         {"sinks: {a: {to: webhook, path: x}}\n", "sink 'a': 'url' is missing"},
-        {"sinks: {a: {to: jsonl, path: x, secret_file: y}}\n", "sink 'a': unknown key 'secret_file'"},
+        {"sinks: {a: {to: jsonl, path: x, secret_file: y}}\n",
+         "sink 'a': unknown key 'secret_file'"},
         {"sinks: {a: {to: webhook, url: \"http://x\", secret_file: none}}\n", "'secret_file'"},
         {"streams:\n  a: {url: \"\", watch: watch.yaml}\n", ":2:12: 'url' must not be empty"},
-        {"streams:\n  \"\": {url: x.mp4, watch: watch.yaml}\n", ":2:3: the name of a stream must not be empty"},
+        {"streams:\n  \"\": {url: x.mp4, watch: watch.yaml}\n",
+         ":2:3: the name of a stream must not be empty"},
         {"sinks: {\"\": {to: jsonl, path: x}}\n", "the name of a sink must not be empty"},
         {"sinks: {a: {to: jsonl, path: \"\"}}\n", "'path' must not be empty"},
-        {"sinks:\n  a: {to: jsonl, path: x}\n  b: {to: jsonl, path: ./x}\n", ":3:6: sink 'b': sink 'a' has that file already"},
-        {"sinks:\n  a: {to: jsonl, path: watch.yaml}\nstreams: {s: {url: x.mp4, watch: watch.yaml}}\n", ":2:6: sink 'a': stream 's' has that file"},
-        {"sinks:\n  a: {to: jsonl, path: service.yaml}\n", ":2:6: sink 'a': the file itself has that file already"},
-        {"sinks:\n  a: {to: jsonl, path: x}\nservice: {outbox: x}\n", ":2:6: sink 'a': 'outbox' has that file already"},
-        {"sinks: {a: {to: jsonl, path: x}}\nservice:\n  store: ../x/../y/z\n  outbox: ../x/../y/z\n", ":3:10: 'store': 'outbox' has that file already"},
+        {"sinks:\n  a: {to: jsonl, path: x}\n  b: {to: jsonl, path: ./x}\n",
+         ":3:6: sink 'b': sink 'a' has that file already"},
+        {"sinks:\n  a: {to: jsonl, path: watch.yaml}\nstreams: {s: {url: x.mp4, watch: "
+         "watch.yaml}}\n",
+         ":2:6: sink 'a': stream 's' has that file"},
+        {"sinks:\n  a: {to: jsonl, path: service.yaml}\n",
+         ":2:6: sink 'a': the file itself has that file already"},
+        {"sinks:\n  a: {to: jsonl, path: x}\nservice: {outbox: x}\n",
+         ":2:6: sink 'a': 'outbox' has that file already"},
+        {"sinks: {a: {to: jsonl, path: x}}\nservice:\n  store: ../x/../y/z\n  outbox: "
+         "../x/../y/z\n",
+         ":3:10: 'store': 'outbox' has that file already"},
         {"sinks:\n  a: {to: mqtt, url: \"mqtt://h:99999/\"}\n", ":2:6: sink a: "},
-        {"sinks: {a: {to: webhook, url: \"http://x\", timeout: 0s}}\n", ":1:52: sink 'a': 'timeout' must be at least 100ms"},
-        {"sinks: {a: {to: webhook, url: \"https://x\", ca: none.pem}}\n", ":1:48: sink 'a': 'ca': there is no file"},
-        {"streams:\n  \"a\\nb\": {url: x.mp4, watch: watch.yaml}\n", ":2:3: the name of a stream must be one line"},
+        {"sinks: {a: {to: webhook, url: \"http://x\", timeout: 0s}}\n",
+         ":1:52: sink 'a': 'timeout' must be at least 100ms"},
+        {"sinks: {a: {to: webhook, url: \"https://x\", ca: none.pem}}\n",
+         ":1:48: sink 'a': 'ca': there is no file"},
+        {"streams:\n  \"a\\nb\": {url: x.mp4, watch: watch.yaml}\n",
+         ":2:3: the name of a stream must be one line"},
         {"service: {store: \"\"}\n", "'service': 'store' must not be empty"},
         {"service: {workers: 0}\n", "'service': 'workers' must be between 1 and 1024"},
         {"service: {clips_ring: 15000000}\n", ":1:23: 'service': 'clips_ring' is of clips"},
-        {"service: {clips: x, clips_bytes: 10}\n", ":1:34: 'service': 'clips_bytes' must be between"},
+        {"service: {clips: x, clips_bytes: 10}\n",
+         ":1:34: 'service': 'clips_bytes' must be between"},
         {"service: {colour: 1}\n", "'service': unknown key 'colour'"},
-        {"streams: {s: {url: x.mp4, watch: watch.yaml}}\nsinks:\n  a: {to: jsonl, path: x, events: [\"bl*\", \"stream.*\", blunk]}\n",
-         ":3:55: sink 'a': 'events': no watch of these streams has an event 'blunk'; there are blink"},
-        {"streams: {s: {url: x.mp4, watch: watch.yaml}}\nsinks:\n  a: {to: jsonl, path: x, events: [\"spot_*\"]}\n", ":3:36: sink 'a': 'events': no watch"},
-        {"streams:\n  s: {url: x.mp4, watch: spot.yaml}\n  t: {url: x.mp4, watch: spot.yaml, offline: true}\n", ":3:6: stream 't': files that are read"},
+        {"streams: {s: {url: x.mp4, watch: watch.yaml}}\nsinks:\n  a: {to: jsonl, path: x, events: "
+         "[\"bl*\", \"stream.*\", blunk]}\n",
+         ":3:55: sink 'a': 'events': no watch of these streams has an event 'blunk'; there are "
+         "blink"},
+        {"streams: {s: {url: x.mp4, watch: watch.yaml}}\nsinks:\n  a: {to: jsonl, path: x, events: "
+         "[\"spot_*\"]}\n",
+         ":3:36: sink 'a': 'events': no watch"},
+        {"streams:\n  s: {url: x.mp4, watch: spot.yaml}\n  t: {url: x.mp4, watch: spot.yaml, "
+         "offline: true}\n",
+         ":3:6: stream 't': files that are read"},
         {"stream: {}\n", ":1:1: the file: unknown key 'stream'"},
         {WATCH "streams: {}\nsinks: {}\nservice: {}\nspeed: 1\n", "unknown key 'speed'"},
     };
@@ -172,7 +213,10 @@ static void bench_begin(ServiceBench *s)
 {
     Error e;
     s->b = bench_new();
-    const ServiceOptions opt = {.nets = &s->b.nets, .event = bench_event, .system = bench_system, .sample = bench_sample,
+    const ServiceOptions opt = {.nets = &s->b.nets,
+                                .event = bench_event,
+                                .system = bench_system,
+                                .sample = bench_sample,
                                 .arg = &s->b};
     if (service_start(in_dir(s->b.arena, "service.yaml"), &opt, &s->run, &e) != 0)
         FAIL_MSG("%s", e.message);
@@ -195,13 +239,14 @@ static const char *reload(ServiceBench *s, double *seconds)
     const int code = service_reload(s->run, &c, &e);
     assert_false(service_changed(s->run));
     *seconds = code == 0 && c.seconds < *seconds ? c.seconds : *seconds;
-    return arena_printf(s->b.arena, "%d %d %d %d %d%s%s", c.added, c.removed, c.edited, c.same, c.failed,
-                        code ? " " : "", code ? e.message : "");
+    return arena_printf(s->b.arena, "%d %d %d %d %d%s%s", c.added, c.removed, c.edited, c.same,
+                        c.failed, code ? " " : "", code ? e.message : "");
 }
 
 #define STREAMS 50
 
-/* All streams with watch.yaml, but for `other`, which has other.yaml, and `without`, which is not there. */
+/* All streams with watch.yaml, but for `other`, which has other.yaml, and `without`, which is not
+ * there. */
 static void write_service(int n, int other, int without)
 {
     Arena *const a = arena_new();
@@ -209,7 +254,8 @@ static void write_service(int n, int other, int without)
     str_add(&s, "streams:\n");
     for (int i = 0; i < n; i++)
         if (i != without)
-            str_addf(&s, "  s%d: {url: clip.mp4, watch: %s.yaml, latency: 5s}\n", i, i == other ? "other" : "watch");
+            str_addf(&s, "  s%d: {url: clip.mp4, watch: %s.yaml, latency: 5s}\n", i,
+                     i == other ? "other" : "watch");
     write_text("service.yaml", str_text(&s));
     arena_free(a);
 }
@@ -234,7 +280,8 @@ static void test_reload(void **state)
     assert_string_equal(reload(&s, &quickest), "0 1 0 49 0");
     write_service(STREAMS, -1, -1);
     assert_string_equal(reload(&s, &quickest), "1 0 0 49 0");
-    write_text("service.yaml", "streams: {s0: {url: clip.mp4, watch: watch.yaml}\n"); /* half written */
+    /* half written */
+    write_text("service.yaml", "streams: {s0: {url: clip.mp4, watch: watch.yaml}\n");
     const char *const wrong = reload(&s, &quickest);
     assert_non_null(strstr(wrong, "0 0 0 0 0 "));
     assert_non_null(strstr(wrong, "service.yaml:"));
@@ -260,13 +307,15 @@ static void test_reload(void **state)
 static void test_places(void **state)
 {
     (void)state;
-    static const struct { const char *text, *error; } cases[] = {
+    static const struct { const char *text, *error;
+    } cases[] = {
         {"service:\n  page: nonsense\n", "service.yaml:3:9: page: 'nonsense' is no address"},
         {"service:\n  page: \"127.0.0.1:99999\"\n", "service.yaml:3:9: page: "},
         {"service:\n  store: /nowhere/at/all.db\n", "service.yaml:3:10: /nowhere/at/all.db: "},
         {"service:\n  store: clip.mp4\n", "service.yaml:3:10: "},
         {"service:\n  evidence: clip.mp4\n", "service.yaml:3:13: "},
-        {"sinks: {a: {to: jsonl, path: x}}\nservice:\n  outbox: /nowhere/at/all\n", "service.yaml:4:11: outbox /nowhere/at/all"},
+        {"sinks: {a: {to: jsonl, path: x}}\nservice:\n  outbox: /nowhere/at/all\n",
+         "service.yaml:4:11: outbox /nowhere/at/all"},
     };
     Arena *const a = arena_new();
     EngineBench b = bench_new();
@@ -274,8 +323,13 @@ static void test_places(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         ServiceRun *run;
         Error e = {0};
-        write_text("service.yaml", arena_printf(a, "streams: {a: {url: other.mp4, watch: watch.yaml}}\n%s", cases[i].text));
-        assert_true(service_start(in_dir(a, "service.yaml"), &(ServiceOptions){.nets = &b.nets, .event = bench_event, .arg = &b}, &run, &e) != 0);
+        write_text("service.yaml",
+                   arena_printf(a, "streams: {a: {url: other.mp4, watch: watch.yaml}}\n%s",
+                                cases[i].text));
+        assert_true(service_start(in_dir(a, "service.yaml"),
+                                  &(ServiceOptions){
+                                      .nets = &b.nets, .event = bench_event, .arg = &b},
+                                  &run, &e) != 0);
         if (!strstr(e.message, cases[i].error))
             FAIL_MSG("%s gives: %s", cases[i].text, e.message);
     }
@@ -283,16 +337,24 @@ static void test_places(void **state)
     arena_free(a);
     ServiceBench s;
     double seconds = 1e9;
-    write_text("service.yaml", "streams: {a: {url: clip.mp4, watch: watch.yaml}}\nservice: {workers: 1, page: \"0\"}\n");
+    write_text(
+        "service.yaml",
+        "streams: {a: {url: clip.mp4, watch: watch.yaml}}\nservice: {workers: 1, page: \"0\"}\n");
     bench_begin(&s);
-    write_text("service.yaml", "streams: {a: {url: clip.mp4, watch: watch.yaml}}\nservice: {workers: 1,\n page: \"1\"}\n");
-    assert_non_null(strstr(reload(&s, &seconds), "service.yaml:3:8: 'page' cannot be changed while it runs"));
-    write_text("service.yaml", "streams: {a: {url: clip.mp4, watch: watch.yaml}}\nservice: {workers: 1}\n");
-    assert_non_null(strstr(reload(&s, &seconds), "service.yaml: 'page' cannot be changed while it runs"));
+    write_text(
+        "service.yaml",
+        "streams: {a: {url: clip.mp4, watch: watch.yaml}}\nservice: {workers: 1,\n page: \"1\"}\n");
+    assert_non_null(strstr(reload(&s, &seconds),
+                           "service.yaml:3:8: 'page' cannot be changed while it runs"));
+    write_text("service.yaml",
+               "streams: {a: {url: clip.mp4, watch: watch.yaml}}\nservice: {workers: 1}\n");
+    assert_non_null(strstr(reload(&s, &seconds),
+                           "service.yaml: 'page' cannot be changed while it runs"));
     bench_end(&s);
 }
 
-/* What a watch names counts as well: another picture is another watch; and a watch that cannot be used leaves the old one. */
+/* What a watch names counts as well: another picture is another watch; and a watch that cannot be
+ * used leaves the old one. */
 static void test_watch_changes(void **state)
 {
     (void)state;
@@ -314,7 +376,8 @@ static void test_watch_changes(void **state)
     write_text("other.yaml", "signal: {a: {from: text}}\nevent: {x: {when: \"a == 'b'\"}}\n");
     const char *const failed = reload(&s, &seconds);
     assert_non_null(strstr(failed, "0 0 0 1 1 stream 'b': "));
-    write_text("other.yaml", OTHER_WATCH); /* what runs is this already, but the file was another meanwhile */
+    /* what runs is this already, but the file was another meanwhile */
+    write_text("other.yaml", OTHER_WATCH);
     assert_non_null(strstr(reload(&s, &seconds), "0 0 1 1 0"));
     bench_wait(&s.b, 20);
     assert_string_equal(bench_told(&s.b, "b")->system.at, "stream.up|stream.end/ended|");
@@ -354,7 +417,8 @@ static void test_sink(void **state)
         at += strlen("\"evidence\":\"");
         Picture *p;
         const char *const name = arena_strndup(a, at, strcspn(at, "\""));
-        if (!str_starts(name, "service.yaml.evidence/") || picture_read(a, in_dir(a, name), &p, &e) != 0)
+        if (!str_starts(name, "service.yaml.evidence/") ||
+            picture_read(a, in_dir(a, name), &p, &e) != 0)
             FAIL_MSG("no picture %s", name);
         assert_in_range(p->width, 16, 64); /* the region and its margin, of a small clip */
     }
@@ -367,19 +431,26 @@ static void test_sink(void **state)
     arena_free(a);
 }
 
-/* Streams of a spotlight that go by the clock from now on, or no more: none is lost, and a change that cannot be leaves all. */
+/* Streams of a spotlight that go by the clock from now on, or no more: none is lost, and a change
+ * that cannot be leaves all. */
 static void test_offline_changes(void **state)
 {
     (void)state;
-    static const char *const offline[][2] = {{"true", "true"}, {"false", "true"}, {"false", "false"}, {"true", "true"}};
+    static const char *const offline[][2] = {
+        {"true", "true"}, {"false", "true"}, {"false", "false"}, {"true", "true"}};
     ServiceBench s;
     Arena *const a = arena_new();
     Error e;
     ServiceChange c;
     write_text("spot.yaml", WATCH "spotlight: {score: '1'}\n");
     for (int i = 0; i < 4; i++) {
-        write_text("service.yaml", arena_printf(a, "streams:\n  a: {url: clip.mp4, watch: spot.yaml, latency: 5s, offline: %s}\n"
-                                                "  b: {url: clip.mp4, watch: spot.yaml, latency: 5s, offline: %s}\n", offline[i][0], offline[i][1]));
+        write_text(
+            "service.yaml",
+            arena_printf(
+                a,
+                "streams:\n  a: {url: clip.mp4, watch: spot.yaml, latency: 5s, offline: %s}\n"
+                "  b: {url: clip.mp4, watch: spot.yaml, latency: 5s, offline: %s}\n",
+                offline[i][0], offline[i][1]));
         if (i == 0)
             bench_begin(&s);
         else
@@ -390,7 +461,8 @@ static void test_offline_changes(void **state)
     arena_free(a);
 }
 
-/* Sinks come, change and go while it runs; records that came before the first of them are not sent. */
+/* Sinks come, change and go while it runs; records that came before the first of them are not
+ * sent. */
 static void test_sinks_change(void **state)
 {
     (void)state;
@@ -400,21 +472,29 @@ static void test_sinks_change(void **state)
     File f;
     ServiceChange c;
     static const char *const sinks[] = {
-        "", "sinks: {one: {to: jsonl, path: one.jsonl}}\n",
-        "sinks: {one: {to: jsonl, path: two.jsonl}, three: {to: jsonl, path: three.jsonl, events: [overload]}}\n",
-        "sinks: {three: {to: jsonl, path: three.jsonl, events: [overload]}}\n", "sinks: {}\n",
+        "",
+        "sinks: {one: {to: jsonl, path: one.jsonl}}\n",
+        "sinks: {one: {to: jsonl, path: two.jsonl}, three: {to: jsonl, path: three.jsonl, events: "
+        "[overload]}}\n",
+        "sinks: {three: {to: jsonl, path: three.jsonl, events: [overload]}}\n",
+        "sinks: {}\n",
     };
     static const char *const counts[] = {NULL, "1 0 0", "1 0 1", "0 1 0", "0 1 0"};
     write_text("watch.yaml", WATCH);
     for (int i = 0; i < 5; i++) {
-        write_text("service.yaml", arena_printf(a, "streams: {a: {url: clip.mp4, watch: watch.yaml, latency: 5s}}\n%s", sinks[i]));
+        write_text("service.yaml",
+                   arena_printf(a,
+                                "streams: {a: {url: clip.mp4, watch: watch.yaml, latency: 5s}}\n%s",
+                                sinks[i]));
         if (i == 0) {
             bench_begin(&s);
             continue;
         }
         if (service_reload(s.run, &c, &e) != 0)
             FAIL_MSG("%s", e.message);
-        assert_string_equal(arena_printf(a, "%d %d %d", c.sinks_added, c.sinks_removed, c.sinks_edited), counts[i]);
+        assert_string_equal(arena_printf(a, "%d %d %d", c.sinks_added, c.sinks_removed,
+                                         c.sinks_edited),
+                            counts[i]);
         assert_int_equal(c.same, 1);
         if (i == 2)
             bench_wait(&s.b, 20);
@@ -450,9 +530,11 @@ static void test_url_shown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_read),   cmocka_unit_test(test_refused), cmocka_unit_test(test_watch_changes),
-        cmocka_unit_test(test_reload), cmocka_unit_test(test_sink),    cmocka_unit_test(test_url_shown),
-        cmocka_unit_test(test_places), cmocka_unit_test(test_offline_changes), cmocka_unit_test(test_sinks_change),
+        cmocka_unit_test(test_read),          cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_watch_changes), cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_sink),          cmocka_unit_test(test_url_shown),
+        cmocka_unit_test(test_places),        cmocka_unit_test(test_offline_changes),
+        cmocka_unit_test(test_sinks_change),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

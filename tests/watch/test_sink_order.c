@@ -1,4 +1,5 @@
-/* The order of deliveries: rows of random keys, verdicts by chance, against what each key must see. */
+/* The order of deliveries: rows of random keys, verdicts by chance, against what each key must
+ * see. */
 #include "check.h"
 
 #include <stdio.h>
@@ -31,7 +32,8 @@ static int64_t next_of(const World *w, uint64_t key, int64_t after, int64_t last
     return 0;
 }
 
-/* What goes out: no earlier row of its key may be open, unless it is under way and the link keeps the order. */
+/* What goes out: no earlier row of its key may be open, unless it is under way and the link keeps
+ * the order. */
 static void send_row(World *w, const SinkOrder *o, int64_t seq)
 {
     assert_false(w->settled[seq]);
@@ -67,7 +69,8 @@ static void fill(World *w, SinkOrder *o)
 
 static void settle_one(World *w, SinkOrder *o)
 {
-    const int i = o->ordered ? 0 : (int)chance(w, (uint64_t)w->n); /* ordered links answer in order */
+    /* ordered links answer in order */
+    const int i = o->ordered ? 0 : (int)chance(w, (uint64_t)w->n);
     const int64_t seq = w->under_way[i];
     memmove(w->under_way + i, w->under_way + i + 1, (size_t)(--w->n - i) * sizeof *w->under_way);
     if (o->ordered || chance(w, 3) > 0) {
@@ -139,6 +142,7 @@ static void test_one_fails(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_random), cmocka_unit_test(test_one_fails)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_random),
+                                       cmocka_unit_test(test_one_fails)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

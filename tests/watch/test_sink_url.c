@@ -53,11 +53,27 @@ static void test_refused(void **state)
 {
     (void)state;
     static const char *const bad[] = {
-        "", "broker", "://broker", "mqtt://", "mqtt:///topic", "mqtt://:1883", "mqtt://broker:", "mqtt://broker:0",
-        "mqtt://broker:65536", "mqtt://broker:99999999999999999999",
-        "mqtt://broker:18x", "mqtt://[::1", "mqtt://[::1]x",
-        "mqtt://[]", "mqtt://a%", "mqtt://a%2",
-        "mqtt://a%zz", "mqtt://a%00b", "mqtt://a/%00", "mqtt://a/b\nc", "mqtt://a b",
+        "",
+        "broker",
+        "://broker",
+        "mqtt://",
+        "mqtt:///topic",
+        "mqtt://:1883",
+        "mqtt://broker:",
+        "mqtt://broker:0",
+        "mqtt://broker:65536",
+        "mqtt://broker:99999999999999999999",
+        "mqtt://broker:18x",
+        "mqtt://[::1",
+        "mqtt://[::1]x",
+        "mqtt://[]",
+        "mqtt://a%",
+        "mqtt://a%2",
+        "mqtt://a%zz",
+        "mqtt://a%00b",
+        "mqtt://a/%00",
+        "mqtt://a/b\nc",
+        "mqtt://a b",
         "mqtt://u%0a@a",
     };
     Arena *const a = arena_new();

@@ -223,7 +223,8 @@ static void test_clock(void **state)
     arena_free(t.arena);
 }
 
-/* Who is far ahead of the others is told so; what waits is bounded by that, and is weighed in the end. */
+/* Who is far ahead of the others is told so; what waits is bounded by that, and is weighed in the
+ * end. */
 static void test_ahead(void **state)
 {
     (void)state;
@@ -245,7 +246,9 @@ static void test_ahead(void **state)
     assert_false(desk_ahead(fast));
     desk_leave(d, slow);
     desk_leave(d, fast);
-    assert_string_equal(close_desk(d, &t), "0 ->fast 2 first|50000 fast>slow 40 better|50000 slow>fast 2 gone|255000 fast>- 0 gone|");
+    assert_string_equal(
+        close_desk(d, &t),
+        "0 ->fast 2 first|50000 fast>slow 40 better|50000 slow>fast 2 gone|255000 fast>- 0 gone|");
     arena_free(t.arena);
 }
 

@@ -85,12 +85,17 @@ static void runs_of_text(Context *ctx)
     see(&b, "2 title=Victory_Royale alive=11");
     see(&b, "2.5 title=Lobby alive=11@0.2");    /* too unsure */
     see(&b, "6 title=Lobby alive=11");          /* after the gap */
-    assert_string_equal(found(&b, "signal:title"), "text title 'Lobby' 6-6 1|text title 'Lobby' 2.5-2.5 1|text title 'Victory Royale' 0-2 4|");
-    assert_string_equal(found(&b, "signal:alive"), "text alive '11' 6-6 1|text alive '11' 1-2 3|text alive '12' 0-0.5 2|");
+    assert_string_equal(
+        found(&b, "signal:title"),
+        "text title 'Lobby' 6-6 1|text title 'Lobby' 2.5-2.5 1|text title 'Victory Royale' 0-2 4|");
+    assert_string_equal(found(&b, "signal:alive"),
+                        "text alive '11' 6-6 1|text alive '11' 1-2 3|text alive '12' 0-0.5 2|");
     b.feed.epoch++;
     see(&b, "6 title=Lobby");
     assert_string_equal(found(&b, "lobby since:5d"), "");
-    assert_string_equal(found(&b, "lobby until:5d"), "text title 'Lobby' 6-6 1|text title 'Lobby' 6-6 1|text title 'Lobby' 2.5-2.5 1|");
+    assert_string_equal(
+        found(&b, "lobby until:5d"),
+        "text title 'Lobby' 6-6 1|text title 'Lobby' 6-6 1|text title 'Lobby' 2.5-2.5 1|");
     bench_close(&b);
 }
 
@@ -100,16 +105,21 @@ static void lines_of_pages(Context *ctx)
     bench_open(&b, ctx);
     see(&b, "0 feed=0:ann_eliminated_bob:0.9:10,0:gg:0.9:100");
     see(&b, "0.5 feed=0:ann_eliminated_bob:0.9:12,0:cy_joined:0.8:300");
-    see(&b, "1 feed=0:ann_eliminated_b0b:0.9:12,0:gg:0.9:100,0:ann_eliminated_bob:0.9:200"); /* misread; elsewhere again */
+    /* misread; elsewhere again */
+    see(&b, "1 feed=0:ann_eliminated_b0b:0.9:12,0:gg:0.9:100,0:ann_eliminated_bob:0.9:200");
     see(&b, "1.5 feed=0:unsure:0.3:10");
-    assert_string_equal(found(&b, "eliminated"), "text feed 'ann eliminated bob' 1-1 1|text feed 'ann eliminated bob' 0-1 3|");
+    assert_string_equal(
+        found(&b, "eliminated"),
+        "text feed 'ann eliminated bob' 1-1 1|text feed 'ann eliminated bob' 0-1 3|");
     assert_string_equal(found(&b, "gg"), "text feed 'gg' 0-1 2|");
     assert_string_equal(found(&b, "unsure"), "");
-    assert_string_equal(found(&b, "\"eliminated bob\" kind:text signal:fe*"),
-                        "text feed 'ann eliminated bob' 1-1 1|text feed 'ann eliminated bob' 0-1 3|");
+    assert_string_equal(
+        found(&b, "\"eliminated bob\" kind:text signal:fe*"),
+        "text feed 'ann eliminated bob' 1-1 1|text feed 'ann eliminated bob' 0-1 3|");
     assert_string_equal(found(&b, "\"bob eliminated\""), "");
     assert_string_equal(found(&b, "bob eliminated")[0] ? "yes" : "no", "yes");
-    assert_string_equal(found(&b, "joi"), "text feed 'cy joined' 0.5-0.5 1|");    /* beginning of a word */
+    /* beginning of a word */
+    assert_string_equal(found(&b, "joi"), "text feed 'cy joined' 0.5-0.5 1|");
     assert_string_equal(found(&b, "oine"), "text feed 'cy joined' 0.5-0.5 1|");   /* within one */
     assert_string_equal(found(&b, "- ;\" \" joined *"), "text feed 'cy joined' 0.5-0.5 1|");
     bench_close(&b);
@@ -125,7 +135,8 @@ static void objects_and_screens(Context *ctx)
     see(&b, "2.5 screen=lobby@0.3"); /* unknown */
     assert_string_equal(found(&b, "kind:object knife"), "object unsafe 'KNIFE' 0-1 2|");
     assert_string_equal(found(&b, "kind:object exposed"), "object unsafe 'FACE_EXPOSED' 1-2 2|");
-    assert_string_equal(found(&b, "kind:screen"), "screen screen 'lobby' 2-2 1|screen screen 'play' 0-1 2|");
+    assert_string_equal(found(&b, "kind:screen"),
+                        "screen screen 'lobby' 2-2 1|screen screen 'play' 0-1 2|");
     bench_close(&b);
 }
 
@@ -139,7 +150,8 @@ static void facets(Context *ctx)
     assert_non_null(strstr(found(&b, "hello alive<20"), "0-0.5 2|"));
     assert_null(strstr(found(&b, "hello alive<20"), "0-0 1|"));
     assert_string_equal(found(&b, "hello alive<20 screen=play"), "");
-    assert_string_equal(found(&b, "hello alive<=30 stream:one screen=play"), "text title 'hello' 0-0 1|");
+    assert_string_equal(found(&b, "hello alive<=30 stream:one screen=play"),
+                        "text title 'hello' 0-0 1|");
     assert_string_equal(found(&b, "hello alive>=8 alive=8"), "text title 'hello' 0-0.5 2|");
     assert_string_equal(found(&b, "hello alive==30"), "text title 'hello' 0-0 1|");
     store_stream_end(b.store, "two");
@@ -151,10 +163,12 @@ static void facets(Context *ctx)
 
 static void queries_that_are_wrong(Context *ctx)
 {
-    static const struct { const char *query, *why; } row[] = {
-        {"\"open", "a quote is not closed"}, {"since:soon", "a time before now"}, {"since:5", "a time before now"},
-        {"until:-5m", "a time before now"}, {"alive<", "compared with what?"}, {"alive<low", "compared with what?"},
-        {"stream:", "needs a name"}, {"kind:foo", "kinds are text"},
+    static const struct { const char *query, *why;
+    } row[] = {
+        {"\"open", "a quote is not closed"}, {"since:soon", "a time before now"},
+        {"since:5", "a time before now"},    {"until:-5m", "a time before now"},
+        {"alive<", "compared with what?"},   {"alive<low", "compared with what?"},
+        {"stream:", "needs a name"},         {"kind:foo", "kinds are text"},
     };
     Bench b;
     bench_open(&b, ctx);
@@ -217,13 +231,15 @@ static void records(Context *ctx)
     add_data(ctx, w, low, "title");
     Events *const v = events_new(ctx->arena, w, "s1", keep_record, b.store);
     Feed f = {.ctx = ctx, .w = w};
-    static const char *const line[] = {"0 alive=20", "1 alive=9 title=Duo", "2 alive=8 title=Duo", "3 alive=20"};
+    static const char *const line[] = {"0 alive=20", "1 alive=9 title=Duo", "2 alive=8 title=Duo",
+                                       "3 alive=20"};
     for (int i = 0; i < 4; i++) {
         const Sample s = feed_sample(&f, line[i]);
         events_sample(v, &s);
     }
     events_stop(v);
-    assert_string_equal(found(&b, "final ten duo"), "event final_ten 'final ten Duo' 1-2 1|"); /* start and end: one row */
+    /* start and end: one row */
+    assert_string_equal(found(&b, "final ten duo"), "event final_ten 'final ten Duo' 1-2 1|");
     StoreSearch *s;
     StoreHit *hit;
     Error e;
@@ -331,7 +347,8 @@ static void facts_of_a_full_disk(Context *ctx)
     see_at(&b, "three", "1 title=again alive=3"); /* it comes again */
     store_flush(b.store);
     disk_full(false);
-    assert_string_equal(found(&b, "alive<20 stream:one"), "text alive '7' 1-1 1|text alive '40' 0-0 1|text title 'first' 0-1 2|");
+    assert_string_equal(found(&b, "alive<20 stream:one"),
+                        "text alive '7' 1-1 1|text alive '40' 0-0 1|text title 'first' 0-1 2|");
     assert_string_equal(found(&b, "alive<100 stream:two"), "");
     assert_string_equal(found(&b, "alive<20 again"), "text title 'again' 1-1 1|");
     assert_int_equal(store_counts(b.store).dropped, 0);
@@ -339,7 +356,8 @@ static void facts_of_a_full_disk(Context *ctx)
     bench_close(&b);
 }
 
-/* Names that come and go while nothing can be written take no more room than so many, and are counted. */
+/* Names that come and go while nothing can be written take no more room than so many, and are
+ * counted. */
 static void names_of_a_full_disk(Context *ctx)
 {
     enum { N = 1100, KEPT = 1000 };
@@ -368,9 +386,13 @@ static void names_of_a_full_disk(Context *ctx)
     bench_close(&b);
 }
 
-static void remove_file(Bench *b, const char *tail) { unlink(arena_printf(b->ctx->arena, "%s%s", b->path, tail)); }
+static void remove_file(Bench *b, const char *tail)
+{
+    unlink(arena_printf(b->ctx->arena, "%s%s", b->path, tail));
+}
 
-/* A file that is removed, or that another takes the place of: what goes on is in the new one, from its beginning. */
+/* A file that is removed, or that another takes the place of: what goes on is in the new one, from
+ * its beginning. */
 static void a_file_that_goes(Context *ctx)
 {
     Bench b;
@@ -386,7 +408,8 @@ static void a_file_that_goes(Context *ctx)
     assert_string_equal(found(&b, "first"), "");
     assert_string_equal(found(&b, "second alive=7"), "text title 'second' 1-2 2|"); /* facts, too */
     assert_int_equal(store_counts(b.store).renewed, 1);
-    assert_int_equal(rename(b.path, arena_printf(ctx->arena, "%s.old", b.path)), 0); /* its log is left behind */
+    /* its log is left behind */
+    assert_int_equal(rename(b.path, arena_printf(ctx->arena, "%s.old", b.path)), 0);
     see(&b, "3 title=third");
     store_flush(b.store);
     assert_string_equal(found(&b, "third"), "text title 'third' 3-3 1|");
@@ -452,7 +475,9 @@ static void *watch_stream(void *arg)
     const char *const name = arena_printf(a, "stream%d", t->number);
     for (int i = 0; i < 200; i++) {
         Observation *const at = arena_array_of(a, w->nsignal, Observation);
-        at[TITLE] = (Observation){.state = OBSERVE_SEEN, .score = 1, .text = arena_printf(a, "word%c%c", 'a' + i / 10, 'a' + i / 10)};
+        at[TITLE] = (Observation){.state = OBSERVE_SEEN,
+                                  .score = 1,
+                                  .text = arena_printf(a, "word%c%c", 'a' + i / 10, 'a' + i / 10)};
         const Sample s = {.stream = name, .t = i * 500000, .at = at};
         static const EventNow none[BY_HAND_EVENTS];
         readings_sample(r, &s, none);
@@ -485,9 +510,12 @@ static void many_streams(Context *ctx)
     bench_close(&b);
 }
 
-#define CASES(X)                                                                                               \
-    X(runs_of_text) X(lines_of_pages) X(objects_and_screens) X(facets) X(queries_that_are_wrong) X(queries_at_random) \
-        X(records) X(a_store_goes_on) X(files_that_are_no_store) X(a_full_disk) X(facts_of_a_full_disk) X(names_of_a_full_disk) X(a_file_that_goes) X(a_log_that_goes) X(old_rows_go) X(many_streams)
+#define CASES(X)                                                                                   \
+    X(runs_of_text)                                                                                \
+    X(lines_of_pages) X(objects_and_screens) X(facets) X(queries_that_are_wrong)                   \
+        X(queries_at_random) X(records) X(a_store_goes_on) X(files_that_are_no_store)              \
+            X(a_full_disk) X(facts_of_a_full_disk) X(names_of_a_full_disk) X(a_file_that_goes)     \
+                X(a_log_that_goes) X(old_rows_go) X(many_streams)
 #define CASE(name) static void test_##name(void **state) { (void)state; in_case(name); }
 CASES(CASE)
 #define ROW(name) cmocka_unit_test(test_##name),

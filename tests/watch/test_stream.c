@@ -1,4 +1,5 @@
-/* One stream to its end: what is no picture at all is an error, and not a video in which nothing happens. */
+/* One stream to its end: what is no picture at all is an error, and not a video in which nothing
+ * happens. */
 #include "check.h"
 
 #include <libavutil/log.h>
@@ -12,9 +13,10 @@
 static void read_watch(Context *ctx, void *arg)
 {
     const Watch **const w = arg;
-    static const char text[] = "watch: {name: s, reference_size: [64, 48], sample: {fps: 5, max_fps: 5}}\n"
-                               "region: {all: [0, 0, 64, 48]}\nsignal: {moves: {from: motion, region: all}}\n"
-                               "event: {moved: {when: moves}}\n";
+    static const char text[] =
+        "watch: {name: s, reference_size: [64, 48], sample: {fps: 5, max_fps: 5}}\n"
+        "region: {all: [0, 0, 64, 48]}\nsignal: {moves: {from: motion, region: all}}\n"
+        "event: {moved: {when: moves}}\n";
     *w = config_parse(ctx, "s.yaml", text, sizeof text - 1);
 }
 
@@ -40,7 +42,8 @@ static void test_no_picture(void **state)
     clip_write(path, &(ClipOptions){.frames = 20, .fps = 10, .gop = 10});
     assert_int_equal(watch(path, 0, &r, &e), 0);
     assert_int_equal(r.samples, 10);
-    assert_int_equal(watch(path, 1, &r, &e), 0); /* told to look at almost nothing: no fault of the video */
+    /* told to look at almost nothing: no fault of the video */
+    assert_int_equal(watch(path, 1, &r, &e), 0);
     clip_empty(path);
     assert_int_equal(watch(path, 0, &r, &e), ERR_INVALID);
     assert_non_null(strstr(e.message, path));

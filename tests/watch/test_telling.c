@@ -32,8 +32,9 @@ static void told(void *arg, const EventRecord *r, int64_t latency, const char *j
     char id[32], key[32];
     snprintf(id, sizeof id, "\"id\":\"%016x\"", (unsigned)i);
     snprintf(key, sizeof key, "key %d", i);
-    const bool right = r->id == (uint64_t)i && latency == i && strcmp(r->stream, "s1") == 0 && strcmp(r->key, key) == 0 &&
-                       r->ndata == 1 && r->data[0].n == 1 && strcmp(r->data[0].list[0].label, key) == 0 && strlen(json) == size &&
+    const bool right = r->id == (uint64_t)i && latency == i && strcmp(r->stream, "s1") == 0 &&
+                       strcmp(r->key, key) == 0 && r->ndata == 1 && r->data[0].n == 1 &&
+                       strcmp(r->data[0].list[0].label, key) == 0 && strlen(json) == size &&
                        strstr(json, id) && strstr(json, key);
     const bool kept = !b->sinks || b->lossy || sinks_outbox(b->sinks).added > i;
     atomic_fetch_add(&b->wrong, !right || !kept);
@@ -75,8 +76,15 @@ static void add(Bench *b, int i)
     char stream[] = "s1", key[32];
     snprintf(key, sizeof key, "key %d", i);
     Found line = {.label = key, .score = 1};
-    EventRecord r = {.kind = RECORD_POINT, .id = (uint64_t)i, .stream = stream, .watch = b->watch, .rule = b->rule, .key = key,
-                     .t_end = -1, .ndata = 1, .data = {{.kind = VALUE_LIST, .n = 1, .list = &line}}};
+    EventRecord r = {.kind = RECORD_POINT,
+                     .id = (uint64_t)i,
+                     .stream = stream,
+                     .watch = b->watch,
+                     .rule = b->rule,
+                     .key = key,
+                     .t_end = -1,
+                     .ndata = 1,
+                     .data = {{.kind = VALUE_LIST, .n = 1, .list = &line}}};
     telling_event(b->telling, &r, i);
     memset(stream, 'x', sizeof stream - 1);
     memset(key, 'x', sizeof key - 1);
@@ -142,7 +150,8 @@ static void nobody_waits(Context *ctx)
     end(&b, 100);
 }
 
-/* While nothing can be written nobody waits: it says that it is full, and at last drops what comes. */
+/* While nothing can be written nobody waits: it says that it is full, and at last drops what
+ * comes. */
 static void it_is_bounded(Context *ctx)
 {
     enum { MOST = TELLING_BEYOND * TELLING_RECORDS };

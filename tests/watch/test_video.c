@@ -1,4 +1,5 @@
-/* Sampling of videos: the right frames whatever is skipped, clocks that jump, and other sides that do not answer. */
+/* Sampling of videos: the right frames whatever is skipped, clocks that jump, and other sides that
+ * do not answer. */
 #include "check.h"
 
 #include <arpa/inet.h>
@@ -23,7 +24,8 @@ static const char *temporary(const char *suffix)
     return path;
 }
 
-/* width: 3 + the place of its format above. Red, green and blue of all pixels are value, value + 1, value + 2. */
+/* width: 3 + the place of its format above. Red, green and blue of all pixels are value, value + 1,
+ * value + 2. */
 static void picture_write(const char *name, enum AVPixelFormat format, uint8_t value)
 {
     const AVCodec *const codec = avcodec_find_encoder(AV_CODEC_ID_PNG);
@@ -41,12 +43,15 @@ static void picture_write(const char *name, enum AVPixelFormat format, uint8_t v
     assert_int_equal(av_frame_get_buffer(f, 0), 0);
     for (int y = 0; y < f->height; y++)
         for (int x = 0; x < f->width * step[kind]; x++) {
-            const int byte = x % step[kind], wide = kind == 4 || kind == 5 || kind == 6; /* two bytes a sample, high one first */
-            f->data[0][y * f->linesize[0] + x] = (uint8_t)(kind == 3 ? 5 : value + (wide ? byte / 2 : byte));
+            /* two bytes a sample, high one first */
+            const int byte = x % step[kind], wide = kind == 4 || kind == 5 || kind == 6;
+            f->data[0][y * f->linesize[0] + x] =
+                (uint8_t)(kind == 3 ? 5 : value + (wide ? byte / 2 : byte));
         }
     if (format == AV_PIX_FMT_PAL8)
         for (uint32_t i = 0; i < 256; i++)
-            ((uint32_t *)f->data[1])[i] = 0xff000000 | (value << 16 | (value + 1) << 8 | (value + 2)) * (uint32_t)(i == 5);
+            ((uint32_t *)f->data[1])[i] =
+                0xff000000 | (value << 16 | (value + 1) << 8 | (value + 2)) * (uint32_t)(i == 5);
     assert_int_equal(avcodec_send_frame(c, f), 0);
     assert_int_equal(avcodec_receive_packet(c, p), 0);
     Error e;
@@ -67,8 +72,8 @@ static Video *must_open(const char *name, const VideoOptions *opt)
     return v;
 }
 
-/* Frame i is at i / fps: the frame at or after t is known. `promise`: it is known that these alone are wanted. Returns how many packets
- * were thrown away. */
+/* Frame i is at i / fps: the frame at or after t is known. `promise`: it is known that these alone
+ * are wanted. Returns how many packets were thrown away. */
 static int64_t check_samples_if(const ClipOptions *o, int64_t step, bool promise)
 {
     Video *const v = must_open(path, &(VideoOptions){.grid = promise ? (double)step : 0});
@@ -83,12 +88,15 @@ static int64_t check_samples_if(const ClipOptions *o, int64_t step, bool promise
         assert_int_equal(code, 1);
         const int64_t want = (t * o->fps + 999999) / 1000000; /* rounded up */
         if (clip_number(&f.picture) != (int)want)
-            FAIL_MSG("gop %d, %d b-frames, step %lld%s: at %lld us frame %d instead of %lld", o->gop, o->bframes,
-                     (long long)step, promise ? ", promised" : "", (long long)t, clip_number(&f.picture), (long long)want);
+            FAIL_MSG("gop %d, %d b-frames, step %lld%s: at %lld us frame %d instead of %lld",
+                     o->gop, o->bframes, (long long)step, promise ? ", promised" : "", (long long)t,
+                     clip_number(&f.picture), (long long)want);
         assert_int_equal(f.epoch, 0);
         assert_true(f.t >= t && f.t < t + 1000000 / o->fps + 2000);
-        /* Keyframes alone. Of the first group clocks are not known yet; behind the last no keyframe follows. */
-        if (promise && (int64_t)o->gop * 1000000 / o->fps == step && n > 1 && want + o->gop < o->frames)
+        /* Keyframes alone. Of the first group clocks are not known yet; behind the last no keyframe
+         * follows. */
+        if (promise && (int64_t)o->gop * 1000000 / o->fps == step && n > 1 &&
+            want + o->gop < o->frames)
             assert_int_equal(video_counts(v).dropped, dropped + o->gop - 1);
         dropped = video_counts(v).dropped;
         n++;
@@ -119,15 +127,24 @@ static void samples_are_exact(void **state)
     for (size_t g = 0; g < 5; g++)
         for (size_t b = 0; b < 2; b++)
             for (size_t s = 0; s < 5; s++)
-                check_samples(&(ClipOptions){.frames = 130, .fps = 25, .gop = gop[g], .bframes = bframes[b]}, ".mkv", step[s]);
+                check_samples(&(ClipOptions){.frames = 130,
+                                             .fps = 25,
+                                             .gop = gop[g],
+                                             .bframes = bframes[b]},
+                              ".mkv", step[s]);
 }
 
-/* A step that is longer than a jump of the clock; all between two samples is left out, or nothing can be. */
+/* A step that is longer than a jump of the clock; all between two samples is left out, or nothing
+ * can be. */
 static void steps_that_are_long(void **state)
 {
     (void)state;
     for (int gop = 5; gop <= 500; gop *= 10) {
-        check_samples(&(ClipOptions){.frames = 400, .fps = 5, .gop = gop, .bframes = gop == 50 ? 2 : 0}, ".mp4", 23000000);
+        check_samples(&(ClipOptions){.frames = 400,
+                                     .fps = 5,
+                                     .gop = gop,
+                                     .bframes = gop == 50 ? 2 : 0},
+                      ".mp4", 23000000);
         check_samples(&(ClipOptions){.frames = 400, .fps = 5, .gop = gop}, ".ts", 35000000);
     }
 }
@@ -137,7 +154,8 @@ static void containers(void **state)
     (void)state;
     static const char *const suffix[] = {".mp4", ".ts", ".flv", ".mov"};
     for (size_t i = 0; i < 4; i++)
-        check_samples(&(ClipOptions){.frames = 90, .fps = 30, .gop = 15, .bframes = i == 2 ? 0 : 2}, suffix[i], 500000);
+        check_samples(&(ClipOptions){.frames = 90, .fps = 30, .gop = 15, .bframes = i == 2 ? 0 : 2},
+                      suffix[i], 500000);
 }
 
 /* The number in what is shown: each block by where it must have come to. */
@@ -146,11 +164,18 @@ static int shown_number(const Frame *f, int quarters, bool mirrored)
     static uint8_t luma[CLIP_WIDTH * CLIP_WIDTH];
     Arena *const a = arena_new();
     const FrameBox all = {0, 0, f->width, f->height};
-    const FrameTensor t = {.data = luma, .dtype = DT_U8, .width = f->width, .height = f->height, .channels = 1, .scale = {1}};
-    frame_to_tensor(f, &all, FRAME_BILINEAR, &t, simd_level(), arena_alloc_aligned(a, (size_t)frame_scratch(f, &all, FRAME_BILINEAR, &t), 64));
+    const FrameTensor t = {.data = luma,
+                           .dtype = DT_U8,
+                           .width = f->width,
+                           .height = f->height,
+                           .channels = 1,
+                           .scale = {1}};
+    frame_to_tensor(f, &all, FRAME_BILINEAR, &t, simd_level(),
+                    arena_alloc_aligned(a, (size_t)frame_scratch(f, &all, FRAME_BILINEAR, &t), 64));
     int number = 0;
     for (int bit = 0; bit < CLIP_BITS; bit++) {
-        int x = bit % 4 * CLIP_BLOCK + 5, y = bit / 4 * CLIP_BLOCK + 7, width = CLIP_WIDTH, height = CLIP_HEIGHT;
+        int x = bit % 4 * CLIP_BLOCK + 5, y = bit / 4 * CLIP_BLOCK + 7, width = CLIP_WIDTH,
+            height = CLIP_HEIGHT;
         for (int k = 0; k < quarters; k++) { /* clockwise: what was at the top is to the right */
             const int from = x, side = width;
             x = height - 1 - y;
@@ -172,16 +197,23 @@ static void turned(void **state)
     (void)state;
     static const char *const suffix[] = {".mp4", ".mov"};
     for (int i = 0; i < 16; i++) {
-        const ClipOptions o = {.frames = 40, .fps = 25, .gop = 10, .first = 2730, .quarters = i % 4, .mirrored = i / 4 % 2};
+        const ClipOptions o = {.frames = 40,
+                               .fps = 25,
+                               .gop = 10,
+                               .first = 2730,
+                               .quarters = i % 4,
+                               .mirrored = i / 4 % 2};
         clip_write(temporary(suffix[i / 8]), &o);
         Video *const v = must_open(path, &(VideoOptions){.isolate = isolate});
         VideoFrame f;
         Error e;
         for (int64_t t = 0; t < 1600000; t += 400000) {
             assert_int_equal(video_sample(v, t, &f, &e), 1);
-            const int want = 2730 + (int)(t / 40000), got = shown_number(&f.picture, o.quarters, o.mirrored);
+            const int want = 2730 + (int)(t / 40000),
+                      got = shown_number(&f.picture, o.quarters, o.mirrored);
             if (got != want)
-                FAIL_MSG("%d quarters, mirrored %d: frame %d instead of %d", o.quarters, o.mirrored, got, want);
+                FAIL_MSG("%d quarters, mirrored %d: frame %d instead of %d", o.quarters, o.mirrored,
+                         got, want);
         }
         video_close(v);
         unlink(path);
@@ -216,7 +248,10 @@ static void check_jump(int64_t jump, int epochs)
     Error e = {0};
     File half[2];
     for (int k = 0; k < 2; k++) { /* two transport streams behind each other are one */
-        clip_write(temporary(".ts"), &(ClipOptions){.frames = 30, .fps = 25, .gop = 10, .first = 30 * k,
+        clip_write(temporary(".ts"), &(ClipOptions){.frames = 30,
+                                                    .fps = 25,
+                                                    .gop = 10,
+                                                    .first = 30 * k,
                                                     .start = k * (30 + jump)});
         assert_int_equal(file_read(a, path, &half[k], &e), 0);
     }
@@ -255,7 +290,8 @@ static void clocks_that_jump(void **state)
 static void numbers_in_names(void **state)
 {
     (void)state;
-    static const char *const sorted[] = {"", "a", "a1", "a01", "a2", "a10", "a10b", "a11", "b", "b3x7", "b3x20", "b20"};
+    static const char *const sorted[] = {"",     "a",   "a1", "a01",  "a2",    "a10",
+                                         "a10b", "a11", "b",  "b3x7", "b3x20", "b20"};
     enum { N = sizeof sorted / sizeof *sorted };
     for (int i = 0; i < N; i++)
         for (int k = 0; k < N; k++) {
@@ -265,12 +301,14 @@ static void numbers_in_names(void **state)
         }
 }
 
-/* Pictures of every kind of pixels that PNG has, written by libav, with their number in their colour: in order, a frame each. */
+/* Pictures of every kind of pixels that PNG has, written by libav, with their number in their
+ * colour: in order, a frame each. */
 static void folders(void **state)
 {
     (void)state;
-    static const enum AVPixelFormat format[] = {AV_PIX_FMT_RGB24, AV_PIX_FMT_RGBA, AV_PIX_FMT_GRAY8, AV_PIX_FMT_PAL8,
-                                                AV_PIX_FMT_RGB48BE, AV_PIX_FMT_RGBA64BE, AV_PIX_FMT_GRAY16BE, AV_PIX_FMT_YA8};
+    static const enum AVPixelFormat format[] = {
+        AV_PIX_FMT_RGB24,   AV_PIX_FMT_RGBA,     AV_PIX_FMT_GRAY8,    AV_PIX_FMT_PAL8,
+        AV_PIX_FMT_RGB48BE, AV_PIX_FMT_RGBA64BE, AV_PIX_FMT_GRAY16BE, AV_PIX_FMT_YA8};
     char folder[] = "/tmp/lathe_shots_XXXXXX", name[96];
     assert_non_null(mkdtemp(folder));
     for (int i = 0; i < 12; i++) {
@@ -289,7 +327,8 @@ static void folders(void **state)
             assert_int_equal(f.t, n * 250000);
             assert_int_equal(f.number, n);
             assert_int_equal(f.picture.width, 3 + n % 8);
-            const uint8_t *const last = f.picture.plane[0] + f.picture.stride[0] + (f.picture.format == FRAME_GRAY ? 1 : 3);
+            const uint8_t *const last =
+                f.picture.plane[0] + f.picture.stride[0] + (f.picture.format == FRAME_GRAY ? 1 : 3);
             assert_int_equal(last[0], 20 * n + 10);
             if (f.picture.format == FRAME_RGB24) {
                 assert_int_equal(last[1], 20 * n + 11);
@@ -305,7 +344,8 @@ static void folders(void **state)
     snprintf(command, sizeof command, "rm -r %s", folder);
     assert_int_equal(system(command), 0);
     Video *v = NULL;
-    assert_int_equal(video_open("/tmp/no_such_*.png", &(VideoOptions){.isolate = isolate}, &v, &e), ERR_INVALID);
+    assert_int_equal(video_open("/tmp/no_such_*.png", &(VideoOptions){.isolate = isolate}, &v, &e),
+                     ERR_INVALID);
 }
 
 /* One frame of H.264. */
@@ -369,7 +409,8 @@ static void bad_files(void **state)
     (void)state;
     Error e = {0};
     Video *v = NULL;
-    assert_int_equal(video_open("/nowhere/at/all.mp4", &(VideoOptions){.isolate = isolate}, &v, &e), ERR_IO);
+    assert_int_equal(video_open("/nowhere/at/all.mp4", &(VideoOptions){.isolate = isolate}, &v, &e),
+                     ERR_IO);
     assert_non_null(strstr(e.message, "/nowhere/at/all.mp4"));
     const ClipOptions o = {.frames = 100, .fps = 25, .gop = 10};
     clip_write(temporary(".mkv"), &o);
@@ -379,7 +420,8 @@ static void bad_files(void **state)
     uint8_t *const bytes = arena_dup(a, whole.at, whole.size);
     assert_int_equal(file_write(path, bytes, 40, &e), 0);
     assert_true(video_open(path, &(VideoOptions){.isolate = isolate}, &v, &e) < 0);
-    for (size_t i = 600; i < whole.size; i += 17) /* damage of every kind: no frame is right, nothing is wrong */
+    for (size_t i = 600; i < whole.size;
+         i += 17) /* damage of every kind: no frame is right, nothing is wrong */
         bytes[i] ^= (uint8_t)(i * 31);
     assert_int_equal(file_write(path, bytes, whole.size, &e), 0);
     if (video_open(path, &(VideoOptions){.isolate = isolate}, &v, &e) == 0) {
@@ -420,7 +462,10 @@ static void deadlines(void **state)
         Error e = {0};
         Video *v = NULL;
         const double start = time_now();
-        assert_int_equal(video_open(url, &(VideoOptions){.isolate = isolate, .open_timeout = 300000}, &v, &e), ERR_IO);
+        assert_int_equal(video_open(url,
+                                    &(VideoOptions){.isolate = isolate, .open_timeout = 300000}, &v,
+                                    &e),
+                         ERR_IO);
         const double took = time_now() - start;
         if (took < 0.2 || took > 2)
             FAIL_MSG("%s: %.2f s instead of 0.3: %s", url, took, e.message);
@@ -458,7 +503,8 @@ static void *send_half(void *arg)
     return NULL;
 }
 
-/* Whoever waits for a stream that has stopped can be called back, and else its own deadline does it. */
+/* Whoever waits for a stream that has stopped can be called back, and else its own deadline does
+ * it. */
 static void streams_that_stop(void **state)
 {
     (void)state;
@@ -505,8 +551,17 @@ int main(int argc, char **argv)
         return isolated_main(argc, argv);
     isolate = argc > 1 ? ISOLATED_MEMORY : 0;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(samples_are_exact), cmocka_unit_test(containers), cmocka_unit_test(steps_that_are_long), cmocka_unit_test(keyframes_only), cmocka_unit_test(turned),
-        cmocka_unit_test(clocks_that_jump),  cmocka_unit_test(numbers_in_names), cmocka_unit_test(folders), cmocka_unit_test(sizes), cmocka_unit_test(bad_files),  cmocka_unit_test(deadlines),
+        cmocka_unit_test(samples_are_exact),
+        cmocka_unit_test(containers),
+        cmocka_unit_test(steps_that_are_long),
+        cmocka_unit_test(keyframes_only),
+        cmocka_unit_test(turned),
+        cmocka_unit_test(clocks_that_jump),
+        cmocka_unit_test(numbers_in_names),
+        cmocka_unit_test(folders),
+        cmocka_unit_test(sizes),
+        cmocka_unit_test(bad_files),
+        cmocka_unit_test(deadlines),
         cmocka_unit_test(streams_that_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -62,8 +62,9 @@ static void typed_values(void **state)
 {
     (void)state;
     Error e = {0};
-    const char *const text = "name: royale\non: true\nn: 7\nf: -2.5\ngap: 1.5s\npolicy: every\nlabels: [a, 'b c']\n"
-                             "box: [1, 2, 3, 4]\nnothing:\n";
+    const char *const text =
+        "name: royale\non: true\nn: 7\nf: -2.5\ngap: 1.5s\npolicy: every\nlabels: [a, 'b c']\n"
+        "box: [1, 2, 3, 4]\nnothing:\n";
     if (parse(text, use_all, &e) != 0)
         FAIL_MSG("%s", e.message);
 }
