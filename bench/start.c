@@ -1,8 +1,8 @@
 /* One start of a deployed model, of a process that is new: from main to the first result, by
  * liblathe_runtime alone.
  *
- *     start MODULE [THREADS]     prints: load, session, first and later run (ms), resident memory
- * (bytes) start --read MODULE        prints: reading the file through a mapping (ms), its size
+ *     start MODULE [THREADS]     prints: load, session, first and later run (ms), resident memory (bytes)
+ *     start --read MODULE        prints: reading the file through a mapping (ms), its size
  *
  * bench/start runs both for some models. Open sizes are 1. */
 #include <lathe.h>

@@ -2,8 +2,7 @@
  * size every time. Rows of a batch are independent, so every row must come out as it does alone: cc
  * shapes.c -llathe -lpthread
  *
- *     ./shapes MODEL.onnx          one input f32[N,..], one output f32[N,..]; other open dims
- * become 16 */
+ *     ./shapes MODEL.onnx          one input f32[N,..], one output f32[N,..]; other open dims become 16 */
 #include <lathe.h>
 #include <pthread.h>
 #include <stdio.h>

@@ -4,8 +4,9 @@
  *
  * A cell is a square of an 80th of the picture's width (16 pixels of 1280), so that it is found
  * again after scaling, and covers whole macroblocks where H.264 works at a low bit rate. Reading
- * looks at luma alone. The four cells at the start give the levels; the CRC (polynomial 0x07 over
- * the three bytes, inverted at the end) refuses what is damaged, and a picture without a bar. */
+ * looks at luma alone. The four cells at the start give the levels; the CRC (polynomial 0x07
+ * over the three bytes, inverted at the end) refuses what is damaged, and a picture without a
+ * bar. */
 #ifndef LATHE_GAME_COUNTER_H
 #define LATHE_GAME_COUNTER_H
 

@@ -5,9 +5,9 @@
  * Everything is told in frames of the video, from 0; a span is [from, to). What is to be seen at a
  * frame is said by scene_at (scene.h); what may be said of it, by truth.h.
  *
- * The script keeps to a law, so that its events can be told from samples taken twice a second: what
- * changes stays for SCRIPT_DWELL seconds at least, but for what is meant to be missed: glitches,
- * black and white frames, covers. */
+ * The script keeps to a law, so that its events can be told from samples taken twice a second:
+ * what changes stays for SCRIPT_DWELL seconds at least, but for what is meant to be missed:
+ * glitches, black and white frames, covers. */
 #ifndef LATHE_GAME_SCRIPT_H
 #define LATHE_GAME_SCRIPT_H
 

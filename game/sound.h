@@ -3,8 +3,8 @@
  *
  *     {"event":"voice","key":null,"t_start":3.1,"t_end":7.9,"value":null}
  *
- * Where the speech is loud enough to be heard somebody speaks; pauses of less than SOUND_PAUSE are
- * part of it. */
+ * Where the speech is loud enough to be heard somebody speaks; pauses of less than SOUND_PAUSE
+ * are part of it. */
 #ifndef LATHE_GAME_SOUND_H
 #define LATHE_GAME_SOUND_H
 

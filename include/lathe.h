@@ -2,12 +2,11 @@
  *
  *     lathe_error e;
  *     lathe_tensor y, x = {LATHE_F32, 4, {1, 3, 224, 224}, pixels, sizeof pixels};
- *     lathe_module *m = lathe_compile("model.onnx", NULL, &e);       // or
- * lathe_load("model.lathe", &e) lathe_session *s = m ? lathe_session_new(m, 0, &e) : NULL; if (s &&
- * lathe_set_input(s, 0, &x, &e) == 0 && lathe_run(s, &e) == 0 && lathe_get_output(s, 0, &y, &e) ==
- * 0)
- *         ...                                                        // y.data: valid until the
- * next lathe_run
+ *     lathe_module *m = lathe_compile("model.onnx", NULL, &e);       // or lathe_load("model.lathe", &e)
+ *     lathe_session *s = m ? lathe_session_new(m, 0, &e) : NULL;
+ *     if (s && lathe_set_input(s, 0, &x, &e) == 0 && lathe_run(s, &e) == 0 &&
+ *         lathe_get_output(s, 0, &y, &e) == 0)
+ *         ...                                                        // y.data: valid until the next lathe_run
  *
  * Errors. Functions that can fail return 0 or a negative code (those that make something: NULL) and
  * then fill `error`, which may be NULL. Nothing is kept in the library: two threads that fail do

@@ -7,9 +7,9 @@
  *
  *     tmm0..3 += {tmm4, tmm5} . {tmm6, tmm7}
  *
- * Registers are named here, not by LLVM: its allocator gives a function one configuration, this one
- * each block its own (and where all blocks of a phase agree it is loaded once, when the phase
- * begins). */
+ * Registers are named here, not by LLVM: its allocator gives a function one configuration, this
+ * one each block its own (and where all blocks of a phase agree it is loaded once, when the
+ * phase begins). */
 #include "codegen/gen.h"
 #include "loop/intrinsic.h"
 

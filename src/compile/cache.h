@@ -11,8 +11,8 @@
  *
  * Files appear by rename, so processes may share a folder. What is damaged is compiled again.
  * Entries that were not used for longest go when the folder grows over its limit. A folder or a
- * file that others could write is not trusted, since what it holds will run. Where the cache cannot
- * be used or written, there is no cache: nothing is reported. */
+ * file that others could write is not trusted, since what it holds will run. Where the cache
+ * cannot be used or written, there is no cache: nothing is reported. */
 #ifndef LATHE_COMPILE_CACHE_H
 #define LATHE_COMPILE_CACHE_H
 

@@ -1,10 +1,10 @@
 /* The pipeline: a graph in, a program and its code out.
  *
- *     infer -> passes -> units (fused groups) -> define -> schedule -> lower -> expand -> codegen
- * -> link
+ *     infer -> passes -> units (fused groups) -> define -> schedule -> lower -> expand -> codegen -> link
  *
- * Units are defined and compiled in parallel; equal ones (same stages, target) are compiled once.
- * What depends on constants alone is computed here, by the same means, and becomes constants. */
+ * Units are defined and compiled in parallel; equal ones (same stages, target) are compiled
+ * once. What depends on constants alone is computed here, by the same means, and becomes
+ * constants. */
 #ifndef LATHE_COMPILE_COMPILE_H
 #define LATHE_COMPILE_COMPILE_H
 

@@ -1,14 +1,13 @@
 /* Sizes that must be equal become one, and sizes that must be small get their bound.
  *
- *     x f32[N,8], c f32[16,8]: add(x, c) has to take N == 16 for granted      ->   N is 16
- * everywhere x f32[N,8], c f32[512,8]: add(x, c[0:N]) takes N == min(N, 512)         ->   N is at
- * most 512
+ *     x f32[N,8], c f32[16,8]: add(x, c) has to take N == 16 for granted      ->   N is 16 everywhere
+ *     x f32[N,8], c f32[512,8]: add(x, c[0:N]) takes N == min(N, 512)         ->   N is at most 512
  *
- * Inference notes such equalities and a run checks them. Left as they are, one axis has two names
- * for its extent, and what is computed for the one cannot be seen to suffice for the other. Only
- * sizes of the model's inputs are replaced, and only for what the model's own block needs: a branch
- * that is not taken demands nothing. The names that go remain names for --bind: link_program.c
- * makes variables of them. */
+ * Inference notes such equalities and a run checks them. Left as they are, one axis has two
+ * names for its extent, and what is computed for the one cannot be seen to suffice for the
+ * other. Only sizes of the model's inputs are replaced, and only for what the model's own block
+ * needs: a branch that is not taken demands nothing. The names that go remain names for --bind:
+ * link_program.c makes variables of them. */
 #include "compile/work.h"
 
 typedef struct Unify {

@@ -9,24 +9,29 @@
  * overflow. Other integers wrap. Comparisons give bool.
  *
  * Semantics (also of generated code; it never traps whatever the data):
- *   + *         i64 scalars only: any number of arguments. A sum is in linear form: its arguments
- * are terms, terms times a constant (term * int, the constant last) and last the constant; a
- * product has sorted factors, none of them constant. Otherwise two arguments. (An i64 comparison is
- * always < or == or != of two such sums without common terms.) div mod     integers: floor
- * division, mod has the divisor's sign; x/0 = 0, x mod 0 = 0. Floats: div is IEEE; mod is fmod,
- * plus the divisor where the signs differ. tdiv tmod   C's truncating division and remainder
- * (floats: fmod); by zero as above. min max     a < b ? a : b and a > b ? a : b, so if either is
- * NaN, or both are equal, the result is b: max(v, acc) passes over NaNs, max(acc, v) would restart
- * at one. They are not commutative; the builders keep the order of floats. cast        int -> int
- * wraps; int -> float rounds to nearest even; float -> int truncates and saturates, NaN gives 0; x
- * -> bool is x != 0 (NaN is true); bool -> x is 0 or 1. bitcast     same bit width. select      (c,
- * a, b); both sides may be evaluated. fma         one rounding. round       to nearest, ties to
- * even. shl shr     a shift by the width or more gives 0 (signed shr: the sign). exp_down    exp of
- * what is not above 0 (or NaN), as the weights of a softmax: cheaper, as results below the least
- * normal number may be 0. pow         floats: as C's pow. Integers: wrapping power; a negative
- * exponent gives 0, 1 or -1. load        (indices...) imm = tensor id. Its dtype is
- * dtype_compute(tensor's dtype). state       imm = k: the old value of result k, inside a REDUCE's
- * update and combine. state2      imm = k: the other partial result, inside a combine. */
+ *   + *         i64 scalars only: any number of arguments. A sum is in linear form: its arguments are
+ *               terms, terms times a constant (term * int, the constant last) and last the constant;
+ *               a product has sorted factors, none of them constant. Otherwise two arguments.
+ *               (An i64 comparison is always < or == or != of two such sums without common terms.)
+ *   div mod     integers: floor division, mod has the divisor's sign; x/0 = 0, x mod 0 = 0.
+ *               Floats: div is IEEE; mod is fmod, plus the divisor where the signs differ.
+ *   tdiv tmod   C's truncating division and remainder (floats: fmod); by zero as above.
+ *   min max     a < b ? a : b and a > b ? a : b, so if either is NaN, or both are equal, the result
+ *               is b: max(v, acc) passes over NaNs, max(acc, v) would restart at one. They are not
+ *               commutative; the builders keep the order of floats.
+ *   cast        int -> int wraps; int -> float rounds to nearest even; float -> int truncates and
+ *               saturates, NaN gives 0; x -> bool is x != 0 (NaN is true); bool -> x is 0 or 1.
+ *   bitcast     same bit width.
+ *   select      (c, a, b); both sides may be evaluated.
+ *   fma         one rounding.
+ *   round       to nearest, ties to even.
+ *   shl shr     a shift by the width or more gives 0 (signed shr: the sign).
+ *   exp_down    exp of what is not above 0 (or NaN), as the weights of a softmax: cheaper, as results below the least normal
+ *               number may be 0.
+ *   pow         floats: as C's pow. Integers: wrapping power; a negative exponent gives 0, 1 or -1.
+ *   load        (indices...) imm = tensor id. Its dtype is dtype_compute(tensor's dtype).
+ *   state       imm = k: the old value of result k, inside a REDUCE's update and combine.
+ *   state2      imm = k: the other partial result, inside a combine. */
 #ifndef LATHE_EXPR_EXPR_H
 #define LATHE_EXPR_EXPR_H
 

@@ -2,10 +2,10 @@
  *
  *     m0*8 + m1 - 1      select(t == 0, x[b, t], y[b, max(t - 1, 0)] + x[b, t])      f32(n) * 0.5
  *
- * From loose to tight, all left-associative:  |  ^  &  == !=  < <=  << >>  + -  * / %
- * `state0` is state 0, `state2_0` state2 0. A bare constant has the type of the operand beside it;
- * alone, the type that is wanted; where neither tells, it is written f64(0.5). The parser also
- * takes > and >=. Vector forms are only printed. */
+ * From loose to tight, all left-associative:  |  ^  &  == !=  < <=  << >>  + -  * / % `state0`
+ * is state 0, `state2_0` state2 0. A bare constant has the type of the operand beside it; alone,
+ * the type that is wanted; where neither tells, it is written f64(0.5). The parser also takes >
+ * and >=. Vector forms are only printed. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

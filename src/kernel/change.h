@@ -1,8 +1,8 @@
 /* Has a picture changed? Cheap looks at luma, before anything dear is done with it.
  *
- *     signature   means of a grid of cells of a region: two of them tell whether what a signal
- * reads there has to be read again. 0.001 ms for a score's 60x26 pixels share       how many pixels
- * of two small gray pictures differ: motion */
+ *     signature   means of a grid of cells of a region: two of them tell whether what a signal reads there has to be read
+ *                 again. 0.001 ms for a score's 60x26 pixels
+ *     share       how many pixels of two small gray pictures differ: motion */
 #ifndef LATHE_KERNEL_CHANGE_H
 #define LATHE_KERNEL_CHANGE_H
 

@@ -1,17 +1,17 @@
 /* From a decoded frame to a model's input in one pass: crop, resize, colour, normalise, layout,
  * type.
  *
- *     planes Y, U, V  ->  box of the frame  ->  width x height  ->  R, G, B  ->  value * scale +
- * shift  ->  tensor
+ *     planes Y, U, V  ->  box of the frame  ->  width x height  ->  R, G, B  ->  value * scale + shift  ->  tensor
  *
  * **Sampling.** The box is continuous: pixel (i, j) of luma covers [i, i+1) x [j, j+1). Output
- * pixel (i, j) has its centre at box.x + (i + 0.5) * box.width / width, likewise y. FRAME_BILINEAR
- * the four pixels around it, weights in 1/2048 (11 bits, as OpenCV's INTER_LINEAR has them);
- * outside the frame the nearest pixel. FRAME_AREA      the mean of what the output pixel covers, by
- * area (OpenCV's INTER_AREA); along an axis on which it covers no more than a pixel, bilinear. Each
- * plane is sampled in its own resolution at the same place (chroma 4:2:0 sited left, as H.264 has
- * it, unless `centre`), then converted: a frame is never converted as a whole, and a pixel outside
- * the box, but for neighbours, is never read.
+ * pixel (i, j) has its centre at box.x + (i + 0.5) * box.width / width, likewise y.
+ *   FRAME_BILINEAR  the four pixels around it, weights in 1/2048 (11 bits, as OpenCV's INTER_LINEAR has them); outside the
+ *                   frame the nearest pixel.
+ *   FRAME_AREA      the mean of what the output pixel covers, by area (OpenCV's INTER_AREA); along an axis on which it covers
+ *                   no more than a pixel, bilinear.
+ * Each plane is sampled in its own resolution at the same place (chroma 4:2:0 sited left, as H.264
+ * has it, unless `centre`), then converted: a frame is never converted as a whole, and a pixel
+ * outside the box, but for neighbours, is never read.
  *
  * **Colour.** y' = (Y - 16) / 219, c' = (C - 128) / 224, or Y / 255 and (C - 128) / 255 of full
  * range; then R = y' + 2(1-kr) v, B = y' + 2(1-kb) u, G from the sum (ITU-R BT.601 2.5, BT.709 3.3,

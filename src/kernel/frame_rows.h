@@ -1,10 +1,10 @@
 /* Inside frame.c and its variants: what one row of output goes through.
  *
- *     source rows (u8) -> vertical -> t: one row, 128 * level (i16) -> horizontal -> levels (i16,
- * 0..255) three such rows -> colour -> three rows -> normalise -> (interleave ->) output
+ *     source rows (u8) -> vertical -> t: one row, 128 * level (i16) -> horizontal -> levels (i16, 0..255)
+ *     three such rows -> colour -> three rows -> normalise -> (interleave ->) output
  *
- * Rows in scratch hold one element after the other, whatever the source's step (1 planar, 2 NV12, 3
- * RGB24), and have FRAME_SLACK elements behind them that may be read and written. */
+ * Rows in scratch hold one element after the other, whatever the source's step (1 planar, 2
+ * NV12, 3 RGB24), and have FRAME_SLACK elements behind them that may be read and written. */
 #ifndef LATHE_KERNEL_FRAME_ROWS_H
 #define LATHE_KERNEL_FRAME_ROWS_H
 

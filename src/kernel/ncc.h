@@ -1,13 +1,12 @@
 /* Normalised cross-correlation: where in a gray picture does a template lie, and how well does it
  * fit?
  *
- *     r(x, y) = sum m (I - mean_m I)(T - mean_m T) / sqrt( sum m (I - mean_m I)^2 * sum m (T -
- * mean_m T)^2 )
+ *     r(x, y) = sum m (I - mean_m I)(T - mean_m T) / sqrt( sum m (I - mean_m I)^2 * sum m (T - mean_m T)^2 )
  *
  * over the template's pixels at offset (x, y), weights m (0..255) of its mask (Lewis, "Fast
  * Normalized Cross-Correlation", 1995; with a mask: Padfield 2012). -1 to 1. Where the picture
- * under the template, or the template itself, is flat (a variance below NCC_FLAT levels squared a
- * pixel) nothing can be said: such places are no match, and if all are, the result is flat. No
+ * under the template, or the template itself, is flat (a variance below NCC_FLAT levels squared
+ * a pixel) nothing can be said: such places are no match, and if all are, the result is flat. No
  * place gives NaN. Integer sums throughout: every variant gives the same result to the bit. */
 #ifndef LATHE_KERNEL_NCC_H
 #define LATHE_KERNEL_NCC_H

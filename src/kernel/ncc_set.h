@@ -10,8 +10,8 @@
  *
  * What it gives is the exact score of the place and the template that it gives. That is what an
  * exhaustive search finds but where the best place does not stand out in the coarse view:
- * tests/game/test_position.c says how often. Where the coarse view is flat all over, no template is
- * there; the first one's best place then says whether the picture is flat, too. */
+ * tests/game/test_position.c says how often. Where the coarse view is flat all over, no template
+ * is there; the first one's best place then says whether the picture is flat, too. */
 #ifndef LATHE_KERNEL_NCC_SET_H
 #define LATHE_KERNEL_NCC_SET_H
 

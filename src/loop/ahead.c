@@ -8,11 +8,11 @@
  *         fetch w[0, (n0+1)*24] + (m0*K0 + k0) * step
  *         ..
  *
- * The first row tile that meets a panel would wait for it: memory gives 20 GB/s, a tile takes 50.
- * Hardware fetches ahead too, but not so far. What is fetched is a range of memory, from where the
- * next value of the loop begins to where the one after it does, in equal steps. Where a line at
- * each would not cover it (few tiles), it is fetched in as many parts side by side as it takes:
- * memory gives more to several streams. */
+ * The first row tile that meets a panel would wait for it: memory gives 20 GB/s, a tile takes
+ * 50. Hardware fetches ahead too, but not so far. What is fetched is a range of memory, from
+ * where the next value of the loop begins to where the one after it does, in equal steps. Where
+ * a line at each would not cover it (few tiles), it is fetched in as many parts side by side as
+ * it takes: memory gives more to several streams. */
 #include <string.h>
 
 #include "loop/access.h"

@@ -4,11 +4,10 @@
  * on its own from its clamped place.
  *
  *     lanes   0 1 2 3 4 5 6 7        lane 0 is border
- *     x       . 0 1 2 3 4 5 6        mload8(x, -1, 8, 1, 1): offset of lane 0, lanes [1, 8), their
- * distance
+ *     x       . 0 1 2 3 4 5 6        mload8(x, -1, 8, 1, 1): offset of lane 0, lanes [1, 8), their distance
  *
- * Where rows are put together (concat), pieces mostly begin and end between two vectors: x[min(k*16
- * + lane, 6399)] is 16 neighbours or, from 6400 on, one element 16 times. */
+ * Where rows are put together (concat), pieces mostly begin and end between two vectors:
+ * x[min(k*16 + lane, 6399)] is 16 neighbours or, from 6400 on, one element 16 times. */
 #include "loop/expand_parts.h"
 #include "loop/offset.h"
 

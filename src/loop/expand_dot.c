@@ -1,7 +1,8 @@
 /* Expansion: a loop that an instruction runs (`dot`, loop/intrinsic.h).
  *
- *     for n0 < 16 vector                        r0 = vdpbf16ps(bcast(vload2(x, ..), 32), vload32(w,
- * ..), r0) for k1 < 2 dot                    -> acc[n0] = fma(x[.. k1], w[.. k1, n0], acc[n0])
+ *     for n0 < 16 vector                        r0 = vdpbf16ps(bcast(vload2(x, ..), 32), vload32(w, ..), r0)
+ *       for k1 < 2 dot                    ->
+ *         acc[n0] = fma(x[.. k1], w[.. k1, n0], acc[n0])
  *
  * One factor must be the same in all lanes and lie in groups, the other lane by lane in groups. */
 #include "loop/access.h"

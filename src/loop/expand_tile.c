@@ -3,14 +3,15 @@
  *     for k0 < 24                                    tiles
  *       for m0 < 2 unroll                              r0 = tile256(acc, 0, 32, 16) .. r3
  *         for n0 < 2 unroll                            for k0 < 24
- *           for m1 < 16 dot                       ->     r0 = tdpbf16ps(tile512(x, ..), tile512(w,
- * ..), r0) for n1 < 16 dot                            .. for k1 < 16 dot, k2 < 2 dot acc[0, stride
- * 32] = r0 acc[..] = fma(x, w, acc[..])         ..
+ *           for m1 < 16 dot                       ->     r0 = tdpbf16ps(tile512(x, ..), tile512(w, ..), r0)
+ *             for n1 < 16 dot                            ..
+ *               for k1 < 16 dot, k2 < 2 dot            acc[0, stride 32] = r0
+ *                 acc[..] = fma(x, w, acc[..])         ..
  *
- * The outermost loop in which there are only such products is what the accumulators live through:
- * they are loaded from the box before it, or zero if it would just have been set to zero, and
- * stored after it. Which operand of a product has the rows, and where they lie, is read off the
- * offsets. */
+ * The outermost loop in which there are only such products is what the accumulators live
+ * through: they are loaded from the box before it, or zero if it would just have been set to
+ * zero, and stored after it. Which operand of a product has the rows, and where they lie, is
+ * read off the offsets. */
 #include "loop/access.h"
 #include "loop/expand_parts.h"
 #include "loop/intrinsic.h"

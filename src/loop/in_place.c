@@ -1,13 +1,13 @@
 /* In place: an output may lie in an input's memory if whoever computes one of its elements reads
  * only the same element of that input, and each element is computed once.
  *
- *     y[i, j] = relu(acc[..] + bias[j] + x[i, j])     y over x: yes; over bias: no, its elements
- * are read again
+ *     y[i, j] = relu(acc[..] + bias[j] + x[i, j])     y over x: yes; over bias: no, its elements are read again
  *
- * The same element: x and y have equal dims, layout and type, and every load of x in the kernel is
- * in the value of a store to y, at the store's own indices. Once: all elements of an output are
- * stored at least once, so if no store is conditional and there are as many stores as elements,
- * there is one for each. (A last tile that overlaps the one before would read what was written.) */
+ * The same element: x and y have equal dims, layout and type, and every load of x in the kernel
+ * is in the value of a store to y, at the store's own indices. Once: all elements of an output
+ * are stored at least once, so if no store is conditional and there are as many stores as
+ * elements, there is one for each. (A last tile that overlaps the one before would read what was
+ * written.) */
 #include "loop/in_place.h"
 
 typedef struct Walk {

@@ -9,21 +9,20 @@
  * of the instruction.) On the loops of a stage: `vector n; dot k`, k the innermost. On tiles,
  * two-dimensional registers of up to 16 rows of 64 bytes:
  *
- *     reduce sum (m: rows, n: columns; k: groups, g: group) update sum[m, n] + a[m, k*group + g] *
- * b[k, n*group + g]
+ *     reduce sum (m: rows, n: columns; k: groups, g: group) update sum[m, n] + a[m, k*group + g] * b[k, n*group + g]
  *
  * Operand a has a row of groups for each row of the sum; b is packed: a row for each group, with
  * the group's elements of all columns. Any extents that fit. On the loops of a stage: `dot m n k
  * g`.
  *
  * What exactly is computed (and by loop/interp.c, which calls intrinsic_apply):
- *   bf16      for each lane two f32 FMAs, the odd element of the group first; each rounds to
- * nearest even; subnormal inputs and results count as zero (whatever MXCSR says); NaN and infinity
- * as in IEEE bf16 tiles  the products of even elements are summed from 0 by such FMAs, those of odd
- * ones apart; then sum += even + odd integers  exact, the sum wraps (Intel SDM, VDPBF16PS,
- * VPDPBUSD, VPMADDWD and VPADDD, TDPBF16PS, TDPBSSD.) So a sum of bf16 products differs from that
- * of a chain of FMAs as another order of summing does, and by products and sums below 2^-126, which
- * are lost. */
+ *   bf16      for each lane two f32 FMAs, the odd element of the group first; each rounds to nearest even; subnormal
+ *             inputs and results count as zero (whatever MXCSR says); NaN and infinity as in IEEE
+ *   bf16 tiles  the products of even elements are summed from 0 by such FMAs, those of odd ones apart; then sum += even + odd
+ *   integers  exact, the sum wraps
+ * (Intel SDM, VDPBF16PS, VPDPBUSD, VPMADDWD and VPADDD, TDPBF16PS, TDPBSSD.) So a sum of bf16
+ * products differs from that of a chain of FMAs as another order of summing does, and by
+ * products and sums below 2^-126, which are lost. */
 #ifndef LATHE_LOOP_INTRINSIC_H
 #define LATHE_LOOP_INTRINSIC_H
 

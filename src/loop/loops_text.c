@@ -10,8 +10,8 @@
  *           r0 = fma(bcast(vload a[i*768 + k]), vload b[k*16], r0)
  *         y[i*16] = r0
  *
- * Marks stand after a loop's extent; a partial store is `y[offset, count n] = value`; `fetch b[..]
- * + n` brings elements near. */
+ * Marks stand after a loop's extent; a partial store is `y[offset, count n] = value`; `fetch
+ * b[..] + n` brings elements near. */
 #include "loop/intrinsic.h"
 #include "loop/loops.h"
 

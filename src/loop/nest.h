@@ -6,8 +6,7 @@
  *     exact, guard   v0*T            + v1*(f2..fk) + ... + vk
  *     shift          min(v0*T, E-T)  + ...              the last tile overlaps
  *     peel           v0*T + ...  for v0 < floor(E/T), then a tail tile at floor(E/T)*T
- *     sizes          min(start, E-S) + ...              equal parts; S, which holds a part, one of
- * several sizes
+ *     sizes          min(start, E-S) + ...              equal parts; S, which holds a part, one of several sizes
  *
  * and its value is low + local, where low is 0 for a root stage and the corner of the box for a
  * stage computed at another's loop. Where that box may stick out of the axis, what is computed

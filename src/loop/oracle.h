@@ -7,8 +7,8 @@
  *   ORACLE_DOUBLE  every float op in double, and with each value a *magnitude* m, so that any order
  *                  of summing, with or without fma, gives  |got - value| <= c * ORACLE_EPS * m  for
  *                  a small c (about the square root of the number of terms). m of a sum is the sum
- *                  of the terms' m; rounding to f16 adds what it loses, in units of ORACLE_EPS;
- * where a comparison or a rounding to integer may go either way, the jump is added.
+ *                  of the terms' m; rounding to f16 adds what it loses, in units of ORACLE_EPS; where
+ *                  a comparison or a rounding to integer may go either way, the jump is added.
  *
  * A load outside of a tensor gives 0: it can only stand in the side of a select that is not
  * taken. */

@@ -17,8 +17,8 @@
  * With `apart` each partial result takes neighbours, which are far from those of the others: x[m, l
  * * K/L + k0]; for threads.
  *
- * Legal where every result has a combine and a neutral constant init. The order of the sum changes;
- * nothing else does. */
+ * Legal where every result has a combine and a neutral constant init. The order of the sum
+ * changes; nothing else does. */
 #ifndef LATHE_LOOP_RFACTOR_H
 #define LATHE_LOOP_RFACTOR_H
 

@@ -1,7 +1,7 @@
 /* Schedules: how a Stages is computed. One record, one canonical line.
  *
- *     s1 def=direct | out: tile m 8 14 shift, n 4 2 8; order m0 n0 m1 n1 m2 n2 n3; parallel m0;
- * unroll m2 n2; vector n3 | acc: at out.n1; scope reg; order k0 m0 n0; ... | b: layout 1 0 1:16
+ *     s1 def=direct | out: tile m 8 14 shift, n 4 2 8; order m0 n0 m1 n1 m2 n2 n3; parallel m0; unroll m2 n2; vector n3
+ *       | acc: at out.n1; scope reg; order k0 m0 n0; ... | b: layout 1 0 1:16
  *
  * (one line; broken here for the page). After the format version and the definition variant come
  * structural steps (inline S; fuse, join S AXIS AXIS; split S AXIS n; cache_write S; cache_read T S
@@ -9,35 +9,33 @@
  * per stage or re-laid tensor, separated by " | ".
  *
  * Entry of a stage, named by its first result; fields may be absent (defaults in parentheses):
- *   tile A f1 .. fk [MODE]   axis A of extent E becomes loops A0 (ceil(E / (f1*..*fk))), A1 (f1),
- * .. Ak (fk). MODE says what happens where the factors do not divide E (default guard): pad    the
- * last tile computes elements beyond E: legal where the layout rounds the storage up to whole tiles
- *       shift  the last tile starts at E - T (T = f1*..*fk): needs E >= T, no in-place, domain axes
- * only shift or g1 .. (one factor, falling): ceil(E / f1) parts, equal but for one row, each a tile
- * of the smallest of f1, g1, .. that holds it. Each size has loops of its own peel   A0 runs
- * floor(E / T) full tiles, then one tile of what is left (constant E: of just that size; else
- * guarded) mask   loads and stores of the innermost (vector) loop are masked; others guarded; needs
- * target masks for speed, not for meaning guard  an `if` around the innermost statement order L ..
- * all loops of the stage, outermost first (default: domain axes then reduction axes, level 0 of all
- * axes, level 1 of all..) parallel L ..            the outermost loops of the order (after those of
- * `steps`), fused into the phase's parallel loop (root stages, and those computed at a loop of
- * `steps`) steps L ..               the outermost loops of the order, serial: the parallel loops
- * run once for each of their values, all threads in step (the time of a recurrent cell). Stages
- * computed at the last of them, with scope ARG, are phases of each step unroll L .. / vector L
- * constant extents; the vector loop is the innermost but for those of `dot` dot L .. run inside one
- * instruction (loop/intrinsic.h): the innermost loop, after the vector loop, over a group of a
- * product's sum. Where memory does not lie as the instruction wants it, or a tail is shorter, plain
- * loops are left Four loops (m n k g, with no vector loop): an instruction on tiles; scope is
- * scratch at S.L                   computed inside loop L of stage S, for what is needed there
- * (default: root: a phase of its own) ahead T S.L              S.L: the loop of `at`, or one around
- * it. While it runs once, the part of T (a constant, or of a phase before) that this stage reads
- * the next time is fetched into the second-level cache, a line at each step of the loops of its
- * sum. Not by the smaller of several tile sizes where one such tile is all there is scope reg |
- * scratch      where the box it needs lives while `at` (default: the whole tensor, a shared buffer)
- *   scope result             in place: an element lies where the stage S that it is computed at
- * will write its own. S is a root MAP, and all others have read it by then layout ... of its result
- * (temporaries only) Entry of an input constant: layout only (the constant is re-laid at compile
- * time).
+ *   tile A f1 .. fk [MODE]   axis A of extent E becomes loops A0 (ceil(E / (f1*..*fk))), A1 (f1), .. Ak (fk).
+ *                            MODE says what happens where the factors do not divide E (default guard):
+ *       pad    the last tile computes elements beyond E: legal where the layout rounds the storage up to whole tiles
+ *       shift  the last tile starts at E - T (T = f1*..*fk): needs E >= T, no in-place, domain axes only
+ *              shift or g1 .. (one factor, falling): ceil(E / f1) parts, equal but for one row, each a tile of the smallest of
+ *              f1, g1, .. that holds it. Each size has loops of its own
+ *       peel   A0 runs floor(E / T) full tiles, then one tile of what is left (constant E: of just that size; else guarded)
+ *       mask   loads and stores of the innermost (vector) loop are masked; others guarded; needs target masks for speed, not for meaning
+ *       guard  an `if` around the innermost statement
+ *   order L ..               all loops of the stage, outermost first (default: domain axes then reduction axes, level 0 of all axes, level 1 of all..)
+ *   parallel L ..            the outermost loops of the order (after those of `steps`), fused into the phase's parallel loop (root stages, and those computed at a loop of `steps`)
+ *   steps L ..               the outermost loops of the order, serial: the parallel loops run once for each of their values, all
+ *                            threads in step (the time of a recurrent cell). Stages computed at the last of them, with scope
+ *                            ARG, are phases of each step
+ *   unroll L .. / vector L   constant extents; the vector loop is the innermost but for those of `dot`
+ *   dot L ..                 run inside one instruction (loop/intrinsic.h): the innermost loop, after the vector loop, over a group of a product's
+ *                            sum. Where memory does not lie as the instruction wants it, or a tail is shorter, plain loops are left
+ *                            Four loops (m n k g, with no vector loop): an instruction on tiles; scope is scratch
+ *   at S.L                   computed inside loop L of stage S, for what is needed there (default: root: a phase of its own)
+ *   ahead T S.L              S.L: the loop of `at`, or one around it. While it runs once, the part of T (a constant, or of a phase before) that this stage reads the
+ *                            next time is fetched into the second-level cache, a line at each step of the loops of its sum.
+ *                            Not by the smaller of several tile sizes where one such tile is all there is
+ *   scope reg | scratch      where the box it needs lives while `at` (default: the whole tensor, a shared buffer)
+ *   scope result             in place: an element lies where the stage S that it is computed at will write its own. S is a root MAP, and
+ *                            all others have read it by then
+ *   layout ...               of its result (temporaries only)
+ * Entry of an input constant: layout only (the constant is re-laid at compile time).
  *
  * `schedule_check` says whether the record is legal for the stages (a reason code, for the search);
  * `lower` trusts it.

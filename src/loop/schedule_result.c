@@ -1,8 +1,7 @@
 /* Is `scope result` legal: may the elements of a stage lie where those of the stage that it is
  * computed at will be written?
  *
- *     for i:  weight[i, j] = exp(x[i, j] - max) for all j;  sum = sum of weight[i, j];  y[i, j] =
- * weight[i, j] / sum
+ *     for i:  weight[i, j] = exp(x[i, j] - max) for all j;  sum = sum of weight[i, j];  y[i, j] = weight[i, j] / sum
  *
  * weight can lie in y: each element is read where it is written, and the sum is taken before.
  * Lowering sees to it that the box is what y writes inside the loop (lower_at.c). */

@@ -27,10 +27,11 @@
  *     input h f32 [4, 64] in [4, 192] at [0, 64]   # part of a larger array (loop/part.h)
  *     temp acc f32 [N, 64]
  *     output y f32 [N, 64]
- *     reduce acc (m: N, n: 64; k: 768) init 0 update fma(a[m, k], b[k, n], state0) combine state0 +
- * state2_0 map y (m: N, n: 64) = max(0, acc[m, n]) scan y (b: 4, t: 10) along t = select(t == 0,
- * x[b, t], y[b, max(t - 1, 0)] + x[b, t]) scatter y (i: 4; j: 10) init x[j] at [idx[i]] update
- * u[i] */
+ *     reduce acc (m: N, n: 64; k: 768) init 0 update fma(a[m, k], b[k, n], state0) combine state0 + state2_0
+ *     map y (m: N, n: 64) = max(0, acc[m, n])
+ *     scan y (b: 4, t: 10) along t = select(t == 0, x[b, t], y[b, max(t - 1, 0)] + x[b, t])
+ *     scatter y (i: 4; j: 10) init x[j] at [idx[i]] update u[i]
+ */
 #ifndef LATHE_LOOP_STAGE_H
 #define LATHE_LOOP_STAGE_H
 

@@ -4,8 +4,8 @@
  *     y[n, k, o] = acc[n, k, o/2, o%2]     with o split by 2:  y[n, k, o, oi] = acc[n, k, o, oi]
  *
  * The array keeps its memory: a dim of E elements is read as E/2 rows of 2. So it is legal where
- * the inner extent divides the dim, and takes its blocks and the part's place in the whole whole.
- * Who reads the result divides its index. */
+ * the inner extent divides the dim, and takes its blocks and the part's place in the whole
+ * whole. Who reads the result divides its index. */
 #include <string.h>
 
 #include "loop/stage.h"

@@ -4,8 +4,8 @@
  *     acc[p]   = sum over r < 3 of pad[p + r] * w[r]
  *     trim r:    r from max(1 - p, 0) to min(8 - p, 3)
  *
- * The bounds are what a loop over r may keep to; the meaning of the stage stays as it was, as the
- * products left out are 0. */
+ * The bounds are what a loop over r may keep to; the meaning of the stage stays as it was, as
+ * the products left out are 0. */
 #include <string.h>
 
 #include "loop/access.h"

@@ -3,13 +3,14 @@
  *
  *     EventLoop *l;
  *     event_loop_new(&l, &e);
- *     event_loop_socket(l, &s, LOOP_READ, &e);    // s.ready is called when there is something to
- * read event_loop_run(l);                          // until event_loop_stop event_loop_free(l);
+ *     event_loop_socket(l, &s, LOOP_READ, &e);    // s.ready is called when there is something to read
+ *     event_loop_run(l);                          // until event_loop_stop
+ *     event_loop_free(l);
  *
  * What is called by the loop never blocks and never computes for long: such work goes to
- * sched/workers.h, and comes back by event_loop_post. Sockets, timers and posts belong to who made
- * them and stand inside what they serve. All but event_loop_post and event_loop_stop are for the
- * loop's thread (or before it runs). */
+ * sched/workers.h, and comes back by event_loop_post. Sockets, timers and posts belong to who
+ * made them and stand inside what they serve. All but event_loop_post and event_loop_stop are
+ * for the loop's thread (or before it runs). */
 #ifndef LATHE_NET_EVENT_LOOP_H
 #define LATHE_NET_EVENT_LOOP_H
 

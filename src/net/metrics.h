@@ -2,8 +2,7 @@
  * that their owners keep.
  *
  *     metrics_family(&s, "lathe_events_total", "counter", "Records of events told.");
- *     metrics_value(&s, "lathe_events_total", 2, (MetricLabel[]){{"stream", name}, {"kind",
- * "start"}}, n);
+ *     metrics_value(&s, "lathe_events_total", 2, (MetricLabel[]){{"stream", name}, {"kind", "start"}}, n);
  *
  * All values of a family follow its head. */
 #ifndef LATHE_NET_METRICS_H

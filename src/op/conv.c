@@ -3,8 +3,8 @@
  * x (N,C,in...), w (K,C/group,kernel...) -> y (N,K,out...). Stages:
  *
  *     conv.pad  x with its border, if there is one (zeros; the zero point of x for integers)
- *     acc       REDUCE (n, k, p, q; c, r, s) of pad[n, c, p*stride + r*dilation, ...] * w[k, c, r,
- * s] conv      MAP: bias, requantization
+ *     acc       REDUCE (n, k, p, q; c, r, s) of pad[n, c, p*stride + r*dilation, ...] * w[k, c, r, s]
+ *     conv      MAP: bias, requantization
  *
  * In groups of several channels and outputs acc is (n, g, k, p, q): a product for each group.
  *

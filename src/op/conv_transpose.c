@@ -7,8 +7,8 @@
  * t*stride and i = P + e - t do, t = 0, 1... So
  *
  *     pad   x with the border that P + e - t runs into
- *     acc   REDUCE (n, k, P, u, Q, v; c, t, s) of pad[n, c, P + e - t, ...] * w[c, k, U + t*stride,
- * ...] MAP   y[n, k, p, q] = acc[n, k, p / stride, p % stride, ...] + bias
+ *     acc   REDUCE (n, k, P, u, Q, v; c, t, s) of pad[n, c, P + e - t, ...] * w[c, k, U + t*stride, ...]
+ *     MAP   y[n, k, p, q] = acc[n, k, p / stride, p % stride, ...] + bias
  *
  * wastes nothing, and for each phase (u, v) acc is a plain contraction. Where stride divides the
  * output, acc lies as y does. The weight is padded with zeros where stride does not divide the

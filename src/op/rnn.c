@@ -4,8 +4,8 @@
  *
  *     input   (D,T,B,G*H; i)   X W^T and its bias, for all time steps at once   reduce
  *     before  (S,D,B,H)        h[s-1]                                           map, in the cycle
- *     gates   (S,D,B,G,H; k)   before R^T and its bias                          reduce, in the
- * cycle c, h    (S,D,B,H)        along s                                          scan
+ *     gates   (S,D,B,G,H; k)   before R^T and its bias                          reduce, in the cycle
+ *     c, h    (S,D,B,H)        along s                                          scan
  *
  * s is the step: time s forward, time T-1-s in reverse (time len-1-s where the sequences have
  * lengths of their own). Past the end of a sequence the state stays as it is. Peepholes,

@@ -3,8 +3,8 @@
  *
  *     s = x + skip + bias;  y = (s - mean(s)) / sqrt(variance(s) + epsilon) * gamma + beta
  *
- * The inputs are x, skip, gamma, beta and bias; the results y, the mean, the inverse deviation and
- * s. */
+ * The inputs are x, skip, gamma, beta and bias; the results y, the mean, the inverse deviation
+ * and s. */
 #include "op/table.h"
 
 enum { X, SKIP, GAMMA, BETA, BIAS };

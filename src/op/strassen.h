@@ -14,9 +14,9 @@
  * across its batch: what one row holds is felt by its neighbour alone. In (L, 1, K) the rows are
  * the L.
  *
- * A MatMul is computed so if it has attribute `strassen` (1) and input 2, u (7, K/2, N/2): the pass
- * that decides it adds nodes that compute u from w (K, N), K and N even. M may be odd: a row of
- * zeros stands in. */
+ * A MatMul is computed so if it has attribute `strassen` (1) and input 2, u (7, K/2, N/2): the
+ * pass that decides it adds nodes that compute u from w (K, N), K and N even. M may be odd: a
+ * row of zeros stands in. */
 #ifndef LATHE_OP_STRASSEN_H
 #define LATHE_OP_STRASSEN_H
 

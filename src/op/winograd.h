@@ -12,8 +12,8 @@
  * for m = 2, 4, 6, where a plain sum is off by 1 (compile/test_winograd_runs.c measures it). An
  * infinity in x makes all outputs of its tiles NaN.
  *
- * A Conv is computed so if it has attribute `winograd` (m) and input 3, the transformed weights u
- * (K,C,n,n): the pass that decides it adds nodes that compute them. */
+ * A Conv is computed so if it has attribute `winograd` (m) and input 3, the transformed weights
+ * u (K,C,n,n): the pass that decides it adds nodes that compute them. */
 #ifndef LATHE_OP_WINOGRAD_H
 #define LATHE_OP_WINOGRAD_H
 

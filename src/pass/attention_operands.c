@@ -2,9 +2,9 @@
  * Einsums; see the header.
  *
  *     BERT           k (B,T,H,d) -> Transpose 0,2,3,1 -> t (B,H,d,T)
- *     torch, sdpa    k (B,H,T,d) -> Reshape (BH,T,d) -> Transpose 0,2,1 -> Reshape (B,H,d,T) -> Mul
- * by a factor Llama          k (B,G,T,d) -> Unsqueeze -> Expand (B,G,n,T,d) -> Reshape (B,H,T,d) ->
- * Transpose 0,1,3,2 Keras          scores = Einsum("aecd,abcd->acbe", k, q)
+ *     torch, sdpa    k (B,H,T,d) -> Reshape (BH,T,d) -> Transpose 0,2,1 -> Reshape (B,H,d,T) -> Mul by a factor
+ *     Llama          k (B,G,T,d) -> Unsqueeze -> Expand (B,G,n,T,d) -> Reshape (B,H,T,d) -> Transpose 0,1,3,2
+ *     Keras          scores = Einsum("aecd,abcd->acbe", k, q)
  */
 #include "pass/attention_operands.h"
 

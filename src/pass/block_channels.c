@@ -4,8 +4,8 @@
  *
  * Every op understands every layout (index maps are logical), so no conversion nodes are needed:
  * what reads a blocked value reads it where it lies. But for convolutions of narrow types, which
- * are to read blocks: where what they read is plain, as a caller's image is, a copy comes before.
- * Which values, and why: image_layouts.c. */
+ * are to read blocks: where what they read is plain, as a caller's image is, a copy comes
+ * before. Which values, and why: image_layouts.c. */
 #include "base/map.h"
 #include "op/conv.h"
 #include "op/op.h"

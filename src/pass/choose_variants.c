@@ -9,8 +9,8 @@
  * The cheaper one is taken (image_layouts.c, cost.h), together with the layouts of images; these
  * are chosen once more when constants have been folded.
  *
- * m is 2 or 4: 6 was 5 to 15 % faster than 4 on about half of the shapes tried, up to twice as slow
- * on others, and rounds eight times as coarsely. */
+ * m is 2 or 4: 6 was 5 to 15 % faster than 4 on about half of the shapes tried, up to twice as
+ * slow on others, and rounds eight times as coarsely. */
 #include "base/map.h"
 #include "op/winograd.h"
 #include "pass/edit.h"

@@ -12,11 +12,11 @@
  *
  * When it pays. A short product runs on one core; together they are work for several. So each is
  * short, but not all of them together. And stacking must be free, which is what `views` makes of
- * it: an input is computed by a kernel, which can write it into the stack, unless it lies elsewhere
- * already; or the inputs are all parts of one Split, in order, and the stack is what was split (the
- * layer before, combined). The parts of the result are views too, unless results of the graph or
- * routines want arrays of their own; and no reader may want to be in the product's kernel
- * (pointwise), or to lie where it lies (Reshape), or to hold it (Concat). */
+ * it: an input is computed by a kernel, which can write it into the stack, unless it lies
+ * elsewhere already; or the inputs are all parts of one Split, in order, and the stack is what
+ * was split (the layer before, combined). The parts of the result are views too, unless results
+ * of the graph or routines want arrays of their own; and no reader may want to be in the
+ * product's kernel (pointwise), or to lie where it lies (Reshape), or to hold it (Concat). */
 #include "op/op.h"
 #include "pass/node_facts.h"
 #include "pass/combine.h"

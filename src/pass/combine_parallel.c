@@ -12,12 +12,13 @@
  * pointwise reader that does not go along would have been part of its product's step, and becomes
  * one of its own. So:
  *   - no part is read by a pointwise node;
- *   - the products are so short that starting a step is a tenth of each or more; or the vectors
- * that all of them take separately are an eighth more than together, and no part is a result of the
+ *   - the products are so short that starting a step is a tenth of each or more; or the vectors that
+ *     all of them take separately are an eighth more than together, and no part is a result of the
  *     graph, to which it would be copied.
- * A product takes the larger of the cycles of its multiplications, at the target's rate, and those
- * of reading its weights from the second-level cache. Large products keep their own epilogues and
- * tiles: there is nothing to gain. Shapes that are not known count with their upper bound. */
+ * A product takes the larger of the cycles of its multiplications, at the target's rate, and
+ * those of reading its weights from the second-level cache. Large products keep their own
+ * epilogues and tiles: there is nothing to gain. Shapes that are not known count with their
+ * upper bound. */
 #include "op/op.h"
 #include "pass/node_facts.h"
 #include "pass/combine.h"

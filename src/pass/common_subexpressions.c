@@ -10,8 +10,8 @@
  * later nodes. The table of nodes seen is scoped by block: entries of a body go when it ends.
  *
  * Graph and block outputs keep their names: if the node that goes made one, the node that stays
- * makes it instead; if both make one, both stay. Results whose size depends on data have symbols of
- * their own, which others may use: types differ then, and both stay. */
+ * makes it instead; if both make one, both stay. Results whose size depends on data have symbols
+ * of their own, which others may use: types differ then, and both stay. */
 #include <string.h>
 
 #include "pass/edit.h"

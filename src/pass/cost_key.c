@@ -1,7 +1,6 @@
 /* What nodes are called in tables of costs:
  *
- *     conv(f32[1,64,56,56], const f32[64,64,3,3]) -> f32[1,64,56,56] pads=[1,1,1,1] | plain, 0 1 2
- * 3 1:8, winograd 4
+ *     conv(f32[1,64,56,56], const f32[64,64,3,3]) -> f32[1,64,56,56] pads=[1,1,1,1] | plain, 0 1 2 3 1:8, winograd 4
  *
  * Not the model's names, and attributes by name: equal nodes of all models share a line. */
 #include <stdlib.h>

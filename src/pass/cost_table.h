@@ -2,12 +2,11 @@
  *
  *     lathe costs 1
  *     target "avx2 znver3 l1 32768 l2 524288"
- *     81203.5 "conv(f32[1,64,56,56], const f32[64,64,3,3]) -> f32[1,64,56,56] pads=[1,1,1,1] |
- * plain, 0 1 2 3 1:8, winograd 4"
+ *     81203.5 "conv(f32[1,64,56,56], const f32[64,64,3,3]) -> f32[1,64,56,56] pads=[1,1,1,1] | plain, 0 1 2 3 1:8, winograd 4"
  *
- * Nanoseconds of one thread. A target holds for the lines after it; a line that repeats another is
- * an error, as are times that are no positive numbers. The first line's number is the version of
- * form and meaning. */
+ * Nanoseconds of one thread. A target holds for the lines after it; a line that repeats another
+ * is an error, as are times that are no positive numbers. The first line's number is the version
+ * of form and meaning. */
 #ifndef LATHE_PASS_COST_TABLE_H
 #define LATHE_PASS_COST_TABLE_H
 

@@ -5,11 +5,11 @@
  *     y = mul(x, c); z = matmul(y, w)      ->  z = matmul(x, c * w)
  *     y = add(x, c); z = conv(y, w, b)     ->  z = conv(x, w, b + sum of w * c)
  *
- * After: Mul, Div and Sub by c, Add of c; what adds needs an op with a bias. Before: Mul and Div,
- * and Add and Sub where no zeros are read around the image, since c was not added to those.
- * Requires that c, w and b depend on constants alone, that y has no other reader, and that nobody
- * else reads w, which would have to be kept twice. Constants are taken to be finite: 0 * inf is not
- * looked for. */
+ * After: Mul, Div and Sub by c, Add of c; what adds needs an op with a bias. Before: Mul and
+ * Div, and Add and Sub where no zeros are read around the image, since c was not added to those.
+ * Requires that c, w and b depend on constants alone, that y has no other reader, and that
+ * nobody else reads w, which would have to be kept twice. Constants are taken to be finite: 0 *
+ * inf is not looked for. */
 #include "op/op.h"
 #include "pass/affine.h"
 

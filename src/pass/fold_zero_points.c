@@ -1,9 +1,8 @@
 /* fold_zero_points: bytes are multiplied as they are; what their zero point adds to each sum is
  * taken off afterwards.
  *
- *     y i32 = matmul_integer(a u8, b i8, za)      ->   y = matmul_integer(a, b) - za * reduce_sum(b
- * over the sum's axis) y u8 = qlinear_conv(a, .., za, w, .., bias) ->   y = qlinear_conv(a, .., w,
- * .., bias - za * reduce_sum(w)) border=za
+ *     y i32 = matmul_integer(a u8, b i8, za)      ->   y = matmul_integer(a, b) - za * reduce_sum(b over the sum's axis)
+ *     y u8 = qlinear_conv(a, .., za, w, .., bias) ->   y = qlinear_conv(a, .., w, .., bias - za * reduce_sum(w)) border=za
  *
  * The same sums, bit for bit, also where they wrap. b is constant and without zero points, so its
  * sums are folded, and with a constant za all that is left is a bias. The border of a convolution
@@ -11,8 +10,8 @@
  * gets a bias as input 8, which ONNX does not know: op/matmul.c asks for attribute folded beside
  * it.
  *
- * For targets that multiply bytes, on vectors or tiles; where vectors want one factor unsigned, a
- * i8 becomes u8 by adding 128 to it and to za. The rest is widen_quantized's. */
+ * For targets that multiply bytes, on vectors or tiles; where vectors want one factor unsigned,
+ * a i8 becomes u8 by adding 128 to it and to za. The rest is widen_quantized's. */
 #include "loop/intrinsic.h"
 #include "op/op.h"
 #include "pass/edit.h"

@@ -8,10 +8,10 @@
  * copying x into a larger array before each such convolution, the border alone is written, by each
  * run, as other values share the memory.
  *
- * For x that a product or reduction computes and nothing but compiled code reads: what is computed
- * point by point stays free to join its reader's kernel. And for rows that are long: kernels that
- * take rows and columns for one axis cannot do so here, which costs those that compute x, and other
- * readers, a share of the last tile of each row. */
+ * For x that a product or reduction computes and nothing but compiled code reads: what is
+ * computed point by point stays free to join its reader's kernel. And for rows that are long:
+ * kernels that take rows and columns for one axis cannot do so here, which costs those that
+ * compute x, and other readers, a share of the last tile of each row. */
 #include <string.h>
 
 #include "op/conv.h"

@@ -9,11 +9,11 @@
  * which comes from memory once a run. u is computed by constant folding; w then has no reader left.
  *
  * It must be asked for, as rows are paired, and one is rounded as coarsely as its neighbour is
- * large: beside a row 1000 times as large its error is 6e-4, where plain sums have 3e-7. Of a batch
- * of vectors (x of rank 2) nobody knows that they have to do with each other, and what is wrong
- * with one must not be felt by another: only rows are paired that are the last but one dim of a
- * tensor of rank 3 or more, positions of one sequence say, also where it is reshaped into a matrix
- * first. */
+ * large: beside a row 1000 times as large its error is 6e-4, where plain sums have 3e-7. Of a
+ * batch of vectors (x of rank 2) nobody knows that they have to do with each other, and what is
+ * wrong with one must not be felt by another: only rows are paired that are the last but one dim
+ * of a tensor of rank 3 or more, positions of one sequence say, also where it is reshaped into a
+ * matrix first. */
 #include <math.h>
 #include <string.h>
 

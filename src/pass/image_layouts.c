@@ -1,7 +1,6 @@
 /* Layouts and variants by dynamic programming over the graph.
  *
- *     x plain -> conv -> relu -> conv -> add -> flatten        each node: (plain, plain), (plain,
- * blocked), (blocked, ..
+ *     x plain -> conv -> relu -> conv -> add -> flatten        each node: (plain, plain), (plain, blocked), (blocked, ..
  *                          `-------------^
  *
  * The main block's nodes that touch images are variables of pbqp.h; their choices are forms
@@ -10,8 +9,8 @@
  * layout, but a reader of several images then goes across one (and for convolutions of narrow types
  * block_channels does make one).
  *
- * Blocked can be rank-4 values whose channels are a multiple of the block. Graph and block inputs
- * and outputs stay plain, and so does what routines of kernel/ and control flow read. */
+ * Blocked can be rank-4 values whose channels are a multiple of the block. Graph and block
+ * inputs and outputs stay plain, and so does what routines of kernel/ and control flow read. */
 #include "pass/image_layouts.h"
 
 #include <assert.h>

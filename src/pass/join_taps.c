@@ -2,9 +2,9 @@
  * of memory.
  *
  *     y = conv(x (N,3,H,W), w (K,3,R,7)) strides=[2,2] pads=..
- *     ->  rows = reshape(transpose(pad(x)))         (N, 1, H', W'*4): pixels one after another, 4
- * channels side by side taps = reshape(transpose(pad(w)))         (K, 1, R, 8*4) y = conv(rows,
- * taps) strides=[2, 2*4]
+ *     ->  rows = reshape(transpose(pad(x)))         (N, 1, H', W'*4): pixels one after another, 4 channels side by side
+ *         taps = reshape(transpose(pad(w)))         (K, 1, R, 8*4)
+ *         y = conv(rows, taps) strides=[2, 2*4]
  *
  * Blocks of channels have no room for 3. But the taps of a row are neighbours where the channels of
  * a pixel are, 7 x 3 of them, and a load of tiles takes rows that overlap: 16 pixels of the result
@@ -12,8 +12,8 @@
  * even count and taps to whole groups, by zeros: the products are so few that those by zero do not
  * count. Writing x so is one copy, which rounds and brings the border along.
  *
- * For targets with tiles of bf16, if asked for bf16. Before lower_precision, which rounds what the
- * new convolution reads. */
+ * For targets with tiles of bf16, if asked for bf16. Before lower_precision, which rounds what
+ * the new convolution reads. */
 #include "loop/intrinsic.h"
 #include "op/conv.h"
 #include "op/op.h"

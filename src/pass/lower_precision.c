@@ -21,10 +21,10 @@
  * stored as bf16 as well, whoever reads them.
  *
  * Left in f32: all that is no product of two inputs (biases, sums, norms, softmax, depthwise
- * convolutions, the states of recurrences, but for what products of tiles read of them, and what an
- * attention op has inside), what constants alone determine, convolutions by Winograd (transformed
- * tiles round several times as coarsely), other types, and bodies of control flow, whose constants
- * are not folded. */
+ * convolutions, the states of recurrences, but for what products of tiles read of them, and what
+ * an attention op has inside), what constants alone determine, convolutions by Winograd
+ * (transformed tiles round several times as coarsely), other types, and bodies of control flow,
+ * whose constants are not folded. */
 #include "loop/access.h"
 #include "op/op.h"
 #include "pass/cost.h"

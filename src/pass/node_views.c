@@ -1,8 +1,7 @@
 /* Which nodes only put boxes of elements elsewhere: read off their stages.
  *
  *     y[i, j] = x[i, j + 3]                                 y is the box of x that begins at [0, 3]
- *     y[i, j] = select(j < 8, a[i, j], b[i, j - 8])         a and b are the boxes at [0, 0] and [0,
- * 8]
+ *     y[i, j] = select(j < 8, a[i, j], b[i, j - 8])         a and b are the boxes at [0, 0] and [0, 8]
  *
  * A concat is proven, not recognised: with j = 8 + j', j' inside b, the value must become b[i,
  * j']. */

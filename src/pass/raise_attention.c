@@ -21,9 +21,9 @@
  *     u = reshape(m, [I,N,H,S,T]); w = add(u, windows); m' = reshape(w, [B,H,S,T])
  *     ->  mask + reshape(windows, [N,H,S,T]), where I is 1 or the images are told apart
  *
- * Requires inference; leaves shapes as they were. A row that is masked with -inf altogether was NaN
- * and is zero afterwards; where(is_nan(p), 0, p) behind the softmax says so and is the attribute
- * `nan_is_zero`. */
+ * Requires inference; leaves shapes as they were. A row that is masked with -inf altogether was
+ * NaN and is zero afterwards; where(is_nan(p), 0, p) behind the softmax says so and is the
+ * attribute `nan_is_zero`. */
 #include "pass/match.h"
 
 #include <math.h>

@@ -4,8 +4,8 @@
  *
  * Identity, Dropout without a used mask, Cast to the same type, Reshape and Expand to the same
  * shape. Graph and block outputs keep their names: what makes the input makes the output then,
- * unless the input is an output too, or of another block, or nobody makes it. Requires inference;
- * leaves shapes as they were. */
+ * unless the input is an output too, or of another block, or nobody makes it. Requires
+ * inference; leaves shapes as they were. */
 #include "pass/edit.h"
 
 static bool does_nothing(const Graph *g, const Node *n)

@@ -4,16 +4,15 @@
  *
  * Rewriting ends, because each rule lowers this measure, compared from the left:
  *   1. the number of nodes                                             (NODES)
- *   2. the sum of their ops' weights: pow > div, sum > mul, transpose > the rest  (WEIGHT, and 1.
- * stays)
+ *   2. the sum of their ops' weights: pow > div, sum > mul, transpose > the rest  (WEIGHT, and 1. stays)
  *   3. the sum, over all that nodes read, of its depth: the longest way to it from an input or a
  *      constant                                                        (DEPTH, and 1. and 2. stay)
  * Nodes that nobody reads any more are left to remove_dead.
  *
  * What a rule may change of a float result: nothing, but for rule_constants, which may round
- * differently (see there). In particular x*0 is not 0, x-x is not 0, x+0 is not x (of -0), but x-0
- * is and x + -0 is. Types and shapes stay: a rule does nothing where a constant broadcasts x to a
- * larger shape, or where symbolic dims are not known to be equal. */
+ * differently (see there). In particular x*0 is not 0, x-x is not 0, x+0 is not x (of -0), but
+ * x-0 is and x + -0 is. Types and shapes stay: a rule does nothing where a constant broadcasts x
+ * to a larger shape, or where symbolic dims are not known to be equal. */
 #include "pass/simplify.h"
 
 #include <assert.h>

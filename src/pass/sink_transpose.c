@@ -1,7 +1,6 @@
 /* sink_transpose: what is picked out of a transposed array is picked first.
  *
- *     t = transpose(qkv (B,T,3,H,d), [2,0,3,1,4]); q = gather(t, 0); k = gather(t, 1); v =
- * gather(t, 2)
+ *     t = transpose(qkv (B,T,3,H,d), [2,0,3,1,4]); q = gather(t, 0); k = gather(t, 1); v = gather(t, 2)
  *     ->  q = transpose(squeeze(slice(qkv, 2, 0..1), 2), [0,2,1,3]), ..
  *
  * The transposition of everything is a copy, and each pick was another one. Now a slice is a view

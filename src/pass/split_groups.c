@@ -1,8 +1,7 @@
 /* split_groups: a convolution in a few groups becomes one convolution for each.
  *
  *     y = relu(conv(x, w, b) group=2)
- *     ->  y = concat(relu(conv(slice(x, 0..C/2), slice(w, 0..K/2), slice(b, 0..K/2))),
- * relu(conv(..)))
+ *     ->  y = concat(relu(conv(slice(x, 0..C/2), slice(w, 0..K/2), slice(b, 0..K/2))), relu(conv(..)))
  *
  * The slices of x and the concat are views (views.c), those of constants are folded. A group is an
  * ordinary convolution, that Winograd's variants are there for: 3x3, 4 groups of 64 channels at

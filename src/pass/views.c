@@ -1,23 +1,22 @@
 /* views: what only puts elements elsewhere lies there from the start and costs nothing.
  *
  *     y = concat(a, b)        a and b are computed inside y
- *     a, b = split(x)         a and b are read where they lie in x; a slice with steps of 1
- * likewise y = reshape(x)          the same memory under other dims
+ *     a, b = split(x)         a and b are read where they lie in x; a slice with steps of 1 likewise
+ *     y = reshape(x)          the same memory under other dims
  *
  * Requires final layouts; leaves such nodes in place, with values that are views (Value.within),
  * and no step is made for them. A value can be a view if everything that touches it is compiled
  * from stages: routines of kernel/ and control flow want arrays of their own, and so do the model's
  * outputs. An array lies within one other at most, as a whole:
  *
- *     p = concat(a, b);  q = concat(a, b, c)      a and b lie in p, and p in q: dense blocks copy
- * nothing
+ *     p = concat(a, b);  q = concat(a, b, c)      a and b lie in p, and p in q: dense blocks copy nothing
  *
  * Where only some inputs of a concat can lie in it, the others are copied in, if that is less than
  * half. Later concats in that layout read the copies, so that one input in another layout does not
  * end the sharing.
  *
- * Arrays whose size is known only while the model runs have no views: their memory is made by the
- * step that finds the size. */
+ * Arrays whose size is known only while the model runs have no views: their memory is made by
+ * the step that finds the size. */
 #include <string.h>
 
 #include "loop/offset.h"

@@ -8,9 +8,9 @@
  * plain products, which the templates tile and vector instructions take two at a time (vpmaddwd;
  * loop/intrinsic.h). The border of a convolution is the zero point, so 0 now.
  *
- * Left alone: depthwise convolutions, which are no products of matrices; zero points by rows of a
- * vector's length, and of a convolution's weights by channels, unless all are 0; 8-bit floats; and
- * bytes without zero points that an instruction of the target multiplies as they are
+ * Left alone: depthwise convolutions, which are no products of matrices; zero points by rows of
+ * a vector's length, and of a convolution's weights by channels, unless all are 0; 8-bit floats;
+ * and bytes without zero points that an instruction of the target multiplies as they are
  * (fold_zero_points takes those away that it can). */
 #include "op/op.h"
 #include "pass/edit.h"

@@ -1,8 +1,7 @@
 /* Bordered copies of plain images whose readers take steps (stride 2): rows lie phase by phase.
  *
- *     m      0 1 2 3 4 5 6 7        lanes read m = 2q + s: s = 0 the first phase, s = 1 the second,
- * s = 2 the first again, lies   0 2 4 6 | 1 3 5 7      one element further on: vectors, where else
- * each tap would shuffle two */
+ *     m      0 1 2 3 4 5 6 7        lanes read m = 2q + s: s = 0 the first phase, s = 1 the second, s = 2 the first again,
+ *     lies   0 2 4 6 | 1 3 5 7      one element further on: vectors, where else each tap would shuffle two */
 #include <string.h>
 
 #include "loop/access.h"

@@ -2,12 +2,12 @@
  * gets.
  *
  * 1. Inline: temporary MAPs that are cheap to compute again, or read once per point by one MAP.
- *    What reads a product at k / n and k % n takes its axes; axes that are always used together are
- * fused.
+ *    What reads a product at k / n and k % n takes its axes; axes that are always used together are fused.
  * 2. Contractions get the register-tiled template (contraction.c) and pull their pointwise reader
  *    in as epilogue.
  * 3. Other reductions over a contiguous axis are split into lanes (rfactor); all others and MAPs
- * run with the innermost axis in lanes and the outer ones in parallel. */
+ * run
+ *    with the innermost axis in lanes and the outer ones in parallel. */
 #include "record/choose.h"
 
 #include <string.h>

@@ -12,8 +12,8 @@
  * Where the target has an instruction for the types (bf16 pairs: loop/intrinsic.h) and A lies along
  * k, groups of k are its: `dot` innermost, and B's panels have the groups innermost.
  *
- * How large a tile is: product_tile.c; in which order: product_order.c; long sums: sum_parts.c. B
- * lies in panels of one tile width, so that its loads are contiguous and aligned: panels.c. */
+ * How large a tile is: product_tile.c; in which order: product_order.c; long sums: sum_parts.c.
+ * B lies in panels of one tile width, so that its loads are contiguous and aligned: panels.c. */
 
 #include "loop/access.h"
 #include "loop/intrinsic.h"

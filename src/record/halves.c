@@ -4,10 +4,10 @@
  *     acc[q, p, j]      += s[q, p, c] * u[q, c, j]
  *     c[r, h, p, j]      MAP: sums of products; the output reads an element of it
  *
- * s is a phase of its own: every block of columns needs all of it. Then parallel (block of columns,
- * matrix of the batch, block of rows): the seven products of the block, one after the other, stay
- * in the second-level cache until their sums go to both halves of the columns, and to the block's
- * pairs of rows. */
+ * s is a phase of its own: every block of columns needs all of it. Then parallel (block of
+ * columns, matrix of the batch, block of rows): the seven products of the block, one after the
+ * other, stay in the second-level cache until their sums go to both halves of the columns, and
+ * to the block's pairs of rows. */
 #include "loop/access.h"
 #include "record/templates.h"
 

@@ -5,15 +5,15 @@
  *     h:       steps s; parallel (directions, batch, tiles of j)     or steps directions s
  *     before:  at h.j0, in scratch                     the state that the products read
  *     gates:   at h.j0, in registers                   all gates of the tile: G x nv accumulators,
- *                                                      one broadcast of `before` a step of k for
- * all of them c:       at h.j0                                 its history is kept, as h's is
+ *                                                      one broadcast of `before` a step of k for all of them
+ *     c:       at h.j0                                 its history is kept, as h's is
  *
  * or, where the state is rounded to what tiles multiply, gates on tiles of one row, in scratch.
  *
- * so a step is one pass over the weights, which lie in panels of a tile's width; a thread meets the
- * same tiles in each step, and what it reads of the weights stays in its cache. What all of a
- * step's tiles need complete, and is a product itself (the reset state of a GRU), is a phase of its
- * own before. */
+ * so a step is one pass over the weights, which lie in panels of a tile's width; a thread meets
+ * the same tiles in each step, and what it reads of the weights stays in its cache. What all of
+ * a step's tiles need complete, and is a product itself (the reset state of a GRU), is a phase
+ * of its own before. */
 #include <string.h>
 
 #include "loop/access.h"

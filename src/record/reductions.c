@@ -1,10 +1,10 @@
 /* Templates for reductions of rows, vectors of partial results side by side that meet at the end.
  * See choose.c for the order of things.
  *
- *     sum (i; r: 200)  ->  sum.rf.rf (i, l: 16, ll: 4; r: 3)  four vectors side by side: a sum
- * waits for the one before sum.rf (i, l: 16; ll: 4)           they are added up sum.met (i, l: 4;
- * r: 4)            so are the parts of the last one sum (i; l: 4 + 8)                  lanes meet,
- * and what no whole vector has left */
+ *     sum (i; r: 200)  ->  sum.rf.rf (i, l: 16, ll: 4; r: 3)  four vectors side by side: a sum waits for the one before
+ *                          sum.rf (i, l: 16; ll: 4)           they are added up
+ *                          sum.met (i, l: 4; r: 4)            so are the parts of the last one
+ *                          sum (i; l: 4 + 8)                  lanes meet, and what no whole vector has left */
 #include "loop/rfactor.h"
 #include "record/templates.h"
 

@@ -1,18 +1,16 @@
 /* The template for products of products, a block of rows at a time: attention.
  *
- *     scores[q, t] += Q[q, d] K[d, t];   max, weight = exp(scores - max), sum by rows;   y[q, c] +=
- * weight[q, t] V[t, c]
+ *     scores[q, t] += Q[q, d] K[d, t];   max, weight = exp(scores - max), sum by rows;   y[q, c] += weight[q, t] V[t, c]
  *
  * Each alone would write scores and weights, length x length for every head, to memory and read
  * them again. Here y's tiles are grouped into blocks of rows, and all that lies between the two
  * products is computed for one block, into scratch:
  *
- *     y: parallel (head, block)   scores, max, weight, sum at the block;   panels of V, row tiles:
- * y in registers
+ *     y: parallel (head, block)   scores, max, weight, sum at the block;   panels of V, row tiles: y in registers
  *
  * What a block needs of the first product is known from the index maps: everything from there on
- * must read what it reads at its own row. Where lengths are open, or scores and weights stay in L3
- * anyway, stages are phases of their own. */
+ * must read what it reads at its own row. Where lengths are open, or scores and weights stay in
+ * L3 anyway, stages are phases of their own. */
 #include <string.h>
 
 #include "record/templates.h"

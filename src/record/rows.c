@@ -8,9 +8,9 @@
  * what is a row of its own (weight) lies in scratch. The rows are the parallel loop, so each of
  * them is computed in the same order by any number of threads.
  *
- * Rows are the axes by which y reads everything that is computed for it, if they are its outermost
- * loops; the others are inside a row. Where rows are few, of unknown length, or longer than L2,
- * stages stay phases of their own. */
+ * Rows are the axes by which y reads everything that is computed for it, if they are its
+ * outermost loops; the others are inside a row. Where rows are few, of unknown length, or longer
+ * than L2, stages stay phases of their own. */
 #include <string.h>
 
 #include "loop/access.h"

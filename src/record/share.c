@@ -6,9 +6,9 @@
  *
  *     out: tile k 28; order k0 j0 k1 m0 ..; parallel k0 j0 k1 m0
  *
- * and each core goes on with the half that it made; what crosses is the border of a window. Weights
- * are read by both. Where there are more weights than pixels (late in a network), channels are
- * shared out, as before. */
+ * and each core goes on with the half that it made; what crosses is the border of a window.
+ * Weights are read by both. Where there are more weights than pixels (late in a network),
+ * channels are shared out, as before. */
 #include "record/templates.h"
 
 /* of the outer axis: of fewer rows the border of a window is too much; then columns */

@@ -8,9 +8,9 @@
  * and columns that are left get smaller tiles. A row of A is 64 bytes along the sum; B is in panels
  * of 16 columns, pairs or quads innermost, a tile of it one after the other.
  *
- * Chosen by a count of cycles: a product takes one a row, a load half of one a row; what is left of
- * the registers is nothing to choose. Short sums, few columns and sums that fill no groups are left
- * to the vector instructions. */
+ * Chosen by a count of cycles: a product takes one a row, a load half of one a row; what is left
+ * of the registers is nothing to choose. Short sums, few columns and sums that fill no groups
+ * are left to the vector instructions. */
 #include "loop/access.h"
 #include "loop/intrinsic.h"
 #include "record/templates.h"

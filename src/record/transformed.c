@@ -7,13 +7,12 @@
  * What matters is where v and acc lie between the steps: as much of both as stays in the
  * second-level cache. Two forms, by which of image and weights is larger:
  *
- *     rows of tiles    parallel (image, rows of tiles): v of these tiles, then for each block of
- * outputs the products and the output's transform. Weights are read once a task, from L2 or L3. all
- * tiles        a phase for v; parallel (image, block of outputs) for the rest. v is read once a
- * task.
+ *     rows of tiles    parallel (image, rows of tiles): v of these tiles, then for each block of outputs the products and
+ *                      the output's transform. Weights are read once a task, from L2 or L3.
+ *     all tiles        a phase for v; parallel (image, block of outputs) for the rest. v is read once a task.
  *
- * The transforms are written out, in registers, a vector of channels at a time; so is what follows
- * them, if it is short. */
+ * The transforms are written out, in registers, a vector of channels at a time; so is what
+ * follows them, if it is short. */
 #include "loop/access.h"
 #include "record/templates.h"
 

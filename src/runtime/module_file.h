@@ -1,16 +1,17 @@
 /* Module files: a program, its code and its constants in one file.
  *
- *     magic "LATHEMOD", format, ABI, target level; a table of sections (kind, place, size, hash);
- * the sections, each at a multiple of 64 bytes, constants last. Little endian.
+ *     magic "LATHEMOD", format, ABI, target level; a table of sections (kind, place, size, hash); the sections, each at a
+ *     multiple of 64 bytes, constants last. Little endian.
  *
  * Constants are used where they lie in the mapped file. Everything is checked before use: hashes,
  * ranges, then program_verify.
  *
- * What that protects from. The hashes find damage: a bad disk, a file cut short, a crash while it
- * was written. They are no signature: whoever can write the file can make them right. The verifier
- * and the checks of a run make the tables safe whatever they say (tests/fuzz/fuzz_module.c): no
- * index, offset, jump or copy leaves its place. The machine code is not checked at all and may do
- * what the process may: load only what you would also start as a program. */
+ * What that protects from. The hashes find damage: a bad disk, a file cut short, a crash while
+ * it was written. They are no signature: whoever can write the file can make them right. The
+ * verifier and the checks of a run make the tables safe whatever they say
+ * (tests/fuzz/fuzz_module.c): no index, offset, jump or copy leaves its place. The machine code
+ * is not checked at all and may do what the process may: load only what you would also start as
+ * a program. */
 #ifndef LATHE_RUNTIME_MODULE_FILE_H
 #define LATHE_RUNTIME_MODULE_FILE_H
 

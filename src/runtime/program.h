@@ -13,20 +13,24 @@
  *
  * Steps run in order from 0. All offsets are in bytes.
  *
- *     KERNEL kernel nread nwrite nsym nphase, read buffers.., written buffers.., sym values..,
- * extent values.., steps.. steps: for each phase a value, the steps that it advances in with those
- * after it that join it (KERNEL_JOINS); KERNEL_ONCE: it runs once EXTERN name blob nin nout nvar,
- * input buffers (-1 absent).., output buffers.., variables.. calls the routine of kernel/host.h
- * with this name (a text); the blob is a HostArgs. `variables` lists, for each output whose size
- * may depend on data, all dims in order: the variable that gets its size, or -1 if the dim is known
- * already. Allocates outputs that are SLOTs or of late size EVAL   values.. recomputes them in this
- * order SET    variable value READ   variable buffer index       one element of an integer or bool
- * buffer; index is a value WRITE  buffer index value         the reverse JUMP   step BRANCH value
- * step                  jumps if the value is 0 ALLOC  buffer                      memory for its
- * dims as they are now; contents undefined GROW   buffer                      the same, keeping its
- * contents VIEW   buffer                      binds a view again, after its parent or offset
- * changed COPY   to to_offset from from_offset bytes     values; -1: 0, and all of `from` CHECK  a
- * b message                 the run fails with the message if the values differ */
+ *     KERNEL kernel nread nwrite nsym nphase, read buffers.., written buffers.., sym values.., extent values.., steps..
+ *            steps: for each phase a value, the steps that it advances in with those after it that join it
+ *            (KERNEL_JOINS); KERNEL_ONCE: it runs once
+ *     EXTERN name blob nin nout nvar, input buffers (-1 absent).., output buffers.., variables..
+ *            calls the routine of kernel/host.h with this name (a text); the blob is a HostArgs. `variables`
+ *            lists, for each output whose size may depend on data, all dims in order: the variable that gets
+ *            its size, or -1 if the dim is known already. Allocates outputs that are SLOTs or of late size
+ *     EVAL   values..                    recomputes them in this order
+ *     SET    variable value
+ *     READ   variable buffer index       one element of an integer or bool buffer; index is a value
+ *     WRITE  buffer index value         the reverse
+ *     JUMP   step
+ *     BRANCH value step                  jumps if the value is 0
+ *     ALLOC  buffer                      memory for its dims as they are now; contents undefined
+ *     GROW   buffer                      the same, keeping its contents
+ *     VIEW   buffer                      binds a view again, after its parent or offset changed
+ *     COPY   to to_offset from from_offset bytes     values; -1: 0, and all of `from`
+ *     CHECK  a b message                 the run fails with the message if the values differ */
 #ifndef LATHE_RUNTIME_PROGRAM_H
 #define LATHE_RUNTIME_PROGRAM_H
 

@@ -3,8 +3,7 @@
  *
  *     ProgramBuilder *b = build_new(arena);
  *     int n = build_var(b, "N", 0, 0);                        // dim 0 of input 0
- *     int x = build_buffer(b, (ProgramBuffer){.kind = BUF_INPUT, .dtype = DT_F32, .rank = 1, .dim =
- * {build_var_value(b, n)}});
+ *     int x = build_buffer(b, (ProgramBuffer){.kind = BUF_INPUT, .dtype = DT_F32, .rank = 1, .dim = {build_var_value(b, n)}});
  *     ...
  *     build_step(b, PSTEP_KERNEL, nargs, args);
  *     const Program *p = build_finish(b);

@@ -4,11 +4,10 @@
  *     Run *r; run_new(m, pool, 0, &r, &e);
  *     run_set_input(r, 0, tensor, &e);
  *     run_execute(r, &e);
- *     Tensor *y = run_output(r, 0);          // valid until the next run_execute unless
- * tensor_ref'ed
+ *     Tensor *y = run_output(r, 0);          // valid until the next run_execute unless tensor_ref'ed
  *
- * Several threads may run one module at once, each with its own Run. A Run allocates nothing once
- * it has seen a shape (unless the caller kept an output, which then gets fresh memory). */
+ * Several threads may run one module at once, each with its own Run. A Run allocates nothing
+ * once it has seen a shape (unless the caller kept an output, which then gets fresh memory). */
 #ifndef LATHE_RUNTIME_RUN_H
 #define LATHE_RUNTIME_RUN_H
 

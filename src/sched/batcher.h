@@ -17,13 +17,13 @@
  * **Overload**: after a request was given up, for BATCH_STRAIN, not the first deadlines choose, for
  * which ever smaller batches are in time until most time is lost, but the batch that does most
  * requests a second and is in time for all in it; sources that were given least so far come first
- * in it, then deadlines. So a source that floods takes time only from itself. (Nexus, SOSP
- * 2019, 4.1 and 6.3: early drop; Symphony, arXiv 2308.07470: deferred dispatch. Goyal, Vin, Cheng:
+ * in it, then deadlines. So a source that floods takes time only from itself. (Nexus, SOSP 2019,
+ * 4.1 and 6.3: early drop; Symphony, arXiv 2308.07470: deferred dispatch. Goyal, Vin, Cheng:
  * start-time fair queueing, SIGCOMM 1996, of which "least so far" counts from when a source begins
  * to wait.)
  *
- * Pure bookkeeping under a clock that the caller reads: no threads, no locks, no allocation after
- * batcher_new. */
+ * Pure bookkeeping under a clock that the caller reads: no threads, no locks, no allocation
+ * after batcher_new. */
 #ifndef LATHE_SCHED_BATCHER_H
 #define LATHE_SCHED_BATCHER_H
 

@@ -2,8 +2,8 @@
  * is the sibling before, or the parent for the first of them.
  *
  *     first            merging two trees: the later root becomes the first child of the other
- *       |              taking a root out: its children are merged in pairs, then the pairs from the
- * last to the first child - next - next */
+ *       |              taking a root out: its children are merged in pairs, then the pairs from the last to the first
+ *     child - next - next */
 #include "sched/task_heap.h"
 
 static bool before(const TaskHeap *h, const Task *a, const Task *b)

@@ -1,8 +1,8 @@
 /* Layout: how the elements of a tensor lie in memory. One struct for graph values, stage tensors,
  * program buffers, constants and runtime tensors.
  *
- * A layout lists the physical dims, outermost first. Each is a part of a logical axis: `block` 0
- * is the outer part (what is left of the axis), `block` b > 0 an inner block of b elements. An axis
+ * A layout lists the physical dims, outermost first. Each is a part of a logical axis: `block` 0 is
+ * the outer part (what is left of the axis), `block` b > 0 an inner block of b elements. An axis
  * that is split lists its outer part once, anywhere, and its blocks in order from outer to inner;
  * the outer extent is ceil(dim / product of its blocks): the axis is rounded up, its tail elements
  * are pad.

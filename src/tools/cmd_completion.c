@@ -1,7 +1,7 @@
 /* lathe completion: commands, options and files for the shells.
  *
- * The options of a command are those of its help, whose lines of options begin "    --name"; the
- * test of the commands holds the help against what is parsed. */
+ * The options of a command are those of its help, whose lines of options begin "    --name"; the test of the
+ * commands holds the help against what is parsed. */
 #include <stdio.h>
 #include <string.h>
 

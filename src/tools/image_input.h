@@ -1,7 +1,6 @@
 /* Pictures as inputs of models.
  *
- *     picture (h, w, rgb)  ->  resized to the input's H, W  ->  (value - mean) * scale  ->
- * (1,3,H,W) or (1,H,W,3)
+ *     picture (h, w, rgb)  ->  resized to the input's H, W  ->  (value - mean) * scale  ->  (1,3,H,W) or (1,H,W,3)
  *
  * Resizing is bilinear with half-pixel centres. The dim of 3 (colours) or 1 (grey) says which of
  * the two it is. */

@@ -1,10 +1,12 @@
 /* What commands on one model start with: its options, the file, its inputs, the compiled module.
  *
  *     Setup s = setup_begin(argc, argv);
- *     const char *dir = args_value(&s.args, "--outputs", NULL);     // the command's own options
- * first int code = setup_options(&s, SETUP_INPUTS, &e);               // the common ones; nothing
- * may be left over if (code == 0) code = setup_open(&s, 1, &e);                             // what
- * the model wants; its inputs if (code == 0) code = setup_compile(&s, &e);
+ *     const char *dir = args_value(&s.args, "--outputs", NULL);     // the command's own options first
+ *     int code = setup_options(&s, SETUP_INPUTS, &e);               // the common ones; nothing may be left over
+ *     if (code == 0)
+ *         code = setup_open(&s, 1, &e);                             // what the model wants; its inputs
+ *     if (code == 0)
+ *         code = setup_compile(&s, &e);
  *     ...
  *     return setup_end(&s, code, &e);
  *

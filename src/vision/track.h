@@ -11,11 +11,10 @@
  * that has passed, and nothing is counted in samples. The same scene gives the same tracks at 2 and
  * at 25 samples a second.
  *
- *   - A track is *confirmed* once it was seen for `confirm`: times between samples that both saw
- * it, added up. It has a number from then on, 1, 2, 3 .. never used again before tracker_reset.
- * Until then it is nobody: a flicker leaves no trace.
- *   - What is not confirmed is forgotten when it was away for `confirm`; what is, when it was away
- * for `lost`, at the first sample that does not see it then. */
+ *   - A track is *confirmed* once it was seen for `confirm`: times between samples that both saw it, added up. It has a number from
+ *     then on, 1, 2, 3 .. never used again before tracker_reset. Until then it is nobody: a flicker leaves no trace.
+ *   - What is not confirmed is forgotten when it was away for `confirm`; what is, when it was away for `lost`, at the first
+ *     sample that does not see it then. */
 #ifndef LATHE_VISION_TRACK_H
 #define LATHE_VISION_TRACK_H
 

@@ -1,17 +1,16 @@
 /* What a YOLO-type detector's output says: boxes with a class and a score, each object once.
  *
- *     output -> columns whose best class is sure enough -> boxes of the source -> non-maximum
- * suppression
+ *     output -> columns whose best class is sure enough -> boxes of the source -> non-maximum suppression
  *
  * Heads, by their shape with C classes and A places (of a grid, or of several):
  *
- *     YOLO_V8         (1,4+C,A)  cx, cy, width, height in pixels of the input, then a probability a
- * class YOLO_V8_ROWS    (1,A,4+C)  the same, a place a row YOLO_V5         (1,A,5+C)  a probability
- * that there is anything comes between: the score is it times the class's YOLO_END_TO_END (1,A,6)
- * x0, y0, x1, y1, score, class: suppression has been done
+ *     YOLO_V8         (1,4+C,A)  cx, cy, width, height in pixels of the input, then a probability a class
+ *     YOLO_V8_ROWS    (1,A,4+C)  the same, a place a row
+ *     YOLO_V5         (1,A,5+C)  a probability that there is anything comes between: the score is it times the class's
+ *     YOLO_END_TO_END (1,A,6)    x0, y0, x1, y1, score, class: suppression has been done
  *
- * Of 2100 places times 18 classes few are sure: a scan that a compiler makes vectors of marks them,
- * boxes are looked at only there. Numbers that are none are an error, not a box. */
+ * Of 2100 places times 18 classes few are sure: a scan that a compiler makes vectors of marks
+ * them, boxes are looked at only there. Numbers that are none are an error, not a box. */
 #ifndef LATHE_VISION_YOLO_H
 #define LATHE_VISION_YOLO_H
 

@@ -1,7 +1,7 @@
 /* Where the reference picture lies in the frames of a stream: shift and scale, found by anchors.
  *
- *     align: {anchors: [{template: refs/corner.png, at: [16, 424]}, {template: refs/badge.png, at:
- * [1180, 26]}], search: 24, scales: [0.8, 1.25]}
+ *     align: {anchors: [{template: refs/corner.png, at: [16, 424]}, {template: refs/badge.png, at: [1180, 26]}],
+ *             search: 24, scales: [0.8, 1.25]}
  *
  *     reference pixel * scale + shift = frame pixel            (FramePlace)
  *

@@ -1,8 +1,7 @@
 /* When a live frame was captured: by the best clock that its packets tell of.
  *
  *     rtcp      the sender's reports say which time of the stream was which time of day
- *     arrival   time of arrival less what it took longer than the quickest of late: queues come and
- * go
+ *     arrival   time of arrival less what it took longer than the quickest of late: queues come and go
  *
  * The least delay is that of the last one to two minutes, so that clocks that drift apart are
  * followed. */

@@ -1,14 +1,15 @@
 /* Watch files: YAML -> Watch.
  *
- *     watch:  {name: royale, reference_size: [1280, 720], sample: {fps: 2, max_fps: 10, policy:
- * newest}, gap: 2s} model:  {recogniser: rec.onnx, detector: det.onnx}     # defaults of the
- * signals align:  {anchors: [{template: corner.png, at: [16, 424]}]} region: {alive: [1180, 196,
- * 60, 26]}                   # x, y, width, height signal: {alive: {from: text, region: alive,
- * ...}} event:  {final_ten: {when: "alive <= 10", ...}} spotlight: {score: 100 - alive, require:
- * "screen == 'play'"}
+ *     watch:  {name: royale, reference_size: [1280, 720], sample: {fps: 2, max_fps: 10, policy: newest}, gap: 2s}
+ *     model:  {recogniser: rec.onnx, detector: det.onnx}     # defaults of the signals
+ *     align:  {anchors: [{template: corner.png, at: [16, 424]}]}
+ *     region: {alive: [1180, 196, 60, 26]}                   # x, y, width, height
+ *     signal: {alive: {from: text, region: alive, ...}}
+ *     event:  {final_ten: {when: "alive <= 10", ...}}
+ *     spotlight: {score: 100 - alive, require: "screen == 'play'"}
  *
- * Everything is checked while it is read: types, ranges, names, files, patterns, rules; a key that
- * is not known is refused. Errors name file, line and column. doc/watch.md lists the keys. */
+ * Everything is checked while it is read: types, ranges, names, files, patterns, rules; a key
+ * that is not known is refused. Errors name file, line and column. doc/watch.md lists the keys. */
 #ifndef LATHE_WATCH_CONFIG_H
 #define LATHE_WATCH_CONFIG_H
 

@@ -1,7 +1,7 @@
 /* Packets -> frames: decoding, epochs, and no more of it than the wanted frames need.
  *
- *     decoder_send(d, &packet, wanted)     what no frame at or after `wanted` refers to is not
- * decoded while (decoder_receive(d, &frame))   frames, with their time in their epoch
+ *     decoder_send(d, &packet, wanted)     what no frame at or after `wanted` refers to is not decoded
+ *     while (decoder_receive(d, &frame))   frames, with their time in their epoch
  *
  * One decoder serves all connections of a stream: where a packet belongs to another one than the
  * packet before, what the decoder holds back comes out first, and the next frame begins an epoch.

@@ -2,8 +2,8 @@
  * of samples.
  *
  *     ear_take(ear, &packet)                     // sound, in the order in which it comes
- *     if (!ear_until(ear, &frame, &heard)) ..    // more is to come: wait for packets, or do with
- * "late" ear_judged(ear)
+ *     if (!ear_until(ear, &frame, &heard)) ..    // more is to come: wait for packets, or do with "late"
+ *     ear_judged(ear)
  *
  * A sample hears the most probable of all steps of the model (32 ms) that ended since the sample
  * before: a word between two samples is not lost, nor is one whose sample was left out, given up or
@@ -16,8 +16,8 @@
  * do so at different moments: sound of before is passed over once the pictures are behind it, and
  * sound behind it waits for them; for EAR_PATIENCE of either, as it may have been the one alone.
  *
- * What an ear says depends on the packets and on the frames asked for, in their orders, not on what
- * came first: so a file gives the same, however it is read. An ear belongs to one thread. */
+ * What an ear says depends on the packets and on the frames asked for, in their orders, not on
+ * what came first: so a file gives the same, however it is read. An ear belongs to one thread. */
 #ifndef LATHE_WATCH_EAR_H
 #define LATHE_WATCH_EAR_H
 

@@ -9,8 +9,8 @@
  * random colours: mean 0, deviation 1), since layers' values have much in common whatever the
  * picture. The vector's length is 1: the product of two is their cosine.
  *
- * The default is an inner layer of PP-OCR's detector, which knows strokes and corners of all kinds;
- * it costs 1 ms. */
+ * The default is an inner layer of PP-OCR's detector, which knows strokes and corners of all
+ * kinds; it costs 1 ms. */
 #ifndef LATHE_WATCH_EMBEDDER_H
 #define LATHE_WATCH_EMBEDDER_H
 

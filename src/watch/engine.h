@@ -1,18 +1,17 @@
 /* Many streams in one process: sources, workers, models shared, samples in time or counted.
  *
- *     reader threads (live.h) --notify--> stream tasks on workers (sched/workers.h), most urgent
- * first: decode ahead -> a sample is due -> frame -> observer's rounds, models in batches over all
- * streams -> rules -> records
+ *     reader threads (live.h) --notify--> stream tasks on workers (sched/workers.h), most urgent first:
+ *         decode ahead -> a sample is due -> frame -> observer's rounds, models in batches over all streams -> rules -> records
  *
  * A stream has one sample under way at a time. Its deadline is the arrival of its frame plus
  * `latency`. What comes to be due meanwhile is passed over by policy (watch.h): `newest` takes the
  * last frame that has come, `every` takes each in turn and lets live time run away until the ring
  * is full, files wait. Each sample of the grid that is not judged is counted, by cause:
  *
- *     busy      the sample before was still under way, or workers had no time: a newer frame was
- * taken late      given up: it could no longer be in time rate      the governor lowered the rate
- * of all streams (overload) lost      the frame never came: connection down, ring full, not
- * decodable
+ *     busy      the sample before was still under way, or workers had no time: a newer frame was taken
+ *     late      given up: it could no longer be in time
+ *     rate      the governor lowered the rate of all streams (overload)
+ *     lost      the frame never came: connection down, ring full, not decodable
  *
  * samples wanted = judged + busy + late + rate + lost, always. A stream that fails, stalls or
  * floods takes nothing from another but its share of the workers. Streams are added, removed and

@@ -2,36 +2,31 @@
  *
  * Per event and key:    idle -> pending -> active -> releasing -> idle
  *
- *   - A condition is true, false or unknown at a sample: `within` && `when`. Unknown neither
- * confirms nor releases.
- *   - **start** once n of the last m known samples are true (`confirm`); t_start is the first true
- * one of those, t_detect now. **end** once n' of m' are false (`release`); t_end is the last true
- * one. A window forgets what is older than m * 2 / fps seconds, and begins anew at every start and
- * end.
- *   - A run that is too short to be confirmed, or shorter than `min`, leaves no trace, in either
- * direction: what is compared as old state was itself confirmed.
- *   - Nothing known for longer than the watch's `gap`, or a new epoch: what is pending is dropped,
- * what is active ends with reason "lost", detected where the gap is over. The end of the stream:
- * likewise, "stopped".
- *   - `point` events have one record, and end untold; instant conditions (rule.h) are always
- * points, take their windows inside, and end with their sample.
- *   - `max`: an event that has lasted so long ends there ("max"), and starts again only after it
- * was released.
- *   - `merge`: a start whose t_start is less than that after the last t_end carries the same event
- * on. So the record of the end waits as long as that can be.
+ *   - A condition is true, false or unknown at a sample: `within` && `when`. Unknown neither confirms nor releases.
+ *   - **start** once n of the last m known samples are true (`confirm`); t_start is the first true one of those, t_detect
+ *     now. **end** once n' of m' are false (`release`); t_end is the last true one. A window forgets what is older than
+ *     m * 2 / fps seconds, and begins anew at every start and end.
+ *   - A run that is too short to be confirmed, or shorter than `min`, leaves no trace, in either direction: what is
+ *     compared as old state was itself confirmed.
+ *   - Nothing known for longer than the watch's `gap`, or a new epoch: what is pending is dropped, what is active ends with
+ *     reason "lost", detected where the gap is over. The end of the stream: likewise, "stopped".
+ *   - `point` events have one record, and end untold; instant conditions (rule.h) are always points, take their windows
+ *     inside, and end with their sample.
+ *   - `max`: an event that has lasted so long ends there ("max"), and starts again only after it was released.
+ *   - `merge`: a start whose t_start is less than that after the last t_end carries the same event on. So the record of the
+ *     end waits as long as that can be.
  *   - `cooldown`: samples before t_end + cooldown do not count. What is true beyond starts then.
  *   - `limit`: a start (all keys together) beyond it is not told, nor is its end.
- *   - `each`: an object (with a confirmed track) or line of text has an event of its own; the
- * condition is false where it is known not to be there. A key is forgotten once it is idle and was
- * away for longer than the gap.
- *   - `data`, score, frame and box are those of true samples: data of the last one, the others of
- * the one whose score (the least of the signals that `when` names) is best. The box is the place of
- * the first such signal that has one, else its region.
- *   - An event's id is a hash of stream, run, epoch, event, key and t_start: the same event has the
- * same id however often it is told; `rev` counts its records.
+ *   - `each`: an object (with a confirmed track) or line of text has an event of its own; the condition is false where it
+ *     is known not to be there. A key is forgotten once it is idle and was away for longer than the gap.
+ *   - `data`, score, frame and box are those of true samples: data of the last one, the others of the one whose score (the
+ *     least of the signals that `when` names) is best. The box is the place of the first such signal that has one, else its
+ *     region.
+ *   - An event's id is a hash of stream, run, epoch, event, key and t_start: the same event has the same id however often it is
+ *     told; `rev` counts its records.
  *
- * The records depend on nothing but the samples and the watch: not on the clock of the machine, on
- * threads, on how samples come in batches, on questions in between (events_quiet). Memory is
+ * The records depend on nothing but the samples and the watch: not on the clock of the machine,
+ * on threads, on how samples come in batches, on questions in between (events_quiet). Memory is
  * bounded and taken when the engine is made; keys beyond EVENT_MAX_KEYS are counted and refused. */
 #ifndef LATHE_WATCH_EVENT_H
 #define LATHE_WATCH_EVENT_H

@@ -1,11 +1,10 @@
 /* Between the files of the engine: the state machine of one event and key.
  *
  *     idle -> short -> active -> idle          short: confirmed, but not yet as long as `min`
- *                  \-> spent -> idle           spent: true, but nothing is told (limit reached, or
- * ended by `max`)
+ *                  \-> spent -> idle           spent: true, but nothing is told (limit reached, or ended by `max`)
  *
- * A *run* is what is being confirmed; what was *told* is the event that records speak of. They are
- * two, as a run may begin while the end of the last event waits for `merge`. */
+ * A *run* is what is being confirmed; what was *told* is the event that records speak of. They
+ * are two, as a run may begin while the end of the last event waits for `merge`. */
 #ifndef LATHE_WATCH_EVENT_STATE_H
 #define LATHE_WATCH_EVENT_STATE_H
 

@@ -9,9 +9,9 @@
  * that may turn out to be the best (events_best) are kept as JPEGs, few kilobytes each, as long as
  * they may. Nothing is encoded while nothing is under way.
  *
- * Files are written when the record is told, and again at its end if that has a better sample. They
- * are named by the event's id; of all streams together they take no more than `max_bytes`: the
- * oldest go. */
+ * Files are written when the record is told, and again at its end if that has a better sample.
+ * They are named by the event's id; of all streams together they take no more than `max_bytes`:
+ * the oldest go. */
 #ifndef LATHE_WATCH_EVIDENCE_H
 #define LATHE_WATCH_EVIDENCE_H
 

@@ -2,8 +2,8 @@
  *
  *     hearing_new(a, host, watch, need, name, &h, &e)     // h NULL: nothing is to be heard
  *     hearing_take(h, &packet)
- *     whole = hearing_until(h, &frame, observer)          // tells the observer what each signal
- * heard hearing_judged(h)
+ *     whole = hearing_until(h, &frame, observer)          // tells the observer what each signal heard
+ *     hearing_judged(h)
  */
 #ifndef LATHE_WATCH_HEARING_H
 #define LATHE_WATCH_HEARING_H

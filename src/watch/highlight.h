@@ -3,8 +3,8 @@
  *     h(t) = sum over events of weight * exp(-|t - t_start| / HIGHLIGHT_NEAR)
  *
  * A part is an event with what stands before and behind it; the event where h is highest comes
- * first, as it has others near it. Parts that overlap are one. Each further part of the same event
- * counts half as much as the one before, so that ten kills do not crowd out the one win. */
+ * first, as it has others near it. Parts that overlap are one. Each further part of the same
+ * event counts half as much as the one before, so that ten kills do not crowd out the one win. */
 #ifndef LATHE_WATCH_HIGHLIGHT_H
 #define LATHE_WATCH_HIGHLIGHT_H
 

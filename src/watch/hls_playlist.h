@@ -9,8 +9,8 @@
  *     #EXTINF:2.000,
  *     live8.ts              <- two seconds later
  *
- * A date holds for the segment after it; what comes before and behind follows from durations, up to
- * a discontinuity. */
+ * A date holds for the segment after it; what comes before and behind follows from durations, up
+ * to a discontinuity. */
 #ifndef LATHE_WATCH_HLS_PLAYLIST_H
 #define LATHE_WATCH_HLS_PLAYLIST_H
 

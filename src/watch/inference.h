@@ -3,9 +3,10 @@
  *
  *     Infer *inf = infer_new(arena, &nets, workers);
  *     infer_open(inf, path, &(InferShapes){.open_width = true, .width = {96}}, &model, &e);
- *     InferRequest q = {.model = model, .height = 48, .width = 96, .planes = .., .done = wake, .arg
- * = me, .r = {.arrival = .., .deadline = .., .source = ..}}; infer_post(&q)                  //
- * some time later, on a worker: q.done(&q) tensor_unref(q.result)
+ *     InferRequest q = {.model = model, .height = 48, .width = 96, .planes = .., .done = wake, .arg = me,
+ *                       .r = {.arrival = .., .deadline = .., .source = ..}};
+ *     infer_post(&q)                  // some time later, on a worker: q.done(&q)
+ *     tensor_unref(q.result)
  *
  * One *module* for each size of input, or one for all widths of a height; where the model leaves
  * the number of pictures open, so does the module. One *class* of requests for each model and size:
@@ -35,8 +36,7 @@
  *     lines in a batch           1      2      4      8
  *     48 x 96                 1.30   1.29   1.41   1.49
  *     48 x 96, static         0.90   0.89   0.98   1.06
- *     48 x 128, any width     5.50   5.38                  (static 1.04, 1.00; in f32 4.80, 3.98,
- * static 3.34, 3.07)
+ *     48 x 128, any width     5.50   5.38                  (static 1.04, 1.00; in f32 4.80, 3.98, static 3.34, 3.07)
  *
  * All functions may be called from any thread, but those of which something else is said. */
 #ifndef LATHE_WATCH_INFERENCE_H

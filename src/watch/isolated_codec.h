@@ -1,12 +1,11 @@
 /* A Codec whose libav is in a process of its own (isolated.h): what codec.h asks of it, and how
  * frames come over.
  *
- *     shared memory:   | slot 0 | slot 1 | slot 2 |  larger ones behind them, once frames need them
- * ..
+ *     shared memory:   | slot 0 | slot 1 | slot 2 |  larger ones behind them, once frames need them ..
  *
- * The service alone says which slot is written, and none is while a frame in it is referenced. The
- * area only grows, at least doubling, so that all of it is at most twice what the largest frame
- * needs. */
+ * The service alone says which slot is written, and none is while a frame in it is referenced.
+ * The area only grows, at least doubling, so that all of it is at most twice what the largest
+ * frame needs. */
 #ifndef LATHE_WATCH_ISOLATED_CODEC_H
 #define LATHE_WATCH_ISOLATED_CODEC_H
 

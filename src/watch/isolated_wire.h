@@ -1,11 +1,10 @@
 /* Messages between the service and its children (isolated.h).
  *
- *     kind, size (4 bytes each) | numbers of 8 bytes, and runs of bytes behind their length, in an
- * order that both know
+ *     kind, size (4 bytes each) | numbers of 8 bytes, and runs of bytes behind their length, in an order that both know
  *
  * Both ends are the same program on the same machine. Reading never goes beyond a message, and
- * notes whatever is not as it must be: a number out of its range, a run that is too long, something
- * left over. */
+ * notes whatever is not as it must be: a number out of its range, a run that is too long,
+ * something left over. */
 #ifndef LATHE_WATCH_ISOLATED_WIRE_H
 #define LATHE_WATCH_ISOLATED_WIRE_H
 

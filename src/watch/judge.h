@@ -2,14 +2,15 @@
  * stream (engine.h) do alike.
  *
  *     judge_new(a, host, &opt, &j, &e)
- *     judge_frame(j, &frame)                    // look, tell the sample, then the events that come
- * of it wanted = grid_next(frame.t, judge_step(j)) // sample_grid.h
+ *     judge_frame(j, &frame)                    // look, tell the sample, then the events that come of it
+ *     wanted = grid_next(frame.t, judge_step(j)) // sample_grid.h
  *
- * Samples lie on a grid of media time, fps a second, and closer while an event is pending (event.h:
- * events_rate). In each all signals are looked at that a rule uses, or all there are. Those alone
- * that the rules can need as things stand (of `screen == 'play' && alive <= 10` in the lobby the
- * screen alone) would be cheaper, but a screen that appears would be known a sample earlier than
- * what stands on it, and events would begin later than when they are judged from a recording. */
+ * Samples lie on a grid of media time, fps a second, and closer while an event is pending
+ * (event.h: events_rate). In each all signals are looked at that a rule uses, or all there are.
+ * Those alone that the rules can need as things stand (of `screen == 'play' && alive <= 10` in
+ * the lobby the screen alone) would be cheaper, but a screen that appears would be known a
+ * sample earlier than what stands on it, and events would begin later than when they are judged
+ * from a recording. */
 #ifndef LATHE_WATCH_JUDGE_H
 #define LATHE_WATCH_JUDGE_H
 

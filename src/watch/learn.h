@@ -1,9 +1,8 @@
 /* Learning references: cut from a stored video what signals compare with, and see how well it
  * tells.
  *
- *     frames of the video -> box of each -> one picture, or the median of many and a mask
- * (learn_mask.h) -> PNG the PNG, as a signal, on samples of all the video -> scores -> does one
- * threshold part them? (learn_separate.h)
+ *     frames of the video -> box of each -> one picture, or the median of many and a mask (learn_mask.h) -> PNG
+ *     the PNG, as a signal, on samples of all the video -> scores -> does one threshold part them? (learn_separate.h)
  *
  * Pictures are cut at the watch's reference size, by the same routine that shows signals their
  * regions, so that a reference is what its signal will see. Scores are those of the signal itself

@@ -2,13 +2,12 @@
  *
  *     refs/skull.png: {over: 12s..20s, box: [876, 431, 40, 40], absent: 30s..40s}
  *     refs/lobby.png: {at: 1:02.5, screen: true}
- *     refs/arrow.png: {at: 15s, box: [100, 520, 24, 24], signal: player}        with a watch that
- * has one
+ *     refs/arrow.png: {at: 15s, box: [100, 520, 24, 24], signal: player}        with a watch that has one
  *
- * A time is seconds (12.5), a duration (12.5s, 2m) or a clock (1:02.5); a span two of them. With a
- * signal of a watch its region, method and size are taken, and where `to` is not said the name is
- * what the signal reads: of refs/skull*.png the first of skull1.png, skull2.png .. that is not
- * there. */
+ * A time is seconds (12.5), a duration (12.5s, 2m) or a clock (1:02.5); a span two of them. With
+ * a signal of a watch its region, method and size are taken, and where `to` is not said the name
+ * is what the signal reads: of refs/skull*.png the first of skull1.png, skull2.png .. that is
+ * not there. */
 #ifndef LATHE_WATCH_LEARN_LIST_H
 #define LATHE_WATCH_LEARN_LIST_H
 

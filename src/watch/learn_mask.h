@@ -1,10 +1,10 @@
 /* One picture out of many of the same place: what stays the same counts, the rest is transparent.
  *
  *     colour   the median of each channel
- *     spread   the deviation of luma from its median that four fifths of the pictures keep to:
- * covers and flashes in some of them do not count alpha    255 up to twice the noise, 0 from four
- * times on; noise: the spread of the stillest tenth of the pixels, which is what compression does
- * to a picture that stands still, 2 to 5 levels
+ *     spread   the deviation of luma from its median that four fifths of the pictures keep to: covers and flashes in
+ *              some of them do not count
+ *     alpha    255 up to twice the noise, 0 from four times on; noise: the spread of the stillest tenth of the pixels, which
+ *              is what compression does to a picture that stands still, 2 to 5 levels
  *
  * A pixel that differs from most of those around it is one by chance, and follows them. */
 #ifndef LATHE_WATCH_LEARN_MASK_H

@@ -1,8 +1,7 @@
 /* Scores of samples -> thresholds: is there a gap between samples that show a thing and those that
  * do not?
  *
- *     0.2  0.4 0.45 0.52        |gap|        0.91 0.94 0.97        on: 0.6 into the gap, off: 0.35
- * into it
+ *     0.2  0.4 0.45 0.52        |gap|        0.91 0.94 0.97        on: 0.6 into the gap, off: 0.35 into it
  *
  * Known samples bound it: below all that surely show the thing but for a twentieth (covered,
  * damaged), above all that surely do not. Among the others the widest gap between neighbours is

@@ -7,8 +7,7 @@
  *     switch (live_frame(l, wanted, &frame, &e)) { ... }
  *     live_close(l);
  *
- *     connecting -> up -> down -> connecting -> ..          (ended: a file is over; failed: it can
- * never work)
+ *     connecting -> up -> down -> connecting -> ..          (ended: a file is over; failed: it can never work)
  *
  * **Reading** never waits for decoding: packets go to a ring bounded in bytes; when it is full the
  * oldest go up to the next keyframe, counted as `full`, and frames between are then not there. (A
@@ -34,8 +33,8 @@
  * pictures: of the same connection by StreamInfo.connection and VideoFrame.connection, packet.pts
  * is VideoFrame.origin + t.
  *
- * live_frame, live_due, live_sound and live_counts belong to one thread at a time, live_state and
- * live_error to any. */
+ * live_frame, live_due, live_sound and live_counts belong to one thread at a time, live_state
+ * and live_error to any. */
 #ifndef LATHE_WATCH_LIVE_H
 #define LATHE_WATCH_LIVE_H
 

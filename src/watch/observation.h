@@ -7,9 +7,9 @@
  * try comes after it, so that recorded samples (sample_json, one line each) can be judged anew
  * without the video, and give the same events to the bit.
  *
- * Time is media time of the stream, in microseconds, and never goes back within an *epoch*; a jump
- * of the stream's clock, or a new connection, begins the next epoch. Coordinates are pixels of the
- * watch's reference size. */
+ * Time is media time of the stream, in microseconds, and never goes back within an *epoch*; a
+ * jump of the stream's clock, or a new connection, begins the next epoch. Coordinates are pixels
+ * of the watch's reference size. */
 #ifndef LATHE_WATCH_OBSERVATION_H
 #define LATHE_WATCH_OBSERVATION_H
 
@@ -53,10 +53,12 @@ typedef enum ObservationState {
  *
  *     text, line   text, score: mean probability of its characters. Empty text: nothing was read
  *     text, page   found: lines in reading order
- *     icon         score: correlation or similarity of the best place, -1 to 1; found[0]: that
- * place; second: similarity to the best of `others`, if there are any screen class text: label of
- * the best; score; second: score of the best other label object       found motion       score:
- * share of the region that changed, 0 to 1 position     score; x, y: in coordinates of the map
+ *     icon         score: correlation or similarity of the best place, -1 to 1; found[0]: that place; second: similarity to the
+ *                  best of `others`, if there are any
+ *     screen class text: label of the best; score; second: score of the best other label
+ *     object       found
+ *     motion       score: share of the region that changed, 0 to 1
+ *     position     score; x, y: in coordinates of the map
  *     audio        score: probability of voice */
 typedef struct Observation {
     ObservationState state;

@@ -2,8 +2,8 @@
  * mean).
  *
  *     Observer *o;                                            // one a stream
- *     observer_new(a, host, watch, &o, &e)                    // reads references and looks into
- * models observer_look(o, &frame, t, need, observation)
+ *     observer_new(a, host, watch, &o, &e)                    // reads references and looks into models
+ *     observer_look(o, &frame, t, need, observation)
  *
  * A signal whose region has not changed since it was last looked at gives what it gave then
  * (`reused`), for `max_age` at most. Only regions are read from a frame, and only those of signals
@@ -19,11 +19,9 @@
  * at once, models are asked (inference.h), and when all have answered, the look goes on, perhaps
  * with other questions: of a page first where its lines are, then what they say.
  *
- *     over = observer_begin(o, &frame, t, need, &ask);      // ask.ready: called once, when all
- * that was asked is answered
+ *     over = observer_begin(o, &frame, t, need, &ask);      // ask.ready: called once, when all that was asked is answered
  *     ... later, after ask.ready:
- *     over = observer_advance(o);                           // not over: ask.ready will be called
- * again
+ *     over = observer_advance(o);                           // not over: ask.ready will be called again
  *     ... over:
  *     in_time = observer_end(o, observation);               // the frame is not needed any more
  *

@@ -1,8 +1,8 @@
 /* The outbox: records on disk until each sink that wants one has had it. SQLite, WAL.
  *
- *     record   seq, id, rev, stream, event, state, added, json, wanted      wanted: rows of the two
- * tables below waiting  sink, seq, key                                               to be
- * delivered dead     sink, seq, at, attempts, why                                 never will be
+ *     record   seq, id, rev, stream, event, state, added, json, wanted      wanted: rows of the two tables below
+ *     waiting  sink, seq, key                                               to be delivered
+ *     dead     sink, seq, at, attempts, why                                 never will be
  *     sink     number, name
  *
  * One thread writes. It takes all that has come while it wrote before (records, acknowledgements)

@@ -2,18 +2,21 @@
  * region editor; metrics. HTTP on one thread (net/), with a worker beside it for what takes time
  * (pictures, the search).
  *
- *     GET  /                        the page (page/index.html and what it loads), embedded in the
- * program GET  /api/streams             states, counts, values of signals, regions GET
- * /api/spotlight           which stream is shown, and how the others stand GET  /api/live
- * server-sent events: records as they come; Last-Event-ID resumes within the last PAGE_RECORDS GET
- * /api/search?q=&limit=    store.h GET  /api/clips               parts that were cut POST
- * /api/region              {"stream", "region", "box": [x, y, width, height]}: into the watch's
- * file (region_edit.h) GET  /snapshot/STREAM.jpg     the last picture that was judged; 404 until
- * there is one: asking makes it be kept GET  /evidence/NAME  /clips/NAME GET  /metrics Prometheus
+ *     GET  /                        the page (page/index.html and what it loads), embedded in the program
+ *     GET  /api/streams             states, counts, values of signals, regions
+ *     GET  /api/spotlight           which stream is shown, and how the others stand
+ *     GET  /api/live                server-sent events: records as they come; Last-Event-ID resumes within the last PAGE_RECORDS
+ *     GET  /api/search?q=&limit=    store.h
+ *     GET  /api/clips               parts that were cut
+ *     POST /api/region              {"stream", "region", "box": [x, y, width, height]}: into the watch's file (region_edit.h)
+ *     GET  /snapshot/STREAM.jpg     the last picture that was judged; 404 until there is one: asking makes it be kept
+ *     GET  /evidence/NAME  /clips/NAME
+ *     GET  /metrics                 Prometheus
  *
- * It listens at loopback unless told otherwise. Nothing of it is private from who can reach it, and
- * it has no passwords: to be reached from elsewhere it belongs behind a server that asks for them.
- * A page of another site can neither read it (Host and Origin are checked) nor change anything. */
+ * It listens at loopback unless told otherwise. Nothing of it is private from who can reach it,
+ * and it has no passwords: to be reached from elsewhere it belongs behind a server that asks for
+ * them. A page of another site can neither read it (Host and Origin are checked) nor change
+ * anything. */
 #ifndef LATHE_WATCH_PAGE_H
 #define LATHE_WATCH_PAGE_H
 

@@ -1,21 +1,23 @@
 /* Observations -> values: what a signal reads as, with everything that has parameters.
  *
- *     text, line   confident enough, `parse`d, of its type, in its range; then the vote; then the
- * guard text, page   lines that are confident enough icon         hysteresis: true from `on`, false
- * below `off`, in between as before (false at first); with `others` false if it does not lead by
- * `margin` screen       the label; unknown below `unknown_below`, or if it leads by less than
- * `margin` class        the label if it is one of `labels`, else the empty text; unknown below
- * `min_score` object       of those with one of the labels the confirmed tracks (vision/track.h:
- * `min_score` is what is surely seen); of a sample whose objects come with tracks, those with a
- * score as they are motion       true if the share is at least `min_area` position     true from
- * `on`; then map coordinates, and the first area that holds them (else the empty text) audio
- * hysteresis, and what has lasted `min_on` or `min_off`
+ *     text, line   confident enough, `parse`d, of its type, in its range; then the vote; then the guard
+ *     text, page   lines that are confident enough
+ *     icon         hysteresis: true from `on`, false below `off`, in between as before (false at first); with `others` false if
+ *                  it does not lead by `margin`
+ *     screen       the label; unknown below `unknown_below`, or if it leads by less than `margin`
+ *     class        the label if it is one of `labels`, else the empty text; unknown below `min_score`
+ *     object       of those with one of the labels the confirmed tracks (vision/track.h: `min_score` is what is surely seen); of a
+ *                  sample whose objects come with tracks, those with a score as they are
+ *     motion       true if the share is at least `min_area`
+ *     position     true from `on`; then map coordinates, and the first area that holds them (else the empty text)
+ *     audio        hysteresis, and what has lasted `min_on` or `min_off`
  *
- * An observation that was not made, could not be made, or whose score is not a finite number reads
- * as unknown; a list is unknown if any score in it is not finite. A reading remembers what its kind
- * needs (votes, base of the guard, state of the hysteresis); what was unknown for longer than the
- * watch's gap is forgotten, but for the guard's base and `.prev`; a new epoch forgets all. Memory
- * is taken when they are made: a list keeps READING_MAX_FOUND, texts EVENT_MAX_TEXT bytes. */
+ * An observation that was not made, could not be made, or whose score is not a finite number
+ * reads as unknown; a list is unknown if any score in it is not finite. A reading remembers what
+ * its kind needs (votes, base of the guard, state of the hysteresis); what was unknown for
+ * longer than the watch's gap is forgotten, but for the guard's base and `.prev`; a new epoch
+ * forgets all. Memory is taken when they are made: a list keeps READING_MAX_FOUND, texts
+ * EVENT_MAX_TEXT bytes. */
 #ifndef LATHE_WATCH_READING_H
 #define LATHE_WATCH_READING_H
 

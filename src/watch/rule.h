@@ -6,10 +6,9 @@
  *     or     : and ('||' and)*
  *     and    : not ('&&' not)*
  *     not    : '!' not | compare
- *     compare: sum (('<' | '<=' | '>' | '>=' | '==' | '!=') sum | '=~' STRING | '~' STRING ('/'
- * INT)?)? sum    : term (('+' | '-') term)*       term: unary (('*' | '/') unary)*       unary: '-'
- * unary | primary primary: NUMBER | DURATION | STRING | NAME ('.' FIELD)? | FUNCTION '(' arguments
- * ')' | '(' or ')'
+ *     compare: sum (('<' | '<=' | '>' | '>=' | '==' | '!=') sum | '=~' STRING | '~' STRING ('/' INT)?)?
+ *     sum    : term (('+' | '-') term)*       term: unary (('*' | '/') unary)*       unary: '-' unary | primary
+ *     primary: NUMBER | DURATION | STRING | NAME ('.' FIELD)? | FUNCTION '(' arguments ')' | '(' or ')'
  *
  * A NAME is a signal or an event of the watch. Strings stand in single or double quotes; a duration
  * is a number and us, ms, s, m or h behind it, in seconds where it is a number. A quote inside a
@@ -40,26 +39,23 @@
  * the one before.
  *
  * `=~` is a PCRE2 pattern found in the text (in any line of a list), with limits on its steps:
- * reaching them is unknown.
- * `~` is the text, case and look-alikes folded (O 0, I l 1, S 5), at most INT (0) edits away, in
- * any line of a list.
+ * reaching them is unknown. `~` is the text, case and look-alikes folded (O 0, I l 1, S 5), at most
+ * INT (0) edits away, in any line of a list.
  *
  * **Functions**
- *     changed(x)         x, once confirmed, differs from what was confirmed before; true at that
- * sample alone. .prev .delta rises(c)           c became true, having been false; unknown between
- * the two does not count. True at that sample alone count(list)        its length; count(list, c):
- * of those for which c is true (fields without a name: score > 0.5) seq(a, b, within)  b begins
- * after a began, at most `within` later; each may be an event. One a serves one b, the oldest
+ *     changed(x)         x, once confirmed, differs from what was confirmed before; true at that sample alone. .prev .delta
+ *     rises(c)           c became true, having been false; unknown between the two does not count. True at that sample alone
+ *     count(list)        its length; count(list, c): of those for which c is true (fields without a name: score > 0.5)
+ *     seq(a, b, within)  b begins after a began, at most `within` later; each may be an event. One a serves one b, the oldest
  *                        first. True at that sample alone
- *     rate(e, within)    starts of an event, or times a condition began, in the last `within`, each
- * second
+ *     rate(e, within)    starts of an event, or times a condition began, in the last `within`, each second
  *
- * What they remember is kept by the engine (event.h), for each place in the text of a watch. They
- * confirm what they are given by the windows of the event they stand in, in a spotlight's rules at
- * once (1 of 1): `changed` a value that n of the last m known samples had; the others as an event
- * of this condition starts and ends, `rises` only from a false that was confirmed likewise by
- * `release`. So an instant condition (changed, rises, seq) is not confirmed a second time. What was
- * unknown for longer than the watch's gap is forgotten, as is all at a new epoch. */
+ * What they remember is kept by the engine (event.h), for each place in the text of a watch.
+ * They confirm what they are given by the windows of the event they stand in, in a spotlight's
+ * rules at once (1 of 1): `changed` a value that n of the last m known samples had; the others
+ * as an event of this condition starts and ends, `rises` only from a false that was confirmed
+ * likewise by `release`. So an instant condition (changed, rises, seq) is not confirmed a second
+ * time. What was unknown for longer than the watch's gap is forgotten, as is all at a new epoch. */
 #ifndef LATHE_WATCH_RULE_H
 #define LATHE_WATCH_RULE_H
 

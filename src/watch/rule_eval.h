@@ -1,14 +1,14 @@
 /* What rules mean at a sample.
  *
- *     rule_step    feeds one sample to the functions that remember (changed, rises, seq, rate),
- * arguments first rule_value   the rule's value then; nothing changes
+ *     rule_step    feeds one sample to the functions that remember (changed, rises, seq, rate), arguments first
+ *     rule_value   the rule's value then; nothing changes
  *
  * A function is fed at every sample, whether or not && and || would have asked for it: what it
  * remembers must not depend on its neighbours.
  *
  * An instant condition has a time where what it tells began, which is before the sample that
- * confirmed it: `begin`. Of a && b it is the later one, of a || b the earlier one of those that are
- * true. */
+ * confirmed it: `begin`. Of a && b it is the later one, of a || b the earlier one of those that
+ * are true. */
 #ifndef LATHE_WATCH_RULE_EVAL_H
 #define LATHE_WATCH_RULE_EVAL_H
 

@@ -3,17 +3,16 @@
  *
  *     at 2 a second     0    0.5   1     1.5   2     2.5
  *                       |     |    |      |    |      |
- *     frames given      x     x    x                  x          1.5 and 2 are passed over, with a
- * cause
+ *     frames given      x     x    x                  x          1.5 and 2 are passed over, with a cause
  *
  *     live_frame(l, grid.point, ..)
- *     grid_frame(&grid, &frame, arrival, &missed, step)   the point that this frame stands for is
- * under way now grid_done(&grid, SAMPLE_JUDGED, step)               its fate; the next point
+ *     grid_frame(&grid, &frame, arrival, &missed, step)   the point that this frame stands for is under way now
+ *     grid_done(&grid, SAMPLE_JUDGED, step)               its fate; the next point
  *
- * Each point has one fate, so wanted = the sum over all fates. No sample is wanted where the video
- * has no frame: between frames that follow each other by their number, or between keyframes if only
- * these are looked at. Time without a connection is counted by the clock on which frames arrive.
- * Pure bookkeeping. */
+ * Each point has one fate, so wanted = the sum over all fates. No sample is wanted where the
+ * video has no frame: between frames that follow each other by their number, or between
+ * keyframes if only these are looked at. Time without a connection is counted by the clock on
+ * which frames arrive. Pure bookkeeping. */
 #ifndef LATHE_WATCH_SAMPLE_GRID_H
 #define LATHE_WATCH_SAMPLE_GRID_H
 

@@ -5,15 +5,14 @@
  *       cam1: {url: "rtsp://..", watch: royale.yaml, latency: 300ms, keyframes: true}
  *     sinks:
  *       all: {to: jsonl, path: events.jsonl}
- *       hook: {to: webhook, url: "https://..", secret_file: key.txt, events: ["final_*"],
- * min_severity: 2} service: {outbox: watch.outbox, evidence: pictures, evidence_bytes: 1000000000,
- * store: seen.db, page: "127.0.0.1:8080", clips: clips}
+ *       hook: {to: webhook, url: "https://..", secret_file: key.txt, events: ["final_*"], min_severity: 2}
+ *     service: {outbox: watch.outbox, evidence: pictures, evidence_bytes: 1000000000, store: seen.db, page: "127.0.0.1:8080", clips: clips}
  *
- * The file may be a watch itself (config.h): then streams without `watch` use that. Everything is
- * checked while it is read, the watches, and what sinks can be asked without a connection; no file
- * may be written by two. What streams share is counted, so that a service that is read anew keeps
- * the watches whose files, with the pictures and models they name, are what they were: streams that
- * use these need not be touched. */
+ * The file may be a watch itself (config.h): then streams without `watch` use that. Everything
+ * is checked while it is read, the watches, and what sinks can be asked without a connection; no
+ * file may be written by two. What streams share is counted, so that a service that is read anew
+ * keeps the watches whose files, with the pictures and models they name, are what they were:
+ * streams that use these need not be touched. */
 #ifndef LATHE_WATCH_SERVICE_H
 #define LATHE_WATCH_SERVICE_H
 

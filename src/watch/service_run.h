@@ -10,8 +10,8 @@
  *
  * **Reload**: the file, its watches and what these name are read anew. If anything is wrong with
  * them, all goes on as it was. Else only what changed is touched, by the names of streams: the
- * others lose no sample. A stream whose change cannot be made (its references cannot be read) goes
- * on as it was, too, and is told of. Sinks come and go likewise. One thread at a time. */
+ * others lose no sample. A stream whose change cannot be made (its references cannot be read)
+ * goes on as it was, too, and is told of. Sinks come and go likewise. One thread at a time. */
 #ifndef LATHE_WATCH_SERVICE_RUN_H
 #define LATHE_WATCH_SERVICE_RUN_H
 

@@ -1,7 +1,6 @@
 /* Where records go: a file, a webhook, MQTT, NATS, by way of an outbox on disk.
  *
- *     record -> outbox (a row for each sink that wants it, committed) -> thread of the sink ->
- * acknowledged -> row gone
+ *     record -> outbox (a row for each sink that wants it, committed) -> thread of the sink -> acknowledged -> row gone
  *
  * **At least once**: records are on disk before sinks_add returns (what comes while one commit is
  * written goes into the next, together), and leave it when the other side has acknowledged them.
@@ -11,9 +10,9 @@
  * waits for it; other keys do not. Records that tell the state of a stream are one key, whatever
  * their names.
  *
- * **Retries**: 0.5 s, doubled up to 60 s, plus up to a quarter by chance, or what Retry-After says
- * (at most an hour); where there is no connection nothing is tried until there is one. What the
- * other side refuses for good (4xx but 408 and 429), or what has failed and is older than
+ * **Retries**: 0.5 s, doubled up to 60 s, plus up to a quarter by chance, or what Retry-After
+ * says (at most an hour); where there is no connection nothing is tried until there is one. What
+ * the other side refuses for good (4xx but 408 and 429), or what has failed and is older than
  * `give_up`, goes to the dead letters, which stay in the outbox for people to see: the last
  * SINK_DEAD_KEPT of each sink; all are counted. */
 #ifndef LATHE_WATCH_SINK_H

@@ -5,9 +5,9 @@
  *        └──────────── after a while <─────────────────┘
  *
  * Where a link breaks under records, one of them may be what broke it (a message over a broker's
- * limit). So the next link gets one record at a time until something was acknowledged, and a link
- * that breaks under a single record counts as a failure of that record: its key waits, the others
- * go on. */
+ * limit). So the next link gets one record at a time until something was acknowledged, and a
+ * link that breaks under a single record counts as a failure of that record: its key waits, the
+ * others go on. */
 #include "watch/sink_parts.h"
 
 #include <poll.h>

@@ -3,9 +3,9 @@
  *
  *     open ──> send send send ─ wait ─> verdicts ─ send ─ wait ─> ..  ──> close
  *
- * A link belongs to one thread. `send` begins; `wait` goes on with what was begun, until something
- * is settled, the time is up, or `wake` can be read. One that is broken says so by an error and is
- * closed; what was under way is then sent again. */
+ * A link belongs to one thread. `send` begins; `wait` goes on with what was begun, until
+ * something is settled, the time is up, or `wake` can be read. One that is broken says so by an
+ * error and is closed; what was under way is then sent again. */
 #ifndef LATHE_WATCH_SINK_LINK_H
 #define LATHE_WATCH_SINK_LINK_H
 

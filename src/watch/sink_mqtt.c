@@ -6,10 +6,10 @@
  *     PREFIX/state           "online", or "offline": retained, also the last will
  *
  * MQTT 5, in which brokers say why they refuse; 3.1.1 where a broker knows no better. A broker
- * acknowledges in the order in which it was sent to, so several records of a key may be under way.
- * The library's own queue and reconnecting are not used: one that broke is closed, and what was not
- * acknowledged goes over the next. Names are percent-encoded where a topic could not hold them (/ +
- * #). */
+ * acknowledges in the order in which it was sent to, so several records of a key may be under
+ * way. The library's own queue and reconnecting are not used: one that broke is closed, and what
+ * was not acknowledged goes over the next. Names are percent-encoded where a topic could not
+ * hold them (/ + #). */
 #include "watch/sink_link.h"
 
 #include <mosquitto.h>

@@ -8,9 +8,9 @@
  *
  * All answers come to one inbox, INBOX.TOKEN; a token is a question:
  *
- *     who takes this subject?  ──> a stream ──> publish, answer to the inbox ──> its
- * acknowledgement ──> none ─────> publish; then a message to our own inbox, which the server sends
- * back when it has dealt with what came before
+ *     who takes this subject?  ──> a stream ──> publish, answer to the inbox ──> its acknowledgement
+ *                              ──> none ─────> publish; then a message to our own inbox, which the server
+ *                                              sends back when it has dealt with what came before
  *
  * The library's own reconnecting, which buffers in memory, is off. */
 #include "watch/sink_link.h"

@@ -7,11 +7,10 @@
  * one before was settled; a key that has none left is forgotten. So what is held in memory is a
  * line for each key that has something under way or behind, however long the outbox is.
  *
- *     rows  a1 b1 a2 a3 b2        a1 b1 go;  a2 a3 b2 are behind;  a1 fails: a is due later, b goes
- * on: b2
+ *     rows  a1 b1 a2 a3 b2        a1 b1 go;  a2 a3 b2 are behind;  a1 fails: a is due later, b goes on: b2
  *
- * Rows of a key up to `after` are settled. An *ordered* link (one that keeps the order itself, and
- * breaks where one record fails) may have several of a key under way. */
+ * Rows of a key up to `after` are settled. An *ordered* link (one that keeps the order itself,
+ * and breaks where one record fails) may have several of a key under way. */
 #ifndef LATHE_WATCH_SINK_ORDER_H
 #define LATHE_WATCH_SINK_ORDER_H
 

@@ -5,9 +5,9 @@
  *     Idempotency-Key: 0123456789abcdef-2   this record: the same however often it comes
  *     X-Lathe-Signature: sha256=..          HMAC-SHA256 of the body with the secret
  *
- * 2xx: taken. 408, 429, 5xx, 3xx (redirects are not followed: whom they lead to was not asked for),
- * a connection that breaks or says nothing in time: again. Other 4xx: refused. Where no connection
- * can be made, the link is broken. */
+ * 2xx: taken. 408, 429, 5xx, 3xx (redirects are not followed: whom they lead to was not asked
+ * for), a connection that breaks or says nothing in time: again. Other 4xx: refused. Where no
+ * connection can be made, the link is broken. */
 #include "watch/sink_link.h"
 
 #include <curl/curl.h>

@@ -15,8 +15,8 @@
  * than `stale`.
  *
  * **The choice** at an instant t, after all that was said of t:
- *   - is the present stream eligible, it stays, but for one that is better by `margin`, once it was
- * there for `min_dwell`;
+ *   - is the present stream eligible, it stays, but for one that is better by `margin`, once it was there
+ *     for `min_dwell`;
  *   - is it not, or is there none: the best that is eligible, or none.
  * Better: a higher score; of equal ones the first by name (bytes). Another stream is better by the
  * margin if its score is above the present one's, and at least `margin` above. `min_dwell` and

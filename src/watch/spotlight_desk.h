@@ -1,7 +1,6 @@
 /* The spotlight of an engine: verdicts come from workers, choices are told from one thread.
  *
- *     streams' steps --desk_see--> verdicts that wait --desk_tick, in the order of their time-->
- * spotlight.h --> told
+ *     streams' steps --desk_see--> verdicts that wait --desk_tick, in the order of their time--> spotlight.h --> told
  *
  * **By which clock.** Streams that play by the clock (live ones, files at their pace) compete by
  * when they were judged, in steps of DESK_STEP. Files that are read as fast as can be compete as if

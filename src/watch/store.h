@@ -1,9 +1,8 @@
 /* What was seen, kept to be found: runs of equal text, screens, objects, events; searched by words.
  * SQLite with FTS5, WAL.
  *
- *     sample -> open spans (in memory) -> once a second in one commit -> span, span_words,
- * span_parts record ->                                                          span (kind event),
- * record, fact
+ *     sample -> open spans (in memory) -> once a second in one commit -> span, span_words, span_parts
+ *     record ->                                                          span (kind event), record, fact
  *
  * A *span* is a run of samples in which a signal gave the same: one row, not one a frame. Texts
  * that are one edit apart are the same, as recognisers err, and the text that most samples gave is
@@ -20,9 +19,9 @@
  * the store's writes. What it has not written yet (a second at most) is lost in a crash: events are
  * safe in the outbox (sink.h). Searching reads the same file from anywhere, other processes too.
  *
- * A file that is removed while the store is open, or that another takes the place of, is begun anew
- * within a second, or gone on with if it is a store: what was in it has been thrown away by whoever
- * did so. What goes on at that moment is written from its beginning. */
+ * A file that is removed while the store is open, or that another takes the place of, is begun
+ * anew within a second, or gone on with if it is a store: what was in it has been thrown away by
+ * whoever did so. What goes on at that moment is written from its beginning. */
 #ifndef LATHE_WATCH_STORE_H
 #define LATHE_WATCH_STORE_H
 
@@ -70,9 +69,9 @@ StoreCounts store_counts(Store *s);
 /* Words, all of which must be there, in any order, as words or parts of words of at least three
  * letters; "in quotes": a phrase; and
  *
- *     stream:NAME watch:NAME signal:NAME kind:text|screen|object|event       * is a wild card at
- * the end since:10m  until:1h           by when it was seen, back from now alive<20  score>=3
- * facets: streams whose facts are so now (< <= > >= =)
+ *     stream:NAME watch:NAME signal:NAME kind:text|screen|object|event       * is a wild card at the end
+ *     since:10m  until:1h           by when it was seen, back from now
+ *     alive<20  score>=3            facets: streams whose facts are so now (< <= > >= =)
  *
  * Without words: the newest. Best matches first, then the newest. */
 typedef struct StoreHit {

@@ -1,8 +1,7 @@
 /* Records on their way from the workers that judge to those who are told of them: sinks, the page,
  * whoever listens.
  *
- *     worker -> a copy in the queue -> one thread: all that waits, in one commit to the outbox ->
- * told, in their order
+ *     worker -> a copy in the queue -> one thread: all that waits, in one commit to the outbox -> told, in their order
  *
  * A worker waits for no disk: it copies a record in microseconds and judges the next sample. Nobody
  * is told of a record before it is in the outbox, so that what anybody has heard of reaches the

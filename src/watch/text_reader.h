@@ -10,11 +10,9 @@
  * short lines are filled up to.
  *
  * Either all at once (text_reader_find, text_reader_line; one thread at a time), or question and
- * answer apart
- * (.._ask_.., any thread):
+ * answer apart (.._ask_.., any thread):
  *
- *     text_reader_ask_line(r, a, &source, &quad, 96, &q);    // q: what to ask the model
- * (watch/inference.h)
+ *     text_reader_ask_line(r, a, &source, &quad, 96, &q);    // q: what to ask the model (watch/inference.h)
  *     ...
  *     text_reader_take_line(r, a, &q, classes, &text, &e);   // q was answered */
 #ifndef LATHE_WATCH_TEXT_READER_H

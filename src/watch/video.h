@@ -19,9 +19,9 @@
  * stream's clock goes back by more than its frames are reordered, or jumps by more than VIDEO_JUMP;
  * the next frame tells.
  *
- * Every call into a protocol has a deadline, after which it fails with ERR_IO; no call outlasts it,
- * whatever the other side does. A Video belongs to one thread; video_interrupt alone may come from
- * another. Decoding is libav's. */
+ * Every call into a protocol has a deadline, after which it fails with ERR_IO; no call outlasts
+ * it, whatever the other side does. A Video belongs to one thread; video_interrupt alone may
+ * come from another. Decoding is libav's. */
 #ifndef LATHE_WATCH_VIDEO_H
 #define LATHE_WATCH_VIDEO_H
 

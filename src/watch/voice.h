@@ -2,8 +2,9 @@
  *
  *     sound at 16 kHz, mono -> [64 samples before | 512 new] + state -> probability, new state
  *
- * Any model with its inputs will do: `input` f32 (1,576), `state` f32 (2,1,128) and `sr` i64, which
- * is bound to 16000; of its outputs the first is the probability, the second the new state. */
+ * Any model with its inputs will do: `input` f32 (1,576), `state` f32 (2,1,128) and `sr` i64,
+ * which is bound to 16000; of its outputs the first is the probability, the second the new
+ * state. */
 #ifndef LATHE_WATCH_VOICE_H
 #define LATHE_WATCH_VOICE_H
 

@@ -4,8 +4,8 @@
  *     region (where) -> signal (which number, text or label, per sample) -> event (rule over time)
  *
  * Made by config.h from one YAML file, read-only afterwards, shared by all streams that use it;
- * everything lives in one arena. Lists are in the order of the file; ids are indices. Durations are
- * microseconds: nothing is counted in frames. */
+ * everything lives in one arena. Lists are in the order of the file; ids are indices. Durations
+ * are microseconds: nothing is counted in frames. */
 #ifndef LATHE_WATCH_WATCH_H
 #define LATHE_WATCH_WATCH_H
 

@@ -1,14 +1,13 @@
 /* YAML files as trees, and typed reading of them.
  *
  *     YamlMap m = yaml_map(ctx, node, "sample");
- *     const double fps = yaml_number(&m, "fps", 2, 0.01, 1000);     // a default where the key is
- * absent yaml_done(&m);                                                // refuses keys that nobody
- * asked for
+ *     const double fps = yaml_number(&m, "fps", 2, 0.01, 1000);     // a default where the key is absent
+ *     yaml_done(&m);                                                // refuses keys that nobody asked for
  *
- * Whatever is wrong fails the job with file, line and column: "royale.yaml:12:9: ...". Parsing is
- * libyaml's; aliases are followed, and what they could blow up is bounded: nodes (YAML_MAX_NODES)
- * and depth (YAML_MAX_DEPTH), and so is what libyaml takes the square of the time for. One document
- * a file. */
+ * Whatever is wrong fails the job with file, line and column: "royale.yaml:12:9: ...". Parsing
+ * is libyaml's; aliases are followed, and what they could blow up is bounded: nodes
+ * (YAML_MAX_NODES) and depth (YAML_MAX_DEPTH), and so is what libyaml takes the square of the
+ * time for. One document a file. */
 #ifndef LATHE_WATCH_YAML_H
 #define LATHE_WATCH_YAML_H
 

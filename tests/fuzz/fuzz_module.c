@@ -1,8 +1,8 @@
 /* Module files. Two kinds of input, by the first byte:
  *
  *     0      the rest is a module file as it is: damage
- *     other  the rest edits a good one (module 1, 2, ..: see `bases`), eight bytes an edit:
- * section, how, offset (2), value (4). Then all checksums are made right again: malice
+ *     other  the rest edits a good one (module 1, 2, ..: see `bases`), eight bytes an edit: section, how, offset (2), value
+ *            (4). Then all checksums are made right again: malice
  *
  * What loads is verified; what was verified and holds no machine code is run, on small inputs:
  * every step must stay in its buffers. (Code itself is trusted: module_file.h.) */

@@ -3,8 +3,8 @@
  *
  *     frame-run FORMAT WIDTH HEIGHT MATRIX FULL X Y W H FILTER OUT_WIDTH OUT_HEIGHT CHANNELS
  *
- * FORMAT, MATRIX and FILTER are numbers of kernel/frame.h; planes follow each other without gaps.
- * Runs plain C and the best this CPU has, and fails if they differ. */
+ * FORMAT, MATRIX and FILTER are numbers of kernel/frame.h; planes follow each other without
+ * gaps. Runs plain C and the best this CPU has, and fails if they differ. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

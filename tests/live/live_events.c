@@ -1,10 +1,8 @@
 /* A generated game (game/game --name game.ts) sent live, and what is told of it.
  *
- *     live_events GAME every.yaml srt                        from its beginning to its end: the
- * events are those of the file live_events GAME spans.yaml srt --faults 100 SMALL     over and
- * over, with faults: no event is told that is none
- *     .. --others 6 --seconds 50 --csv FILE                  how late six other streams are, with
- * faults and without
+ *     live_events GAME every.yaml srt                        from its beginning to its end: the events are those of the file
+ *     live_events GAME spans.yaml srt --faults 100 SMALL     over and over, with faults: no event is told that is none
+ *     .. --others 6 --seconds 50 --csv FILE                  how late six other streams are, with faults and without
  *
  * The number in each frame (game/counter.h) says which moment of the game a sample saw, whatever
  * clock the stream has, so that events are compared by the game's own time. First the file is
@@ -14,17 +12,18 @@
  * Without faults: precision and recall of the live stream, and what differs from the file: event,
  * key, value, and starts more than one sample apart.
  *
- * With faults (live/transmit.h; SMALL is the same game in another size): an event is *false* if the
- * game is not, within one sample, as it says. An event under way is told anew after a connection
- * has ended, with the start that was seen: that is right. Beside it others come undisturbed (one,
- * or as many as --others says), each from a server of its own; how long after capture their samples
- * are judged (95 of 100) while there is a fault and while there is none is printed, and asserted by
- * nobody, as it is a time. They take turns, some seconds each, so that what else the machine does
- * is in both. --seconds ends it after so long; --csv adds a line to FILE, --late one for each
- * sample of theirs. With --only stall\ 7\ s (names: live/transmit.c) that is the only fault; with
- * --only none one sees what chance does. Bytes that were changed may decode without an error, to
- * pictures that are smeared up to the next keyframe; where that hit the number it is taken from the
- * picture before, and counted. Returns 1 if an event was false, or the stream did not come back. */
+ * With faults (live/transmit.h; SMALL is the same game in another size): an event is *false* if
+ * the game is not, within one sample, as it says. An event under way is told anew after a
+ * connection has ended, with the start that was seen: that is right. Beside it others come
+ * undisturbed (one, or as many as --others says), each from a server of its own; how long after
+ * capture their samples are judged (95 of 100) while there is a fault and while there is none is
+ * printed, and asserted by nobody, as it is a time. They take turns, some seconds each, so that
+ * what else the machine does is in both. --seconds ends it after so long; --csv adds a line to
+ * FILE, --late one for each sample of theirs. With --only stall\ 7\ s (names: live/transmit.c)
+ * that is the only fault; with --only none one sees what chance does. Bytes that were changed
+ * may decode without an error, to pictures that are smeared up to the next keyframe; where that
+ * hit the number it is taken from the picture before, and counted. Returns 1 if an event was
+ * false, or the stream did not come back. */
 #include <libavutil/log.h>
 #include <math.h>
 #include <pthread.h>

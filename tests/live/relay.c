@@ -1,16 +1,16 @@
 /* Stands between a sender and a reader, and hands on what comes, with faults.
  *
  *     relay tcp 8001          connections to the port it prints go on to port 8001 of this machine
- *     relay udp 8001          datagrams likewise; answers find their way back. The faults are the
- * answers' relay push 8001         likewise, but the stream is what comes to the port it prints
+ *     relay udp 8001          datagrams likewise; answers find their way back. The faults are the answers'
+ *     relay push 8001         likewise, but the stream is what comes to the port it prints
  *
  * Commands, a line each, on standard input:
  *
  *     cut S        connections are reset, and refused for S seconds (of UDP: all is lost so long)
- *     stall S      nothing goes through for S seconds; then what was held back (of UDP: what the
- * kernel kept) garbage N    N bytes of noise go among the stream (of UDP: as datagrams) corrupt N
- * of the next N pieces some bytes are changed lose N       the next N pieces are not handed on (of
- * UDP)
+ *     stall S      nothing goes through for S seconds; then what was held back (of UDP: what the kernel kept)
+ *     garbage N    N bytes of noise go among the stream (of UDP: as datagrams)
+ *     corrupt N    of the next N pieces some bytes are changed
+ *     lose N       the next N pieces are not handed on (of UDP)
  *
  * What is to happen to the next pieces happens within 0.3 s, or not at all.
  * It ends with its standard input, or with who started it. */

@@ -8,8 +8,8 @@
  *     cut S      the connection is closed; S seconds later it serves again, from a film's beginning
  *     middle S   likewise, but from the middle of a group of pictures
  *     stall S    nothing comes for S seconds; then what was held back, at once
- *     jump S     the stream's clock jumps by S seconds; back only where the format is a transport
- * stream change     from here on the next film: other size, other parameter sets
+ *     jump S     the stream's clock jumps by S seconds; back only where the format is a transport stream
+ *     change     from here on the next film: other size, other parameter sets
  *
  * Servers (rtmp, srt) take one reader at a time. It ends with its standard input, or with who
  * started it. */

@@ -7,8 +7,8 @@
  *     fault_inject(&t, fault_draw(&t, &dice));
  *     transmit_stop(&t);
  *
- * RTSP comes from rtsp_server.c, the others from sender.c; HLS is files that an HTTP server hands
- * out. A test that cannot start what it needs ends. */
+ * RTSP comes from rtsp_server.c, the others from sender.c; HLS is files that an HTTP server
+ * hands out. A test that cannot start what it needs ends. */
 #ifndef LATHE_TESTS_TRANSMIT_H
 #define LATHE_TESTS_TRANSMIT_H
 

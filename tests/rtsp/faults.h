@@ -11,8 +11,8 @@
  *     jump@3:-7      RTP's clock jumps by -7 s
  *     change@3:FILE  from here on another file: other size, other parameter sets
  *
- * Each happens in every connection, before the frame that is due so long after PLAY: by media time,
- * so that it is the same frame on a busy machine. */
+ * Each happens in every connection, before the frame that is due so long after PLAY: by media
+ * time, so that it is the same frame on a busy machine. */
 #ifndef LATHE_TESTS_FAULTS_H
 #define LATHE_TESTS_FAULTS_H
 

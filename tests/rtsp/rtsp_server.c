@@ -3,8 +3,8 @@
  *
  *     rtsp_server game.mp4 --port 8554 --fault stall@3:2 --fault cut@8
  *
- * Prints its address on one line when it is ready (--port 0: any free one), and serves until it is
- * ended. Loopback only. */
+ * Prints its address on one line when it is ready (--port 0: any free one), and serves until it
+ * is ended. Loopback only. */
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <pthread.h>

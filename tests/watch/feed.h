@@ -1,9 +1,9 @@
 /* Samples for tests: a line of text each, and the records that come of them as text.
  *
  *     Feed f = feed_new(ctx, w);
- *     feed(&f, "0.5 alive=9 screen=play skull=0.9");   // seconds, then signals: what is not named
- * is skipped feed(&f, "1 alive=? unsafe=3:KNIFE:0.8");        // ?: unknown; track:label:score,
- * more behind commas An underscore of a text is a space.
+ *     feed(&f, "0.5 alive=9 screen=play skull=0.9");   // seconds, then signals: what is not named is skipped
+ *     feed(&f, "1 alive=? unsafe=3:KNIFE:0.8");        // ?: unknown; track:label:score, more behind commas
+ * An underscore of a text is a space.
  *
  *     feed_records(&f)                                  // "start low 0.5 0.5|end low 0.5
  * 2|" */
