@@ -64,7 +64,7 @@ void governor_miss(Governor *g, GovernorShare *s)
     s->asked = false;
 }
 
-void governor_withdraw(Governor *g, GovernorShare *s)
+static void unlink_share(Governor *g, GovernorShare *s)
 {
     if (!s->waits)
         return;
@@ -89,7 +89,7 @@ static void wait(Governor *g, GovernorShare *s)
 /* Of a stream that waits, or comes to be due. */
 static void open(Governor *g, GovernorShare *s)
 {
-    governor_withdraw(g, s);
+    unlink_share(g, s);
     s->credit -= 1;
     g->pot += 1;
     g->granted++;
@@ -108,16 +108,23 @@ bool governor_ask(Governor *g, GovernorShare *s, double dear)
     return false;
 }
 
+/* Whoever is far in debt had it because nobody else asked. */
+static bool may_begin(const Governor *g, const GovernorShare *s)
+{
+    return g->factor >= 1 || s->credit >= g->usual - GOVERNOR_DEBT;
+}
+
 GovernorShare *governor_next(Governor *g)
 {
     GovernorShare *best = g->first;
     if (!best || (g->factor < 1 && (double)g->open + 1 > g->window))
         return NULL;
-    for (GovernorShare *s = best->next; s; s = s->next)
-        if (s->credit - s->dear > best->credit - best->dear)
+    best = NULL;
+    for (GovernorShare *s = g->first; s; s = s->next)
+        if (may_begin(g, s) && (!best || s->credit - s->dear > best->credit - best->dear))
             best = s;
-    if (g->factor < 1 && best->credit < g->usual - GOVERNOR_DEBT)
-        return NULL; /* it is just the first to ask: others will */
+    if (!best)
+        return NULL; /* these are just the first to ask: others will */
     if (g->factor < 1)
         open(g, best);
     else
@@ -127,7 +134,7 @@ GovernorShare *governor_next(Governor *g)
 
 void governor_close(Governor *g, GovernorShare *s, bool used)
 {
-    governor_withdraw(g, s);
+    unlink_share(g, s);
     s->asked = false;
     if (!s->open)
         return;
@@ -138,6 +145,13 @@ void governor_close(Governor *g, GovernorShare *s, bool used)
     s->credit += 1;
     g->pot -= 1;
     g->granted--;
+}
+
+void governor_withdraw(Governor *g, GovernorShare *s)
+{
+    const bool asked = s->asked || s->open;
+    governor_close(g, s, false);
+    s->asked = asked; /* it has had its part for the point, and will ask for it again */
 }
 
 /* What a period teaches that was not overload yet. */
@@ -154,7 +168,9 @@ static void look_for_overload(Governor *g, double late)
 
 static void adapt(Governor *g, double late)
 {
-    const double fits = g->asked > 0 ? (double)g->granted / (double)g->asked : 1;
+    /* one that was granted a period before may have been given back in this one */
+    const double granted = (double)(g->granted > 0 ? g->granted : 0);
+    const double fits = g->asked > 0 ? fmin(granted / (double)g->asked, 1) : 1;
     g->factor += STEP * (fits - g->factor);
     g->factor = g->factor > OVER ? 1 : fmax(g->factor, GOVERNOR_MIN);
     g->each = fmax(g->factor + BALANCE * g->pot / fmax((double)g->asked, 1), 0);

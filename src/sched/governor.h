@@ -22,11 +22,11 @@
  * the same *factor*, which is what was granted of what was asked of late. Overload is over when
  * that is nearly all.
  *
- * (Deficit round robin, Shreedhar and Varghese, SIGCOMM 1995, with what is dear put off; the window
- * is Little's law. Deciding at once, when a sample comes to be due, by credit and window alone took
- * dear samples wherever credits were high: two thirds of what can be done. A rate that is raised
- * and lowered follows bursts too late: a fifth of workers' time was left, or a fifth of the samples
- * was late.) */
+ * (Deficit round robin, Shreedhar and Varghese, SIGCOMM 1995, with what is dear put off; the
+ * window is Little's law. Deciding at once, when a sample comes to be due, by credit and window
+ * alone took dear samples wherever credits were high: two thirds of what can be done. A rate
+ * that is raised and lowered follows bursts too late: a fifth of workers' time was left, or a
+ * fifth of the samples was late.) */
 #ifndef LATHE_SCHED_GOVERNOR_H
 #define LATHE_SCHED_GOVERNOR_H
 
@@ -82,7 +82,8 @@ void governor_miss(Governor *g, GovernorShare *s);
 /* May a stream take the sample that is due? False: it waits, and may ask again (dear: as it is
  * now). */
 bool governor_ask(Governor *g, GovernorShare *s, double dear);
-/* It does not wait any more, but may ask for the same sample again. */
+/* It does not wait any more, and gives back a turn that it has not taken, but may ask for the same
+ * sample again. */
 void governor_withdraw(Governor *g, GovernorShare *s);
 /* The one that may begin now: its sample is under way, and whoever calls tells it. NULL: none. */
 GovernorShare *governor_next(Governor *g);

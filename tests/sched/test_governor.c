@@ -139,6 +139,59 @@ static void who_owes_waits(void **state)
     assert_ptr_equal(governor_next(&g), &poor);
 }
 
+/* Who owes is passed over, also where what others wait for is dear. */
+static void who_owes_holds_up_nobody(void **state)
+{
+    (void)state;
+    GovernorShare dear = {.credit = 0.5}, poor = {.credit = -GOVERNOR_DEBT - 0.6};
+    Governor g = lowered(0.5, 10);
+    g.usual = 0;
+    governor_ask(&g, &poor, 0);
+    governor_ask(&g, &dear, 10 + GOVERNOR_DEBT);
+    assert_ptr_equal(governor_next(&g), &dear);
+    assert_null(governor_next(&g));
+}
+
+/* A turn that came, of a stream that is not ready for it after all, is free again; it costs nothing,
+ * and the part for the point is not given twice. */
+static void a_turn_that_is_withdrawn(void **state)
+{
+    (void)state;
+    GovernorShare s = {.credit = 1};
+    Governor g = lowered(0.5, 10);
+    g.usual = 0;
+    governor_ask(&g, &s, 0);
+    const double before = s.credit;
+    assert_ptr_equal(governor_next(&g), &s);
+    assert_int_equal(g.open, 1);
+    governor_withdraw(&g, &s);
+    assert_int_equal(g.open, 0);
+    assert_false(s.open);
+    governor_ask(&g, &s, 0);
+    assert_true(s.credit == before);
+    governor_close(&g, &s, false);
+}
+
+/* More may be given back in a period than was granted in it. */
+static void what_is_given_back_late(void **state)
+{
+    (void)state;
+    GovernorShare s[4] = {0};
+    Governor g = lowered(0.5, 10);
+    g.usual = -INFINITY;
+    for (int i = 0; i < 4; i++)
+        governor_ask(&g, &s[i], 0);
+    while (governor_next(&g))
+        ;
+    governor_tick(&g, g.since + GOVERNOR_PERIOD, 1);
+    const double before = g.factor;
+    governor_ask(&g, &(GovernorShare){0}, 0);
+    for (int i = 0; i < 4; i++)
+        governor_close(&g, &s[i], false);
+    governor_tick(&g, g.since + GOVERNOR_PERIOD, 1);
+    assert_true(g.factor >= before / 2 - 1e-9);
+}
+
 static double all_credits(const Governor *g, const GovernorShare *s, int n)
 {
     double sum = g->pot;
@@ -299,6 +352,9 @@ int main(void)
         cmocka_unit_test(as_many_are_under_way_as_fit),
         cmocka_unit_test(the_next_begins_when_one_ends),
         cmocka_unit_test(who_owes_waits),
+        cmocka_unit_test(who_owes_holds_up_nobody),
+        cmocka_unit_test(a_turn_that_is_withdrawn),
+        cmocka_unit_test(what_is_given_back_late),
         cmocka_unit_test(what_one_pays_the_others_have),
         cmocka_unit_test(waits_for_what_is_cheap),
         cmocka_unit_test(follows_what_is_granted),
