@@ -14,7 +14,9 @@ int codec_open_libav(const StreamInfo *info, const CodecOptions *opt, AVCodecCon
                      Error *e)
 {
     const char *const what = info->sound ? "sound" : "video";
-    const AVCodec *const codec = avcodec_find_decoder(info->par->codec_id);
+    /* the first is a packet that is a struct of libav's, with its pointers: of a lying source */
+    const bool pointers = info->par->codec_id == AV_CODEC_ID_WRAPPED_AVFRAME;
+    const AVCodec *const codec = pointers ? NULL : avcodec_find_decoder(info->par->codec_id);
     if (!codec)
         return error_set(e, ERR_UNSUPPORTED, "%s: no decoder for its %s", opt->name, what);
     AVCodecContext *av = avcodec_alloc_context3(codec);

@@ -35,7 +35,7 @@ typedef enum CodecResult {
     CODEC_DAMAGED,  /* a frame that could not be decoded; maybe there are more */
     CODEC_REFUSED,  /* the packet that was sent last could not be decoded; likewise */
     CODEC_BUSY,     /* not yet: ask again */
-    CODEC_FAILED    /* codec_error says why; nothing more will come */
+    CODEC_FAILED    /* codec_crashed says why; nothing more will come */
 } CodecResult;
 
 typedef struct Codec Codec;

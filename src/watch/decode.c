@@ -117,6 +117,8 @@ static int open_codec(Decoder *d, StreamInfo *info, Error *e)
 /* Nothing more comes of this connection. */
 static void fail_codec(Decoder *d)
 {
+    if (d->broken)
+        return;
     d->crashed = codec_crashed(d->codec, &d->failure);
     d->broken = true;
     d->busy = false;
@@ -248,7 +250,8 @@ static int64_t time_of(const Decoder *d, const AVFrame *f)
 static const Note *note_of(const Decoder *d)
 {
     const int64_t from = d->frame->reordered_opaque; /* its number, where the codec hands it on */
-    return &d->note[(from >= 0 && from < d->sent ? from : d->sent - 1) % NOTES];
+    const int64_t last = d->sent > 0 ? d->sent - 1 : 0; /* another process may say anything */
+    return &d->note[(from >= 0 && from < d->sent ? from : last) % NOTES];
 }
 
 /* Describes d->frame, whose epoch has begun. */

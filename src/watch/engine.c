@@ -320,7 +320,8 @@ static bool same_source(const StreamSpec *a, const StreamSpec *b)
            x->video.read_timeout == y->video.read_timeout &&
            x->video.keyframes == y->video.keyframes && x->video.threads == y->video.threads &&
            x->frame_timeout == y->frame_timeout && x->retry_min == y->retry_min &&
-           x->retry_max == y->retry_max && x->max_bytes == y->max_bytes;
+           x->retry_max == y->retry_max && x->max_bytes == y->max_bytes &&
+           x->video.isolate == y->video.isolate;
 }
 
 /* Takes the place of `s`, as removed and added. */

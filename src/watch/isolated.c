@@ -262,6 +262,10 @@ void isolated_post(Isolated *p)
         p->out = free;
     } else {
         wire_append(&p->queue, &p->out);
+        if (p->queue.failed) {
+            isolated_kill(p, "it was to be told more than there is memory for");
+            return;
+        }
     }
     send_on(p);
 }

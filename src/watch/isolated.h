@@ -1,8 +1,7 @@
 /* libav in a process of its own: what a hostile stream does to it, it does to nobody else.
  *
  *     the service                                        its children, one for each role
- *     Source (source.h)  --address, options-->           source: connects, reads          <---
- * network, files
+ *     Source (source.h)  --address, options-->           source: connects, reads          <--- network, files
  *                        <--what it holds, packets--
  *     Codec (codec.h)    --packets-->                    codec: decodes; may do nothing else
  *                        <--what a frame is--
@@ -16,8 +15,10 @@
  *         return isolated_main(argc, argv);
  *
  * **What it may do** (isolated_limits.c): no privileges, no new programs, no signals to others, no
- * writing of files, a bounded number of open ones, `memory` bytes. A codec besides: no files, no
- * sockets, no threads. Where the system has no seccomp the rest holds.
+ * writing of files, a bounded number of open ones, `memory` bytes (besides what is shared: three
+ * slots for frames). A codec besides: no files, no sockets, no threads. Where the system has no
+ * seccomp the rest holds. A source reads what the service's user may read; where that is not root,
+ * and the system lets processes of one user look at each other, the service's environment too.
  *
  * **Nothing it says is trusted.** Messages are bounded and every number in them is checked
  * (isolated_wire.h); one that is not possible is taken as a crash. Shared memory cannot shrink
@@ -35,7 +36,8 @@
 #define ISOLATED_COMMAND "isolated-libav"
 #define ISOLATED_MEMORY (INT64_C(1) << 30) /* bytes of each child, if nothing else is said */
 #define ISOLATED_ANSWER 5000000            /* us until who is asked has to answer .. */
-/* .. and seconds of processor time without giving anything */
+#define ISOLATED_PIXELS 1000000            /* .. or brings a frame: a worker of the service waits */
+/* .. and seconds of processor time of a source without giving anything */
 #define ISOLATED_BUSY 5.0
 
 bool isolated_asked(int argc, char **argv);

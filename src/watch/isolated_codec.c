@@ -14,6 +14,8 @@
 
 #define SLOTS 3   /* frames that are referenced at once, and one to be written */
 #define NEWS 16   /* that wait to be received: of the few requests under way */
+#define ASKED 256 /* requests that are not answered yet */
+#define ANSWERS 256 /* between two packets: no codec holds back as many frames */
 
 typedef struct Area { /* of the shared memory: slots of one size */
     int refs;         /* the codec, and frames in it */
@@ -41,6 +43,9 @@ struct IsolatedCodec {
     int64_t end;          /* its size */
     Area *area;           /* NULL: no frame was brought yet */
     int asked, stale;     /* answers that are to come; of these, those that came to be of no use */
+    uint8_t kind[ASKED];  /* what was asked, WireKind; the first one's place */
+    int place;
+    int answers;          /* since the last packet */
     int64_t since;        /* when the last one came, or the first of them was asked for, us */
     CodecNews news[NEWS];
     int first, n;
@@ -82,7 +87,9 @@ static int no_memory(const IsolatedCodec *c, Error *e)
 static int grow(IsolatedCodec *c, int64_t bytes, Error *e)
 {
     const int64_t page = 64 << 10, least = c->area ? 2 * c->area->slot : 0;
-    const int64_t slot = ((bytes > least ? bytes : least) + page - 1) / page * page;
+    /* behind a frame's last row there is as much as readers of whole vectors may touch */
+    const int64_t room = (bytes > least ? bytes : least) + CODEC_ALIGN;
+    const int64_t slot = (room + page - 1) / page * page;
     Area *const a = heap_alloc(sizeof *a, 16);
     if (!a || ftruncate(c->file, c->end + SLOTS * slot) != 0) {
         heap_free(a);
@@ -160,8 +167,14 @@ static void impossible(IsolatedCodec *c)
 
 static Wire *ask(IsolatedCodec *c, WireKind kind)
 {
-    if (c->asked++ == 0)
-        c->since = machine_now();
+    if (c->asked == ASKED) {
+        isolated_kill(c->process, "it does not keep up");
+        crash(c);
+    } else {
+        if (c->asked == 0)
+            c->since = machine_now();
+        c->kind[(c->place + c->asked++) % ASKED] = (uint8_t)kind;
+    }
     return isolated_message(c->process, kind);
 }
 
@@ -182,14 +195,16 @@ static void forget(IsolatedCodec *c)
     c->n = 0;
 }
 
-static void take_result(IsolatedCodec *c, WireIn *in, bool stale)
+/* What a codec says of itself is bounded by what it was given: it cannot keep a caller busy. */
+static void take_result(IsolatedCodec *c, WireIn *in, WireKind asked, bool stale)
 {
     const bool refused = wire_get_flag(in), some = wire_get_flag(in);
     AVFrame *frame = some ? av_frame_alloc() : NULL;
     int64_t number = 0;
     const bool good = !some || (frame && wire_get_frame(in, frame, c->sound, &number));
     const CodecResult then = (CodecResult)wire_get_in(in, CODEC_FRAME, CODEC_DAMAGED);
-    if (!good || !wire_done(in)) {
+    const bool fits = (!refused || asked == WIRE_DECODE) && (frame || then != CODEC_FRAME);
+    if (!good || !wire_done(in) || !fits || ++c->answers > ANSWERS) {
         av_frame_free(&frame);
         impossible(c);
         return;
@@ -221,24 +236,31 @@ static void take_opened(IsolatedCodec *c, WireIn *in)
         fail_as(c, code, line, false);
 }
 
+static WireKind answer_to(WireKind asked)
+{
+    return asked == WIRE_OPEN ? WIRE_OPENED : asked == WIRE_PICTURE ? WIRE_WRITTEN : WIRE_RESULT;
+}
+
 static void take_message(IsolatedCodec *c, WireIn *in)
 {
+    const WireKind asked = (WireKind)c->kind[c->place];
     c->since = machine_now();
-    if (--c->asked < 0) {
+    if (c->asked == 0 || in->kind != answer_to(asked)) {
         impossible(c);
         return;
     }
     const bool stale = c->stale > 0;
+    c->asked--;
+    c->place = (c->place + 1) % ASKED;
     c->stale -= stale;
-    switch (in->kind) {
-    case WIRE_OPENED: take_opened(c, in); break;
-    case WIRE_RESULT: take_result(c, in, stale); break;
-    case WIRE_WRITTEN:
+    switch (asked) {
+    case WIRE_OPEN: take_opened(c, in); break;
+    case WIRE_PICTURE:
         c->written = wire_get_flag(in);
         if (!wire_done(in))
             impossible(c);
         break;
-    default: impossible(c);
+    default: take_result(c, in, asked, stale);
     }
 }
 
@@ -302,6 +324,7 @@ static void decode(IsolatedCodec *c, const AVPacket *p, bool drain, int64_t numb
                    enum AVDiscard skip)
 {
     Wire *const w = ask(c, WIRE_DECODE);
+    c->answers = 0;
     wire_int(w, drain);
     wire_int(w, p != NULL);
     wire_int(w, skip);
@@ -351,7 +374,8 @@ CodecResult isolated_codec_receive(IsolatedCodec *c, AVFrame *out, int64_t patie
             isolated_post(c->process);
         }
         const int64_t left = until - machine_now();
-        if (!pump(c, left > 0 ? left : 0) && !c->failed && left <= 0)
+        const bool came = pump(c, left > 0 ? left : 0), wants = c->asked > 0 || c->then == CODEC_FRAME;
+        if (left <= 0 && c->n == 0 && !c->failed && (wants || !came))
             return CODEC_BUSY;
     }
     if (c->failed)
@@ -375,8 +399,15 @@ static int bring(IsolatedCodec *c, const AVFrame *f, int64_t at, int64_t bytes, 
     wire_int(w, bytes);
     isolated_post(c->process);
     c->written = -1;
-    while (c->written < 0 && !c->failed)
-        pump(c, ISOLATED_ANSWER);
+    const int64_t until = machine_now() + ISOLATED_PIXELS;
+    for (int64_t left = ISOLATED_PIXELS; c->written < 0 && !c->failed; left = until - machine_now()) {
+        if (left > 0) {
+            pump(c, left);
+            continue;
+        }
+        isolated_kill(c->process, "it hangs");
+        crash(c);
+    }
     if (!c->failed && c->written == 0)
         impossible(c);
     if (c->failed)

@@ -1,9 +1,11 @@
 /* What a child of isolated.h may not do. First what every system has: limits of resources; then,
  * where there is seccomp, the system calls that its role needs and no others. What is not on the
  * list fails with EPERM: libraries that ask for more than they need go on without it. */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -36,6 +38,17 @@ static void limit(int what, rlim_t most)
     struct rlimit now;
     if (getrlimit(what, &now) == 0 && (now.rlim_max == RLIM_INFINITY || now.rlim_max > most))
         setrlimit(what, &(struct rlimit){most, most});
+}
+
+/* Of a service that runs as root. Without them /proc shows a child nothing of what the service has
+ * in memory. */
+static void drop_capabilities(void)
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    const struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}};
+    for (int c = 0; c < 32 * _LINUX_CAPABILITY_U32S_3; c++)
+        prctl(PR_CAPBSET_DROP, c, 0, 0, 0);
+    syscall(SYS_capset, &head, none);
 }
 
 static void limit_resources(IsolatedRole role, int64_t memory)
@@ -172,7 +185,11 @@ typedef struct Filter {
     int n;
 } Filter;
 
-static void add(Filter *f, struct sock_filter s) { f->at[f->n++] = s; }
+static void add(Filter *f, struct sock_filter s)
+{
+    assert(f->n < (int)(sizeof f->at / sizeof *f->at));
+    f->at[f->n++] = s;
+}
 
 /* its low half: the machines are little-endian */
 #define ARG(i) ((unsigned)offsetof(struct seccomp_data, args[i]))
@@ -251,6 +268,7 @@ static void filter_calls(IsolatedRole role) { (void)role; }
 
 void isolated_confine(IsolatedRole role, int64_t memory)
 {
+    drop_capabilities();
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     limit_resources(role, memory);
     if (!SANITIZED)

@@ -275,6 +275,10 @@ void wire_packet(Wire *w, const AVPacket *p)
     wire_bytes(w, p->data, (size_t)p->size);
 }
 
+/* Not AV_PKT_FLAG_TRUSTED: pointers in a packet's data, which a decoder would follow. */
+#define PACKET_FLAGS                                                                               \
+    (AV_PKT_FLAG_KEY | AV_PKT_FLAG_CORRUPT | AV_PKT_FLAG_DISCARD | AV_PKT_FLAG_DISPOSABLE)
+
 static void get_side(WireIn *in, AVPacket *p)
 {
     const int type = (int)wire_get_in(in, 0, 255);
@@ -289,7 +293,7 @@ static void get_side(WireIn *in, AVPacket *p)
 AVPacket *wire_get_packet(WireIn *in)
 {
     const int64_t pts = wire_get(in), dts = wire_get(in);
-    const int64_t duration = wire_get(in), flags = wire_get_in(in, 0, 255),
+    const int64_t duration = wire_get(in), flags = wire_get_in(in, 0, 255) & PACKET_FLAGS,
                   sides = wire_get_in(in, 0, SIDE_MOST);
     AVPacket *out = in->bad ? NULL : av_packet_alloc();
     if (!out)

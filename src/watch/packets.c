@@ -45,9 +45,12 @@ void stream_info_unref(StreamInfo *s)
     heap_free(s);
 }
 
+#define FAR_TIME (INT64_C(1) << 60) /* us: of such, differences and sums are in range */
+
 int64_t stream_info_us(const StreamInfo *s, int64_t t)
 {
-    return t == AV_NOPTS_VALUE ? PACKET_NO_TIME : av_rescale_q(t, s->time_base, US);
+    const int64_t us = t == AV_NOPTS_VALUE ? PACKET_NO_TIME : av_rescale_q(t, s->time_base, US);
+    return us > -FAR_TIME && us < FAR_TIME ? us : PACKET_NO_TIME;
 }
 
 int64_t stream_info_step(const StreamInfo *s)

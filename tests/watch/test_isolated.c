@@ -4,13 +4,17 @@
 #include "check.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <libavcodec/avcodec.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "watch/clip_server.h"
 #include "watch/isolated.h"
+#include "watch/isolated_child.h"
 #include "watch/isolated_codec.h"
 #include "watch/live.h"
 
@@ -379,6 +383,43 @@ static void messages_are_checked(void **state)
     assert_int_equal(wire_size(too_short), 0);
 }
 
+enum { READS = 1, WRITES = 2, CONNECTS = 4, STARTS = 8, SIGNALS = 16, PEEKS = 32 };
+
+/* What a child of this role can do after all. */
+static int can_do(IsolatedRole role)
+{
+    const char *const file = temporary(".confined");
+    const int service = getpid();
+    char environment[64];
+    snprintf(environment, sizeof environment, "/proc/%d/environ", service);
+    const pid_t pid = fork();
+    if (pid == 0) {
+        isolated_confine(role, ISOLATED_MEMORY);
+        int can = open("/etc/passwd", O_RDONLY) >= 0 ? READS : 0;
+        can |= open(file, O_WRONLY | O_CREAT, 0600) >= 0 ? WRITES : 0;
+        can |= socket(AF_INET, SOCK_STREAM, 0) >= 0 ? CONNECTS : 0;
+        can |= geteuid() == 0 && open(environment, O_RDONLY) >= 0 ? PEEKS : 0;
+        can |= kill(service, 0) == 0 ? SIGNALS : 0;
+        const pid_t more = fork();
+        if (more == 0)
+            _exit(0);
+        _exit(can | (more > 0 ? STARTS : 0));
+    }
+    int status = 0;
+    assert_true(pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+    unlink(file);
+    return WEXITSTATUS(status);
+}
+
+static void confined(void **state)
+{
+    (void)state;
+    if (access("/proc/sys/kernel/seccomp/actions_avail", F_OK) != 0)
+        skip(); /* limits of resources are all there is */
+    assert_int_equal(can_do(ISOLATED_SOURCE), READS | CONNECTS);
+    assert_int_equal(can_do(ISOLATED_CODEC), 0);
+}
+
 int main(int argc, char **argv)
 {
     if (isolated_asked(argc, argv))
@@ -386,6 +427,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(messages_come_over),
         cmocka_unit_test(messages_are_checked),
+        cmocka_unit_test(confined),
         cmocka_unit_test(killed),
         cmocka_unit_test(killed_in_a_file),
         cmocka_unit_test(mutations),
