@@ -1,7 +1,6 @@
 /* stages_fuse: two neighbouring axes become one.
  *
- *     y[n, k, h, w] = max(0, acc[n, k, h, w])     with h and w fused:  y[n, k, hw] = max(0, acc[n,
- * k, hw])
+ *     y[n, k, h, w] = max(0, acc[n, k, h, w])     with h and w fused:  y[n, k, hw] = max(0, acc[n, k, hw])
  *
  * The arrays keep their memory: two dims that lie next to each other are read as one. So it is
  * legal where every load that uses one of the axes uses both, at neighbouring positions, and
@@ -145,6 +144,14 @@ static void visit_old(const Exprs *x, Expr e, void *arg)
     old->found |= expr_node(x, e)->op == EX_VAR && (e == old->var[0] || e == old->var[1]);
 }
 
+static bool has_axis(const Stage *st, const char *name)
+{
+    for (int k = 0; k < st->naxes + st->nreduce; k++)
+        if (strcmp(st->axis[k].name, name) == 0)
+            return true;
+    return false;
+}
+
 /* False: an axis is used on its own. */
 static bool fuse_stage(Fuse *f, Stage *st)
 {
@@ -155,9 +162,8 @@ static bool fuse_stage(Fuse *f, Stage *st)
         old[0] = st->axis[a];
         old[1] = st->axis[a + 1];
         const char *name = arena_printf(f->s->ctx->arena, "%s%s", old[0].name, old[1].name);
-        for (int k = 0; k < st->naxes + st->nreduce; k++)
-            if (strcmp(st->axis[k].name, name) == 0)
-                return false;
+        if (has_axis(st, name))
+            return false;
         const Expr extent = expr_mul(x, old[0].extent, old[1].extent);
         f->fused = expr_loop_var(x, name, extent);
         st->axis[a] = (Axis){.name = name, .extent = extent, .var = f->fused};
@@ -250,6 +256,8 @@ bool stages_join(Stages *s, int stage, int axis)
     const Expr extent = expr_muli(x, st->axis[axis].extent, inner);
     const char *name =
         arena_printf(s->ctx->arena, "%s%s", st->axis[axis].name, st->axis[axis + 1].name);
+    if (has_axis(st, name))
+        return false;
     const Expr both = expr_loop_var(x, name, extent),
                old[2] = {st->axis[axis].var, st->axis[axis + 1].var};
     const Expr apart[2] = {expr_divi(x, both, inner), expr_modi(x, both, inner)};
