@@ -109,12 +109,13 @@ static volatile sig_atomic_t stops, reloads; /* the one thing that a handler may
 
 /* seconds: clips and sinks have ten each; more has who waits for a disk that does not answer */
 #define STOP_TIME 30
+static unsigned stop_time; /* of a service; 0: a reel of a long video may take what it takes */
 
 static void ask_to_stop(int number)
 {
     if (stops++ > 0)
         _exit(128 + number); /* asked twice */
-    alarm(STOP_TIME);
+    alarm(stop_time);
 }
 
 static void give_up(int number)
@@ -137,6 +138,7 @@ static void ask_to_reload(int number)
 
 static void catch_signals(bool service)
 {
+    stop_time = service ? STOP_TIME : 0;
     sigaction(SIGTERM, &(struct sigaction){.sa_handler = ask_to_stop}, NULL);
     sigaction(SIGALRM, &(struct sigaction){.sa_handler = give_up, .sa_flags = SA_NODEFER}, NULL);
     sigaction(SIGINT, &(struct sigaction){.sa_handler = ask_to_stop}, NULL);
