@@ -145,7 +145,8 @@ static void tell_state(Stream *s)
         stream_tell(s, SYSTEM_UP, NULL, 0);
         s->seen_up = true;
     }
-    s->connections = counts.connections;
+    if (state != LIVE_CONNECTING) /* one that gave nothing yet may be over at the next look */
+        s->connections = counts.connections;
 }
 
 /* Anchors that are lost, or found (again). */
