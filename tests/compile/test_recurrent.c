@@ -171,6 +171,23 @@ static void compare(const Job *j, Run *r, Tensor *const *want, double tolerance)
     }
 }
 
+/* What the reference gives, and what is compiled: that in `a`, which the module then owns. */
+static void job_begin(Job *j, Arena *a, Arena *own)
+{
+    Error e = {0};
+    make_inputs(j);
+    if (job_run(own, reference_job, j, &e, NULL) != 0 || job_run(a, compile_job, j, &e, NULL) != 0)
+        FAIL_MSG("%s\n%s", e.message, j->text);
+}
+
+static void job_end(Job *j)
+{
+    for (int i = 0; i < 3; i++)
+        tensor_unref(j->want[i]);
+    for (int i = 0; i < j->nin; i++)
+        tensor_unref(j->in[i]);
+}
+
 static void check_cell(const Cell *cell, bool weights_known)
 {
     Arena *a = arena_new(), *own = arena_new();
@@ -179,10 +196,7 @@ static void check_cell(const Cell *cell, bool weights_known)
     Pool *pool;
     Run *one, *three;
     Error e = {0};
-    make_inputs(&j);
-    if (job_run(own, reference_job, &j, &e, NULL) != 0 ||
-        job_run(a, compile_job, &j, &e, NULL) != 0)
-        FAIL_MSG("%s\n%s", e.message, j.text);
+    job_begin(&j, a, own);
     assert_int_equal(module_new(a, j.c.program, &j.c.image, &m, &e), 0);
     assert_int_equal(pool_new(3, &pool, &e), 0);
     assert_int_equal(run_new(m, pool, 1, &one, &e), 0);
@@ -196,10 +210,7 @@ static void check_cell(const Cell *cell, bool weights_known)
     run_free(three);
     pool_free(pool);
     module_unref(m);
-    for (int i = 0; i < 3; i++)
-        tensor_unref(j.want[i]);
-    for (int i = 0; i < j.nin; i++)
-        tensor_unref(j.in[i]);
+    job_end(&j);
     arena_free(own);
 }
 
@@ -212,10 +223,7 @@ static void check_on_tiles(const Cell *cell)
     Pool *pool;
     Run *r;
     Error e = {0};
-    make_inputs(&j);
-    if (job_run(own, reference_job, &j, &e, NULL) != 0 ||
-        job_run(a, compile_job, &j, &e, NULL) != 0)
-        FAIL_MSG("%s\n%s", e.message, j.text);
+    job_begin(&j, a, own);
     bool chosen = false;
     for (int k = 0; k < j.c.report->nkernels; k++) {
         const char *gates = j.c.report->kernel[k].schedule
@@ -235,10 +243,7 @@ static void check_on_tiles(const Cell *cell)
     run_free(r);
     pool_free(pool);
     module_unref(m);
-    for (int i = 0; i < 3; i++)
-        tensor_unref(j.want[i]);
-    for (int i = 0; i < j.nin; i++)
-        tensor_unref(j.in[i]);
+    job_end(&j);
     arena_free(own);
 }
 
