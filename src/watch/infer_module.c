@@ -3,8 +3,6 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "base/heap.h"
-#include "compile/cache.h"
 #include "import/onnx.h"
 #include "watch/infer_parts.h"
 
@@ -25,24 +23,14 @@ static Precision precision_of(ModelPrecision p, const Target *t)
 
 static int compile(const InferModule *m, int batch, NetCompile *told, Module **out, Error *e)
 {
-    const NetHost *const nets = m->model->infer->nets;
     const OnnxShape shape = {
         m->model->input, 4, {batch, 3, told->height, m->width > 0 ? m->width : -1}};
     const Target target = target_native();
-    const ModelOptions opt = {
-        .module_only = true,
+    ModelOptions opt = {
         .onnx = {.nshape = 1, .shape = &shape, .output = m->model->shapes.output},
         .compile = {.target = target,
-                    .threads = nets->threads,
-                    .precision = precision_of(m->model->shapes.precision, &target),
-                    .progress = net_progress,
-                    .progress_arg = told}};
-    Model model = {0};
-    const int code = cache_compile(m->model->path, &opt, nets->cache, CACHE_LIMIT, &model, e);
-    if (model.compiled)
-        heap_trim();
-    *out = model.module;
-    return code;
+                    .precision = precision_of(m->model->shapes.precision, &target)}};
+    return net_compile(told, &opt, out, e);
 }
 
 static Tensor *execute(Run *run, int output, Tensor *input, Error *e)

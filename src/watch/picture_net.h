@@ -2,7 +2,7 @@
 #ifndef LATHE_WATCH_PICTURE_NET_H
 #define LATHE_WATCH_PICTURE_NET_H
 
-#include "runtime/run.h"
+#include "compile/cache.h"
 
 typedef struct NetHost { /* what the models of a process share; outlives them */
     Pool *pool;
@@ -16,7 +16,7 @@ typedef struct NetHost { /* what the models of a process share; outlives them */
     void *slow_arg;
 } NetHost;
 
-/* For a compile's `progress`: hands it on, and tells what is slow. */
+/* A compile for models of this process: hands its progress on, and tells what is slow. */
 typedef struct NetCompile {
     const NetHost *nets;
     const char *path;
@@ -25,6 +25,9 @@ typedef struct NetCompile {
     bool told;
 } NetCompile;
 void net_progress(void *arg, const char *what, int done, int total); /* arg: NetCompile * */
+/* By the cache of c->nets, with its threads; memory that a compile took goes back to the system, as a
+ * watch runs for months. opt->compile: the target and the precision. Errors of cache_compile. */
+int net_compile(NetCompile *c, ModelOptions *opt, Module **out, Error *e);
 
 /* A model out of the packages that bring some ("rapidocr_onnxruntime/models/x.onnx"): below
  * $LATHE_MODELS, or .models here. NULL: it is nowhere; then *looked says where it was looked

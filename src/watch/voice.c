@@ -4,8 +4,6 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "base/heap.h"
-#include "compile/cache.h"
 
 #define MODEL "silero_vad/data/silero_vad_16k_op15.onnx"
 #define CONTEXT 64
@@ -83,17 +81,10 @@ static int compile(VoiceModel *m, const NetHost *nets, Inputs *x, Error *e)
 {
     NetCompile told = {.nets = nets, .path = m->path, .begun = time_now()};
     const OnnxBindValue rate = {"sr", x->rate};
-    ModelOptions opt = {.module_only = true, .static_shapes = true, .ninput = x->n, .input = x->in};
+    ModelOptions opt = {.static_shapes = true, .ninput = x->n, .input = x->in};
     opt.onnx = (OnnxOptions){.nvalue = x->n == 3, .value = &rate};
-    opt.compile = (CompileOptions){.target = target_native(),
-                                   .threads = nets->threads,
-                                   .progress = net_progress,
-                                   .progress_arg = &told};
-    Model model = {0};
-    const int code = cache_compile(m->path, &opt, nets->cache, CACHE_LIMIT, &model, e);
-    if (model.compiled)
-        heap_trim();
-    m->module = model.module;
+    opt.compile.target = target_native();
+    const int code = net_compile(&told, &opt, &m->module, e);
     if (code != 0)
         return code;
     m->input = module_find_input(m->module, "input");
