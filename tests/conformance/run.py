@@ -145,7 +145,9 @@ def main():
             rows.append(row)
             if verdict == "pass" and name in known:
                 print(f"{name}: passes now; take it out of expected_failures.txt")
-            elif verdict != "pass" and (name not in known or a.all):
+            elif verdict in ("crash", "timeout") or (verdict != "pass" and name not in known):
+                print(f"FAIL {name}: {verdict}: {detail}", flush=True)
+            elif verdict != "pass" and a.all:
                 print(f"{name}: {verdict}: {detail}", flush=True)
     if a.report:
         with open(a.report, "w") as f:
