@@ -109,7 +109,7 @@ static volatile sig_atomic_t stops, reloads; /* the one thing that a handler may
 
 /* seconds: clips and sinks have ten each; more has who waits for a disk that does not answer */
 #define STOP_TIME 30
-static unsigned stop_time; /* of a service; 0: a reel of a long video may take what it takes */
+static unsigned stop_time; /* 0: clips and the reel of a long video may take what they take */
 
 static void ask_to_stop(int number)
 {
@@ -136,9 +136,9 @@ static void ask_to_reload(int number)
     reloads++;
 }
 
-static void catch_signals(bool service)
+static void catch_signals(bool service, bool cuts)
 {
-    stop_time = service ? STOP_TIME : 0;
+    stop_time = cuts ? 0 : STOP_TIME;
     sigaction(SIGTERM, &(struct sigaction){.sa_handler = ask_to_stop}, NULL);
     sigaction(SIGALRM, &(struct sigaction){.sa_handler = give_up, .sa_flags = SA_NODEFER}, NULL);
     sigaction(SIGINT, &(struct sigaction){.sa_handler = ask_to_stop}, NULL);
@@ -263,7 +263,7 @@ static int run_watch(WatchArgs *a, bool *good, Error *e)
         code = check_clips(a, e);
     if (code != 0)
         return code;
-    catch_signals(service); /* what is active ends as "stopped" */
+    catch_signals(service, a->one.clips || a->one.reel); /* what is active ends as "stopped" */
     return is_one(a) ? watch_video(&a->one, &a->output, good, e) : run_many(a, good, e);
 }
 
