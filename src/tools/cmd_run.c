@@ -12,7 +12,8 @@ const char help_run[] =
     "compile`.\n"
     "\n"
     "    --outputs DIR    writes DIR/output_0.pb ..; without it the outputs are summed up on "
-    "stdout\n" HELP_INPUTS HELP_COMMON
+    "stdout\n"
+    "    --npy            writes DIR/output_0.npy .. instead\n" HELP_INPUTS HELP_COMMON
     "    --guard          looks for kernels that write beyond their results (slow)\n"
     "    --verbose        times and memory\n"
     "\n"
@@ -21,7 +22,8 @@ const char help_run[] =
     "    lathe run resnet50.onnx\n"
     "    lathe run resnet50.onnx --inputs cat.jpg --mean 123.7,116.3,103.5 --scale "
     "0.0171,0.0175,0.0174\n"
-    "    lathe run model.onnx --inputs input_0.pb input_1.pb --outputs out/\n";
+    "    lathe run model.onnx --inputs input_0.pb input_1.pb --outputs out/\n"
+    "    lathe run model.onnx --inputs a=a.npy b=b.npy --outputs out/ --npy\n";
 
 static void summarise(const Module *m, int i, const Tensor *t)
 {
@@ -39,18 +41,24 @@ static void summarise(const Module *m, int i, const Tensor *t)
     arena_free(a);
 }
 
-static int write_outputs(const Module *m, Run *r, const char *dir, Error *e)
+typedef struct RunOptions {
+    const char *outputs; /* a folder; NULL: outputs are summed up */
+    bool npy, verbose, guard;
+} RunOptions;
+
+static int write_outputs(const Module *m, Run *r, const RunOptions *o, Error *e)
 {
     const Program *p = module_program(m);
-    int code = dir ? file_make_dirs(dir, e) : 0;
+    int code = o->outputs ? file_make_dirs(o->outputs, e) : 0;
     for (int i = 0; i < p->noutput && code == 0; i++) {
-        if (!dir) {
+        if (!o->outputs) {
             summarise(m, i, run_output(r, i));
             continue;
         }
         char path[4096];
-        snprintf(path, sizeof path, "%s/output_%d.pb", dir, i);
-        code = tensor_pb_write(path, run_output(r, i), p->output[i].name, e);
+        snprintf(path, sizeof path, "%s/output_%d.%s", o->outputs, i, o->npy ? "npy" : "pb");
+        const Tensor *const t = run_output(r, i);
+        code = o->npy ? npy_write(path, t, e) : tensor_pb_write(path, t, p->output[i].name, e);
     }
     return code;
 }
@@ -73,20 +81,20 @@ static void print_times(const Setup *s, const Run *r, double run_seconds)
         fprintf(stderr, "bound to its value: %s\n", s->model.bound[i]);
 }
 
-static int execute(const Setup *s, const char *dir, bool verbose, bool guard, Error *e)
+static int execute(const Setup *s, const RunOptions *o, Error *e)
 {
     Pool *pool = NULL;
     Run *r = NULL;
     int code = setup_run(s, &pool, &r, e);
-    if (code == 0 && guard)
+    if (code == 0 && o->guard)
         code = run_set_guard(r, e);
     const double start = time_now();
     if (code == 0)
         code = run_execute(r, e);
-    if (code == 0 && verbose)
+    if (code == 0 && o->verbose)
         print_times(s, r, time_now() - start);
     if (code == 0)
-        code = write_outputs(s->model.module, r, dir, e);
+        code = write_outputs(s->model.module, r, o, e);
     run_free(r);
     pool_free(pool);
     return code;
@@ -96,8 +104,10 @@ int cmd_run(int argc, char **argv)
 {
     Error e = {0};
     Setup s = setup_begin(argc, argv);
-    const char *dir = args_value(&s.args, "--outputs", NULL);
-    const bool verbose = args_flag(&s.args, "--verbose"), guard = args_flag(&s.args, "--guard");
+    const RunOptions o = {.outputs = args_value(&s.args, "--outputs", NULL),
+                          .npy = args_flag(&s.args, "--npy"),
+                          .verbose = args_flag(&s.args, "--verbose"),
+                          .guard = args_flag(&s.args, "--guard")};
     int code = setup_options(&s, SETUP_INPUTS | SETUP_MODULE, &e);
     s.opt.compile.spend_constants = true;
     if (code == 0)
@@ -107,6 +117,6 @@ int cmd_run(int argc, char **argv)
     if (code == 0)
         code = setup_compile(&s, &e);
     if (code == 0)
-        code = execute(&s, dir, verbose, guard, &e);
+        code = execute(&s, &o, &e);
     return setup_end(&s, code, &e);
 }

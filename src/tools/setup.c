@@ -27,7 +27,8 @@ static int input_options(Setup *s, Error *e)
 {
     Args *const a = &s->args;
     /* A model without inputs is run with an empty list. */
-    s->nfile = args_list(a, "--inputs", s->file, 0, SETUP_MAX_FILES);
+    while (args_has(a, "--inputs"))
+        s->nfile += args_list(a, "--inputs", s->file + s->nfile, 0, SETUP_MAX_FILES - s->nfile);
     s->seed = (uint64_t)args_int(a, "--seed", 0, INT64_MIN, INT64_MAX);
     s->opt.static_shapes = !args_flag(a, "--symbolic");
     return image_options(a, &s->image, e);

@@ -248,6 +248,7 @@ def test_open_size_of_one(tmp):
     bound = "N=1", "M=3", "K=1"
     lathe("compile", model, "-o", module, "--bind", *bound)
     has(lathe("run", module, "--inputs", x, c, row).out, "y f32[3,8]", "z f32[5,8]")
+    has(lathe("run", module, "--inputs", x, "--inputs", c, "--inputs", row).out, "y f32[3,8]", "z f32[5,8]")
 
 
 def test_options_of_modules(tmp):
@@ -259,7 +260,7 @@ def test_options_of_modules(tmp):
                "--symbolic": [], "--no-cache": [], "--costs": ["c"]}
     works = {"--inputs": [x], "--seed": ["1"], "--mean": ["0"], "--scale": ["1"], "--bgr": [], "--bind": ["H=4"],
              "--threads": ["1"], "--memory-limit": ["1G"]}
-    own = {"run": {"--outputs": [tmp], "--verbose": [], "--guard": []},
+    own = {"run": {"--outputs": [tmp], "--npy": [], "--verbose": [], "--guard": []},
            "bench": {"--batch": ["1"], "--seconds": ["0.01"], "--top": ["1"], "--json": ["--seconds", "0.01"]}}
     for command, options in parsed_options().items():
         if command not in own:
@@ -271,6 +272,17 @@ def test_options_of_modules(tmp):
             lathe(command, module, name, *values, *[o for o in short if name not in ("--seconds", "--json")])
         for name, values in refused.items():
             one_line(lathe(command, module, name, *values, status=1), f"{name} has no effect on a compiled module")
+
+
+def test_npy_outputs(tmp):
+    """What --outputs writes with --npy is what it writes without."""
+    lathe("run", CLASSIFY, "--outputs", tmp, "--npy")
+    assert os.listdir(tmp) == ["output_0.npy"], os.listdir(tmp)
+    with open(os.path.join(tmp, "output_0.npy"), "rb") as f:
+        data = f.read()
+    assert data[:6] == b"\x93NUMPY" and b"'shape': (1, 10)" in data, data
+    lathe("run", CLASSIFY, "--outputs", tmp)
+    near(struct.unpack("<10f", data[-40:]), output(tmp, 10))
 
 
 def test_option_values(tmp):
@@ -339,8 +351,7 @@ def test_costs_by_two(tmp):
 
 
 def test_given_twice(tmp):
-    for command, option, value in (("run", "--seed", ["1"]), ("bench", "--json", []), ("compile", "-o", [tmp + "/m"]),
-                                   ("run", "--inputs", ["x"])):
+    for command, option, value in (("run", "--seed", ["1"]), ("bench", "--json", []), ("compile", "-o", [tmp + "/m"])):
         one_line(lathe(command, CLASSIFY, option, *value, option, *value, status=1), f"{option} is given twice")
     one_line(lathe("run", CLASSIFY, "--sed", "1", status=1), "unknown option '--sed'")
 
