@@ -162,10 +162,11 @@ static void *take(Scratch *s, int64_t bytes)
     return p;
 }
 
-static void axis_make(FrameAxis *x, const Span *s, bool vertical, const FrameRows *rows,
+static void axis_make(FrameAxis *x, const Span *s, bool vertical, int step, const FrameRows *rows,
                       Scratch *mem)
 {
-    *x = (FrameAxis){.count = s->count, .area = s->area, .taps = s->area ? span_taps(s) : 1};
+    *x = (FrameAxis){
+        .count = s->count, .area = s->area, .step = step, .taps = s->area ? span_taps(s) : 1};
     if (!vertical && s->scale <= FRAME_WIDEST)
         x->pairs = s->area ? ((int)ceil(s->scale) + 2) / 2 : 1;
     x->first = take(mem, (int64_t)s->count * 4);
@@ -218,8 +219,9 @@ static int64_t job_make(Job *j, const Frame *f, const FrameBox *box, FrameFilter
     for (int k = 0; k < (j->components == 3 && !info->rgb ? 2 : 1); k++) {
         const Span x = span_of(f, box->x, box->width, out->width, false, k, filter);
         const Span y = span_of(f, box->y, box->height, out->height, true, k, filter);
-        axis_make(&j->x[k], &x, false, rows, &mem);
-        axis_make(&j->y[k], &y, true, rows, &mem);
+        const int step = x.area || y.area ? 0 : info->step[info->plane[k]];
+        axis_make(&j->x[k], &x, false, step, rows, &mem);
+        axis_make(&j->y[k], &y, true, 0, rows, &mem);
         j->sparse[k] = rows != &frame_rows_plain && !x.area && !y.area && x.scale > FRAME_WIDEST;
         const int64_t n = fmin(fabs(x.scale) * x.count + 4, x.size) + j->x[k].taps;
         widest = n > widest ? n : widest;
@@ -326,6 +328,10 @@ static void component_row(const Job *j, int c, int row)
         sparse_row(&s, x, y->weight[row], j->level[c]);
         return;
     }
+    if (x->at_once) {
+        j->rows->bilinear(&s, x, y->weight[row], j->level[c]);
+        return;
+    }
     if (y->area)
         j->rows->vertical_area(&s, y->used[row], y->weight + (int64_t)row * y->taps,
                                y->inverse[row], j->t);
@@ -337,22 +343,39 @@ static void component_row(const Job *j, int c, int row)
         j->rows->horizontal_bilinear(x, j->t, j->level[c]);
 }
 
+/* Colours of a row of floats, each channel where it belongs. */
+static void colour_row(const Job *j, float *const *to)
+{
+    const FrameTensor *const out = j->out;
+    FrameColour m[3];
+    for (int c = 0; c < out->channels; c++)
+        m[c] = j->colour[out->bgr && out->channels == 3 ? 2 - c : c];
+    j->rows->colour_f32(m, out->channels, out->width, (const int16_t *const *)j->level, out->scale,
+                        out->shift, to);
+}
+
 static void output_row(const Job *j, int row)
 {
     const FrameTensor *const out = j->out;
     const int16_t *const *in = (const int16_t *const *)j->level;
     /* gray to three: made once */
     const int made = j->components == 3 || out->channels == 1 ? out->channels : 1;
-    if (j->convert) {
+    const int size = dtype_size(out->dtype);
+    char *const data = (char *)out->data + row * j->row * size;
+    void *to[3];
+    for (int c = 0; c < out->channels; c++)
+        to[c] = j->planar ? data + c * j->plane * size : j->normal[c];
+    const bool at_once =
+        j->convert && made == out->channels && out->dtype == DT_F32 && j->rows->colour_f32;
+    if (at_once) {
+        colour_row(j, (float *const *)to);
+    } else if (j->convert) {
         j->rows->colour(j->colour, made, out->width, in, j->converted);
         in = (const int16_t *const *)j->converted;
     }
-    const int size = dtype_size(out->dtype);
-    char *const data = (char *)out->data + row * j->row * size;
-    for (int c = 0; c < out->channels; c++) {
+    for (int c = 0; !at_once && c < out->channels; c++) {
         const int from = made == 1 ? 0 : out->bgr ? 2 - c : c;
-        void *const to = j->planar ? data + c * j->plane * size : j->normal[c];
-        j->rows->normalise(in[from], out->width, out->scale[c], out->shift[c], out->dtype, to);
+        j->rows->normalise(in[from], out->width, out->scale[c], out->shift[c], out->dtype, to[c]);
     }
     if (!j->planar)
         j->rows->interleave((const void *const *)j->normal, out->channels,
@@ -366,7 +389,8 @@ void frame_to_tensor(const Frame *f, const FrameBox *box, FrameFilter filter,
     static const FrameRows *const levels[] = {[SIMD_PLAIN] = &frame_rows_plain,
                                               [SIMD_256] = &frame_rows_avx2,
                                               [SIMD_512] = &frame_rows_avx512,
-                                              [SIMD_512_VNNI] = &frame_rows_avx512};
+                                              [SIMD_512_VNNI] = &frame_rows_avx512,
+                                              [SIMD_512_VBMI] = &frame_rows_vbmi};
     frame_by_rows(f, box, filter, out, levels[level], scratch);
 }
 

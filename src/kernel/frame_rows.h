@@ -33,6 +33,9 @@ typedef struct FrameAxis {
     float *inverse;  /* area */
     /* horizontal: pairs of neighbours that make one output; 0: too far apart for `shuffle` */
     int pairs;
+    /* horizontal, bilinear as the vertical one is: bytes from element to element; else 0 */
+    int step;
+    bool at_once;    /* `prepare` found that `bilinear` can be used */
     void *shuffle;   /* horizontal: what `prepare` made */
 } FrameAxis;
 
@@ -58,7 +61,9 @@ typedef struct FrameRows {
     void (*vertical_area)(const FrameSource *s, int taps, const int16_t *weight, float inverse,
                           int16_t *t);
     /* fills x->shuffle if there are pairs; NULL: nothing needed */
-    void (*prepare)(const FrameAxis *x);
+    void (*prepare)(FrameAxis *x);
+    /* vertical_bilinear and horizontal_bilinear at once. */
+    void (*bilinear)(const FrameSource *s, const FrameAxis *x, int weight, int16_t *out);
     /* t[0] is element x->lo. */
     void (*horizontal_bilinear)(const FrameAxis *x, const int16_t *t, int16_t *out);
     void (*horizontal_area)(const FrameAxis *x, const int16_t *t, int16_t *out);
@@ -66,12 +71,15 @@ typedef struct FrameRows {
     void (*colour)(const FrameColour *m, int nout, int n, const int16_t *const *in,
                    int16_t *const *out);
     void (*normalise)(const int16_t *in, int n, float scale, float shift, DType t, void *out);
+    /* colour and normalise at once, row k by scale[k] and shift[k]; NULL: one after the other */
+    void (*colour_f32)(const FrameColour *m, int nout, int n, const int16_t *const *in,
+                       const float *scale, const float *shift, float *const *out);
     /* Rows of `size` bytes an element, side by side: `block` elements a pixel, zeros behind the
      * channels. */
     void (*interleave)(const void *const *in, int channels, int block, int n, int size, void *out);
 } FrameRows;
 
-extern const FrameRows frame_rows_plain, frame_rows_avx2, frame_rows_avx512;
+extern const FrameRows frame_rows_plain, frame_rows_avx2, frame_rows_avx512, frame_rows_vbmi;
 
 /* frame_to_tensor with the given routines. */
 void frame_by_rows(const Frame *f, const FrameBox *box, FrameFilter filter, const FrameTensor *out,

@@ -158,6 +158,8 @@ static TARGET void vertical_area(const FrameSource *s, int taps, const int16_t *
         area_rows(s, 3, taps, weight, inverse, t);
 }
 
+#include "kernel/frame_near.h"
+
 /* ---- horizontal ---- */
 
 typedef struct Quads { /* LANES quads of outputs: where their first elements are */
@@ -178,12 +180,6 @@ static Shuffle shuffle_of(const FrameAxis *x)
     return (Shuffle){.loads = *(const int *)x->shuffle,
                      .quads = quads,
                      .weight = (int16_t *)(quads + (ptrdiff_t)2 * groups)};
-}
-
-/* Element of output i, after the last one the last one's. */
-static int output_at(const FrameAxis *x, int i)
-{
-    return x->first[i < x->count ? i : x->count - 1] - x->lo;
 }
 
 static void fill_quad(const FrameAxis *x, Quads *q, int lane, int output, int loads)
@@ -216,7 +212,7 @@ static void fill_weights(const FrameAxis *x, int output, int16_t *to, int each)
     }
 }
 
-static void prepare(const FrameAxis *x)
+static void prepare_quads(const FrameAxis *x)
 {
     int loads = 1;
     for (int i = 0; i < x->count; i += 4)
@@ -236,6 +232,13 @@ static void prepare(const FrameAxis *x)
     }
 }
 
+static void prepare(FrameAxis *x)
+{
+    x->at_once = prepare_near(x);
+    if (!x->at_once)
+        prepare_quads(x);
+}
+
 /* Sums of the quads' products. */
 INLINE V quads(const Quads *q, const int16_t *t, const int16_t *weight, int pairs, int loads)
 {
@@ -250,20 +253,14 @@ INLINE V quads(const Quads *q, const int16_t *t, const int16_t *weight, int pair
     return sum;
 }
 
-INLINE V rounded(V sum)
-{
-    const int bits = 18; /* FRAME_LINEAR * FRAME_FINE */
-    return v_sra32(v_add32(sum, v_set32(1 << (bits - 1))), bits);
-}
-
 INLINE void bilinear_quads(const FrameAxis *x, const int16_t *t, int loads, int16_t *out)
 {
     const Shuffle s = shuffle_of(x);
     const Quads *q = s.quads;
     const int16_t *w = s.weight;
     for (int i = 0; i < x->count; i += WIDE, q += 2, w += 2 * WIDE)
-        v_store(out + i, v_packs32(rounded(quads(&q[0], t, w, 1, loads)),
-                                   rounded(quads(&q[1], t, w + WIDE, 1, loads))));
+        v_store(out + i, v_packs32(rounded(v_add32(half(), quads(&q[0], t, w, 1, loads))),
+                                   rounded(v_add32(half(), quads(&q[1], t, w + WIDE, 1, loads)))));
 }
 
 static TARGET void horizontal_bilinear(const FrameAxis *x, const int16_t *t, int16_t *out)
@@ -351,6 +348,66 @@ static TARGET void colour(const FrameColour *m, int nout, int n, const int16_t *
             v_store(out[k] + i, v_min16(v_max16(v, none), most));
         }
     }
+}
+
+/* Levels, not yet clamped, of pairs (a, b) and (c, four). */
+INLINE V coloured(V ab, V cd, V first, V second)
+{
+    return v_sra32(v_dot16(v_madd16(cd, second), ab, first), FRAME_COLOUR);
+}
+
+INLINE VF level_f32(V v, VF scale, VF shift)
+{
+    const V level = v_min32(v_max32(v, v_zero()), v_set32(255));
+    return vf_fma(vf_from32(level), scale, shift);
+}
+
+typedef struct ColourF32 { /* of one row of output */
+    V first, second;
+    VF scale, shift;
+} ColourF32;
+
+/* WIDE elements of the rows from i on; spread, they come out of v_lo16 and v_hi16 in order. */
+INLINE void colour_f32_at(const ColourF32 *k, int nout, const int16_t *const *in, int i,
+                          float *const *out, int at)
+{
+    const V a = v_spread64(v_load(in[0] + i)), b = v_spread64(v_load(in[1] + i)),
+            c = v_spread64(v_load(in[2] + i)), four = v_set16(FRAME_FOURTH);
+    const V ab0 = v_lo16(a, b), ab1 = v_hi16(a, b), c0 = v_lo16(c, four), c1 = v_hi16(c, four);
+    for (int r = 0; r < nout; r++) {
+        vf_store(out[r] + at,
+                 level_f32(coloured(ab0, c0, k[r].first, k[r].second), k[r].scale, k[r].shift));
+        vf_store(out[r] + at + WIDE / 2,
+                 level_f32(coloured(ab1, c1, k[r].first, k[r].second), k[r].scale, k[r].shift));
+    }
+}
+
+INLINE void colour_f32_rows(const ColourF32 *k, int nout, int n, const int16_t *const *in,
+                            float *const *out)
+{
+    int i = 0;
+    for (; i + WIDE <= n; i += WIDE)
+        colour_f32_at(k, nout, in, i, out, i);
+    if (i == n)
+        return;
+    float rest[3][WIDE];
+    float *const to[3] = {rest[0], rest[1], rest[2]};
+    colour_f32_at(k, nout, in, i, to, 0);
+    for (int r = 0; r < nout; r++)
+        memcpy(out[r] + i, rest[r], (size_t)(n - i) * sizeof **out);
+}
+
+static TARGET void colour_f32(const FrameColour *m, int nout, int n, const int16_t *const *in,
+                              const float *scale, const float *shift, float *const *out)
+{
+    ColourF32 k[3];
+    for (int r = 0; r < nout; r++)
+        k[r] = (ColourF32){pair32(m[r].m[0], m[r].m[1]), pair32(m[r].m[2], m[r].m[3]),
+                           vf_set(scale[r]), vf_set(shift[r])};
+    if (nout == 3)
+        colour_f32_rows(k, 3, n, in, out);
+    else
+        colour_f32_rows(k, nout, n, in, out);
 }
 
 INLINE void normalise_f32(const int16_t *in, int n, float scale, float shift, float *out)
@@ -458,9 +515,11 @@ const FrameRows FRAME_ROWS = {
     .vertical_bilinear = vertical_bilinear,
     .vertical_area = vertical_area,
     .prepare = prepare,
+    .bilinear = bilinear,
     .horizontal_bilinear = horizontal_bilinear,
     .horizontal_area = horizontal_area,
     .colour = colour,
     .normalise = normalise,
+    .colour_f32 = colour_f32,
     .interleave = interleave,
 };

@@ -307,7 +307,8 @@ const NccVariant *ncc_variant(SimdLevel level)
     static const NccVariant *const variants[] = {[SIMD_PLAIN] = NULL,
                                                  [SIMD_256] = &ncc_avx2,
                                                  [SIMD_512] = &ncc_avx512,
-                                                 [SIMD_512_VNNI] = &ncc_vnni};
+                                                 [SIMD_512_VNNI] = &ncc_vnni,
+                                                 [SIMD_512_VBMI] = &ncc_vnni};
     return variants[level];
 }
 

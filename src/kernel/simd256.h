@@ -43,6 +43,13 @@ typedef __m256 VF;
 #define v_dot16(sum, a, b) _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)) /* pairs, added up */
 #define v_lo16 _mm256_unpacklo_epi16
 #define v_hi16 _mm256_unpackhi_epi16
+#define v_lo8 _mm256_unpacklo_epi8
+#define v_hi8 _mm256_unpackhi_epi8
+/* The first half's 64-bit elements in the lanes' lower halves, the second half's in the upper ones:
+ * unpacked they are in order. */
+#define v_spread64(v) _mm256_permute4x64_epi64(v, 0xd8)
+#define v_min32 _mm256_min_epi32
+#define v_max32 _mm256_max_epi32
 #define v_add32 _mm256_add_epi32
 #define v_sra32 _mm256_srai_epi32
 #define v_packs32 _mm256_packs_epi32

@@ -39,6 +39,11 @@ typedef __m512 VF;
 #define v_dot16(sum, a, b) _mm512_add_epi32(sum, _mm512_madd_epi16(a, b))
 #define v_lo16 _mm512_unpacklo_epi16
 #define v_hi16 _mm512_unpackhi_epi16
+#define v_lo8 _mm512_unpacklo_epi8
+#define v_hi8 _mm512_unpackhi_epi8
+#define v_spread64(v) _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7), v)
+#define v_min32 _mm512_min_epi32
+#define v_max32 _mm512_max_epi32
 #define v_add32 _mm512_add_epi32
 #define v_sra32 _mm512_srai_epi32
 #define v_packs32 _mm512_packs_epi32

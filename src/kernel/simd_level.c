@@ -9,7 +9,9 @@ static SimdLevel detected(void)
     const Cpu cpu = cpu_detect();
     if (cpu.has[CPU_AVX512F] && cpu.has[CPU_AVX512BW] && cpu.has[CPU_AVX512VL] &&
         cpu.has[CPU_AVX512DQ])
-        return cpu.has[CPU_AVX512VNNI] ? SIMD_512_VNNI : SIMD_512;
+        return !cpu.has[CPU_AVX512VNNI]   ? SIMD_512
+               : !cpu.has[CPU_AVX512VBMI] ? SIMD_512_VNNI
+                                          : SIMD_512_VBMI;
     return cpu.has[CPU_AVX2] && cpu.has[CPU_FMA] ? SIMD_256 : SIMD_PLAIN;
 }
 

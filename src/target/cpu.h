@@ -21,6 +21,7 @@
     X(AVX512CD, "AVX-512 CD", 7, 0, 'b', 28, 0xe6)                                                 \
     X(AVX512BW, "AVX-512 BW", 7, 0, 'b', 30, 0xe6)                                                 \
     X(AVX512VL, "AVX-512 VL", 7, 0, 'b', 31, 0xe6)                                                 \
+    X(AVX512VBMI, "AVX-512 VBMI", 7, 0, 'c', 1, 0xe6)                                              \
     X(AVX512VNNI, "AVX-512 VNNI", 7, 0, 'c', 11, 0xe6)                                             \
     X(AVXVNNI, "AVX-VNNI", 7, 1, 'a', 4, 0x6)                                                      \
     X(AVX512BF16, "AVX-512 BF16", 7, 1, 'a', 5, 0xe6)                                              \

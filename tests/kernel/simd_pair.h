@@ -54,6 +54,27 @@ PAIR void pair_narrow16(uint8_t *p, V v)
         p[i] = (uint8_t)all[i];
 }
 
+PAIR V v_spread64(V v) /* 0 4 1 5 2 6 3 7 */
+{
+    const __m256i a = _mm256_permute4x64_epi64(v.a, 0xd8), b = _mm256_permute4x64_epi64(v.b, 0xd8);
+    /* 0 2 1 3, 4 6 5 7 */
+    const __m256i even = _mm256_unpacklo_epi64(a, b), odd = _mm256_unpackhi_epi64(a, b);
+    /* 0 4 1 5, 2 6 3 7 */
+    return (V){even, odd};
+}
+
+/* Bytes of 128, a multiple of two vectors: places are taken modulo that. */
+PAIR V pair_bytes(const uint8_t *p, V places, int bytes)
+{
+    uint8_t at[64], picked[64];
+    pair_store(at, places);
+    for (int i = 0; i < 64; i++)
+        picked[i] = p[at[i] % bytes];
+    return pair_load(picked);
+}
+#define v_bytes(p, i) pair_bytes(p, i, 64)
+#define v_bytes2(p, i) pair_bytes(p, i, 128)
+
 #define V1(name, op) \
     PAIR V name(V x) { return (V){op(x.a), op(x.b)}; }
 #define V2(name, op) \
@@ -90,6 +111,10 @@ V2(v_mulhrs16, _mm256_mulhrs_epi16)
 V2(v_madd16, _mm256_madd_epi16)
 V2(v_lo16, _mm256_unpacklo_epi16)
 V2(v_hi16, _mm256_unpackhi_epi16)
+V2(v_lo8, _mm256_unpacklo_epi8)
+V2(v_hi8, _mm256_unpackhi_epi8)
+V2(v_min32, _mm256_min_epi32)
+V2(v_max32, _mm256_max_epi32)
 V2(v_add32, _mm256_add_epi32)
 VI(v_sra32, _mm256_srai_epi32)
 V2(v_packs32, _mm256_packs_epi32)

@@ -14,7 +14,7 @@ extern const FrameRows frame_rows_pair; /* the rows of AVX-512 on AVX2 */
 
 /* ---- variants this CPU runs ---- */
 
-static int variants(const FrameRows *list[3])
+static int variants(const FrameRows *list[4])
 {
     const SimdLevel best = simd_level();
     int n = 0;
@@ -24,6 +24,8 @@ static int variants(const FrameRows *list[3])
     }
     if (best >= SIMD_512)
         list[n++] = &frame_rows_avx512;
+    if (best >= SIMD_512_VBMI)
+        list[n++] = &frame_rows_vbmi;
     return n;
 }
 
@@ -163,7 +165,7 @@ static uint8_t *converted(const Frame *f, const FrameBox *box, FrameFilter filte
 
 static void same(const Frame *f, const FrameBox *box, FrameFilter filter, const FrameTensor *t)
 {
-    const FrameRows *list[3];
+    const FrameRows *list[4];
     const int n = variants(list);
     const size_t size = (size_t)tensor_bytes(t);
     uint8_t *const want = converted(f, box, filter, *t, &frame_rows_plain);
