@@ -1,4 +1,4 @@
-/* Frame to tensor against libswscale and a pass to floats: build/bench/frame [ROUNDS]
+/* Frame to tensor against libswscale and a pass to floats: build/bench/frame [ROUNDS [LEVEL]]
  *
  * Each case is timed in turn with its peer, round after round; the least time of each counts. The
  * frames are noise over smooth surfaces and lie in memory as a decoder leaves them: several are
@@ -183,7 +183,19 @@ static double least(double a, double b)
     return a < b ? a : b;
 }
 
-static void print_machine(void)
+static const char *const level_names[] = {"plain", "avx2", "avx512", "avx512-vnni", "avx512-vbmi"};
+
+/* The level of that name, if this CPU has it; else the best it has. */
+static SimdLevel level_of(const char *name)
+{
+    const SimdLevel best = simd_level();
+    for (int k = 0; name && k <= (int)best; k++)
+        if (!strcmp(level_names[k], name))
+            return (SimdLevel)k;
+    return best;
+}
+
+static void print_machine(SimdLevel level)
 {
     FILE *const f = fopen("/proc/cpuinfo", "r");
     char line[256], name[200] = "unknown CPU";
@@ -191,11 +203,10 @@ static void print_machine(void)
         ;
     if (f)
         fclose(f);
-    static const char *const levels[] = {"plain", "avx2", "avx512", "avx512-vnni"};
-    printf("%s (%s)", name, levels[simd_level()]);
+    printf("%s (%s)", name, level_names[level]);
 }
 
-static void bench(const Case *c, int rounds)
+static void bench(const Case *c, int rounds, SimdLevel level)
 {
     Arena *const a = arena_new();
     Frame frames[FRAMES];
@@ -210,12 +221,11 @@ static void bench(const Case *c, int rounds)
     void *const scratch =
         arena_alloc_aligned(a, (size_t)frame_scratch(frames, &c->box, c->filter, &t), 64);
     const Peer peer = peer_make(a, c);
-    const SimdLevel best = simd_level();
     double ours = 1e9, plain = 1e9, sws = 1e9, both = 1e9;
     for (int k = 0; k < rounds; k++) {
         const Frame *const f = &frames[k % FRAMES];
         double scale;
-        ours = least(ours, ours_run(c, f, &t, best, scratch));
+        ours = least(ours, ours_run(c, f, &t, level, scratch));
         both = least(both, peer_run(&peer, c, f, &t, &scale));
         sws = least(sws, scale);
         if (k % 8 == 0)
@@ -230,12 +240,13 @@ static void bench(const Case *c, int rounds)
 int main(int argc, char **argv)
 {
     const int rounds = argc > 1 ? atoi(argv[1]) : 200;
+    const SimdLevel level = level_of(argc > 2 ? argv[2] : NULL);
     const unsigned v = swscale_version();
     printf("# f32 planes (NCHW), one thread, least of %d rounds; ", rounds);
-    print_machine();
+    print_machine(level);
     printf("; libswscale %u.%u.%u (bilinear, area) and a loop to floats\n", v >> 16, v >> 8 & 255,
            v & 255);
     printf("case,lathe_ms,plain_ms,swscale_ms,swscale_and_floats_ms,ratio\n");
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
-        bench(&cases[k], rounds);
+        bench(&cases[k], rounds, level);
 }
