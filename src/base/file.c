@@ -245,6 +245,14 @@ bool file_exists(const char *path)
     return access(path, F_OK) == 0;
 }
 
+int64_t file_written(const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return 0;
+    return (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000;
+}
+
 int file_check_regular(const char *path, Error *e)
 {
     struct stat st;

@@ -34,6 +34,7 @@ int file_write_parts(const char *path, int n, const FilePart *part, bool sync, E
 int file_lock(const char *path, Error *e);
 void file_unlock(int lock);
 bool file_exists(const char *path);
+int64_t file_written(const char *path); /* when, us since 1970; 0: it is not there */
 /* ERR_INVALID: something is there that is no regular file. Whoever opens a path blindly may wait
  * for ever (a FIFO). */
 int file_check_regular(const char *path, Error *e);

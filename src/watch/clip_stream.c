@@ -233,9 +233,11 @@ const char *clip_stream_record(ClipStream *s, const EventRecord *r)
     if (!s || !r->rule->clip.given)
         return NULL;
     const bool elsewhere = s->file && r->epoch > 0; /* its place in the file is not known */
+    /* the same whenever a file is played: its clips are then the same, too */
+    const int64_t now = s->file ? s->written + r->t_start : wall_now();
     pthread_mutex_lock(&s->lock);
     ClipPart *part = NULL;
-    const char *name = elsewhere ? NULL : clip_plan_record(s->plan, r, wall_now(), &part);
+    const char *name = elsewhere ? NULL : clip_plan_record(s->plan, r, now, &part);
     if (name)
         snprintf(s->path, sizeof s->path, "%s/%s.mp4", clips_folder_name(s->clips), name);
     if (part && !follow_part(s, part))

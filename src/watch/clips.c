@@ -368,6 +368,7 @@ ClipStream *clip_stream_new(Clips *c, const char *name, const char *url, const W
     s->arena = a;
     s->name = arena_strdup(a, name);
     s->file = source_is_file(url) ? arena_strdup(a, url) : NULL;
+    s->written = s->file ? file_written(s->file) : 0;
     s->plan = clip_plan_new(a, name, w);
     pthread_mutex_init(&s->lock, NULL);
     ring_init(&s->ring, 0, c->opt.ring_bytes);

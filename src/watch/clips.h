@@ -17,8 +17,9 @@
  * most `pending_bytes`: beyond that parts end early. Files are read again when it is time.
  *
  * **The folder.** 20261122T005712.345Z-STREAM-EVENT-ID.mp4 and .json: the time of the first event,
- * by the stream's clock of the wall or, of files, when it was told; the id of that event. So names
- * are unique, and in the order of time. A video is written as NAME.mp4.part and renamed when it is
+ * by the stream's clock of the wall or, of files, as if they were played from when they were
+ * written; the id of that event. So names are unique, in the order of time, and those of a file that
+ * is played anew the same: its clips take the places of the old ones. A video is written as NAME.mp4.part and renamed when it is
  * whole; what a crash left under such names is removed at the next start. Of files with such names,
  * no others, the oldest go when all take more than `max_bytes`. Where the disk has less than
  * CLIPS_SPARE left nothing is cut.

@@ -153,12 +153,12 @@ void page_clips_json(Str *out, const char *folder, const char *suffix)
     const struct dirent *one;
     struct stat st;
     while (d && (one = readdir(d)) != NULL) {
-        if (one->d_name[0] == '.' || !str_ends(one->d_name, suffix) ||
-            stat(path_join(out->arena, folder, one->d_name), &st) != 0)
+        const char *const path = path_join(out->arena, folder, one->d_name);
+        if (one->d_name[0] == '.' || !str_ends(one->d_name, suffix) || stat(path, &st) != 0)
             continue;
-        const int64_t wall = (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000;
         vec_push(out->arena, &file,
-                 ((ClipFile){arena_strdup(out->arena, one->d_name), st.st_size, wall}));
+                 ((ClipFile){arena_strdup(out->arena, one->d_name), st.st_size,
+                             file_written(path)}));
     }
     if (d)
         closedir(d);

@@ -16,7 +16,9 @@
 #include "watch/clips.h"
 #include "watch/source.h"
 
-#define FRAME 40000 /* us */
+#define FRAME 40000                     /* us */
+#define WALL INT64_C(1763774526000000) /* of the first one */
+#define LIVE "udp://somewhere"
 
 static const char watch_text[] =
     "watch: {name: w, sample: {fps: 5, max_fps: 5}}\n"
@@ -34,6 +36,7 @@ typedef struct Bench {
     ClipStream *stream;
     int64_t arrival;     /* us, of the last packet */
     int epoch;
+    bool no_wall;        /* events do not say when they were */
     char told[4000];     /* lines, by the thread that cuts: read once it is over */
 } Bench;
 
@@ -62,7 +65,7 @@ static Bench *bench_open(const ClipsOptions *opt, const char *url)
     o.arg = b;
     if (clips_open(&o, &b->clips, &e) != 0)
         FAIL_MSG("%s", e.message);
-    b->stream = clip_stream_new(b->clips, "cam", url ? url : "udp://somewhere", b->watch);
+    b->stream = clip_stream_new(b->clips, "cam", url ? url : LIVE, b->watch);
     return b;
 }
 
@@ -77,6 +80,20 @@ static ClipsCounts finish(Bench *b)
     assert_int_equal(c.pending_bytes, 0);
     assert_int_equal(c.ring_bytes, 0);
     return c;
+}
+
+static void reopen(Bench *b, const char *url, int64_t max_bytes)
+{
+    Error e;
+    clip_stream_free(b->stream);
+    clips_close(b->clips, 0);
+    assert_int_equal(clips_open(&(ClipsOptions){.folder = b->folder,
+                                                .max_bytes = max_bytes,
+                                                .told = on_told,
+                                                .arg = b},
+                                &b->clips, &e),
+                     0);
+    b->stream = clip_stream_new(b->clips, "cam", url, b->watch);
 }
 
 static void bench_shut(Bench *b)
@@ -106,7 +123,7 @@ static const char *tell(Bench *b, const Tell *t)
                            .epoch = b->epoch,
                            .t_start = (int64_t)t->start * FRAME,
                            .t_end = (int64_t)t->end * FRAME,
-                           .wall = INT64_C(1763774526000000) + (int64_t)t->start * FRAME,
+                           .wall = b->no_wall ? 0 : WALL + (int64_t)t->start * FRAME,
                            .clock = CLOCK_ARRIVAL};
     const char *const path = clip_stream_record(b->stream, &r);
     return path ? arena_strdup(b->arena, path) : NULL;
@@ -419,6 +436,27 @@ static void test_files(void **state)
     unlink(film);
 }
 
+/* As a service does that was killed: the same events, with the same clips. */
+static void test_files_played_anew(void **state)
+{
+    (void)state;
+    char film[] = "/tmp/lathe_clips_film_XXXXXX.mp4";
+    close(mkstemps(film, 4));
+    clip_write(film, &(ClipOptions){.frames = 150, .fps = 25, .gop = 12, .bframes = 2});
+    Bench *const b = bench_open(NULL, film);
+    const Tell told = {RECORD_POINT, "kill", 1, 0, 60, 0};
+    b->no_wall = true;
+    const char *const name = tell(b, &told);
+    assert_non_null(name);
+    finish(b);
+    reopen(b, film, 0);
+    assert_string_equal(tell(b, &told), name);
+    assert_int_equal(finish(b).files, 1);
+    expect_clips(b, 1, (const char *const[]){"50-64 "});
+    bench_shut(b);
+    unlink(film);
+}
+
 /* ---- the disk ---- */
 
 static void write_text(const Bench *b, const char *name, const char *text)
@@ -427,20 +465,6 @@ static void write_text(const Bench *b, const char *name, const char *text)
     assert_int_equal(file_write(arena_printf(b->arena, "%s/%s", b->folder, name), text,
                                 strlen(text), &e),
                      0);
-}
-
-static void reopen(Bench *b, int64_t max_bytes)
-{
-    Error e;
-    clip_stream_free(b->stream);
-    clips_close(b->clips, 0);
-    assert_int_equal(clips_open(&(ClipsOptions){.folder = b->folder,
-                                                .max_bytes = max_bytes,
-                                                .told = on_told,
-                                                .arg = b},
-                                &b->clips, &e),
-                     0);
-    b->stream = clip_stream_new(b->clips, "cam", "udp://somewhere", b->watch);
 }
 
 static void test_folder(void **state)
@@ -453,13 +477,13 @@ static void test_folder(void **state)
     write_text(b, "20251122T012207.080Z-cam-kill-0000000000000002.mp4.part", "half");
     write_text(b, "20251122T012208.080Z-cam-kill-0000000000000003.json", "of no clip");
     write_text(b, "20251122T012207.080Z-cam-kill-000000000000002.mp4.part", "not ours");
-    reopen(b, 0);
+    reopen(b, LIVE, 0);
     const char *path[9];
     assert_int_equal(list(b, ".part", path, 9), 1);
     assert_int_equal(list(b, ".json", path, 9), 1);
     assert_int_equal(clips_counts(b->clips).files, 1);
     assert_int_equal(clips_counts(b->clips).bytes, 18);
-    reopen(b, 15); /* the newest stays */
+    reopen(b, LIVE, 15); /* the newest stays */
     assert_int_equal(clips_counts(b->clips).removed, 0);
     clip_write(b->film, &(ClipOptions){.frames = 150, .fps = 25, .gop = 12});
     const Tell t[] = {{RECORD_POINT, "kill", 5, 30, 30, 0}, {RECORD_POINT, "kill", 6, 120, 119, 0}};
@@ -610,6 +634,7 @@ int main(void)
         cmocka_unit_test(test_damage),
         cmocka_unit_test(test_late_keyframe),
         cmocka_unit_test(test_files),
+        cmocka_unit_test(test_files_played_anew),
         cmocka_unit_test(test_folder),
         cmocka_unit_test(test_refused_folders),
         cmocka_unit_test(test_full_disk),
