@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +31,8 @@ struct BoundedFolder {
     const FolderKind *kind;
     const char *path, *name;
     int64_t max_bytes;
-    FolderFile *file; /* oldest first: first..n */
+    pthread_mutex_t lock; /* guards what follows; the disk is never waited for under it */
+    FolderFile *file;     /* oldest first: first..n */
     int first, n, cap;
     FolderCounts counts;
 };
@@ -59,7 +61,7 @@ static int64_t bytes_of(const BoundedFolder *f, const char *name)
     return bytes;
 }
 
-/* ---- the list ---- */
+/* ---- the list: under the lock ---- */
 
 static uint64_t hash_of(const char *name) { return hash_bytes(name, strlen(name), 0); }
 
@@ -91,17 +93,17 @@ static bool make_room(BoundedFolder *f)
     return true;
 }
 
-static void remove_oldest(BoundedFolder *f)
+/* The oldest, off the list, if there is no room for it; else NULL. The caller's to remove and to
+ * free. */
+static char *take_oldest(BoundedFolder *f)
 {
-    while (f->counts.bytes > f->max_bytes && f->first < f->n - 1) {
-        const FolderFile *const old = &f->file[f->first++];
-        for (int i = 0; f->kind->ending[i]; i++)
-            remove_file(f, old->name, f->kind->ending[i]);
-        f->counts.bytes -= old->bytes;
-        f->counts.files--;
-        f->counts.removed++;
-        heap_free(old->name);
-    }
+    if (f->counts.bytes <= f->max_bytes || f->first >= f->n - 1)
+        return NULL;
+    const FolderFile *const old = &f->file[f->first++];
+    f->counts.bytes -= old->bytes;
+    f->counts.files--;
+    f->counts.removed++;
+    return old->name;
 }
 
 static void take_off(BoundedFolder *f, int i)
@@ -127,16 +129,42 @@ static bool append(BoundedFolder *f, const char *name, int64_t bytes, int64_t wr
     return true;
 }
 
+/* ---- from any thread ---- */
+
+static char *next_oldest(BoundedFolder *f)
+{
+    pthread_mutex_lock(&f->lock);
+    char *const name = take_oldest(f);
+    pthread_mutex_unlock(&f->lock);
+    return name;
+}
+
+static void remove_oldest(BoundedFolder *f)
+{
+    for (char *name; (name = next_oldest(f)) != NULL; heap_free(name))
+        for (int i = 0; f->kind->ending[i]; i++)
+            remove_file(f, name, f->kind->ending[i]);
+}
+
 void folder_add(BoundedFolder *f, const char *name)
 {
+    const int64_t bytes = bytes_of(f, name);
+    pthread_mutex_lock(&f->lock);
     const int at = find(f, name);
     if (at >= 0) /* one that is written anew is as new as any */
         take_off(f, at);
-    append(f, name, bytes_of(f, name), 0);
+    append(f, name, bytes, 0);
+    pthread_mutex_unlock(&f->lock);
     remove_oldest(f);
 }
 
-bool folder_has(const BoundedFolder *f, const char *name) { return find(f, name) >= 0; }
+bool folder_has(BoundedFolder *f, const char *name)
+{
+    pthread_mutex_lock(&f->lock);
+    const bool has = find(f, name) >= 0;
+    pthread_mutex_unlock(&f->lock);
+    return has;
+}
 
 /* ---- what an earlier run left ---- */
 
@@ -205,6 +233,7 @@ int folder_open(const char *path, int64_t max_bytes, const FolderKind *kind, Bou
         n--;
     *f = (BoundedFolder){
         .arena = a, .kind = kind, .path = arena_strndup(a, path, n), .max_bytes = max_bytes};
+    pthread_mutex_init(&f->lock, NULL);
     const char *const slash = strrchr(f->path, '/');
     f->name = slash ? slash + 1 : f->path;
     struct stat st;
@@ -232,6 +261,7 @@ void folder_close(BoundedFolder *f)
     for (int i = f->first; i < f->n; i++)
         heap_free(f->file[i].name);
     heap_free(f->file);
+    pthread_mutex_destroy(&f->lock);
     arena_free(f->arena);
 }
 
@@ -247,4 +277,10 @@ int64_t folder_free(const BoundedFolder *f)
     return bytes < 9e18 ? (int64_t)bytes : INT64_MAX;
 }
 
-FolderCounts folder_counts(const BoundedFolder *f) { return f->counts; }
+FolderCounts folder_counts(BoundedFolder *f)
+{
+    pthread_mutex_lock(&f->lock);
+    const FolderCounts counts = f->counts;
+    pthread_mutex_unlock(&f->lock);
+    return counts;
+}

@@ -2,7 +2,8 @@
  *
  * What belongs together has one name and an ending each: NAME.mp4, the first, and NAME.json beside
  * it. Only names that the kind knows belong to it; other files are left alone, and do not count.
- * One thread at a time. */
+ * Any threads may use one: what is asked for waits for no disk. A name that is written anew by one
+ * thread just as another removes it for its age may be lost. */
 #ifndef LATHE_WATCH_BOUNDED_FOLDER_H
 #define LATHE_WATCH_BOUNDED_FOLDER_H
 
@@ -34,13 +35,13 @@ const char *folder_path(const BoundedFolder *f);
 const char *folder_name(const BoundedFolder *f); /* its last part */
 /* Files of this name are there now, new or written anew. The newest stays, whatever its size. */
 void folder_add(BoundedFolder *f, const char *name);
-bool folder_has(const BoundedFolder *f, const char *name);
+bool folder_has(BoundedFolder *f, const char *name);
 /* Bytes that the disk has left; INT64_MAX: nobody knows. */
 int64_t folder_free(const BoundedFolder *f);
 
 typedef struct FolderCounts {
     int64_t files, bytes, removed; /* files: names; removed: since it was opened */
 } FolderCounts;
-FolderCounts folder_counts(const BoundedFolder *f);
+FolderCounts folder_counts(BoundedFolder *f);
 
 #endif

@@ -19,9 +19,9 @@ enum { QUALITY = 80, NAME = 64 };
 static const float MARGIN = 0.25f; /* of each side, on each side */
 
 struct Evidence {
-    pthread_mutex_t lock;      /* guards what follows */
     BoundedFolder *folder;
-    EvidenceCounts counts;     /* but for what the folder counts */
+    pthread_mutex_t lock;  /* guards what follows */
+    EvidenceCounts counts; /* but for what the folder counts */
 };
 
 typedef struct Held { /* a part of a frame, as JPEG */
@@ -79,8 +79,8 @@ static bool write_file(Evidence *ev, uint64_t id, const uint8_t *jpeg, size_t si
     }
     pthread_mutex_lock(&ev->lock);
     ev->counts.written++;
-    folder_add(ev->folder, name);
     pthread_mutex_unlock(&ev->lock);
+    folder_add(ev->folder, name);
     return true;
 }
 
@@ -117,8 +117,8 @@ EvidenceCounts evidence_counts(Evidence *ev)
 {
     pthread_mutex_lock(&ev->lock);
     EvidenceCounts c = ev->counts;
-    const FolderCounts f = folder_counts(ev->folder);
     pthread_mutex_unlock(&ev->lock);
+    const FolderCounts f = folder_counts(ev->folder);
     c.files = f.files;
     c.bytes = f.bytes;
     c.removed = f.removed;
@@ -278,10 +278,7 @@ static bool is_there(Evidence *ev, uint64_t id)
 {
     char name[20];
     snprintf(name, sizeof name, "%016" PRIx64, id);
-    pthread_mutex_lock(&ev->lock);
-    const bool there = folder_has(ev->folder, name);
-    pthread_mutex_unlock(&ev->lock);
-    return there;
+    return folder_has(ev->folder, name);
 }
 
 static void count_missing(Evidence *ev)
