@@ -96,11 +96,20 @@ static void add_latency(Str *out, const EngineStatus *g)
                           (double)g->stream[k].live.down[c]);
 }
 
-static void add_one(Str *out, const char *name, const char *type, const char *help, double v)
+typedef struct Single { /* a family of one value */
+    const char *name, *type, *help;
+    double value;
+} Single;
+
+static void add_singles(Str *out, size_t n, const Single *row)
 {
-    metrics_family(out, name, type, help);
-    metrics_value(out, name, 0, NULL, v);
+    for (size_t i = 0; i < n; i++) {
+        metrics_family(out, row[i].name, row[i].type, row[i].help);
+        metrics_value(out, row[i].name, 0, NULL, row[i].value);
+    }
 }
+
+#define ADD_SINGLES(out, row) add_singles(out, sizeof(row) / sizeof *(row), row)
 
 typedef struct SinkColumn {
     const char *name, *type, *help;
@@ -139,31 +148,37 @@ static void add_outbox(Str *out, const PageSinks *sinks)
         return;
     const SinksTrouble t = sinks_trouble(sinks->all);
     const OutboxCounts c = sinks_outbox(sinks->all);
-    add_one(out, "lathe_watch_outbox_added_total", "counter", "Records that the outbox took.",
-            (double)c.added);
-    add_one(out, "lathe_watch_outbox_lost_total", "counter",
-            "Records that the outbox could not take (a full disk): lost for the sinks.",
-            (double)t.lost);
-    add_one(out, "lathe_watch_outbox_renewed_total", "counter",
-            "Times at which its file had been removed.", (double)t.renewed);
-    add_one(out, "lathe_watch_outbox_displaced", "gauge",
-            "1 while another file stands in its place.", t.displaced);
-    add_one(out, "lathe_watch_outbox_bytes", "gauge", "Size of the outbox.", (double)c.bytes);
-    add_one(out, "lathe_watch_outbox_orphans", "gauge", "Records of sinks that are no more named.",
-            (double)c.rows);
+    const Single row[] = {
+        {"lathe_watch_outbox_added_total", "counter", "Records that the outbox took.",
+         (double)c.added},
+        {"lathe_watch_outbox_lost_total", "counter",
+         "Records that the outbox could not take (a full disk): lost for the sinks.",
+         (double)t.lost},
+        {"lathe_watch_outbox_renewed_total", "counter", "Times at which its file had been removed.",
+         (double)t.renewed},
+        {"lathe_watch_outbox_displaced", "gauge", "1 while another file stands in its place.",
+         t.displaced},
+        {"lathe_watch_outbox_bytes", "gauge", "Size of the outbox.", (double)c.bytes},
+        {"lathe_watch_outbox_orphans", "gauge", "Records of sinks that are no more named.",
+         (double)c.rows},
+    };
+    ADD_SINGLES(out, row);
 }
 
 static void add_telling(Str *out, Telling *telling)
 {
     const TellingCounts c = telling_counts(telling);
-    add_one(out, "lathe_watch_records_told_total", "counter",
-            "Records that were told, once the outbox had them.", (double)c.told);
-    add_one(out, "lathe_watch_records_waiting", "gauge", "Records on their way to the outbox.",
-            (double)c.waiting);
-    add_one(out, "lathe_watch_records_full_total", "counter",
-            "Records that found too many before them.", (double)c.full);
-    add_one(out, "lathe_watch_records_dropped_total", "counter",
-            "Records for which there was no room at all.", (double)c.dropped);
+    const Single row[] = {
+        {"lathe_watch_records_told_total", "counter",
+         "Records that were told, once the outbox had them.", (double)c.told},
+        {"lathe_watch_records_waiting", "gauge", "Records on their way to the outbox.",
+         (double)c.waiting},
+        {"lathe_watch_records_full_total", "counter", "Records that found too many before them.",
+         (double)c.full},
+        {"lathe_watch_records_dropped_total", "counter",
+         "Records for which there was no room at all.", (double)c.dropped},
+    };
+    ADD_SINGLES(out, row);
 }
 
 /* Of this process, by /proc; 0: not known. */
@@ -180,23 +195,68 @@ static double resident_bytes(Arena *a)
 static void add_clips(Str *out, Clips *clips)
 {
     const ClipsCounts c = clips_counts(clips);
-    add_one(out, "lathe_watch_clips", "gauge", "Clips that are there.", (double)c.files);
-    add_one(out, "lathe_watch_clips_bytes", "gauge", "Their bytes.", (double)c.bytes);
-    add_one(out, "lathe_watch_clips_total", "counter", "Clips that were cut.", (double)c.written);
-    add_one(out, "lathe_watch_clips_shortened_total", "counter",
-            "Of these, what does not show all that was asked for.", (double)c.shortened);
-    add_one(out, "lathe_watch_clips_removed_total", "counter",
-            "Clips that were removed to make room.", (double)c.removed);
-    add_one(out, "lathe_watch_clips_failures_total", "counter", "Clips that could not be cut.",
-            (double)c.failures);
-    add_one(out, "lathe_watch_clips_dropped_total", "counter",
-            "Events whose clip was not begun, or given up at the end.", (double)c.dropped);
-    add_one(out, "lathe_watch_clips_pending", "gauge",
-            "Parts that wait for their end, or for being cut.", (double)c.pending);
-    add_one(out, "lathe_watch_clips_pending_bytes", "gauge", "Packets that they hold.",
-            (double)c.pending_bytes);
-    add_one(out, "lathe_watch_clips_ring_bytes", "gauge",
-            "Packets that streams hold for clips to come.", (double)c.ring_bytes);
+    const Single row[] = {
+        {"lathe_watch_clips", "gauge", "Clips that are there.", (double)c.files},
+        {"lathe_watch_clips_bytes", "gauge", "Their bytes.", (double)c.bytes},
+        {"lathe_watch_clips_total", "counter", "Clips that were cut.", (double)c.written},
+        {"lathe_watch_clips_shortened_total", "counter",
+         "Of these, what does not show all that was asked for.", (double)c.shortened},
+        {"lathe_watch_clips_removed_total", "counter", "Clips that were removed to make room.",
+         (double)c.removed},
+        {"lathe_watch_clips_failures_total", "counter", "Clips that could not be cut.",
+         (double)c.failures},
+        {"lathe_watch_clips_dropped_total", "counter",
+         "Events whose clip was not begun, or given up at the end.", (double)c.dropped},
+        {"lathe_watch_clips_pending", "gauge", "Parts that wait for their end, or for being cut.",
+         (double)c.pending},
+        {"lathe_watch_clips_pending_bytes", "gauge", "Packets that they hold.",
+         (double)c.pending_bytes},
+        {"lathe_watch_clips_ring_bytes", "gauge", "Packets that streams hold for clips to come.",
+         (double)c.ring_bytes},
+    };
+    ADD_SINGLES(out, row);
+}
+
+static void add_engine(Str *out, const EngineStatus *engine)
+{
+    const Single row[] = {
+        {"lathe_watch_rate_factor", "gauge",
+         "Share of the sampling rates asked for; below 1 under overload.", engine->factor},
+        {"lathe_watch_workers_busy", "gauge", "Share of the workers' time in use, of late.",
+         engine->busy},
+    };
+    ADD_SINGLES(out, row);
+}
+
+static void add_store(Str *out, Store *store)
+{
+    const StoreCounts c = store_counts(store);
+    const Single row[] = {
+        {"lathe_watch_store_spans_total", "counter",
+         "Runs of text, screens and objects that were kept.", (double)c.spans},
+        {"lathe_watch_store_failures_total", "counter",
+         "Times at which the store could not be written.", (double)c.failures},
+        {"lathe_watch_store_renewed_total", "counter",
+         "Times at which the store had been removed or replaced.", (double)c.renewed},
+        {"lathe_watch_store_waiting", "gauge",
+         "Spans, records and facts that the last commit failed to write.", (double)c.waiting},
+        {"lathe_watch_store_dropped_total", "counter", "What was not kept for want of room.",
+         (double)c.dropped},
+    };
+    ADD_SINGLES(out, row);
+}
+
+static void add_process(Str *out, const HttpCounts *http)
+{
+    const Single row[] = {
+        {"lathe_watch_http_requests_total", "counter", "Requests to the page.",
+         (double)http->requests},
+        {"lathe_watch_http_refused_total", "counter", "Malformed ones.", (double)http->refused},
+        {"lathe_watch_http_evicted_total", "counter", "Connections that made room for others.",
+         (double)http->evicted},
+        {"process_resident_memory_bytes", "gauge", "Resident memory.", resident_bytes(out->arena)},
+    };
+    ADD_SINGLES(out, row);
 }
 
 void page_metrics(Str *out, const PageOptions *opt, const EngineStatus *engine,
@@ -211,32 +271,10 @@ void page_metrics(Str *out, const PageOptions *opt, const EngineStatus *engine,
         add_telling(out, opt->telling);
     const SpotlightStatus spotlight = engine_spotlight(opt->engine, out->arena);
     page_spotlight_metrics(out, &spotlight);
-    add_one(out, "lathe_watch_rate_factor", "gauge",
-            "Share of the sampling rates asked for; below 1 under overload.", engine->factor);
-    add_one(out, "lathe_watch_workers_busy", "gauge", "Share of the workers' time in use, of late.",
-            engine->busy);
-    if (opt->store) {
-        const StoreCounts c = store_counts(opt->store);
-        add_one(out, "lathe_watch_store_spans_total", "counter",
-                "Runs of text, screens and objects that were kept.", (double)c.spans);
-        add_one(out, "lathe_watch_store_failures_total", "counter",
-                "Times at which the store could not be written.", (double)c.failures);
-        add_one(out, "lathe_watch_store_renewed_total", "counter",
-                "Times at which the store had been removed or replaced.", (double)c.renewed);
-        add_one(out, "lathe_watch_store_waiting", "gauge",
-                "Spans, records and facts that the last commit failed to write.",
-                (double)c.waiting);
-        add_one(out, "lathe_watch_store_dropped_total", "counter",
-                "What was not kept for want of room.", (double)c.dropped);
-    }
+    add_engine(out, engine);
+    if (opt->store)
+        add_store(out, opt->store);
     if (opt->cutting)
         add_clips(out, opt->cutting);
-    add_one(out, "lathe_watch_http_requests_total", "counter", "Requests to the page.",
-            (double)http->requests);
-    add_one(out, "lathe_watch_http_refused_total", "counter", "Malformed ones.",
-            (double)http->refused);
-    add_one(out, "lathe_watch_http_evicted_total", "counter",
-            "Connections that made room for others.", (double)http->evicted);
-    add_one(out, "process_resident_memory_bytes", "gauge", "Resident memory.",
-            resident_bytes(out->arena));
+    add_process(out, http);
 }
