@@ -21,15 +21,20 @@ static Precision precision_of(ModelPrecision p, const Target *t)
     return p == MODEL_BF16 || tiles ? PRECISION_BF16 : PRECISION_F32;
 }
 
-static int compile(const InferModule *m, int batch, NetCompile *told, Module **out, Error *e)
+static CompileOptions options_of(const InferModule *m)
+{
+    const Target target = target_native();
+    return (CompileOptions){.target = target,
+                            .precision = precision_of(m->model->shapes.precision, &target)};
+}
+
+static int compile(const InferModule *m, const CompileOptions *how, int batch, NetCompile *told,
+                   Module **out, Error *e)
 {
     const OnnxShape shape = {
         m->model->input, 4, {batch, 3, told->height, m->width > 0 ? m->width : -1}};
-    const Target target = target_native();
-    ModelOptions opt = {
-        .onnx = {.nshape = 1, .shape = &shape, .output = m->model->shapes.output},
-        .compile = {.target = target,
-                    .precision = precision_of(m->model->shapes.precision, &target)}};
+    ModelOptions opt = {.onnx = {.nshape = 1, .shape = &shape, .output = m->model->shapes.output},
+                        .compile = *how};
     return net_compile(told, &opt, out, e);
 }
 
@@ -84,17 +89,16 @@ static bool batches_are_exact(Module *module, Run *run, int height, int width)
 /* With the number of pictures left open. False: it cannot be, or results would depend on it, or it
  * would be slower, as where products go by tiles, which want to know how many rows there are
  * (inference.h). */
-static bool compile_open(InferModule *m, int width, NetCompile *told)
+static bool compile_open(InferModule *m, const CompileOptions *how, int width, NetCompile *told)
 {
     const Infer *const inf = m->model->infer;
-    const Target target = target_native();
-    if (precision_of(m->model->shapes.precision, &target) == PRECISION_BF16 && target.amx)
+    if (how->precision == PRECISION_BF16 && how->target.amx)
         return false;
     const int height = told->height;
     Error e;
     Run *run = NULL;
     const bool good = m->model->open_batch && (int64_t)height * width <= ALONE &&
-                      compile(m, -1, told, &m->module, &e) == 0 &&
+                      compile(m, how, -1, told, &m->module, &e) == 0 &&
                       run_new(m->module, inf->nets->pool, threads_of(inf), &run, &e) == 0 &&
                       batches_are_exact(m->module, run, height, width);
     run_free(run);
@@ -113,8 +117,9 @@ int infer_module_compile(InferModule *m, int height, int width, Error *e)
                        .height = height,
                        .width = m->width,
                        .begun = start};
-    const bool open = compile_open(m, width, &told);
-    const int code = open ? 0 : compile(m, 1, &told, &m->module, e);
+    const CompileOptions how = options_of(m);
+    const bool open = compile_open(m, &how, width, &told);
+    const int code = open ? 0 : compile(m, &how, 1, &told, &m->module, e);
     m->max = open ? INFER_BATCH : 1;
     m->seconds = time_now() - start;
     return code;
