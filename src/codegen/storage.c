@@ -1,10 +1,11 @@
 /* Storage types in registers: what a load or a store does beyond moving bytes.
  *
- * f16 has instructions (F16C). The small floats are done in 32-bit integer lanes, from one table of
- * formats. Decoding puts exponent and mantissa where f32 has them and multiplies by the difference
- * of the biases: a power of two, so it is exact and makes subnormals right as well. Encoding rounds
- * the normal range with integer arithmetic, where a carry runs from the mantissa into the exponent
- * by itself, and the subnormal range by adding the float whose last place is the format's least
+ * f16 has instructions (F16C); bf16 is the upper half of an f32, rounded by an instruction where the
+ * target has one. The small floats are done in 32-bit integer lanes, from one table of formats.
+ * Decoding puts exponent and mantissa where f32 has them and multiplies by the difference of the
+ * biases: a power of two, so it is exact and makes subnormals right as well. Encoding rounds the
+ * normal range with integer arithmetic, where a carry runs from the mantissa into the exponent by
+ * itself, and the subnormal range by adding the float whose last place is the format's least
  * value. */
 #include "codegen/gen.h"
 
@@ -21,7 +22,6 @@ typedef struct SmallFloat {
 } SmallFloat;
 
 static const SmallFloat small_floats[DT_COUNT] = {
-    [DT_BF16] = {16, 7, 127, 0x7f7f, 0x7f80, 0x7fc0, false},
     [DT_F8E4M3FN] = {8, 3, 7, 0x7e, 0, 0x7f, false},
     [DT_F8E4M3FNUZ] = {8, 3, 8, 0x7f, 0, 0x80, true},
     [DT_F8E5M2] = {8, 2, 15, 0x7b, 0x7c, 0x7e, false},
@@ -141,17 +141,12 @@ static LLVMValueRef encode_small(const Lanes *k, const SmallFloat *s, LLVMValueR
     rounded = shr(k, LLVMBuildAdd(k->b, rounded, odd, ""), drop);
     LLVMValueRef code =
         LLVMBuildSub(k->b, rounded, num(k, (uint32_t)(127 - s->bias) << s->mantissa), "");
-    if (s->bias < 127) { /* bf16's subnormals are f32's: the same arithmetic */
-        const float magic = ldexpf(1, 24 - s->bias - s->mantissa);
-        LLVMValueRef sum =
-            LLVMBuildFAdd(k->b, to_float(k, a), gen_real(k->g->f32, k->n, magic), "");
-        LLVMValueRef small = LLVMBuildSub(k->b, to_bits(k, sum), num(k, bits_of(magic)), "");
-        LLVMValueRef normal = above(k, a, bits_of(ldexpf(1, 1 - s->bias)) - 1);
-        code = gen_select(k->g, normal, code, small);
-    }
+    const float magic = ldexpf(1, 24 - s->bias - s->mantissa);
+    LLVMValueRef sum = LLVMBuildFAdd(k->b, to_float(k, a), gen_real(k->g->f32, k->n, magic), "");
+    LLVMValueRef small = LLVMBuildSub(k->b, to_bits(k, sum), num(k, bits_of(magic)), "");
+    code = gen_select(k->g, above(k, a, bits_of(ldexpf(1, 1 - s->bias)) - 1), code, small);
     const uint32_t over = s->inf ? s->inf : s->nan && !s->fnuz ? s->nan : s->finite;
-    if (s->bits < 16) /* bf16's carry runs into its infinity */
-        code = gen_select(k->g, above(k, code, s->finite), num(k, over), code);
+    code = gen_select(k->g, above(k, code, s->finite), num(k, over), code);
     LLVMValueRef is_nan = above(k, a, 0x7f800000);
     if (s->nan && !s->fnuz)
         code = gen_select(k->g, is_nan, num(k, s->nan), code);
@@ -178,6 +173,63 @@ static LLVMValueRef encode_fnuz(const Lanes *k, const SmallFloat *s, LLVMValueRe
     LLVMValueRef a = and(k, to_bits(k, v), 0x7fffffff);
     LLVMValueRef bad = above(k, a, bits_of(limit) - 1);
     return gen_select(k->g, bad, num(k, s->nan), encode_small(k, s, v));
+}
+
+/* To nearest even where the upper half of the bits ends: the sign stays, and a carry runs into the
+ * exponent, up to infinity. */
+static LLVMValueRef encode_bf16(const Lanes *k, LLVMValueRef v)
+{
+    LLVMValueRef bits = to_bits(k, v);
+    LLVMValueRef odd = and(k, shr(k, bits, 16), 1);
+    LLVMValueRef rounded = LLVMBuildAdd(k->b, bits, num(k, 0x7fff), "");
+    rounded = LLVMBuildAdd(k->b, rounded, odd, "");
+    LLVMValueRef is_nan = LLVMBuildFCmp(k->b, LLVMRealUNO, v, v, "");
+    return shr(k, gen_select(k->g, is_nan, num(k, 0x7fc00000), rounded), 16);
+}
+
+enum { BF16_VECTOR = 16 }; /* lanes of the instruction; it has a form of half as many */
+
+static bool has_bf16_instruction(const Gen *g, int lanes)
+{
+    return g->target->bf16 && lanes >= BF16_VECTOR / 2 && (lanes & (lanes - 1)) == 0;
+}
+
+/* vcvtneps2bf16 takes subnormals for 0. With the lowest bit of the exponent set they are normal
+ * and as far apart, so that they are rounded at the same place; it is taken off the code. */
+static LLVMValueRef round_vector(const Lanes *k, LLVMValueRef v)
+{
+    enum { SUBNORMAL = 0x20 }; /* Intel SDM, VFPCLASSPS */
+    const bool whole = k->n == BF16_VECTOR;
+    LLVMTypeRef half = gen_vector(k->g->i16, k->n);
+    LLVMValueRef class[2] = {v, LLVMConstInt(k->g->i32, SUBNORMAL, false)};
+    LLVMValueRef small = gen_intrinsic(
+        k->g, whole ? "llvm.x86.avx512.fpclass.ps.512" : "llvm.x86.avx512.fpclass.ps.256", 0, NULL,
+        2, class);
+    LLVMValueRef bits = to_bits(k, v);
+    LLVMValueRef normal = LLVMBuildOr(k->b, bits, num(k, 1u << 23), "");
+    v = to_float(k, gen_select(k->g, small, normal, bits));
+    LLVMValueRef code = gen_intrinsic(k->g,
+                                      whole ? "llvm.x86.avx512bf16.cvtneps2bf16.512"
+                                            : "llvm.x86.avx512bf16.cvtneps2bf16.256",
+                                      0, NULL, 1, &v);
+    code = LLVMBuildBitCast(k->b, code, half, "");
+    LLVMValueRef less = LLVMBuildSub(k->b, code, gen_int(k->g->i16, k->n, 1 << 7), "");
+    return gen_select(k->g, small, less, code);
+}
+
+/* More than one vector: by halves. */
+static LLVMValueRef round_vectors(Gen *g, LLVMValueRef v, int lanes)
+{
+    const Lanes k = lanes_of(g, lanes);
+    if (lanes <= BF16_VECTOR)
+        return round_vector(&k, v);
+    LLVMValueRef half[2], *all = arena_array_of(g->ctx->arena, lanes, LLVMValueRef);
+    for (int i = 0; i < 2; i++)
+        half[i] = round_vectors(g, gen_part(g, v, i * lanes / 2, lanes / 2), lanes / 2);
+    for (int i = 0; i < lanes; i++)
+        all[i] = LLVMConstInt(g->i32, (unsigned)i, false);
+    return LLVMBuildShuffleVector(g->b, half[0], half[1], LLVMConstVector(all, (unsigned)lanes),
+                                  "");
 }
 
 LLVMTypeRef storage_type(const Gen *g, DType t)
@@ -222,6 +274,8 @@ LLVMValueRef storage_encode(Gen *g, DType t, LLVMValueRef v, int lanes)
         return v;
     if (t == DT_F16)
         return LLVMBuildFPTrunc(g->b, v, memory, "");
+    if (t == DT_BF16 && has_bf16_instruction(g, lanes))
+        return round_vectors(g, v, lanes);
     LLVMValueRef code;
     if (dtype_is_int(t)) { /* the low bits, extended to a byte */
         const int unused = 32 - dtype_bits(t);
@@ -230,6 +284,8 @@ LLVMValueRef storage_encode(Gen *g, DType t, LLVMValueRef v, int lanes)
                                   : shr(&k, code, unused);
     } else if (t == DT_F8E8M0) {
         code = encode_e8m0(&k, v);
+    } else if (t == DT_BF16) {
+        code = encode_bf16(&k, v);
     } else {
         const SmallFloat *s = &small_floats[t];
         assert(s->bits > 0);

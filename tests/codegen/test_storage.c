@@ -100,7 +100,10 @@ static void test_encode(void **state)
     (void)state;
     at_level("native", 1, encode);
     at_level("native", 16, encode);
+    at_level("avx2", 8, encode);
     at_level("avx512", 32, encode);
+    for (int lanes = 4; lanes <= 64; lanes *= 2)
+        at_level("avx512-bf16", lanes, encode);
 }
 
 int main(void)
