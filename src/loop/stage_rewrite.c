@@ -41,14 +41,63 @@ static Expr inline_load(Exprs *x, Expr e, void *arg)
     return expr_subst(x, in->value, in->rank, in->var, index);
 }
 
+/* Is the value 0 or an element of a tensor of that type, as it is? */
+static bool is_element_of(const Stages *s, Expr e, DType t)
+{
+    const ExprNode *const n = expr_node(s->x, e);
+    if (n->op == EX_LOAD)
+        return s->tensor.at[n->imm.i].dtype == t;
+    if (n->op == EX_SELECT)
+        return is_element_of(s, expr_arg(s->x, e, 1), t) &&
+               is_element_of(s, expr_arg(s->x, e, 2), t);
+    return n->op == EX_FLOAT && n->imm.f == 0;
+}
+
+static bool loads_tensor(const Exprs *x, Expr e, int tensor)
+{
+    const ExprNode *const n = expr_node(x, e);
+    bool loads = n->op == EX_LOAD && n->imm.i == tensor;
+    for (int k = 0; k < n->nargs && !loads; k++)
+        loads = loads_tensor(x, expr_arg(x, e, k), tensor);
+    return loads;
+}
+
+/* Are the tensor's elements in the value only as they are? */
+static bool only_moves(const Exprs *x, Expr e, int tensor)
+{
+    const ExprNode *const n = expr_node(x, e);
+    if (n->op == EX_LOAD && n->imm.i == tensor)
+        return true;
+    if (n->op == EX_SELECT)
+        return !loads_tensor(x, expr_arg(x, e, 0), tensor) &&
+               only_moves(x, expr_arg(x, e, 1), tensor) && only_moves(x, expr_arg(x, e, 2), tensor);
+    return !loads_tensor(x, e, tensor);
+}
+
+/* A result of a storage type is rounded as it is stored. Does nobody see that: because the values
+ * have been rounded to that type already, or because each reader does, and nothing before? */
+static bool rounds_unseen(const Stages *s, int stage)
+{
+    const Stage *const st = &s->stage.at[stage];
+    const int result = st->result[0];
+    const DType t = s->tensor.at[result].dtype;
+    bool unseen = true;
+    for (int i = 0; i < s->stage.len && unseen; i++) {
+        const Stage *const r = &s->stage.at[i];
+        if (stage_loads(s, r, result))
+            unseen = r->form == STAGE_MAP && r->nresults == 1 && !r->where &&
+                     s->tensor.at[r->result[0]].dtype == t && only_moves(s->x, r->update[0], result);
+    }
+    return unseen || dtype_compute(t) == t || is_element_of(s, st->update[0], t);
+}
+
 static bool can_inline(const Stages *s, int stage)
 {
     const Stage *const st = &s->stage.at[stage];
     if (st->form != STAGE_MAP || st->nresults != 1)
         return false;
     const StageTensor *const t = &s->tensor.at[st->result[0]];
-    if (t->role != TENSOR_TEMP || dtype_compute(t->dtype) != t->dtype ||
-        last_producer(s, st) >= stage)
+    if (t->role != TENSOR_TEMP || !rounds_unseen(s, stage) || last_producer(s, st) >= stage)
         return false;
     for (int i = 0; i < stage; i++)
         if (stage_loads(s, &s->stage.at[i], st->result[0]))

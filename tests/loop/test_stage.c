@@ -224,6 +224,38 @@ static void inline_job(Context *ctx, void *arg)
                   "map y (i: 4) = select(i < 2, x[0, i*5]*2, 0) + x[i*2, 3] + h[i]\n");
     check_round_trip(s);
 
+    /* what only moves f16 is as round before, and what all readers store as f16 behind */
+    Stages *const m = read(ctx, "input x f32 [8, 4]\n"
+                                 "input y f16 [8]\n"
+                                 "temp a f16 [8, 4]\n"
+                                 "temp b f16 [4, 8]\n"
+                                 "temp c f16 [8]\n"
+                                 "temp d f16 [8]\n"
+                                 "temp e f32 [8]\n"
+                                 "output f f16 [4, 8]\n"
+                                 "output g f16 [8]\n"
+                                 "map a (i: 8, j: 4) = x[i, j]*2\n"
+                                 "map b (i: 4, j: 8) = a[j, i]\n"
+                                 "map c (i: 8) where i < 5 = y[i]\n"
+                                 "map d (i: 8) = c[i]*0.5\n"
+                                 "map e (i: 8) = c[i]*3\n"
+                                 "map f (i: 4, j: 8) = select(j < 7, b[i, j + 1], 0)\n"
+                                 "map g (i: 8) = select(d[i] < 1, e[i], d[i])\n");
+    assert_true(stages_inline(m, producer(m, "a")));
+    assert_true(stages_inline(m, producer(m, "b")));
+    assert_true(stages_inline(m, producer(m, "c")));
+    assert_false(stages_inline(m, producer(m, "d"))); /* it is compared */
+    assert_true(stages_inline(m, producer(m, "e")));
+    check_text(m, "input x f32 [8, 4]\n"
+                  "input y f16 [8]\n"
+                  "temp d f16 [8]\n"
+                  "output f f16 [4, 8]\n"
+                  "output g f16 [8]\n"
+                  "map d (i: 8) = select(i < 5, y[i], 0)*0.5\n"
+                  "map f (i: 4, j: 8) = select(j < 7, x[j + 1, i]*2, 0)\n"
+                  "map g (i: 8) = select(d[i] < 1, select(i < 5, y[i], 0)*3, d[i])\n");
+    check_round_trip(m);
+
     /* g stands between a SCAN and its past. */
     Stages *const c = read(ctx, "input x f32 [9]\n"
                                  "temp z f32 [9]\n"

@@ -149,8 +149,9 @@ static void random_stage(Random *r)
         return;
     default: {
         const StageBuild b = stage_begin(r->s, 2, dims);
-        const DType t = below(r, 5) ? DT_F32 : DT_F16;
-        const int y = stage_map(r->s, &b, "mapped", t, random_value(r, b.i, 2));
+        const DType t = below(r, 3) ? DT_F32 : DT_F16;
+        const Expr value = below(r, 3) ? random_value(r, b.i, 2) : random_load(r, b.i, 2);
+        const int y = stage_map(r->s, &b, "mapped", t, value);
         if (below(r, 3) == 0)
             stage_where(r->s, y, random_where(r, b.i, 2));
     }
