@@ -11,7 +11,7 @@ all: lathe
 # The program, here for convenience.
 lathe: FORCE
 	@scripts/setup build
-	@[ -e $(BUILD)/build.ninja ] || meson setup $(BUILD)
+	@[ -e $(BUILD)/build.ninja ] || meson setup $(BUILD) -Dtests=disabled
 	@ninja -C $(BUILD)
 	@ln -sf $(BUILD)/src/lathe lathe
 
@@ -30,6 +30,9 @@ check: lathe
 
 # The tests that take seconds.
 quick: lathe
+	@scripts/setup check
+	@meson configure $(BUILD) -Dtests=enabled
+	@ninja -C $(BUILD)
 	@meson test -C $(BUILD) --suite quick
 
 # Sanitizers, the second compiler, longer fuzzing.

@@ -1,4 +1,5 @@
 /* lathe watch: videos through a watch; what happens in them, line by line. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -241,6 +242,17 @@ static int check_clips(const WatchArgs *a, Error *e)
                          a->video[0]);
     if (a->one.clips && stat(a->one.clips, &st) == 0 && !S_ISDIR(st.st_mode))
         return error_set(e, ERR_INVALID, "--clips: %s is no folder", a->one.clips);
+    if (a->one.reel && access(path_dir(a->arena, a->one.reel), W_OK) != 0)
+        return error_set(e, ERR_IO, "--reel: %s: %s", a->one.reel, strerror(errno));
+    return 0;
+}
+
+static int check_order(const WatchArgs *a, Error *e)
+{
+    for (int i = 0; i < a->nvideo; i++)
+        if (is_yaml(a->video[i]))
+            return error_set(e, ERR_INVALID, "%s: the watch goes first: lathe watch %s VIDEO..",
+                             a->video[i], a->video[i]);
     return 0;
 }
 
@@ -248,7 +260,9 @@ static int run_watch(WatchArgs *a, bool *good, Error *e)
 {
     ReadJob j = {.path = a->watch};
     const bool service = a->nvideo == 0 && !a->one.replay;
-    int code = service ? 0 : job_run(a->arena, read_job, &j, e, NULL);
+    int code = check_order(a, e);
+    if (code == 0 && !service)
+        code = job_run(a->arena, read_job, &j, e, NULL);
     a->one.watch = j.watch;
     if (code == 0 && a->test && !a->one.expect)
         code =
@@ -278,12 +292,20 @@ static void take_names(WatchArgs *w, const Args *a)
     w->one.video = w->nvideo > 0 ? w->video[0] : NULL;
 }
 
+/* As messages call it. */
+static char **with_name(char **argv, char *name)
+{
+    argv[0] = name;
+    return argv;
+}
+
 int cmd_watch(int argc, char **argv)
 {
+    static char learn_name[] = "watch learn", search_name[] = "watch search";
     if (argc > 1 && strcmp(argv[1], "learn") == 0)
-        return watch_learn(argc - 1, argv + 1);
+        return watch_learn(argc - 1, with_name(argv + 1, learn_name));
     if (argc > 1 && strcmp(argv[1], "search") == 0)
-        return watch_search(argc - 1, argv + 1);
+        return watch_search(argc - 1, with_name(argv + 1, search_name));
     const bool test = argc > 1 && strcmp(argv[1], "test") == 0; /* a word of its own */
     Args a = test ? args_begin(argc - 1, argv + 1) : args_begin(argc, argv);
     WatchArgs w = {.arena = arena_new(), .test = test, .nets = {.progress = tool_progress}};
@@ -299,7 +321,7 @@ int cmd_watch(int argc, char **argv)
                          .clips = args_value(&a, "--clips", NULL),
                          .reel = args_value(&a, "--reel", NULL),
                          .top = (int)args_int(&a, "--top", 10, 1, 1000),
-                         .seconds = args_double(&a, "--seconds", 0, 0),
+                         .seconds = args_double(&a, "--seconds", 0, 0.001),
                          .keyframes = args_flag(&a, "--keyframes"),
                          .isolate = args_flag(&a, "--isolate") ? ISOLATED_MEMORY : 0};
     w.one.nets.threads = w.nets.threads = tool_threads(&a);

@@ -273,6 +273,9 @@ static int check(const Learn *l, const char *begun, Error *e)
                      o->label || o->screen;
     if (begun && (one || l->list || l->watch_path || l->size))
         return error_set(e, ERR_INVALID, "--begin stands alone");
+    if (l->one.to && !str_ends(l->one.to, ".png"))
+        return error_set(e, ERR_INVALID, "--to %s: pictures are written as PNG: name it .png",
+                         l->one.to);
     if (l->list && one)
         return error_set(e, ERR_INVALID, "--list: what is learnt stands there, not in options");
     return 0;

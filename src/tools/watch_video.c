@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/file.h"
+#include "base/str.h"
 #include "tools/watch_clips.h"
 #include "watch/score.h"
 
@@ -47,16 +48,31 @@ static void print_some(const char *what, const ScoreEvent *const *at, int n)
         printf("%s .. and %d more\n", what, n - 20);
 }
 
-/* All of the truth was found, and nothing else? */
-static int print_score(Arena *a, const WatchVideo *w, const ScoreList *found, bool *perfect,
-                       Error *e)
+static const char *names_of_events(Arena *a, const Watch *w)
 {
-    ScoreList truth = score_list(a);
-    const int code = score_read(&truth, w->expect, e);
-    if (code != 0)
-        return code;
+    Str s = str_new(a);
+    for (int i = 0; i < w->nevent; i++)
+        str_addf(&s, "%s%s", i > 0 ? ", " : "", w->event[i].name);
+    return str_text(&s);
+}
+
+/* The watch can tell what the truth speaks of. */
+static int read_truth(ScoreList *truth, const WatchVideo *w, Error *e)
+{
+    int code = score_read(truth, w->expect, e);
+    for (int i = 0; i < truth->event.len && code == 0; i++)
+        if (watch_find_event(w->watch, truth->event.at[i].event) < 0)
+            code = error_set(e, ERR_INVALID, "%s: the watch has no event '%s': it has %s", w->expect,
+                             truth->event.at[i].event, names_of_events(truth->arena, w->watch));
+    return code;
+}
+
+/* True: all of the truth was found, and nothing else. */
+static bool print_score(Arena *a, const WatchVideo *w, const ScoreList *truth,
+                        const ScoreList *found)
+{
     const Score s =
-        score_events(a, &truth, found, w->tolerance > 0 ? w->tolerance : 1 / w->watch->fps);
+        score_events(a, truth, found, w->tolerance > 0 ? w->tolerance : 1 / w->watch->fps);
     printf("\n%-20s %6s %6s %8s   %9s  %6s   %7s  %7s\n", "event", "truth", "found", "matched",
            "precision", "recall", "start s", "most");
     for (int i = 0; i < s.nrow; i++)
@@ -64,8 +80,10 @@ static int print_score(Arena *a, const WatchVideo *w, const ScoreList *found, bo
     print_row(&s.all);
     print_some("missed  ", s.missed, s.nmissed);
     print_some("too much", s.extra, s.nextra);
-    *perfect = s.nmissed == 0 && s.nextra == 0;
-    return 0;
+    for (int i = 0; i < s.nother; i++)
+        printf("not judged  %s (%d found): the truth has no event of this name\n",
+               s.other[i].event, s.other[i].found);
+    return s.nmissed == 0 && s.nextra == 0;
 }
 
 static void print_report(const Watch *w, const StreamReport *r, double wall)
@@ -138,6 +156,7 @@ int watch_video(const WatchVideo *w, WatchOutput *o, bool *good, Error *e)
 {
     Arena *const a = arena_new();
     VideoRun v = {.output = o, .found = score_list(a), .moments.arena = a};
+    ScoreList truth = score_list(a);
     const StreamOptions opt = {
         .name = w->video,
         .url = w->video,
@@ -154,7 +173,9 @@ int watch_video(const WatchVideo *w, WatchOutput *o, bool *good, Error *e)
     StreamReport report = {0};
     const double start = time_now();
     o->watch = w->watch;
-    int code = output_open(o, e);
+    int code = w->expect ? read_truth(&truth, w, e) : 0;
+    if (code == 0)
+        code = output_open(o, e);
     if (code == 0)
         code = run(w, &opt, &report, e);
     code = output_close(o, code, e);
@@ -166,7 +187,7 @@ int watch_video(const WatchVideo *w, WatchOutput *o, bool *good, Error *e)
     if (code == 0 && (w->clips || w->reel))
         code = watch_clips(&(WatchClips){w->video, w->clips, w->reel, w->top}, &v.moments, e);
     if (code == 0 && w->expect)
-        code = print_score(a, w, &v.found, &perfect, e);
+        perfect = print_score(a, w, &truth, &v.found);
     *good = perfect || !w->test;
     arena_free(a);
     return code;

@@ -17,7 +17,10 @@ ScoreList score_list(Arena *a) { return (ScoreList){.arena = a, .open = intmap_n
 static const char *number_text(Arena *a, double v)
 {
     Str s = str_new(a);
-    str_add_double(&s, v);
+    if (v == trunc(v) && fabs(v) < 1e15) /* 80, not 8e+01 */
+        str_addf(&s, "%.0f", v);
+    else
+        str_add_double(&s, v);
     return str_text(&s);
 }
 
@@ -129,12 +132,37 @@ static int by_start(const void *a, const void *b)
     return p->start < q->start ? -1 : p->start > q->start;
 }
 
-static ScoreRow *row_of(Score *s, const char *event)
+static ScoreRow *find_row(int n, ScoreRow *row, const char *event)
 {
-    for (int i = 0; i < s->nrow; i++)
-        if (strcmp(s->row[i].event, event) == 0)
-            return &s->row[i];
+    for (int i = 0; i < n; i++)
+        if (strcmp(row[i].event, event) == 0)
+            return &row[i];
     return NULL;
+}
+
+static ScoreRow *row_of(Score *s, const char *event) { return find_row(s->nrow, s->row, event); }
+
+static ScoreRow *add_row(int *n, ScoreRow *row, const char *event)
+{
+    ScoreRow *const old = find_row(*n, row, event);
+    if (old)
+        return old;
+    row[*n] = (ScoreRow){.event = event};
+    return &row[(*n)++];
+}
+
+/* Each has a row, or is among the others. */
+static void count_found(Score *s, const ScoreList *truth, const ScoreList *found)
+{
+    for (int k = 0; k < found->event.len; k++) {
+        const char *const event = found->event.at[k].event;
+        ScoreRow *r = row_of(s, event);
+        if (!r && truth->event.len == 0)
+            r = add_row(&s->nrow, s->row, event);
+        if (!r)
+            r = add_row(&s->nother, s->other, event);
+        r->found++;
+    }
 }
 
 static void count_pair(ScoreRow *r, const ScoreEvent *t, const ScoreEvent *f)
@@ -168,13 +196,14 @@ static const ScoreEvent **rest(Arena *a, Score *s, const ScoreList *l, const boo
 
 Score score_events(Arena *a, const ScoreList *truth, const ScoreList *found, double tolerance)
 {
-    Score s = {.row = arena_array_of(a, truth->event.len + 1, ScoreRow), .all = {.event = "all"}};
+    const int most = truth->event.len + found->event.len + 1;
+    Score s = {.row = arena_array_of(a, most, ScoreRow),
+               .other = arena_array_of(a, most, ScoreRow),
+               .all = {.event = "all"}};
     VEC(Pair) pair = {0};
     for (int i = 0; i < truth->event.len; i++) {
         const ScoreEvent *const t = &truth->event.at[i];
-        if (!row_of(&s, t->event))
-            s.row[s.nrow++] = (ScoreRow){.event = t->event};
-        row_of(&s, t->event)->truth++;
+        add_row(&s.nrow, s.row, t->event)->truth++;
         for (int k = 0; k < found->event.len; k++)
             if (fits(t, &found->event.at[k], tolerance))
                 vec_push(a, &pair, ((Pair){i, k, fabs(t->start - found->event.at[k].start)}));
@@ -192,9 +221,7 @@ Score score_events(Arena *a, const ScoreList *truth, const ScoreList *found, dou
                    &found->event.at[p->found]);
         count_pair(&s.all, &truth->event.at[p->truth], &found->event.at[p->found]);
     }
-    for (int k = 0; k < found->event.len; k++)
-        if (row_of(&s, found->event.at[k].event))
-            row_of(&s, found->event.at[k].event)->found++;
+    count_found(&s, truth, found);
     for (int i = 0; i < s.nrow; i++) {
         s.all.truth += s.row[i].truth;
         s.all.found += s.row[i].found;

@@ -4,7 +4,8 @@
  * "value": 3}, times in seconds of media time; key, t_end and value may be absent. An event found
  * fits one of the truth with the same name and key whose start is at most `tolerance` away, each
  * fits one, the nearest first. With a value in the truth the event's first datum must equal it.
- * Events of which the truth never speaks, by name, are left out. */
+ * Events of which the truth never speaks, by name, are not judged, but counted by themselves; of a
+ * truth without any event all are judged: it says that nothing happens. */
 #ifndef LATHE_WATCH_SCORE_H
 #define LATHE_WATCH_SCORE_H
 
@@ -31,6 +32,8 @@ typedef struct Score {
     ScoreRow all;
     int nmissed, nextra;
     const ScoreEvent **missed, **extra; /* in order of time */
+    int nother;
+    ScoreRow *other; /* what is not judged: names, and how many were found */
 } Score;
 
 typedef struct ScoreList {

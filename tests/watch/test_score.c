@@ -78,6 +78,28 @@ static void pairs(void **state)
     arena_free(a);
 }
 
+/* What the truth never speaks of is not judged, but told; a truth that is empty says that nothing
+ * happens. */
+static void what_is_judged(void **state)
+{
+    (void)state;
+    Arena *const a = arena_new();
+    const char *const found = "{\"event\":\"n\",\"t_start\":1,\"value\":80}\n"
+                              "{\"event\":\"m\",\"t_start\":2}\n{\"event\":\"m\",\"t_start\":3}\n";
+    Score s = score(a, "{\"event\":\"n\",\"t_start\":1}\n", found, 0.5);
+    assert_int_equal(s.nextra, 0);
+    assert_int_equal(s.nother, 1);
+    assert_string_equal(s.other[0].event, "m");
+    assert_int_equal(s.other[0].found, 2);
+    s = score(a, "", found, 0.5);
+    assert_int_equal(s.nother, 0);
+    assert_int_equal(s.nrow, 2);
+    assert_int_equal(s.nextra, 3);
+    assert_string_equal(s.extra[0]->value, "80");
+    assert_true(score_precision(&s.all) == 0);
+    arena_free(a);
+}
+
 static void nothing(void **state)
 {
     (void)state;
@@ -112,6 +134,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_found),
         cmocka_unit_test(pairs),
+        cmocka_unit_test(what_is_judged),
         cmocka_unit_test(nothing),
         cmocka_unit_test(bad_files),
     };
