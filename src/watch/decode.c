@@ -25,7 +25,8 @@ struct Decoder {
     AVFrame *other;
     bool doubted, again;
     bool damaged;      /* what comes refers to pictures that were not whole .. */
-    int64_t damaged_at; /* .. since then, us of the stream's clock */
+    int64_t damaged_for; /* .. so long, us of the stream's clock, whose jumps do not count .. */
+    int64_t damaged_last; /* .. up to this time of it */
     int suspect;       /* frames until then: something is missing behind the next one */
     StreamInfo *info;  /* the connection it is open for; NULL: none */
     PixelStore pixels;
@@ -43,8 +44,9 @@ struct Decoder {
 
     Note note[NOTES];
     int64_t sent;      /* packets; note[sent % NOTES] is the next one's */
-    /* number of the last one whose clock broke; its frame is not out yet. -1: none */
+    /* number of the last one whose clock broke; its frame is not judged yet. -1: none */
     int64_t broke;
+    bool breaks;       /* the clock broke at a packet that was left out: the next one stands for it */
     /* dts of the last one that follows upon all before, us: frames between were not needed */
     int64_t reach;
 
@@ -174,6 +176,7 @@ static bool choose(Decoder *d, const Packet *p, int64_t t)
 /* The decoder has the place for a packet of this connection. */
 static DecoderTake give(Decoder *d, const Packet *p, int64_t t)
 {
+    d->breaks |= p->breaks;
     if (!choose(d, p, t)) {
         d->counts.dropped++;
         return DECODER_TAKEN;
@@ -185,11 +188,12 @@ static DecoderTake give(Decoder *d, const Packet *p, int64_t t)
     if (!d->refused)
         d->errors = 0;
     d->refused = false;
-    d->broke = p->breaks ? d->sent : d->broke;
-    if (p->breaks)
+    d->broke = d->breaks ? d->sent : d->broke;
+    if (d->breaks)
         d->reach = PACKET_NO_TIME;
     else if (d->broke < 0 && !d->doubted)
         d->reach = p->dts;
+    d->breaks = false;
     d->sent++;
     if (d->opt.keyframes) /* it would hold the frame back until others come */
         drain(d);
@@ -276,6 +280,18 @@ static void describe(Decoder *d, DecodedFrame *out)
     d->guess = f->t + stream_info_step(d->info);
 }
 
+/* Damage that goes on up to `at` has lasted for long enough. */
+static bool is_healed(Decoder *d, int64_t at)
+{
+    if (at == PACKET_NO_TIME)
+        return false;
+    const int64_t passed = d->damaged_last == PACKET_NO_TIME ? 0 : at - d->damaged_last;
+    const bool jumped = passed < 0 || (passed > VIDEO_JUMP && d->broke >= 0);
+    d->damaged_for += jumped ? 0 : passed;
+    d->damaged_last = at;
+    return d->damaged_for > HEALED;
+}
+
 /* libav fills in what is missing of a picture; what refers to it is then wrong as well, up to a
  * keyframe. A packet that the transport marks stands, behind libav's parser, before the one that
  * lost something, and may have that one's time. Where nothing is lost but at seams it is good, the
@@ -292,11 +308,12 @@ static bool is_whole(Decoder *d)
         d->suspect = 0;
     if (note_of(d)->damaged)
         d->suspect = 2;
-    if (!d->damaged)
-        d->damaged_at = at;
+    if (!d->damaged) {
+        d->damaged_for = 0;
+        d->damaged_last = at;
+    }
     d->damaged = bad || (lost && !key) || (d->damaged && !key);
-    return !d->damaged ||
-           (at != PACKET_NO_TIME && d->damaged_at != PACKET_NO_TIME && at - d->damaged_at > HEALED);
+    return !d->damaged || is_healed(d, at);
 }
 
 /* Whether `at` does not follow on `before`: goes back by more than frames are reordered, or too far
@@ -399,11 +416,13 @@ bool decoder_receive(Decoder *d, DecodedFrame *out)
         if (!receive(d))
             return false;
         d->counts.decoded++;
+        if (!is_whole(d)) {
+            d->counts.errors++;
+            continue;
+        }
         if (d->frame->reordered_opaque >= d->broke)
             d->broke = -1;
-        if (!is_whole(d))
-            d->counts.errors++;
-        else if (judge_time(d) == GIVE)
+        if (judge_time(d) == GIVE)
             break;
     }
     describe(d, out);

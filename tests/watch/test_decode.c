@@ -184,12 +184,43 @@ static void a_hole(void **state)
     clip_free(c);
 }
 
+/* The clock jumps where nothing is decoded (packets were thrown away), or only what is damaged: the
+ * next picture begins an epoch all the same. By as much as MPEG-TS wraps, and less. */
+static void a_jump_out_of_sight(void **state)
+{
+    (void)state;
+    static const int64_t by[] = {INT64_C(1) << 33, -(INT64_C(1) << 33), 90000 * 102, -90000 * 30};
+    for (size_t k = 0; k < 8; k++) {
+        const bool hole = k % 2;
+        Clip *const c = clip_read(&(ClipOptions){.frames = FRAMES, .fps = 25, .gop = 20});
+        StreamInfo *const info = c->packet[0].info;
+        info->lossy = true;
+        c->packet[25].hole = hole;
+        c->packet[25].av->flags |= hole ? 0 : AV_PKT_FLAG_CORRUPT;
+        c->packet[30].breaks = true;
+        for (int i = 30; i < FRAMES; i++) {
+            c->packet[i].av->pts += by[k / 2];
+            c->packet[i].pts += stream_info_us(info, by[k / 2]);
+            c->packet[i].dts += stream_info_us(info, by[k / 2]);
+        }
+        Seen s;
+        decode(c, &s);
+        assert_int_equal(s.n, FRAMES - 15);
+        for (int i = 0; i < s.n; i++) {
+            assert_int_equal(s.number[i], i < 25 ? i : i + 15);
+            assert_int_equal(s.epoch[i], i >= 25);
+            assert_int_equal(s.t[i], (i < 25 ? i : i - 25) * 40000);
+        }
+        clip_free(c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_wrong_time), cmocka_unit_test(a_clock_that_jumps),
         cmocka_unit_test(damage),         cmocka_unit_test(noise),
-        cmocka_unit_test(a_hole),
+        cmocka_unit_test(a_hole),         cmocka_unit_test(a_jump_out_of_sight),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
