@@ -542,6 +542,7 @@ int stream_start(Stream *s, Error *e)
     live.paced = !s->spec.offline;
     live.video.keyframes = live.video.keyframes || s->spec.watch->policy == SAMPLE_KEYFRAMES;
     s->grid.keyframes = live.video.keyframes;
+    s->grid.live = live.paced;
     sound_options(s, &live);
     s->hears = live.hear;
     if (live.video.sound == SOUND_NOT && clip_stream_keeps(s->clips))

@@ -17,13 +17,31 @@ static void count(SampleGrid *g, SampleFate fate, int64_t n)
     g->count[fate] += n;
 }
 
-/* Moves the point on to the last one at or before t; returns how many were passed. */
+/* Number of the last point at or before t. */
+static double index_of(int64_t t, double step)
+{
+    const double i = floor(((double)t + 0.6) / step);
+    return llrint(step * i) <= t ? i : i - 1;
+}
+
+/* Moves the point on to the last one at or before t; returns how many were passed, however many
+ * these are. */
 static int64_t pass_until(SampleGrid *g, int64_t t, double step)
 {
-    int64_t n = 0;
-    for (int64_t next = grid_next(g->point, step); next <= t; next = grid_next(next, step), n++)
-        g->point = next;
-    return n;
+    const double last = index_of(t, step), passed = last - index_of(g->point, step);
+    if (passed <= 0)
+        return 0;
+    g->point = llrint(step * last);
+    return llrint(passed);
+}
+
+/* Frames that come in their time cannot have left out more than time went by, but for what was held
+ * up on its way: whatever their clocks say. */
+static int64_t at_most(const SampleGrid *g, int64_t n, int64_t arrival, double step)
+{
+    const int64_t passed = arrival > g->arrival ? arrival - g->arrival : 0;
+    const int64_t most = (int64_t)((double)(passed + VIDEO_JUMP) / step);
+    return g->live && n > most ? most : n;
 }
 
 /* The point stands where it was meant to be. */
@@ -65,7 +83,8 @@ int64_t grid_frame(SampleGrid *g, const VideoFrame *f, int64_t arrival, const Fr
     if (g->begun && f->epoch == g->epoch) {
         if (f->t >= g->stands_for)
             put_back(g);
-        busy = passed_over(g, pass_until(g, f->t, step), f, missed);
+        const int64_t n = at_most(g, pass_until(g, f->t, step), arrival, step);
+        busy = passed_over(g, n, f, missed);
         g->spacing = missed->waited && !missed->lost ? f->t - g->t : g->spacing;
     } else if (g->begun) {
         end_epoch(g, arrival, step);

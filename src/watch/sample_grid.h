@@ -28,8 +28,9 @@ typedef enum SampleFate {
     SAMPLE_FATES
 } SampleFate;
 
-typedef struct SampleGrid { /* zero at first, but for `keyframes` */
+typedef struct SampleGrid { /* zero at first, but for `keyframes` and `live` */
     bool keyframes;        /* no other frames are looked at */
+    bool live;             /* frames come in their time, not as fast as they can be read */
     bool begun, taken;     /* taken: a sample is under way */
     int64_t point;         /* the next one, us in the epoch */
     int64_t stands_for;    /* what it was before grid_pull; before `point`: nothing */

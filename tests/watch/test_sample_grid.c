@@ -200,6 +200,40 @@ static void test_random(void **state)
     }
 }
 
+/* Clocks that wrap, jump either way and stand at the edges of what a time can be: of a live stream
+ * one frame counts no more points than time went by, and ten seconds. */
+static void test_clocks(void **state)
+{
+    (void)state;
+    static const int64_t wrap = INT64_C(95443717689), far = INT64_C(1) << 60;
+    static const double steps[] = {STEP, 1e6 / 240, 10e6};
+    const int64_t jumps[] = {wrap, -wrap, 102 * S, -30 * S, far, -far, far - 1, 1, 0, 40000};
+    srand(7);
+    for (int round = 0; round < 300; round++) {
+        const double step = steps[round % 3];
+        SampleGrid g = {.live = round % 2, .keyframes = round % 5 == 0};
+        int64_t t = 0, arrival = 100 * S;
+        int epoch = 0;
+        grid_frame(&g, &(VideoFrame){.number = -1}, arrival, &(FramesMissed){0}, step);
+        for (int i = 0; i < 50; i++) {
+            grid_done(&g, SAMPLE_JUDGED, step);
+            assert_true(g.point > g.t);
+            const int64_t passed = rand() % (2 * S), before = g.wanted, old = g.arrival;
+            arrival += passed;
+            const int64_t jump = rand() % 3 ? passed : jumps[rand() % 10];
+            const bool anew = rand() % 4 == 0 || t + jump < g.point || t + jump > far;
+            epoch += anew;
+            t = anew ? (rand() % 2 ? 0 : jumps[rand() % 10]) : t + jump;
+            grid_frame(&g, &(VideoFrame){.epoch = epoch, .t = t, .number = -1}, arrival,
+                       &(FramesMissed){.waited = rand() % 2, .lost = rand() % 2}, step);
+            assert_int_equal(g.wanted, total(&g));
+            assert_true(g.wanted >= before);
+            if (g.live)
+                assert_true((double)(g.wanted - before) * step <= (double)(arrival - old + 10 * S));
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -207,7 +241,7 @@ int main(void)
         cmocka_unit_test(test_pull),      cmocka_unit_test(test_lost),
         cmocka_unit_test(test_jump),      cmocka_unit_test(test_few_frames),
         cmocka_unit_test(test_keyframes), cmocka_unit_test(test_rate),
-        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_random),    cmocka_unit_test(test_clocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
