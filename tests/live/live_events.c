@@ -48,6 +48,7 @@
 #define STEADY 2.0  /* seconds of samples between faults */
 #define PATIENCE 45 /* seconds within which a stream is to come back */
 #define MOST_OTHERS 16
+#define LONG 2.0    /* seconds without samples, of which it says more */
 /* us: so much that samples are judged on a busy machine, too, and how late they are is seen */
 #define LATENCY 2000000
 
@@ -464,6 +465,27 @@ static void report_faults(Run *r, const Transmission *t, int n, Pauses *pauses)
     fclose(f);
 }
 
+/* What came around a pause that is worth looking into. */
+static void print_long(Run *r, const char *fault, double start, double pause)
+{
+    const EngineStatus all = engine_status(r->engine, r->arena);
+    printf("  %s: %.3f s without samples;", fault, pause);
+    for (int i = 0; i < all.nstream; i++)
+        if (strcmp(all.stream[i].name, r->live.name) == 0)
+            printf(" %lld connections, %lld frames, %lld errors,",
+                   (long long)all.stream[i].live.connections,
+                   (long long)all.stream[i].live.video.decoded,
+                   (long long)all.stream[i].live.video.errors);
+    printf(" samples at");
+    pthread_mutex_lock(&r->lock);
+    for (int i = 0; i < r->live.look.len; i++)
+        if (r->live.look.at[i].wall > start - 1)
+            printf(" %.2f (epoch %d)", r->live.look.at[i].wall - start, r->live.look.at[i].epoch);
+    pthread_mutex_unlock(&r->lock);
+    printf(" s behind it\n");
+    fflush(stdout);
+}
+
 static int fault_named(const Transmission *t, const char *name)
 {
     for (int k = 0; k < LIVE_FAULTS; k++)
@@ -506,8 +528,11 @@ static bool run_faults(Run *r, Transmission *t, const char *const *film, uint64_
         well = wait_until_steady(r);
         double pause = 0;
         last_look(r, start, &pause);
+        pause = fmax(0, pause - live_fault[kind].away);
         if (pauses[kind].n < 1000)
-            pauses[kind].pause[pauses[kind].n++] = fmax(0, pause - live_fault[kind].away);
+            pauses[kind].pause[pauses[kind].n++] = pause;
+        if (pause > LONG)
+            print_long(r, live_fault[kind].name, start, pause);
     }
     report_faults(r, t, done, pauses);
     for (int i = 0; i < r->others; i++)

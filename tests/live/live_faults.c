@@ -10,7 +10,8 @@
  * less the time that nothing could come), and how many frames were lost. Frames that come out must
  * be the ones their time says: `wrong` has to be 0.
  *
- * --csv FILE: the table is added to FILE, too, a line a kind (bench/results/live_faults_*.csv).
+ * --only garbage: that fault alone (names: transmit.c). --csv FILE: the table is added to FILE,
+ * too, a line a kind (bench/results/live_faults_*.csv).
  *
  * Returns 1 if a frame was wrong, a stream did not come back, or memory grew. */
 #include <libavutil/log.h>
@@ -223,7 +224,16 @@ static void add_csv(const Run *r, const char *path)
     fclose(f);
 }
 
-static int run(Run *r, int n, bool verbose)
+/* -1: there is none of that name on this transport. */
+static int fault_named(const Transmission *t, const char *name)
+{
+    for (int k = 0; k < LIVE_FAULTS; k++)
+        if (strcmp(live_fault[k].name, name) == 0 && strchr(live_fault[k].transports, t->letter))
+            return k;
+    return -1;
+}
+
+static int run(Run *r, int n, int only, bool verbose)
 {
     Error e;
     if (live_open(r->send.url, &(LiveOptions){.notify = ring, .arg = r}, &r->live, &e) != 0)
@@ -236,7 +246,7 @@ static int run(Run *r, int n, bool verbose)
     for (; well && done < n; done++) {
         if (done == n / 4)
             before = resident_kb();
-        well = inject(r, fault_draw(&r->send, &r->dice), verbose);
+        well = inject(r, only >= 0 ? only : fault_draw(&r->send, &r->dice), verbose);
     }
     const long after = resident_kb();
     report(r, done, before, after);
@@ -249,7 +259,7 @@ int main(int argc, char **argv)
     int n = 20;
     uint64_t seed = 1;
     bool verbose = false;
-    const char *csv = NULL;
+    const char *csv = NULL, *only = NULL;
     for (int i = 2; i < argc; i++) {
         verbose |= strcmp(argv[i], "--verbose") == 0;
         if (i + 1 < argc && strcmp(argv[i], "--faults") == 0)
@@ -258,9 +268,13 @@ int main(int argc, char **argv)
             seed = strtoull(argv[i + 1], NULL, 10);
         if (i + 1 < argc && strcmp(argv[i], "--csv") == 0)
             csv = argv[i + 1];
+        if (i + 1 < argc && strcmp(argv[i], "--only") == 0)
+            only = argv[i + 1];
     }
-    if (argc < 2 || n < 1 || !transmit_new(argv[1], &r->send)) {
-        fprintf(stderr, "live_faults %s [--faults N] [--seed S] [--verbose] [--csv FILE]\n",
+    if (argc < 2 || n < 1 || !transmit_new(argv[1], &r->send) ||
+        (only && fault_named(&r->send, only) < 0)) {
+        fprintf(stderr,
+                "live_faults %s [--faults N] [--only FAULT] [--seed S] [--verbose] [--csv FILE]\n",
                 transmit_names);
         return 2;
     }
@@ -273,7 +287,7 @@ int main(int argc, char **argv)
     transmit_start(&r->send, 2, (const char *const[]){r->film[0], r->film[1]}, true);
     if (r->send.letter == 'h')
         sleep(3); /* the first segments */
-    const int code = run(r, n, verbose);
+    const int code = run(r, n, only ? fault_named(&r->send, only) : -1, verbose);
     if (csv)
         add_csv(r, csv);
     live_close(r->live);
