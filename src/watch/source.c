@@ -17,6 +17,12 @@
 #include "watch/url.h"
 
 #define HLS_TARGET 6000000 /* us: segments' usual length, until the playlist has told */
+/* RTSP over TCP where its framing is lost: libav reads on byte by byte until one looks like the
+ * beginning of a packet, which may take long. It asks whether to stop for each read: twice a byte
+ * then, else some seven times for 1400 bytes. So many times without a packet, for so long, are 16
+ * KB of the one and a picture of 7 MB of the other. */
+#define SLIPPED_ASKS 32000
+#define SLIPPED_TIME 500000 /* us */
 
 struct Source {
     const char *url, *name; /* name: as people may see it */
@@ -38,6 +44,10 @@ struct Source {
     int64_t waited;
     int64_t deadline; /* us, monotonic; INT64_MAX: none */
     bool late;        /* it passed, or we were stopped: errors that follow come from that */
+    bool framed;      /* packets stand one behind another in a connection, each framed (RTSP) */
+    int64_t asks;     /* must_stop's calls since the last packet .. */
+    int64_t came;     /* .. which came then, us; 0: none has */
+    bool slipped;     /* bytes come, but no packets: also `late` */
     SourceFailure failure;
 };
 
@@ -50,7 +60,10 @@ static int must_stop(void *arg)
     Source *const s = arg;
     if (s->opt.waits)
         s->opt.waits(s->opt.arg);
-    s->late = s->late || stopped(s) || machine_now() > s->deadline;
+    const int64_t now = machine_now();
+    s->slipped = s->slipped || (s->came != 0 && ++s->asks > SLIPPED_ASKS &&
+                                now - s->came > SLIPPED_TIME);
+    s->late = s->late || s->slipped || stopped(s) || now > s->deadline;
     return s->late;
 }
 
@@ -93,7 +106,9 @@ static int av_fail(Source *s, int code, int av, const char *what, Error *e)
 {
     char why[128];
     av_strerror(av, why, sizeof why);
-    s->failure = failure_of(s, av);
+    s->failure = s->slipped ? SOURCE_BROKEN : failure_of(s, av);
+    if (s->slipped)
+        return error_set(e, ERR_INVALID, "%s: %s: bytes come, but no packets", s->name, what);
     if (s->failure == SOURCE_SILENT)
         return error_set(e, ERR_IO, "%s: %s: it took too long", s->name, what);
     return error_set(e, code, "%s: %s: %s", s->name, what, why);
@@ -273,6 +288,7 @@ static int choose_stream(Source *s, Error *e)
             s->format->streams[i]->discard = AVDISCARD_ALL;
     AVStream *const stream = s->format->streams[s->stream];
     s->stored = find_stored(s);
+    s->framed = strcmp(s->format->iformat->name, "rtsp") == 0;
     if (s->opt.keyframes && s->stored) /* else frames between show that it is alive */
         stream->discard = AVDISCARD_NONKEY;
     s->info = stream_info_new(stream->codecpar, stream->time_base, stream->avg_frame_rate);
@@ -446,6 +462,8 @@ int source_read(Source *s, Packet *out, Error *e)
     int code;
     for (;;) {
         code = must_stop(s) ? AVERROR_EXIT : av_read_frame(s->format, out->av);
+        s->asks = 0;
+        s->came = code >= 0 && s->framed ? machine_now() : 0;
         if (code < 0 || (wanted(s, out->av->stream_index) && out->av->size > 0))
             break;
         av_packet_unref(out->av);

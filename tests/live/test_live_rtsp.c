@@ -103,9 +103,42 @@ static void faults(void **state)
     child_stop(&server);
 }
 
+/* Bytes that go on coming, in which libav finds no packets: another connection is made long before
+ * one would be given up that gives nothing. */
+static void framing_is_lost(void **state)
+{
+    (void)state;
+    Child server = rtsp_serve(film[1], RTSP_OPTIONS("--fault", "slip@1.2"));
+    Live *l = NULL;
+    Error e = {0};
+    const LiveOptions patient = {.video.read_timeout = 3600000000};
+    assert_int_equal(live_open(server.said, &patient, &l, &e), 0);
+    const double start = time_now();
+    int64_t t = 0, frames = 0;
+    int epochs = 0;
+    while (epochs < 3 && time_now() - start < 60) {
+        LiveFrame f;
+        const LiveResult r = live_frame(l, t, false, &f);
+        if (r == LIVE_NOTHING)
+            usleep(2000);
+        if (r != LIVE_FRAME)
+            continue;
+        t = f.frame.t + 1;
+        epochs = f.frame.epoch + 1;
+        frames++;
+    }
+    const LiveCounts c = live_counts(l);
+    if (epochs < 3 || frames < 60 || c.down[LIVE_BROKEN] < 2)
+        FAIL_MSG("%d epochs, %lld frames, %lld times broken", epochs, (long long)frames,
+                 (long long)c.down[LIVE_BROKEN]);
+    live_close(l);
+    child_stop(&server);
+}
+
 int main(void)
 {
     av_log_set_level(AV_LOG_QUIET);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(faults)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(faults),
+                                       cmocka_unit_test(framing_is_lost)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -13,6 +13,7 @@ static const struct {
     [FAULT_END] = {"end", false},        [FAULT_GARBAGE] = {"garbage", true},
     [FAULT_CORRUPT] = {"corrupt", true}, [FAULT_LOSS] = {"loss", true},
     [FAULT_JUMP] = {"jump", true},       [FAULT_CHANGE] = {"change", true},
+    [FAULT_SLIP] = {"slip", false},
 };
 
 const char *fault_name(FaultKind k)

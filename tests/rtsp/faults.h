@@ -6,6 +6,7 @@
  *     tear@3         likewise, in the middle of a packet
  *     end@3          it is closed in order
  *     garbage@3:500  500 bytes of noise between packets
+ *     slip@3         from here on packets have no frames around them, so that none begins anywhere
  *     corrupt@3:20   20 packets with some of their bytes changed
  *     loss@3:20      20 packets never sent
  *     jump@3:-7      RTP's clock jumps by -7 s
@@ -25,6 +26,7 @@ typedef enum FaultKind {
     FAULT_TEAR,
     FAULT_END,
     FAULT_GARBAGE,
+    FAULT_SLIP,
     FAULT_CORRUPT,
     FAULT_LOSS,
     FAULT_JUMP,

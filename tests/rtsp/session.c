@@ -36,6 +36,7 @@ typedef struct Session {
     double held;         /* nothing is sent before this time */
     double reported;     /* of the last sender report */
     int corrupt, loss;   /* packets yet to come */
+    bool slipped;        /* packets come without frames */
     char request[REQUEST_MAX];
     int have;
 } Session;
@@ -60,6 +61,8 @@ static bool send_all(Session *s, const void *at, size_t size)
 
 static bool send_framed(Session *s, int channel, const uint8_t *packet, int size)
 {
+    if (s->slipped)
+        return send_all(s, packet, (size_t)size);
     uint8_t framed[RTP_MAX + 4] = {'$', (uint8_t)channel, (uint8_t)(size >> 8), (uint8_t)size};
     memcpy(framed + 4, packet, (size_t)size);
     return send_all(s, framed, (size_t)size + 4);
@@ -137,6 +140,7 @@ static void happen(Session *s, const Fault *f)
         break;
     case FAULT_END: s->over = true; break;
     case FAULT_GARBAGE: garbage(s, (int)f->amount); break;
+    case FAULT_SLIP: s->slipped = true; break;
     case FAULT_CORRUPT: s->corrupt = (int)f->amount; break;
     case FAULT_LOSS: s->loss = (int)f->amount; break;
     case FAULT_JUMP:
