@@ -25,7 +25,7 @@ struct Telling {
     Sinks *_Atomic sinks;   /* NULL: none, and no thread */
     pthread_t thread;
     pthread_mutex_t lock;   /* guards what follows */
-    pthread_cond_t came, went;
+    pthread_cond_t came;
     Waiting *first, **last;
     int n;                  /* that wait.. */
     size_t bytes;           /* ..and their lines */
@@ -147,7 +147,6 @@ static void tell_some(Telling *t)
     t->n -= n;
     t->bytes -= bytes;
     t->counts.told += n;
-    pthread_cond_broadcast(&t->went);
 }
 
 static void *telling(void *arg)
@@ -234,7 +233,6 @@ Telling *telling_new(const TellingOptions *opt)
     t->last = &t->first;
     pthread_mutex_init(&t->lock, NULL);
     pthread_cond_init(&t->came, NULL);
-    pthread_cond_init(&t->went, NULL);
     return t;
 }
 
@@ -262,15 +260,6 @@ bool telling_passed(Telling *t, int64_t mark)
     return out;
 }
 
-void telling_flush(Telling *t)
-{
-    pthread_mutex_lock(&t->lock);
-    const int64_t mine = t->added;
-    while (t->counts.told < mine)
-        pthread_cond_wait(&t->went, &t->lock);
-    pthread_mutex_unlock(&t->lock);
-}
-
 TellingCounts telling_counts(Telling *t)
 {
     pthread_mutex_lock(&t->lock);
@@ -293,7 +282,6 @@ void telling_free(Telling *t, TellingCounts *last)
     if (last)
         *last = t->counts;
     pthread_cond_destroy(&t->came);
-    pthread_cond_destroy(&t->went);
     pthread_mutex_destroy(&t->lock);
     heap_free(t);
 }

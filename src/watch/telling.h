@@ -58,8 +58,6 @@ bool telling_full(Telling *t);
 int64_t telling_mark(Telling *t);
 /* All that came before the mark has been told. */
 bool telling_passed(Telling *t, int64_t mark);
-/* Returns when all that came until now has been told. */
-void telling_flush(Telling *t);
 TellingCounts telling_counts(Telling *t);
 /* Tells what waits; *last (NULL: not asked) is what its counts were in the end. A telling that is
  * NULL is allowed. */
