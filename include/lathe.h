@@ -21,6 +21,9 @@
  * another thread compiles waits until no kernel is in the middle of code generation, a fraction of
  * a second. The result never depends on how many threads there were.
  *
+ * CPU. Code is for all that this one has; with LATHE_MAX_ISA=avx2 in the environment (or another
+ * level: lathe doctor --help), for no more than that.
+ *
  * Signals. A module compiled for "amx" (lathe_options.target; NULL is that where the CPU has it)
  * makes signal frames larger: stacks for signals (sigaltstack) need 16 KiB. With smaller ones it is
  * refused; smaller ones are refused after.

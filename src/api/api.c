@@ -5,6 +5,7 @@
 
 #include "base/parallel.h"
 #include "compile/cache.h"
+#include "target/cpu.h"
 
 typedef struct CompileJob {
     const char *path;
@@ -22,6 +23,9 @@ static void check_list(Context *ctx, const char *what, int n, const void *list)
 
 static void check_options(Context *ctx, const lathe_options *o)
 {
+    Error e;
+    if (cpu_check_limit(&e) != 0)
+        fail(ctx, ERR_INVALID, "%s", e.message);
     if (o->threads < 0 || o->threads > POOL_MAX_WORKERS)
         fail(ctx, ERR_INVALID, "options: %d threads: 0 to %d", o->threads, POOL_MAX_WORKERS);
     check_list(ctx, "bind", o->nbind, o->bind);

@@ -10,6 +10,7 @@
 #include "base/map.h"
 #include "base/vec.h"
 #include "runtime/module_format.h"
+#include "target/cpu.h"
 #include "target/peak.h"
 #include "target/target.h"
 
@@ -323,7 +324,8 @@ static void check_target(Context *ctx, const Reader *r)
     if (memchr(target, 0, sizeof r->h->target) == NULL ||
         memchr(r->h->precision, 0, sizeof r->h->precision) == NULL)
         fail(ctx, ERR_INVALID, "'%s' is damaged", r->name);
-    const int code = target_find(target, &t, &e);
+    int code = cpu_check_limit(&e);
+    code = code ? code : target_find(target, &t, &e);
     if (code != 0)
         fail(ctx, code, "'%s': %s", r->name, e.message);
     if (!target_runs(&t, &missing))

@@ -9,6 +9,7 @@
 #include "target/cpu.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -120,10 +121,64 @@ static int64_t cache_or(int64_t known, int name)
     return known ? known : v > 0 ? v : 0;
 }
 
+/* ---- LATHE_MAX_ISA ---- */
+
+static const struct {
+    const char *name;
+    uint32_t features;
+} isas[] = {
+    {"avx2", ISA_AVX2},
+    {"avx2-vnni", ISA_AVX2_VNNI},
+    {"avx512", ISA_AVX512},
+    {"avx512-vnni", ISA_AVX512_VNNI},
+    {"avx512-bf16", ISA_AVX512_BF16},
+    {"amx", ISA_AMX},
+};
+
+/* What may be used; false if the value names nothing. An empty one is none. */
+static bool limit(uint32_t *features)
+{
+    const char *const name = getenv("LATHE_MAX_ISA");
+    *features = UINT32_MAX;
+    if (!name || !name[0])
+        return true;
+    for (size_t k = 0; k < sizeof isas / sizeof isas[0]; k++) {
+        if (strcmp(isas[k].name, name) == 0) {
+            *features = isas[k].features;
+            return true;
+        }
+    }
+    return false;
+}
+
+int cpu_check_limit(Error *e)
+{
+    uint32_t features;
+    if (limit(&features))
+        return ERR_OK;
+    return error_set(e, ERR_INVALID,
+                     "LATHE_MAX_ISA: '%.60s' is not known: use avx2, avx2-vnni, avx512, "
+                     "avx512-vnni, avx512-bf16 or amx",
+                     getenv("LATHE_MAX_ISA"));
+}
+
+static void leave_out(Cpu *cpu)
+{
+    uint32_t features;
+    limit(&features);
+    for (int f = 0; f < CPU_FEATURE_COUNT; f++) {
+        if (features >> f & 1)
+            continue;
+        cpu->left_out |= (uint32_t)cpu->has[f] << f;
+        cpu->has[f] = false;
+    }
+}
+
 Cpu cpu_detect(void)
 {
     Cpu cpu = {0};
     detect_features(&cpu);
+    leave_out(&cpu);
     detect_model(&cpu);
     detect_caches(&cpu);
     cpu.l1 = cache_or(cpu.l1, _SC_LEVEL1_DCACHE_SIZE);
@@ -132,12 +187,13 @@ Cpu cpu_detect(void)
     return cpu;
 }
 
-const char *cpu_feature_text(CpuFeature f)
+const char *cpu_missing_text(const Cpu *cpu, CpuFeature f)
 {
-    static const char *const texts[CPU_FEATURE_COUNT] = {
-#define X(id, text, leaf, sub, reg, bit, xcr) [CPU_##id] = text,
+    static const char *const texts[CPU_FEATURE_COUNT][2] = {
+#define X(id, text, leaf, sub, reg, bit, xcr)                                                      \
+    [CPU_##id] = {text, text ", which LATHE_MAX_ISA leaves out"},
         CPU_FEATURES(X)
 #undef X
     };
-    return texts[f];
+    return texts[f][cpu->left_out >> f & 1];
 }

@@ -1,9 +1,15 @@
-/* What cpuid says: features that the CPU has and the system saves, model, caches. */
+/* What cpuid says: features that the CPU has and the system saves, model, caches.
+ *
+ * LATHE_MAX_ISA=NAME in the environment leaves out all features above a level's (target/target.h
+ * names them): the program then does what it does on a CPU that has no more. So tests of one
+ * machine show what others would do. */
 #ifndef LATHE_TARGET_CPU_H
 #define LATHE_TARGET_CPU_H
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "base/error.h"
 
 /* id, text for messages, cpuid leaf, subleaf, register (a b c d), bit, what xgetbv must have set */
 #define CPU_FEATURES(X)                                                                            \
@@ -36,10 +42,24 @@ typedef enum CpuFeature {
     CPU_FEATURE_COUNT
 } CpuFeature;
 
+/* Sets of features, as bits: what code of each level may use. */
+#define CPU_BIT(id) (1u << CPU_##id)
+#define ISA_AVX2                                                                                   \
+    (CPU_BIT(SSE42) | CPU_BIT(POPCNT) | CPU_BIT(FMA) | CPU_BIT(F16C) | CPU_BIT(AVX) |              \
+     CPU_BIT(AVX2) | CPU_BIT(BMI) | CPU_BIT(BMI2) | CPU_BIT(LZCNT))
+#define ISA_AVX2_VNNI (ISA_AVX2 | CPU_BIT(AVXVNNI))
+#define ISA_AVX512                                                                                 \
+    (ISA_AVX2 | CPU_BIT(AVX512F) | CPU_BIT(AVX512DQ) | CPU_BIT(AVX512CD) | CPU_BIT(AVX512BW) |     \
+     CPU_BIT(AVX512VL))
+#define ISA_AVX512_VNNI (ISA_AVX512 | CPU_BIT(AVX512VNNI))
+#define ISA_AVX512_BF16 (ISA_AVX512_VNNI | CPU_BIT(AVX512BF16))
+#define ISA_AMX (ISA_AVX512_BF16 | CPU_BIT(AMX_TILE) | CPU_BIT(AMX_INT8) | CPU_BIT(AMX_BF16))
+
 typedef enum CpuVendor { CPU_OTHER, CPU_INTEL, CPU_AMD } CpuVendor;
 
 typedef struct Cpu {
     bool has[CPU_FEATURE_COUNT];
+    uint32_t left_out; /* bits: features that LATHE_MAX_ISA leaves out */
     CpuVendor vendor;
     int family, model;
     bool tiles_refused; /* the CPU has tiles, the system does not let this process use them */
@@ -48,9 +68,12 @@ typedef struct Cpu {
 } Cpu;
 
 Cpu cpu_detect(void);
+/* ERR_INVALID if LATHE_MAX_ISA has a value that is no level; cpu_detect then leaves out nothing. */
+int cpu_check_limit(Error *e);
 /* Asks the system for tiles, if the CPU has them: they are the process's then, or has[CPU_AMX_TILE]
  * is false. */
 void cpu_ask_for_tiles(Cpu *cpu);
-const char *cpu_feature_text(CpuFeature f);
+/* "AVX-512 F", and that LATHE_MAX_ISA leaves it out, if it does. */
+const char *cpu_missing_text(const Cpu *cpu, CpuFeature f);
 
 #endif

@@ -10,16 +10,6 @@
 #include "base/str.h"
 #include "target/cpu.h"
 
-#define F(id) (1u << CPU_##id)
-#define NEED_AVX2                                                                                  \
-    (F(SSE42) | F(POPCNT) | F(FMA) | F(F16C) | F(AVX) | F(AVX2) | F(BMI) | F(BMI2) | F(LZCNT))
-#define NEED_AVX2_VNNI (NEED_AVX2 | F(AVXVNNI))
-#define NEED_AVX512                                                                                \
-    (NEED_AVX2 | F(AVX512F) | F(AVX512DQ) | F(AVX512CD) | F(AVX512BW) | F(AVX512VL))
-#define NEED_VNNI (NEED_AVX512 | F(AVX512VNNI))
-#define NEED_BF16 (NEED_VNNI | F(AVX512BF16))
-#define NEED_AMX (NEED_BF16 | F(AMX_TILE) | F(AMX_INT8) | F(AMX_BF16))
-
 #define LLVM_AVX2 "+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+avx,+avx2,+fma,+f16c,+bmi,+bmi2,+lzcnt"
 #define LLVM_AVX2_VNNI LLVM_AVX2 ",+avxvnni"
 #define LLVM_AVX512 LLVM_AVX2 ",+avx512f,+avx512dq,+avx512cd,+avx512bw,+avx512vl,+evex512"
@@ -37,15 +27,16 @@ typedef struct Level {
 } Level;
 
 static const Level levels[] = {
-    {"avx2", NEED_AVX2, LLVM_AVX2, "haswell", "znver3", 32, 16, false, false, false, false},
-    {"avx2-vnni", NEED_AVX2_VNNI, LLVM_AVX2_VNNI, "alderlake", "znver5", 32, 16, false, true, false,
+    {"avx2", ISA_AVX2, LLVM_AVX2, "haswell", "znver3", 32, 16, false, false, false, false},
+    {"avx2-vnni", ISA_AVX2_VNNI, LLVM_AVX2_VNNI, "alderlake", "znver5", 32, 16, false, true, false,
      false},
-    {"avx512", NEED_AVX512, LLVM_AVX512, "skylake-avx512", "znver4", 64, 32, true, false, false,
+    {"avx512", ISA_AVX512, LLVM_AVX512, "skylake-avx512", "znver4", 64, 32, true, false, false,
      false},
-    {"avx512-vnni", NEED_VNNI, LLVM_VNNI, "icelake-server", "znver4", 64, 32, true, true, false,
+    {"avx512-vnni", ISA_AVX512_VNNI, LLVM_VNNI, "icelake-server", "znver4", 64, 32, true, true,
+     false, false},
+    {"avx512-bf16", ISA_AVX512_BF16, LLVM_BF16, "cooperlake", "znver5", 64, 32, true, true, true,
      false},
-    {"avx512-bf16", NEED_BF16, LLVM_BF16, "cooperlake", "znver5", 64, 32, true, true, true, false},
-    {"amx", NEED_AMX, LLVM_AMX, "sapphirerapids", "znver5", 64, 32, true, true, true, true},
+    {"amx", ISA_AMX, LLVM_AMX, "sapphirerapids", "znver5", 64, 32, true, true, true, true},
 };
 enum { LEVELS = sizeof levels / sizeof levels[0] };
 
@@ -192,7 +183,7 @@ bool target_runs(const Target *t, const char **missing)
     else if (missing)
         *missing = !level      ? "a known level"
                    : lacks < 0 ? NULL
-                               : cpu_feature_text((CpuFeature)lacks);
+                               : cpu_missing_text(&cpu, (CpuFeature)lacks);
     return level && lacks < 0;
 }
 

@@ -1,7 +1,9 @@
 /* lathe doctor: what this machine and this build have, what is missing, and what that costs. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/parallel.h"
+#include "target/cpu.h"
 #include "tools/tool.h"
 #include "watch/sink.h"
 
@@ -9,6 +11,10 @@ const char help_doctor[] = "lathe doctor\n\n"
                            "Says what this CPU can run and which optional parts this build has; "
                            "for each missing part what\n"
                            "that costs. Exit status 0 whatever it finds.\n\n"
+                           "LATHE_MAX_ISA=avx2|avx2-vnni|avx512|avx512-vnni|avx512-bf16|amx in the "
+                           "environment of any command\n"
+                           "and of the library: what the CPU has beyond that is left alone, as if "
+                           "it had it not.\n\n"
                            "    lathe doctor\n";
 
 typedef struct Part {
@@ -64,6 +70,8 @@ int cmd_doctor(int argc, char **argv)
     const Target t = target_native();
     const char *missing = NULL;
     printf("cpu          %s, %d usable\n", target_describe(arena, &t), parallel_cpus());
+    if (cpu_detect().left_out)
+        printf("limited      by LATHE_MAX_ISA=%s: this CPU has more\n", getenv("LATHE_MAX_ISA"));
     printf("vectors      %d bytes, %d registers\n", t.vector_bytes, t.vector_regs);
     if (!target_runs(&t, &missing)) {
         printf("missing      %s: generated code cannot run here, only be compiled\n", missing);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "target/cpu.h"
 #include "tools/tool.h"
 #include "watch/isolated.h"
 
@@ -43,6 +44,9 @@ static int run_command(int argc, char **argv)
         print_help(argc < 2 ? stderr : stdout);
         return argc < 2 ? EXIT_ERROR : EXIT_OK;
     }
+    Error e;
+    if (cpu_check_limit(&e) != 0)
+        return tool_fail(&e);
     for (const Command *c = commands; c->name; c++) {
         if (strcmp(c->name, argv[1]) != 0)
             continue;

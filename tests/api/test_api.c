@@ -115,6 +115,23 @@ static void describes_itself(void **state)
     assert_int_equal(lathe_dtype_size(1000), 0);
 }
 
+/* The environment's limit on the CPU (test_target.c), misspelt. */
+static void an_unknown_limit_is_refused(void **state)
+{
+    (void)state;
+    const char *const outer = getenv("LATHE_MAX_ISA");
+    char *const kept = outer ? strdup(outer) : NULL;
+    lathe_error e;
+    setenv("LATHE_MAX_ISA", "avx3", 1);
+    assert_null(lathe_compile(MODEL, NULL, &e));
+    unsetenv("LATHE_MAX_ISA");
+    if (kept)
+        setenv("LATHE_MAX_ISA", kept, 1);
+    free(kept);
+    assert_int_equal(e.code, LATHE_INVALID);
+    assert_non_null(strstr(e.message, "LATHE_MAX_ISA: 'avx3'"));
+}
+
 /* Sizes fixed by name and by shape: described so, and other sizes refused. */
 static void options_fix_sizes(void **state)
 {
@@ -580,6 +597,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(describes_itself),
+        cmocka_unit_test(an_unknown_limit_is_refused),
         cmocka_unit_test(options_fix_sizes),
         cmocka_unit_test(bad_options_are_refused),
         cmocka_unit_test(null_is_refused),

@@ -390,6 +390,24 @@ def test_doctor(tmp):
         assert re.search(rf"^{missing} +not in this version: .", said, re.M), said
 
 
+def test_limited_cpu(tmp):
+    """LATHE_MAX_ISA: as if the CPU had no more; what it lacks then is refused with that reason."""
+    outer = ENVIRONMENT.get("LATHE_MAX_ISA")
+    try:
+        ENVIRONMENT["LATHE_MAX_ISA"] = "avx2"
+        assert re.search(r"^cpu +avx2 ", lathe("doctor").out, re.M)
+        lathe("run", CLASSIFY, "--bind", "N=1", "H=8", "W=8")
+        refused = lathe("bench", CLASSIFY, "--bind", "N=1", "H=8", "W=8", "--target", "avx512", status=1)
+        has(refused.err, "AVX-512 F")
+        ENVIRONMENT["LATHE_MAX_ISA"] = "sse9"
+        has(lathe("doctor", status=1).err, "LATHE_MAX_ISA", "'sse9'", "avx512-bf16")
+        lathe("--help")
+    finally:
+        del ENVIRONMENT["LATHE_MAX_ISA"]
+        if outer is not None:
+            ENVIRONMENT["LATHE_MAX_ISA"] = outer
+
+
 def test_pictures(tmp):
     """Half-pixel bilinear resizing, normalisation, order of colours, both layouts."""
     if "libpng       MISSING" in lathe("doctor").out:
