@@ -87,22 +87,25 @@ static bool offset_varies(const Gen *g, Expr load)
     return false;
 }
 
-/* A branch around the rare side. Nothing in it stores, so all that is known stays known. */
+/* A branch around what is evaluated only where the condition holds. Nothing in it stores, so all
+ * that is known stays known. */
 static LLVMValueRef gen_rare(Gen *g, Expr e)
 {
-    LLVMValueRef c = gen_expr(g, expr_arg(g->x, e, 0)), usual = gen_expr(g, expr_arg(g->x, e, 2));
+    LLVMValueRef c = gen_expr(g, expr_arg(g->x, e, 0)), other = gen_expr(g, expr_arg(g->x, e, 2));
     LLVMBasicBlockRef before = LLVMGetInsertBlock(g->b);
-    LLVMBasicBlockRef rare = LLVMAppendBasicBlockInContext(g->c, g->fn, "rare");
+    LLVMBasicBlockRef then = LLVMAppendBasicBlockInContext(g->c, g->fn, "then");
     LLVMBasicBlockRef end = LLVMAppendBasicBlockInContext(g->c, g->fn, "end");
-    gen_mark_unlikely(g, LLVMBuildCondBr(g->b, c, rare, end));
-    LLVMPositionBuilderAtEnd(g->b, rare);
+    LLVMValueRef branch = LLVMBuildCondBr(g->b, c, then, end);
+    if (!expr_node(g->x, e)->imm.i)
+        gen_mark_unlikely(g, branch);
+    LLVMPositionBuilderAtEnd(g->b, then);
     const int mark = g->undo.len;
-    LLVMValueRef value[2] = {gen_expr(g, expr_arg(g->x, e, 1)), usual};
+    LLVMValueRef value[2] = {gen_expr(g, expr_arg(g->x, e, 1)), other};
     forget(g, mark);
     LLVMBasicBlockRef from[2] = {LLVMGetInsertBlock(g->b), before};
     LLVMBuildBr(g->b, end);
     LLVMPositionBuilderAtEnd(g->b, end);
-    LLVMValueRef phi = LLVMBuildPhi(g->b, LLVMTypeOf(usual), "");
+    LLVMValueRef phi = LLVMBuildPhi(g->b, LLVMTypeOf(other), "");
     LLVMAddIncoming(phi, value, from, 2);
     return phi;
 }

@@ -114,7 +114,8 @@ typedef uint32_t Expr;
     X(TILE, "tile",                                                                                \
       'S') /* (offset, stride, rows): imm = buffer; rows of lanes / rows contiguous elements */    \
     X(REG, "reg", 'L')   /* imm = register id */                                                   \
-    X(RARE, "rare", 'F') /* (c, a, b): select of a scalar c; a is evaluated only where c holds */  \
+    /* (c, a, b): select of a scalar c; a is evaluated only where c holds, which imm = 1 expects */ \
+    X(RARE, "rare", 'F')                                                                           \
     X(DOT, "dot", 'F')   /* (a, b, sum), imm = a row of loop/intrinsic.h: sum + a . b */           \
     X(REDUCE_ADD, "reduce_add", 'F') /* lanes -> 1; floats by pairwise halves */                   \
     X(REDUCE_MUL, "reduce_mul", 'F')                                                               \

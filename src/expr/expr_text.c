@@ -187,6 +187,7 @@ static void print_call(const Printer *outer, Expr e)
     const bool is_named = n->op == EX_DOT && p->names && p->names->dot;
     str_add(p->out, n->op == EX_CAST || n->op == EX_BITCAST ? dtype_name((DType)n->dtype)
                     : is_named                              ? p->names->dot(n->imm.i)
+                    : n->op == EX_RARE && n->imm.i          ? "usual"
                                                             : expr_op_text((ExprOp)n->op));
     str_addc(p->out, '(');
     print_args(p, e);

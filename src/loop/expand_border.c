@@ -178,5 +178,5 @@ Expr expand_clamped(Expander *w, DType t, int buffer, Expr offset)
     const Expr v = expr_raw(x, EX_VLOAD, t, w->lanes, buffer, 1, &all);
     const Expr same = expand_widen(w, expr_raw(x, EX_VLOAD, t, 1, buffer, 1, &edge));
     const Expr args[3] = {expand_term(w, inside), v, same};
-    return expr_raw(x, EX_RARE, t, w->lanes, 0, 3, args);
+    return expr_raw(x, EX_RARE, t, w->lanes, 1, 3, args); /* inside, usually */
 }

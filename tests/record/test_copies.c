@@ -1,5 +1,6 @@
 /* Copies whose pieces lie in another order: the loops run through memory as it is read, and
  * compute, by the interpreter, what the oracle computes. */
+#include "codegen/codegen.h"
 #include "record/chosen_record.h"
 
 typedef struct Case {
@@ -64,8 +65,15 @@ static void run_job(Context *ctx, void *arg)
     Stages *done = stages_copy(ctx, s);
     Str why = str_new(ctx->arena), text = str_new(ctx->arena);
     assert_true(schedule_apply_steps(sc, done, &why));
-    loops_print(expand(ctx, lower(ctx, done, sc, &j->target).loops, &j->target), &text);
+    const Loops *l = expand(ctx, lower(ctx, done, sc, &j->target).loops, &j->target);
+    loops_print(l, &text);
     assert_null(strstr(str_text(&text), "gather("));
+    /* whole vectors are what a branch expects, their ends are not */
+    assert_int_equal(strstr(str_text(&text), "usual(") != NULL, strstr(c->stages, "min(") != NULL);
+    const CodegenOptions options = {.want_ir = true};
+    const CodegenResult r = codegen_compile(ctx, l, &j->target, &options);
+    assert_non_null(r.ir);
+    assert_null(strstr(r.ir, "branch_weights"));
 }
 
 static void check_case(void **state)
