@@ -103,10 +103,11 @@ static void keep_states(StatusLines *s, const EngineStatus *e)
             (struct StatusState){arena_strdup(s->arena, e->stream[i].name), e->stream[i].state};
 }
 
+/* Of one that is over all has been told. */
 static void print_lines(StatusLines *s, const EngineStatus *e, bool all, Arena *a)
 {
     for (int i = 0; i < e->nstream; i++)
-        if (all || new_state(s, &e->stream[i]))
+        if ((all && e->stream[i].state != LIVE_ENDED) || new_state(s, &e->stream[i]))
             fprintf(stderr, "%s\n", line_of(&e->stream[i], a));
     const char *const load = all ? load_of(e, a) : NULL;
     if (load)
