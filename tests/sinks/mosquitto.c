@@ -5,6 +5,7 @@
 
 #include <mosquitto.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/heap.h"
 #include "sinks/scratch.h"
@@ -15,7 +16,7 @@ struct Listener {
     struct mosquitto *m;
     Arrivals *arrivals;
     pthread_mutex_t lock; /* guards what follows */
-    bool wrong_topic;
+    bool subscribed, wrong_topic;
     int nstate;
     struct {
         char topic[128], text[128];
@@ -79,6 +80,23 @@ static void on_connect(struct mosquitto *m, void *arg, int reason)
         mosquitto_subscribe(m, NULL, "lathe/#", 1);
 }
 
+static void on_subscribe(struct mosquitto *m, void *arg, int id, int n, const int *granted)
+{
+    (void)m, (void)id, (void)n, (void)granted;
+    Listener *const l = arg;
+    pthread_mutex_lock(&l->lock);
+    l->subscribed = true;
+    pthread_mutex_unlock(&l->lock);
+}
+
+static bool is_subscribed(Listener *l)
+{
+    pthread_mutex_lock(&l->lock);
+    const bool out = l->subscribed;
+    pthread_mutex_unlock(&l->lock);
+    return out;
+}
+
 Listener *listener_new(int port, Arrivals *a)
 {
     Listener *const l = heap_alloc(sizeof *l, 8);
@@ -88,9 +106,13 @@ Listener *listener_new(int port, Arrivals *a)
     l->m = mosquitto_new("listener", false, l);
     mosquitto_connect_callback_set(l->m, on_connect);
     mosquitto_message_callback_set(l->m, on_message);
+    mosquitto_subscribe_callback_set(l->m, on_subscribe);
     mosquitto_reconnect_delay_set(l->m, 1, 1, false);
     assert_int_equal(mosquitto_connect(l->m, "127.0.0.1", port, 30), 0);
     assert_int_equal(mosquitto_loop_start(l->m), 0);
+    for (int i = 0; i < 3000 && !is_subscribed(l); i++)
+        usleep(10000);
+    assert_true(is_subscribed(l));
     return l;
 }
 

@@ -71,13 +71,38 @@ void scratch_add(Sinks *s, int first, int n)
     }
 }
 
+SinkCounts scratch_until(Sinks *s, bool (*is_so)(const SinkCounts *c))
+{
+    SinkCounts c = sinks_counts(s, 0);
+    for (int i = 0; i < 3000 && !is_so(&c); i++) {
+        usleep(10000);
+        c = sinks_counts(s, 0);
+    }
+    return c;
+}
+
+bool scratch_fails(const SinkCounts *c)
+{
+    return !c->connected && c->failures > 0;
+}
+
+bool scratch_is_empty(const SinkCounts *c)
+{
+    return c->waiting == 0;
+}
+
+bool scratch_has_dead(const SinkCounts *c)
+{
+    return c->dead > 0;
+}
+
 int scratch_arrived(Arrivals *a, int n)
 {
     bool sent[RECORDS_MAX] = {0};
     int twice;
     for (int i = 0; i < n; i++)
         sent[i] = true;
-    if (!arrivals_wait(a, 0, n, 20))
+    if (!arrivals_wait(a, 0, n, 60))
         print_error("not in time\n");
     const char *const wrong = arrivals_wrong(a, sent, n, &twice);
     if (wrong)

@@ -86,7 +86,6 @@ static void begin(World *w)
     snprintf(w->url[1], sizeof w->url[1], "http://127.0.0.1:%d/hook", w->http_port);
     snprintf(w->url[2], sizeof w->url[2], "mqtt://127.0.0.1:%d", relay_port(w->mqtt_relay));
     snprintf(w->url[3], sizeof w->url[3], "nats://127.0.0.1:%d", relay_port(w->nats_relay));
-    usleep(100000); /* the subscription */
 }
 
 static void end(World *w)
