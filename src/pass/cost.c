@@ -24,6 +24,7 @@
 #define PART_CHANNELS 8
 /* factors that an instruction on tiles multiplies at once: pairs of bf16 */
 #define GROUP_BYTES 4
+#define LEAST_USE 0.8          /* of lanes, for vectors whose last one is no whole one */
 #define WIDENED_RATE 0.5       /* each element is converted first */
 
 /* f32 and what is narrower; sums of integers. */
@@ -47,22 +48,33 @@ static int whole_block(const Value *v, int64_t channels, const Target *t)
     return on_tiles(v->dtype, t) && channels % row == 0 ? row : channels % lanes == 0 ? lanes : 0;
 }
 
+/* Do so many fill vectors well enough, where masks cost nothing? The last one may idle in part. */
+static bool fills_vectors(int64_t channels, const Target *t)
+{
+    const int lanes = target_lanes(t, 4);
+    const int64_t vectors = (channels + lanes - 1) / lanes;
+    return t->masks && (double)channels >= LEAST_USE * (double)(vectors * lanes);
+}
+
 /* Channels that are worth having side by side come in these: parts of a vector, groups of an
  * instruction on tiles. */
-static int part_channels(DType type, const Target *t)
+static int part_channels(DType type, int64_t channels, const Target *t)
 {
-    return type == DT_BF16 && on_tiles(type, t) ? GROUP_BYTES / dtype_size(type) : PART_CHANNELS;
+    const bool pairs =
+        (type == DT_BF16 && on_tiles(type, t)) || (type == DT_F32 && fills_vectors(channels, t));
+    return pairs ? GROUP_BYTES / dtype_size(DT_BF16) : PART_CHANNELS;
 }
 
 /* Where whole blocks would leave some over, or fill but half a row of a tile, channels of a pixel
- * lie side by side, if they fill parts of vectors: 24, 40, 120 with 16 lanes; of bf16 for tiles
- * also 58, as no other layout has pairs of them. */
+ * lie side by side, if they fill parts of vectors: 24, 40, 120 with 16 lanes; under masks also 58,
+ * and such images of bf16 are made and read without being turned; of bf16 for tiles all pairs, as
+ * no other layout has them. */
 static bool in_pixels(const Value *v, int64_t channels, const Target *t)
 {
     const int block = whole_block(v, channels, t);
     const bool half =
         on_tiles(v->dtype, t) && block > 0 && block * dtype_size(v->dtype) < TILE_ROW_BYTES;
-    return channels >= PART_CHANNELS && channels % part_channels(v->dtype, t) == 0 &&
+    return channels >= PART_CHANNELS && channels % part_channels(v->dtype, channels, t) == 0 &&
            (block == 0 || half);
 }
 
@@ -74,7 +86,7 @@ int image_block(const Graph *g, ValueId v, const Target *t)
         !expr_is_int(g->x, value->dim[1], &channels)) {
         return 0;
     }
-    return in_pixels(value, channels, t) ? part_channels(value->dtype, t)
+    return in_pixels(value, channels, t) ? part_channels(value->dtype, channels, t)
                                          : whole_block(value, channels, t);
 }
 
