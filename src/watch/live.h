@@ -20,8 +20,8 @@
  * lasted for 3 s. At first libav looks at a quarter of a second of the stream; longer where that
  * does not show a video, unless it did before: then after three attempts. A connection that gives
  * no packet for `read_timeout` (of HLS: and three segments more), or packets but no frame for
- * `frame_timeout`, is down; RTSP in whose bytes no packet can be found any more is at once. Each
- * connection begins a new epoch.
+ * `frame_timeout`, is down; RTSP in whose bytes no packet can be found any more is after half a
+ * second, and connected to anew at once. Each connection begins a new epoch.
  *
  * **Clocks**: every frame knows its media time, when its packet arrived (us of clock_machine), and
  * when it was captured: by RTCP sender reports ("rtcp"), by HLS's EXT-X-PROGRAM-DATE-TIME ("pdt"),

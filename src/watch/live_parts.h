@@ -47,7 +47,8 @@ struct Live {
     uint64_t dice;
     int connection;            /* number of this one */
     int64_t down_since;        /* of this outage, us; 0: none yet */
-    int64_t delay;             /* before the next attempt, us */
+    int64_t delay;             /* before the next attempt, us; 0: the connection lasted */
+    bool there;                /* the other side is: it sent until the connection was left */
     int64_t probe;             /* us of the stream to look at before it begins */
     int64_t enough;            /* what sufficed for the connection before; 0: there was none */
     int broken;                /* attempts since, in a row, that gave no video */

@@ -131,7 +131,8 @@ static LiveCause cause_of(const Live *l, SourceFailure f)
     static const LiveCause of[] = {
         [SOURCE_WELL] = LIVE_BROKEN,     [SOURCE_REFUSED] = LIVE_REFUSED,
         [SOURCE_SILENT] = LIVE_SILENT,   [SOURCE_CLOSED] = LIVE_CLOSED,
-        [SOURCE_BROKEN] = LIVE_BROKEN,   [SOURCE_HOPELESS] = LIVE_REFUSED,
+        [SOURCE_BROKEN] = LIVE_BROKEN,   [SOURCE_SLIPPED] = LIVE_BROKEN,
+        [SOURCE_HOPELESS] = LIVE_REFUSED,
         [SOURCE_CRASHED] = LIVE_CRASHED,
     };
     const int halt = atomic_load(&l->halt);
@@ -261,6 +262,7 @@ static bool connect_once(Live *l)
         note_probe(l, false);
     }
     note_end(l, after, source_failure(s), &e);
+    l->there = source_failure(s) == SOURCE_SLIPPED;
     source_close(s);
     return after == LIVE_DOWN;
 }
@@ -283,8 +285,11 @@ static int64_t next_delay(Live *l)
         now - l->down_since < LIVE_SHORT_OUTAGE && l->opt.retry_max > LIVE_RETRY_SOON
             ? LIVE_RETRY_SOON
             : l->opt.retry_max;
+    const bool at_once = l->there && l->delay == 0;
     l->delay = l->delay == 0 ? l->opt.retry_min : 2 * l->delay;
     l->delay = l->delay > most ? most : l->delay;
+    if (at_once)
+        return 0;
     return l->delay + (int64_t)(roll(l) % (uint64_t)(l->delay / 4 + 1));
 }
 

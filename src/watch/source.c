@@ -106,7 +106,7 @@ static int av_fail(Source *s, int code, int av, const char *what, Error *e)
 {
     char why[128];
     av_strerror(av, why, sizeof why);
-    s->failure = s->slipped ? SOURCE_BROKEN : failure_of(s, av);
+    s->failure = s->slipped ? SOURCE_SLIPPED : failure_of(s, av);
     if (s->slipped)
         return error_set(e, ERR_INVALID, "%s: %s: bytes come, but no packets", s->name, what);
     if (s->failure == SOURCE_SILENT)

@@ -26,6 +26,7 @@ typedef enum SourceFailure {
     SOURCE_SILENT,  /* a deadline passed */
     SOURCE_CLOSED,  /* by the other side: the end of a file, too */
     SOURCE_BROKEN,  /* what came is no video, or damaged beyond libav */
+    SOURCE_SLIPPED, /* bytes come, but no packets can be found among them any more */
     SOURCE_HOPELESS, /* it will not be otherwise next time: no such protocol */
     SOURCE_CRASHED   /* the process that reads it died, or hung (isolated.h) */
 } SourceFailure;
