@@ -230,9 +230,6 @@ static int run_many(WatchArgs *a, bool *good, Error *e)
 static int check_clips(const WatchArgs *a, Error *e)
 {
     struct stat st;
-    if (a->one.isolate > 0)
-        return error_set(e, ERR_INVALID,
-                         "--clips and --reel are not cut of what is watched with --isolate");
     if (a->one.replay)
         return error_set(e, ERR_INVALID,
                          "--clips and --reel need the video: a recording has no pictures");

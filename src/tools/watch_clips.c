@@ -55,7 +55,8 @@ static int cut_all(const WatchClips *w, Arena *a, const char *folder, int n, con
                               .to = h[i].to,
                               .at = h[i].at,
                               .mode = CUT_EXACT,
-                              .path = clip[i].path};
+                              .path = clip[i].path,
+                              .isolate = w->isolate};
         code = cut_file(w->video, &part, &clip[i].report, e);
         const CutReport *const r = &clip[i].report;
         if (code == 0)
@@ -111,7 +112,7 @@ static int make_reel(const WatchClips *w, Arena *a, int n, Clip *clip, Error *e)
     qsort(clip, (size_t)n, sizeof *clip, by_time);
     for (int i = 0; i < n; i++)
         part[i] = (ReelPart){clip[i].path, clip[i].of->event};
-    const int code = cut_reel(n, part, w->reel, &report, e);
+    const int code = cut_reel(n, part, w->reel, w->isolate, &report, e);
     if (code == 0)
         fprintf(stderr, "reel %s: %d clips, %.1f s\n", w->reel, n, (double)report.duration * 1e-6);
     return code;

@@ -19,6 +19,7 @@ typedef struct WatchClips {
     const char *video, *folder; /* folder NULL: beside the reel, for as long as it is made */
     const char *reel;           /* NULL: none */
     int top;
+    int64_t isolate;            /* cut_file's */
 } WatchClips;
 
 /* folder/01-EVENT-12.5s.mp4 and so on, the best first, with what is in it in folder/clips.json.

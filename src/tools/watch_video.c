@@ -185,7 +185,8 @@ int watch_video(const WatchVideo *w, WatchOutput *o, bool *good, Error *e)
         print_warnings(w->watch, &report);
     bool perfect = true;
     if (code == 0 && (w->clips || w->reel))
-        code = watch_clips(&(WatchClips){w->video, w->clips, w->reel, w->top}, &v.moments, e);
+        code = watch_clips(&(WatchClips){w->video, w->clips, w->reel, w->top, w->isolate},
+                           &v.moments, e);
     if (code == 0 && w->expect)
         perfect = print_score(a, w, &truth, &v.found);
     *good = perfect || !w->test;

@@ -13,6 +13,7 @@ typedef struct ClipJob { /* a part, and the packets that show it; in the part's 
     ClipPart *part;
     const char *stream; /* its name, and .. */
     const char *file;   /* .. the video to be read again; NULL: packets are here */
+    int64_t isolate;    /* as in CutPart, of files */
     int run;            /* of the packets */
     int64_t origin;     /* of the epoch by the stream's clock, us */
     Packet *at;         /* heap */
@@ -30,6 +31,7 @@ typedef struct ClipStream {
     Arena *arena;
     const char *name, *file;    /* file NULL: it comes as it comes */
     int64_t written;            /* the file, us since 1970 */
+    int64_t isolate;            /* ClipJob's */
     char path[CLIP_NAME + 256]; /* clip_stream_record's */
     pthread_mutex_t lock;       /* guards what follows */
     ClipPlan *plan;

@@ -206,6 +206,7 @@ static ClipJob *begin_job(ClipStream *s, ClipPart *part)
     *j = (ClipJob){.part = part,
                    .stream = arena_strdup(part->arena, s->name),
                    .file = s->file ? arena_strdup(part->arena, s->file) : NULL,
+                   .isolate = s->isolate,
                    .run = part->epoch == s->epoch ? s->run : 0,
                    .origin = s->origin,
                    .no_key = !s->file && s->arrival != 0 && s->ring.wait_key};

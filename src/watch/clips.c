@@ -199,7 +199,8 @@ static int cut_job(const ClipJob *j, const char *path, CutReport *r, Error *e)
                           .to = origin + p->to,
                           .at = origin + moment_of(p),
                           .mode = CUT_EXACT,
-                          .path = path};
+                          .path = path,
+                          .isolate = j->isolate};
     if (j->file)
         return cut_file(j->file, &part, r, e);
     Arena *const a = arena_new();
@@ -360,7 +361,8 @@ static void *cut_all(void *arg)
 
 /* ---- streams ---- */
 
-ClipStream *clip_stream_new(Clips *c, const char *name, const char *url, const Watch *w)
+ClipStream *clip_stream_new(Clips *c, const char *name, const char *url, int64_t isolate,
+                            const Watch *w)
 {
     Arena *const a = arena_new();
     ClipStream *const s = arena_new_of(a, ClipStream);
@@ -369,6 +371,7 @@ ClipStream *clip_stream_new(Clips *c, const char *name, const char *url, const W
     s->name = arena_strdup(a, name);
     s->file = source_is_file(url) ? arena_strdup(a, url) : NULL;
     s->written = s->file ? file_written(s->file) : 0;
+    s->isolate = isolate;
     s->plan = clip_plan_new(a, name, w);
     pthread_mutex_init(&s->lock, NULL);
     ring_init(&s->ring, 0, c->opt.ring_bytes);

@@ -6,7 +6,7 @@
  *                    one thread for all streams: cuts (cut.h), writes, removes what is too old
  *
  *     Clips *c;  clips_open(&opt, &c, &e)
- *     ClipStream *s = clip_stream_new(c, "cam1", url, watch)
+ *     ClipStream *s = clip_stream_new(c, "cam1", url, 0, watch)
  *     clip_stream_packet(s, p) ..  clip_stream_frame(s, f) ..
  *     record.clip = clip_stream_record(s, &record)
  *     clip_stream_end(s);  clip_stream_free(s);  clips_close(c, timeout)
@@ -73,8 +73,10 @@ int clips_open(const ClipsOptions *opt, Clips **out, Error *e);
 void clips_close(Clips *c, int64_t timeout);
 ClipsCounts clips_counts(Clips *c); /* from any thread */
 
-/* One stream. url: a file of this machine is read again, else packets are kept as they come. */
-ClipStream *clip_stream_new(Clips *c, const char *name, const char *url, const Watch *w);
+/* One stream. url: a file of this machine is read again, else packets are kept as they come;
+ * isolate: as in CutPart, of files. */
+ClipStream *clip_stream_new(Clips *c, const char *name, const char *url, int64_t isolate,
+                            const Watch *w);
 /* Nothing calls it any more, and it is over; what waits is still cut. NULL is allowed, as for all
  * that follow. */
 void clip_stream_free(ClipStream *s);

@@ -23,13 +23,14 @@ static void cut_free(void *arg)
 }
 
 /* Freed with its arena. */
-static Cut *cut_new(const CutPart *part, CutReport *out, Error *e)
+static Cut *cut_new(int file, const CutPart *part, CutReport *out, Error *e)
 {
     Arena *const a = arena_new();
     Cut *const c = arena_new_of(a, Cut);
     *out = (CutReport){0};
     *c = (Cut){.arena = a,
                .path = part->path,
+               .file = file,
                .from = part->from,
                .to = part->to,
                .at = part->at,
@@ -313,9 +314,10 @@ static int check_times(const Cut *c)
                      c->path, (double)c->from * 1e-6, (double)c->to * 1e-6);
 }
 
-int cut_packets(int n, const Packet *const *packet, const CutPart *part, CutReport *out, Error *e)
+int cut_packets_to(int file, int n, const Packet *const *packet, const CutPart *part,
+                   CutReport *out, Error *e)
 {
-    Cut *const c = cut_new(part, out, e);
+    Cut *const c = cut_new(file, part, out, e);
     int code = check_times(c);
     if (code == 0)
         code = cut_read_packets(c, n, packet);
@@ -325,9 +327,9 @@ int cut_packets(int n, const Packet *const *packet, const CutPart *part, CutRepo
     return code;
 }
 
-int cut_file(const char *video, const CutPart *part, CutReport *out, Error *e)
+int cut_file_to(int file, const char *video, const CutPart *part, CutReport *out, Error *e)
 {
-    Cut *const c = cut_new(part, out, e);
+    Cut *const c = cut_new(file, part, out, e);
     int code = check_times(c);
     if (code == 0)
         code = cut_read_file(c, video);

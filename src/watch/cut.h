@@ -7,7 +7,8 @@
  *     CUT_EXACT   the rest of GOP 1 encoded anew, the other packets copied: nothing else is there
  *
  * Sound of a file comes along, copied. A part is written beside its name and takes it when it is
- * whole. */
+ * whole. Where its video is not to be trusted all of this is another process's work, which is
+ * handed the file; the bytes are the same. */
 #ifndef LATHE_WATCH_CUT_H
 #define LATHE_WATCH_CUT_H
 
@@ -22,6 +23,9 @@ typedef struct CutPart { /* pictures with from <= time < to */
     int64_t at;          /* which of them matters most: it stays where others have to go */
     CutMode mode;
     const char *path;
+    /* libav in a process of its own, with so many bytes (isolated.h); 0: in this one. Packets that
+     * came from such a process are cut in one, whatever this says (StreamInfo.isolate) */
+    int64_t isolate;
 } CutPart;
 
 typedef struct CutReport {
@@ -49,8 +53,9 @@ typedef struct ReelPart {
     const char *path, *title; /* title: of the chapter */
 } ReelPart;
 
-/* Parts one after another, each a chapter. ERR_INVALID: they are not of one codec and size, with
- * the one that differs. */
-int cut_reel(int n, const ReelPart *part, const char *path, CutReport *out, Error *e);
+/* Parts one after another, each a chapter; isolate: as in CutPart. ERR_INVALID: they are not of one
+ * codec and size, with the one that differs. */
+int cut_reel(int n, const ReelPart *part, const char *path, int64_t isolate, CutReport *out,
+             Error *e);
 
 #endif

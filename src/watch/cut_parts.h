@@ -3,7 +3,8 @@
  *     cut_read.c   gathers packets, of a video or of a list, around the part
  *     cut_run.c    leaves those that one file can hold
  *     cut.c        what is copied and what encoded anew
- *     cut_write.c  MP4 */
+ *     cut_write.c  MP4
+ *     cut_make.c   the file: opened, given to who cuts, named */
 #ifndef LATHE_WATCH_CUT_PARTS_H
 #define LATHE_WATCH_CUT_PARTS_H
 
@@ -24,12 +25,19 @@ typedef struct Track {
 typedef struct Cut {
     Arena *arena;
     const char *path;     /* of the part, for messages */
+    int file;             /* to be written */
     int64_t from, to, at; /* us: as in CutPart, made narrower by what there is */
     Track video, audio;
     CutPackets fresh, rest; /* of an exact part: encoded anew; copied */
     CutReport *report;
     Error *error;
 } Cut;
+
+/* As cut.h has them, in this process, to a file that is open; paths are for messages. */
+int cut_packets_to(int file, int n, const Packet *const *packet, const CutPart *part,
+                   CutReport *out, Error *e);
+int cut_file_to(int file, const char *video, const CutPart *part, CutReport *out, Error *e);
+int cut_reel_to(int file, int n, const ReelPart *part, const char *path, CutReport *out, Error *e);
 
 static inline bool cut_is_key(const AVPacket *p)
 {

@@ -1,16 +1,15 @@
 /* Parts of one kind, copied one after another, with a chapter each. */
 #include <libavformat/avformat.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "watch/cut.h"
+#include "watch/cut_output.h"
+#include "watch/cut_parts.h"
 
 #define TICK ((AVRational){1, 1000000})
 
 typedef struct Reel {
-    const char *path, *partial;
+    const char *path;
+    int file;
     AVFormatContext *out;
     int64_t at;      /* us: where the next part begins */
     int64_t last[2]; /* dts that was written last, of each stream, in its time base */
@@ -74,7 +73,7 @@ static bool same_matrix(const AVStream *a, const AVStream *b)
 /* Streams as in the first part. */
 static int begin_reel(Reel *r, const AVFormatContext *part)
 {
-    int code = avformat_alloc_output_context2(&r->out, NULL, "mp4", r->partial);
+    int code = avformat_alloc_output_context2(&r->out, NULL, "mp4", r->path);
     if (code < 0)
         return reel_fail(r, ERR_IO, code, r->path, "writing MP4");
     for (int k = 0; k < 2; k++) {
@@ -183,7 +182,7 @@ static int look_at_parts(Reel *r, int n, const ReelPart *part)
 
 static int write_parts(Reel *r, int n, const ReelPart *part)
 {
-    int av = avio_open(&r->out->pb, r->partial, AVIO_FLAG_WRITE);
+    int av = cut_output_attach(r->out, &r->file);
     if (av >= 0) {
         AVDictionary *option = NULL;
         av_dict_set(&option, "movflags", "+faststart", 0);
@@ -205,24 +204,16 @@ static int write_parts(Reel *r, int n, const ReelPart *part)
     return av < 0 ? reel_fail(r, ERR_IO, av, r->path, "writing its end") : code;
 }
 
-int cut_reel(int n, const ReelPart *part, const char *path, CutReport *out, Error *e)
+int cut_reel_to(int file, int n, const ReelPart *part, const char *path, CutReport *out, Error *e)
 {
-    Arena *const a = arena_new();
     *out = (CutReport){.mode = CUT_COPY};
-    Reel r = {.path = path, .partial = arena_printf(a, "%s.part", path), .report = out, .error = e};
+    Reel r = {.path = path, .file = file, .report = out, .error = e};
     int code = look_at_parts(&r, n, part);
     if (code == 0)
         code = write_parts(&r, n, part);
-    if (r.out && r.out->pb && avio_closep(&r.out->pb) < 0 && code == 0)
+    if (cut_output_detach(r.out) < 0 && code == 0)
         code = error_set(e, ERR_IO, "%s: could not be written whole", path);
     avformat_free_context(r.out);
-    if (code == 0 && rename(r.partial, path) != 0)
-        code = error_set(e, ERR_IO, "%s: %m", path);
-    if (code != 0)
-        unlink(r.partial);
-    struct stat st;
     out->duration = r.at;
-    out->bytes = code == 0 && stat(path, &st) == 0 ? st.st_size : 0;
-    arena_free(a);
     return code;
 }

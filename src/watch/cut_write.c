@@ -1,16 +1,14 @@
 /* The MP4 file of a part. */
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "watch/cut_output.h"
 #include "watch/cut_parts.h"
 
 typedef struct Writer {
     const Cut *cut;
+    int file;
     AVFormatContext *format;
     AVStream *video, *audio;
-    const char *partial;
     int64_t last[2]; /* dts that was written last, of either, in its time base */
 } Writer;
 
@@ -67,10 +65,8 @@ static int add_sound(Writer *w)
 
 static int open_writer(Writer *w, const Cut *c, const AVCodecParameters *par)
 {
-    *w = (Writer){.cut = c,
-                  .partial = arena_printf(c->arena, "%s.part", c->path),
-                  .last = {INT64_MIN, INT64_MIN}};
-    int code = avformat_alloc_output_context2(&w->format, NULL, "mp4", w->partial);
+    *w = (Writer){.cut = c, .file = c->file, .last = {INT64_MIN, INT64_MIN}};
+    int code = avformat_alloc_output_context2(&w->format, NULL, "mp4", c->path);
     if (code < 0)
         return cut_av_fail(c, ERR_UNSUPPORTED, code, "writing MP4");
     w->video = add_stream(w->format, par, (AVRational){1, 90000});
@@ -80,9 +76,8 @@ static int open_writer(Writer *w, const Cut *c, const AVCodecParameters *par)
     code = c->audio.packet.len > 0 ? add_sound(w) : 0;
     if (code != 0)
         return code;
-    code = avio_open(&w->format->pb, w->partial, AVIO_FLAG_WRITE);
-    if (code < 0)
-        return cut_av_fail(c, ERR_IO, code, "it cannot be made");
+    if (cut_output_attach(w->format, &w->file) < 0)
+        return cut_out_of_memory(c);
     /* pictures before the part have times before 0, which the edit list cuts off */
     w->format->avoid_negative_ts = 0;
     AVDictionary *option = NULL;
@@ -100,17 +95,9 @@ static int close_writer(Writer *w, int code)
         const int av = av_write_trailer(w->format);
         code = av < 0 ? cut_av_fail(c, ERR_IO, av, "writing its end") : 0;
     }
-    const bool failed = w->format && w->format->pb && w->format->pb->error < 0;
-    const bool unclosed = w->format && w->format->pb && avio_closep(&w->format->pb) < 0;
-    if ((failed || unclosed) && code == 0)
+    if (cut_output_detach(w->format) < 0 && code == 0)
         code = error_set(c->error, ERR_IO, "%s: could not be written whole", c->path);
     avformat_free_context(w->format);
-    struct stat st;
-    if (code == 0 && rename(w->partial, c->path) != 0)
-        code = error_set(c->error, ERR_IO, "%s: %m", c->path);
-    if (code != 0 && w->partial)
-        unlink(w->partial);
-    c->report->bytes = code == 0 && stat(c->path, &st) == 0 ? st.st_size : 0;
     return code;
 }
 

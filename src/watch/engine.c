@@ -232,7 +232,8 @@ static int stream_new(Engine *g, const StreamSpec *spec, Stream **out, Error *e)
         code = stream_compete(s, s->spec.watch, e);
     if (code == 0) {
         s->clips = g->opt.clips
-                       ? clip_stream_new(g->opt.clips, s->spec.name, s->spec.url, s->spec.watch)
+                       ? clip_stream_new(g->opt.clips, s->spec.name, s->spec.url,
+                                         s->spec.live.video.isolate, s->spec.watch)
                        : NULL;
         lock_stream(s); /* packets may come before `live` is known here */
         code = stream_start(s, e);

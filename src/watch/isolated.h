@@ -6,6 +6,7 @@
  *     Codec (codec.h)    --packets-->                    codec: decodes; may do nothing else
  *                        <--what a frame is--
  *                        <==pixels, in shared memory==
+ *     cut_.. (cut.h)     --packets, or paths-->          cutter: one clip, to a file that it is handed
  *
  * **A child** is this program anew (/proc/self/exe with ISOLATED_COMMAND: nothing of the service's
  * memory, its files, its environment but for proxies and certificates), which ends when its socket
@@ -16,8 +17,9 @@
  *
  * **What it may do** (isolated_limits.c): no privileges, no new programs, no signals to others, no
  * writing of files, a bounded number of open ones, `memory` bytes (besides what is shared: three
- * slots for frames). A codec besides: no files, no sockets, no threads. Where the system has no
- * seccomp the rest holds. A source reads what the service's user may read; where that is not root,
+ * slots for frames). A codec besides: no files, no sockets, no threads; a cutter: no sockets, no
+ * files but the one it is handed, and where it cuts a video those that it reads. Where the system
+ * has no seccomp the rest holds. A source reads what the service's user may read; where that is not root,
  * and the system lets processes of one user look at each other, the service's environment too.
  *
  * **Nothing it says is trusted.** Messages are bounded and every number in them is checked
@@ -43,12 +45,17 @@
 bool isolated_asked(int argc, char **argv);
 int isolated_main(int argc, char **argv);
 
-typedef enum IsolatedRole { ISOLATED_SOURCE, ISOLATED_CODEC } IsolatedRole;
+typedef enum IsolatedRole {
+    ISOLATED_SOURCE,
+    ISOLATED_CODEC,
+    ISOLATED_CUTTER,     /* of packets that it is given */
+    ISOLATED_FILE_CUTTER /* of videos that it reads */
+} IsolatedRole;
 
 typedef struct Isolated Isolated;
 
-/* name: of the stream, for messages; lives as long. shared: a file of memory that both see (memfd),
- * -1: none; stays the caller's. ERR_IO, ERR_MEMORY: no process. */
+/* name: of the stream, for messages; lives as long. shared: a file that both see (of memory, a
+ * clip), -1: none; stays the caller's. ERR_IO, ERR_MEMORY: no process. */
 int isolated_start(IsolatedRole role, const char *name, int64_t memory, int shared, Isolated **out,
                    Error *e);
 /* Gives it so long (us) to end by itself, then kills it. NULL is allowed. */

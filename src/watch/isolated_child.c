@@ -1,5 +1,5 @@
 /* In a child of isolated.h: its beginning, its socket, and the end of both.
- * (isolated_child_source.c, isolated_child_codec.c: the roles.) What goes wrong here ends the
+ * (isolated_child_source.c, _codec.c, _cut.c: the roles.) What goes wrong here ends the
  * process: the service sees it. */
 #include "watch/isolated_child.h"
 
@@ -107,16 +107,25 @@ int isolated_main(int argc, char **argv)
 {
     (void)argc;
     static IsolatedRole role; /* the thread reads it */
-    role = atoi(argv[2]) == ISOLATED_CODEC ? ISOLATED_CODEC : ISOLATED_SOURCE;
+    const int asked = atoi(argv[2]);
+    if (asked < ISOLATED_SOURCE || asked > ISOLATED_FILE_CUTTER)
+        return 2;
+    role = (IsolatedRole)asked;
     const int64_t memory = strtoll(argv[3], NULL, 10);
     /* the service's affairs */
     static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE};
     for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
         signal(ignored[i], SIG_IGN);
-    close_range(role == ISOLATED_CODEC ? ISOLATED_SHARED + 1 : ISOLATED_SOCKET + 1, ~0u, 0);
+    close_range(role == ISOLATED_SOURCE ? ISOLATED_SOCKET + 1 : ISOLATED_SHARED + 1, ~0u, 0);
     heap_for_long();
     if (memory <= 0 || !begin_watching(&role))
         return 2;
     isolated_confine(role, memory);
-    return role == ISOLATED_CODEC ? child_codec() : child_source();
+    switch (role) {
+    case ISOLATED_SOURCE: return child_source();
+    case ISOLATED_CODEC: return child_codec();
+    case ISOLATED_CUTTER:
+    case ISOLATED_FILE_CUTTER: return child_cutter();
+    }
+    return 2;
 }

@@ -23,5 +23,6 @@ void isolated_confine(IsolatedRole role, int64_t memory);
 /* The roles, until there is nothing more to do. */
 int child_source(void);
 int child_codec(void);
+int child_cutter(void);
 
 #endif

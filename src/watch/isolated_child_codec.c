@@ -34,7 +34,7 @@ static bool open_codec(ChildCodec *c, WireIn *in)
         c->kept[i] = av_frame_alloc();
     wire_begin(&c->out, WIRE_OPENED);
     wire_int(&c->out, code);
-    wire_text(&c->out, code != 0 ? e.message : "");
+    wire_line(&c->out, code != 0 ? e.message : "");
     return child_send(&c->out);
 }
 

@@ -41,7 +41,7 @@ static void add_outcome(Wire *w, int code, SourceFailure failure, const Error *e
 {
     wire_int(w, code);
     wire_int(w, failure);
-    wire_text(w, code != 0 ? e->message : "");
+    wire_line(w, code != 0 ? e->message : "");
 }
 
 static bool say_connected(ChildSource *c, int code, const Error *e)

@@ -33,6 +33,14 @@
 #define SANITIZED 0
 #endif
 
+/* Sets of roles. */
+#define IN(role) (1u << (role))
+#define CUTTERS (IN(ISOLATED_CUTTER) | IN(ISOLATED_FILE_CUTTER))
+#define READERS (IN(ISOLATED_SOURCE) | IN(ISOLATED_FILE_CUTTER)) /* of files */
+#define NETWORK IN(ISOLATED_SOURCE)
+#define THREADS (NETWORK | CUTTERS)
+#define ALL (THREADS | IN(ISOLATED_CODEC))
+
 static void limit(int what, rlim_t most)
 {
     struct rlimit now;
@@ -54,8 +62,9 @@ static void drop_capabilities(void)
 static void limit_resources(IsolatedRole role, int64_t memory)
 {
     limit(RLIMIT_CORE, 0);
-    limit(RLIMIT_FSIZE, 0); /* memory that is shared, too: the service alone makes it larger */
-    limit(RLIMIT_NOFILE, role == ISOLATED_CODEC ? ISOLATED_SHARED + 1 : SOURCE_FILES);
+    if (!(IN(role) & CUTTERS)) /* at whose file the service looks */
+        limit(RLIMIT_FSIZE, 0); /* memory that is shared, too: the service alone makes it larger */
+    limit(RLIMIT_NOFILE, IN(role) & READERS ? SOURCE_FILES : ISOLATED_SHARED + 1);
     if (!SANITIZED)
         limit(RLIMIT_DATA, (rlim_t)memory);
 }
@@ -64,120 +73,122 @@ static void limit_resources(IsolatedRole role, int64_t memory)
 
 typedef struct CallRow {
     int number;
-    bool codec; /* else a source alone may call it */
+    unsigned who; /* set of roles */
 } CallRow;
 
 static const CallRow calls[] = {
     /* memory, time, ending; and what the socket to the service takes */
-    {__NR_read, true},
-    {__NR_write, true},
-    {__NR_readv, true},
-    {__NR_writev, true},
-    {__NR_recvfrom, true},
-    {__NR_sendto, true},
-    {__NR_recvmsg, true},
-    {__NR_sendmsg, true},
-    {__NR_ppoll, true},
-    {__NR_close, true},
-    {__NR_fstat, true},
-    {__NR_lseek, true},
-    {__NR_munmap, true},
-    {__NR_mremap, true},
-    {__NR_madvise, true},
-    {__NR_brk, true},
-    {__NR_futex, true},
-    {__NR_exit, true},
-    {__NR_exit_group, true},
-    {__NR_rt_sigreturn, true},
-    {__NR_rt_sigprocmask, true},
-    {__NR_rt_sigaction, true},
-    {__NR_sigaltstack, true},
-    {__NR_clock_gettime, true},
-    {__NR_clock_getres, true},
-    {__NR_clock_nanosleep, true},
-    {__NR_nanosleep, true},
-    {__NR_gettimeofday, true},
-    {__NR_getrandom, true},
-    {__NR_sched_yield, true},
-    {__NR_sched_getaffinity, true},
-    {__NR_getpid, true},
-    {__NR_gettid, true},
-    {__NR_getrusage, true},
-    {__NR_sysinfo, true},
-    {__NR_restart_syscall, true},
-    {__NR_membarrier, true},
-    {__NR_set_robust_list, true},
+    {__NR_read, ALL},
+    {__NR_write, ALL},
+    {__NR_readv, ALL},
+    {__NR_writev, ALL},
+    {__NR_recvfrom, ALL},
+    {__NR_sendto, ALL},
+    {__NR_recvmsg, ALL},
+    {__NR_sendmsg, ALL},
+    {__NR_ppoll, ALL},
+    {__NR_close, ALL},
+    {__NR_fstat, ALL},
+    {__NR_lseek, ALL},
+    {__NR_munmap, ALL},
+    {__NR_mremap, ALL},
+    {__NR_madvise, ALL},
+    {__NR_brk, ALL},
+    {__NR_futex, ALL},
+    {__NR_exit, ALL},
+    {__NR_exit_group, ALL},
+    {__NR_rt_sigreturn, ALL},
+    {__NR_rt_sigprocmask, ALL},
+    {__NR_rt_sigaction, ALL},
+    {__NR_sigaltstack, ALL},
+    {__NR_clock_gettime, ALL},
+    {__NR_clock_getres, ALL},
+    {__NR_clock_nanosleep, ALL},
+    {__NR_nanosleep, ALL},
+    {__NR_gettimeofday, ALL},
+    {__NR_getrandom, ALL},
+    {__NR_sched_yield, ALL},
+    {__NR_sched_getaffinity, ALL},
+    {__NR_getpid, ALL},
+    {__NR_gettid, ALL},
+    {__NR_getrusage, ALL},
+    {__NR_sysinfo, ALL},
+    {__NR_restart_syscall, ALL},
+    {__NR_membarrier, ALL},
+    {__NR_set_robust_list, ALL},
 #ifdef __NR_poll
-    {__NR_poll, true},
+    {__NR_poll, ALL},
 #endif
 #ifdef __NR_time
-    {__NR_time, true},
+    {__NR_time, ALL},
 #endif
 #ifdef __NR_rseq
-    {__NR_rseq, true},
+    {__NR_rseq, ALL},
 #endif
+    /* a clip that is written */
+    {__NR_pread64, READERS | CUTTERS},
+    {__NR_pwrite64, CUTTERS},
     /* files that are read */
-    {__NR_newfstatat, false},
-    {__NR_statx, false},
-    {__NR_statfs, false},
-    {__NR_fstatfs, false},
-    {__NR_pread64, false},
-    {__NR_readlinkat, false},
-    {__NR_faccessat, false},
-    {__NR_getdents64, false},
-    {__NR_getcwd, false},
-    {__NR_fcntl, false},
-    {__NR_dup, false},
-    {__NR_dup3, false},
-    {__NR_pipe2, false},
-    {__NR_fadvise64, false},
+    {__NR_newfstatat, READERS},
+    {__NR_statx, READERS},
+    {__NR_statfs, READERS},
+    {__NR_fstatfs, READERS},
+    {__NR_readlinkat, READERS},
+    {__NR_faccessat, READERS},
+    {__NR_getdents64, READERS},
+    {__NR_getcwd, READERS},
+    {__NR_fcntl, READERS},
+    {__NR_dup, READERS},
+    {__NR_dup3, READERS},
+    {__NR_pipe2, READERS},
+    {__NR_fadvise64, READERS},
 #ifdef __NR_faccessat2
-    {__NR_faccessat2, false},
+    {__NR_faccessat2, READERS},
 #endif
 #ifdef __NR_open
-    {__NR_stat, false},
-    {__NR_lstat, false},
-    {__NR_access, false},
-    {__NR_readlink, false},
-    {__NR_dup2, false},
-    {__NR_pipe, false},
+    {__NR_stat, READERS},
+    {__NR_lstat, READERS},
+    {__NR_access, READERS},
+    {__NR_readlink, READERS},
+    {__NR_dup2, READERS},
+    {__NR_pipe, READERS},
 #endif
     /* the network */
-    {__NR_socketpair, false},
-    {__NR_connect, false},
-    {__NR_bind, false},
-    {__NR_listen, false},
-    {__NR_accept4, false},
-    {__NR_getsockname, false},
-    {__NR_getpeername, false},
-    {__NR_setsockopt, false},
-    {__NR_getsockopt, false},
-    {__NR_shutdown, false},
-    {__NR_sendmmsg, false},
-    {__NR_recvmmsg, false},
-    {__NR_ioctl, false},
-    {__NR_pselect6, false},
-    {__NR_epoll_create1, false},
-    {__NR_epoll_ctl, false},
-    {__NR_epoll_pwait, false},
-    {__NR_eventfd2, false},
-    {__NR_uname, false},
+    {__NR_socketpair, NETWORK},
+    {__NR_connect, NETWORK},
+    {__NR_bind, NETWORK},
+    {__NR_listen, NETWORK},
+    {__NR_accept4, NETWORK},
+    {__NR_getsockname, NETWORK},
+    {__NR_getpeername, NETWORK},
+    {__NR_setsockopt, NETWORK},
+    {__NR_getsockopt, NETWORK},
+    {__NR_shutdown, NETWORK},
+    {__NR_sendmmsg, NETWORK},
+    {__NR_recvmmsg, NETWORK},
+    {__NR_ioctl, NETWORK},
+    {__NR_pselect6, NETWORK},
+    {__NR_epoll_create1, NETWORK},
+    {__NR_epoll_ctl, NETWORK},
+    {__NR_epoll_pwait, NETWORK},
+    {__NR_eventfd2, NETWORK},
+    {__NR_uname, NETWORK},
 #ifdef __NR_open
-    {__NR_accept, false},
-    {__NR_select, false},
-    {__NR_epoll_wait, false},
-    {__NR_epoll_create, false},
-    {__NR_eventfd, false},
+    {__NR_accept, NETWORK},
+    {__NR_select, NETWORK},
+    {__NR_epoll_wait, NETWORK},
+    {__NR_epoll_create, NETWORK},
+    {__NR_eventfd, NETWORK},
 #endif
     /* who it is, for libraries of cryptography */
-    {__NR_getuid, false},
-    {__NR_geteuid, false},
-    {__NR_getgid, false},
-    {__NR_getegid, false},
-    {__NR_getppid, false},
-    {__NR_set_tid_address, false},
-    {__NR_sched_getparam, false},
-    {__NR_sched_getscheduler, false},
+    {__NR_getuid, THREADS},
+    {__NR_geteuid, THREADS},
+    {__NR_getgid, THREADS},
+    {__NR_getegid, THREADS},
+    {__NR_getppid, THREADS},
+    {__NR_set_tid_address, THREADS},
+    {__NR_sched_getparam, THREADS},
+    {__NR_sched_getscheduler, THREADS},
 };
 
 typedef struct Filter {
@@ -229,21 +240,24 @@ static void build(Filter *f, IsolatedRole role)
     add(f, GIVE(SECCOMP_RET_KILL_PROCESS));
     add(f, LOAD((unsigned)offsetof(struct seccomp_data, nr)));
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
-        if (calls[i].codec || role == ISOLATED_SOURCE) {
+        if (calls[i].who & IN(role)) {
             add(f, IS(calls[i].number, 0, 1));
             add(f, GIVE(SECCOMP_RET_ALLOW));
         }
     add_checked(f, __NR_mmap, 2, PROT_EXEC, false);
     add_checked(f, __NR_mprotect, 2, PROT_EXEC, false);
-    if (role == ISOLATED_SOURCE) {
+    if (IN(role) & READERS) {
         add_checked(f, __NR_openat, 2, writes, false);
 #ifdef __NR_open
         add_checked(f, __NR_open, 1, writes, false);
 #endif
+    }
+    if (IN(role) & THREADS) {
         add_checked(f, __NR_clone, 0, CLONE_THREAD, true);
         add_checked(f, __NR_prlimit64, 0, ~0u, false); /* of nobody else */
-        add_socket(f);
     }
+    if (IN(role) & NETWORK)
+        add_socket(f);
 #ifdef __NR_clone3
     add(f, IS(__NR_clone3, 0, 1)); /* its flags cannot be seen: libc then takes clone */
     add(f, GIVE(SECCOMP_RET_ERRNO | ENOSYS));

@@ -60,6 +60,12 @@ void wire_bytes(Wire *w, const void *at, size_t n)
 
 void wire_text(Wire *w, const char *text) { wire_bytes(w, text, strlen(text)); }
 
+void wire_line(Wire *w, const char *message)
+{
+    const size_t n = strlen(message);
+    wire_bytes(w, message, n < WIRE_TEXT ? n : WIRE_TEXT - 1);
+}
+
 bool wire_end(Wire *w)
 {
     const uint32_t size = (uint32_t)w->size;

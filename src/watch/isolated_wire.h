@@ -34,7 +34,13 @@ typedef enum WireKind {
     /* from it */
     WIRE_OPENED,    /* code, text */
     WIRE_RESULT,    /* refused, what follows, a frame */
-    WIRE_WRITTEN    /* done? */
+    WIRE_WRITTEN,   /* done? */
+    /* to a cutter */
+    WIRE_CUT,       /* what is cut of what (isolated_cut.h) */
+    WIRE_STREAM,    /* what the packets that follow are of; WIRE_PACKET, WIRE_END as a source's */
+    /* from it */
+    WIRE_GIVE,      /* the next packet */
+    WIRE_CUT_DONE   /* code, text, report */
 } WireKind;
 
 typedef struct Wire { /* zero at first */
@@ -47,6 +53,7 @@ void wire_begin(Wire *w, uint32_t kind);
 void wire_int(Wire *w, int64_t value);
 void wire_bytes(Wire *w, const void *at, size_t n);
 void wire_text(Wire *w, const char *text);
+void wire_line(Wire *w, const char *message); /* so much of it as wire_get_text takes */
 void wire_info(Wire *w, const StreamInfo *s);
 void wire_packet(Wire *w, const AVPacket *p); /* with its side data, without its stream */
 bool wire_end(Wire *w); /* false: failed */

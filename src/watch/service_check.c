@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "watch/clip_plan.h"
 #include "watch/sink_each.h"
 #include "watch/system_json.h"
 
@@ -79,28 +78,9 @@ static int check_spotlight(const Service *s, const Place *stream, Error *e)
     return 0;
 }
 
-/* Cutting is libav's as well, and is done in the service. */
-static int check_clips(const Service *s, const Place *stream, Error *e)
-{
-    for (int i = 0; i < s->nstream && s->clips; i++) {
-        const StreamSpec *const spec = &s->stream[i].spec;
-        if (spec->live.video.isolate > 0 && clip_plan_wanted(spec->watch))
-            return refuse(s, stream[i],
-                          arena_printf(s->arena,
-                                       "stream '%s': no clips can be cut of a stream with "
-                                       "'isolate: true', and events of its watch "
-                                       "have a 'clip'",
-                                       spec->name),
-                          e);
-    }
-    return 0;
-}
-
 int service_check(const Service *s, const YamlNode *sinks, const Place *stream, Error *e)
 {
     int code = check_spotlight(s, stream, e);
-    if (code == 0)
-        code = check_clips(s, stream, e);
     for (int i = 0; i < s->nsink && s->nstream > 0 && code == 0; i++)
         code = check_sink(s, &s->sink[i], sinks->at[i], e);
     return code;

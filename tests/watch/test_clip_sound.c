@@ -137,7 +137,7 @@ static void test_live(void **state)
     assert_int_equal(clips_open(&(ClipsOptions){.folder = arena_printf(a, "%s/clips", dir)}, &clips,
                                 &e),
                      0);
-    ClipStream *const stream = clip_stream_new(clips, "cam", "udp://somewhere", w);
+    ClipStream *const stream = clip_stream_new(clips, "cam", "udp://somewhere", 0, w);
     assert_true(clip_stream_keeps(stream));
     Source *const s = source_new(in, &(SourceOptions){.open_timeout = 5000000,
                                                       .read_timeout = 5000000,

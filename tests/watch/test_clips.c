@@ -65,7 +65,7 @@ static Bench *bench_open(const ClipsOptions *opt, const char *url)
     o.arg = b;
     if (clips_open(&o, &b->clips, &e) != 0)
         FAIL_MSG("%s", e.message);
-    b->stream = clip_stream_new(b->clips, "cam", url ? url : LIVE, b->watch);
+    b->stream = clip_stream_new(b->clips, "cam", url ? url : LIVE, 0, b->watch);
     return b;
 }
 
@@ -93,7 +93,7 @@ static void reopen(Bench *b, const char *url, int64_t max_bytes)
                                                 .arg = b},
                                 &b->clips, &e),
                      0);
-    b->stream = clip_stream_new(b->clips, "cam", url, b->watch);
+    b->stream = clip_stream_new(b->clips, "cam", url, 0, b->watch);
 }
 
 static void bench_shut(Bench *b)
@@ -576,7 +576,7 @@ static void test_kill(void **state)
             signal(SIGALRM, SIG_DFL);
             if (clips_open(&(ClipsOptions){.folder = b->folder}, &b->clips, &e) != 0)
                 _exit(1);
-            b->stream = clip_stream_new(b->clips, "cam", "udp://somewhere", b->watch);
+            b->stream = clip_stream_new(b->clips, "cam", "udp://somewhere", 0, b->watch);
             b->epoch = i * 1000;
             cut_for_ever(b);
         }
@@ -596,7 +596,7 @@ static void test_kill(void **state)
     assert_true(whole > 0);
     Error e;
     assert_int_equal(clips_open(&(ClipsOptions){.folder = b->folder}, &b->clips, &e), 0);
-    b->stream = clip_stream_new(b->clips, "cam", "udp://somewhere", b->watch);
+    b->stream = clip_stream_new(b->clips, "cam", "udp://somewhere", 0, b->watch);
     const char *path[1];
     assert_int_equal(list(b, ".part", path, 1) + list(b, ".json", path, 1), 0);
     bench_shut(b);

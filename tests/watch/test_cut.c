@@ -271,7 +271,7 @@ static void test_turned(void **state)
             packet_free(&packet[k]);
         source_close(s);
         const ReelPart part[] = {{p.out, "a"}, {p.out, "b"}};
-        assert_int_equal(cut_reel(2, part, p.reel, &r, &e), 0);
+        assert_int_equal(cut_reel(2, part, p.reel, 0, &r, &e), 0);
         expect_turned(p.reel, turn[i]);
         place_free(&p);
     }
@@ -287,7 +287,7 @@ static void test_reel(void **state)
     assert_int_equal(cut_exactly(p.in, at(50), at(70), p.out, &r, &e), 0);
     assert_int_equal(cut_exactly(p.in, at(5), at(30), p.second, &r, &e), 0);
     const ReelPart part[] = {{p.out, "a win"}, {p.second, "a loss"}};
-    assert_int_equal(cut_reel(2, part, p.reel, &r, &e), 0);
+    assert_int_equal(cut_reel(2, part, p.reel, 0, &r, &e), 0);
     assert_int_equal(r.copied, 45);
     expect(p.reel, "50-69 5-29 ", "reel");
     AVFormatContext *f = NULL;
@@ -298,11 +298,11 @@ static void test_reel(void **state)
                                  (AVRational){1, 1000}),
                     799, 801);
     avformat_close_input(&f);
-    assert_int_equal(cut_reel(0, part, p.reel, &r, &e), ERR_INVALID);
+    assert_int_equal(cut_reel(0, part, p.reel, 0, &r, &e), ERR_INVALID);
     clip_write(p.in, &(ClipOptions){.frames = 20, .fps = 25, .gop = 10});
     const ReelPart odd[] = {{p.out, NULL}, {p.in, NULL}};
     /* no B-frames: other parameter sets */
-    assert_int_equal(cut_reel(2, odd, p.reel, &r, &e), ERR_INVALID);
+    assert_int_equal(cut_reel(2, odd, p.reel, 0, &r, &e), ERR_INVALID);
     place_free(&p);
 }
 
@@ -353,7 +353,7 @@ static void test_even_reels(void **state)
             char what[40];
             snprintf(what, sizeof what, "%d B, %d and %d", bframes, part[i][0], part[i][2]);
             const ReelPart both[] = {{p.out, "a"}, {p.second, "b"}};
-            if (cut_reel(2, both, p.reel, &r, &e) ==
+            if (cut_reel(2, both, p.reel, 0, &r, &e) ==
                 0) /* a part that is encoded anew as a whole has other parameter sets */
                 expect_even(p.reel, part[i][1] - part[i][0] + part[i][3] - part[i][2], what);
         }

@@ -418,6 +418,8 @@ static void confined(void **state)
         skip(); /* limits of resources are all there is */
     assert_int_equal(can_do(ISOLATED_SOURCE), READS | CONNECTS);
     assert_int_equal(can_do(ISOLATED_CODEC), 0);
+    assert_int_equal(can_do(ISOLATED_CUTTER), 0);
+    assert_int_equal(can_do(ISOLATED_FILE_CUTTER), READS);
 }
 
 int main(int argc, char **argv)
