@@ -36,12 +36,31 @@ static int dot_group(const Choice *c, const Contraction *k, int block)
  * them */
 #define LARGE_STEP 16
 
-/* The first reduction axis in tiles: written out, and in groups for the instruction. */
-static AxisTile tile_sum(int64_t extent, SumBlocks k, int steps)
+/* that are written out of a block of the sum: more hide the loop no better, and take a compile
+ * longer (AVX-512: blocks of 16 by tiles of 20) */
+#define BLOCK_FMAS 64
+
+/* Of a block of the sum, steps that are written out. */
+static int block_steps(int block, int fmas)
 {
-    const int factor = k.block > k.group ? k.block / k.group : steps;
+    int steps = block;
+    while (steps % 2 == 0 && steps / 2 * fmas >= BLOCK_FMAS) {
+        steps /= 2;
+    }
+    return steps;
+}
+
+/* The first reduction axis in tiles: its blocks, what is written out, and groups for the
+ * instruction. `fmas` are those of a step. */
+static AxisTile tile_sum(int64_t extent, SumBlocks k, int steps, int fmas)
+{
+    const int block = k.block > k.group ? k.block / k.group : 0;
+    const int factor = block ? block_steps(block, fmas) : steps;
     AxisTile t = {.tail = TAIL_PEEL};
-    if (extent == 0 || extent >= factor * k.group) {
+    if (factor < block) {
+        t.factor[t.n++] = block / factor;
+    }
+    if (extent == 0 || extent >= (block ? block : factor) * k.group) {
         t.factor[t.n++] = factor;
     }
     if (k.group > 1) {
@@ -171,14 +190,18 @@ static void schedule_tile(Choice *c, const Contraction *k, int acc, int out, Pro
         const bool several = row_axis[1] >= 0 && os->tile[row_axis[1]].nother > 0;
         const int steps =
             several && tile.rows[1] * tile.vectors >= LARGE_STEP ? SUM_UNROLL / 2 : SUM_UNROLL;
-        as->tile[st->naxes] = tile_sum(axis_extent(s, st, st->naxes, 0), blocks, steps);
+        as->tile[st->naxes] = tile_sum(axis_extent(s, st, st->naxes, 0), blocks, steps,
+                                       tile.rows[0] * tile.rows[1] * tile.vectors);
         unrolled = as->tile[st->naxes].n - (blocks.group > 1);
     }
     for (int r = st->naxes; r < st->naxes + st->nreduce; r++) {
         order_add(as, r, 0);
     }
+    for (int level = 1; level < unrolled; level++) {
+        order_add(as, st->naxes, level);
+    }
     if (unrolled) {
-        as->unroll |= (uint64_t)1 << order_add(as, st->naxes, 1);
+        as->unroll |= (uint64_t)1 << order_add(as, st->naxes, unrolled);
     }
     for (int a = 0; a < st->naxes; a++) {
         if (a != v) {
