@@ -346,11 +346,13 @@ IsolatedNews isolated_poll(Isolated *p, int64_t us, WireIn *in)
         fd.events |= p->sent < p->queue.size ? POLLOUT : 0;
         const struct timespec wait = {.tv_sec = left > 0 ? left / 1000000 : 0,
                                       .tv_nsec = left > 0 ? left % 1000000 * 1000 : 0};
-        if (ppoll(&fd, 1, &wait, NULL) <= 0 && left <= 0)
-            return p->dead ? ISOLATED_DEAD : ISOLATED_NOTHING;
+        if (ppoll(&fd, 1, &wait, NULL) < 0)
+            fd.revents = 0;
         if (fd.revents & POLLOUT)
             send_on(p);
         if (fd.revents & (POLLIN | POLLHUP | POLLERR))
             take(p);
+        if (left <= 0 && !p->dead) /* however much is still to come: a child may drip */
+            return whole(p, in) ? ISOLATED_MESSAGE : p->dead ? ISOLATED_DEAD : ISOLATED_NOTHING;
     }
 }

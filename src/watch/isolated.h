@@ -25,8 +25,8 @@
  * **Nothing it says is trusted.** Messages are bounded and every number in them is checked
  * (isolated_wire.h); one that is not possible is taken as a crash. Shared memory cannot shrink
  * below what the service looks at; only the values of pixels are read from it. A child that does
- * not answer within its deadline, uses more than ISOLATED_BUSY of processor time for nothing, or
- * dies is killed, waited for, and costs one connection: ISOLATED_DEAD, with a message that says
+ * not answer within its deadline, as a source uses more than ISOLATED_BUSY of processor time for
+ * nothing, or dies is killed, waited for, and costs one connection: ISOLATED_DEAD, with a message that says
  * how.
  *
  * A handle belongs to one thread at a time. */
@@ -39,7 +39,8 @@
 #define ISOLATED_MEMORY (INT64_C(1) << 30) /* bytes of each child, if nothing else is said */
 #define ISOLATED_ANSWER 5000000            /* us until who is asked has to answer .. */
 #define ISOLATED_PIXELS 1000000            /* .. or brings a frame: a worker of the service waits */
-/* .. and seconds of processor time of a source without giving anything */
+/* .. and seconds of processor time of a source without giving anything. (A codec is bounded by
+ * what it has to answer, and to one processor: it has no threads.) */
 #define ISOLATED_BUSY 5.0
 
 bool isolated_asked(int argc, char **argv);

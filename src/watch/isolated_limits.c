@@ -9,7 +9,9 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
+#include <net/if.h>
 #include <stddef.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -137,7 +139,6 @@ static const CallRow calls[] = {
     {__NR_faccessat, READERS},
     {__NR_getdents64, READERS},
     {__NR_getcwd, READERS},
-    {__NR_fcntl, READERS},
     {__NR_dup, READERS},
     {__NR_dup3, READERS},
     {__NR_pipe2, READERS},
@@ -166,7 +167,6 @@ static const CallRow calls[] = {
     {__NR_shutdown, NETWORK},
     {__NR_sendmmsg, NETWORK},
     {__NR_recvmmsg, NETWORK},
-    {__NR_ioctl, NETWORK},
     {__NR_pselect6, NETWORK},
     {__NR_epoll_create1, NETWORK},
     {__NR_epoll_ctl, NETWORK},
@@ -222,6 +222,23 @@ static void add_checked(Filter *f, int number, int i, unsigned bits, bool must)
     add(f, GIVE(REFUSE));
 }
 
+/* Argument i has to be one of these. */
+static void add_one_of(Filter *f, int number, int i, int n, const unsigned *value)
+{
+    add(f, IS(number, 0, (unsigned char)(n + 3)));
+    add(f, LOAD(ARG(i)));
+    for (int k = 0; k < n; k++)
+        add(f, IS(value[k], (unsigned char)(n - k), 0));
+    add(f, GIVE(REFUSE));
+    add(f, GIVE(SECCOMP_RET_ALLOW));
+}
+
+/* None that says whom to signal: F_SETOWN, FIOSETOWN. */
+static const unsigned fcntls[] = {F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL};
+static const unsigned ioctls[] = {FIONBIO,      FIONREAD,     TIOCOUTQ,     TCGETS,
+                                  SIOCGIFCONF,  SIOCGIFFLAGS, SIOCGIFADDR,  SIOCGIFINDEX};
+#define N(list) ((int)(sizeof(list) / sizeof *(list)))
+
 /* Sockets but for those of this machine's own services. */
 static void add_socket(Filter *f)
 {
@@ -251,13 +268,16 @@ static void build(Filter *f, IsolatedRole role)
 #ifdef __NR_open
         add_checked(f, __NR_open, 1, writes, false);
 #endif
+        add_one_of(f, __NR_fcntl, 1, N(fcntls), fcntls);
     }
     if (IN(role) & THREADS) {
         add_checked(f, __NR_clone, 0, CLONE_THREAD, true);
         add_checked(f, __NR_prlimit64, 0, ~0u, false); /* of nobody else */
     }
-    if (IN(role) & NETWORK)
+    if (IN(role) & NETWORK) {
         add_socket(f);
+        add_one_of(f, __NR_ioctl, 1, N(ioctls), ioctls);
+    }
 #ifdef __NR_clone3
     add(f, IS(__NR_clone3, 0, 1)); /* its flags cannot be seen: libc then takes clone */
     add(f, GIVE(SECCOMP_RET_ERRNO | ENOSYS));

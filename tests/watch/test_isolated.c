@@ -8,6 +8,7 @@
 #include <libavcodec/avcodec.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -400,6 +401,9 @@ static int can_do(IsolatedRole role)
         can |= socket(AF_INET, SOCK_STREAM, 0) >= 0 ? CONNECTS : 0;
         can |= geteuid() == 0 && open(environment, O_RDONLY) >= 0 ? PEEKS : 0;
         can |= kill(service, 0) == 0 ? SIGNALS : 0;
+        const int own = service, line = can & CONNECTS ? socket(AF_INET, SOCK_STREAM, 0) : -1;
+        can |= fcntl(STDERR_FILENO, F_SETOWN, service) == 0 ? SIGNALS : 0;
+        can |= line >= 0 && ioctl(line, FIOSETOWN, &own) == 0 ? SIGNALS : 0;
         const pid_t more = fork();
         if (more == 0)
             _exit(0);
