@@ -66,7 +66,7 @@ static void watch(Live *l, double wall0, Seen *s)
         }
         if (f.frame.clock == CLOCK_RTCP) { /* captured in time, whatever RTP's clock does */
             const double since = (double)f.frame.wall * 1e-6 - wall0;
-            if (since < -0.1 || since > time_now() - start)
+            if (since < -0.1 || since > 60) /* not 100 */
                 FAIL_MSG("captured %.3f s after the beginning", since);
         } else
             assert_int_equal(f.frame.clock, CLOCK_ARRIVAL);
