@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/heap.h"
 #include "base/str.h"
 
 /* An open descriptor of a regular file and its size. */
@@ -103,10 +104,34 @@ static int write_all(int fd, const uint8_t *at, size_t size)
     return 0;
 }
 
-static bool write_parts(int fd, int n, const FilePart *part)
+#define SPEND_BYTES                                                                                \
+    ((uintptr_t)4 << 20) /* that are written before they go back: whole huge pages */
+
+/* The disk begins at once: fsync comes after all of it. */
+static int write_spent(int fd, const uint8_t *at, size_t size)
+{
+    int code = 0;
+    for (size_t n; size > 0 && code == 0; at += n, size -= n) {
+        const size_t left = SPEND_BYTES - ((uintptr_t)at & (SPEND_BYTES - 1));
+        n = left < size ? left : size;
+        code = write_all(fd, at, n);
+        if (code == 0) {
+            heap_release((void *)at, n);
+            (void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+        }
+    }
+    return code;
+}
+
+/* What becomes of the file and of the memory that is written. */
+typedef struct Manner {
+    bool sync, spend;
+} Manner;
+
+static bool write_parts(int fd, int n, const FilePart *part, Manner how)
 {
     for (int i = 0; i < n; i++)
-        if (write_all(fd, part[i].at, part[i].size) != 0)
+        if ((how.spend ? write_spent : write_all)(fd, part[i].at, part[i].size) != 0)
             return false;
     return true;
 }
@@ -188,7 +213,7 @@ static bool name_nameless(int fd, char *temporary)
 
 /* 0, or an errno: a new file beside `path`, which takes its place when it is whole. */
 static int replace_file(const char *path, const struct stat *old, int n, const FilePart *part,
-                        bool sync)
+                        Manner how)
 {
     char temporary[PATH_MAX];
     const int len = snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);
@@ -203,8 +228,8 @@ static int replace_file(const char *path, const struct stat *old, int n, const F
         return errno;
     if (old && fchown(fd, old->st_uid, old->st_gid) != 0 && fchown(fd, (uid_t)-1, old->st_gid) != 0)
         errno = 0; /* who may not give files away becomes their owner, as with any editor */
-    bool ok = write_parts(fd, n, part) && fchmod(fd, old ? old->st_mode & 0777 : 0644) == 0 &&
-              (!sync || fsync(fd) == 0);
+    bool ok = write_parts(fd, n, part, how) && fchmod(fd, old ? old->st_mode & 0777 : 0644) == 0 &&
+              (!how.sync || fsync(fd) == 0);
     if (ok && !named)
         ok = named = name_nameless(fd, temporary);
     ok = ok && rename(temporary, path) == 0;
@@ -216,16 +241,16 @@ static int replace_file(const char *path, const struct stat *old, int n, const F
 }
 
 /* 0, or an errno: into what cannot be replaced, such as a device or a FIFO. */
-static int write_into(const char *path, int n, const FilePart *part)
+static int write_into(const char *path, int n, const FilePart *part, Manner how)
 {
     const int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0)
         return errno;
-    const int failed = write_parts(fd, n, part) ? 0 : errno;
+    const int failed = write_parts(fd, n, part, how) ? 0 : errno;
     return close(fd) != 0 && failed == 0 ? errno : failed;
 }
 
-int file_write_parts(const char *path, int n, const FilePart *part, bool sync, Error *e)
+static int write_file(const char *path, int n, const FilePart *part, Manner how, Error *e)
 {
     char target[PATH_MAX];
     struct stat st;
@@ -234,10 +259,20 @@ int file_write_parts(const char *path, int n, const FilePart *part, bool sync, E
     if (exists && S_ISDIR(st.st_mode))
         failed = EISDIR;
     else if (exists && !S_ISREG(st.st_mode))
-        failed = write_into(path, n, part);
+        failed = write_into(path, n, part, how);
     else if ((failed = follow_links(path, target, sizeof target)) == 0)
-        failed = replace_file(target, exists ? &st : NULL, n, part, sync);
+        failed = replace_file(target, exists ? &st : NULL, n, part, how);
     return failed == 0 ? 0 : error_set(e, ERR_IO, "%s: %s", path, strerror(failed));
+}
+
+int file_write_parts(const char *path, int n, const FilePart *part, bool sync, Error *e)
+{
+    return write_file(path, n, part, (Manner){.sync = sync}, e);
+}
+
+int file_write_spent(const char *path, int n, const FilePart *part, Error *e)
+{
+    return write_file(path, n, part, (Manner){.sync = true, .spend = true}, e);
 }
 
 bool file_exists(const char *path)

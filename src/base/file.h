@@ -28,6 +28,10 @@ typedef struct FilePart {
  * followed; a device, a FIFO and the like are written into, as they stand. Without `sync` a crash
  * of the system may leave a damaged file, and it is quicker. */
 int file_write_parts(const char *path, int n, const FilePart *part, bool sync, Error *e);
+/* The same with `sync`, and memory of the parts goes back as they are written (heap_release), so
+ * that the file takes pages which this process has had, where that pays: fresh ones cost a guest of
+ * a virtual machine more than filling them. What the parts held is lost, also if this fails. */
+int file_write_spent(const char *path, int n, const FilePart *part, Error *e);
 /* While it is held nobody else who asks holds one for a file of the same folder; the folder itself
  * is locked, so that nothing is left lying and the file may be replaced meanwhile. Waits; ends with
  * the process. Gives a descriptor for file_unlock, or a negative code. */

@@ -3,6 +3,7 @@
  * them. */
 #include "runtime/module_file.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/digest.h"
@@ -120,8 +121,30 @@ typedef struct SaveJob {
     const char *path, *target;
     const Program *p;
     const Image *image;
-    bool sync;
+    bool sync, spend;
 } SaveJob;
+
+static int by_place(const void *a, const void *b)
+{
+    const uintptr_t x = (uintptr_t)((const FilePart *)a)->at,
+                    y = (uintptr_t)((const FilePart *)b)->at;
+    return (x > y) - (x < y);
+}
+
+/* Is each byte in one part only? */
+static bool lie_apart(Arena *a, const FilePart *part, int n)
+{
+    FilePart *sorted = arena_array_of(a, n + 1, FilePart);
+    int m = 0;
+    for (int i = 0; i < n; i++)
+        if (part[i].at != zeros && part[i].size > 0)
+            sorted[m++] = part[i];
+    qsort(sorted, (size_t)m, sizeof *sorted, by_place);
+    for (int i = 1; i < m; i++)
+        if ((const char *)sorted[i - 1].at + sorted[i - 1].size > (const char *)sorted[i].at)
+            return false;
+    return true;
+}
 
 static void save_job(Context *ctx, void *arg)
 {
@@ -152,21 +175,33 @@ static void save_job(Context *ctx, void *arg)
     h.file_size = at;
     h.hash = hash_bytes(&h, offsetof(FileHeader, hash), 0);
     Error e;
-    const int code = file_write_parts(j->path, n, part, j->sync, &e);
+    const int code = j->spend && lie_apart(w.a, part, n)
+                         ? file_write_spent(j->path, n, part, &e)
+                         : file_write_parts(j->path, n, part, j->sync, &e);
     if (code != 0)
         fail(ctx, code, "%s", e.message);
+}
+
+static int save(SaveJob *j, Error *e)
+{
+    Arena *a = arena_try_new();
+    if (!a)
+        return error_set(e, ERR_MEMORY, "out of memory");
+    const int code = job_run(a, save_job, j, e, NULL);
+    arena_free(a);
+    return code;
 }
 
 int module_save(const char *path, const Program *p, const Image *image, const char *target,
                 bool sync, Error *e)
 {
-    SaveJob j = {path, target, p, image, sync};
-    Arena *a = arena_try_new();
-    if (!a)
-        return error_set(e, ERR_MEMORY, "out of memory");
-    const int code = job_run(a, save_job, &j, e, NULL);
-    arena_free(a);
-    return code;
+    return save(&(SaveJob){path, target, p, image, sync, false}, e);
+}
+
+int module_save_spent(const char *path, const Program *p, const Image *image, const char *target,
+                      Error *e)
+{
+    return save(&(SaveJob){path, target, p, image, true, true}, e);
 }
 
 /* ---- reading ---- */

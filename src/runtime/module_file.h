@@ -20,6 +20,10 @@
 /* `target`: level that the code needs, e.g. "avx2". `sync`: safe on the disk when this returns. */
 int module_save(const char *path, const Program *p, const Image *image, const char *target,
                 bool sync, Error *e);
+/* The same with `sync`, by whoever does not run the program any more: memory of its constants goes
+ * back as they are written (file_write_spent). */
+int module_save_spent(const char *path, const Program *p, const Image *image, const char *target,
+                      Error *e);
 int module_load(const char *path, Module **out, Error *e);
 /* From 64-byte aligned memory, which must stay until `done(arg)` says that it is not needed any
  * more (NULL: nobody cares). A failure leaves it to the caller: `done` is not called. `name` is for

@@ -62,8 +62,8 @@ int cmd_compile(int argc, char **argv)
         code = setup_compile(&s, &e);
     const Model *m = &s.model;
     if (code == 0)
-        code = module_save(path, module_program(m->module), &m->image, s.opt.compile.target.name,
-                           true, &e);
+        code = module_save_spent(path, module_program(m->module), &m->image,
+                                 s.opt.compile.target.name, &e);
     if (code == 0)
         printf("%s: %d kernels for %d steps, compiled in %.2f s\n", path, m->report->nkernels,
                m->report->units, m->report->seconds);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/heap.h"
 #include "base/log.h"
 
 static void test_file(void **state)
@@ -58,6 +59,35 @@ static void test_file(void **state)
     rmdir(path_join(a, dir, "a/b"));
     rmdir(path_join(a, dir, "a"));
     assert_int_equal(rmdir(dir), 0); /* no temporary file was left */
+    arena_free(a);
+}
+
+/* More than goes back at once, from an odd place in the memory. */
+static void test_spent(void **state)
+{
+    (void)state;
+    const size_t room = (size_t)9 << 20, from = 12345, size = room - 23456;
+    char path[] = "/tmp/lathe-test-XXXXXX";
+    Arena *a = arena_new();
+    uint8_t *const all = heap_alloc(room, 4096), *const was = heap_alloc(room, 4096);
+    assert_true(all && was);
+    for (size_t i = 0; i < room; i++)
+        was[i] = all[i] = (uint8_t)(1 + i * 2654435761u % 251);
+    const FilePart part[2] = {{"head", 4}, {all + from, size}};
+    File f;
+    Error e;
+    close(mkstemp(path));
+    assert_int_equal(file_write_spent(path, 2, part, &e), 0);
+    assert_int_equal(file_map(a, path, &f, &e), 0);
+    assert_int_equal(f.size, 4 + size);
+    assert_memory_equal(f.at, "head", 4);
+    assert_memory_equal(f.at + 4, was + from, size);
+    assert_int_equal(all[room / 2], 0); /* went back */
+    assert_memory_equal(all, was, from);
+    assert_memory_equal(all + from + size, was + from + size, room - from - size);
+    heap_free(all);
+    heap_free(was);
+    unlink(path);
     arena_free(a);
 }
 
@@ -181,6 +211,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_file),
+        cmocka_unit_test(test_spent),
         cmocka_unit_test(test_links),
         cmocka_unit_test(test_devices),
         cmocka_unit_test(test_paths),

@@ -67,6 +67,55 @@ static void saved_runs_the_same(void **state)
     unlink(path);
 }
 
+/* Two constants of 64 KiB, the second from `second` on: the file is the same whether memory is
+ * spent or not, and two that overlap are not lost by the first one's going back. */
+static void check_spent(size_t second)
+{
+    enum { BYTES = 1 << 16 };
+    char path[2][32] = {"/tmp/lathe_module_XXXXXX", "/tmp/lathe_module_XXXXXX"};
+    const int64_t n = BYTES / 4;
+    const Image none = {0};
+    Arena *a = arena_new();
+    uint8_t *const data = arena_alloc_aligned(a, 2 * BYTES, 4096);
+    for (int i = 0; i < 2 * BYTES; i++)
+        data[i] = (uint8_t)(1 + i % 253);
+    ProgramBuilder *b = build_new(a);
+    ProgramBuffer y = {.kind = BUF_OUTPUT,
+                       .dtype = DT_F32,
+                       .rank = 1,
+                       .dim = {build_int(b, n)},
+                       .parent = -1,
+                       .offset = -1};
+    b->origin = build_text(b, "node");
+    for (int i = 0; i < 2; i++) {
+        const int out = build_port(b, i ? "z" : "y", y);
+        const int from = build_const(b, DT_F32, 1, &n, NULL, data + i * second, BYTES);
+        build_step(b, PSTEP_COPY, 5, (const int32_t[]){out, -1, from, -1, -1});
+    }
+    const Program *p = build_finish(b);
+    File f[2];
+    Error e = {0};
+    close(mkstemp(path[0]));
+    close(mkstemp(path[1]));
+    assert_int_equal(module_save(path[0], p, &none, "avx2", true, &e), 0);
+    assert_int_equal(module_save_spent(path[1], p, &none, "avx2", &e), 0);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(file_map(a, path[i], &f[i], &e), 0);
+    assert_int_equal(f[0].size, f[1].size);
+    assert_memory_equal(f[0].at, f[1].at, f[0].size);
+    assert_int_equal(data[BYTES / 2] == 0, second == BYTES); /* went back */
+    unlink(path[0]);
+    unlink(path[1]);
+    arena_free(a);
+}
+
+static void spent_is_the_same(void **state)
+{
+    (void)state;
+    check_spent(1 << 16);
+    check_spent(1 << 12);
+}
+
 static void damage_is_refused(void **state)
 {
     (void)state;
@@ -101,6 +150,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(saved_runs_the_same),
+        cmocka_unit_test(spent_is_the_same),
         cmocka_unit_test(damage_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
