@@ -228,6 +228,7 @@ static void begin_look(Stream *s)
     s->began = machine_now();
     s->looking = true;
     atomic_store(&s->answered, false);
+    judge_left_out(s->judging.judge, s->grid.left_out);
     const ObserverAsk ask = {.arrival = s->frame.arrival,
                              .source = s->number,
                              .ready = on_answer,
@@ -380,6 +381,7 @@ static bool keep_grant(Stream *s, int64_t now, double step)
     s->cost -= s->cost / 8;
     engine_report(s->engine, true);
     close_grant(s, false);
+    s->left_out = now;
     grid_skip(&s->grid, SAMPLE_LATE, step);
     return false;
 }

@@ -171,6 +171,7 @@ static void end_all(Events *v, const char *reason)
         rule_memory_reset(v->require, v->watch->spotlight->require);
     v->spotlight = (SpotlightVerdict){.require = -1};
     readings_reset(v->readings);
+    v->left_out = 0;
 }
 
 /* ---- a sample ---- */
@@ -205,6 +206,7 @@ static void sample_slot(Events *v, int event, EventSlot *s, const Sample *sample
     const Reading *const all = readings_now(v->readings);
     const RuleNow now = {
         .t = sample->t,
+        .awake = sample->t - v->left_out,
         .reading = all,
         .event = v->now,
         .matcher = v->matcher,
@@ -224,9 +226,12 @@ static void sample_slot(Events *v, int event, EventSlot *s, const Sample *sample
     const bool gone = now.item_known && !s->item; /* an object that is not there does nothing */
     const SampleHere here = {
         .t = sample->t,
+        .awake = now.awake,
         .wall = sample->wall,
         .clock = sample->clock,
-        .condition = gone || p == 0 || q == 0 ? 0 : p < 0 || q < 0 ? -1 : 1,
+        .condition = gone || p == 0 || q == 0 ? 0
+                     : p < 0 || q < 0         ? -1
+                                              : 1,
         .begin = when.begin,
         .best = best_of(v, e, s, sample),
     };
@@ -234,7 +239,7 @@ static void sample_slot(Events *v, int event, EventSlot *s, const Sample *sample
     machine_sample(v, event, s, &now, &here);
     /* A black frame, a flash: what could not be told is looked at again soon, but not for ever. */
     const bool lost = here.condition < 0 && m->known != NO_TIME &&
-                      (double)(sample->t - m->known) * v->watch->fps < 2e6;
+                      (double)(now.awake - m->known) * v->watch->fps < 2e6;
     const bool turning = m->state == MACHINE_ACTIVE ? hits_count(&m->release, false) > 0 :
                                                       hits_first(&m->confirm) != NO_TIME;
     const bool pending =
@@ -257,7 +262,7 @@ static EventSlot *find_key(const EventState *e, uint64_t hash, const char *key)
 }
 
 /* Tracks that are out of sight are neither there nor gone. */
-static void mark_away(const EventState *e, const RuleValue *list, int64_t t)
+static void mark_away(const EventState *e, const RuleValue *list, int64_t awake)
 {
     for (int i = 0; list->kind == VALUE_LIST && i < list->naway; i++) {
         char number[24];
@@ -266,7 +271,7 @@ static void mark_away(const EventState *e, const RuleValue *list, int64_t t)
         if (!s)
             continue;
         s->away = true;
-        s->last_seen = t;
+        s->last_seen = awake;
     }
 }
 
@@ -277,7 +282,8 @@ static void seat_keys(Events *v, EventState *e, const RuleValue *list, bool obje
         e->slot[e->live[i]].item = NULL;
         e->slot[e->live[i]].away = false;
     }
-    mark_away(e, list, t);
+    const int64_t awake = t - v->left_out;
+    mark_away(e, list, awake);
     for (int i = 0; list->kind == VALUE_LIST && i < list->n; i++) {
         const Found *const f = &list->list[i];
         char number[24];
@@ -299,7 +305,7 @@ static void seat_keys(Events *v, EventState *e, const RuleValue *list, bool obje
             s->first_seen = t;
         }
         s->item = s->item ? s->item : f; /* the same text twice: the first */
-        s->last_seen = t;
+        s->last_seen = awake;
     }
 }
 
@@ -309,7 +315,8 @@ static void free_keys(const Events *v, EventState *e, int64_t t)
     int gone[EVENT_MAX_KEYS], ngone = 0;
     for (int i = 0; i < e->nlive; i++) {
         const EventSlot *const s = &e->slot[e->live[i]];
-        if (!s->item && machine_is_idle(&s->machine, t) && t - s->last_seen > v->watch->gap)
+        if (!s->item && machine_is_idle(&s->machine, t) &&
+            t - v->left_out - s->last_seen > v->watch->gap)
             gone[ngone++] = e->live[i];
         else
             e->live[n++] = e->live[i];
@@ -339,8 +346,11 @@ static void sample_event(Events *v, int event, const Sample *s)
 static void sample_spotlight(Events *v, int64_t t)
 {
     const SpotlightRule *const s = v->watch->spotlight;
-    const RuleNow now = {
-        .t = t, .reading = readings_now(v->readings), .event = v->now, .matcher = v->matcher};
+    const RuleNow now = {.t = t,
+                         .awake = t - v->left_out,
+                         .reading = readings_now(v->readings),
+                         .event = v->now,
+                         .matcher = v->matcher};
     rule_step(&now, s->score, v->score);
     const RuleValue score = rule_value(&now, s->score, v->score).value;
     v->spotlight = (SpotlightVerdict){
@@ -364,6 +374,7 @@ void events_sample(Events *v, const Sample *s)
         end_all(v, "lost");
     v->begun = true;
     v->epoch = s->epoch;
+    v->left_out += s->left_out;
     v->counts.samples++;
     advance(v, s->t);
     v->t = s->t;

@@ -10,6 +10,8 @@
  *     compared as old state was itself confirmed.
  *   - Nothing known for longer than the watch's `gap`, or a new epoch: what is pending is dropped, what is active ends with
  *     reason "lost", detected where the gap is over. The end of the stream: likewise, "stopped".
+ *   - Time in which frames came and were left out (Sample.left_out) counts neither for the gap nor
+ *     for what windows forget.
  *   - `point` events have one record, and end untold; instant conditions (rule.h) are always points, take their windows
  *     inside, and end with their sample.
  *   - `max`: an event that has lasted so long ends there ("max"), and starts again only after it was released.

@@ -242,7 +242,7 @@ static void sample_idle(Events *v, int event, EventSlot *s, const RuleNow *now,
     Machine *const m = &s->machine;
     if (here->t < m->cool)
         return;
-    m->best_at[hits_add(&m->confirm, here->t, here->condition == 1)] = here->best;
+    m->best_at[hits_add(&m->confirm, here->t, here->awake, here->condition == 1)] = here->best;
     if (is_final(e, m, here->t))
         finish_held(v, event, s);
     if (here->condition == 1 && (e->instant || hits_count(&m->confirm, true) >= e->rule->confirm.n))
@@ -256,7 +256,7 @@ static void sample_run(Events *v, int event, EventSlot *s, const RuleNow *now,
     Machine *const m = &s->machine;
     const bool is = here->condition == 1;
     Run *const run = m->state == MACHINE_SHORT ? &m->run : &m->told;
-    hits_add(&m->release, here->t, is);
+    hits_add(&m->release, here->t, here->awake, is);
     if (is && m->state != MACHINE_SPENT) {
         run->last_true = here->t;
         run->best = better(&run->best, &here->best);
@@ -278,7 +278,7 @@ void machine_sample(Events *v, int event, EventSlot *s, const RuleNow *now, cons
     Machine *const m = &s->machine;
     if (here->condition < 0)
         return;
-    m->known = here->t;
+    m->known = here->awake;
     if (m->state == MACHINE_IDLE)
         sample_idle(v, event, s, now, here);
     else
@@ -298,9 +298,9 @@ static Due next_due(const Events *v, int event, const EventSlot *s, int64_t t, i
     Due due = DUE_NONE;
     *at = INT64_MAX;
     const bool something = m->state != MACHINE_IDLE || m->confirm.n > 0;
-    if (m->known != NO_TIME && something && t - m->known > v->watch->gap) {
+    if (m->known != NO_TIME && something && t - v->left_out - m->known > v->watch->gap) {
         due = DUE_LOST;
-        *at = m->known + v->watch->gap;
+        *at = m->known + v->left_out + v->watch->gap;
     }
     const bool may_last = e->rule->max == 0 || e->point || m->state != MACHINE_ACTIVE;
     if (!may_last && t - m->told.t_start > e->rule->max && m->told.t_start + e->rule->max < *at) {

@@ -38,7 +38,8 @@ typedef struct Machine {
     MachineState state;
     Hits confirm, release;
     Best *best_at;         /* of the samples in `confirm`, by slot */
-    int64_t known;         /* last known sample; NO_TIME: none, or it was too long ago */
+    /* last known sample, by RuleNow.awake; NO_TIME: none, or it was too long ago */
+    int64_t known;
     Run run, told;
     bool held;             /* the end of `told` waits for `merge` .. */
     const char *reason;    /* .. with this reason .. */
@@ -57,7 +58,8 @@ typedef struct Machine {
 typedef struct EventSlot { /* an event, or one of its keys */
     uint64_t hash;         /* of the key */
     char *key;             /* NULL: the event has none */
-    int64_t first_seen, last_seen;
+    int64_t first_seen;
+    int64_t last_seen;     /* by RuleNow.awake */
     const Found *item;     /* at this sample */
     bool away;             /* its track is out of sight, and not lost yet */
     Machine machine;
@@ -81,7 +83,7 @@ typedef struct EventState {
 } EventState;
 
 typedef struct SampleHere { /* what an event takes from a sample */
-    int64_t t, wall;
+    int64_t t, awake, wall;
     SampleClock clock;
     int condition;         /* 1, 0, -1: unknown */
     int64_t begin;         /* NO_TIME, or when an instant began */
@@ -104,6 +106,7 @@ struct Events {
     bool begun;
     int epoch;
     int64_t t;             /* of the last sample, or as quiet as is known */
+    int64_t left_out;      /* of samples, in this epoch */
     EventCounts counts;
 };
 

@@ -15,6 +15,7 @@ struct Judge {
     bool *used, *need;
     int epoch;
     VideoFrame frame;   /* under way */
+    int64_t left_out;
     SignalCounts *given; /* without an observer: what samples had */
     JudgeTimes times;
 };
@@ -109,6 +110,7 @@ static void judge_seen(Judge *j)
                     .frame = f->number,
                     .wall = f->wall,
                     .clock = f->clock,
+                    .left_out = j->left_out,
                     .place = observer_place(j->observer, &f->picture),
                     .at = j->observation},
           &f->picture);
@@ -151,6 +153,11 @@ bool judge_advance(Judge *j)
     const bool over = observer_advance(j->observer);
     j->times.look += time_now() - start;
     return over;
+}
+
+void judge_left_out(Judge *j, int64_t us)
+{
+    j->left_out = us;
 }
 
 bool judge_end(Judge *j)

@@ -62,6 +62,8 @@ bool judge_listen(Judge *j, const VideoFrame *f);
 /* The same in rounds, as observe.h says, with a host that has workers. True: the look is over. */
 bool judge_begin(Judge *j, const VideoFrame *f, const ObserverAsk *ask);
 bool judge_advance(Judge *j);
+/* Sample.left_out of what is looked at from now on (0). */
+void judge_left_out(Judge *j, int64_t us);
 /* False: it came too late; nothing is told. */
 bool judge_end(Judge *j);
 /* Gives up what is under way, if anything is. */

@@ -76,6 +76,8 @@ typedef enum SampleClock { CLOCK_MEDIA, CLOCK_RTCP, CLOCK_PDT, CLOCK_ARRIVAL } S
 
 const char *clock_text(SampleClock c); /* "media" .. */
 
+#define SAMPLE_MOST_LEFT_OUT (INT64_C(1) << 38) /* us: 3 days; they are added up */
+
 typedef struct Sample {
     const char *stream;
     int epoch;
@@ -83,6 +85,9 @@ typedef struct Sample {
     int64_t frame;      /* number of the frame in its epoch, where known; -1 */
     int64_t wall;       /* capture by the clock named next, us since 1970; 0: a file */
     SampleClock clock;  /* where `wall` comes from */
+    /* us since the sample before in which frames came, and were left out for want of time: that is
+     * no silence */
+    int64_t left_out;
     FramePlace place;   /* of the frame; scale 0: there is none, or it is not known. Not recorded */
     const Observation *at; /* one for each signal of the watch, in its order */
 } Sample;

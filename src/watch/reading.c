@@ -12,6 +12,7 @@ struct Readings {
     Matcher *matcher;
     Reading *now;
     ReadingState *state;
+    int64_t left_out; /* of samples, in this epoch */
 };
 
 void reading_why(char why[32], const char *reason)
@@ -87,6 +88,7 @@ Readings *readings_new(Arena *a, const Watch *w)
 
 void readings_reset(Readings *r)
 {
+    r->left_out = 0;
     for (int i = 0; i < r->watch->nsignal; i++) {
         ReadingState *const s = &r->state[i];
         r->now[i] = (Reading){.since = NO_TIME};
@@ -310,10 +312,11 @@ static RuleValue read_seen(ReadingState *s, const Signal *d, const Observation *
 }
 
 /* Keeps what is another value than before. */
-static void settle(ReadingState *s, Reading *out, const RuleValue *v, int64_t t, int64_t gap)
+static void settle(ReadingState *s, Reading *out, const RuleValue *v, int64_t t, int64_t awake,
+                   int64_t gap)
 {
-    const bool gone = s->known == NO_TIME || t - s->known > gap;
-    s->known = t;
+    const bool gone = s->known == NO_TIME || awake - s->known > gap;
+    s->known = awake;
     if (v->kind == VALUE_LIST) {
         out->value = *v;
         return;
@@ -353,9 +356,9 @@ static void read_signal(Readings *r, int i, const Sample *sample, bool reset)
     const Observation *const o = &sample->at[i];
     ReadingState *const s = &r->state[i];
     Reading *const out = &r->now[i];
-    const int64_t t = sample->t;
+    const int64_t t = sample->t, awake = t - r->left_out;
     *out = (Reading){.since = out->since};
-    if (s->known != NO_TIME && t - s->known > r->watch->gap)
+    if (s->known != NO_TIME && awake - s->known > r->watch->gap)
         reading_forget(s);
     RuleValue v = value_unknown();
     if (is_line(d)) {
@@ -368,13 +371,14 @@ static void read_signal(Readings *r, int i, const Sample *sample, bool reset)
     if (o->state != OBSERVE_SEEN)
         reading_why(out->why, o->state == OBSERVE_SKIPPED ? "skipped" : o->reason ? o->reason : "");
     if (v.kind != VALUE_UNKNOWN)
-        settle(s, out, &v, t, r->watch->gap);
+        settle(s, out, &v, t, awake, r->watch->gap);
 }
 
 /* Guards may ask for other signals: those that have one come last. */
 void readings_sample(Readings *r, const Sample *sample, const EventNow *event)
 {
     const Watch *const w = r->watch;
+    r->left_out += sample->left_out;
     for (int i = 0; i < w->nsignal; i++)
         if (!r->state[i].reset)
             read_signal(r, i, sample, false);
@@ -382,8 +386,11 @@ void readings_sample(Readings *r, const Sample *sample, const EventNow *event)
         if (!r->state[i].reset)
             continue;
         const Rule *const rule = w->signal[i].text.guard.reset_on;
-        const RuleNow now = {
-            .t = sample->t, .reading = r->now, .event = event, .matcher = r->matcher};
+        const RuleNow now = {.t = sample->t,
+                             .awake = sample->t - r->left_out,
+                             .reading = r->now,
+                             .event = event,
+                             .matcher = r->matcher};
         rule_step(&now, rule, r->state[i].reset);
         const RuleResult c = rule_value(&now, rule, r->state[i].reset);
         read_signal(r, i, sample, value_condition(&c.value) == 1);

@@ -13,7 +13,7 @@ typedef struct Vote {
 } Vote;
 
 typedef struct ReadingState {
-    int64_t known;       /* time of the last known reading; NO_TIME: none */
+    int64_t known;           /* the last known reading, by RuleNow.awake; NO_TIME: none */
     RuleValue last, before;  /* the last known value, and the one before that was another */
     char *text[2];       /* of these two, EVENT_MAX_TEXT bytes each */
     /* hysteresis */

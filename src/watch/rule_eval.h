@@ -28,6 +28,7 @@ typedef struct EventNow {
 
 typedef struct RuleNow {
     int64_t t;
+    int64_t awake; /* t by a clock that stands while frames are left out (Sample.left_out) */
     const Reading *reading; /* of each signal */
     const EventNow *event;  /* of each event; NULL: none is active */
     Matcher *matcher;
@@ -54,13 +55,14 @@ RuleWindows rule_windows(const Watch *w, Window confirm, Window release);
 typedef struct Hits {
     int m, n, head;
     int64_t span;
-    int64_t *t;
+    int64_t *t, *awake;
     bool *hit;
 } Hits;
 
 Hits hits_new(Arena *a, int m, int64_t span);
 void hits_clear(Hits *h);
-int hits_add(Hits *h, int64_t t, bool hit); /* its slot, 0 to m - 1 */
+/* Its slot, 0 to m - 1; awake: as RuleNow has it. */
+int hits_add(Hits *h, int64_t t, int64_t awake, bool hit);
 void hits_drop_before(Hits *h, int64_t t);
 int hits_count(const Hits *h, bool hit);
 int hits_slot(const Hits *h, int i);        /* of the i-th oldest */

@@ -32,6 +32,7 @@ Hits hits_new(Arena *a, int m, int64_t span)
     return (Hits){.m = m,
                   .span = span,
                   .t = arena_array_of(a, m, int64_t),
+                  .awake = arena_array_of(a, m, int64_t),
                   .hit = arena_array_of(a, m, bool)};
 }
 
@@ -57,12 +58,13 @@ void hits_drop_before(Hits *h, int64_t t)
         drop_oldest(h);
 }
 
-int hits_add(Hits *h, int64_t t, bool hit)
+int hits_add(Hits *h, int64_t t, int64_t awake, bool hit)
 {
-    while (h->n > 0 && (h->n == h->m || t - h->t[h->head] > h->span))
+    while (h->n > 0 && (h->n == h->m || awake - h->awake[h->head] > h->span))
         drop_oldest(h);
     const int slot = hits_slot(h, h->n++);
     h->t[slot] = t;
+    h->awake[slot] = awake;
     h->hit[slot] = hit;
     return slot;
 }
@@ -93,7 +95,7 @@ typedef struct Latch {
     int64_t gap;
     Hits confirm, release;
     LatchState state;
-    int64_t known;     /* time of the last known sample; NO_TIME: none */
+    int64_t known;     /* the last known sample, by RuleNow.awake; NO_TIME: none */
     bool fired;        /* became true at this sample .. */
     bool rose;         /* .. having been false */
     bool unknown;      /* at this sample */
@@ -138,18 +140,18 @@ static void latch_to_true(Latch *l, int64_t begin)
 }
 
 /* An instant is not confirmed a second time, nor is its end. */
-static void latch_step(Latch *l, int64_t t, const RuleResult *c)
+static void latch_step(Latch *l, int64_t t, int64_t awake, const RuleResult *c)
 {
     const int truth = value_condition(&c->value);
-    if (l->known != NO_TIME && t - l->known > l->gap)
+    if (l->known != NO_TIME && awake - l->known > l->gap)
         latch_reset(l);
     l->fired = l->rose = false;
     l->unknown = truth < 0;
     if (truth < 0)
         return;
-    l->known = t;
+    l->known = awake;
     if (l->state != LATCH_TRUE) {
-        hits_add(&l->confirm, t, truth);
+        hits_add(&l->confirm, t, awake, truth);
         if (truth == 1 && (l->instant || hits_count(&l->confirm, true) >= l->confirm_by.n)) {
             latch_to_true(l, l->instant && c->begin != NO_TIME ? c->begin
                              : l->instant                      ? t
@@ -159,7 +161,7 @@ static void latch_step(Latch *l, int64_t t, const RuleResult *c)
         if (!l->holds_false || l->state == LATCH_FALSE)
             return;
     }
-    hits_add(&l->release, t, truth);
+    hits_add(&l->release, t, awake, truth);
     if (truth == 0 && (l->instant || hits_count(&l->release, false) >= l->release_by.n))
         latch_turn(l, LATCH_FALSE);
 }
@@ -319,17 +321,17 @@ static uint64_t hash_value(const RuleValue *v)
     return hash_bytes(text, text_copy(text, sizeof text, v->text), 1);
 }
 
-static void changed_step(Changed *c, int64_t t, const RuleValue *v)
+static void changed_step(Changed *c, int64_t t, int64_t awake, const RuleValue *v)
 {
-    if (c->known != NO_TIME && t - c->known > c->gap)
+    if (c->known != NO_TIME && awake - c->known > c->gap)
         changed_reset(c);
     c->fired = false;
     c->unknown = v->kind == VALUE_UNKNOWN;
     if (c->unknown)
         return;
-    c->known = t;
+    c->known = awake;
     const uint64_t hash = hash_value(v);
-    c->hash[hits_add(&c->seen, t, true)] = hash;
+    c->hash[hits_add(&c->seen, t, awake, true)] = hash;
     const bool had = c->now.value.kind != VALUE_UNKNOWN,
                other = !had || hash_value(&c->now.value) != hash;
     int same = 0;
@@ -395,7 +397,7 @@ static void step_argument(const RuleNow *now, const Rule *r, const RuleMemory *m
         return;
     }
     const RuleResult c = rule_node_value(now, r, m, node, NULL);
-    latch_step(l, now->t, &c);
+    latch_step(l, now->t, now->awake, &c);
     *n = l->fired;
     *at = &l->begin;
 }
@@ -408,9 +410,9 @@ static void function_step(const RuleNow *now, const Rule *r, const RuleMemory *m
     if (node->op == RULE_CHANGED || node->op == RULE_RISES) {
         const RuleResult x = rule_node_value(now, r, m, node->a, NULL);
         if (node->op == RULE_CHANGED)
-            changed_step(&f->changed, now->t, &x.value);
+            changed_step(&f->changed, now->t, now->awake, &x.value);
         else
-            latch_step(&f->rises, now->t, &x);
+            latch_step(&f->rises, now->t, now->awake, &x);
     } else if (node->op == RULE_SEQ) {
         f->seq.fired = false;
         step_argument(now, r, m, node->a, &f->seq.a, &n, &at);

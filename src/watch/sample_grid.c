@@ -11,10 +11,21 @@ int64_t grid_next(int64_t t, double step)
 
 int64_t grid_expected(const SampleGrid *g) { return g->arrival + (g->point - g->t); }
 
-static void count(SampleGrid *g, SampleFate fate, int64_t n)
+/* apart: us between these points */
+static void count(SampleGrid *g, SampleFate fate, int64_t n, double apart)
 {
     g->wanted += n;
     g->count[fate] += n;
+    if (fate == SAMPLE_JUDGED)
+        g->left_out = 0;
+    else if (fate != SAMPLE_LOST)
+        g->left_out =
+            llrint(fmin((double)g->left_out + (double)n * apart, (double)SAMPLE_MOST_LEFT_OUT));
+}
+
+static double points_apart(const SampleGrid *g, double step)
+{
+    return g->keyframes && (double)g->spacing > step ? (double)g->spacing : step;
 }
 
 /* Number of the last point at or before t. */
@@ -52,7 +63,7 @@ static void put_back(SampleGrid *g)
 
 /* What n points between the last frame and this one come to; returns how many of them were busy. */
 static int64_t passed_over(SampleGrid *g, int64_t n, const VideoFrame *f,
-                           const FramesMissed *missed)
+                           const FramesMissed *missed, double step)
 {
     if (g->keyframes) { /* of these, as many as keyframes can have been there */
         const int64_t keys =
@@ -63,17 +74,17 @@ static int64_t passed_over(SampleGrid *g, int64_t n, const VideoFrame *f,
         n = 0;
     }
     const SampleFate fate = missed->lost || missed->waited ? SAMPLE_LOST : SAMPLE_BUSY;
-    count(g, fate, n);
+    count(g, fate, n, points_apart(g, step));
     return fate == SAMPLE_BUSY ? n : 0;
 }
 
 /* The points of the old epoch that would have come before this frame. */
 static void end_epoch(SampleGrid *g, int64_t arrival, double step)
 {
-    const double apart = g->keyframes && (double)g->spacing > step ? (double)g->spacing : step;
+    const double apart = points_apart(g, step);
     const double missing = (double)(arrival - grid_expected(g)) / apart;
     if (missing > 0)
-        count(g, SAMPLE_LOST, (int64_t)missing);
+        count(g, SAMPLE_LOST, (int64_t)missing, apart);
 }
 
 int64_t grid_frame(SampleGrid *g, const VideoFrame *f, int64_t arrival, const FramesMissed *missed,
@@ -84,11 +95,11 @@ int64_t grid_frame(SampleGrid *g, const VideoFrame *f, int64_t arrival, const Fr
         if (f->t >= g->stands_for)
             put_back(g);
         const int64_t n = at_most(g, pass_until(g, f->t, step), arrival, step);
-        busy = passed_over(g, n, f, missed);
+        busy = passed_over(g, n, f, missed, step);
         g->spacing = missed->waited && !missed->lost ? f->t - g->t : g->spacing;
     } else if (g->begun) {
         end_epoch(g, arrival, step);
-        g->spacing = g->stands_for = 0;
+        g->spacing = g->stands_for = g->left_out = 0;
     }
     g->begun = g->taken = true;
     g->epoch = f->epoch;
@@ -100,7 +111,7 @@ int64_t grid_frame(SampleGrid *g, const VideoFrame *f, int64_t arrival, const Fr
 
 void grid_done(SampleGrid *g, SampleFate fate, double step)
 {
-    count(g, fate, 1);
+    count(g, fate, 1, step);
     g->taken = false;
     g->point = grid_next(g->t > g->stands_for ? g->t : g->stands_for, step);
 }
@@ -108,7 +119,7 @@ void grid_done(SampleGrid *g, SampleFate fate, double step)
 void grid_skip(SampleGrid *g, SampleFate fate, double step)
 {
     put_back(g);
-    count(g, fate, 1);
+    count(g, fate, 1, step);
     g->point = grid_next(g->point, step);
 }
 
@@ -122,9 +133,9 @@ void grid_pull(SampleGrid *g, int64_t t)
 void grid_quiet(SampleGrid *g, int64_t t, double step)
 {
     put_back(g);
-    const double apart = g->keyframes && (double)g->spacing > step ? (double)g->spacing : step;
+    const double apart = points_apart(g, step);
     while (g->point <= t) {
-        count(g, SAMPLE_LOST, 1);
+        count(g, SAMPLE_LOST, 1, apart);
         g->point = grid_next(g->point, apart);
     }
 }

@@ -38,6 +38,9 @@ typedef struct SampleGrid { /* zero at first, but for `keyframes` and `live` */
     int64_t t, number, arrival;
     int64_t spacing;       /* between keyframes; 0: not known */
     int64_t wanted, count[SAMPLE_FATES];
+    /* us since the last sample that was judged in which frames came, but were not looked at: points
+     * by all fates but SAMPLE_LOST */
+    int64_t left_out;
 } SampleGrid;
 
 typedef struct FramesMissed { /* since the frame before */

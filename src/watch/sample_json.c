@@ -1,6 +1,6 @@
 /* Samples as lines of JSON.
  *
- *     {"v":1,"stream":"s1","epoch":0,"t_us":1500000,"frame":45,"wall_us":..,"clock":"rtcp","signals":{
+ *     {"v":1,"stream":"s1","epoch":0,"t_us":1500000,"frame":45,"wall_us":..,"clock":"rtcp","left_out_us":..,"signals":{
  *      "alive":{"score":0.97,"text":"9"},"skull":{"unknown":"black"},
  *      "unsafe":{"found":[{"box":[x,y,width,height],"score":0.8,"label":"KNIFE","track":3}]}}}
  *
@@ -97,7 +97,10 @@ void sample_json(Str *out, const Watch *w, const Sample *s)
              (long long)s->frame);
     if (s->wall)
         str_addf(out, ",\"wall_us\":%lld", (long long)s->wall);
-    str_addf(out, ",\"clock\":\"%s\",\"signals\":{", clock_text(s->clock));
+    str_addf(out, ",\"clock\":\"%s\"", clock_text(s->clock));
+    if (s->left_out)
+        str_addf(out, ",\"left_out_us\":%lld", (long long)s->left_out);
+    str_add(out, ",\"signals\":{");
     bool first = true;
     for (int i = 0; i < w->nsignal; i++) {
         const Observation *const o = &s->at[i];
@@ -308,6 +311,8 @@ static int get_sample(const Reader *r, const Watch *w, const json_t *root, Sampl
         code = get_int(r, root, "frame", -1, MAX_TIME, &s->frame);
     if (code == 0)
         code = get_int(r, root, "wall_us", -MAX_TIME, MAX_TIME, &s->wall);
+    if (code == 0)
+        code = get_int(r, root, "left_out_us", 0, SAMPLE_MOST_LEFT_OUT, &s->left_out);
     if (code == 0)
         code = get_clock(r, root, &s->clock);
     if (code == 0)

@@ -28,6 +28,7 @@ typedef struct OpenSpan {
     SpanRow row;                  /* text: of `variant` */
     int signal;
     int64_t track;
+    int64_t left_out; /* of samples since row.t1 */
     int nvariant;
     Variant variant[STORE_VARIANTS];
     bool dirty, ended;

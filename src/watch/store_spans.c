@@ -184,6 +184,7 @@ static void extend_span(OpenSpan *p, const Seen *seen, const Sample *sample)
     text_copy(text, sizeof text, seen->text);
     count_text(p, text);
     p->row.t1 = sample->t;
+    p->left_out = 0;
     p->row.n++;
     p->row.confidence += (seen->confidence - p->row.confidence) / p->row.n; /* their mean */
     p->row.box = seen->box;
@@ -266,9 +267,11 @@ void store_sample(Store *s, const Watch *w, const Sample *sample, const Reading 
     if (sample->epoch != t->epoch)
         store_end_spans(t);
     t->epoch = sample->epoch;
-    for (int i = 0; i < t->nopen; i++)
-        if (sample->t - t->open[i]->row.t1 > w->gap)
+    for (int i = 0; i < t->nopen; i++) {
+        t->open[i]->left_out += sample->left_out;
+        if (sample->t - t->open[i]->row.t1 - t->open[i]->left_out > w->gap)
             end_span(t, i--);
+    }
     for (int i = 0; i < w->nsignal; i++) {
         see_signal(s, t, w, i, sample, &reading[i]);
         keep_fact(&t->fact[i], &reading[i].value);

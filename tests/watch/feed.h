@@ -24,6 +24,7 @@ typedef struct Feed {
     Str json;    /* whole records, a line each */
     int epoch;
     int64_t frame;
+    int64_t left_out; /* of the next sample */
 } Feed;
 
 static inline void feed_record(void *arg, const EventRecord *r)
@@ -128,10 +129,13 @@ static inline Sample feed_sample(Feed *f, const char *line)
         assert_true(k >= 0);
         feed_observation(f, &f->w->signal[k], &at[k], is + 1);
     }
+    const int64_t left_out = f->left_out;
+    f->left_out = 0;
     return (Sample){.stream = "s1",
                     .epoch = f->epoch,
                     .t = (int64_t)llround(atof(time) * 1e6),
                     .frame = f->frame++,
+                    .left_out = left_out,
                     .at = at};
 }
 

@@ -180,7 +180,7 @@ static void step_key(Ref *r, int event, Key *key, int k)
     int64_t first;
     if (here->truth < 0)
         return;
-    key->known = t;
+    key->known = awake_at(r, k);
     if (key->state == IDLE) {
         step_idle(r, event, key, k);
         return;
@@ -218,8 +218,9 @@ static int64_t due_of(const Ref *r, const EventRule *e, const Key *key, int k, i
     for (int j = key->from; j < k; j++)
         something =
             something || (key->at[j].truth >= 0 && (key->held || time_of(r, j) >= key->cool));
-    if (key->known != NO_TIME && something && t > key->known + r->w->gap) {
-        due = key->known + r->w->gap;
+    const int64_t left_out = time_of(r, k) - awake_at(r, k);
+    if (key->known != NO_TIME && something && t - left_out > key->known + r->w->gap) {
+        due = key->known + left_out + r->w->gap;
         *what = 1;
     }
     if (e->max > 0 && !is_point(e) && key->state == ACTIVE && t > key->start + e->max &&
@@ -371,7 +372,7 @@ static void step_event(Ref *r, int event, int k)
         const bool idle = key->state == IDLE && !key->held && time_of(r, k) >= key->cool &&
                           pending_since(r, e, key, k) == NO_TIME;
         const bool here = list->kind == VALUE_LIST && ref_item(r, e->when, key, k);
-        if (!key->name || here || !idle || time_of(r, k) - time_of(r, key->last) <= r->w->gap)
+        if (!key->name || here || !idle || awake_at(r, k) - awake_at(r, key->last) <= r->w->gap)
             h->key[n++] = *key;
     }
     h->nkey = n;

@@ -32,7 +32,7 @@ typedef struct Key {
     Hit *at;          /* by sample */
     enum { IDLE, SHORT, ACTIVE, SPENT } state;
     int from;         /* samples from here on are in the windows */
-    int64_t known;    /* NO_TIME, or the last known sample's time */
+    int64_t known;    /* NO_TIME, or awake_at the last known sample */
     /* the run that is being confirmed, and the event that was told */
     int64_t run_start, run_last, run_wall, start, last_true, wall, detect, released, cool;
     SampleClock run_clock, clock;
@@ -69,6 +69,15 @@ typedef struct Ref {
 } Ref;
 
 static inline int64_t time_of(const Ref *r, int k) { return r->s[k].t; }
+
+/* Time by a clock that stands while frames are left out: what gaps and windows are measured in. */
+static inline int64_t awake_at(const Ref *r, int k)
+{
+    int64_t t = r->s[k].t;
+    for (int j = k; j >= 0 && r->s[j].epoch == r->s[k].epoch; j--)
+        t -= r->s[j].left_out;
+    return t;
+}
 
 static inline int64_t span_of(const Ref *r, int m) { return llrint(m * 2e6 / r->w->fps); }
 

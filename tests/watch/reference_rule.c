@@ -96,14 +96,14 @@ static bool guard_passes(const Ref *r, const Guard *g, const RuleValue *v, const
 /* Icons: the last score that was on one side or the other decides, if no silence lies between. */
 static bool icon_on(const Ref *r, const IconSignal *d, int signal, int k)
 {
-    int64_t later = time_of(r, k);
+    int64_t later = awake_at(r, k);
     for (int j = k; j >= r->epoch_first; j--) {
         const Observation *const o = &r->s[j].at[signal];
         if (o->state != OBSERVE_SEEN || !isfinite(o->score))
             continue;
-        if (later - time_of(r, j) > r->w->gap)
+        if (later - awake_at(r, j) > r->w->gap)
             return false;
-        later = time_of(r, j);
+        later = awake_at(r, j);
         if ((double)o->score >= d->on)
             return true;
         if ((double)o->score < d->off)
@@ -205,7 +205,7 @@ static int value_since(const Ref *r, int signal, int k)
         const RuleValue *const u = &r->seen[signal][j].v;
         if (u->kind == VALUE_UNKNOWN)
             continue;
-        if (!same(u, v) || time_of(r, first) - time_of(r, j) > r->w->gap)
+        if (!same(u, v) || awake_at(r, first) - awake_at(r, j) > r->w->gap)
             break;
         first = j;
     }
@@ -289,7 +289,7 @@ int ref_window(const Ref *r, const Hit *at, int from, int k, int m, int64_t span
     for (int j = k; j >= from && n < m; j--) {
         if (at[j].truth < 0 || time_of(r, j) < not_before)
             continue;
-        if (time_of(r, k) - time_of(r, j) > span)
+        if (awake_at(r, k) - awake_at(r, j) > span)
             break;
         n++;
         if (at[j].truth == want) {
@@ -319,20 +319,20 @@ static Turns turns_at(const Ref *r, const Rule *rule, const RuleWindows *by, con
     for (int j = key->first; j <= k; j++) {
         const RuleResult c = ref_value(r, rule, by, key, j, node, NULL);
         at[j].truth = value_condition(&c.value);
-        if (known != NO_TIME && time_of(r, j) - known > by->gap) {
+        if (known != NO_TIME && awake_at(r, j) - known > by->gap) {
             state = -1;
             from = j;
         }
         out = (Turns){.unknown = at[j].truth < 0};
         if (at[j].truth < 0)
             continue;
-        known = time_of(r, j);
+        known = awake_at(r, j);
         const int trues =
             ref_window(r, at, from, j, by->confirm.m, by->confirm_span, 1, NO_TIME, &first);
         if (state != 1 && at[j].truth == 1 && (instant || trues >= by->confirm.n)) {
             out.began = true;
             out.rose = state == 0;
-            out.begin = !instant ? first : c.begin != NO_TIME ? c.begin : known;
+            out.begin = !instant ? first : c.begin != NO_TIME ? c.begin : time_of(r, j);
             state = 1;
             from = j + 1;
             continue;
@@ -365,7 +365,7 @@ static Confirmed confirmed_at(const Ref *r, const Rule *rule, const RuleWindows 
     int64_t known = NO_TIME;
     for (int j = key->first; j <= k; j++) {
         v[j] = ref_value(r, rule, by, key, j, node, NULL).value;
-        if (known != NO_TIME && time_of(r, j) - known > by->gap) {
+        if (known != NO_TIME && awake_at(r, j) - known > by->gap) {
             out = (Confirmed){0};
             from = j;
         }
@@ -373,10 +373,10 @@ static Confirmed confirmed_at(const Ref *r, const Rule *rule, const RuleWindows 
         out.unknown = v[j].kind == VALUE_UNKNOWN;
         if (out.unknown)
             continue;
-        known = time_of(r, j);
+        known = awake_at(r, j);
         int n = 0, equal = 0, first = j;
-        for (int i = j; i >= from && n < by->confirm.m && known - time_of(r, i) <= by->confirm_span;
-             i--) {
+        for (int i = j;
+             i >= from && n < by->confirm.m && known - awake_at(r, i) <= by->confirm_span; i--) {
             n += v[i].kind != VALUE_UNKNOWN;
             if (v[i].kind != VALUE_UNKNOWN && same(&v[i], &v[j])) {
                 equal++;

@@ -5,8 +5,8 @@
 #include "feed.h"
 #include "watch/reading.h"
 
-/* An event whose condition is the icon `badge`: 1 true, 0 false, ? unknown; a character a half
- * second. */
+/* An event whose condition is the icon `badge`: 1 true, 0 false, ? unknown, a space no sample, -
+ * one that was left out; a character a half second. */
 static const char *run_flags(Context *ctx, const EventRule *like, const char *flags)
 {
     Watch *const w = watch_by_hand(ctx);
@@ -24,7 +24,9 @@ static const char *run_flags(Context *ctx, const EventRule *like, const char *fl
                  flags[i] == '?'   ? "?"
                  : flags[i] == '1' ? "1"
                                    : "0");
-        if (flags[i] != ' ') /* no sample at all */
+        if (flags[i] == '-')
+            f.left_out += 500000;
+        else if (flags[i] != ' ') /* no sample at all */
             feed(&f, line);
     }
     events_stop(f.events);
@@ -79,6 +81,38 @@ static void unknowns(Context *ctx)
                 "start e 0@0.5|end e 0-0.5@2.5 lost|start e 3@3.5|end e 3-3.5@3.5 stopped|");
     check_flags(ctx, two, "11   1", "start e 0@0.5|end e 0-2.5@2.5 stopped|");
     check_flags(ctx, (EventRule){.confirm = {2, 4}}, "1     1", "");
+}
+
+/* Samples left out for want of time are no silence: nothing ends, is forgotten or begins anew by
+ * it. */
+static void left_out(Context *ctx)
+{
+    const EventRule one = {0}, two = {.confirm = {2, 2}, .release = {2, 2}};
+    check_flags(ctx, one, "1-----1-----1", "start e 0@0|end e 0-6@6 stopped|");
+    check_flags(ctx, (EventRule){.point = true}, "1-----1-----1", "point e 0@0|");
+    check_flags(ctx, two, "1-----1-----0-----0", "start e 0@3|end e 0-3@9|");
+    check_flags(ctx, two, "1-----?-----1", "start e 0@6|end e 0-6@6 stopped|");
+    /* what is silence besides counts as ever */
+    check_flags(ctx, two, "11--  - 1", "start e 0@0.5|end e 0-4@4 stopped|");
+    check_flags(ctx, two, "11--  -  1", "start e 0@0.5|end e 0-0.5@4 lost|");
+    Watch *const w = watch_by_hand(ctx);
+    add_event(ctx, w, "c", "changed(alive)");
+    add_event(ctx, w, "r", "rises(badge)");
+    add_event(ctx, w, "b", "badge"); /* hysteresis: 0.75 is neither on nor off */
+    EventRule *const men = name_event(w, "m");
+    men->each = UNSAFE;
+    men->when = rule_by_hand(ctx, w, "unsafe.score > 0.5", UNSAFE);
+    men->release = (Window){2, 2};
+    Feed f;
+    feed_init(&f, ctx, w);
+    feed(&f, "0 badge=0 alive=5 unsafe=3:KNIFE:0.8");
+    f.left_out = 3500000;
+    feed(&f, "4 badge=0.9 alive=4 unsafe=-");
+    f.left_out = 3500000;
+    feed(&f, "8 badge=0.75 alive=4 unsafe=3:KNIFE:0.8");
+    events_stop(f.events);
+    assert_string_equal(feed_records(&f), "start m/3 0@0|point c 4@4|point r 4@4|start b 4@4|"
+                                          "end b 4-8@8 stopped|end m/3 0-8@8 stopped|");
 }
 
 static void durations(Context *ctx)
@@ -338,6 +372,7 @@ static void record_fields(Context *ctx)
 #define CASE(name) static void test_##name(void **state) { (void)state; in_case(name); }
 CASE(windows)
 CASE(unknowns)
+CASE(left_out)
 CASE(durations)
 CASE(epochs)
 CASE(quiet)
@@ -351,11 +386,17 @@ CASE(record_fields)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_windows),       cmocka_unit_test(test_unknowns),
-        cmocka_unit_test(test_durations),     cmocka_unit_test(test_epochs),
-        cmocka_unit_test(test_quiet),         cmocka_unit_test(test_functions),
-        cmocka_unit_test(test_forgets),       cmocka_unit_test(test_instants_are_back_dated),
-        cmocka_unit_test(test_keys),          cmocka_unit_test(test_too_many_keys),
+        cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_unknowns),
+        cmocka_unit_test(test_left_out),
+        cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_epochs),
+        cmocka_unit_test(test_quiet),
+        cmocka_unit_test(test_functions),
+        cmocka_unit_test(test_forgets),
+        cmocka_unit_test(test_instants_are_back_dated),
+        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_too_many_keys),
         cmocka_unit_test(test_record_fields),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -258,7 +258,8 @@ static void random_samples(World *r, Sample *out)
             epoch++;
             t = 100000 * (int64_t)below(r, 100);
         }
-        t += steps[below(r, k % 3 ? 7 : 10)];
+        const int64_t step = steps[below(r, k % 3 ? 7 : 10)];
+        t += step;
         for (int i = 0; i < 5; i++) {
             at[used[i]] = random_seen(r, used[i], &before[used[i]]);
             if (below(r, 8) == 0)
@@ -270,6 +271,7 @@ static void random_samples(World *r, Sample *out)
                           .t = t,
                           .frame = k,
                           .at = at,
+                          .left_out = step > 500000 && below(r, 2) ? step - 400000 : 0,
                           .clock = CLOCK_PDT,
                           .wall = 1700000000000000 + t + (int64_t)below(r, 3)};
         before = at;
@@ -283,7 +285,8 @@ static const char *engine_records(World *r, const Sample *s, bool ask)
     Feed f;
     feed_init(&f, r->ctx, r->w);
     for (int k = 0; k < SAMPLES; k++) {
-        for (int i = 0; ask && k > 0 && s[k].epoch == s[k - 1].epoch && i < 3; i++)
+        for (int i = 0; ask && k > 0 && s[k].left_out == 0 && s[k].epoch == s[k - 1].epoch && i < 3;
+             i++)
             events_quiet(f.events, s[k - 1].t + (s[k].t - s[k - 1].t) * (int64_t)(i + 1) / 3);
         events_sample(f.events, &s[k]);
         events_rate(f.events);

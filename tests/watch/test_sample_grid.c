@@ -72,6 +72,35 @@ static void test_busy(void **state)
     assert_int_equal(g.point, 2500000);
 }
 
+/* Points that had frames and were not judged, since the last that was. */
+static void test_left_out(void **state)
+{
+    (void)state;
+    SampleGrid g = {0};
+    judge(&g, 0, 0);
+    assert_int_equal(g.left_out, 0);
+    grid_skip(&g, SAMPLE_RATE, STEP);                   /* 0.5 */
+    give(&g, 0, 2 * S, 60, 102 * S, (FramesMissed){0}); /* 1 and 1.5 are busy */
+    assert_int_equal(g.left_out, 1500000);
+    grid_done(&g, SAMPLE_LATE, STEP); /* 2 */
+    assert_int_equal(g.left_out, 2 * S);
+    give(&g, 0, 4 * S, 120, 104 * S, (FramesMissed){.lost = true}); /* 2.5 to 3.5 never came */
+    assert_int_equal(g.left_out, 2 * S);
+    grid_done(&g, SAMPLE_JUDGED, STEP);
+    assert_int_equal(g.left_out, 0);
+    grid_skip(&g, SAMPLE_LATE, STEP / 5); /* closer for a while */
+    assert_int_equal(g.left_out, 100000);
+    give(&g, 1, 0, 0, 107 * S, (FramesMissed){0});
+    assert_int_equal(g.left_out, 0); /* another epoch */
+    grid_done(&g, SAMPLE_JUDGED, STEP);
+    /* Keyframes two seconds apart: one that is passed over stands for so long. */
+    SampleGrid k = {.keyframes = true};
+    judge(&k, 0, 0);
+    judge(&k, 0, 2 * S);
+    give(&k, 0, 6 * S, 180, 106 * S, (FramesMissed){0});
+    assert_int_equal(k.left_out, 2 * S);
+}
+
 /* A keyframe at 1.8 stands for 2. */
 static void test_pull(void **state)
 {
@@ -242,6 +271,7 @@ int main(void)
         cmocka_unit_test(test_jump),      cmocka_unit_test(test_few_frames),
         cmocka_unit_test(test_keyframes), cmocka_unit_test(test_rate),
         cmocka_unit_test(test_random),    cmocka_unit_test(test_clocks),
+        cmocka_unit_test(test_left_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
