@@ -156,6 +156,7 @@ LLVMValueRef gen_expr(Gen *g, Expr e)
     uint32_t reads = 0;
     LLVMValueRef v = emit(g, e, &reads);
     const ExprNode *n = expr_node(g->x, e);
+    g->wide |= n->lanes * dtype_size((DType)n->dtype) > 32;
     int depth = 0;
     for (int k = 0; k < n->nargs; k++) {
         const Memoised *m = &g->memo[expr_arg(g->x, e, k)];

@@ -217,10 +217,6 @@ static void set_attributes(const Gen *g)
     set_attribute(g, "target-cpu", "x86-64");
     set_attribute(g, "tune-cpu", g->target->cpu);
     set_attribute(g, "target-features", g->target->features);
-    if (g->target->vector_bytes == 64) { /* both, or LLVM splits the vectors */
-        set_attribute(g, "prefer-vector-width", "512");
-        set_attribute(g, "min-legal-vector-width", "512");
-    }
     /* without one LLVM spills vectors across cache lines: it cannot align the stack */
     set_attribute(g, "frame-pointer", "all");
     set_flag(g, function, "nounwind", 0);
@@ -228,6 +224,17 @@ static void set_attributes(const Gen *g)
     for (LLVMAttributeIndex k = 2; k <= 4; k++) /* bufs, syms, scratch */
         set_flag(g, k, "noalias", 0);
     set_flag(g, 4, "align", 64);
+}
+
+/* Both, or LLVM splits the vectors. A function that has none so long gets none either, where LLVM
+ * would join stores: of Intel's two ports for vectors one is shut while 64 bytes are under way. */
+static void set_width(const Gen *g)
+{
+    if (g->target->vector_bytes == 64) {
+        const char *width = g->wide ? "512" : "256";
+        set_attribute(g, "prefer-vector-width", width);
+        set_attribute(g, "min-legal-vector-width", width);
+    }
 }
 
 static LLVMValueRef load_step(Gen *g)
@@ -256,6 +263,7 @@ void gen_phase(Gen *g, int phase, const char *name)
     LLVMPositionBuilderAtEnd(g->b, block(g, "entry"));
     memset(g->memo, 0, sizeof *g->memo * (size_t)g->x->node.len);
     g->undo.len = 0;
+    g->wide = false;
     gen_entry(g);
     LLVMValueRef step = p->step ? load_step(g) : NULL;
     if (step)
@@ -268,5 +276,6 @@ void gen_phase(Gen *g, int phase, const char *name)
     gen_stmt(g, p->body);
     close_loop(g, &loop);
     gen_tiles_leave(g);
+    set_width(g);
     LLVMBuildRet(g->b, LLVMConstInt(g->i32, 0, false));
 }

@@ -59,6 +59,7 @@ typedef struct Gen {
     int depth;             /* loops and branches open */
     GenTiles *tiles;       /* of the block of tiles being emitted; NULL: none */
     bool has_tiles, tile_config_once; /* the phase */
+    bool wide;             /* the phase has vectors of more than 32 bytes */
     unsigned scope_kind, noalias_kind;
 } Gen;
 
