@@ -164,14 +164,31 @@ static bool reads_divided(const Stages *s, const Stage *st, Expr load, int64_t *
     return a == st->naxes;
 }
 
+/* Do neither columns nor rows of the product fill half a vector? What reads it is faster on its own
+ * then, in whole ones. */
+static bool is_narrow(const Stages *s, const Contraction *c, const Target *t)
+{
+    const Stage *st = &s->stage.at[c->stage];
+    const int few = target_lanes(t, 4) / 2;
+    bool narrow = c->vector_axis >= 0 && axis_extent(s, st, c->vector_axis, few) < few;
+    for (int a = 0; a < st->naxes; a++) {
+        int64_t stride;
+        if (c->row_axes >> a & 1 && load_stride(s, c->a, st->axis[a].var, &stride)) {
+            narrow &= stride != 1 || axis_extent(s, st, a, few) < few;
+        }
+    }
+    return narrow;
+}
+
 /* A MAP that reads a product at (k / n, k % n) takes the product's axes: it can then be computed
  * where the product is. */
-static void split_all(Context *ctx, Stages *s, Schedule *sc)
+static void split_all(Context *ctx, Stages *s, Schedule *sc, const Target *t)
 {
     for (int i = 0; i < s->stage.len; i++) {
         Contraction c;
         int reader = -1;
-        if (!contraction_of(s, i, &c) || count_readers(s, i, &reader) != 1) {
+        if (!contraction_of(s, i, &c) || count_readers(s, i, &reader) != 1 ||
+            is_narrow(s, &c, t)) {
             continue;
         }
         int64_t inner[MAX_AXES];
@@ -212,7 +229,7 @@ Schedule *schedule_choose(Context *ctx, const Stages *stages, const Target *t, c
     Schedule *sc = arena_new_of(ctx->arena, Schedule);
     sc->variant = "default";
     inline_all(ctx, s, sc, t);
-    split_all(ctx, s, sc);
+    split_all(ctx, s, sc, t);
     fuse_all(ctx, s, sc);
     join_all(ctx, s, sc, t);
     Choice choice = {.ctx = ctx, .s = s, .target = t, .sc = sc, .source = "default"};

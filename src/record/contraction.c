@@ -104,10 +104,53 @@ static double image_bytes(const Choice *c, const Contraction *k, int out)
     return contraction_a_bytes(c->s, k) + made;
 }
 
+/* Axes of B alone beside its columns, as the phases of a transposed convolution: outside of all
+ * else each reads the image again and writes every second pixel of the result. Images beyond L2 are
+ * read and written once, if the weights of all phases stay in it. */
+typedef struct Phases {
+    uint32_t axes;
+    int64_t points;
+} Phases;
+
+static Phases inner_phases(const Choice *c, const Contraction *k, double image)
+{
+    const Stages *s = c->s;
+    const Stage *st = &s->stage.at[k->stage];
+    Phases p = {.points = 1};
+    for (int a = 0; a < st->naxes; a++) {
+        if (k->in_b & ~k->in_a & (uint32_t)1 << a && a != k->vector_axis) {
+            p.axes |= (uint32_t)1 << a;
+            p.points *= axis_extent(s, st, a, 4096);
+        }
+    }
+    const int64_t weights = contraction_b_bytes(s, k, target_lanes(c->target, 4)) * p.points;
+    const bool far = image > (double)c->target->l2;
+    return far && weights <= c->target->l2 / 4 ? p : (Phases){.points = 1};
+}
+
+#define LEAST_ROWS_OF_PHASES 4 /* for FMAs enough side by side, and each load of weights */
+
+/* Rows of a tile of one vector, so that the sums of all phases fit the registers: then what is read
+ * of the image serves all. */
+static int rows_of_phases(const Target *t, Phases p)
+{
+    return (int)((t->vector_regs - 1 - p.points) / p.points);
+}
+
+static void order_axes(StageSchedule *os, const Stage *st, uint32_t axes)
+{
+    for (int a = 0; a < st->naxes; a++) {
+        if (axes >> a & 1) {
+            order_add(os, a, 0);
+        }
+    }
+}
+
 /* Loops outside of all else. */
 typedef struct OuterRows {
     int block;  /* tiles of a block of rows; 0: there are none */
     int shared; /* the axis in halves (share.c); -1: none */
+    Phases phases; /* inside of rows and columns */
 } OuterRows;
 
 static void schedule_tile(Choice *c, const Contraction *k, int acc, int out, ProductTile tile,
@@ -129,14 +172,12 @@ static void schedule_tile(Choice *c, const Contraction *k, int acc, int out, Pro
                                                  s->tensor.at[k->b_tensor].role == TENSOR_CONST);
         }
     }
-    for (int a = 0; a < st->naxes; a++) {
-        if (a != v && !(k->row_axes >> a & 1)) {
-            order_add(os, a, 0);
-        }
-    }
+    const int block = rows.block;
+    const uint32_t phases = rows.phases.axes;
+    const uint32_t domain = ((uint32_t)1 << st->naxes) - 1;
+    order_axes(os, st, domain & ~phases & ~k->row_axes & ~((uint32_t)1 << v));
     const bool rows_first = contraction_rows_collide(c->target, s, k, tile) ||
                             contraction_rows_first(c, k, tile, row_axis);
-    const int block = rows.block;
     const bool outermost = rows_first || axis_extent(s, st, v, width + 1) <= width;
     const bool again = outermost && rows.shared == first_rows(s, st, k); /* shared out as it is */
     const int shared =
@@ -159,8 +200,20 @@ static void schedule_tile(Choice *c, const Contraction *k, int acc, int out, Pro
             order_add(os, v, 0);
         }
     }
+    const bool in_tile = tile.vectors == 1 &&
+                         tile.rows[0] * tile.rows[1] <= rows_of_phases(c->target, rows.phases);
+    if (!in_tile) {
+        order_axes(os, st, phases);
+    }
     os->nparallel = os->norder;
     const LoopRef innermost = os->order[os->norder - 1];
+    if (in_tile) {
+        const int first = os->norder;
+        order_axes(os, st, phases);
+        for (int o = first; o < os->norder; o++) {
+            os->unroll |= (uint64_t)1 << o;
+        }
+    }
     for (int r = 0; r < 2; r++) {
         if (row_axis[r] >= 0) {
             const bool twice = row_axis[r] == shared || (r == 1 && block > 0);
@@ -181,7 +234,7 @@ static void schedule_tile(Choice *c, const Contraction *k, int acc, int out, Pro
     const bool lies = block > 0 || s->tensor.at[k->b_tensor].role == TENSOR_CONST;
     /* are fast enough; an open count of tiles may be large */
     const bool streams = apart && tiles > 0;
-    if (!rows_first && !streams && tiles != 1 && tiles <= AHEAD_TILES && lies) {
+    if (!rows_first && !phases && !streams && tiles != 1 && tiles <= AHEAD_TILES && lies) {
         as->ahead = s->tensor.at[k->b_tensor].name;
         as->ahead_loop = (LoopRef){.axis = (int8_t)v};
     }
@@ -435,14 +488,21 @@ static void choose_contraction(Choice *c, Contraction *k)
     if (s->tensor.at[st->result[0]].dtype == DT_I32) {
         room.vector_regs--; /* products before they are added */
     }
+    const Phases phases = inner_phases(c, k, image_bytes(c, k, k->stage));
     /* Tiling two row axes pays only where the inner one is short. */
-    const ProductSize size = {.outer = inner >= 28 || inner == 0 ? 1 : outer,
+    ProductSize size = {.outer = inner >= 28 || inner == 0 ? 1 : outer,
                               .inner = inner,
                               .width = width,
                               .sum = reduction_points(s, st),
                               .whole = contraction_in_groups(s, k),
                               .most_rows = most_rows(c, k, row_axis, width),
                               .far = waits_for_few(c, k, rows_of(s, k, row_axis))};
+    const int fit = phases.axes && width > 0 && width <= target_lanes(c->target, 4)
+                        ? rows_of_phases(&room, phases)
+                        : 0;
+    if (fit >= LEAST_ROWS_OF_PHASES && (size.most_rows == 0 || size.most_rows > fit)) {
+        size.most_rows = fit;
+    }
     ProductTile tile = product_tile(&room, size);
     if (tile.rows[0] == 1) {
         row_axis[0] = -1;
@@ -465,6 +525,7 @@ static void choose_contraction(Choice *c, Contraction *k)
     OuterRows rows = {
         .block = lies && tile.streams <= 1 ? contraction_row_block(c, k, tile, row_axis) : 0,
         .shared = -1};
+    rows.phases = rows.block > 0 ? (Phases){.points = 1} : phases;
     if (rows.block == 0 && b_was == k->b_tensor) {
         const int64_t weights =
             contraction_b_bytes(s, k, tile.vectors * target_lanes(c->target, 4));
@@ -492,7 +553,8 @@ int choose_product_inside(Choice *c, const Contraction *k, ProductTile tile)
     for (int a = 0; a < c->s->stage.at[acc].naxes; a++) {
         row_axis[1] = k->row_axes >> a & 1 ? a : row_axis[1];
     }
-    schedule_tile(c, k, acc, acc + 1, tile, row_axis, blocks, (OuterRows){.shared = -1});
+    schedule_tile(c, k, acc, acc + 1, tile, row_axis, blocks,
+                  (OuterRows){.shared = -1, .phases = {.points = 1}});
     choice_entry(c, acc + 1)->nparallel = 0;
     return acc + 1;
 }
