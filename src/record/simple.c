@@ -203,26 +203,6 @@ void choice_fill_map(const Choice *c, const Stage *st, StageSchedule *ss)
     }
 }
 
-#define UNIT_POINTS 512 /* of a step of the parallel loop, which divides to know where it is */
-/* what an open extent counts for: with 1 nothing would be left to share out */
-#define OPEN_POINTS 32
-
-/* Inner loops leave the parallel loop until each of its steps has some work, `each` a point. */
-static void widen_units(const Choice *c, const Stage *st, StageSchedule *ss, double each)
-{
-    double points = each;
-    for (int k = ss->nparallel; k < ss->norder; k++) {
-        const LoopRef r = ss->order[k];
-        points *= r.level > 0 ? ss->tile[r.axis].factor[r.level - 1]
-                              : (double)axis_extent(c->s, st, r.axis, OPEN_POINTS);
-    }
-    while (ss->nparallel > 1 && points < UNIT_POINTS) {
-        const int axis = ss->order[--ss->nparallel].axis;
-        const int64_t tile = ss->tile[axis].n > 0 ? ss->tile[axis].factor[0] : 1;
-        points *= (double)((axis_extent(c->s, st, axis, OPEN_POINTS) + tile - 1) / tile);
-    }
-}
-
 /* A temporary that copies an image (a halo of zeros around it) lies as the image does. */
 void choose_layouts(Choice *c)
 {
@@ -254,7 +234,7 @@ void choose_maps(Choice *c)
         if (!choice_has(c, i) && st->form != STAGE_SCATTER) {
             StageSchedule *ss = choice_entry(c, i);
             choice_fill_map(c, st, ss);
-            widen_units(c, st, ss, 1);
+            widen_steps(c, st, ss, 1);
         }
     }
 }
@@ -500,7 +480,7 @@ static LoopRef schedule_stored(Choice *c, const Window *w)
         order_add(os, order[a], order[a] == shared);
     }
     os->nparallel = os->norder;
-    const LoopRef innermost = os->order[os->norder - 1];
+    LoopRef innermost = os->order[os->norder - 1];
     const int inside = 1 + (w->row == shared);
     if (w->sums >= 0) {
         order_add(os, w->row, inside);
@@ -516,7 +496,9 @@ static LoopRef schedule_stored(Choice *c, const Window *w)
         for (int r = st->naxes; r < st->naxes + st->nreduce; r++) {
             taps *= (double)axis_extent(s, st, r, 1);
         }
-        widen_units(c, &s->stage.at[w->out], os, taps / 2);
+        const bool whole = os->tile[innermost.axis].n == 0;
+        widen_steps(c, &s->stage.at[w->out], os, taps / 2);
+        innermost.level += whole && os->tile[innermost.axis].n > 0;
     }
     return innermost;
 }

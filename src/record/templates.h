@@ -116,6 +116,8 @@ int share_axis_of_window(const Choice *c, const Stage *st, int channels, double 
 /* Its loop over halves, now that its tile is known: all other loops of the axis are one level
  * further in. False: tiles do not divide a half, and nothing is changed. */
 bool share_halves(const Choice *c, const Stage *st, StageSchedule *os, int axis);
+/* Steps of the parallel loop get enough work, of `each` a point (widen.c). */
+void widen_steps(const Choice *c, const Stage *st, StageSchedule *ss, double each);
 
 /* The product on tiles of the target (loop/intrinsic.h). False, and nothing is chosen: there are
  * none, or they do not pay. */
