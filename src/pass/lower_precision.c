@@ -7,9 +7,10 @@
  *
  * Weights are rounded where a product reads them seldom: their bytes are MIN_SHARE or more of its
  * time (or all of a recurrence's, where each step reads them). Activations, and all weights they
- * meet, only where the target multiplies bf16 (elsewhere they would be widened again for nothing),
- * and only those of which each element is in MIN_USES products or more. PRECISION_BF16_ALL asks for
- * no gain.
+ * meet, only where the target multiplies bf16 faster than f32 (elsewhere they would be widened
+ * again for nothing), and only those of which each element is in MIN_USES products or more. Tiles
+ * do where enough columns and a long enough sum fill them, vectors not on each CPU
+ * (Target.bf16_rate). PRECISION_BF16_ALL asks for no gain.
  *
  * An activation that a product reads is stored once, as bf16: whatever else is compiled from stages
  * reads it so, too (a residual stream that a normalisation ends, as in BERT, is rounded; one that
@@ -26,6 +27,7 @@
  * (transformed tiles round several times as coarsely), other types, and bodies of control flow,
  * whose constants are not folded. */
 #include "loop/access.h"
+#include "loop/intrinsic.h"
 #include "op/op.h"
 #include "pass/cost.h"
 #include "pass/edit.h"
@@ -34,6 +36,8 @@
 #define MIN_USES 8
 #define MIN_SHARE 0.25 /* widening them costs a seventh of a product of 128 rows */
 #define MAX_OPERANDS 16
+#define PAIR 2           /* neighbours along the sum, of an instruction for bf16 */
+#define MIN_TILE_PAIRS 8 /* record/tiles.c leaves shorter sums to vectors */
 
 typedef struct Operand { /* of a product: an input of the node, read as it is or moved */
     int input;
@@ -48,6 +52,8 @@ typedef struct Facts {
     uint32_t reads;
     int nproducts;
     Operand side[MAX_OPERANDS][2]; /* input -1: something that is computed inside */
+    int64_t sum[MAX_OPERANDS];     /* see pairs_along; columns: of the result */
+    int64_t columns[MAX_OPERANDS];
 } Facts;
 
 /* Does the value only choose among elements? *tensor: the last float tensor read. */
@@ -109,6 +115,32 @@ static Operand operand_of(const NodeStages *n, const Stage *st, int tensor, uint
     return o;
 }
 
+/* How long is the sum along which A's elements can be taken in pairs? Its neighbours lie side by
+ * side, or it is an image, whose channels a layout may put there. 0: there is no such sum. */
+static int64_t pairs_along(const Stages *s, const Stage *st, const Contraction *c)
+{
+    int64_t most = 0;
+    const bool image = s->tensor.at[c->a_tensor].rank == 4;
+    for (int r = st->naxes; r < st->naxes + st->nreduce; r++) {
+        int64_t extent, stride;
+        const bool runs =
+            load_stride(s, c->a, st->axis[r].var, &stride) && (stride == 1 || image);
+        if (!expr_is_int(s->x, st->axis[r].extent, &extent)) {
+            return INT64_MAX; /* may be any */
+        }
+        if (c->in_a >> r & 1 && runs && extent % PAIR == 0 && extent > most) {
+            most = extent;
+        }
+    }
+    return most;
+}
+
+static int64_t columns_of(const Stages *s, const Stage *st, const Contraction *c)
+{
+    int64_t columns;
+    return expr_is_int(s->x, st->axis[c->vector_axis].extent, &columns) ? columns : INT64_MAX;
+}
+
 static uint32_t inputs_read(const NodeStages *n)
 {
     uint32_t reads = 0;
@@ -135,6 +167,8 @@ static void find_facts(Context *ctx, const NodeStages *n, void *arg)
         f->recurs |= st->form == STAGE_SCAN;
         if (f->nproducts < MAX_OPERANDS && contraction_of(s, i, &c) && c.vector_axis >= 0 &&
             s->tensor.at[st->result[0]].dtype == DT_F32) {
+            f->sum[f->nproducts] = pairs_along(s, st, &c);
+            f->columns[f->nproducts] = columns_of(s, st, &c);
             f->side[f->nproducts][0] = operand_of(n, st, c.a_tensor, c.in_a, c.in_b);
             f->side[f->nproducts++][1] = operand_of(n, st, c.b_tensor, c.in_b, c.in_a);
         }
@@ -180,9 +214,14 @@ static bool can_widen(const Graph *g, NodeId id)
     return can;
 }
 
-static bool multiplies_bf16(const Lower *l)
+/* Does the target do product k of the node faster in bf16 than in f32? */
+static bool multiplies_bf16(const Lower *l, const Facts *f, int k)
 {
-    return l->opt->target.bf16 || l->opt->precision == PRECISION_BF16_ALL;
+    const Target *t = &l->opt->target;
+    const bool on_tiles =
+        t->amx && f->sum[k] >= PAIR * MIN_TILE_PAIRS && f->columns[k] >= TILE_ROWS;
+    return on_tiles || (t->bf16_rate > 1 && f->sum[k] > 0) ||
+           l->opt->precision == PRECISION_BF16_ALL;
 }
 
 /* Rounding an input to bf16 that is no constant: is it worth the instructions? */
@@ -209,10 +248,11 @@ static bool narrows_state(const Lower *l, const Operand *weights, const Operand 
     return state->input < 0 && (l->opt->precision == PRECISION_BF16_ALL || (t->amx && near));
 }
 
-static bool lower_product(Lower *l, NodeId id, const Operand *side, bool recurs)
+static bool lower_product(Lower *l, NodeId id, const Facts *f, int product)
 {
     const Node *n = &l->g->node.at[id];
-    bool constant[2], both = multiplies_bf16(l), any = false;
+    const Operand *side = f->side[product];
+    bool constant[2], both = multiplies_bf16(l, f, product), any = false;
     for (int i = 0; i < 2; i++) {
         const int k = side[i].input;
         const bool given = k >= 0 && k < 32 && is_f32(l->g, n->in[k]);
@@ -223,7 +263,7 @@ static bool lower_product(Lower *l, NodeId id, const Operand *side, bool recurs)
         const bool again = side[1 - i].input < 0; /* meets a state: read again each step */
         if (constant[i] && (both || again || gains_weight(l, &side[i]))) {
             l->weight[id] |= (uint32_t)1 << side[i].input;
-            if (recurs && narrows_state(l, &side[i], &side[1 - i])) {
+            if (f->recurs && narrows_state(l, &side[i], &side[1 - i])) {
                 node_set_int(l->g, id, "narrow_state", 1);
             }
             any = true;
@@ -291,7 +331,7 @@ static int find_products(Lower *l)
         }
         bool any = false;
         for (int k = 0; k < f.nproducts; k++) {
-            any |= lower_product(l, id, f.side[k], f.recurs);
+            any |= lower_product(l, id, &f, k);
         }
         count += any;
     }

@@ -22,6 +22,7 @@ typedef struct Target {
     bool masks;             /* masked vector loads and stores at no cost (AVX-512) */
     bool vnni, bf16, amx;
     int fma_per_cycle;      /* vector FMAs */
+    double bf16_rate;       /* products of bf16 that vectors do while they do one of f32; 0: none */
     int64_t l1, l2, l3;     /* data cache bytes per core (l3: total); 0 unknown */
     int l1_ways;
     int l3_rate;            /* bytes a cycle that one core reads from l3, about; 0 unknown */

@@ -53,6 +53,7 @@ static void levels_are_found(void **state)
         assert_int_equal(t.vnni, k >= 2);
         assert_int_equal(t.bf16, k >= 3);
         assert_int_equal(t.amx, k == 4);
+        assert_true(t.bf16 ? t.bf16_rate > 0 : t.bf16_rate == 0);
     }
 }
 
