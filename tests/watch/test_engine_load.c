@@ -141,7 +141,7 @@ static void test_overload(void **state)
 static bool says_lost(EngineBench *b, int i)
 {
     pthread_mutex_lock(&b->lock);
-    const Told *const t = bench_told(b, arena_printf(b->arena, "s%d", i));
+    Told *const t = bench_told(b, arena_printf(b->arena, "s%d", i));
     const bool lost = strstr(str_text(&t->events), "\"lost\"") != NULL;
     pthread_mutex_unlock(&b->lock);
     return lost;
