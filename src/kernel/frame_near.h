@@ -15,6 +15,8 @@ typedef struct Near { /* WIDE outputs */
     uint8_t mask[NEAR_PARTS][16 * LANES];
     int16_t weight[2][WIDE];
 } Near;
+/* what frame_shuffle_bytes has for 32 outputs */
+static_assert(sizeof(Near) * (32 / WIDE) <= 2 * (8 * 4 + 8 * 16 + 16 * 4), "scratch of Near");
 
 static Near *near_of(const FrameAxis *x)
 {

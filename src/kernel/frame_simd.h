@@ -6,6 +6,7 @@
  * multiply-add of pairs does the rest. Two vectors of quads packed give 8 * LANES outputs in order:
  *
  *     lane l of the first: outputs 8l .. 8l+3      of the second: 8l+4 .. 8l+7      packed: 8l .. 8l+7 */
+#include <assert.h>
 #include <string.h>
 
 #define WIDE (8 * LANES) /* elements of 16 bits */

@@ -132,7 +132,7 @@ static const struct {
     {"avx512", ISA_AVX512},
     {"avx512-vnni", ISA_AVX512_VNNI},
     {"avx512-bf16", ISA_AVX512_BF16},
-    {"amx", ISA_AMX},
+    {"amx", UINT32_MAX}, /* all that is known */
 };
 
 /* What may be used; false if the value names nothing. An empty one is none. */

@@ -62,8 +62,9 @@ static int read_truth(ScoreList *truth, const WatchVideo *w, Error *e)
     int code = score_read(truth, w->expect, e);
     for (int i = 0; i < truth->event.len && code == 0; i++)
         if (watch_find_event(w->watch, truth->event.at[i].event) < 0)
-            code = error_set(e, ERR_INVALID, "%s: the watch has no event '%s': it has %s", w->expect,
-                             truth->event.at[i].event, names_of_events(truth->arena, w->watch));
+            code = error_set(e, ERR_INVALID, "%s: the watch has no event '%s': it has %s",
+                             w->expect, truth->event.at[i].event,
+                             names_of_events(truth->arena, w->watch));
     return code;
 }
 

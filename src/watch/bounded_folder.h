@@ -2,7 +2,7 @@
  *
  * What belongs together has one name and an ending each: NAME.mp4, the first, and NAME.json beside
  * it. Only names that the kind knows belong to it; other files are left alone, and do not count.
- * Any threads may use one: what is asked for waits for no disk. A name that is written anew by one
+ * Any threads may use one: its lock is never held over the disk, for which folder_add and folder_free wait. A name that is written anew by one
  * thread just as another removes it for its age may be lost. */
 #ifndef LATHE_WATCH_BOUNDED_FOLDER_H
 #define LATHE_WATCH_BOUNDED_FOLDER_H

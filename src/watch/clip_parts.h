@@ -30,7 +30,7 @@ typedef struct ClipStream {
     bool freed;              /* likewise: when the last job is gone, so is the stream */
     Arena *arena;
     const char *name, *file;    /* file NULL: it comes as it comes */
-    int64_t written;            /* the file, us since 1970 */
+    int64_t written;            /* the file, us since 1970; 0: none, or not known */
     int64_t isolate;            /* ClipJob's */
     char path[CLIP_NAME + 256]; /* clip_stream_record's */
     pthread_mutex_t lock;       /* guards what follows */

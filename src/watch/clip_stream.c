@@ -235,7 +235,7 @@ const char *clip_stream_record(ClipStream *s, const EventRecord *r)
         return NULL;
     const bool elsewhere = s->file && r->epoch > 0; /* its place in the file is not known */
     /* the same whenever a file is played: its clips are then the same, too */
-    const int64_t now = s->file ? s->written + r->t_start : wall_now();
+    const int64_t now = s->written > 0 ? s->written + r->t_start : wall_now();
     pthread_mutex_lock(&s->lock);
     ClipPart *part = NULL;
     const char *name = elsewhere ? NULL : clip_plan_record(s->plan, r, now, &part);

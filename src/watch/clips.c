@@ -370,7 +370,8 @@ ClipStream *clip_stream_new(Clips *c, const char *name, const char *url, int64_t
     s->arena = a;
     s->name = arena_strdup(a, name);
     s->file = source_is_file(url) ? arena_strdup(a, url) : NULL;
-    s->written = s->file ? file_written(s->file) : 0;
+    if (s->file)
+        s->written = file_written(s->file + (strncmp(s->file, "file:", 5) == 0 ? 5 : 0));
     s->isolate = isolate;
     s->plan = clip_plan_new(a, name, w);
     pthread_mutex_init(&s->lock, NULL);

@@ -18,11 +18,11 @@
  *
  * **The folder.** 20261122T005712.345Z-STREAM-EVENT-ID.mp4 and .json: the time of the first event,
  * by the stream's clock of the wall or, of files, as if they were played from when they were
- * written; the id of that event. So names are unique, in the order of time, and those of a file that
- * is played anew the same: its clips take the places of the old ones. A video is written as NAME.mp4.part and renamed when it is
- * whole; what a crash left under such names is removed at the next start. Of files with such names,
- * no others, the oldest go when all take more than `max_bytes`. Where the disk has less than
- * CLIPS_SPARE left nothing is cut.
+ * written; the id of that event. So names are unique, in the order of time, and those of a file
+ * that is played anew the same: its clips take the places of the old ones. A video is written as
+ * NAME.mp4.part and renamed when it is whole; what a crash left under such names is removed at the
+ * next start. Of files with such names, no others, the oldest go when all take more than
+ * `max_bytes`. Where the disk has less than CLIPS_SPARE left nothing is cut.
  *
  *     {"v":1,"clip":"NAME.mp4","stream":"s1","epoch":0,"t_start":12.5,"duration":9.2,"wall":"..",
  *      "clock":"rtcp","note":null,"events":[{"id":"..","event":"kill",..}],"more":0}

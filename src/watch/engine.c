@@ -45,14 +45,14 @@ static void give_turns(Engine *g)
     }
 }
 
-void engine_join(Engine *g, GovernorShare *share, int number)
+static void join(Engine *g, GovernorShare *share, int number)
 {
     pthread_mutex_lock(&g->load);
     governor_join(&g->governor, share, number);
     pthread_mutex_unlock(&g->load);
 }
 
-void engine_leave(Engine *g, GovernorShare *share)
+static void leave(Engine *g, GovernorShare *share)
 {
     pthread_mutex_lock(&g->load);
     governor_leave(&g->governor, share);
@@ -198,7 +198,7 @@ static int find(const Engine *g, const char *name)
 
 static void stream_free(Stream *s)
 {
-    engine_leave(s->engine, &s->share);
+    leave(s->engine, &s->share);
     sound_close(s);
     arena_free(s->judging.arena);
     clip_stream_free(s->clips);
@@ -222,7 +222,7 @@ static int stream_new(Engine *g, const StreamSpec *spec, Stream **out, Error *e)
     s->engine = g;
     s->arena = a;
     s->number = g->added++;
-    engine_join(g, &s->share, s->number);
+    join(g, &s->share, s->number);
     copy_spec(s, spec);
     s->run = source_is_file(spec->url) ? 0 : (uint64_t)wall_now();
     pthread_mutex_init(&s->lock, NULL);

@@ -82,9 +82,7 @@ typedef struct Stream {
 
 /* Of the engine, for its streams. */
 const EngineOptions *engine_options(const Engine *g);
-/* governor_join, and so on; whose turn comes is woken */
-void engine_join(Engine *g, GovernorShare *share, int number);
-void engine_leave(Engine *g, GovernorShare *share);
+/* governor_ask, and so on; whose turn comes is woken */
 bool engine_ask(Engine *g, GovernorShare *share, double dear);
 void engine_withdraw(Engine *g, GovernorShare *share);
 void engine_close(Engine *g, GovernorShare *share, bool used);

@@ -39,6 +39,7 @@ typedef struct PageOptions { /* what it shows: engine, board, store and clips ou
     const char *store_path;
     const char *evidence, *clips; /* folders; NULL: none */
     Clips *cutting;        /* for metrics; NULL: none */
+    Evidence *picturing;   /* likewise */
     Telling *telling;      /* likewise */
 } PageOptions;
 

@@ -158,7 +158,7 @@ void page_clips_json(Str *out, const char *folder, const char *suffix)
             continue;
         vec_push(out->arena, &file,
                  ((ClipFile){arena_strdup(out->arena, one->d_name), st.st_size,
-                             file_written(path)}));
+                             (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000}));
     }
     if (d)
         closedir(d);

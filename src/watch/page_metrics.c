@@ -217,6 +217,24 @@ static void add_clips(Str *out, Clips *clips)
     ADD_SINGLES(out, row);
 }
 
+static void add_evidence(Str *out, Evidence *evidence)
+{
+    const EvidenceCounts c = evidence_counts(evidence);
+    const Single row[] = {
+        {"lathe_watch_evidence", "gauge", "Pictures of events that are there.", (double)c.files},
+        {"lathe_watch_evidence_bytes", "gauge", "Their bytes.", (double)c.bytes},
+        {"lathe_watch_evidence_total", "counter", "Pictures that were written.",
+         (double)c.written},
+        {"lathe_watch_evidence_removed_total", "counter", "Pictures removed to make room.",
+         (double)c.removed},
+        {"lathe_watch_evidence_missing_total", "counter",
+         "Records without one: nothing of their best sample was held.", (double)c.missing},
+        {"lathe_watch_evidence_failures_total", "counter", "Pictures that could not be written.",
+         (double)c.failures},
+    };
+    ADD_SINGLES(out, row);
+}
+
 static void add_engine(Str *out, const EngineStatus *engine)
 {
     const Single row[] = {
@@ -276,5 +294,7 @@ void page_metrics(Str *out, const PageOptions *opt, const EngineStatus *engine,
         add_store(out, opt->store);
     if (opt->cutting)
         add_clips(out, opt->cutting);
+    if (opt->picturing)
+        add_evidence(out, opt->picturing);
     add_process(out, http);
 }

@@ -266,6 +266,7 @@ static int start_page(ServiceRun *r, Error *e)
                                               .telling = r->telling,
                                               .evidence = s->evidence,
                                               .clips = s->clips,
+                                              .picturing = r->evidence,
                                               .cutting = r->clips},
                                &page, e);
     r->page = page;
@@ -471,7 +472,6 @@ int service_reload(ServiceRun *r, ServiceChange *out, Error *e)
 Engine *service_engine(ServiceRun *r) { return r->engine; }
 const Service *service_now(const ServiceRun *r) { return r->now; }
 Sinks *service_sinks(ServiceRun *r) { return r->sinks; }
-Clips *service_clips(ServiceRun *r) { return r->clips; }
 Store *service_store(ServiceRun *r) { return r->store; }
 TellingCounts service_telling(const ServiceRun *r)
 {

@@ -55,7 +55,6 @@ Store *service_store(ServiceRun *r); /* NULL: there is none */
 TellingCounts service_telling(const ServiceRun *r); /* of records on their way to sinks and page */
 int service_port(const ServiceRun *r); /* of the page; 0: there is none */
 const char *service_address(ServiceRun *r); /* "127.0.0.1:8080": where the page is; NULL */
-Clips *service_clips(ServiceRun *r); /* NULL: there is no folder for them */
 /* Streams end as "stopped"; clips that wait are cut, and sinks deliver, until `timeout` (us) each.
  * After it there is no engine, but what waits and was lost can be asked. */
 void service_drain(ServiceRun *r, int64_t timeout);

@@ -172,8 +172,8 @@ int pixel_store_view(PixelStore *p, const AVFrame *f, const char *name, Frame *o
     if (!r) {
         const char *const format = av_get_pix_fmt_name(f->format);
         return error_set(e, ERR_UNSUPPORTED,
-                         "%s: pixels of format %s are not supported; convert it, as by ffmpeg -i IN "
-                         "-pix_fmt yuv420p OUT",
+                         "%s: pixels of format %s are not supported; convert it, as by "
+                         "ffmpeg -i IN -pix_fmt yuv420p OUT",
                          name, format ? format : "?");
     }
     *out = (Frame){
