@@ -86,7 +86,8 @@ static bool rounds_unseen(const Stages *s, int stage)
         const Stage *const r = &s->stage.at[i];
         if (stage_loads(s, r, result))
             unseen = r->form == STAGE_MAP && r->nresults == 1 && !r->where &&
-                     s->tensor.at[r->result[0]].dtype == t && only_moves(s->x, r->update[0], result);
+                     s->tensor.at[r->result[0]].dtype == t &&
+                     only_moves(s->x, r->update[0], result);
     }
     return unseen || dtype_compute(t) == t || is_element_of(s, st->update[0], t);
 }
