@@ -85,10 +85,11 @@ bool contraction_rows_first(const Choice *c, const Contraction *k, ProductTile t
 static bool lies_in_one_set(const Stages *s, const Contraction *k, int axis)
 {
     const Stage *st = &s->stage.at[k->stage];
+    const int size = dtype_size(s->tensor.at[k->a_tensor].dtype);
     int64_t stride;
     return axis >= 0 && k->row_axes >> axis & 1 && axis_extent(s, st, axis, 2) > 1 &&
            load_stride(s, k->a, st->axis[axis].var, &stride) && stride > 0 &&
-           stride * 4 % 4096 == 0;
+           stride * size % 4096 == 0;
 }
 
 int contraction_rows_in_l1(const Target *t, const Stages *s, const Contraction *k, int axis)

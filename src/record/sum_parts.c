@@ -21,7 +21,8 @@ static int parts_for_panels(const Choice *c, const Contraction *k)
         rows *= k->row_axes >> a & 1 ? (double)axis_extent(s, st, a, 1) : 1;
         sum *= a >= st->naxes ? (double)axis_extent(s, st, a, 1) : 1;
     }
-    const double panel = 4 * sum * PART_VECTORS * target_lanes(c->target, 4);
+    const double panel = (double)dtype_size(s->tensor.at[k->b_tensor].dtype) * sum * PART_VECTORS *
+                         target_lanes(c->target, 4);
     const double l2 = (double)c->target->l2;
     if (extent == 0 || columns == 0 || rows < PART_ROWS ||
         s->tensor.at[k->b_tensor].role != TENSOR_CONST ||

@@ -4,12 +4,13 @@
  * each panel takes too long: parts of neighbours. */
 #include "record/chosen_record.h"
 
-#define CONV(C, Q, K, R)                                                                           \
-    "input x f32 [1, " C ", " Q " + 4]\nconst w f32 [" K ", " C ", 5]\noutput y f32 [1, " K ", " Q \
-    "]\n"                                                                                          \
+#define TYPED(W, C, Q, K, R)                                                                       \
+    "input x f32 [1, " C ", " Q " + 4]\nconst w " W " [" K ", " C ", 5]\noutput y f32 [1, " K       \
+    ", " Q "]\n"                                                                                   \
     "reduce y (n: 1, k: " K ", q: " Q "; c: " C ", r: " R                                          \
     ") init 0 update fma(x[n, c, q + r], w[k, c, r], state0) "                                     \
     "combine state0 + state2_0\n"
+#define CONV(C, Q, K, R) TYPED("f32", C, Q, K, R)
 /* .. as a transposed convolution reads its weights: the parts' phases and its own */
 #define PHASES                                                                                     \
     "input x f32 [1, 16, 261]\nconst w f32 [16, 9, 10]\noutput y f32 [1, 9, 256, 2]\n"             \
@@ -30,6 +31,7 @@ typedef struct Case {
 
 static const Case cases[] = {
     {"avx2", CONV("16", "256", "9", "5"), 2, 0, 0},
+    {"avx2", TYPED("bf16", "16", "256", "9", "5"), 1, 0, 0}, /* half as long */
     {"avx2", CONV("15", "257", "24", "5"), 2, 0,
      0}, /* five parts of three channels; rows left over */
     {"avx2", CONV("16", "255", "9", "5"), 1, 0, 0}, /* too few rows */
