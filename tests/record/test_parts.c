@@ -5,8 +5,8 @@
 #include "record/chosen_record.h"
 
 #define TYPED(W, C, Q, K, R)                                                                       \
-    "input x f32 [1, " C ", " Q " + 4]\nconst w " W " [" K ", " C ", 5]\noutput y f32 [1, " K       \
-    ", " Q "]\n"                                                                                   \
+    "input x f32 [1, " C ", " Q " + 4]\nconst w " W " [" K ", " C ", 5]\n"                         \
+    "output y f32 [1, " K ", " Q "]\n"                                                             \
     "reduce y (n: 1, k: " K ", q: " Q "; c: " C ", r: " R                                          \
     ") init 0 update fma(x[n, c, q + r], w[k, c, r], state0) "                                     \
     "combine state0 + state2_0\n"
