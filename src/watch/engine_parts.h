@@ -77,6 +77,7 @@ typedef struct Stream {
     int64_t events;
     double cpu, decode;   /* seconds of its steps; decode: of these */
     double models;        /* seconds of models, for watches that it had before */
+    int64_t unheard;      /* judge_unheard of these */
     Recent recent;
 } Stream;
 

@@ -496,6 +496,7 @@ void stream_change(Stream *s, const StreamSpec *spec, Judging next)
     judge_stop(s->judging.judge);
     clip_stream_watch(s->clips, spec->watch);
     s->models += judge_times(s->judging.judge).models;
+    s->unheard += judge_unheard(s->judging.judge);
     arena_free(s->judging.arena);
     s->judging = next;
     s->spec.watch = spec->watch;
@@ -575,6 +576,7 @@ StreamStatus stream_status(const Stream *s, Arena *a, int64_t now)
         .epoch = g->epoch,
         .t = g->t,
     };
+    out.live.unheard += s->unheard + judge_unheard(s->judging.judge);
     out.state = live_state(s->live, &out.cause);
     const char *error = judge_error(s->judging.judge);
     error = error[0] == '\0' && s->sound.mute && judge_hears(s->judging.judge) ? "it has no sound"

@@ -95,3 +95,11 @@ const char *hearing_error(const Hearing *h)
             return ear_error(h->ear[i]);
     return "";
 }
+
+int64_t hearing_lost(const Hearing *h)
+{
+    int64_t n = 0;
+    for (int i = 0; i < h->n; i++)
+        n = ear_lost(h->ear[i]) > n ? ear_lost(h->ear[i]) : n;
+    return n;
+}

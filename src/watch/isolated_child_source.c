@@ -4,6 +4,7 @@
 #include "sched/clock.h"
 #include "watch/isolated_child.h"
 #include "watch/isolated_source.h"
+#include "watch/url.h"
 
 #define ALIVE_EACH 200000 /* us */
 
@@ -11,6 +12,8 @@ typedef struct ChildSource {
     Source *source;
     pthread_mutex_t lock; /* of the socket's way out: libav may ask from threads of its own */
     int64_t told;         /* when something was said last, us */
+    const char *name;     /* of the address, as people may see it */
+    bool heard;           /* the sound was told */
 } ChildSource;
 
 static bool say(ChildSource *c, Wire *w)
@@ -48,7 +51,7 @@ static bool say_connected(ChildSource *c, int code, const Error *e)
 {
     Wire w = {0};
     wire_begin(&w, WIRE_CONNECTED);
-    add_outcome(&w, code, source_failure(c->source), e);
+    add_outcome(&w, code, code == ERR_UNSUPPORTED ? SOURCE_BROKEN : source_failure(c->source), e);
     if (code == 0) {
         StreamInfo *const sound = source_sound(c->source);
         wire_int(&w, source_stored(c->source));
@@ -88,23 +91,65 @@ static void say_end(ChildSource *c, int code, const Error *e)
 {
     Wire w = {0};
     wire_begin(&w, WIRE_END);
-    add_outcome(&w, code, source_failure(c->source), e);
+    add_outcome(&w, code, code == ERR_UNSUPPORTED ? SOURCE_BROKEN : source_failure(c->source), e);
     say(c, &w);
+}
+
+/* ---- what is honest, but more than the service takes from a process: it is told why ---- */
+
+static int check_sound(ChildSource *c, Error *e)
+{
+    const StreamInfo *const sound = source_sound(c->source);
+    if (c->heard || !sound || wire_takes_info(sound))
+        return 0;
+    return error_set(e, ERR_UNSUPPORTED,
+                     "%s: sound of %d channels, or its description, is more than 'isolate' hands "
+                     "over",
+                     c->name, sound->par->ch_layout.nb_channels);
+}
+
+static int check_packet(ChildSource *c, const Packet *p, Error *e)
+{
+    if (!wire_takes_packet(p->av))
+        return error_set(e, ERR_UNSUPPORTED,
+                         "%s: a packet of %d bytes is more than 'isolate' hands over", c->name,
+                         p->av->size);
+    return packet_sound(p) ? check_sound(c, e) : 0;
+}
+
+static int check_connected(ChildSource *c, Error *e)
+{
+    const StreamInfo *const info = source_info(c->source);
+    if (!wire_takes_info(info))
+        return error_set(e, ERR_UNSUPPORTED,
+                         "%s: pictures of %d x %d, or their description, are more than 'isolate' "
+                         "hands over",
+                         c->name, info->par->width, info->par->height);
+    return check_sound(c, e);
+}
+
+/* ---- packets ---- */
+
+static bool hand_over(ChildSource *c, const Packet *p)
+{
+    const bool news = packet_sound(p) && !c->heard;
+    c->heard |= news;
+    return (!news || say_sound(c)) && say_packet(c, p);
 }
 
 static void give_packets(ChildSource *c)
 {
-    bool heard = source_sound(c->source) != NULL, good = true;
+    bool good = true;
     Packet p;
     Error e = {0};
     int code = 0;
+    c->heard = source_sound(c->source) != NULL;
     while (good && (code = source_read(c->source, &p, &e)) > 0) {
-        if (packet_sound(&p) && !heard) {
-            heard = true;
-            good = say_sound(c);
-        }
-        good = good && say_packet(c, &p);
+        code = check_packet(c, &p, &e);
+        good = code != 0 || hand_over(c, &p);
         packet_free(&p);
+        if (code != 0)
+            break;
     }
     if (good)
         say_end(c, code, &e);
@@ -125,9 +170,14 @@ int child_source(void)
     opt.arg = &c;
     c.source = source_new(url, &opt);
     Error e = {0};
-    const int code = source_connect(c.source, &e);
+    Arena *const a = arena_new();
+    c.name = url_shown(a, url);
+    int code = source_connect(c.source, &e);
+    if (code == 0)
+        code = check_connected(&c, &e);
     if (say_connected(&c, code, &e) && code == 0)
         give_packets(&c);
     source_close(c.source);
+    arena_free(a);
     return 0;
 }

@@ -19,8 +19,8 @@ static const FieldRow common[] = {
     FIELD(decode_error_flags, INT32_MIN, INT32_MAX),
 };
 static const FieldRow of_pictures[] = {
-    FIELD(width, 1, 16384),
-    FIELD(height, 1, 16384),
+    FIELD(width, 1, 65536),
+    FIELD(height, 1, 65536),
     FIELD(color_range, 0, 64),
     FIELD(colorspace, 0, 255),
     FIELD(chroma_location, 0, 64),

@@ -155,7 +155,7 @@ static int64_t time_us(const StreamInfo *i, int64_t *t)
 static int get_packet(IsolatedSource *s, const char *name, WireIn *in, Packet *out, Error *e)
 {
     StreamInfo *const info = wire_get_flag(in) ? s->sound : s->info;
-    const int64_t wall = wire_get_in(in, 0, INT64_MAX / 2);
+    const int64_t wall = wire_get_in(in, -FAR, FAR); /* cameras without a clock are in 1970 */
     const SampleClock clock = (SampleClock)wire_get_in(in, CLOCK_MEDIA, CLOCK_ARRIVAL);
     FrameTurn turn = {.swapped = wire_get_flag(in)};
     turn.flip_x = wire_get_flag(in);

@@ -281,6 +281,33 @@ void wire_packet(Wire *w, const AVPacket *p)
     wire_bytes(w, p->data, (size_t)p->size);
 }
 
+bool wire_takes_info(const StreamInfo *s)
+{
+    Wire w = {0};
+    wire_begin(&w, WIRE_NONE);
+    wire_info(&w, s);
+    bool good = wire_end(&w);
+    if (good) {
+        WireIn in = wire_open(w.at);
+        StreamInfo *const t = wire_get_info(&in);
+        good = t && wire_done(&in);
+        stream_info_unref(t);
+    }
+    wire_free(&w);
+    return good;
+}
+
+bool wire_takes_packet(const AVPacket *p)
+{
+    size_t bytes = (size_t)p->size;
+    bool good = p->side_data_elems <= SIDE_MOST;
+    for (int i = 0; i < p->side_data_elems && good; i++) {
+        bytes += p->side_data[i].size;
+        good = p->side_data[i].size <= EXTRA_MOST;
+    }
+    return good && bytes <= WIRE_MOST - 4096; /* what stands around them */
+}
+
 /* Not AV_PKT_FLAG_TRUSTED: pointers in a packet's data, which a decoder would follow. */
 #define PACKET_FLAGS                                                                               \
     (AV_PKT_FLAG_KEY | AV_PKT_FLAG_CORRUPT | AV_PKT_FLAG_DISCARD | AV_PKT_FLAG_DISPOSABLE)

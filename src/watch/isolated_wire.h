@@ -81,4 +81,8 @@ StreamInfo *wire_get_info(WireIn *in);
 AVPacket *wire_get_packet(WireIn *in);
 bool wire_done(const WireIn *in); /* it was good, and nothing is left */
 
+/* Whether the other side would take it: what is larger than that may be honest. */
+bool wire_takes_info(const StreamInfo *s);
+bool wire_takes_packet(const AVPacket *p);
+
 #endif

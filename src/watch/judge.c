@@ -201,6 +201,8 @@ const char *judge_error(const Judge *j)
     return j->hearing ? hearing_error(j->hearing) : "";
 }
 
+int64_t judge_unheard(const Judge *j) { return j->hearing ? hearing_lost(j->hearing) : 0; }
+
 SpotlightVerdict judge_spotlight(const Judge *j) { return events_spotlight(j->events); }
 bool judge_lost(const Judge *j) { return j->observer && observer_lost(j->observer); }
 AlignCounts judge_align(const Judge *j)

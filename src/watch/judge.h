@@ -80,6 +80,8 @@ void judge_stop(Judge *j);
 bool judge_uses(const Judge *j, int signal); /* some rule does */
 SignalCounts judge_signal(const Judge *j, int signal);
 const char *judge_error(const Judge *j);     /* first failure of a signal, or of sound; "" */
+/* Packets of sound that came, and that their decoder had no time for. */
+int64_t judge_unheard(const Judge *j);
 SpotlightVerdict judge_spotlight(const Judge *j); /* of the last sample */
 bool judge_lost(const Judge *j);             /* the anchors of the watch, at the last look */
 AlignCounts judge_align(const Judge *j);

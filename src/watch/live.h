@@ -96,7 +96,8 @@ typedef struct LiveCounts {
     int64_t skipped;
     int64_t connections, down[LIVE_CAUSES];
     double isolated;   /* seconds of processor time of decoders' own processes */
-    /* packets of sound that were read; that were thrown away as their ring was full */
+    /* packets of sound that were read; that were thrown away as their ring was full (in a
+     * StreamStatus also those that their decoder had no time for) */
     int64_t sound, unheard;
 } LiveCounts;
 

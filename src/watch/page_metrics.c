@@ -26,6 +26,7 @@ static double of_packets(const StreamStatus *s) { return (double)s->live.video.p
 static double of_bytes(const StreamStatus *s) { return (double)s->live.video.bytes; }
 static double of_decoded(const StreamStatus *s) { return (double)s->live.video.decoded; }
 static double of_errors(const StreamStatus *s) { return (double)s->live.video.errors; }
+static double of_unheard(const StreamStatus *s) { return (double)s->live.unheard; }
 static double of_epochs(const StreamStatus *s) { return (double)s->live.video.epochs; }
 static double of_connections(const StreamStatus *s) { return (double)s->live.connections; }
 
@@ -40,6 +41,8 @@ static const Column column[] = {
     {"lathe_watch_epochs_total", "counter", "Times at which the stream's clock began anew.",
      of_epochs},
     {"lathe_watch_connections_total", "counter", "Connections made.", of_connections},
+    {"lathe_watch_sound_unheard_total", "counter",
+     "Packets of sound that came and that there was no time for.", of_unheard},
     {"lathe_watch_samples_wanted_total", "counter", "Samples that the watch asks for.", of_wanted},
     {"lathe_watch_samples_total", "counter", "Samples that were judged.", of_judged},
     {"lathe_watch_samples_per_second", "gauge", "Samples judged a second, of late.", of_fps},

@@ -20,6 +20,7 @@ struct SoundDecoder {
     int64_t at;              /* when the next sample comes, us; INT64_MIN: not known */
     float *sound;            /* what the resampler gives of a frame */
     int room;
+    int64_t lost;            /* packets */
 };
 
 static void close_codec(SoundDecoder *d)
@@ -84,10 +85,14 @@ int sound_decoder_send(SoundDecoder *d, const Packet *p, Error *e)
         return code;
     CodecResult r = CODEC_NEEDS;
     while (codec_send(d->codec, p->av, 0, AVDISCARD_DEFAULT) == CODEC_FULL && r != CODEC_BUSY &&
-           r != CODEC_FAILED)
+           r != CODEC_FAILED) {
         r = codec_receive(d->codec, d->frame, PATIENCE);
+        d->lost += r == CODEC_BUSY || r == CODEC_FRAME; /* this one; what comes of one before */
+    }
     return r == CODEC_FAILED ? fail_codec(d, e) : 0;
 }
+
+int64_t sound_decoder_lost(const SoundDecoder *d) { return d->lost; }
 
 /* Mono of 16 kHz, from whatever this frame is. */
 static bool set_resampler(SoundDecoder *d)

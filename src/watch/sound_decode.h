@@ -28,6 +28,9 @@ SoundDecoder *sound_decoder_new(Arena *a, const char *name);
  * ERR_MEMORY. */
 int sound_decoder_send(SoundDecoder *d, const Packet *p, Error *e);
 
+/* Packets that were passed over, as the process that decodes was busy for too long. */
+int64_t sound_decoder_lost(const SoundDecoder *d);
+
 typedef struct SoundPart {
     const float *at;  /* -1 to 1; valid until the next call */
     int n;

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "live/film.h"
 #include "rtsp/serve.h"
+#include "watch/isolated.h"
 #include "watch/live.h"
 
 static char film[2][64]; /* 320 x 180 and 640 x 360 */
@@ -135,10 +136,41 @@ static void framing_is_lost(void **state)
     child_stop(&server);
 }
 
-int main(void)
+/* A camera whose clock was never set tells times before 1970: odd, and no reason to end its
+ * process. */
+static void a_clock_of_1910(void **state)
 {
+    (void)state;
+    Child server = rtsp_serve(film[0], RTSP_OPTIONS("--wall", "-1900000000"));
+    Live *l = NULL;
+    Error e = {0};
+    const LiveOptions apart = {.video.isolate = ISOLATED_MEMORY};
+    assert_int_equal(live_open(server.said, &apart, &l, &e), 0);
+    const double start = time_now();
+    int64_t t = 0, told = 0;
+    while (told < 10 && time_now() - start < 60) {
+        LiveFrame f;
+        const LiveResult r = live_frame(l, t, false, &f);
+        if (r == LIVE_NOTHING)
+            usleep(2000);
+        if (r != LIVE_FRAME)
+            continue;
+        t = f.frame.t + 1;
+        told += f.frame.clock == CLOCK_RTCP && f.frame.wall < 0;
+    }
+    assert_true(told >= 10);
+    assert_int_equal(live_counts(l).down[LIVE_CRASHED], 0);
+    live_close(l);
+    child_stop(&server);
+}
+
+int main(int argc, char **argv)
+{
+    if (isolated_asked(argc, argv))
+        return isolated_main(argc, argv);
     av_log_set_level(AV_LOG_QUIET);
     const struct CMUnitTest tests[] = {cmocka_unit_test(faults),
-                                       cmocka_unit_test(framing_is_lost)};
+                                       cmocka_unit_test(framing_is_lost),
+                                       cmocka_unit_test(a_clock_of_1910)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -5,7 +5,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <libavcodec/avcodec.h>
+#include <libavformat/avformat.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -18,6 +18,7 @@
 #include "watch/isolated_child.h"
 #include "watch/isolated_codec.h"
 #include "watch/live.h"
+#include "watch/source.h"
 
 static char path[64];
 
@@ -338,6 +339,87 @@ static void messages_come_over(void **state)
     wire_free(&w);
 }
 
+/* What is honest and too much for a message: known before it is sent. */
+static void too_much(void **state)
+{
+    (void)state;
+    static const uint8_t side[(1 << 20) + 1];
+    StreamInfo *const s = some_info();
+    AVPacket *p = av_packet_alloc();
+    for (int n = 64; n <= 65; n++) {
+        s->par->codec_type = AVMEDIA_TYPE_AUDIO;
+        s->par->ch_layout = (AVChannelLayout){.order = AV_CHANNEL_ORDER_UNSPEC, .nb_channels = n};
+        assert_true(wire_takes_info(s) == (n == 64));
+    }
+    assert_true(wire_takes_packet(p));
+    memcpy(av_packet_new_side_data(p, AV_PKT_DATA_NEW_EXTRADATA, sizeof side), side, sizeof side);
+    assert_false(wire_takes_packet(p));
+    av_packet_free(&p);
+    stream_info_unref(s);
+}
+
+/* The pictures of a video with sound of so many channels, as Matroska. */
+static void write_channels(const char *video, const char *to, int channels)
+{
+    AVFormatContext *in = NULL, *out = NULL;
+    assert_true(avformat_open_input(&in, video, NULL, NULL) >= 0);
+    assert_true(avformat_find_stream_info(in, NULL) >= 0);
+    assert_true(avformat_alloc_output_context2(&out, NULL, "matroska", to) >= 0);
+    AVStream *const pictures = avformat_new_stream(out, NULL),
+             *const sound = avformat_new_stream(out, NULL);
+    avcodec_parameters_copy(pictures->codecpar, in->streams[0]->codecpar);
+    pictures->codecpar->codec_tag = 0;
+    sound->codecpar->codec_type = AVMEDIA_TYPE_AUDIO;
+    sound->codecpar->codec_id = AV_CODEC_ID_PCM_S16LE;
+    sound->codecpar->sample_rate = 8000;
+    sound->codecpar->bits_per_coded_sample = 16;
+    sound->codecpar->ch_layout =
+        (AVChannelLayout){.order = AV_CHANNEL_ORDER_UNSPEC, .nb_channels = channels};
+    assert_true(avio_open(&out->pb, to, AVIO_FLAG_WRITE) >= 0);
+    assert_true(avformat_write_header(out, NULL) >= 0);
+    AVPacket *p = av_packet_alloc();
+    for (int64_t ms = 0; av_read_frame(in, p) >= 0; ms += 40) {
+        av_packet_rescale_ts(p, in->streams[0]->time_base, pictures->time_base);
+        assert_true(av_interleaved_write_frame(out, p) >= 0);
+        assert_true(av_new_packet(p, 320 * 2 * channels) >= 0);
+        memset(p->data, 0, (size_t)p->size);
+        p->stream_index = 1;
+        p->pts = p->dts = av_rescale_q(ms, (AVRational){1, 1000}, sound->time_base);
+        assert_true(av_interleaved_write_frame(out, p) >= 0);
+    }
+    av_packet_free(&p);
+    assert_true(av_write_trailer(out) >= 0);
+    avio_closep(&out->pb);
+    avformat_free_context(out);
+    avformat_close_input(&in);
+}
+
+/* Odd, and honest: refused with a reason, and not for a crash; who does not hear does not mind. */
+static void many_channels(void **state)
+{
+    (void)state;
+    char odd[80];
+    snprintf(odd, sizeof odd, "%s.mkv", temporary(".mp4"));
+    clip_write(path, &(ClipOptions){.frames = 20, .fps = 25, .gop = 10});
+    write_channels(path, odd, 70);
+    for (int hears = 0; hears < 2; hears++) {
+        Error e = {0};
+        Source *const s = source_new(odd, &(SourceOptions){
+                                              .open_timeout = 60000000,
+                                              .read_timeout = 60000000,
+                                              .isolate = ISOLATED_MEMORY,
+                                              .sound = hears ? SOUND_NEEDED : SOUND_NOT});
+        const int code = source_connect(s, &e);
+        assert_int_equal(code, hears ? ERR_UNSUPPORTED : 0);
+        assert_int_equal(source_failure(s), hears ? SOURCE_BROKEN : SOURCE_WELL);
+        assert_true(!hears || strstr(e.message, "sound of 70 channels"));
+        source_close(s);
+    }
+    unlink(odd);
+    unlink(path);
+    check_gone();
+}
+
 /* Any bytes at all: read to the end of the message and no further (sanitizers look), and nothing
  * that cannot be comes of it. */
 static void messages_are_checked(void **state)
@@ -368,7 +450,7 @@ static void messages_are_checked(void **state)
         int64_t number;
         const bool good = wire_get_frame(&in, g, i % 2, &number);
         if (good && i % 2 == 0)
-            assert_true(g->width >= 1 && g->width <= 16384 && g->height >= 1 &&
+            assert_true(g->width >= 1 && g->width <= 65536 && g->height >= 1 &&
                         frame_bytes(g, false) < INT32_MAX);
         StreamInfo *const t = good ? wire_get_info(&in) : NULL;
         if (t)
@@ -433,6 +515,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(messages_come_over),
         cmocka_unit_test(messages_are_checked),
+        cmocka_unit_test(too_much),
+        cmocka_unit_test(many_channels),
         cmocka_unit_test(confined),
         cmocka_unit_test(killed),
         cmocka_unit_test(killed_in_a_file),
