@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "engine_bench.h"
+#include "watch/isolated.h"
 #include "watch/service_run.h"
 #include "vision/picture.h"
 #include "watch/url.h"
@@ -386,6 +387,38 @@ static void test_watch_changes(void **state)
     bench_end(&s);
 }
 
+/* `isolate` both ways, and how much memory: the stream begins anew, and the other goes on. */
+static void test_isolate_changes(void **state)
+{
+    (void)state;
+    ServiceBench s;
+    double seconds = 1e9;
+    static const char *const how[] = {", isolate: true", ", isolate: true, isolate_memory: 5e8", ""};
+    static const char form[] = "streams:\n  a: {url: clip.mp4, watch: watch.yaml, latency: 5s}\n"
+                               "  b: {url: clip.mp4, watch: watch.yaml, latency: 5s%s}\n";
+    char text[200];
+    write_text("watch.yaml", WATCH);
+    snprintf(text, sizeof text, form, "");
+    write_text("service.yaml", text);
+    bench_begin(&s);
+    for (int i = 0; i < 3; i++) {
+        bench_sleep(0.3);
+        snprintf(text, sizeof text, form, how[i]);
+        write_text("service.yaml", text);
+        assert_string_equal(reload(&s, &seconds), "0 0 1 1 0");
+        /* processor time of other processes: only of one that is isolated, once it decodes */
+        const double until = time_now() + 60;
+        while (i < 2 && bench_status(&s.b, "b").live.isolated <= 0 && time_now() < until)
+            bench_sleep(0.02);
+        assert_true((bench_status(&s.b, "b").live.isolated > 0) == (i < 2));
+    }
+    bench_wait(&s.b, 60);
+    assert_int_equal(bench_status(&s.b, "b").live.down[LIVE_CRASHED], 0);
+    assert_int_equal(bench_status(&s.b, "b").judged, 30);
+    assert_int_equal(bench_status(&s.b, "a").judged, 30);
+    bench_end(&s);
+}
+
 /* Records reach a sink: all of them, in order, and what is active when the service stops. */
 static void test_sink(void **state)
 {
@@ -527,14 +560,16 @@ static void test_url_shown(void **state)
     arena_free(a);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (isolated_asked(argc, argv))
+        return isolated_main(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_read),          cmocka_unit_test(test_refused),
         cmocka_unit_test(test_watch_changes), cmocka_unit_test(test_reload),
         cmocka_unit_test(test_sink),          cmocka_unit_test(test_url_shown),
         cmocka_unit_test(test_places),        cmocka_unit_test(test_offline_changes),
-        cmocka_unit_test(test_sinks_change),
+        cmocka_unit_test(test_sinks_change),  cmocka_unit_test(test_isolate_changes),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
