@@ -214,7 +214,8 @@ int isolated_cut_reel(int file, int n, const ReelPart *part, const char *path, i
         if (!is_path(part[i].path) || (part[i].title && !is_path(part[i].title)))
             return too_long(part[i].path, e);
     }
-    const int code = is_path(path) ? start(&c, ISOLATED_FILE_CUTTER, isolate, e) : too_long(path, e);
+    const int code =
+        is_path(path) ? start(&c, ISOLATED_FILE_CUTTER, isolate, e) : too_long(path, e);
     if (code != 0)
         return code;
     Wire *const w = isolated_message(c.process, WIRE_CUT);

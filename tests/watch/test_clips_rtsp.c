@@ -110,8 +110,9 @@ static void test_streams(void **state)
         int exact;
         int64_t isolate;
     } cases[] = {
-        {"good", NULL, 6, 0},        {"cut", "cut@3.2", 2, 0},    {"change", change, 3, 0},
-        {"jump", "jump@3:-1", 2, 0}, {"loss", "loss@3:40", 3, 0}, {"apart", NULL, 6, ISOLATED_MEMORY},
+        {"good", NULL, 6, 0},        {"cut", "cut@3.2", 2, 0},
+        {"change", change, 3, 0},    {"jump", "jump@3:-1", 2, 0},
+        {"loss", "loss@3:40", 3, 0}, {"apart", NULL, 6, ISOLATED_MEMORY},
     };
     enum { CASES = sizeof cases / sizeof *cases };
     Child server[CASES];

@@ -393,7 +393,8 @@ static void test_isolate_changes(void **state)
     (void)state;
     ServiceBench s;
     double seconds = 1e9;
-    static const char *const how[] = {", isolate: true", ", isolate: true, isolate_memory: 5e8", ""};
+    static const char *const how[] = {", isolate: true",
+                                      ", isolate: true, isolate_memory: 5e8", ""};
     static const char form[] = "streams:\n  a: {url: clip.mp4, watch: watch.yaml, latency: 5s}\n"
                                "  b: {url: clip.mp4, watch: watch.yaml, latency: 5s%s}\n";
     char text[200];
