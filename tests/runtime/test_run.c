@@ -353,6 +353,49 @@ static void guards_find_damage(void **state)
     }
 }
 
+/* Its four results are one buffer, of which each writes its quarter: as borders of a plane are. */
+static int KERNEL_CALL add_in_quarters(const KernelEnv *env, void *const *bufs, const int64_t *syms,
+                                       void *scratch, int64_t begin, int64_t end)
+{
+    (void)env;
+    (void)scratch;
+    const float *x = bufs[0];
+    for (int64_t i = begin * 16; i < end * 16 && i < syms[0]; i++)
+        ((float *)bufs[1 + i % 4])[i] = x[i] + 1;
+    return 0;
+}
+
+static void guards_change_nothing(void **state)
+{
+    (void)state;
+    for (int guarded = 0; guarded < 2; guarded++) {
+        Chain c = chain_start();
+        const int x = build_port(c.b, "x", vector(BUF_INPUT, c.n));
+        const int out = build_port(c.b, "y", vector(BUF_OUTPUT, c.n));
+        const int kernel =
+            build_kernel(c.b, (ProgramKernel){.name = "quarters", .nphase = 1, .scratch_bytes = 8});
+        for (int i = 0; i < 2; i++) {
+            const int32_t a[] = {kernel, 1,   4,   1,   1,        i ? out : x, out,
+                                 out,    out, out, c.n, c.blocks, KERNEL_ONCE};
+            build_step(c.b, PSTEP_KERNEL, 13, a);
+        }
+        Module *m;
+        Pool *pool;
+        Run *r;
+        Error e = {0};
+        const KernelPhase phase = add_in_quarters;
+        assert_int_equal(module_new_native(c.arena, build_finish(c.b), &phase, 1, &m, &e), 0);
+        assert_int_equal(pool_new(2, &pool, &e), 0);
+        assert_int_equal(run_new(m, pool, 0, &r, &e), 0);
+        if (guarded)
+            assert_int_equal(run_set_guard(r, &e), 0);
+        run_size(r, 50, 2);
+        run_free(r);
+        pool_free(pool);
+        module_unref(m);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -364,6 +407,7 @@ int main(void)
         cmocka_unit_test(several_threads_one_module),
         cmocka_unit_test(damage_is_found),
         cmocka_unit_test(guards_find_damage),
+        cmocka_unit_test(guards_change_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
