@@ -129,8 +129,8 @@ static bool copy_out(const ChildCodec *c, const AVFrame *f, uint8_t *to, int64_t
 static bool give_pixels(ChildCodec *c, WireIn *in)
 {
     const int64_t number = wire_get(in), at = wire_get(in), room = wire_get_in(in, 0, INT32_MAX);
-    if (!wire_done(in) || number < 0 || number >= c->frames ||
-        number + CODEC_KEPT < c->frames + c->ahead)
+    /* the place of the next one was emptied, also if nothing came there */
+    if (!wire_done(in) || number < 0 || number >= c->frames || number + CODEC_KEPT <= c->frames)
         return false;
     const bool good = map(c, (size_t)(at + room)) &&
                       copy_out(c, c->kept[number % CODEC_KEPT], c->shared + at, room);

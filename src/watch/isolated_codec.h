@@ -12,7 +12,8 @@
 #include "watch/codec.h"
 #include "watch/isolated.h"
 
-#define CODEC_KEPT 4      /* frames of which a child still has the pixels */
+/* places for frames in a child: those of the last three, and of one that it has not told yet */
+#define CODEC_KEPT 4
 #define CODEC_ALIGN 64    /* of planes' rows */
 #define SOUND_MOST (1 << 20) /* samples of a frame of sound */
 
