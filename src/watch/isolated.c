@@ -20,7 +20,10 @@
 #include "base/str.h"
 #include "sched/clock.h"
 
-#define DYING 200000 /* us that who was killed has; longer only where its disk hangs */
+#define DYING 200000        /* us that who was killed has; longer only where its disk hangs */
+#define ANSWER (8 << 10)    /* bytes of a message of who says no more than how it went */
+#define ROOM (64 << 10)     /* for what comes, at first .. */
+#define KEEP_ROOM (2 << 20) /* .. and so much at most stays behind a message that took more */
 
 struct Isolated {
     const char *name;
@@ -270,14 +273,9 @@ void isolated_post(Isolated *p)
     send_on(p);
 }
 
-/* Room for so many bytes in all, behind the message that was given, which goes. */
-static bool make_room(Isolated *p, size_t size)
+/* Room for so many bytes, those that are there and others. */
+static bool set_room(Isolated *p, size_t room)
 {
-    if (size <= p->room)
-        return true;
-    size_t room = p->room ? p->room : 64 << 10;
-    while (room < size)
-        room *= 2;
     uint8_t *const at = heap_alloc(room, 16);
     if (!at)
         return false;
@@ -289,12 +287,28 @@ static bool make_room(Isolated *p, size_t size)
     return true;
 }
 
+/* For what comes next: as much again as has come, so that the head of a message alone, which may
+ * say anything, takes none. */
+static bool make_room(Isolated *p)
+{
+    return p->have < p->room || set_room(p, p->room ? 2 * p->room : ROOM);
+}
+
 static void drop_given(Isolated *p)
 {
     p->have -= p->given;
     if (p->given > 0 && p->have > 0)
         memmove(p->in, p->in + p->given, p->have);
     p->given = 0;
+    if (p->room > KEEP_ROOM && p->have <= KEEP_ROOM)
+        set_room(p, KEEP_ROOM); /* without memory for it, it stays */
+}
+
+/* Of the message that comes; 0: it is none of this role's. */
+static size_t size_of(const Isolated *p)
+{
+    const size_t size = wire_size(p->in);
+    return p->role == ISOLATED_SOURCE || size <= ANSWER ? size : 0;
 }
 
 /* A whole message that is there. */
@@ -302,11 +316,9 @@ static bool whole(Isolated *p, WireIn *in)
 {
     if (p->have < WIRE_HEAD)
         return false;
-    const size_t size = wire_size(p->in);
+    const size_t size = size_of(p);
     if (size == 0)
         isolated_kill(p, "what it says is no message");
-    else if (!make_room(p, size))
-        isolated_kill(p, "it says more than there is memory for");
     else if (p->have >= size) {
         p->given = size;
         *in = wire_open(p->in);
@@ -319,11 +331,11 @@ static bool whole(Isolated *p, WireIn *in)
  * stays little. */
 static void take(Isolated *p)
 {
-    if (!make_room(p, p->have + 1)) {
+    if (!make_room(p)) {
         isolated_kill(p, "it says more than there is memory for");
         return;
     }
-    const size_t size = p->have >= WIRE_HEAD ? wire_size(p->in) : 0;
+    const size_t size = p->have >= WIRE_HEAD ? size_of(p) : 0;
     const size_t want = size > p->have ? size - p->have : 16 << 10, free = p->room - p->have;
     const ssize_t n = recv(p->socket, p->in + p->have, want < free ? want : free, MSG_DONTWAIT);
     if (n > 0)

@@ -77,10 +77,10 @@ static void slot_free(void *opaque, uint8_t *data)
     heap_free(s);
 }
 
-static int no_memory(const IsolatedCodec *c, Error *e)
+static int no_memory(const IsolatedCodec *c, int why, Error *e)
 {
     return error_set(e, ERR_MEMORY, "%s: no memory for its pictures: %s", c->opt.name,
-                     strerror(errno));
+                     strerror(why));
 }
 
 /* An area with slots for so much, behind those that there are. */
@@ -91,18 +91,19 @@ static int grow(IsolatedCodec *c, int64_t bytes, Error *e)
     const int64_t room = (bytes > least ? bytes : least) + CODEC_ALIGN;
     const int64_t slot = (room + page - 1) / page * page;
     Area *const a = heap_alloc(sizeof *a, 16);
-    if (!a || ftruncate(c->file, c->end + SLOTS * slot) != 0) {
-        heap_free(a);
-        return no_memory(c, e);
-    }
+    if (!a)
+        return no_memory(c, ENOMEM, e);
     *a = (Area){
         .refs = 1, .file = fcntl(c->file, F_DUPFD_CLOEXEC, 3), .offset = c->end, .slot = slot};
-    void *const at = mmap(NULL, (size_t)(SLOTS * slot), PROT_READ, MAP_SHARED, c->file, c->end);
-    if (at == MAP_FAILED || a->file < 0) {
+    void *at = MAP_FAILED;
+    if (a->file >= 0 && ftruncate(c->file, c->end + SLOTS * slot) == 0)
+        at = mmap(NULL, (size_t)(SLOTS * slot), PROT_READ, MAP_SHARED, c->file, c->end);
+    if (at == MAP_FAILED) {
+        const int why = errno;
         if (a->file >= 0)
             close(a->file);
         heap_free(a);
-        return no_memory(c, e);
+        return no_memory(c, why, e);
     }
     a->at = at;
     c->end += SLOTS * slot;
@@ -293,7 +294,7 @@ int isolated_codec_new(StreamInfo *info, const CodecOptions *opt, IsolatedCodec 
     c->file = memfd_create("lathe frames", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     int code = 0;
     if (c->file < 0 || fcntl(c->file, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_SEAL) != 0)
-        code = no_memory(c, e);
+        code = no_memory(c, errno, e);
     if (code == 0)
         code = isolated_start(ISOLATED_CODEC, opt->name, info->isolate, c->file, &c->process, e);
     if (code != 0) {

@@ -229,6 +229,7 @@ static void get_params(WireIn *in, AVCodecParameters *par)
     size_t n;
     const uint8_t *const extra = wire_get_bytes(in, EXTRA_MOST, &n);
     par->extradata = n > 0 ? av_mallocz(n + AV_INPUT_BUFFER_PADDING_SIZE) : NULL;
+    in->bad = in->bad || (n > 0 && !par->extradata); /* no memory: without it all would be damage */
     if (par->extradata) {
         memcpy(par->extradata, extra, n);
         par->extradata_size = (int)n;
@@ -317,8 +318,10 @@ static void get_side(WireIn *in, AVPacket *p)
     const int type = (int)wire_get_in(in, 0, 255);
     size_t n;
     const uint8_t *const from = wire_get_bytes(in, EXTRA_MOST, &n);
-    uint8_t *const to =
-        in->bad || type >= AV_PKT_DATA_NB ? NULL : av_packet_new_side_data(p, type, n);
+    if (in->bad || type >= AV_PKT_DATA_NB)
+        return;
+    uint8_t *const to = av_packet_new_side_data(p, type, n);
+    in->bad = !to;
     if (to && n > 0)
         memcpy(to, from, n);
 }
