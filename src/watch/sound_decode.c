@@ -137,14 +137,14 @@ static bool make_room(SoundDecoder *d, int n)
  * ended. */
 static bool follow_time(SoundDecoder *d)
 {
-    const int64_t stamp = d->frame->best_effort_timestamp;
-    if (stamp == AV_NOPTS_VALUE) {
+    const int64_t stamp = stream_info_us(d->info, d->frame->best_effort_timestamp);
+    if (stamp == PACKET_NO_TIME) { /* nor is one that is farther than any */
         const bool goes_on = d->at != INT64_MIN;
         d->at = goes_on ? d->at : 0;
         return goes_on;
     }
     const int64_t held = d->resample ? swr_get_delay(d->resample, 1000000) : 0;
-    const int64_t at = stream_info_us(d->info, stamp) - held;
+    const int64_t at = stamp - held;
     if (d->at != INT64_MIN && llabs(at - d->at) <= SOUND_GAP)
         return true;
     d->at = at;

@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "watch/ear.h"
+#include "watch/sound_decode.h"
 
 #define PIECE 20000 /* us */
 #define PIECE_SAMPLES (VOICE_RATE / 50)
@@ -108,6 +109,35 @@ static void check(Bench *b, const VideoFrame *f, const char *want)
                  (long long)(f->origin + f->t), got, want);
     assert_int_equal(whole, strcmp(want, "late") != 0);
     ear_judged(b->ear);
+}
+
+/* A stamp that is farther than any time is none: the sound goes on. */
+static void far_stamps(void **state)
+{
+    (void)state;
+    Arena *const a = arena_new();
+    SoundDecoder *const d = sound_decoder_new(a, "test");
+    StreamInfo *const info = new_info(1, AV_CODEC_ID_PCM_S16LE);
+    static const int64_t stamp[] = {1000000, INT64_MAX, -(INT64_C(1) << 62), 1060000};
+    int64_t ended = 1000000;
+    info->par->sample_rate = 44100; /* the resampler holds some of it back */
+    for (int i = 0; i < 4; i++) {
+        Error e;
+        SoundPart part;
+        Packet p = {.av = av_packet_alloc(), .info = stream_info_ref(info)};
+        assert_int_equal(av_new_packet(p.av, 882 * 2), 0);
+        memset(p.av->data, 0, 882 * 2);
+        p.av->pts = p.av->dts = stamp[i];
+        assert_int_equal(sound_decoder_send(d, &p, &e), 0);
+        assert_int_equal(sound_decoder_receive(d, &part, &e), 1);
+        assert_int_equal(part.follows, i > 0);
+        assert_int_equal(part.start, ended);
+        ended = part.end;
+        packet_free(&p);
+    }
+    assert_in_range(ended, 1070000, 1080000);
+    stream_info_unref(info);
+    arena_free(a);
 }
 
 static void all_since_the_sample_before(void **state)
@@ -320,6 +350,7 @@ static void order_does_not_matter(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(far_stamps),
         cmocka_unit_test(all_since_the_sample_before),
         cmocka_unit_test(nothing_is_lost),
         cmocka_unit_test(the_end),
