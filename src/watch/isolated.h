@@ -25,9 +25,9 @@
  * **Nothing it says is trusted.** Messages are bounded and every number in them is checked
  * (isolated_wire.h); one that is not possible is taken as a crash. Shared memory cannot shrink
  * below what the service looks at; only the values of pixels are read from it. A child that does
- * not answer within its deadline, as a source uses more than ISOLATED_BUSY of processor time for
- * nothing, or dies is killed, waited for, and costs one connection: ISOLATED_DEAD, with a message that says
- * how.
+ * not answer within its deadline, as a source waits for twice as long as it may without giving a
+ * picture or uses more than ISOLATED_BUSY of processor time for nothing, or dies is killed, waited
+ * for, and costs one connection: ISOLATED_DEAD, with a message that says how.
  *
  * A handle belongs to one thread at a time. */
 #ifndef LATHE_WATCH_ISOLATED_H

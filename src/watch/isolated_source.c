@@ -7,6 +7,7 @@
 #define LOOK 50000                      /* us after which it is looked whether somebody stops us */
 /* us beyond its own deadlines: it has to begin, and to say so */
 #define SPARE 2000000
+#define BURSTS 180000000                /* us: of what comes in pieces, between two of them */
 #define FAR (INT64_C(1) << 60)          /* us: no time is further away */
 
 /* ---- what is asked ---- */
@@ -58,25 +59,31 @@ static int impossible(IsolatedSource *s, const char *name, Error *e)
     return dead(s, name, e);
 }
 
-/* Its next message, by a deadline that it moves on by saying that it waits. 1: *in. */
+/* Its next message, by a deadline that it moves on by saying that it waits; not for ever, as it has
+ * a deadline itself. 1: *in. */
 static int next_message(IsolatedSource *s, const char *name, const SourceOptions *opt,
                         int64_t timeout, WireIn *in, Error *e)
 {
-    int64_t deadline = machine_now() + timeout;
+    const int64_t start = machine_now() - s->waited;
+    const int64_t most = start + 2 * timeout + SPARE + (s->bursts ? BURSTS : 0);
+    int64_t deadline = machine_now() + timeout + SPARE;
     for (;;) {
         const IsolatedNews news = isolated_poll(s->process, LOOK, in);
         const int64_t now = machine_now();
         const bool alive = news == ISOLATED_MESSAGE && in->kind == WIRE_ALIVE;
+        s->waited = now - start;
         if (news == ISOLATED_MESSAGE && !alive)
             return 1;
         if (alive)
-            deadline = now + timeout;
+            deadline = now + timeout + SPARE;
         if (opt->stop && atomic_load(opt->stop) != 0) {
             s->failure = SOURCE_SILENT;
             return error_set(e, ERR_IO, "%s: reading: it took too long", name);
         }
         if (news == ISOLATED_NOTHING && now > deadline)
             isolated_kill(s->process, "it hangs");
+        if (now > most)
+            isolated_kill(s->process, "it waits and gives nothing");
         if (isolated_cpu(s->process) - s->cpu > ISOLATED_BUSY)
             isolated_kill(s->process, "it computes and gives nothing");
         if (news == ISOLATED_DEAD)
@@ -121,11 +128,12 @@ int isolated_connect(IsolatedSource *s, const char *url, const char *name, const
         return code;
     WireIn in;
     ask(s, url, opt);
-    code = next_message(s, name, opt, opt->open_timeout + SPARE, &in, e);
+    code = next_message(s, name, opt, opt->open_timeout, &in, e);
     if (code < 0)
         return code;
     if (in.kind != WIRE_CONNECTED)
         return impossible(s, name, e);
+    s->waited = 0;
     code = get_outcome(s, name, &in, e);
     if (code != 0)
         return code;
@@ -152,7 +160,8 @@ static int64_t time_us(const StreamInfo *i, int64_t *t)
     return PACKET_NO_TIME;
 }
 
-static int get_packet(IsolatedSource *s, const char *name, WireIn *in, Packet *out, Error *e)
+static int get_packet(IsolatedSource *s, const char *name, const SourceOptions *opt, WireIn *in,
+                      Packet *out, Error *e)
 {
     StreamInfo *const info = wire_get_flag(in) ? s->sound : s->info;
     const int64_t wall = wire_get_in(in, -FAR, FAR); /* cameras without a clock are in 1970 */
@@ -166,6 +175,8 @@ static int get_packet(IsolatedSource *s, const char *name, WireIn *in, Packet *o
         packet_free(out);
         return impossible(s, name, e);
     }
+    if (!info->sound || opt->alone)
+        s->waited = 0;
     const int64_t pts = time_us(info, &av->pts), dts = time_us(info, &av->dts);
     out->info = stream_info_ref(info);
     out->pts = pts != PACKET_NO_TIME ? pts : dts;
@@ -190,12 +201,12 @@ int isolated_read(IsolatedSource *s, const char *name, const SourceOptions *opt,
 {
     for (;;) {
         WireIn in;
-        int code = next_message(s, name, opt, opt->read_timeout + SPARE, &in, e);
+        int code = next_message(s, name, opt, opt->read_timeout, &in, e);
         if (code < 0)
             return code;
         s->cpu = isolated_cpu(s->process);
         switch (in.kind) {
-        case WIRE_PACKET: return get_packet(s, name, &in, out, e);
+        case WIRE_PACKET: return get_packet(s, name, opt, &in, out, e);
         case WIRE_END:
             code = get_outcome(s, name, &in, e);
             return code == 0 && !wire_done(&in) ? impossible(s, name, e) : code;

@@ -10,6 +10,7 @@
 typedef struct IsolatedSource { /* zero at first */
     Isolated *process;
     double cpu;            /* seconds, when it gave something last */
+    int64_t waited;        /* us for it, since its last picture */
     SourceFailure failure;
     StreamInfo *info, *sound;
     bool stored, bursts;

@@ -164,6 +164,17 @@ static LiveResult take_packet(Live *l, int64_t wanted, bool newest)
     return take ? LIVE_MORE : over ? LIVE_OVER : LIVE_NOTHING;
 }
 
+void live_halt(Live *l, int connection, Halt halt, const Error *why)
+{
+    int not = HALT_NOT;
+    pthread_mutex_lock(&l->lock);
+    if (why && l->connection == connection)
+        l->error = *why;
+    if (l->reading == connection)
+        atomic_compare_exchange_strong(&l->halt, &not, halt);
+    pthread_mutex_unlock(&l->lock);
+}
+
 /* Packets went in and no frame came out, for too long: this connection is worth nothing. */
 static void look_for_freezing(Live *l, const Packet *p)
 {
@@ -176,8 +187,7 @@ static void look_for_freezing(Live *l, const Packet *p)
     if (p->arrival - l->fed_since <= l->opt.frame_timeout)
         return;
     l->fed_since = 0;
-    int not = HALT_NOT;
-    atomic_compare_exchange_strong(&l->halt, &not, HALT_FROZEN);
+    live_halt(l, p->info->connection, HALT_FROZEN, NULL);
 }
 
 static void keep_error(Live *l, const Error *e)
@@ -208,10 +218,11 @@ static void look_for_failure(Live *l)
     bool crashed;
     if (decoder_failure(l->decoder, &crashed, &e) == 0)
         return;
-    keep_error(l, &e);
-    int not = HALT_NOT;
-    if (crashed)
-        atomic_compare_exchange_strong(&l->halt, &not, HALT_CRASHED);
+    const PacketPlace at = decoder_place(l->decoder);
+    if (crashed && at.info)
+        live_halt(l, at.info->connection, HALT_CRASHED, &e);
+    else
+        keep_error(l, &e);
 }
 
 /* The decoder's next frame that is to be given. */

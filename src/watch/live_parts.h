@@ -33,6 +33,8 @@ struct Live {
     LiveState state;
     LiveCause cause;
     LiveCounts counts;         /* the reader's part */
+    int connection;            /* number of the last one .. */
+    int reading;               /* .. and if the reader is at it still; 0: it is between two */
     /* arrival of the last picture, and of the first behind the last pause, us */
     int64_t newest, resumed;
     bool files_wait;           /* the reader waits where the ring is full */
@@ -45,7 +47,6 @@ struct Live {
 
     /* of the reader */
     uint64_t dice;
-    int connection;            /* number of this one */
     int64_t down_since;        /* of this outage, us; 0: none yet */
     int64_t delay;             /* before the next attempt, us; 0: the connection lasted */
     bool there;                /* the other side is: it sent until the connection was left */
@@ -73,6 +74,8 @@ static inline void live_wait(Live *l, int64_t us)
     cond_wait_until(&l->wake, &l->lock, machine_now() + us);
 }
 
+/* Ends this connection, if the reader is at it still. why: NULL: nothing is known. */
+void live_halt(Live *l, int connection, Halt halt, const Error *why);
 /* The reader's thread: connections, one after another, until it is closed. */
 void *live_read(void *live);
 /* The last of who opened it and the reader frees it. */

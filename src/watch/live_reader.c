@@ -212,10 +212,19 @@ static void note_end(Live *l, LiveState state, SourceFailure failure, const Erro
         else if (l->error.code == 0)
             error_set(&l->error, ERR_INVALID, "%s: packets, but no frame", l->name);
     }
-    pthread_mutex_unlock(&l->lock);
+    l->reading = 0; /* what its decoders still say is not for the next one */
     int frozen = HALT_FROZEN, crashed = HALT_CRASHED;
     atomic_compare_exchange_strong(&l->halt, &frozen, HALT_NOT);
     atomic_compare_exchange_strong(&l->halt, &crashed, HALT_NOT);
+    pthread_mutex_unlock(&l->lock);
+}
+
+static int next_connection(Live *l)
+{
+    pthread_mutex_lock(&l->lock);
+    l->reading = ++l->connection;
+    pthread_mutex_unlock(&l->lock);
+    return l->connection;
 }
 
 /* A longer look makes each connection later: one that was needed because of damage is not kept. */
@@ -239,7 +248,7 @@ static bool connect_once(Live *l)
         .keyframes = l->opt.video.keyframes,
         .picture_rate = l->opt.video.picture_rate,
         .sound = l->opt.video.sound,
-        .connection = ++l->connection,
+        .connection = next_connection(l),
         .live = true,
         .probe = l->probe,
         .isolate = l->opt.video.isolate,

@@ -171,12 +171,20 @@ static void set_options(const Source *s, AVDictionary **option)
         av_dict_set_int(option, "analyzeduration", s->opt.probe, 0);
 }
 
+/* Comes when it comes, by its address alone. */
+static bool is_live(const char *url)
+{
+    for (size_t i = 0; i < sizeof live_schemes / sizeof *live_schemes; i++)
+        if (has_scheme(url, live_schemes[i]))
+            return true;
+    return false;
+}
+
 /* Files and videos of HTTP servers are stored; of HLS those that have an end. */
 static bool find_stored(const Source *s)
 {
-    for (size_t i = 0; i < sizeof live_schemes / sizeof *live_schemes; i++)
-        if (has_scheme(s->url, live_schemes[i]))
-            return false;
+    if (is_live(s->url))
+        return false;
     return strcmp(s->format->iformat->name, "hls") != 0 || s->format->duration > 0;
 }
 
@@ -337,10 +345,23 @@ Source *source_new(const char *url, const SourceOptions *opt)
     return s;
 }
 
+/* What ends a stream for good is not said by its process alone: that may be anybody's. */
+static int connect_isolated(Source *s, Error *e)
+{
+    IsolatedSource *const i = &s->isolated;
+    const int code = isolated_connect(i, s->url, s->name, &s->opt, e);
+    const bool live = is_live(s->url);
+    i->stored &= !live;
+    i->bursts &= !live;
+    if (i->failure == SOURCE_HOPELESS && (live || avio_find_protocol_name(s->url)))
+        i->failure = SOURCE_REFUSED;
+    return code;
+}
+
 int source_connect(Source *s, Error *e)
 {
     if (s->opt.isolate > 0)
-        return isolated_connect(&s->isolated, s->url, s->name, &s->opt, e);
+        return connect_isolated(s, e);
     /* libav would write to stderr */
     av_log_set_level(log_level() > 0 ? AV_LOG_WARNING : AV_LOG_QUIET);
     if (pictures_are(s->url))

@@ -8,10 +8,21 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "watch/isolated_child.h"
 #include "watch/isolated_codec.h"
+#include "watch/isolated_source.h"
+#include "watch/live.h"
 
-enum { PART_NONE, PART_HEAD, PARTS };
+enum {
+    PART_NONE,
+    PART_HEAD,     /* it says the head of a long message, and the rest when it is asked for */
+    PART_STORED,   /* a source that ends at once, and was a file */
+    PART_HOPELESS, /* .. that says there can be none */
+    PART_ALIVE,    /* .. that is alive, and no more */
+    PART_TWO,      /* .. that ends its first connection, whose codec dies, and no other */
+    PARTS
+};
 
 #define LARGE (20 << 20)
 
@@ -46,10 +57,137 @@ static void say_heads(void)
     say(heads, WIRE_HEAD);
 }
 
-static int play(int part)
+static StreamInfo *raw_info(int width, int height)
 {
+    AVCodecParameters *par = avcodec_parameters_alloc();
+    par->codec_type = AVMEDIA_TYPE_VIDEO;
+    par->codec_id = AV_CODEC_ID_RAWVIDEO;
+    par->format = AV_PIX_FMT_GRAY8;
+    par->width = width;
+    par->height = height;
+    StreamInfo *const s = stream_info_new(par, (AVRational){1, 25}, (AVRational){25, 1});
+    s->turn = (FrameTurn){0};
+    s->isolate = ISOLATED_MEMORY;
+    avcodec_parameters_free(&par);
+    return s;
+}
+
+static void say_outcome(Wire *w, WireKind kind, int code, SourceFailure failure)
+{
+    wire_begin(w, kind);
+    wire_int(w, code);
+    wire_int(w, failure);
+    wire_line(w, code != 0 ? "so it says" : "");
+}
+
+/* What it is asked for; its connection. */
+static int be_asked(void)
+{
+    ChildInput input = {0};
+    WireIn in;
+    char url[WIRE_URL];
+    SourceOptions opt;
+    if (!child_receive(&input, &in) || !source_options_get(&in, url, &opt))
+        _exit(1);
+    return opt.connection;
+}
+
+static void say_connected(int connection, bool stored)
+{
+    Wire w = {0};
+    StreamInfo *const info = raw_info(16, 16);
+    info->connection = connection;
+    say_outcome(&w, WIRE_CONNECTED, 0, SOURCE_WELL);
+    wire_int(&w, stored);
+    wire_int(&w, false);
+    wire_int(&w, 0);
+    wire_info(&w, info);
+    wire_int(&w, false);
+    child_send(&w);
+}
+
+static void say_end(WireKind kind, int code, SourceFailure failure)
+{
+    Wire w = {0};
+    say_outcome(&w, kind, code, failure);
+    child_send(&w);
+}
+
+static void say_picture(int number)
+{
+    Wire w = {0};
+    AVPacket *p = av_packet_alloc();
+    if (av_new_packet(p, 256) < 0)
+        _exit(1);
+    memset(p->data, number, 256);
+    p->pts = p->dts = number;
+    p->flags = AV_PKT_FLAG_KEY;
+    wire_begin(&w, WIRE_PACKET);
+    for (int i = 0; i < 6; i++) /* pictures, wall, clock, turn */
+        wire_int(&w, 0);
+    wire_packet(&w, p);
+    child_send(&w);
+}
+
+static void say_alive(void)
+{
+    for (int i = 0; i < 1000; i++) {
+        const uint32_t head[2] = {WIRE_ALIVE, WIRE_HEAD};
+        say(head, sizeof head);
+        usleep(40000);
+    }
+}
+
+static void play_source(int part)
+{
+    const int connection = be_asked();
+    switch (part) {
+    case PART_STORED:
+        say_connected(connection, true);
+        say_end(WIRE_END, 0, SOURCE_CLOSED);
+        break;
+    case PART_HOPELESS: say_end(WIRE_CONNECTED, ERR_IO, SOURCE_HOPELESS); break;
+    case PART_ALIVE:
+        say_connected(connection, false);
+        say_alive();
+        break;
+    default:
+        say_connected(connection, false);
+        for (int i = 0; i < 20; i++)
+            say_picture(i);
+        if (connection == 1)
+            say_end(WIRE_END, 0, SOURCE_CLOSED);
+    }
+}
+
+/* A codec that dies if it is of the first connection, which it does not take from the socket to
+ * see. */
+static int play_codec(char **argv)
+{
+    static uint8_t bytes[1 << 16];
+    recv(ISOLATED_SOCKET, bytes, WIRE_HEAD, MSG_PEEK | MSG_WAITALL);
+    const size_t size = wire_size(bytes);
+    if (size == 0 || size > sizeof bytes ||
+        recv(ISOLATED_SOCKET, bytes, size, MSG_PEEK | MSG_WAITALL) != (ssize_t)size)
+        return 1;
+    WireIn in = wire_open(bytes);
+    wire_get_flag(&in);
+    StreamInfo *const info = wire_get_info(&in);
+    if (!info || info->connection == 1)
+        return 3;
+    char memory[] = "1000000000", *as[] = {argv[0], argv[1], argv[2], memory, NULL};
+    return isolated_main(4, as);
+}
+
+static int play(char **argv)
+{
+    const int role = atoi(argv[2]), part = atoi(argv[3]);
+    if (part == PART_TWO && role == ISOLATED_CODEC)
+        return play_codec(argv);
     if (part == PART_HEAD)
         say_heads();
+    else
+        play_source(part);
     char byte;
     while (recv(ISOLATED_SOCKET, &byte, 1, 0) > 0) /* until it is left */
         ;
@@ -129,21 +267,89 @@ static void long_answers(void **state)
     }
 }
 
-/* ---- what this process lacks ---- */
+/* ---- what they cannot do ---- */
 
-static StreamInfo *raw_info(int width, int height)
+static Live *open_live(const char *url, int part)
 {
-    AVCodecParameters *par = avcodec_parameters_alloc();
-    par->codec_type = AVMEDIA_TYPE_VIDEO;
-    par->codec_id = AV_CODEC_ID_RAWVIDEO;
-    par->format = AV_PIX_FMT_GRAY8;
-    par->width = width;
-    par->height = height;
-    StreamInfo *const s = stream_info_new(par, (AVRational){1, 25}, (AVRational){25, 1});
-    s->isolate = ISOLATED_MEMORY;
-    avcodec_parameters_free(&par);
-    return s;
+    Live *l = NULL;
+    Error e;
+    const LiveOptions opt = {
+        .video = {.isolate = part, .open_timeout = 60000000, .read_timeout = 60000000},
+        .retry_min = 1000};
+    assert_int_equal(live_open(url, &opt, &l, &e), 0);
+    return l;
 }
+
+static void wait_for_connections(const Live *l, int64_t n, LiveCause down)
+{
+    const double until = time_now() + 50;
+    LiveCounts c;
+    while (c = live_counts(l), c.connections + c.down[down] < n && time_now() < until &&
+                                   live_state(l, NULL) != LIVE_FAILED)
+        usleep(1000);
+    if (c.connections + c.down[down] < n)
+        FAIL_MSG("%lld connections, %lld down", (long long)c.connections, (long long)c.down[down]);
+}
+
+/* A reader that was taken over costs connections, not the stream: what is live has no end, and what
+ * this libav knows can be had another time. */
+static void ends_of_live_streams(void **state)
+{
+    (void)state;
+    Live *l = open_live("rtsp://127.0.0.1:1/x", PART_STORED);
+    wait_for_connections(l, 6, LIVE_CLOSED);
+    live_close(l);
+    static const char *const url[] = {"rtsp://127.0.0.1:1/x", "http://127.0.0.1:1/x"};
+    for (int i = 0; i < 2; i++) {
+        l = open_live(url[i], PART_HOPELESS);
+        wait_for_connections(l, 3, LIVE_REFUSED);
+        live_close(l);
+    }
+    l = open_live("nonsense://127.0.0.1:1/x", PART_HOPELESS);
+    const double until = time_now() + 50;
+    while (live_state(l, NULL) != LIVE_FAILED && time_now() < until)
+        usleep(1000);
+    assert_int_equal(live_state(l, NULL), LIVE_FAILED);
+    live_close(l);
+}
+
+/* To say that one is alive is not enough. */
+static void alive_for_ever(void **state)
+{
+    (void)state;
+    Error e;
+    Packet p;
+    Source *const s = source_new("rtsp://127.0.0.1:1/x", &(SourceOptions){.open_timeout = 30000000,
+                                                                          .read_timeout = 100000,
+                                                                          .isolate = PART_ALIVE});
+    assert_int_equal(source_connect(s, &e), 0);
+    assert_int_equal(source_read(s, &p, &e), ERR_IO);
+    assert_int_equal(source_failure(s), SOURCE_CRASHED);
+    if (!strstr(e.message, "it waits and gives nothing"))
+        FAIL_MSG("%s", e.message);
+    source_close(s);
+}
+
+/* A decoder that dies of one connection while the reader is at the next: that one stays. */
+static void codec_of_before(void **state)
+{
+    (void)state;
+    Live *const l = open_live("rtsp://127.0.0.1:1/x", PART_TWO);
+    LiveFrame f;
+    LiveResult r;
+    wait_for_connections(l, 2, LIVE_CRASHED);
+    const double until = time_now() + 50;
+    while ((r = live_frame(l, 0, false, &f)) != LIVE_FRAME && time_now() < until)
+        usleep(r == LIVE_NOTHING ? 1000 : 0);
+    assert_int_equal(r, LIVE_FRAME);
+    assert_int_equal(f.frame.connection, 2);
+    const LiveCounts c = live_counts(l);
+    assert_int_equal(c.down[LIVE_CRASHED], 0);
+    assert_int_equal(c.connections, 2);
+    live_close(l);
+}
+
+/* ---- what this process lacks ---- */
 
 /* What comes of a packet. */
 static CodecResult decode(Codec *c, const AVPacket *p, AVFrame *f)
@@ -229,10 +435,13 @@ static void no_memory(void **state)
 int main(int argc, char **argv)
 {
     if (isolated_asked(argc, argv))
-        return atoi(argv[3]) < PARTS ? play(atoi(argv[3])) : isolated_main(argc, argv);
+        return atoi(argv[3]) < PARTS ? play(argv) : isolated_main(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(heads_take_no_memory),
         cmocka_unit_test(long_answers),
+        cmocka_unit_test(ends_of_live_streams),
+        cmocka_unit_test(alive_for_ever),
+        cmocka_unit_test(codec_of_before),
         cmocka_unit_test(no_descriptors),
         cmocka_unit_test(no_memory),
     };
