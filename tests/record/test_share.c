@@ -43,6 +43,8 @@ static const Case cases[] = {
      "order n0 p0 k0"}, /* rows are outermost as it is */
     {"avx512", WINDOW("80", "8", "8", "6", "6", BLOCKS), 8,
      "order n0 k0 p0"}, /* more channels than pixels */
+    /* channels of little work are joined, not left to one thread */
+    {"avx512", WINDOW("64", "9", "9", "7", "7", ""), 16, "order n0 k0 k1 p0"},
     {"avx512", COLUMNS("32", "14", BLOCKS), 8, "order k0 i0 j0 k1"},
     {"avx512", COLUMNS("32", "14", BLOCKS), 16, "order i0 j0 k0"},
 };
