@@ -8,10 +8,9 @@
 
 #include "base/file.h"
 #include "base/str.h"
+#include "watch/clip_plan.h"
 #include "watch/cut.h"
 #include "watch/json_write.h"
-
-#define CLIP_LONGEST 120000000 /* us */
 
 void clip_moments_add(ClipMoments *m, const EventRecord *r)
 {

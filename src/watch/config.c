@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "watch/clip_plan.h"
 #include "watch/config_align.h"
 #include "watch/config_signal.h"
 #include "watch/config_spotlight.h"
@@ -177,6 +178,8 @@ static void read_clip(const Yaml *y, const YamlNode *node, EventRule *r)
     r->clip.given = node != NULL;
     r->clip.pre = yaml_duration(&m, "pre", 5000000);
     r->clip.post = yaml_duration(&m, "post", 3000000);
+    if (r->clip.pre + r->clip.post > CLIP_LONGEST)
+        yaml_fail(y, node->place, "'clip': 'pre' and 'post' together are two minutes at most");
     r->clip.weight = yaml_number(&m, "weight", 1, 0, 1000);
     yaml_done(&m);
 }

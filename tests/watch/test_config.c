@@ -183,6 +183,8 @@ static void bad_files(void **state)
     expect("signal:\n  x: {from: icon, template: skull.png, model: skull.png}\n",
            "unknown key 'model'");
     expect("signal:\n  x: {from: text, output: y}\n", "unknown key 'output'");
+    expect("signal:\n  x: {from: motion}\nevent:\n  e: {when: x, clip: {pre: 99h}}\n",
+           "two minutes at most");
     expect("model: {embedding: skull.png}\n", "unknown key 'embedding'");
     expect("signal:\n  x: {from: object, input: {size: 8}}\n", "'size' must be");
     expect("signal:\n  x: {from: object, input: {size: [320, 320, 3]}}\n", "'size'");
