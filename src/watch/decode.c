@@ -371,7 +371,8 @@ static void drained(Decoder *d)
 static bool receive(Decoder *d)
 {
     for (;;) {
-        const CodecResult r = codec_receive(d->codec, d->frame, d->opt.patience);
+        const int64_t patience = d->busy && d->opt.once ? 0 : d->opt.patience;
+        const CodecResult r = codec_receive(d->codec, d->frame, patience);
         d->busy = r == CODEC_BUSY;
         switch (r) {
         case CODEC_FRAME: return true;

@@ -25,6 +25,7 @@ typedef struct DecoderOptions {
     bool keyframes;    /* no other frame is wanted; each comes out at once */
     int threads;
     int64_t patience;  /* us to wait for a process of its own (codec.h) */
+    bool once;         /* .. for each of its answers: then it is only looked whether it is there */
 } DecoderOptions;
 
 typedef struct DecoderCounts {

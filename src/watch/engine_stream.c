@@ -11,6 +11,7 @@
 #define AHEAD 1000000   /* us: decoding begins so long before a frame is wanted */
 #define DOWN_TICK 250000 /* us */
 #define HELD_TICK 50000  /* us */
+#define BUSY_TICK 2000   /* us after which it is looked again whether a process has decoded */
 /* samples that decoding for a step costs, and as much again so that the cheap ones are preferred */
 #define DEAR 1.0
 #define MOST_DEAR 4.0   /* who has few keyframes has samples, too */
@@ -452,6 +453,7 @@ static void fetch(Stream *s, double start)
     switch (r) {
     case LIVE_NOTHING: wait_for_more(s, now, due, deadline); break;
     case LIVE_MORE: engine_wake(s, deadline, 0); break;
+    case LIVE_BUSY: engine_wake(s, deadline, now + BUSY_TICK); break;
     case LIVE_FRAME: take(s, &f); break;
     case LIVE_OVER: {
         Arena *const tmp = arena_new();

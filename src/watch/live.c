@@ -11,7 +11,8 @@
 /* us of packets behind a pause, after which one knows how late they are */
 #define FLOWING 1000000
 #define PACKETS_A_CALL 16      /* are decoded at most .. */
-#define PATIENCE 2000          /* us that a call waits for a decoder that is a process of its own */
+/* us that an answer of a decoder that is a process of its own is waited for */
+#define PATIENCE 2000
 #define CALL_TIME 4000         /* .. and no other once so many us are over */
 
 const char *live_state_text(LiveState s)
@@ -77,7 +78,8 @@ int live_open(const char *url, const LiveOptions *opt, Live **out, Error *e)
     l->decoder = decoder_new(a, &(DecoderOptions){.name = l->name,
                                                   .keyframes = opt->video.keyframes,
                                                   .threads = opt->video.threads,
-                                                  .patience = PATIENCE});
+                                                  .patience = PATIENCE,
+                                                  .once = true});
     pthread_mutex_init(&l->lock, NULL);
     pthread_mutex_init(&l->telling, NULL);
     cond_init(&l->wake);
@@ -271,7 +273,9 @@ LiveResult live_frame(Live *l, int64_t wanted, bool newest, LiveFrame *out)
     for (int n = 0;; n++) {
         if (find_frame(l, wanted, out))
             return LIVE_FRAME;
-        if (decoder_busy(l->decoder) || n >= PACKETS_A_CALL || (n > 0 && machine_now() > until))
+        if (decoder_busy(l->decoder))
+            return LIVE_BUSY;
+        if (n >= PACKETS_A_CALL || (n > 0 && machine_now() > until))
             return LIVE_MORE;
         const LiveResult more = l->held.info ? LIVE_MORE : take_packet(l, wanted, newest);
         if (more == LIVE_OVER)

@@ -85,6 +85,7 @@ typedef struct LiveFrame {
 typedef enum LiveResult {
     LIVE_NOTHING,  /* packets are needed that have not come */
     LIVE_MORE,     /* decoded some; there is more to decode: ask again */
+    LIVE_BUSY,     /* a process of its own decodes: ask again in a while, as nobody notifies of it */
     LIVE_FRAME,
     LIVE_OVER      /* ended or failed, and all that came was given; a file without a frame failed */
 } LiveResult;

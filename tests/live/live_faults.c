@@ -118,8 +118,11 @@ static void look(Run *r, double seconds)
             r->t = f.frame.t + 1;
             r->longest = fmax(r->longest, (double)f.arrival * 1e-6 - r->last);
             r->last = (double)f.arrival * 1e-6;
-        } else if (got != LIVE_MORE)
+        } else if (got == LIVE_BUSY) {
+            usleep(500);
+        } else if (got != LIVE_MORE) {
             wait_for(r);
+        }
     }
 }
 

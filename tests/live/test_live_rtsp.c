@@ -151,8 +151,8 @@ static void a_clock_of_1910(void **state)
     while (told < 10 && time_now() - start < 60) {
         LiveFrame f;
         const LiveResult r = live_frame(l, t, false, &f);
-        if (r == LIVE_NOTHING)
-            usleep(2000);
+        if (r == LIVE_NOTHING || r == LIVE_BUSY)
+            usleep(1000);
         if (r != LIVE_FRAME)
             continue;
         t = f.frame.t + 1;

@@ -104,8 +104,8 @@ static bool frame_within(Live *l, int64_t wanted, double seconds, LiveFrame *out
             return true;
         if (r == LIVE_OVER)
             return false;
-        if (r == LIVE_NOTHING)
-            usleep(2000);
+        if (r == LIVE_NOTHING || r == LIVE_BUSY)
+            usleep(1000);
     }
     return false;
 }

@@ -21,6 +21,7 @@ enum {
     PART_HOPELESS, /* .. that says there can be none */
     PART_ALIVE,    /* .. that is alive, and no more */
     PART_TWO,      /* .. that ends its first connection, whose codec dies, and no other */
+    PART_HANGS,    /* .. whose codec never answers */
     PARTS
 };
 
@@ -151,11 +152,11 @@ static void play_source(int part)
         say_connected(connection, false);
         say_alive();
         break;
-    default:
+    default: /* pictures */
         say_connected(connection, false);
         for (int i = 0; i < 20; i++)
             say_picture(i);
-        if (connection == 1)
+        if (part == PART_TWO && connection == 1)
             say_end(WIRE_END, 0, SOURCE_CLOSED);
     }
 }
@@ -186,7 +187,7 @@ static int play(char **argv)
         return play_codec(argv);
     if (part == PART_HEAD)
         say_heads();
-    else
+    else if (role == ISOLATED_SOURCE)
         play_source(part);
     char byte;
     while (recv(ISOLATED_SOCKET, &byte, 1, 0) > 0) /* until it is left */
@@ -340,12 +341,31 @@ static void codec_of_before(void **state)
     wait_for_connections(l, 2, LIVE_CRASHED);
     const double until = time_now() + 50;
     while ((r = live_frame(l, 0, false, &f)) != LIVE_FRAME && time_now() < until)
-        usleep(r == LIVE_NOTHING ? 1000 : 0);
+        usleep(1000);
     assert_int_equal(r, LIVE_FRAME);
     assert_int_equal(f.frame.connection, 2);
     const LiveCounts c = live_counts(l);
     assert_int_equal(c.down[LIVE_CRASHED], 0);
     assert_int_equal(c.connections, 2);
+    live_close(l);
+}
+
+/* Who looks waits for a decoder once, if it hangs, and then only looks: until it is given up, far
+ * more often than it could wait. */
+static void codec_hangs(void **state)
+{
+    (void)state;
+    Live *const l = open_live("rtsp://127.0.0.1:1/x", PART_HANGS);
+    LiveFrame f;
+    int busy = 0;
+    wait_for_connections(l, 1, LIVE_CRASHED);
+    const double until = time_now() + 50;
+    while (busy < 20000 && live_counts(l).down[LIVE_CRASHED] == 0 && time_now() < until) {
+        const LiveResult r = live_frame(l, 0, false, &f);
+        assert_int_not_equal(r, LIVE_FRAME);
+        busy += r == LIVE_BUSY;
+    }
+    assert_int_equal(busy, 20000);
     live_close(l);
 }
 
@@ -442,6 +462,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(ends_of_live_streams),
         cmocka_unit_test(alive_for_ever),
         cmocka_unit_test(codec_of_before),
+        cmocka_unit_test(codec_hangs),
         cmocka_unit_test(no_descriptors),
         cmocka_unit_test(no_memory),
     };

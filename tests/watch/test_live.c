@@ -102,6 +102,8 @@ static LiveResult next(Viewer *v, int64_t wanted, bool newest, double seconds, L
             return r;
         if (r == LIVE_NOTHING)
             listen_to(&v->bell, 0.05);
+        if (r == LIVE_BUSY)
+            usleep(500);
     }
 }
 
@@ -448,9 +450,9 @@ static Ahead look_ahead(int gop)
     int64_t arrival;
     while (!live_due(v->live, wanted, &arrival)) {
         listen_to(&v->bell, 0.05);
-        while (!live_due(v->live, wanted, &arrival) &&
-               live_frame(v->live, wanted, false, &f) == LIVE_MORE)
-            ;
+        LiveResult r = LIVE_MORE;
+        while (!live_due(v->live, wanted, &arrival) && (r == LIVE_MORE || r == LIVE_BUSY))
+            r = live_frame(v->live, wanted, false, &f);
     }
     const int64_t before = live_counts(v->live).video.decoded;
     assert_int_equal(next(v, wanted, false, 30, &f), LIVE_FRAME);

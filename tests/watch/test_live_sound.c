@@ -67,7 +67,7 @@ static Seen look(Arena *a, const LiveOptions *opt)
             hear(a, l, &s);
         if (r == LIVE_OVER)
             break;
-        if (r == LIVE_NOTHING)
+        if (r == LIVE_NOTHING || r == LIVE_BUSY)
             usleep(1000);
         if (r != LIVE_FRAME)
             continue;
