@@ -68,6 +68,7 @@ Ear *ear_new(Arena *a, const char *name, Voice *voice)
 }
 
 const char *ear_error(const Ear *ear) { return ear->error; }
+int ear_crash(Ear *ear, Error *e) { return sound_decoder_crash(ear->decoder, e); }
 int64_t ear_lost(const Ear *ear) { return sound_decoder_lost(ear->decoder); }
 
 /* ---- what comes ---- */

@@ -45,6 +45,7 @@ bool ear_until(Ear *ear, const VideoFrame *f, Heard *out);
 /* What was heard has been judged. */
 void ear_judged(Ear *ear);
 const char *ear_error(const Ear *ear); /* first message of what went wrong; "" */
+int ear_crash(Ear *ear, Error *e);     /* sound_decoder_crash */
 int64_t ear_lost(const Ear *ear);      /* sound_decoder_lost */
 
 #endif

@@ -34,6 +34,14 @@ static void note_sound(Stream *s, const Packet *p)
     packet_free(&s->sound.silence);
 }
 
+static void look_for_crash(Stream *s)
+{
+    Error e;
+    const int connection = judge_crash(s->judging.judge, &e);
+    if (connection != 0)
+        live_crash(s->live, connection, &e);
+}
+
 bool sound_take(Stream *s, bool *stuck)
 {
     Packet p;
@@ -46,6 +54,7 @@ bool sound_take(Stream *s, bool *stuck)
             note_silence(s, &p);
         judge_sound(s->judging.judge, &p);
         packet_free(&p);
+        look_for_crash(s);
     }
     *stuck = false;
     return true;

@@ -96,6 +96,16 @@ const char *hearing_error(const Hearing *h)
     return "";
 }
 
+int hearing_crash(Hearing *h, Error *e)
+{
+    int connection = 0;
+    for (int i = 0; i < h->n; i++) {
+        const int crashed = ear_crash(h->ear[i], e);
+        connection = crashed != 0 ? crashed : connection;
+    }
+    return connection;
+}
+
 int64_t hearing_lost(const Hearing *h)
 {
     int64_t n = 0;

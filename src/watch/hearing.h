@@ -23,6 +23,7 @@ void hearing_take(Hearing *h, const Packet *p);
 bool hearing_until(Hearing *h, const VideoFrame *f, Observer *o);
 void hearing_judged(Hearing *h);
 const Signal *hearing_signal(const Hearing *h); /* the first that hears */
+int hearing_crash(Hearing *h, Error *e); /* sound_decoder_crash, of any ear */
 int64_t hearing_lost(const Hearing *h); /* packets, of the ear that lost the most */
 const char *hearing_error(const Hearing *h);
 

@@ -201,6 +201,8 @@ const char *judge_error(const Judge *j)
     return j->hearing ? hearing_error(j->hearing) : "";
 }
 
+int judge_crash(Judge *j, Error *e) { return j->hearing ? hearing_crash(j->hearing, e) : 0; }
+
 int64_t judge_unheard(const Judge *j) { return j->hearing ? hearing_lost(j->hearing) : 0; }
 
 SpotlightVerdict judge_spotlight(const Judge *j) { return events_spotlight(j->events); }

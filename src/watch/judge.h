@@ -83,6 +83,8 @@ const char *judge_error(const Judge *j);     /* first failure of a signal, or of
 /* Packets of sound that came, and that their decoder had no time for. */
 int64_t judge_unheard(const Judge *j);
 SpotlightVerdict judge_spotlight(const Judge *j); /* of the last sample */
+/* The connection whose sound's process died, told once; 0: none. *e: how. */
+int judge_crash(Judge *j, Error *e);
 bool judge_lost(const Judge *j);             /* the anchors of the watch, at the last look */
 AlignCounts judge_align(const Judge *j);
 EventCounts judge_events(const Judge *j);

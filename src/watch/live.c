@@ -299,6 +299,11 @@ bool live_sound(Live *l, Packet *out, bool *stuck)
     return some;
 }
 
+void live_crash(Live *l, int connection, const Error *why)
+{
+    live_halt(l, connection, HALT_CRASHED, why);
+}
+
 bool live_due(const Live *l, int64_t wanted, int64_t *arrival)
 {
     Live *const m = (Live *)l; /* to look is to lock */

@@ -146,6 +146,10 @@ void live_skip(Live *l, int64_t wanted);
  * of a file waits for room. */
 bool live_sound(Live *l, Packet *out, bool *stuck);
 
+/* The process that decodes the sound of this connection died: if it is the one that is read, there
+ * will be another. */
+void live_crash(Live *l, int connection, const Error *why);
+
 LiveState live_state(const Live *l, LiveCause *cause); /* cause: of the last time it went down */
 const char *live_error(const Live *l, Arena *a);       /* last message; "" */
 LiveCounts live_counts(const Live *l);

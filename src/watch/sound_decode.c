@@ -21,6 +21,8 @@ struct SoundDecoder {
     float *sound;            /* what the resampler gives of a frame */
     int room;
     int64_t lost;            /* packets */
+    int crashed;             /* a connection, not told yet; 0: none */
+    Error crash;
 };
 
 static void close_codec(SoundDecoder *d)
@@ -61,7 +63,10 @@ static int open_codec(SoundDecoder *d, StreamInfo *info, Error *e)
 /* Nothing more comes of this connection. */
 static int fail_codec(SoundDecoder *d, Error *e)
 {
-    codec_crashed(d->codec, e);
+    if (codec_crashed(d->codec, e)) {
+        d->crashed = d->info->connection;
+        d->crash = *e;
+    }
     codec_free(d->codec);
     d->codec = NULL;
     return e->code;
@@ -90,6 +95,15 @@ int sound_decoder_send(SoundDecoder *d, const Packet *p, Error *e)
         d->lost += r == CODEC_BUSY || r == CODEC_FRAME; /* this one; what comes of one before */
     }
     return r == CODEC_FAILED ? fail_codec(d, e) : 0;
+}
+
+int sound_decoder_crash(SoundDecoder *d, Error *e)
+{
+    const int connection = d->crashed;
+    if (connection != 0)
+        *e = d->crash;
+    d->crashed = 0;
+    return connection;
 }
 
 int64_t sound_decoder_lost(const SoundDecoder *d) { return d->lost; }

@@ -28,6 +28,8 @@ SoundDecoder *sound_decoder_new(Arena *a, const char *name);
  * ERR_MEMORY. */
 int sound_decoder_send(SoundDecoder *d, const Packet *p, Error *e);
 
+/* The connection whose process died, or said what cannot be, told once; 0: none. *e: how. */
+int sound_decoder_crash(SoundDecoder *d, Error *e);
 /* Packets that were passed over, as the process that decodes was busy for too long. */
 int64_t sound_decoder_lost(const SoundDecoder *d);
 

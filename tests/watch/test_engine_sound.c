@@ -3,25 +3,26 @@
  * loudness; clips beep in every other second. */
 #include "check.h"
 
-#include <arpa/inet.h>
 #include <libavutil/log.h>
 #include <math.h>
 #include <pthread.h>
-#include <signal.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "rtsp/serve.h"
 #include "sound_clip.h"
+#include "watch/clip_tcp.h"
 #include "watch/config.h"
 #include "watch/engine.h"
+#include "watch/isolated_part.h"
 #include "watch/stream.h"
 #include "watch/system_json.h"
 
 #define SECONDS 6
 #define MANY 400
+
+/* A child with so much is of a test: the sound of its first connection kills it. */
+#define DYING_MEMORY (ISOLATED_MEMORY + 1)
 
 typedef struct Heard {
     int64_t t;
@@ -280,69 +281,6 @@ static void a_file_without_sound_is_refused(void **state)
 
 /* ---- streams ---- */
 
-typedef struct Server {
-    pid_t pid;
-    char url[64];
-} Server;
-
-/* A transport stream over TCP, each connection from its beginning, as fast as life. */
-static void send_file(int to, const File *f, double seconds)
-{
-    const double start = time_now();
-    for (size_t sent = 0; sent < f->size;) {
-        const double due = (time_now() - start) / seconds * (double)f->size + 188 * 40;
-        const size_t until = due < (double)f->size ? (size_t)due : f->size;
-        if (until > sent) {
-            const ssize_t n = send(to, f->at + sent, until - sent, MSG_NOSIGNAL);
-            if (n <= 0)
-                return;
-            sent += (size_t)n;
-        }
-        usleep(5000);
-    }
-}
-
-static void serve_all(int listener, const char *path, double seconds)
-{
-    Arena *const a = arena_new();
-    File f;
-    Error e;
-    if (file_map(a, path, &f, &e) != 0)
-        _exit(1);
-    for (;;) {
-        const int fd = accept(listener, NULL, NULL);
-        if (fd < 0)
-            _exit(0);
-        send_file(fd, &f, seconds);
-        close(fd);
-    }
-}
-
-static Server serve(const char *path, double seconds)
-{
-    Server s;
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof at;
-    const int fd = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
-    assert_int_equal(listen(fd, 4), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &size), 0);
-    snprintf(s.url, sizeof s.url, "tcp://127.0.0.1:%d", ntohs(at.sin_port));
-    s.pid = fork();
-    if (s.pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails ends it */
-        serve_all(fd, path, seconds);
-    }
-    close(fd);
-    return s;
-}
-
-static void end_server(const Server *s)
-{
-    kill(s->pid, SIGTERM);
-    waitpid(s->pid, NULL, 0);
-}
-
 static int count_unknown(const Told *t, const char *reason)
 {
     int n = 0;
@@ -385,6 +323,36 @@ static void a_stream_is_heard(void **state)
     assert_true(first >= SECONDS * 5 - 6);
     assert_true(second >= 6);
     assert_null(strstr(str_text(&b.told->system), "stream.mute"));
+    bench_close(&b);
+}
+
+/* The process that decodes the sound of the first connection dies: there is another connection, and
+ * its sound is heard. */
+static void a_process_of_sound_dies(void **state)
+{
+    (void)state;
+    Bench b = bench_new();
+    const char *const path = in_folder(b.arena, "live.ts");
+    sound_clip_write(path, &(SoundClip){SECONDS, sound_tone(b.arena, SECONDS)});
+    const Server s = serve(path, SECONDS);
+    bench_add(&b, &(StreamSpec){.name = "s",
+                                .url = s.url,
+                                .watch = b.told->watch,
+                                .latency = 1000000,
+                                .live.video.isolate = DYING_MEMORY});
+    int heard = 0;
+    for (double t = 0; t < 50 && heard < 5; t += 0.05) {
+        usleep(50000);
+        pthread_mutex_lock(&b.told->lock);
+        heard = 0;
+        for (int i = 0; i < b.told->n; i++)
+            heard += b.told->heard[i].epoch == 1 && !b.told->heard[i].unknown[0];
+        pthread_mutex_unlock(&b.told->lock);
+    }
+    bench_stop(&b);
+    end_server(&s);
+    if (heard < 5 || !strstr(str_text(&b.told->system), "stream.down/crashed|"))
+        FAIL_MSG("%d heard, %s", heard, str_text(&b.told->system));
     bench_close(&b);
 }
 
@@ -556,13 +524,24 @@ static int remove_folder(void **state)
     return rmdir(folder);
 }
 
-int main(void)
+static bool dies(char **argv)
 {
+    if (atoi(argv[2]) != ISOLATED_CODEC || atoll(argv[3]) != DYING_MEMORY)
+        return false;
+    const StreamInfo *const info = part_to_decode();
+    return info && info->sound && info->connection == 1;
+}
+
+int main(int argc, char **argv)
+{
+    if (isolated_asked(argc, argv))
+        return dies(argv) ? 3 : isolated_main(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files_give_the_same),
         cmocka_unit_test(a_paced_file_gives_the_same),
         cmocka_unit_test(a_file_without_sound_is_refused),
         cmocka_unit_test(a_stream_is_heard),
+        cmocka_unit_test(a_process_of_sound_dies),
         cmocka_unit_test(a_stream_without_sound),
         cmocka_unit_test(streams_of_rtsp),
         cmocka_unit_test(edits),

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "watch/isolated_child.h"
 #include "watch/isolated_codec.h"
+#include "watch/isolated_part.h"
 #include "watch/isolated_source.h"
 #include "watch/live.h"
 
@@ -161,19 +162,10 @@ static void play_source(int part)
     }
 }
 
-/* A codec that dies if it is of the first connection, which it does not take from the socket to
- * see. */
+/* A codec that dies if it is of the first connection. */
 static int play_codec(char **argv)
 {
-    static uint8_t bytes[1 << 16];
-    recv(ISOLATED_SOCKET, bytes, WIRE_HEAD, MSG_PEEK | MSG_WAITALL);
-    const size_t size = wire_size(bytes);
-    if (size == 0 || size > sizeof bytes ||
-        recv(ISOLATED_SOCKET, bytes, size, MSG_PEEK | MSG_WAITALL) != (ssize_t)size)
-        return 1;
-    WireIn in = wire_open(bytes);
-    wire_get_flag(&in);
-    StreamInfo *const info = wire_get_info(&in);
+    const StreamInfo *const info = part_to_decode();
     if (!info || info->connection == 1)
         return 3;
     char memory[] = "1000000000", *as[] = {argv[0], argv[1], argv[2], memory, NULL};
