@@ -30,22 +30,48 @@ static inline RecordCase chosen_case(Context *ctx, const Stages *s)
     return c;
 }
 
+/* What is chosen for stages. */
+typedef struct Chosen {
+    const Stages *stages; /* as they are written */
+    Stages *applied;      /* after the schedule's steps */
+    const Schedule *schedule;
+    const char *source; /* which template it was */
+    const char *line;   /* the record */
+} Chosen;
+
+static inline Chosen choose_record(Context *ctx, const char *text, const Target *t)
+{
+    Chosen c = {.stages = stages_parse(ctx, "test", text, strlen(text))};
+    Str why = str_new(ctx->arena), line = str_new(ctx->arena);
+    c.schedule = schedule_choose(ctx, c.stages, t, &c.source);
+    c.applied = stages_copy(ctx, c.stages);
+    assert_true(schedule_apply_steps(c.schedule, c.applied, &why));
+    schedule_print(c.schedule, c.applied, &line);
+    c.line = str_text(&line);
+    return c;
+}
+
+/* The record has this part. */
+static inline void expect_part(const Chosen *c, const char *part)
+{
+    if (!strstr(c->line, part))
+        FAIL_MSG("no '%s' in %s", part, c->line);
+}
+
 /* Returns how many phases the loops have; *source: which template it was. */
 static inline int check_chosen(Context *ctx, const char *text, const Target *t, const char **source)
 {
-    const Stages *s = stages_parse(ctx, "test", text, strlen(text));
-    const Schedule *sc = schedule_choose(ctx, s, t, source);
-    Record r = {.stages = stages_copy(ctx, s), .schedule = sc};
-    Str why = str_new(ctx->arena), line = str_new(ctx->arena), again = str_new(ctx->arena);
-    assert_true(schedule_apply_steps(sc, r.stages, &why));
-    schedule_print(sc, r.stages, &line);
-    r.line = str_text(&line);
+    const Chosen chosen = choose_record(ctx, text, t);
+    const Schedule *sc = chosen.schedule;
+    const Record r = {.stages = chosen.applied, .schedule = sc, .line = chosen.line};
+    Str why = str_new(ctx->arena), again = str_new(ctx->arena);
+    *source = chosen.source;
     if (schedule_check(sc, r.stages, t, &why) != SCHEDULE_OK)
         FAIL_MSG("%s\n%s", str_text(&why), r.line);
-    Stages *other = stages_copy(ctx, s);
+    Stages *other = stages_copy(ctx, chosen.stages);
     schedule_print(schedule_parse(ctx, other, r.line), other, &again);
     assert_string_equal(str_text(&again), r.line);
-    const RecordCase c = chosen_case(ctx, s);
+    const RecordCase c = chosen_case(ctx, chosen.stages);
     const Lowered low = lower(ctx, r.stages, sc, t);
     interpret_chosen(ctx, &c, &r, &low, low.loops);
     interpret_chosen(ctx, &c, &r, &low, expand(ctx, low.loops, t));

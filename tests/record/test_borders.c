@@ -41,16 +41,14 @@ static void run_job(Context *ctx, void *arg)
     const char *source;
     check_chosen(ctx, j->c->stages, &j->target, &source);
     assert_string_equal(source, "contraction");
-    const Stages *s = stages_parse(ctx, "test", j->c->stages, strlen(j->c->stages));
-    const Schedule *sc = schedule_choose(ctx, s, &j->target, &source);
+    const Chosen chosen = choose_record(ctx, j->c->stages, &j->target);
+    const Schedule *sc = chosen.schedule;
     int trims = 0;
     for (int k = 0; k < sc->step.len; k++)
         trims += sc->step.at[k].kind == SCHED_TRIM;
     assert_int_equal(trims, j->c->trims);
-    Stages *after = stages_copy(ctx, s);
-    Str why = str_new(ctx->arena), text = str_new(ctx->arena);
-    assert_true(schedule_apply_steps(sc, after, &why));
-    const Lowered low = lower(ctx, after, sc, &j->target);
+    Str text = str_new(ctx->arena);
+    const Lowered low = lower(ctx, chosen.applied, sc, &j->target);
     loops_print(low.loops, &text);
     if ((strstr(str_text(&text), " - max(") != NULL) != (trims > 0))
         FAIL_MSG("%d trims\n%s", trims, str_text(&text));

@@ -54,18 +54,17 @@ static void run_job(Context *ctx, void *arg)
     const Case *c = j->c;
     const char *source;
     check_chosen(ctx, c->stages, &j->target, &source);
-    const Stages *s = stages_parse(ctx, "test", c->stages, strlen(c->stages));
-    const Schedule *sc = schedule_choose(ctx, s, &j->target, &source);
+    const Chosen chosen = choose_record(ctx, c->stages, &j->target);
+    const Stages *s = chosen.stages;
+    const Schedule *sc = chosen.schedule;
     const StageSchedule *ss = schedule_find(sc, "y");
     const Stage *st = &s->stage.at[s->stage.len - 1];
     char order[MAX_LOOPS + 1] = "";
     for (int k = 0; k < ss->norder; k++)
         order[k] = st->axis[ss->order[k].axis].name[0];
     assert_string_equal(order, c->order);
-    Stages *done = stages_copy(ctx, s);
-    Str why = str_new(ctx->arena), text = str_new(ctx->arena);
-    assert_true(schedule_apply_steps(sc, done, &why));
-    const Loops *l = expand(ctx, lower(ctx, done, sc, &j->target).loops, &j->target);
+    Str text = str_new(ctx->arena);
+    const Loops *l = expand(ctx, lower(ctx, chosen.applied, sc, &j->target).loops, &j->target);
     loops_print(l, &text);
     assert_null(strstr(str_text(&text), "gather("));
     /* whole vectors are what a branch expects, their ends are not */
