@@ -32,6 +32,15 @@ static int tear_down(void **state)
     return 0;
 }
 
+/* False: there is none yet; a moment has passed. */
+static bool next_frame(Live *l, int64_t t, LiveFrame *f)
+{
+    const LiveResult r = live_frame(l, t, false, f);
+    if (r == LIVE_NOTHING || r == LIVE_BUSY)
+        usleep(2000);
+    return r == LIVE_FRAME;
+}
+
 typedef struct Seen {
     int64_t frames, lost, closed;
     int epochs, widths;
@@ -53,10 +62,7 @@ static void watch(Live *l, double wall0, Seen *s)
     uint32_t number = 0, previous = 0;
     while (!is_enough(s) && time_now() - start < 40) {
         LiveFrame f;
-        const LiveResult r = live_frame(l, t, false, &f);
-        if (r == LIVE_NOTHING)
-            usleep(2000);
-        if (r != LIVE_FRAME)
+        if (!next_frame(l, t, &f))
             continue;
         assert_true(film_number(&f.frame.picture, &number));
         const bool begins = f.frame.epoch != epoch;
@@ -119,10 +125,7 @@ static void framing_is_lost(void **state)
     int epochs = 0;
     while (epochs < 3 && time_now() - start < 60) {
         LiveFrame f;
-        const LiveResult r = live_frame(l, t, false, &f);
-        if (r == LIVE_NOTHING)
-            usleep(2000);
-        if (r != LIVE_FRAME)
+        if (!next_frame(l, t, &f))
             continue;
         t = f.frame.t + 1;
         epochs = f.frame.epoch + 1;
@@ -150,10 +153,7 @@ static void a_clock_of_1910(void **state)
     int64_t t = 0, told = 0;
     while (told < 10 && time_now() - start < 60) {
         LiveFrame f;
-        const LiveResult r = live_frame(l, t, false, &f);
-        if (r == LIVE_NOTHING || r == LIVE_BUSY)
-            usleep(1000);
-        if (r != LIVE_FRAME)
+        if (!next_frame(l, t, &f))
             continue;
         t = f.frame.t + 1;
         told += f.frame.clock == CLOCK_RTCP && f.frame.wall < 0;
